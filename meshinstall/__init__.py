@@ -1,0 +1,1 @@
+"""Installs and operates Istio on AKS, EKS, GKE and local clusters."""

@@ -1,0 +1,96 @@
+"""Every error that meshinstall raises on purpose.
+
+MeshinstallError                 exit code
+├── UsageError                   2  options or files that do not make sense
+│   └── ConfigError              2  all configuration problems, with file:line
+├── ClusterError                 1  the cluster is unreachable or refuses
+│   ├── ForbiddenError           1  a permission is missing
+│   └── ConflictError            1  somebody else owns or changed the object
+├── ChartError                   1  a chart is missing, corrupt or not the pinned one
+├── HelmError                    1  a helm command failed
+├── StepError                    1  a step of a run failed
+├── LockedError                  1  another run holds the lock
+├── PlanRefusedError             1  the plan holds something that needs an explicit flag
+└── InterruptedRunError        130  the user ended the run
+"""
+
+from dataclasses import dataclass
+
+
+class MeshinstallError(Exception):
+    """What happened and to which object; ``hint`` says what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(MeshinstallError):
+    """Options or files that do not make sense."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a file; ``line`` and ``column`` count from 1, 0 is the whole file."""
+
+    source: str
+    line: int
+    column: int
+    text: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """``file:line:column: text``, as editors and CI understand it."""
+        place = f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+        return f"{place}: {self.text}"
+
+
+class ConfigError(UsageError):
+    """Every problem found in the configuration, reported at once."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(f"{problem}{f' ({problem.hint})' if problem.hint else ''}" for problem in problems))
+        self.problems = problems
+
+
+class ClusterError(MeshinstallError):
+    """The cluster cannot be reached, or refuses a request."""
+
+
+class ForbiddenError(ClusterError):
+    """The caller lacks a permission."""
+
+
+class ConflictError(ClusterError):
+    """Somebody else owns the object or changed it meanwhile."""
+
+
+class ChartError(MeshinstallError):
+    """A chart is missing, corrupt, or not the one that was pinned."""
+
+
+class HelmError(MeshinstallError):
+    """A helm command failed."""
+
+
+class StepError(MeshinstallError):
+    """A step of a run failed."""
+
+
+class LockedError(MeshinstallError):
+    """Another run holds the lock of this mesh."""
+
+
+class PlanRefusedError(MeshinstallError):
+    """The plan contains something that is done only when asked for by name."""
+
+
+class InterruptedRunError(MeshinstallError):
+    """The user ended the run."""
+
+    exit_code = 130

@@ -1,0 +1,1 @@
+"""Frozen values that the rest of meshinstall works on; no I/O, no SDK."""

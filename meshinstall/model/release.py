@@ -1,0 +1,80 @@
+"""What should be installed, and what Helm's own records say is installed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from meshinstall.model.values import Values
+
+# A Kubernetes object as JSON.
+Manifest = Mapping[str, Any]
+
+
+class Component(StrEnum):
+    """A part of Istio that has a chart."""
+
+    BASE = "base"
+    ISTIOD = "istiod"
+    CNI = "cni"
+    ZTUNNEL = "ztunnel"
+    GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRef:
+    """A chart at a version; ``source`` is oci://..., https://... or a folder. ``digest`` is ``sha256:<hex>``."""
+
+    name: str
+    version: str
+    source: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseKey:
+    """What names a Helm release in a cluster."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+class ReleaseStatus(StrEnum):
+    """Helm's own words (helm/pkg/release/common)."""
+
+    UNKNOWN = "unknown"
+    DEPLOYED = "deployed"
+    UNINSTALLED = "uninstalled"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+    UNINSTALLING = "uninstalling"
+    PENDING_INSTALL = "pending-install"
+    PENDING_UPGRADE = "pending-upgrade"
+    PENDING_ROLLBACK = "pending-rollback"
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a helm process is at work, or was killed at it."""
+        return self in {self.PENDING_INSTALL, self.PENDING_UPGRADE, self.PENDING_ROLLBACK, self.UNINSTALLING}
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """The newest revision of a release as Helm recorded it; ``values`` are the user's only."""
+
+    key: ReleaseKey
+    revision: int
+    status: ReleaseStatus
+    chart: str
+    version: str
+    app_version: str
+    values: Values
+    manifest: str
+    description: str
+    updated: str
+    secret: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,69 @@
+"""Helm values in layers: who set what, where, and who won."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+# A path of keys into nested maps: ("pilot", "autoscaleMin").
+KeyPath = tuple[str, ...]
+Values = Mapping[str, Any]
+
+
+class LayerKind(IntEnum):
+    """Where a layer of values comes from; the higher wins."""
+
+    CHART = 0
+    CHART_PROFILE = 1
+    COMPONENT = 2
+    PROFILE = 3
+    CLOUD = 4
+    ENVIRONMENT = 5
+    CLUSTER = 6
+    FILE = 7
+    FLAG = 8
+
+
+# Helm adds these itself; they are shown by explain and never sent.
+CHART_KINDS = frozenset({LayerKind.CHART, LayerKind.CHART_PROFILE})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one value was written; ``line`` and ``column`` count from 1, 0 when there is no line."""
+
+    kind: LayerKind
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """``file:line``, or what stands for it."""
+        return f"{self.source}:{self.line}" if self.line else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The values of one source; ``positions`` maps key paths to (line, column)."""
+
+    kind: LayerKind
+    source: str
+    values: Values
+    positions: Mapping[KeyPath, tuple[int, int]] = field(default_factory=dict)
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Where this layer wrote ``path``; the nearest written parent otherwise."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.positions:
+                return Origin(self.kind, self.source, *self.positions[path[:length]])
+        return Origin(self.kind, self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What one layer says about a key path; ``deletes`` when it is null."""
+
+    origin: Origin
+    value: object
+    wins: bool
+    deletes: bool = False

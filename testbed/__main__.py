@@ -1,0 +1,5 @@
+"""Runs ``python -m testbed``."""
+
+from testbed.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Builds the parts of the testbed into a cache, each once for its pins."""

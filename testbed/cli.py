@@ -1,0 +1,116 @@
+"""The command ``scripts/testbed``."""
+
+import shlex
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from testbed import cluster, machine, paths
+from testbed.build import catalog
+from testbed.build.builder import build as build_parts
+from testbed.cluster import Cluster
+from testbed.errors import TestbedError
+from testbed.spec import Nodes
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="A real Kubernetes cluster on this machine, for development and tests.")
+
+Name = Annotated[str, typer.Option(help="Which cluster; several run side by side.")]
+
+
+def say(line: str) -> None:
+    """Tell progress on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@app.command()
+def build(parts: Annotated[list[str] | None, typer.Argument(help="Parts to build; all of them by default.")] = None) -> None:
+    """Build parts of the testbed into the cache."""
+    wanted = tuple(parts or catalog.PARTS)
+    if unknown := [part for part in wanted if part not in catalog.PARTS]:
+        message = f"no part called {', '.join(unknown)}; there are {', '.join(catalog.PARTS)}"
+        raise TestbedError(message)
+    shop = build_parts(catalog.PARTS, wanted, paths.cache_dir(), say)
+    for part in wanted:
+        print(f"{part}\t{shop.part(part)}")
+
+
+@app.command()
+def up(
+    name: Name = "dev", nodes: Annotated[Nodes, typer.Option(help="Real (kubelet, containerd) or simulated (kwok).")] = Nodes.REAL
+) -> None:
+    """Start a cluster and wait until it is usable."""
+    if answer := machine.objection(machine.inspect(paths.cache_dir())):
+        raise TestbedError(answer)
+    started = time.monotonic()
+    found = cluster.up(name, nodes, say)
+    say(f"cluster {name} is up after {time.monotonic() - started:.1f} s, {_kind(found)}: {found.spec.server}")
+
+
+@app.command()
+def down(name: Name = "dev") -> None:
+    """End a cluster and remove everything that was its own."""
+    say(f"cluster {name} is gone" if cluster.down(name) else f"there is no cluster {name}")
+
+
+@app.command()
+def status(name: Name = "dev") -> None:
+    """Say for each component of a cluster whether it runs; exit status 1 when something does not."""
+    found = _existing(name)
+    running = cluster.first_process(name) is not None
+    print(f"cluster {name}, {_kind(found)}, {found.spec.server}: {'running' if running else 'not running'}")
+    for process in found.processes():
+        state = process["state"] if running or process["state"] in {"died", "done"} else "ended with the cluster"
+        end = f" ({process['exit']})" if process["state"] == "died" else ""
+        print(f"  {process['name']:<24} {state}{end}")
+        if process["state"] == "died":
+            print("\n".join(f"    | {line}" for line in found.tail(process["name"]).splitlines()))
+    print(f"logs: {found.log}")
+    if not running or any(process["state"] == "died" for process in found.processes()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def kubeconfig(name: Name = "dev") -> None:
+    """Print the path of the administrator's kubeconfig."""
+    print(_existing(name).kubeconfig)
+
+
+@app.command()
+def charts() -> None:
+    """Build Istio's charts and print their folder."""
+    print(build_parts(catalog.PARTS, ("charts",), paths.cache_dir(), say).part("charts"))
+
+
+@app.command()
+def env(name: Name = "dev") -> None:
+    """Print export lines for a shell: eval "$(scripts/testbed env)"."""
+    shop = build_parts(catalog.PARTS, catalog.SHELL, paths.cache_dir(), say)
+    for variable, value in cluster.shell_environment(_existing(name), shop).items():
+        print(f"export {variable}={shlex.quote(value)}")
+
+
+def _existing(name: str) -> Cluster:
+    found = cluster.existing(name)
+    if found is None:
+        there = ", ".join(cluster.names()) or "none"
+        message = f"there is no cluster {name} (there: {there}); start it: scripts/testbed up --name {name}"
+        raise TestbedError(message)
+    return found
+
+
+def _kind(of: Cluster) -> str:
+    return "one real node" if of.spec.nodes is Nodes.REAL else "SIMULATED nodes (kwok: pods are records, nothing runs)"
+
+
+def main() -> None:
+    """Run the command; a TestbedError is a message, never a traceback."""
+    try:
+        app()
+    except TestbedError as error:
+        sys.exit(f"testbed: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""Starts, finds and ends clusters from the host's side.
+
+What runs is read from the kernel (the first process's command line), never
+from a file: a file can survive what it describes.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+from pyroute2 import IPRoute
+
+from testbed import cgroups, config, paths, spec
+from testbed.api import Api, Json
+from testbed.build import catalog
+from testbed.build.builder import build
+from testbed.build.workshop import Workshop
+from testbed.errors import TestbedError
+from testbed.spec import Nodes, Spec
+
+Say = Callable[[str], None]
+
+# Seconds for a whole start, and for killed processes to be gone.
+_START_PATIENCE = 120
+_STOP_PATIENCE = 30
+_LOOK = 0.05
+_TAIL = 12
+_SETTLED = {"ready", "done"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster's spec and where its files are."""
+
+    spec: Spec
+
+    @property
+    def state(self) -> Path:
+        """The cluster's folder."""
+        return Path(self.spec.state)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Administrator's kubeconfig, readable by its owner only."""
+        return self.state / "kubeconfig"
+
+    @property
+    def log(self) -> Path:
+        """Folder with one log file for each component."""
+        return self.state / "log"
+
+    def api(self) -> Api:
+        """A client with the administrator's rights."""
+        return Api(self.kubeconfig)
+
+    def processes(self) -> list[Json]:
+        """What the first process last told of each component."""
+        try:
+            found: list[Json] = json.loads((self.state / "status.json").read_text())
+        except FileNotFoundError:
+            return []
+        return found
+
+    def tail(self, component: str) -> str:
+        """The last lines of a component's log."""
+        try:
+            lines = (self.log / f"{component}.log").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return ""
+        return "\n".join(lines[-_TAIL:])
+
+
+def existing(name: str) -> Cluster | None:
+    """The cluster called ``name`` if it has a state folder, running or not."""
+    file = paths.state_dir(name) / "spec.json"
+    return Cluster(spec.load(file)) if file.exists() else None
+
+
+def names() -> list[str]:
+    """Names of all clusters that have a state folder."""
+    return sorted(file.parent.name for file in paths.state_root().glob("*/spec.json"))
+
+
+def first_process(name: str) -> int | None:
+    """Host PID of the cluster's first process, or None when it does not run."""
+    wanted = _supervisor_command(name)[1:]
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and _command_line(process)[1:] == wanted:
+            return int(process.name)
+    return None
+
+
+def up(name: str, nodes: Nodes, say: Say, parts: tuple[str, ...] = ()) -> Cluster:
+    """Start the cluster ``name`` and wait until it is usable; nothing to do when it runs.
+
+    ``parts`` are built parts to add, such as images-restamp. Raises
+    TestbedError, with the last log lines, when a component dies or the
+    cluster is not usable within 120 s.
+    """
+    with _locked(name):
+        found = existing(name)
+        if found and first_process(name):
+            if found.spec.nodes is not nodes:
+                message = f"cluster {name} is running with {found.spec.nodes} nodes; end it first: scripts/testbed down --name {name}"
+                raise TestbedError(message)
+            _wait_usable(found)
+            return found
+        _clean(name)
+        wanted = catalog.REAL if nodes is Nodes.REAL else catalog.SIMULATED
+        shop = build(catalog.PARTS, (*wanted, *parts), paths.cache_dir(), say)
+        cluster = _prepare(name, nodes, {part: str(shop.part(part)) for part in (*wanted, *parts)})
+        try:
+            _start(cluster)
+            _wait_usable(cluster)
+        except KeyboardInterrupt:
+            _clean(name)
+            raise
+        except TestbedError:
+            # Its logs stay; the next up or down removes them.
+            _kill(name)
+            raise
+        return cluster
+
+
+def down(name: str) -> bool:
+    """End the cluster ``name`` and remove every trace; False when there was none."""
+    with _locked(name):
+        there = paths.state_dir(name).exists() or first_process(name) is not None
+        _clean(name)
+        return there
+
+
+def shell_environment(cluster: Cluster, shop: Workshop) -> dict[str, str]:
+    """Variables for a shell or a test that works with ``cluster``."""
+    tools = [str(shop.part(part)) for part in ("helm4", "kubectl", "istioctl") if shop.part(part).exists()]
+    return {"KUBECONFIG": str(cluster.kubeconfig), "PATH": ":".join([*tools, os.environ["PATH"]])}
+
+
+def _supervisor_command(name: str) -> list[str]:
+    return [sys.executable, "-m", "testbed.supervisor", str(paths.state_dir(name))]
+
+
+def _prepare(name: str, nodes: Nodes, parts: dict[str, str]) -> Cluster:
+    state = paths.state_dir(name)
+    state.mkdir(mode=0o700, parents=True)
+    cluster = Cluster(Spec(name, nodes, _free_index(), str(state), parts))
+    config.write(cluster.spec)
+    (state / "spec.json").write_text(cluster.spec.dump())
+    return cluster
+
+
+def _free_index() -> int:
+    taken = {found.spec.index for name in names() if (found := existing(name))}
+    with IPRoute() as route:
+        links = {link.get_attr("IFLA_IFNAME") for link in route.get_links()}
+    for index in range(1, 251):
+        if index not in taken and f"mesh-testbed{index}" not in links:
+            return index
+    message = "250 clusters have a state folder; end some: scripts/testbed status"
+    raise TestbedError(message)
+
+
+def _start(cluster: Cluster) -> None:
+    if cluster.spec.nodes is Nodes.REAL:
+        cgroups.create(cluster.spec.cgroup)
+    unshare = shutil.which("unshare") or "/usr/bin/unshare"
+    flags = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    log = cluster.log / "supervisor.log"
+    with log.open("w") as file:
+        subprocess.Popen(
+            [unshare, *flags, *_supervisor_command(cluster.spec.name)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            cwd="/",
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(paths.REPOSITORY)},
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _START_PATIENCE
+    while not (pid := first_process(cluster.spec.name)):
+        _give_up_after(deadline, cluster, "its first process did not start")
+    _link(cluster.spec, pid)
+
+
+def _link(of: Spec, pid: int) -> None:
+    """Make the pair of interfaces whose inner end is the cluster's only network."""
+    with IPRoute() as route, Path(f"/proc/{pid}/ns/net").open("rb") as namespace:
+        route.link("add", ifname=of.interface, kind="veth", peer={"ifname": "eth0", "net_ns_fd": namespace.fileno()})
+        index = route.link_lookup(ifname=of.interface)[0]
+        route.addr("add", index=index, address=of.host_address, prefixlen=24)
+        route.link("set", index=index, state="up")
+
+
+def _wait_usable(cluster: Cluster) -> None:
+    """Wait until every component settled and every node is Ready."""
+    deadline = time.monotonic() + _START_PATIENCE
+    while True:
+        processes = cluster.processes()
+        if died := [process for process in processes if process["state"] == "died"]:
+            raise TestbedError("\n".join(_obituary(cluster, process) for process in died))
+        if not first_process(cluster.spec.name):
+            message = f"the first process of cluster {cluster.spec.name} ended:\n{cluster.tail('supervisor')}"
+            raise TestbedError(message)
+        if processes and all(process["state"] in _SETTLED for process in processes):
+            break
+        waiting = ", ".join(process["name"] for process in processes if process["state"] not in _SETTLED)
+        _give_up_after(deadline, cluster, f"not ready: {waiting or 'anything'}")
+    api = cluster.api()
+    if cluster.spec.nodes is Nodes.SIMULATED:
+        _create_simulated_nodes(api)
+    while not _nodes_ready(api):
+        _give_up_after(deadline, cluster, "its node is not Ready")
+
+
+def _obituary(cluster: Cluster, process: Json) -> str:
+    name = process["name"]
+    return f"{name} of cluster {cluster.spec.name} died ({process['exit']}):\n{cluster.tail(name)}\nAll logs: {cluster.log}"
+
+
+def _give_up_after(deadline: float, cluster: Cluster, why: str) -> None:
+    if time.monotonic() > deadline:
+        message = f"cluster {cluster.spec.name} is not usable after {_START_PATIENCE} s: {why}. Logs: {cluster.log}"
+        raise TestbedError(message)
+    time.sleep(_LOOK)
+
+
+def _nodes_ready(api: Api) -> bool:
+    try:
+        nodes = api.get("/api/v1/nodes")["items"]
+    except urllib3.exceptions.HTTPError:
+        return False
+    return bool(nodes) and all(_is_ready(node) for node in nodes)
+
+
+def _is_ready(node: Json) -> bool:
+    conditions = node["status"].get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _create_simulated_nodes(api: Api) -> None:
+    if api.get("/api/v1/nodes")["items"]:
+        return
+    room = {"cpu": "1000", "memory": "1000Gi", "pods": "10000"}
+    for number in range(1, 6):
+        metadata = {"name": f"simulated-{number}", "annotations": {"kwok.x-k8s.io/node": "fake"}, "labels": {"type": "kwok"}}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"capacity": room, "allocatable": room}}
+        api.post("/api/v1/nodes", node)
+
+
+def _clean(name: str) -> None:
+    """Kill the cluster's processes; remove its cgroups and its folder."""
+    found = existing(name)
+    _kill(name)
+    if found:
+        cgroups.remove(found.spec.cgroup)
+    if paths.state_dir(name).exists():
+        shutil.rmtree(paths.state_dir(name))
+
+
+def _kill(name: str) -> None:
+    """Kill the first process, and with it its namespaces and all that is in them."""
+    if (pid := first_process(name)) is None:
+        return
+    try:
+        descriptor = os.pidfd_open(pid)
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    deadline = time.monotonic() + _STOP_PATIENCE
+    # It is reaped only after every process of its namespace is gone.
+    while Path(f"/proc/{pid}").exists():
+        if time.monotonic() > deadline:
+            message = f"process {pid} of cluster {name} does not end after SIGKILL"
+            raise TestbedError(message)
+        time.sleep(_LOOK)
+    os.close(descriptor)
+
+
+def _command_line(process: Path) -> list[str]:
+    try:
+        return (process / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
+
+
+@contextmanager
+def _locked(name: str) -> Iterator[None]:
+    """Hold off a second up or down of the same cluster."""
+    paths.state_root().mkdir(parents=True, exist_ok=True)
+    with (paths.state_root() / f"{paths.state_dir(name).name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,16 @@
+"""Versions of everything the testbed builds that no go.mod file states."""
+
+KUBERNETES = "1.36.3"
+ISTIO = "1.31.0"
+# The same charts and code as ISTIO under a second number, for upgrade tests.
+RESTAMP = "1.31.1"
+HELM4 = "4.3.1"
+HELM3 = "3.22.0"
+
+PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
+APP_IMAGE = "testbed.local/app:1"
+ISTIO_HUB = "docker.io/istio"
+
+# Debian packages, unpacked into the cache and never installed on the host:
+# what kube-proxy, the pod network and the proxies' init containers call.
+NODE_PACKAGES = ("iptables", "libgcc-s1", "containernetworking-plugins", "busybox-static", "runc")

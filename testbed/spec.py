@@ -1,0 +1,74 @@
+"""What one cluster is: names, addresses and paths, written once when it is made."""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Nodes(StrEnum):
+    """How a cluster gets its nodes."""
+
+    REAL = "real"
+    SIMULATED = "simulated"
+
+
+# Inside the cluster's mount namespace its state folder is always here: short
+# enough for socket paths, and the same in every cluster's configuration.
+INSIDE = Path("/run/testbed")
+
+SERVICE_CIDR = "10.201.0.0/16"
+POD_CIDR = "10.202.0.0/16"
+KUBERNETES_SERVICE = "10.201.0.1"
+NODE_NAME = "node1"
+API_PORT = 6443
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One cluster. ``index`` (1-250) picks its network; ``parts`` are folders of built parts by name."""
+
+    name: str
+    nodes: Nodes
+    index: int
+    state: str
+    parts: dict[str, str]
+
+    @property
+    def host_address(self) -> str:
+        """The host's end of the link into the cluster."""
+        return f"10.210.{self.index}.1"
+
+    @property
+    def address(self) -> str:
+        """The node's address, where the API server answers."""
+        return f"10.210.{self.index}.2"
+
+    @property
+    def server(self) -> str:
+        """URL of the API server, the same from inside and outside."""
+        return f"https://{self.address}:{API_PORT}"
+
+    @property
+    def interface(self) -> str:
+        """Name of the host's end of the link."""
+        return f"mesh-testbed{self.index}"
+
+    @property
+    def cgroup(self) -> str:
+        """Folder under each cgroup controller that holds the pods."""
+        return f"meshinstall-{self.name}"
+
+    def load_balancer_addresses(self) -> list[str]:
+        """Addresses for Services of type LoadBalancer, in the order they are given out."""
+        return [f"10.210.{self.index}.{last}" for last in range(100, 200)]
+
+    def dump(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), indent=2)
+
+
+def load(path: Path) -> Spec:
+    """Read what ``dump`` wrote."""
+    data = json.loads(path.read_text())
+    return Spec(**{**data, "nodes": Nodes(data["nodes"])})
