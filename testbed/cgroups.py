@@ -6,8 +6,9 @@ Documentation/admin-guide/cgroup-v1 and cgroup-v2.
 
 import errno
 import os
-import time
 from pathlib import Path
+
+from testbed.waiting import until
 
 # Seconds for the kernel to finish with processes that were just killed.
 _PATIENCE = 10
@@ -48,15 +49,16 @@ def existing(name: str) -> list[Path]:
 
 
 def _remove_empty(folder: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            folder.rmdir()
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    until(lambda: _try_to_remove(folder), _PATIENCE, lambda: f"{folder} still holds processes")
+
+
+def _try_to_remove(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,13 +26,13 @@ from testbed.build.builder import build
 from testbed.build.workshop import Workshop
 from testbed.errors import TestbedError
 from testbed.spec import Nodes, Spec
+from testbed.waiting import until
 
 Say = Callable[[str], None]
 
 # Seconds for a whole start, and for killed processes to be gone.
 _START_PATIENCE = 120
 _STOP_PATIENCE = 30
-_LOOK = 0.05
 _TAIL = 12
 _SETTLED = {"ready", "done"}
 
@@ -186,9 +185,8 @@ def _start(cluster: Cluster) -> None:
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(paths.REPOSITORY)},
             start_new_session=True,
         )
-    deadline = time.monotonic() + _START_PATIENCE
-    while not (pid := first_process(cluster.spec.name)):
-        _give_up_after(deadline, cluster, "its first process did not start")
+    name = cluster.spec.name
+    pid = until(lambda: first_process(name), _STOP_PATIENCE, lambda: f"cluster {name} did not start:\n{cluster.tail('supervisor')}")
     _link(cluster.spec, pid)
 
 
@@ -203,35 +201,33 @@ def _link(of: Spec, pid: int) -> None:
 
 def _wait_usable(cluster: Cluster) -> None:
     """Wait until every component settled and every node is Ready."""
-    deadline = time.monotonic() + _START_PATIENCE
-    while True:
-        processes = cluster.processes()
-        if died := [process for process in processes if process["state"] == "died"]:
-            raise TestbedError("\n".join(_obituary(cluster, process) for process in died))
-        if not first_process(cluster.spec.name):
-            message = f"the first process of cluster {cluster.spec.name} ended:\n{cluster.tail('supervisor')}"
-            raise TestbedError(message)
-        if processes and all(process["state"] in _SETTLED for process in processes):
-            break
-        waiting = ", ".join(process["name"] for process in processes if process["state"] not in _SETTLED)
-        _give_up_after(deadline, cluster, f"not ready: {waiting or 'anything'}")
+    name = cluster.spec.name
+
+    def unsettled() -> str:
+        waiting = [process["name"] for process in cluster.processes() if process["state"] not in _SETTLED]
+        return f"cluster {name} is not usable after {_START_PATIENCE} s: {', '.join(waiting) or 'its node'} is not ready. Logs: {cluster.log}"
+
+    until(lambda: _all_settled(cluster), _START_PATIENCE, unsettled)
     api = cluster.api()
     if cluster.spec.nodes is Nodes.SIMULATED:
         _create_simulated_nodes(api)
-    while not _nodes_ready(api):
-        _give_up_after(deadline, cluster, "its node is not Ready")
+    until(lambda: _nodes_ready(api), _START_PATIENCE, unsettled)
+
+
+def _all_settled(cluster: Cluster) -> bool:
+    """Whether all components are ready; raises TestbedError when one died."""
+    processes = cluster.processes()
+    if died := [process for process in processes if process["state"] == "died"]:
+        raise TestbedError("\n".join(_obituary(cluster, process) for process in died))
+    if not first_process(cluster.spec.name):
+        message = f"the first process of cluster {cluster.spec.name} ended:\n{cluster.tail('supervisor')}"
+        raise TestbedError(message)
+    return bool(processes) and all(process["state"] in _SETTLED for process in processes)
 
 
 def _obituary(cluster: Cluster, process: Json) -> str:
     name = process["name"]
     return f"{name} of cluster {cluster.spec.name} died ({process['exit']}):\n{cluster.tail(name)}\nAll logs: {cluster.log}"
-
-
-def _give_up_after(deadline: float, cluster: Cluster, why: str) -> None:
-    if time.monotonic() > deadline:
-        message = f"cluster {cluster.spec.name} is not usable after {_START_PATIENCE} s: {why}. Logs: {cluster.log}"
-        raise TestbedError(message)
-    time.sleep(_LOOK)
 
 
 def _nodes_ready(api: Api) -> bool:
@@ -276,14 +272,9 @@ def _kill(name: str) -> None:
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     except ProcessLookupError:
         return
-    deadline = time.monotonic() + _STOP_PATIENCE
-    # It is reaped only after every process of its namespace is gone.
-    while Path(f"/proc/{pid}").exists():
-        if time.monotonic() > deadline:
-            message = f"process {pid} of cluster {name} does not end after SIGKILL"
-            raise TestbedError(message)
-        time.sleep(_LOOK)
     os.close(descriptor)
+    # It is reaped only after every process of its namespace is gone.
+    until(lambda: not Path(f"/proc/{pid}").exists(), _STOP_PATIENCE, lambda: f"process {pid} of cluster {name} does not end after SIGKILL")
 
 
 def _command_line(process: Path) -> list[str]:

@@ -2,20 +2,20 @@
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
 from testbed.errors import TestbedError
 from testbed.spec import INSIDE, Spec
+from testbed.waiting import until
 
 # Seconds in which whoever started us has to hand over the network link.
 _LINK_PATIENCE = 15
 
 # Kernel settings that a kubelet writes at start when they differ. They belong
 # to the whole machine, so it is shown files that already say what it wants.
-_KUBELET_SYSCTLS = {
+KUBELET_SYSCTLS = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
     "kernel/panic": "10",
@@ -41,7 +41,7 @@ def mount_private(state: Path) -> None:
     _mount("-t", "overlay", "-o", "lowerdir=/var,upperdir=/run/var/upper,workdir=/run/var/work", "overlay", "/var")
     # Pods' mounts must reach the kubelet's view, as on any node.
     _mount("--make-rshared", "/")
-    for name, value in _KUBELET_SYSCTLS.items():
+    for name, value in KUBELET_SYSCTLS.items():
         answer = INSIDE / "tmp" / name.replace("/", ".")
         answer.write_text(f"{value}\n")
         _mount("--bind", str(answer), f"/proc/sys/{name}")
@@ -54,12 +54,7 @@ def join_network(of: Spec) -> None:
     """
     with IPRoute() as route:
         route.link("set", index=route.link_lookup(ifname="lo")[0], state="up")
-        deadline = time.monotonic() + _LINK_PATIENCE
-        while not (found := route.link_lookup(ifname="eth0")):
-            if time.monotonic() > deadline:
-                message = f"no network link for cluster {of.name} within {_LINK_PATIENCE} s"
-                raise TestbedError(message)
-            time.sleep(0.02)
+        found = until(lambda: route.link_lookup(ifname="eth0"), _LINK_PATIENCE, lambda: f"cluster {of.name} was given no network link")
         route.addr("add", index=found[0], address=of.address, prefixlen=24)
         route.link("set", index=found[0], state="up")
         route.route("add", dst="default", gateway=of.host_address)

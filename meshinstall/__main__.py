@@ -1,0 +1,33 @@
+"""Entry point: the only place that turns errors into messages and exit codes."""
+
+import os
+import sys
+
+from meshinstall.errors import InterruptedRunError, MeshinstallError
+
+
+def main() -> None:
+    """Run the command line and exit; a MeshinstallError is a message, never a traceback."""
+    from meshinstall.cli.app import app  # noqa: PLC0415 - 70 ms that a bad interpreter option need not pay
+
+    try:
+        app(prog_name="meshinstall")
+    except MeshinstallError as error:
+        sys.exit(_tell(error))
+    except KeyboardInterrupt:
+        sys.exit(_tell(InterruptedRunError("interrupted")))
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has left; nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _tell(error: MeshinstallError) -> int:
+    print(f"meshinstall: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  hint: {error.hint}", file=sys.stderr)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The outside world behind ports; every SDK is imported inside functions."""

@@ -1,0 +1,197 @@
+"""The Kubernetes API through the official client's connection, in plain JSON.
+
+The typed models cost a second of import and are not used.
+"""
+
+import json
+import os
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import anyio.to_thread
+
+from meshinstall.adapters.kubeconfig import Kubeconfig
+from meshinstall.adapters.tokens import source_of
+from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
+from meshinstall.model.release import Manifest
+
+FIELD_MANAGER = "meshinstall"
+# Seconds: to connect, and for an answer to begin or go on.
+_TIMEOUT = (5.0, 30.0)
+# Bytes of one answer, and objects asked for at a time.
+_MAX_ANSWER = 64 * 1024**2
+_PAGE = 500
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class KubeClient:
+    """Implements ports.Kube; requests run in threads, each with a deadline."""
+
+    def __init__(self, config: Kubeconfig) -> None:
+        self._config = config
+        self._tokens = source_of(config)
+        self._client = _connect(config)
+
+    async def get(self, path: str) -> Manifest | None:
+        """The object at ``path``, or None when there is none."""
+        return await self._in_thread("GET", path, missing_ok=True)
+
+    async def list(self, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False) -> AsyncIterator[Manifest]:
+        """The objects of a collection, page by page; nothing when the server does not know the kind."""
+        query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
+        accept = _METADATA_ONLY if metadata_only else "application/json"
+        while True:
+            answer = await self._in_thread("GET", path, query=query, accept=accept, missing_ok=True)
+            for item in (answer or {}).get("items") or ():
+                yield item
+            query["continue"] = ((answer or {}).get("metadata") or {}).get("continue") or ""
+            if not query["continue"]:
+                return
+
+    async def apply(self, path: str, body: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
+        """Server-side apply as field manager meshinstall; raises ConflictError when another manager owns a field."""
+        query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), "dryRun": "All" if dry_run else ""}
+        return await self._in_thread("PATCH", path, body=body, query=query, content=_APPLY) or {}
+
+    async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Create an object in the collection at ``path``."""
+        return await self._in_thread("POST", path, body=body, query={"dryRun": "All" if dry_run else ""}) or {}
+
+    async def patch(self, path: str, body: Manifest) -> Manifest:
+        """Merge ``body`` into an object; with a resourceVersion in it, only into that version."""
+        return await self._in_thread("PATCH", path, body=body, content=_MERGE) or {}
+
+    async def delete(self, path: str) -> None:
+        """Delete an object, its dependents in the background; nothing when it is gone already."""
+        await self._in_thread("DELETE", path, query={"propagationPolicy": "Background"}, missing_ok=True)
+
+    async def _in_thread(self, method: str, path: str, **request: Any) -> dict[str, Any] | None:
+        return await anyio.to_thread.run_sync(lambda: self._send(method, path, **request), abandon_on_cancel=True)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Manifest | None = None,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        content: str = "application/json",
+        missing_ok: bool = False,
+    ) -> dict[str, Any] | None:
+        url = self._config.server + path
+        if query and (text := urlencode({key: value for key, value in query.items() if value})):
+            url += f"?{text}"
+        for again in (True, False):
+            token = self._tokens.get() if self._tokens else ""
+            headers = {"Accept": accept, "Content-Type": content, **({"Authorization": f"Bearer {token}"} if token else {})}
+            status, answer = self._exchange(method, url, headers, body)
+            if status == 401 and again and self._tokens:  # noqa: PLR2004
+                # Revoked, or our clock is behind: one fresh token, one more try.
+                self._tokens.discard(token)
+                continue
+            break
+        if status == 404 and missing_ok:  # noqa: PLR2004
+            return None
+        if status >= 400:  # noqa: PLR2004
+            raise _refusal(status, answer, method, path, self._config)
+        return answer
+
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: Manifest | None) -> tuple[int, dict[str, Any]]:
+        from kubernetes.client.rest import ApiException  # noqa: PLC0415 - 0.3 s
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        try:
+            answer = self._client.rest_client.request(method, url, headers=dict(headers), body=body, _request_timeout=_TIMEOUT).response
+            data = answer.read(_MAX_ANSWER + 1, decode_content=True)
+            answer.release_conn()
+        except (HTTPError, ApiException, OSError) as error:
+            raise ClusterError(f"the API server {self._config.server} does not answer: {_root_cause(error)}", _unreachable_hint(error)) from error
+        if len(data) > _MAX_ANSWER:
+            answer.close()
+            raise ClusterError(f"the API server sent more than {_MAX_ANSWER // 1024**2} MiB for {method} {url}")
+        try:
+            found = json.loads(data) if data else {}
+        except ValueError:
+            found = {"message": data[:200].decode(errors="replace")}
+        return answer.status, found if isinstance(found, dict) else {}
+
+
+def object_path(group_version: str, plural: str, namespace: str = "", name: str = "", *rest: str) -> str:
+    """The API path of an object or, without ``name``, of its collection."""
+    root = f"/api/{group_version}" if "/" not in group_version else f"/apis/{group_version}"
+    parts: Sequence[str] = [*(["namespaces", namespace] if namespace else []), plural, *([name] if name else []), *rest]
+    return "/".join([root, *(quote(part, safe="") for part in parts)])
+
+
+def _connect(config: Kubeconfig) -> Any:
+    from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 - 0.3 s
+
+    settings = Configuration()
+    settings.host = config.server
+    settings.proxy = config.proxy or settings.proxy
+    # Our own deadlines and errors, not urllib3's silent three tries.
+    settings.retries = False
+    settings.tls_server_name = config.server_name or None
+    client = ApiClient(settings)
+    client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = _tls(config)
+    return client
+
+
+def _tls(config: Kubeconfig) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cadata=config.authority.decode() if config.authority else None)
+        if config.certificate and config.key:
+            _load_pair(context, config.certificate + b"\n" + config.key)
+    except (ssl.SSLError, ValueError) as error:
+        raise ClusterError(f"a certificate or key of context {config.context!r} in the kubeconfig {config.source} is not usable: {error}") from error
+    return context
+
+
+def _load_pair(context: ssl.SSLContext, pem: bytes) -> None:
+    """Load a client certificate and key without leaving the key in a file: the ssl module takes paths only."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("client")
+        try:
+            os.write(descriptor, pem)
+            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+def _refusal(status: int, answer: Mapping[str, Any], method: str, path: str, config: Kubeconfig) -> ClusterError:
+    said = str(answer.get("message") or answer.get("reason") or f"HTTP {status}")
+    if status == 401:  # noqa: PLR2004
+        hint = "its credentials may have ended: log in again, then repeat the command"
+        return ClusterError(f"the API server {config.server} does not accept the credentials of context {config.context!r}: {said}", hint)
+    if status == 403:  # noqa: PLR2004
+        return ForbiddenError(said, "ask for this permission, or use a context that has it")
+    if status == 409:  # noqa: PLR2004
+        return ConflictError(said)
+    return ClusterError(f"{method} {path}: {said}")
+
+
+def _root_cause(error: BaseException) -> str:
+    reason = getattr(error, "reason", None)
+    return _root_cause(reason) if isinstance(reason, BaseException) else str(error).splitlines()[0]
+
+
+def _unreachable_hint(error: BaseException) -> str:
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "the kubeconfig's certificate authority did not sign this server's certificate: fetch the kubeconfig again"
+    if "expired" in text:
+        return "the client certificate of this context has ended: fetch the kubeconfig again"
+    return "is the cluster running, and is this machine in its network?"
+
+

@@ -1,0 +1,95 @@
+"""Building parts: each once for its pins, whole or not at all, in the order of their needs."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from testbed.build import catalog
+from testbed.build.builder import build
+from testbed.build.part import Part, closure, keys
+from testbed.build.workshop import Workshop
+from testbed.errors import TestbedError
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+class Counter:
+    """A build that counts its runs and writes one file."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self, _: Workshop, out: Path) -> None:
+        self.runs += 1
+        (out / "made").write_text("")
+
+
+def test_a_part_is_built_once_for_its_inputs(tmp_path: Path) -> None:
+    make = Counter()
+    parts = {"a": Part("a", make, ("1.0",))}
+    first = build(parts, ("a",), tmp_path, quiet).part("a")
+    assert build(parts, ("a",), tmp_path, quiet).part("a") == first
+    assert make.runs == 1
+
+    newer = build({"a": Part("a", make, ("1.1",))}, ("a",), tmp_path, quiet).part("a")
+    assert make.runs == 2
+    assert newer != first
+
+
+def test_only_what_is_wanted_is_built(tmp_path: Path) -> None:
+    wanted, other = Counter(), Counter()
+    build({"a": Part("a", wanted, ()), "b": Part("b", other, ())}, ("a",), tmp_path, quiet)
+    assert (wanted.runs, other.runs) == (1, 0)
+
+
+def test_needs_are_built_first_and_change_the_key(tmp_path: Path) -> None:
+    def read(shop: Workshop, out: Path) -> None:
+        (out / "made").write_text((shop.part("tool") / "made").read_text())
+
+    def parts(version: str) -> dict[str, Part]:
+        return {"user": Part("user", read, (), needs=("tool",)), "tool": Part("tool", Counter(), (version,))}
+
+    assert (build(parts("1"), ("user",), tmp_path, quiet).part("user") / "made").exists()
+    assert keys(parts("1"))["user"] != keys(parts("2"))["user"]
+
+
+def test_a_failed_build_leaves_nothing_and_is_taken_up_again(tmp_path: Path) -> None:
+    def fail_half_way(shop: Workshop, out: Path) -> None:
+        (out / "half").write_text("")
+        shop.run("a", ["false"])
+
+    with pytest.raises(TestbedError, match="building a failed: false ended with 1"):
+        build({"a": Part("a", fail_half_way, ())}, ("a",), tmp_path, quiet)
+    folder = build({"a": Part("a", Counter(), ())}, ("a",), tmp_path, quiet).part("a")
+    assert [file.name for file in folder.iterdir()] == ["made"]
+
+
+def test_two_builds_at_once_do_the_work_once(tmp_path: Path) -> None:
+    started, go = threading.Event(), threading.Event()
+    make = Counter()
+
+    def slow(shop: Workshop, out: Path) -> None:
+        started.set()
+        go.wait(10)
+        make(shop, out)
+
+    parts = {"a": Part("a", slow, ())}
+    threads = [threading.Thread(target=build, args=(parts, ("a",), tmp_path, quiet)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    started.wait(10)
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert make.runs == 1
+
+
+def test_the_demo_builds_no_simulator_no_peer_and_no_second_helm() -> None:
+    assert closure(catalog.PARTS, catalog.DEMO).isdisjoint({"kwok", "istioctl", "helm3", "kubectl", "registry", "istio-restamp"})
+
+
+def test_every_need_is_a_part() -> None:
+    assert closure(catalog.PARTS, tuple(catalog.PARTS)) == set(catalog.PARTS)

@@ -1,0 +1,53 @@
+"""Names, addresses and start order of a cluster."""
+
+from pathlib import Path
+
+import pytest
+
+from testbed import paths, spec
+from testbed.components import components
+from testbed.errors import TestbedError
+from testbed.spec import Nodes, Spec
+
+PARTS = dict.fromkeys(("kubernetes", "etcd", "containerd", "coredns", "debian", "images", "kwok"), "/parts")
+
+
+def of(nodes: Nodes, index: int = 1) -> Spec:
+    return Spec("dev", nodes, index, "/state/dev", PARTS)
+
+
+@pytest.mark.parametrize("name", ["", "Dev", "1dev", "a/b", "..", "a" * 31, "a b"])
+def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
+    with pytest.raises(TestbedError, match="use a lower-case letter"):
+        paths.state_dir(name)
+
+
+def test_a_spec_survives_its_file(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(of(Nodes.SIMULATED).dump())
+    assert spec.load(tmp_path / "spec.json") == of(Nodes.SIMULATED)
+
+
+def test_two_clusters_share_no_address_and_no_interface() -> None:
+    one, two = of(Nodes.REAL, 1), of(Nodes.REAL, 2)
+    assert not {one.address, one.host_address, one.interface, *one.load_balancer_addresses()} & {
+        two.address,
+        two.host_address,
+        two.interface,
+        *two.load_balancer_addresses(),
+    }
+    # The kernel's limit for interface names.
+    assert len(of(Nodes.REAL, 250).interface) <= 15
+
+
+@pytest.mark.parametrize("nodes", list(Nodes))
+def test_every_component_can_start(nodes: Nodes) -> None:
+    wanted = {component.name: component for component in components(of(nodes), "python")}
+    started: set[str] = set()
+    while ready := {name for name, one in wanted.items() if name not in started and started.issuperset(one.after)}:
+        started |= ready
+    assert started == set(wanted)
+
+
+def test_simulated_nodes_run_no_container() -> None:
+    names = {component.name for component in components(of(Nodes.SIMULATED), "python")}
+    assert names == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"}
