@@ -23,9 +23,9 @@ def main() -> None:
 
 
 def _tell(error: MeshinstallError) -> int:
-    print(f"meshinstall: {error.message}", file=sys.stderr)
+    sys.stderr.write(f"meshinstall: {error.message}\n")
     if error.hint:
-        print(f"  hint: {error.hint}", file=sys.stderr)
+        sys.stderr.write(f"  hint: {error.hint}\n")
     return error.exit_code
 
 

@@ -35,6 +35,8 @@ _START_PATIENCE = 120
 _STOP_PATIENCE = 30
 _TAIL = 12
 _SETTLED = {"ready", "done"}
+# --kill-child: the end of unshare is the end of the first process.
+_NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,18 +174,17 @@ def _free_index() -> int:
 def _start(cluster: Cluster) -> None:
     if cluster.spec.nodes is Nodes.REAL:
         cgroups.create(cluster.spec.cgroup)
-    unshare = shutil.which("unshare") or "/usr/bin/unshare"
-    flags = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     log = cluster.log / "supervisor.log"
     with log.open("w") as file:
-        subprocess.Popen(
-            [unshare, *flags, *_supervisor_command(cluster.spec.name)],
+        # Forked away: it outlives us and is nobody's child.
+        subprocess.run(
+            ["setsid", "--fork", "unshare", *_NAMESPACES, *_supervisor_command(cluster.spec.name)],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
             cwd="/",
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(paths.REPOSITORY)},
-            start_new_session=True,
+            check=True,
         )
     name = cluster.spec.name
     pid = until(lambda: first_process(name), _STOP_PATIENCE, lambda: f"cluster {name} did not start:\n{cluster.tail('supervisor')}")
@@ -205,7 +206,9 @@ def _wait_usable(cluster: Cluster) -> None:
 
     def unsettled() -> str:
         waiting = [process["name"] for process in cluster.processes() if process["state"] not in _SETTLED]
-        return f"cluster {name} is not usable after {_START_PATIENCE} s: {', '.join(waiting) or 'its node'} is not ready. Logs: {cluster.log}"
+        return (
+            f"cluster {name} is not usable after {_START_PATIENCE} s: {', '.join(waiting) or 'its node'} is not ready. Logs: {cluster.log}"
+        )
 
     until(lambda: _all_settled(cluster), _START_PATIENCE, unsettled)
     api = cluster.api()

@@ -176,5 +176,10 @@ def _real_node(of: Spec, python: str) -> tuple[Component, ...]:
 
 
 def _kwok(of: Spec) -> Component:
-    flags = (f"--kubeconfig={CONFIG}/kwok.kubeconfig", "--manage-all-nodes=true", "--server-address=127.0.0.1:10247")
+    flags = (
+        f"--kubeconfig={CONFIG}/kwok.kubeconfig",
+        f"--config={of.parts['kwok-stages']}/stages.yaml",
+        "--manage-all-nodes=true",
+        "--server-address=127.0.0.1:10247",
+    )
     return Component("kwok", (f"{of.parts['kwok']}/kwok", *flags), probes.tcp("127.0.0.1", 10247), after=("kube-apiserver",))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from testbed import pins, spec
 from testbed.pki import Authority, KeyPair, kubeconfig, signing_key, write_private
-from testbed.spec import INSIDE, Spec
+from testbed.spec import INSIDE, Nodes, Spec
 
 
 def write(of: Spec) -> None:
@@ -48,6 +48,8 @@ def _pairs(of: Spec, authority: Authority) -> dict[str, KeyPair]:
 
 
 def _files(of: Spec) -> Mapping[str, str]:
+    if of.nodes is Nodes.SIMULATED:
+        return {}
     return {
         "containerd.toml": _containerd(of),
         "kubelet.json": json.dumps(_kubelet(of), indent=2),

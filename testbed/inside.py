@@ -7,7 +7,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from testbed.errors import TestbedError
-from testbed.spec import INSIDE, Spec
+from testbed.spec import INSIDE, SERVICE_CIDR, Spec
 from testbed.waiting import until
 
 # Seconds in which whoever started us has to hand over the network link.
@@ -57,7 +57,10 @@ def join_network(of: Spec) -> None:
         found = until(lambda: route.link_lookup(ifname="eth0"), _LINK_PATIENCE, lambda: f"cluster {of.name} was given no network link")
         route.addr("add", index=found[0], address=of.address, prefixlen=24)
         route.link("set", index=found[0], state="up")
-        route.route("add", dst="default", gateway=of.host_address)
+        # No default route: nothing in here reaches beyond the host, and a pull
+        # fails at once. Services need one, or a process of the node (the API
+        # server calling a webhook) is refused before kube-proxy's rules see it.
+        route.route("add", dst=SERVICE_CIDR, oif=found[0])
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 

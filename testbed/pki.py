@@ -63,7 +63,7 @@ class Authority:
         return self._issue([x509.NameAttribute(NameOID.COMMON_NAME, name)], ExtendedKeyUsageOID.SERVER_AUTH, _LIFE, alternatives)
 
     def _issue(
-        self, subject: list[x509.NameAttribute], usage: x509.ObjectIdentifier, life: timedelta, names: tuple[str, ...] = ()
+        self, subject: list[x509.NameAttribute[str]], usage: x509.ObjectIdentifier, life: timedelta, names: tuple[str, ...] = ()
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(x509.Name(subject), self._name, key.public_key(), life)

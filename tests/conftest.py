@@ -5,18 +5,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from testbed import cluster as testbed_cluster
 from testbed import paths
 from testbed.build import catalog
 from testbed.build.builder import build
-from testbed.build.workshop import Workshop
 from testbed.cluster import Cluster
 from testbed.spec import Nodes
+from testbed.waiting import until
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    sys.stderr.write(f"{line}\n")
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def build_part() -> Callable[[str], Path]:
     """Builds a part of the testbed if it is missing and returns its folder."""
 
     def one(name: str) -> Path:
-        shop: Workshop = build(catalog.PARTS, (name,), paths.cache_dir(), _say)
+        shop = build(catalog.PARTS, (name,), paths.cache_dir(), _say)
         return shop.part(name)
 
     return one
@@ -50,3 +51,26 @@ def own_cluster() -> Iterator[Callable[[str, Nodes], Cluster]]:
     yield start
     for name in started:
         testbed_cluster.down(name)
+
+
+@pytest.fixture(scope="module")
+def own_module_cluster() -> Iterator[Cluster]:
+    """A cluster that belongs to one test module, for tests that fill it with things that take time."""
+    yield testbed_cluster.up("module", Nodes.REAL, _say)
+    testbed_cluster.down("module")
+
+
+@pytest.fixture
+def until_true() -> Callable[[Callable[[], bool]], None]:
+    """Waits until a look is true, a minute at most."""
+
+    def wait(look: Callable[[], bool]) -> None:
+        assert until(look, 60, lambda: "never became true")
+
+    return wait
+
+
+@pytest.fixture
+def get() -> Callable[[str], int]:
+    """Sends a GET to one of the testbed's own addresses and returns the status."""
+    return lambda url: urllib3.request("GET", url, timeout=5.0, retries=False).status

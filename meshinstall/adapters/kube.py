@@ -8,6 +8,8 @@ import os
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -39,14 +41,14 @@ class KubeClient:
 
     async def get(self, path: str) -> Manifest | None:
         """The object at ``path``, or None when there is none."""
-        return await self._in_thread("GET", path, missing_ok=True)
+        return await self._in_thread(_Request("GET", path, missing_ok=True))
 
     async def list(self, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False) -> AsyncIterator[Manifest]:
         """The objects of a collection, page by page; nothing when the server does not know the kind."""
         query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
         accept = _METADATA_ONLY if metadata_only else "application/json"
         while True:
-            answer = await self._in_thread("GET", path, query=query, accept=accept, missing_ok=True)
+            answer = await self._in_thread(_Request("GET", path, query=query, accept=accept, missing_ok=True))
             for item in (answer or {}).get("items") or ():
                 yield item
             query["continue"] = ((answer or {}).get("metadata") or {}).get("continue") or ""
@@ -56,70 +58,79 @@ class KubeClient:
     async def apply(self, path: str, body: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
         """Server-side apply as field manager meshinstall; raises ConflictError when another manager owns a field."""
         query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), "dryRun": "All" if dry_run else ""}
-        return await self._in_thread("PATCH", path, body=body, query=query, content=_APPLY) or {}
+        return await self._in_thread(_Request("PATCH", path, body, query, content=_APPLY)) or {}
 
     async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
         """Create an object in the collection at ``path``."""
-        return await self._in_thread("POST", path, body=body, query={"dryRun": "All" if dry_run else ""}) or {}
+        return await self._in_thread(_Request("POST", path, body, {"dryRun": "All" if dry_run else ""})) or {}
 
     async def patch(self, path: str, body: Manifest) -> Manifest:
         """Merge ``body`` into an object; with a resourceVersion in it, only into that version."""
-        return await self._in_thread("PATCH", path, body=body, content=_MERGE) or {}
+        return await self._in_thread(_Request("PATCH", path, body, content=_MERGE)) or {}
 
     async def delete(self, path: str) -> None:
         """Delete an object, its dependents in the background; nothing when it is gone already."""
-        await self._in_thread("DELETE", path, query={"propagationPolicy": "Background"}, missing_ok=True)
+        await self._in_thread(_Request("DELETE", path, query={"propagationPolicy": "Background"}, missing_ok=True))
 
-    async def _in_thread(self, method: str, path: str, **request: Any) -> dict[str, Any] | None:
-        return await anyio.to_thread.run_sync(lambda: self._send(method, path, **request), abandon_on_cancel=True)
+    async def _in_thread(self, request: "_Request") -> dict[str, Any] | None:
+        return await anyio.to_thread.run_sync(self._send, request, abandon_on_cancel=True)
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Manifest | None = None,
-        query: Mapping[str, str] | None = None,
-        accept: str = "application/json",
-        content: str = "application/json",
-        missing_ok: bool = False,
-    ) -> dict[str, Any] | None:
-        url = self._config.server + path
-        if query and (text := urlencode({key: value for key, value in query.items() if value})):
-            url += f"?{text}"
+    def _send(self, request: "_Request") -> dict[str, Any] | None:
         for again in (True, False):
             token = self._tokens.get() if self._tokens else ""
-            headers = {"Accept": accept, "Content-Type": content, **({"Authorization": f"Bearer {token}"} if token else {})}
-            status, answer = self._exchange(method, url, headers, body)
-            if status == 401 and again and self._tokens:  # noqa: PLR2004
+            status, answer = self._exchange(request, token)
+            if status == HTTPStatus.UNAUTHORIZED and again and self._tokens:
                 # Revoked, or our clock is behind: one fresh token, one more try.
                 self._tokens.discard(token)
                 continue
             break
-        if status == 404 and missing_ok:  # noqa: PLR2004
+        if status == HTTPStatus.NOT_FOUND and request.missing_ok:
             return None
-        if status >= 400:  # noqa: PLR2004
-            raise _refusal(status, answer, method, path, self._config)
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise _refusal(status, answer, request, self._config)
         return answer
 
-    def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: Manifest | None) -> tuple[int, dict[str, Any]]:
+    def _exchange(self, request: "_Request", token: str) -> tuple[int, dict[str, Any]]:
         from kubernetes.client.rest import ApiException  # noqa: PLC0415 - 0.3 s
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
+        headers = {"Accept": request.accept, "Content-Type": request.content, **({"Authorization": f"Bearer {token}"} if token else {})}
+        url = self._config.server + request.target()
         try:
-            answer = self._client.rest_client.request(method, url, headers=dict(headers), body=body, _request_timeout=_TIMEOUT).response
+            answer = self._client.rest_client.request(
+                request.method, url, headers=headers, body=request.body, _request_timeout=_TIMEOUT
+            ).response
             data = answer.read(_MAX_ANSWER + 1, decode_content=True)
             answer.release_conn()
         except (HTTPError, ApiException, OSError) as error:
-            raise ClusterError(f"the API server {self._config.server} does not answer: {_root_cause(error)}", _unreachable_hint(error)) from error
+            raise ClusterError(
+                f"the API server {self._config.server} does not answer: {_root_cause(error)}", _unreachable_hint(error)
+            ) from error
         if len(data) > _MAX_ANSWER:
             answer.close()
-            raise ClusterError(f"the API server sent more than {_MAX_ANSWER // 1024**2} MiB for {method} {url}")
+            raise ClusterError(f"the API server sent more than {_MAX_ANSWER // 1024**2} MiB for {request.method} {request.path}")
         try:
             found = json.loads(data) if data else {}
         except ValueError:
             found = {"message": data[:200].decode(errors="replace")}
         return answer.status, found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request; empty query values are left out."""
+
+    method: str
+    path: str
+    body: Manifest | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    accept: str = "application/json"
+    content: str = "application/json"
+    missing_ok: bool = False
+
+    def target(self) -> str:
+        text = urlencode({key: value for key, value in self.query.items() if value})
+        return f"{self.path}?{text}" if text else self.path
 
 
 def object_path(group_version: str, plural: str, namespace: str = "", name: str = "", *rest: str) -> str:
@@ -149,7 +160,9 @@ def _tls(config: Kubeconfig) -> ssl.SSLContext:
         if config.certificate and config.key:
             _load_pair(context, config.certificate + b"\n" + config.key)
     except (ssl.SSLError, ValueError) as error:
-        raise ClusterError(f"a certificate or key of context {config.context!r} in the kubeconfig {config.source} is not usable: {error}") from error
+        raise ClusterError(
+            f"a certificate or key of context {config.context!r} in the kubeconfig {config.source} is not usable: {error}"
+        ) from error
     return context
 
 
@@ -169,16 +182,20 @@ def _load_pair(context: ssl.SSLContext, pem: bytes) -> None:
         context.load_cert_chain(file.name)
 
 
-def _refusal(status: int, answer: Mapping[str, Any], method: str, path: str, config: Kubeconfig) -> ClusterError:
+def _refusal(status: int, answer: Mapping[str, Any], request: _Request, config: Kubeconfig) -> ClusterError:
     said = str(answer.get("message") or answer.get("reason") or f"HTTP {status}")
-    if status == 401:  # noqa: PLR2004
-        hint = "its credentials may have ended: log in again, then repeat the command"
-        return ClusterError(f"the API server {config.server} does not accept the credentials of context {config.context!r}: {said}", hint)
-    if status == 403:  # noqa: PLR2004
-        return ForbiddenError(said, "ask for this permission, or use a context that has it")
-    if status == 409:  # noqa: PLR2004
-        return ConflictError(said)
-    return ClusterError(f"{method} {path}: {said}")
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            hint = "its credentials may have ended: log in again, then repeat the command"
+            return ClusterError(
+                f"the API server {config.server} does not accept the credentials of context {config.context!r}: {said}", hint
+            )
+        case HTTPStatus.FORBIDDEN:
+            return ForbiddenError(said, "ask for this permission, or use a context that has it")
+        case HTTPStatus.CONFLICT:
+            return ConflictError(said)
+        case _:
+            return ClusterError(f"{request.method} {request.path}: {said}")
 
 
 def _root_cause(error: BaseException) -> str:
@@ -193,5 +210,3 @@ def _unreachable_hint(error: BaseException) -> str:
     if "expired" in text:
         return "the client certificate of this context has ended: fetch the kubeconfig again"
     return "is the cluster running, and is this machine in its network?"
-
-

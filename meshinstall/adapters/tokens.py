@@ -77,7 +77,9 @@ def _run(plugin: ExecPlugin) -> Token:
     info = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": {"interactive": False}}
     env = {**os.environ, **plugin.env, "KUBERNETES_EXEC_INFO": json.dumps(info)}
     try:
-        done = subprocess.run([plugin.command, *plugin.args], env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PLUGIN_PATIENCE, check=False)
+        done = subprocess.run(
+            [plugin.command, *plugin.args], env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PLUGIN_PATIENCE, check=False
+        )
     except FileNotFoundError as error:
         raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} is not installed", plugin.install_hint) from error
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -25,6 +25,6 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the shape of a typer
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,  # noqa: ARG001, FBT002
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,  # noqa: FBT002
 ) -> None:
     """Options before the command."""

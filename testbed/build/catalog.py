@@ -14,7 +14,7 @@ _HERE = Path(__file__).parent
 
 # What each kind of cluster runs from, and what a person at its shell wants.
 REAL = ("kubernetes", "etcd", "containerd", "coredns", "debian", "images")
-SIMULATED = ("kubernetes", "etcd", "kwok")
+SIMULATED = ("kubernetes", "etcd", "kwok", "kwok-stages")
 DEMO = (*REAL, "charts", "helm4")
 SHELL = ("helm4", "kubectl", "istioctl", "charts")
 
@@ -43,7 +43,13 @@ def _go(name: str, binaries: Mapping[str, str], *, module: str = "", ldflags: st
             if built.name != file:
                 built.rename(out / file)
 
-    inputs = (folder / "go.mod", folder / "go.sum", *sorted(folder.rglob("*.go")), repr(sorted(binaries.items())), flags)
+    inputs: tuple[str | Path, ...] = (
+        folder / "go.mod",
+        folder / "go.sum",
+        *sorted(folder.rglob("*.go")),
+        repr(sorted(binaries.items())),
+        flags,
+    )
     return Part(name, build, inputs, needs=("go",), seconds=seconds)
 
 
@@ -60,6 +66,13 @@ def _istio(version: str) -> str:
 
 def _custom(name: str, build: Build, *inputs: str | Path, needs: tuple[str, ...], seconds: int = 5) -> Part:
     return Part(name, build, inputs, needs, seconds)
+
+
+def _collect_stages(shop: Workshop, out: Path) -> None:
+    """Gather kwok's own rules for how a simulated node and pod live, which its command does not hold."""
+    source = shop.module("kwok-stages", GO_MODULES / "kwok", "sigs.k8s.io/kwok") / "kustomize/stage"
+    files = [source / "node/fast/node-initialize.yaml", *sorted((source / "pod/fast").glob("pod-*.yaml"))]
+    (out / "stages.yaml").write_text("\n---\n".join(file.read_text() for file in files))
 
 
 def _parts() -> tuple[Part, ...]:
@@ -100,6 +113,7 @@ def _parts() -> tuple[Part, ...]:
         _go("istio-restamp", pilot, module="istio", ldflags=_istio(pins.RESTAMP), seconds=30),
         _go("istioctl", {"istioctl": "istio.io/istio/istioctl/cmd/istioctl"}, module="istio", ldflags=_istio(pins.ISTIO), seconds=60),
         _go("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, seconds=60),
+        _custom("kwok-stages", _collect_stages, *(GO_MODULES / "kwok" / name for name in ("go.mod", "go.sum")), needs=("go",)),
         _go("registry", {"registry": "github.com/google/go-containerregistry/cmd/registry"}, module="tools", seconds=5),
         _custom("debian", images.unpack_debian, repr(pins.NODE_PACKAGES), _HERE / "images.py", needs=()),
         _custom("images", images.build_release, _HERE / "images.py", _HERE / "oci.py", needs=("debian", "envoy", "istio", "go")),

@@ -1,5 +1,7 @@
 """Packages Istio's charts from the folder of its own Go module."""
 
+import re
+import shutil
 from pathlib import Path
 
 from testbed import pins
@@ -10,9 +12,8 @@ _CHARTS = ("base", "istio-control/istio-discovery", "gateway", "istio-cni", "ztu
 
 
 def istio_source(shop: Workshop, part: str) -> Path:
-    """Folder of the module istio.io/istio that the Go builds use."""
-    shop.go(part, GO_MODULES / "istio", "mod", "download", "istio.io/istio")
-    return Path(shop.go(part, GO_MODULES / "istio", "list", "-m", "-f", "{{.Dir}}", "istio.io/istio").strip())
+    """Folder of Istio's own source, the one that the Go builds use."""
+    return shop.module(part, GO_MODULES / "istio", "istio.io/istio")
 
 
 def build_release(shop: Workshop, out: Path) -> None:
@@ -28,7 +29,16 @@ def build_restamp(shop: Workshop, out: Path) -> None:
 
 def _package(shop: Workshop, out: Path, part: str, version: str) -> None:
     manifests = istio_source(shop, part) / "manifests/charts"
+    draft = out.with_suffix(".draft")
     for chart in _CHARTS:
-        shop.run(
-            part, [shop.part("helm4") / "helm", "package", manifests / chart, "--version", version, "--app-version", version, "-d", out]
-        )
+        shutil.copytree(manifests / chart, draft)
+        values = draft / "values.yaml"
+        values.write_text(release_values(values.read_text(), version))
+        shop.run(part, [shop.part("helm4") / "helm", "package", draft, "--version", version, "--app-version", version, "-d", out])
+        shutil.rmtree(draft)
+
+
+def release_values(text: str, version: str) -> str:
+    """Name the images of ``version`` where the source names the development ones, as Istio's release builder does."""
+    text = re.sub(r"^( *hub): (registry\.istio\.io|gcr\.io)/\S*testing\S*$", rf"\1: {pins.ISTIO_HUB}", text, flags=re.MULTILINE)
+    return re.sub(r"^( *tag): latest$", rf"\1: {version}", text, flags=re.MULTILINE)

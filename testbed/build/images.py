@@ -14,6 +14,8 @@ from testbed.build.charts import istio_source
 from testbed.build.oci import Image, Layer, write_archive, write_layer
 from testbed.build.workshop import Workshop
 
+# What the test application can run.
+_APPLETS = ("cat", "echo", "env", "httpd", "ls", "mkdir", "nc", "nslookup", "sh", "sleep", "wget")
 # Folders of a Debian package that an image has no use for.
 _UNUSED = ("usr/share", "etc/init.d", "etc/default")
 
@@ -34,6 +36,8 @@ def unpack_debian(shop: Workshop, out: Path) -> None:
     shutil.rmtree(downloads)
     for name in _UNUSED:
         shutil.rmtree(out / "root" / name, ignore_errors=True)
+    # Only the application's image gets it: the proxy's has no shell to offer.
+    (out / "root/bin/busybox").rename(out / "busybox")
     _finish_iptables(out / "root/usr/sbin")
     _collect_libraries(out)
 
@@ -56,20 +60,15 @@ def _collect_libraries(out: Path) -> None:
 
 def build_release(shop: Workshop, out: Path) -> None:
     """The images of pins.ISTIO, the pause image and the test application."""
+    base = _base_layer(shop, out)
     busybox = write_layer(
         out / "busybox.layer",
-        {"bin/busybox": shop.part("debian") / "root/bin/busybox"},
-        links={f"bin/{name}": "busybox" for name in ("sh", "httpd", "wget", "nc", "sleep", "cat", "ls", "env")},
+        {"bin/busybox": shop.part("debian") / "busybox"},
+        links={f"bin/{name}": "busybox" for name in _APPLETS},
     )
-    istio = _istio_images(shop, out, "istio", pins.ISTIO, {})
-    _finish(
-        out,
-        [
-            Image(pins.PAUSE_IMAGE, [busybox], ["/bin/busybox", "sleep", "2000000000"]),
-            Image(pins.APP_IMAGE, [busybox], ["/bin/busybox", "sleep", "2000000000"]),
-            *istio,
-        ],
-    )
+    sleep = ["/bin/busybox", "sleep", "2000000000"]
+    applications = [Image(name, [base, busybox], sleep) for name in (pins.PAUSE_IMAGE, pins.APP_IMAGE)]
+    _finish(out, [*applications, *_istio_images(shop, out, "istio", pins.ISTIO, {})])
 
 
 def build_restamp(shop: Workshop, out: Path) -> None:
@@ -78,13 +77,17 @@ def build_restamp(shop: Workshop, out: Path) -> None:
     _finish(out, list(_istio_images(shop, out, "istio-restamp", pins.RESTAMP, labels)))
 
 
-def _istio_images(shop: Workshop, out: Path, part: str, version: str, labels: dict[str, str]) -> Iterator[Image]:
+def _base_layer(shop: Workshop, out: Path) -> Layer:
+    """The C library and iptables."""
     root = shop.part("debian") / "root"
-    base = write_layer(
-        out / "debian.layer",
-        {name: root / name for name in ("bin", "lib", "lib64", "sbin", "usr", "etc") if (root / name).exists()},
-        folders=["tmp", "var/lib/istio/data", "etc/istio/proxy"],
-    )
+    tree: dict[str, Path | bytes] = {name: root / name for name in ("lib", "lib64", "sbin", "usr", "etc") if (root / name).exists()}
+    # Left to its default, busybox's wget crashes on a name.
+    tree["etc/nsswitch.conf"] = b"hosts: files dns\n"
+    return write_layer(out / "debian.layer", tree, folders=["tmp"])
+
+
+def _istio_images(shop: Workshop, out: Path, part: str, version: str, labels: dict[str, str]) -> Iterator[Image]:
+    base = _base_layer(shop, out)
     agent = write_layer(
         out / "proxy.layer",
         {
@@ -92,6 +95,7 @@ def _istio_images(shop: Workshop, out: Path, part: str, version: str, labels: di
             "usr/local/bin/pilot-agent": shop.part(part) / "pilot-agent",
             "var/lib/istio/envoy/envoy_bootstrap_tmpl.json": istio_source(shop, part) / "tools/packaging/common/envoy_bootstrap.json",
         },
+        folders=["var/lib/istio/data", "etc/istio/proxy"],
     )
     pilot = write_layer(
         out / "pilot.layer", {"usr/local/bin/pilot-discovery": shop.part(part) / "pilot-discovery"}, folders=["tmp", "var/lib/istio/data"]

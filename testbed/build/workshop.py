@@ -67,3 +67,8 @@ class Workshop:
             GOMODCACHE=str(self.cache / "go-mod"),
             CGO_ENABLED="0",
         )
+
+    def module(self, part: str, module: Path, name: str) -> Path:
+        """Folder of the source of ``name``, one of the modules that ``module`` requires."""
+        self.go(part, module, "mod", "download", name)
+        return Path(self.go(part, module, "list", "-m", "-f", "{{.Dir}}", name).strip())

@@ -23,7 +23,11 @@ REPOSITORY = Path(__file__).parents[2]
 
 def traces(name: str) -> dict[str, object]:
     """Everything on the host that could tell that cluster ``name`` was there."""
-    processes = [one.name for one in Path("/proc").glob("[0-9]*") if f"/{name}\0" in _text(one / "cmdline") or f"/meshinstall-{name}/" in _text(one / "cgroup")]
+    processes = [
+        one.name
+        for one in Path("/proc").glob("[0-9]*")
+        if f"/{name}\0" in _text(one / "cmdline") or f"/meshinstall-{name}/" in _text(one / "cgroup")
+    ]
     return {
         "processes": processes,
         "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if "testbed" in line],
@@ -38,8 +42,14 @@ def host() -> dict[str, object]:
     rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout if _has("iptables-save") else ""
     return {
         "sysctls": {name: _text(Path("/proc/sys") / name) for name in KUBELET_SYSCTLS},
-        "folders": [str(path) for path in map(Path, ("/var/log/containers", "/var/log/pods", "/var/lib/cni", "/etc/cni", "/run/flannel", "/usr/libexec/kubernetes")) if path.exists()],
-        "named namespaces": sorted(os.listdir("/run/netns")) if Path("/run/netns").exists() else [],
+        "folders": [
+            str(path)
+            for path in map(
+                Path, ("/var/log/containers", "/var/log/pods", "/var/lib/cni", "/etc/cni", "/run/flannel", "/usr/libexec/kubernetes")
+            )
+            if path.exists()
+        ],
+        "named namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
         "rules": [line for line in rules.splitlines() if not line.startswith(("#", ":"))],
         "interfaces": sorted(link.name for link in Path("/sys/class/net").iterdir()),
         "forwarding": _text(Path("/proc/sys/net/ipv4/ip_forward")),
@@ -126,7 +136,8 @@ def test_an_interrupted_up_can_be_cleaned_up(end: signal.Signals) -> None:
     assert traces("cut") == NOTHING
 
 
-def test_up_twice_is_nothing_to_do(cluster: Cluster) -> None:
+@pytest.mark.usefixtures("cluster")
+def test_up_twice_is_nothing_to_do() -> None:
     pid = testbed_cluster.first_process("test")
     assert _testbed("up", "--name", "test").returncode == 0
     assert testbed_cluster.first_process("test") == pid
@@ -155,12 +166,18 @@ def test_simulated_nodes_run_hundreds_of_pods_and_say_what_they_are(own_cluster:
     }
     spec = {"replicas": 300, "selector": {"matchLabels": {"app": "many"}}, "template": template}
     api.post("/apis/apps/v1/namespaces/default/deployments", {"metadata": {"name": "many"}, "spec": spec})
-    until(lambda: api.get("/apis/apps/v1/namespaces/default/deployments/many")["status"].get("readyReplicas") == 300, 60, lambda: "not all Ready")
+    until(
+        lambda: api.get("/apis/apps/v1/namespaces/default/deployments/many")["status"].get("readyReplicas") == 300,
+        60,
+        lambda: "not all Ready",
+    )
     assert "SIMULATED nodes" in _testbed("status", "--name", "many").stdout
 
 
 def _testbed(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "testbed", *args], cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "testbed", *args], cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def _host_pid(component: str, of: Cluster) -> int:

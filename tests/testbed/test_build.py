@@ -23,6 +23,7 @@ class Counter:
         self.runs = 0
 
     def __call__(self, _: Workshop, out: Path) -> None:
+        """Count and write."""
         self.runs += 1
         (out / "made").write_text("")
 

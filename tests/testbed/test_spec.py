@@ -9,7 +9,7 @@ from testbed.components import components
 from testbed.errors import TestbedError
 from testbed.spec import Nodes, Spec
 
-PARTS = dict.fromkeys(("kubernetes", "etcd", "containerd", "coredns", "debian", "images", "kwok"), "/parts")
+PARTS = dict.fromkeys(("kubernetes", "etcd", "containerd", "coredns", "debian", "images", "kwok", "kwok-stages"), "/parts")
 
 
 def of(nodes: Nodes, index: int = 1) -> Spec:

@@ -1,0 +1,59 @@
+"""Helpers of the cluster tests: helm, kubectl and istioctl as a person runs them, and a small application."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed import pins
+from testbed.cluster import Cluster
+
+# Upstream Envoy lacks Istio's own filters.
+ISTIOD_VALUES = {"env": {"PILOT_ENABLE_ALPN_FILTER": "false", "PILOT_ENABLE_METADATA_EXCHANGE": "false"}, "telemetry": {"enabled": False}}
+# The chart's "auto" image has no tag, which would be pulled always.
+GATEWAY_VALUES = {"imagePullPolicy": "IfNotPresent"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Runs programs against one cluster; ``tools`` are folders that come first on PATH."""
+
+    cluster: Cluster
+    tools: tuple[Path, ...]
+
+    def run(self, *argv: str, given: object = None, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+        """Run a program with ``given`` as JSON on its standard input."""
+        env = {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig), "PATH": ":".join([*map(str, self.tools), os.environ["PATH"]])}
+        text = None if given is None else json.dumps(given)
+        return subprocess.run(argv, env=env, input=text, capture_output=True, text=True, timeout=seconds, check=False)
+
+    def ok(self, *argv: str, given: object = None, seconds: float = 90) -> str:
+        """The same, and it must succeed; returns its stdout."""
+        done = self.run(*argv, given=given, seconds=seconds)
+        assert done.returncode == 0, f"{' '.join(argv)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Apply objects with kubectl."""
+        self.ok("kubectl", "apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": list(objects)})
+
+    def fetch(self, namespace: str, pod: str, url: str) -> subprocess.CompletedProcess[str]:
+        """GET ``url`` from inside the application container of ``pod``."""
+        return self.run("kubectl", "exec", "-n", namespace, pod, "-c", "app", "--", "wget", "-q", "-T", "3", "-O", "-", url)
+
+
+def namespace(name: str, **labels: str) -> dict[str, Any]:
+    """A namespace; dots and slashes of label names are given as a dictionary."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def web(namespace_name: str, name: str = "web") -> tuple[dict[str, Any], dict[str, Any]]:
+    """A pod that serves ``hello`` on port 8080, and its Service on port 80."""
+    command = ["/bin/sh", "-c", "mkdir -p /tmp/www && echo hello > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www"]
+    container = {"name": "app", "image": pins.APP_IMAGE, "imagePullPolicy": "Never", "command": command, "ports": [{"containerPort": 8080}]}
+    metadata = {"name": name, "namespace": namespace_name, "labels": {"app": name}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    return pod, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": {"app": name}, "ports": ports}}

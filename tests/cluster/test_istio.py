@@ -1,0 +1,100 @@
+"""Proof that the testbed is real: Istio from its own charts injects, connects and refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testbed import pins
+from testbed.cluster import Cluster
+from tests.cluster.mesh import GATEWAY_VALUES, ISTIOD_VALUES, Shell, namespace, web
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def shell(own_module_cluster: Cluster, build_part: Callable[[str], Path]) -> Shell:
+    """A shell on a cluster where Istio is installed by Helm, as its documentation says."""
+    found = Shell(own_module_cluster, tuple(build_part(name) for name in ("helm4", "kubectl", "istioctl")))
+    charts = build_part("charts")
+    for release, chart, where, values in (
+        ("istio-base", "base", "istio-system", {}),
+        ("istiod", "istiod", "istio-system", ISTIOD_VALUES),
+        ("istio-ingress", "gateway", "istio-ingress", GATEWAY_VALUES),
+    ):
+        archive = str(charts / f"{chart}-{pins.ISTIO}.tgz")
+        found.ok(
+            "helm",
+            "upgrade",
+            "--install",
+            release,
+            archive,
+            "-n",
+            where,
+            "--create-namespace",
+            "--wait",
+            "--timeout",
+            "80s",
+            "-f",
+            "-",
+            given=values,
+        )
+    injected = namespace("shop", **{"istio-injection": "enabled"})
+    found.apply(injected, namespace("legacy"), *web("shop"), *web("shop", "client"), *web("legacy", "client"))
+    found.ok("kubectl", "wait", "--for=condition=Ready", "pod", "--all", "-n", "shop", "--timeout=60s")
+    found.ok("kubectl", "wait", "--for=condition=Ready", "pod", "--all", "-n", "legacy", "--timeout=60s")
+    return found
+
+
+def mode(shell: Shell, value: str) -> None:
+    """Set the mesh-wide mTLS mode."""
+    metadata = {"name": "default", "namespace": "istio-system"}
+    shell.apply(
+        {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": metadata, "spec": {"mtls": {"mode": value}}}
+    )
+
+
+def test_the_webhook_injects_where_it_is_asked_to(shell: Shell) -> None:
+    containers = "jsonpath={.spec.initContainers[*].name} {.spec.containers[*].name}"
+    assert "istio-proxy" in shell.ok("kubectl", "get", "pod", "web", "-n", "shop", "-o", containers)
+    assert "istio-proxy" not in shell.ok("kubectl", "get", "pod", "client", "-n", "legacy", "-o", containers)
+
+
+def test_strict_mtls_serves_the_mesh_and_resets_the_rest(shell: Shell, until_true: Callable[[Callable[[], bool]], None]) -> None:
+    url = "http://web.shop/"
+    mode(shell, "PERMISSIVE")
+    until_true(lambda: shell.fetch("legacy", "client", url).stdout == "hello\n")
+    assert shell.fetch("shop", "client", url).stdout == "hello\n"
+
+    mode(shell, "STRICT")
+    until_true(lambda: "Connection reset by peer" in shell.fetch("legacy", "client", url).stderr)
+    assert shell.fetch("shop", "client", url).stdout == "hello\n"
+
+
+def test_every_proxy_is_in_sync_with_istiod(shell: Shell) -> None:
+    said = shell.ok("istioctl", "proxy-status")
+    for proxy in ("web.shop", "client.shop", "istio-ingress"):
+        assert proxy in said
+
+
+def test_a_load_balancer_answers_on_the_host(shell: Shell, get: Callable[[str], int]) -> None:
+    address = shell.ok(
+        "kubectl", "get", "service", "istio-ingress", "-n", "istio-ingress", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}"
+    )
+    assert get(f"http://{address}:15021/healthz/ready") == 200
+
+
+def test_a_load_balancer_can_be_left_pending(shell: Shell) -> None:
+    def service(name: str, **metadata: object) -> dict[str, object]:
+        spec = {"type": "LoadBalancer", "selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "shop", **metadata}, "spec": spec}
+
+    shell.apply(service("waits", annotations={"testbed.meshinstall.dev/pending": "true"}), service("given"))
+    address = "jsonpath={.status.loadBalancer.ingress[0].ip}"
+    # The controller takes Services in order: once the second has its address, the first was passed over.
+    shell.ok("kubectl", "wait", f"--for={address}", "service/given", "-n", "shop", "--timeout=20s")
+    assert shell.ok("kubectl", "get", "service", "waits", "-n", "shop", "-o", address) == ""
+
+    shell.ok("kubectl", "annotate", "service", "waits", "-n", "shop", "testbed.meshinstall.dev/pending-")
+    shell.ok("kubectl", "wait", f"--for={address}", "service/waits", "-n", "shop", "--timeout=20s")
+    shell.ok("kubectl", "delete", "service", "waits", "given", "-n", "shop", "--timeout=20s")

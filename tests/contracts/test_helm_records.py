@@ -1,0 +1,151 @@
+"""Helm's release records: those in records/ were written by the named helm into a real cluster, and by hostile hands."""
+
+import base64
+import gzip
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from meshinstall.adapters.helm_records import MAX_RECORD, SECRET_TYPE, decode, mark_failed, newest
+from meshinstall.errors import ClusterError, ConflictError
+from meshinstall.model.release import ReleaseKey, ReleaseStatus
+
+RECORDS = Path(__file__).parent / "records"
+HELM3, HELM4 = (json.loads((RECORDS / f"helm-{version}.json").read_text()) for version in ("3.22.0", "4.3.1"))
+
+
+def unpacked(secret: dict[str, Any]) -> dict[str, Any]:
+    """What helm reads in a Secret."""
+    found: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
+    return found
+
+
+def record(packed: bytes = b"", *, key: ReleaseKey = ReleaseKey("shop", "demo"), revision: object = "1", **body: object) -> dict[str, Any]:
+    """A Secret as Helm labels it, around ``packed`` or around ``body``."""
+    content = packed or gzip.compress(json.dumps({"name": key.name, "version": 1, **body}).encode())
+    labels = {"name": key.name, "owner": "helm", "status": "deployed", "version": revision}
+    return {
+        "type": SECRET_TYPE,
+        "metadata": {"name": f"sh.helm.release.v1.{key.name}.v1", "namespace": key.namespace, "resourceVersion": "7", "labels": labels},
+        "data": {"release": base64.b64encode(base64.b64encode(content)).decode()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("secrets", "namespace", "name", "revision", "status"),
+    [(HELM3, "helmtest3", "a3", 2, "deployed"), (HELM4, "helmtest4", "a4", 4, "failed")],
+)
+def test_the_newest_revision_is_read(secrets: list[dict[str, Any]], namespace: str, name: str, revision: int, status: str) -> None:
+    found = newest(reversed(secrets))
+
+    (release,) = found.values()
+    assert list(found) == [release.key] == [ReleaseKey(namespace, name)]
+    assert (release.revision, release.status) == (revision, status)
+    assert (release.chart, release.version, release.app_version) == ("demo", "1.2.3", "9")
+    assert release.manifest.startswith("---\n# Source: demo/templates/cm.yaml\n")
+    assert release.updated.startswith("2026-11-21T08:1")
+    assert release.secret == f"sh.helm.release.v1.{name}.v{revision}"
+
+
+def test_values_description_and_the_user_s_labels_are_read() -> None:
+    secret = deepcopy(HELM4[0])
+    secret["metadata"]["labels"]["team"] = "mesh"
+
+    release = decode(secret)
+
+    assert release.values == {"colour": "red"}
+    assert release.description == "first one"
+    assert release.labels == {"team": "mesh"}
+
+
+def test_other_secrets_are_passed_over() -> None:
+    assert newest([{"type": "Opaque", "metadata": {"name": "x"}}]) == {}
+
+
+def test_releases_of_one_name_in_two_namespaces_are_two() -> None:
+    first, second = ReleaseKey("a", "demo"), ReleaseKey("b", "demo")
+
+    assert newest([record(key=first), record(key=second)]).keys() == {first, second}
+
+
+def test_older_revisions_are_not_unpacked() -> None:
+    broken = record(b"garbage")
+
+    assert newest([broken, record(revision="2", version=2)])[ReleaseKey("shop", "demo")].revision == 2
+
+
+@pytest.mark.parametrize(
+    ("secret", "message"),
+    [
+        (record(b"garbage"), "it cannot be unpacked"),
+        (record(gzip.compress(b'{"name": "demo"}')[:-9]), "it cannot be unpacked (it ends in the middle)"),
+        (record(gzip.compress(b"[" * 100_000)), "it cannot be unpacked"),
+        (record(gzip.compress(b"[1]")), "its content is no JSON object"),
+        (record(gzip.compress(bytes(MAX_RECORD + 1), 1)), "it unpacks to more than 64 MiB"),
+        (record() | {"data": {}}, "it has no data.release"),
+        (record() | {"data": {"release": "%%%"}}, "it cannot be unpacked"),
+        (record(revision="one"), "its labels name no release and revision: 'demo', 'one'"),
+        (record(revision="9" * 5000), "its labels name no release and revision"),
+        (record(name="other"), "its labels say demo revision 1, its content 'other' revision 1"),
+    ],
+)
+def test_a_record_that_is_none_is_named(secret: dict[str, Any], message: str) -> None:
+    with pytest.raises(ClusterError) as caught:
+        newest([secret])
+
+    assert "Secret shop/sh.helm.release.v1.demo.v1 has the type of a Helm release record but is none" in caught.value.message
+    assert message in caught.value.message
+
+
+json_values = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.text(max_size=5),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+bodies = some.fixed_dictionaries(
+    {}, optional={key: json_values for key in ("info", "chart", "config", "manifest", "labels", "version", "name")}
+)
+
+
+@given(bodies)
+def test_any_json_is_a_record_or_a_cluster_error(body: dict[str, Any]) -> None:
+    try:
+        decode(record(**body))
+    except ClusterError as error:
+        assert "shop/sh.helm.release.v1.demo.v1" in error.message  # noqa: PT017 - either outcome is right
+
+
+@given(some.binary(max_size=60))
+def test_any_bytes_are_a_record_or_a_cluster_error(content: bytes) -> None:
+    with pytest.raises(ClusterError):
+        decode(record(content or b"x"))
+
+
+@pytest.mark.parametrize("secrets", [HELM3, HELM4], ids=["helm3", "helm4"])
+def test_marking_a_pending_record_failed_changes_its_status_and_description_and_nothing_else(secrets: list[dict[str, Any]]) -> None:
+    before = unpacked(secrets[0])
+    before["info"]["status"] = "pending-upgrade"
+    pending = deepcopy(secrets[0])
+    pending["data"]["release"] = record(gzip.compress(json.dumps(before).encode()))["data"]["release"]
+
+    patch = mark_failed(pending, "helm was killed; marked failed by meshinstall")
+
+    assert patch["metadata"] == {"resourceVersion": pending["metadata"]["resourceVersion"], "labels": {"status": "failed"}}
+    after = unpacked({"data": patch["data"]})
+    assert after.pop("info") == before.pop("info") | {"status": "failed", "description": "helm was killed; marked failed by meshinstall"}
+    assert after == before
+    assert decode({**pending, "data": patch["data"]}).status is ReleaseStatus.FAILED
+
+
+def test_a_record_that_is_not_pending_is_left_alone() -> None:
+    with pytest.raises(ConflictError, match="is deployed, not pending"):
+        mark_failed(HELM3[1], "x")
+
+
+def test_a_word_that_no_helm_knows_yet_is_unknown() -> None:
+    assert decode(record(info={"status": "dreaming"})).status is ReleaseStatus.UNKNOWN
