@@ -8,7 +8,7 @@ from meshinstall.errors import InterruptedRunError, MeshinstallError
 
 def main() -> None:
     """Run the command line and exit; a MeshinstallError is a message, never a traceback."""
-    from meshinstall.cli.app import app  # noqa: PLC0415 - 70 ms that a bad interpreter option need not pay
+    from meshinstall.cli import app
 
     try:
         app(prog_name="meshinstall")

@@ -1,9 +1,10 @@
 """What the engine asks of the outside world; adapters implement it, tests fake it."""
 
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from meshinstall.model.release import ChartRef, ReleaseKey
+from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.model.values import Values
 
 
@@ -31,3 +32,35 @@ class Helm(Protocol):
 
     async def uninstall(self, key: ReleaseKey) -> None:
         """Remove a release; raises HelmError."""
+
+
+class Releases(Protocol):
+    """Helm's own records in the cluster, read without starting helm."""
+
+    async def newest(self, namespaces: Iterable[str]) -> Mapping[ReleaseKey, ReleaseRecord]:
+        """The newest record of every release in these namespaces; raises ClusterError."""
+
+    async def mark_failed(self, record: ReleaseRecord, reason: str) -> None:
+        """Turn a record that a killed helm left pending into a failed one, so that it can be upgraded."""
+
+
+class Kube(Protocol):
+    """The Kubernetes API, objects as JSON. Every call has a deadline and raises ClusterError."""
+
+    async def get(self, path: str) -> Manifest | None:
+        """The object at ``path``, or None when there is none."""
+
+    def list(self, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False) -> AsyncIterator[Manifest]:
+        """The objects of a collection, page by page."""
+
+    async def apply(self, path: str, body: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
+        """Server-side apply; raises ConflictError when another manager owns a field."""
+
+    async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Create an object in a collection."""
+
+    async def patch(self, path: str, body: Manifest) -> Manifest:
+        """Merge ``body`` into an object; with a resourceVersion in it, only into that version."""
+
+    async def delete(self, path: str) -> None:
+        """Delete an object; nothing when it is gone already."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from testbed import cluster, machine, paths
+from testbed import cluster, machine, paths, shell
 from testbed.build import catalog
 from testbed.build.builder import build as build_parts
 from testbed.cluster import Cluster
@@ -87,7 +87,7 @@ def charts() -> None:
 def env(name: Name = "dev") -> None:
     """Print export lines for a shell: eval "$(scripts/testbed env)"."""
     shop = build_parts(catalog.PARTS, catalog.SHELL, paths.cache_dir(), say)
-    for variable, value in cluster.shell_environment(_existing(name), shop).items():
+    for variable, value in shell.environment(_existing(name), shop).items():
         print(f"export {variable}={shlex.quote(value)}")
 
 

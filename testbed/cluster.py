@@ -23,7 +23,6 @@ from testbed import cgroups, config, paths, spec
 from testbed.api import Api, Json
 from testbed.build import catalog
 from testbed.build.builder import build
-from testbed.build.workshop import Workshop
 from testbed.errors import TestbedError
 from testbed.spec import Nodes, Spec
 from testbed.waiting import until
@@ -139,12 +138,6 @@ def down(name: str) -> bool:
         there = paths.state_dir(name).exists() or first_process(name) is not None
         _clean(name)
         return there
-
-
-def shell_environment(cluster: Cluster, shop: Workshop) -> dict[str, str]:
-    """Variables for a shell or a test that works with ``cluster``."""
-    tools = [str(shop.part(part)) for part in ("helm4", "kubectl", "istioctl") if shop.part(part).exists()]
-    return {"KUBECONFIG": str(cluster.kubeconfig), "PATH": ":".join([*tools, os.environ["PATH"]])}
 
 
 def _supervisor_command(name: str) -> list[str]:

@@ -7,11 +7,11 @@ import json
 import os
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import anyio.to_thread
 
@@ -91,8 +91,8 @@ class KubeClient:
         return answer
 
     def _exchange(self, request: "_Request", token: str) -> tuple[int, dict[str, Any]]:
-        from kubernetes.client.rest import ApiException  # noqa: PLC0415 - 0.3 s
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+        from kubernetes.client.rest import ApiException
+        from urllib3.exceptions import HTTPError
 
         headers = {"Accept": request.accept, "Content-Type": request.content, **({"Authorization": f"Bearer {token}"} if token else {})}
         url = self._config.server + request.target()
@@ -133,15 +133,8 @@ class _Request:
         return f"{self.path}?{text}" if text else self.path
 
 
-def object_path(group_version: str, plural: str, namespace: str = "", name: str = "", *rest: str) -> str:
-    """The API path of an object or, without ``name``, of its collection."""
-    root = f"/api/{group_version}" if "/" not in group_version else f"/apis/{group_version}"
-    parts: Sequence[str] = [*(["namespaces", namespace] if namespace else []), plural, *([name] if name else []), *rest]
-    return "/".join([root, *(quote(part, safe="") for part in parts)])
-
-
 def _connect(config: Kubeconfig) -> Any:
-    from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 - 0.3 s
+    from kubernetes.client import ApiClient, Configuration
 
     settings = Configuration()
     settings.host = config.server

@@ -47,8 +47,8 @@ def load(path: Path | None = None, context: str = "", environ: Mapping[str, str]
 
     Raises UsageError when there is no such file or context.
     """
-    from kubernetes.config.kube_config import ConfigException, KubeConfigMerger  # noqa: PLC0415 - 0.3 s
-    from yaml import YAMLError  # noqa: PLC0415
+    from kubernetes.config.kube_config import ConfigException, KubeConfigMerger
+    from yaml import YAMLError
 
     paths = str(path) if path else environ.get("KUBECONFIG") or _DEFAULT
     if not any(Path(one).expanduser().is_file() for one in paths.split(os.pathsep) if one):

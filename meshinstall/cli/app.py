@@ -17,7 +17,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the shape of a typer callback
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - for this option only
+        from importlib.metadata import version
 
         typer.echo(f"meshinstall {version('meshinstall')}")
         raise typer.Exit
@@ -25,6 +25,6 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the shape of a typer
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,  # noqa: FBT002
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Options before the command."""

@@ -28,9 +28,9 @@ class ClusterRef:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A kubeconfig file and the context in it that reaches the cluster, for helm and for our client."""
+    """The context that reaches the cluster, for helm and for our client; without a file, KUBECONFIG's."""
 
     cluster: str
     server: str
-    kubeconfig: Path
+    kubeconfig: Path | None
     context: str

@@ -18,10 +18,11 @@ class LayerKind(IntEnum):
     COMPONENT = 2
     PROFILE = 3
     CLOUD = 4
-    ENVIRONMENT = 5
-    CLUSTER = 6
-    FILE = 7
-    FLAG = 8
+    PROJECT = 5
+    ENVIRONMENT = 6
+    CLUSTER = 7
+    FILE = 8
+    FLAG = 9
 
 
 # Helm adds these itself; they are shown by explain and never sent.

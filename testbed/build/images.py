@@ -80,9 +80,7 @@ def build_restamp(shop: Workshop, out: Path) -> None:
 def _base_layer(shop: Workshop, out: Path) -> Layer:
     """The C library and iptables."""
     root = shop.part("debian") / "root"
-    tree: dict[str, Path | bytes] = {name: root / name for name in ("lib", "lib64", "sbin", "usr", "etc") if (root / name).exists()}
-    # Left to its default, busybox's wget crashes on a name.
-    tree["etc/nsswitch.conf"] = b"hosts: files dns\n"
+    tree = {name: root / name for name in ("lib", "lib64", "sbin", "usr", "etc") if (root / name).exists()}
     return write_layer(out / "debian.layer", tree, folders=["tmp"])
 
 

@@ -10,11 +10,6 @@ from typing import Any
 from testbed import pins
 from testbed.cluster import Cluster
 
-# Upstream Envoy lacks Istio's own filters.
-ISTIOD_VALUES = {"env": {"PILOT_ENABLE_ALPN_FILTER": "false", "PILOT_ENABLE_METADATA_EXCHANGE": "false"}, "telemetry": {"enabled": False}}
-# The chart's "auto" image has no tag, which would be pulled always.
-GATEWAY_VALUES = {"imagePullPolicy": "IfNotPresent"}
-
 
 @dataclass(frozen=True, slots=True)
 class Shell:
@@ -41,7 +36,7 @@ class Shell:
 
     def fetch(self, namespace: str, pod: str, url: str) -> subprocess.CompletedProcess[str]:
         """GET ``url`` from inside the application container of ``pod``."""
-        return self.run("kubectl", "exec", "-n", namespace, pod, "-c", "app", "--", "wget", "-q", "-T", "3", "-O", "-", url)
+        return self.run("kubectl", "exec", "-n", namespace, pod, "-c", "app", "--", "wget", "-q", "-O", "-", url, seconds=20)
 
 
 def namespace(name: str, **labels: str) -> dict[str, Any]:

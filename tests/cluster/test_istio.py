@@ -7,7 +7,8 @@ import pytest
 
 from testbed import pins
 from testbed.cluster import Cluster
-from tests.cluster.mesh import GATEWAY_VALUES, ISTIOD_VALUES, Shell, namespace, web
+from testbed.shell import GATEWAY_VALUES, ISTIOD_VALUES
+from tests.cluster.mesh import Shell, namespace, web
 
 pytestmark = pytest.mark.cluster
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshinstall.adapters.charts import ChartStore
+from meshinstall.ports import Charts
 from tests.contracts.servers import QuietHandler, Respond, serving
 
 DEMO_VERSIONS = ("1.2.3", "1.2.10", "1.3.0-rc.1", "1.2.4+build.7", "2.0.0")
@@ -70,7 +71,7 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, said: list[str]) -> ChartStore:
+def store(tmp_path: Path, said: list[str]) -> Charts:
     """A store with an empty cache."""
     return ChartStore(tmp_path / "cache", said.append, seconds=20)
 

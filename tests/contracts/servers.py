@@ -1,9 +1,15 @@
 """Small servers on loopback that behave as a test wants."""
 
+import hashlib
+import io
+import json
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+from meshinstall.model.release import ChartRef
 
 Respond = Callable[[BaseHTTPRequestHandler], object]
 
@@ -37,3 +43,42 @@ def reply(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", **hea
     request.send_header("Content-Length", str(len(body)))
     request.end_headers()
     request.wfile.write(body)
+
+
+def packed(name: str = "demo", version: str = "1.0.0") -> bytes:
+    """A chart archive."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        content = f"name: {name}\nversion: {version}\n".encode()
+        member = tarfile.TarInfo(f"{name}/Chart.yaml")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    return data.getvalue()
+
+
+ARCHIVE = packed()
+DIGEST = f"sha256:{hashlib.sha256(ARCHIVE).hexdigest()}"
+MANIFEST = json.dumps(
+    {
+        "schemaVersion": 2,
+        "config": {"mediaType": "application/vnd.cncf.helm.config.v1+json"},
+        "layers": [{"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "digest": DIGEST, "size": len(ARCHIVE)}],
+    }
+).encode()
+
+
+def registry(blob: Respond) -> Respond:
+    """A registry whose one chart is sent by ``blob``."""
+
+    def respond(request: BaseHTTPRequestHandler) -> None:
+        if "/manifests/" in request.path:
+            reply(request, 200, MANIFEST, Content_Type="application/vnd.oci.image.manifest.v1+json")
+        else:
+            blob(request)
+
+    return respond
+
+
+def chart(host: str) -> ChartRef:
+    """The chart of ``registry`` at ``host``."""
+    return ChartRef("demo", "1.0.0", f"oci://{host}/charts")

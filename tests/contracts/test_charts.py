@@ -12,9 +12,10 @@ import anyio
 import pytest
 import urllib3
 
-from meshinstall.adapters.charts import ChartStore, read_chart
+from meshinstall.adapters.charts import read_chart
 from meshinstall.errors import ChartError
 from meshinstall.model.release import ChartRef
+from meshinstall.ports import Charts
 
 pytestmark = [pytest.mark.tools, pytest.mark.anyio]
 
@@ -66,13 +67,13 @@ def place(request: pytest.FixtureRequest, archives: Path) -> Place:
     return Place(str(archives) if request.param == "folder" else request.getfixturevalue(request.param), archives)
 
 
-async def test_resolving_gives_the_digest_of_the_archive(store: ChartStore, place: Place) -> None:
+async def test_resolving_gives_the_digest_of_the_archive(store: Charts, place: Place) -> None:
     found = await store.resolve(place.chart("istiod", "1.31.0"))
 
     assert found == replace(place.chart("istiod", "1.31.0"), digest=place.digest("istiod", "1.31.0"))
 
 
-async def test_fetching_gives_the_bytes_that_were_resolved_in_a_private_file(store: ChartStore, place: Place) -> None:
+async def test_fetching_gives_the_bytes_that_were_resolved_in_a_private_file(store: Charts, place: Place) -> None:
     archive = await store.fetch(await store.resolve(place.chart("gateway", "1.31.0")))
 
     assert archive.read_bytes() == place.archive("gateway", "1.31.0").read_bytes()
@@ -81,24 +82,32 @@ async def test_fetching_gives_the_bytes_that_were_resolved_in_a_private_file(sto
     assert read_chart(archive).metadata["name"] == "gateway"
 
 
-async def test_a_chart_without_a_digest_is_fetched_as_the_source_has_it(store: ChartStore, place: Place) -> None:
+async def test_reading_gives_the_chart_s_values(store: Charts, place: Place) -> None:
+    files = await store.read(await store.resolve(place.chart("gateway", "1.31.0")))
+
+    assert files.metadata["version"] == "1.31.0"
+    assert "_internal_defaults_do_not_set" in files.values
+    assert files.schema
+
+
+async def test_a_chart_without_a_digest_is_fetched_as_the_source_has_it(store: Charts, place: Place) -> None:
     archive = await store.fetch(place.chart("base", "1.31.0"))
 
     assert archive.read_bytes() == place.archive("base", "1.31.0").read_bytes()
 
 
 @pytest.mark.parametrize(("asked", "given"), [("1.2", "1.2.10"), ("1", "1.2.10"), ("2", "2.0.0"), ("1.3.0-rc.1", "1.3.0-rc.1")])
-async def test_the_beginning_of_a_version_stands_for_its_newest_release(store: ChartStore, place: Place, asked: str, given: str) -> None:
+async def test_the_beginning_of_a_version_stands_for_its_newest_release(store: Charts, place: Place, asked: str, given: str) -> None:
     assert (await store.resolve(place.chart("demo", asked))).version == given
 
 
-async def test_a_version_with_build_metadata_is_found(store: ChartStore, place: Place) -> None:
+async def test_a_version_with_build_metadata_is_found(store: Charts, place: Place) -> None:
     found = await store.resolve(place.chart("demo", "1.2.4+build.7"))
 
     assert found.digest == place.digest("demo", "1.2.4+build.7")
 
 
-async def test_a_missing_version_is_an_error_that_lists_what_there_is(store: ChartStore, place: Place) -> None:
+async def test_a_missing_version_is_an_error_that_lists_what_there_is(store: Charts, place: Place) -> None:
     with pytest.raises(ChartError, match=r"chart demo has no version 9.9.9 at") as caught:
         await store.resolve(place.chart("demo", "9.9.9"))
 
@@ -107,22 +116,22 @@ async def test_a_missing_version_is_an_error_that_lists_what_there_is(store: Cha
 
 
 @pytest.mark.parametrize("asked", ["1.7", "1.3"])
-async def test_a_beginning_that_no_release_has_is_an_error(store: ChartStore, place: Place, asked: str) -> None:
+async def test_a_beginning_that_no_release_has_is_an_error(store: Charts, place: Place, asked: str) -> None:
     with pytest.raises(ChartError, match=f"has no version {asked} at"):
         await store.resolve(place.chart("demo", asked))
 
 
-async def test_an_unknown_chart_is_an_error(store: ChartStore, place: Place) -> None:
+async def test_an_unknown_chart_is_an_error(store: Charts, place: Place) -> None:
     with pytest.raises(ChartError, match="there is no chart nothing at"):
         await store.resolve(place.chart("nothing", "1.0.0"))
 
 
-async def test_a_range_is_an_error(store: ChartStore, place: Place) -> None:
+async def test_a_range_is_an_error(store: Charts, place: Place) -> None:
     with pytest.raises(ChartError, match=r"'\^1.30' of chart demo is neither a version"):
         await store.resolve(place.chart("demo", "^1.30"))
 
 
-async def test_a_chart_that_is_not_the_pinned_one_says_what_was_expected_what_came_and_from_where(store: ChartStore, place: Place) -> None:
+async def test_a_chart_that_is_not_the_pinned_one_says_what_was_expected_what_came_and_from_where(store: Charts, place: Place) -> None:
     pinned = replace(place.chart("istiod", "1.31.0"), digest=f"sha256:{'0' * 64}")
 
     with pytest.raises(ChartError) as caught:
@@ -134,14 +143,14 @@ async def test_a_chart_that_is_not_the_pinned_one_says_what_was_expected_what_ca
     assert "lock --update" in caught.value.hint
 
 
-async def test_a_fetched_chart_is_found_without_its_source(store: ChartStore, place: Place) -> None:
+async def test_a_fetched_chart_is_found_without_its_source(store: Charts, place: Place) -> None:
     pinned = await store.resolve(place.chart("base", "1.31.0"))
     archive = await store.fetch(pinned)
 
     assert await store.fetch(replace(pinned, source="oci://localhost:1/gone")) == archive
 
 
-async def test_a_damaged_file_of_the_cache_is_fetched_again(store: ChartStore, place: Place) -> None:
+async def test_a_damaged_file_of_the_cache_is_fetched_again(store: Charts, place: Place) -> None:
     pinned = await store.resolve(place.chart("base", "1.31.0"))
     damaged = await store.fetch(pinned)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
@@ -149,7 +158,7 @@ async def test_a_damaged_file_of_the_cache_is_fetched_again(store: ChartStore, p
     assert (await store.fetch(pinned)).read_bytes() == place.archive("base", "1.31.0").read_bytes()
 
 
-async def test_an_unpacked_chart_is_an_error_that_says_how_to_pack_it(store: ChartStore, tmp_path: Path) -> None:
+async def test_an_unpacked_chart_is_an_error_that_says_how_to_pack_it(store: Charts, tmp_path: Path) -> None:
     (tmp_path / "istiod").mkdir()
     (tmp_path / "istiod" / "Chart.yaml").write_text("name: istiod\n")
 
@@ -159,7 +168,7 @@ async def test_an_unpacked_chart_is_an_error_that_says_how_to_pack_it(store: Cha
     assert caught.value.hint == f"package it: helm package {tmp_path}/istiod -d {tmp_path}"
 
 
-async def test_an_archive_under_a_wrong_name_is_an_error(store: ChartStore, tmp_path: Path, charts_dir: Path) -> None:
+async def test_an_archive_under_a_wrong_name_is_an_error(store: Charts, tmp_path: Path, charts_dir: Path) -> None:
     shutil.copy(charts_dir / "base-1.31.0.tgz", tmp_path / "istiod-1.31.0.tgz")
 
     with pytest.raises(ChartError, match=r"gave chart base 1.31.0 for istiod 1.31.0"):
@@ -167,7 +176,7 @@ async def test_an_archive_under_a_wrong_name_is_an_error(store: ChartStore, tmp_
 
 
 async def test_an_index_without_digests_is_enough(
-    store: ChartStore, archives: Path, helm4: Path, serve_folder: Callable[[Path], str], tmp_path: Path
+    store: Charts, archives: Path, helm4: Path, serve_folder: Callable[[Path], str], tmp_path: Path
 ) -> None:
     shutil.copy(archives / "demo-2.0.0.tgz", tmp_path)
     await anyio.run_process([str(helm4), "repo", "index", str(tmp_path)])
@@ -179,7 +188,7 @@ async def test_an_index_without_digests_is_enough(
     assert found.digest == f"sha256:{hashlib.sha256((archives / 'demo-2.0.0.tgz').read_bytes()).hexdigest()}"
 
 
-async def test_an_image_in_a_registry_is_no_chart(store: ChartStore, oci: str, registry: str) -> None:
+async def test_an_image_in_a_registry_is_no_chart(store: Charts, oci: str, registry: str) -> None:
     base = f"http://{registry}/v2/release/charts/image"
     config = b"{}"
     digest = f"sha256:{hashlib.sha256(config).hexdigest()}"

@@ -9,10 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from meshinstall.adapters.charts import ChartStore
 from meshinstall.errors import ChartError
-from tests.contracts.servers import Respond, reply
-from tests.contracts.test_charts_faults import DIGEST, MANIFEST, chart
+from meshinstall.ports import Charts
+from tests.contracts.servers import DIGEST, MANIFEST, Respond, chart, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +59,7 @@ def basic_registry(request: BaseHTTPRequestHandler) -> None:
         reply(request, 401, WWW_Authenticate='Basic realm="charts"')
 
 
-async def test_a_public_registry_gives_a_token_to_anybody(store: ChartStore, server: Server) -> None:
+async def test_a_public_registry_gives_a_token_to_anybody(store: Charts, server: Server) -> None:
     asked: list[dict[str, list[str]]] = []
     host = server(token_registry(asked, private=False))
 
@@ -70,14 +69,14 @@ async def test_a_public_registry_gives_a_token_to_anybody(store: ChartStore, ser
 
 @pytest.mark.parametrize("entry", [{"auth": LOGIN.removeprefix("Basic ")}, {"username": "me", "password": "hunter2"}])
 @pytest.mark.parametrize("kind", [token_registry([], private=True), basic_registry], ids=["token", "basic"])
-async def test_a_stored_login_is_used(store: ChartStore, server: Server, logins: Logins, kind: Respond, entry: dict[str, str]) -> None:
+async def test_a_stored_login_is_used(store: Charts, server: Server, logins: Logins, kind: Respond, entry: dict[str, str]) -> None:
     host = server(kind)
     logins("REGISTRY_AUTH_FILE", {"other.example.org": {"auth": "eDp5"}, host: entry})
 
     assert (await store.resolve(chart(host))).digest == DIGEST
 
 
-async def test_the_file_of_helm_registry_login_is_read(store: ChartStore, server: Server, logins: Logins) -> None:
+async def test_the_file_of_helm_registry_login_is_read(store: Charts, server: Server, logins: Logins) -> None:
     host = server(basic_registry)
     logins("HELM_REGISTRY_CONFIG", {host: {"auth": LOGIN.removeprefix("Basic ")}})
 
@@ -85,7 +84,7 @@ async def test_the_file_of_helm_registry_login_is_read(store: ChartStore, server
 
 
 async def test_docker_s_own_file_is_read_and_its_keys_may_be_urls(
-    store: ChartStore, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Charts, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = server(basic_registry)
     (tmp_path / "config.json").write_text(json.dumps({"auths": {f"https://{host}/v1/": {"auth": LOGIN.removeprefix("Basic ")}}}))
@@ -95,7 +94,7 @@ async def test_docker_s_own_file_is_read_and_its_keys_may_be_urls(
 
 
 @pytest.mark.parametrize("kind", [token_registry([], private=True), basic_registry], ids=["token", "basic"])
-async def test_without_a_login_the_error_says_which_host_and_how_to_log_in(store: ChartStore, server: Server, kind: Respond) -> None:
+async def test_without_a_login_the_error_says_which_host_and_how_to_log_in(store: Charts, server: Server, kind: Respond) -> None:
     host = server(kind)
 
     with pytest.raises(ChartError) as caught:
@@ -108,7 +107,7 @@ async def test_without_a_login_the_error_says_which_host_and_how_to_log_in(store
 
 
 async def test_a_credential_helper_is_named_as_not_asked(
-    store: ChartStore, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Charts, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"auths": {}, "credsStore": "osxkeychain"}))
@@ -120,14 +119,14 @@ async def test_a_credential_helper_is_named_as_not_asked(
     assert f"{file} names a credential helper, which is not asked" in caught.value.hint
 
 
-async def test_a_token_service_in_plain_http_elsewhere_never_sees_the_login(store: ChartStore, server: Server) -> None:
+async def test_a_token_service_in_plain_http_elsewhere_never_sees_the_login(store: Charts, server: Server) -> None:
     host = server(lambda request: reply(request, 401, WWW_Authenticate='Bearer realm="http://example.invalid/token"'))
 
     with pytest.raises(ChartError, match=r"not supported: 'Bearer' with realm 'http://example.invalid/token'"):
         await store.resolve(chart(host))
 
 
-async def test_no_error_repeats_the_password(store: ChartStore, server: Server, logins: Logins) -> None:
+async def test_no_error_repeats_the_password(store: Charts, server: Server, logins: Logins) -> None:
     host = server(lambda request: reply(request, 403))
     logins("REGISTRY_AUTH_FILE", {host: {"username": "me", "password": "hunter2"}})
 

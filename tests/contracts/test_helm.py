@@ -10,6 +10,7 @@ from meshinstall.adapters.helm import PyHelm
 from meshinstall.errors import HelmError
 from meshinstall.model.cluster import Access
 from meshinstall.model.release import ReleaseKey
+from meshinstall.ports import Helm
 
 pytestmark = [pytest.mark.tools, pytest.mark.anyio]
 
@@ -23,7 +24,7 @@ def program(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def helm(program: Path) -> PyHelm:
+def helm(program: Path) -> Helm:
     return PyHelm(executable=str(program))
 
 
@@ -32,24 +33,24 @@ def demo(demo_charts: Path) -> Path:
     return demo_charts / "demo-2.0.0.tgz"
 
 
-async def test_it_says_its_version(helm: PyHelm, program: Path) -> None:
+async def test_it_says_its_version(helm: Helm, program: Path) -> None:
     wanted = "3.22.0" if "helm3" in program.parent.name else "4.3.1"
 
     assert await helm.version() == wanted
 
 
-async def test_it_renders_a_chart_with_values(helm: PyHelm, demo: Path) -> None:
+async def test_it_renders_a_chart_with_values(helm: Helm, demo: Path) -> None:
     (found,) = yaml.safe_load_all(await helm.template(KEY, demo, {"colour": "red"}, kubernetes="1.36.3"))
 
     assert found["data"] == {"colour": "red"}
 
 
-async def test_null_deletes_a_default(helm: PyHelm, demo: Path) -> None:
+async def test_null_deletes_a_default(helm: Helm, demo: Path) -> None:
     with pytest.raises(HelmError, match="no colour"):
         await helm.template(KEY, demo, {"colour": None}, kubernetes="1.36.3")
 
 
-async def test_it_renders_all_of_istiod(helm: PyHelm, charts_dir: Path) -> None:
+async def test_it_renders_all_of_istiod(helm: Helm, charts_dir: Path) -> None:
     text = await helm.template(KEY, charts_dir / "istiod-1.31.0.tgz", {"replicaCount": 3, "autoscaleEnabled": False}, kubernetes="1.36.3")
 
     found = {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(text) if item}
@@ -57,20 +58,32 @@ async def test_it_renders_all_of_istiod(helm: PyHelm, charts_dir: Path) -> None:
     assert found["Deployment", "istiod"]["metadata"]["namespace"] == "istio-system"
 
 
-async def test_base_renders_the_crds_that_an_install_sends(helm: PyHelm, charts_dir: Path) -> None:
+async def test_it_renders_what_an_install_sends_crds_too_but_no_tests(helm: Helm, tmp_path: Path) -> None:
+    (tmp_path / "crds").mkdir()
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: demo\nversion: 1.0.0\n")
+    (tmp_path / "crds" / "a.yaml").write_text("kind: CustomResourceDefinition\n")
+    (tmp_path / "templates" / "test.yaml").write_text("kind: Pod\nmetadata: {annotations: {helm.sh/hook: test}}\n")
+
+    text = await helm.template(KEY, tmp_path, {}, kubernetes="1.36.3")
+
+    assert [found["kind"] for found in yaml.safe_load_all(text)] == ["CustomResourceDefinition"]
+
+
+async def test_base_renders_istio_s_crds(helm: Helm, charts_dir: Path) -> None:
     text = await helm.template(ReleaseKey("istio-system", "istio-base"), charts_dir / "base-1.31.0.tgz", {}, kubernetes="1.36.3")
 
     assert "peerauthentications.security.istio.io" in text
 
 
-async def test_an_unknown_platform_is_explained(helm: PyHelm, charts_dir: Path) -> None:
+async def test_an_unknown_platform_is_explained(helm: Helm, charts_dir: Path) -> None:
     with pytest.raises(HelmError, match=r"helm template of istio-system/istiod failed: .*unknown platform") as caught:
         await helm.template(KEY, charts_dir / "istiod-1.31.0.tgz", {"global": {"platform": "eks"}}, kubernetes="1.36.3")
 
     assert "meshinstall explain" in caught.value.hint
 
 
-async def test_a_value_that_the_schema_refuses_is_explained(helm: PyHelm, charts_dir: Path) -> None:
+async def test_a_value_that_the_schema_refuses_is_explained(helm: Helm, charts_dir: Path) -> None:
     with pytest.raises(HelmError, match="don't meet the specifications of the schema") as caught:
         await helm.template(KEY, charts_dir / "gateway-1.31.0.tgz", {"replicaCount": "many"}, kubernetes="1.36.3")
 
@@ -78,7 +91,7 @@ async def test_a_value_that_the_schema_refuses_is_explained(helm: PyHelm, charts
     assert "meshinstall explain" in caught.value.hint
 
 
-async def test_a_corrupt_archive_is_an_error(helm: PyHelm, tmp_path: Path) -> None:
+async def test_a_corrupt_archive_is_an_error(helm: Helm, tmp_path: Path) -> None:
     (tmp_path / "c.tgz").write_bytes(b"no chart")
 
     with pytest.raises(HelmError, match="helm template of istio-system/istiod failed"):

@@ -1,4 +1,4 @@
-"""Helm's stderr, word for word as Helm 3.22 and 4.3 wrote it to a real cluster, and what a person is told."""
+"""Helm's stderr, as Helm 3.22 and 4.3 write it (test_helm_cluster.py has it live), and what a person is told."""
 
 import pytest
 
@@ -26,7 +26,7 @@ CONFLICTS = (
     'conflicts with "admissionsenforcer" using admissionregistration.k8s.io/v1:\n'
     '- .webhooks[name="rev.namespace.sidecar-injector.istio.io"].namespaceSelector\n'
     '- .webhooks[name="rev.object.sidecar-injector.istio.io"].namespaceSelector\n'
-    'conflicts with "kubectl-edit" using admissionregistration.k8s.io/v1:\n'
+    'conflicts with "kubectl-edit" using admissionregistration.k8s.io/v1 at 2026-11-21T08:17:43Z:\n'
     '- .webhooks[name="rev.object.sidecar-injector.istio.io"].failurePolicy\n'
 )
 

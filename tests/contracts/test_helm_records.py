@@ -18,6 +18,8 @@ from meshinstall.model.release import ReleaseKey, ReleaseStatus
 RECORDS = Path(__file__).parent / "records"
 HELM3, HELM4 = (json.loads((RECORDS / f"helm-{version}.json").read_text()) for version in ("3.22.0", "4.3.1"))
 
+KEY = ReleaseKey("shop", "demo")
+
 
 def unpacked(secret: dict[str, Any]) -> dict[str, Any]:
     """What helm reads in a Secret."""
@@ -25,7 +27,7 @@ def unpacked(secret: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def record(packed: bytes = b"", *, key: ReleaseKey = ReleaseKey("shop", "demo"), revision: object = "1", **body: object) -> dict[str, Any]:
+def record(packed: bytes = b"", *, key: ReleaseKey = KEY, revision: object = "1", **body: object) -> dict[str, Any]:
     """A Secret as Helm labels it, around ``packed`` or around ``body``."""
     content = packed or gzip.compress(json.dumps({"name": key.name, "version": 1, **body}).encode())
     labels = {"name": key.name, "owner": "helm", "status": "deployed", "version": revision}
@@ -76,7 +78,7 @@ def test_releases_of_one_name_in_two_namespaces_are_two() -> None:
 def test_older_revisions_are_not_unpacked() -> None:
     broken = record(b"garbage")
 
-    assert newest([broken, record(revision="2", version=2)])[ReleaseKey("shop", "demo")].revision == 2
+    assert newest([broken, record(revision="2", version=2)])[KEY].revision == 2
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ json_values = some.recursive(
     max_leaves=8,
 )
 bodies = some.fixed_dictionaries(
-    {}, optional={key: json_values for key in ("info", "chart", "config", "manifest", "labels", "version", "name")}
+    {}, optional=dict.fromkeys(("info", "chart", "config", "manifest", "labels", "version", "name"), json_values)
 )
 
 

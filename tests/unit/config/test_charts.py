@@ -96,8 +96,9 @@ def test_what_the_schema_refuses_is_an_error_without_the_value(builtin: Project,
         "istio-ingress.typo=1",
     )
     each = release(builtin, "istio-ingress", *sets)
-    found = [str(problem) for problem in check_values(each.component, charts["gateway"], each.values).errors]
-    assert found == [
+    verdict = check_values(each.component, charts["gateway"], each.values)
+    assert verdict.warnings == (), "one message for each place"
+    assert [str(problem) for problem in verdict.errors] == [
         '--set istio-ingress.kind: kind must be one of "Deployment", "DaemonSet"',
         "--set istio-ingress.service.type: service.type must be string",
         "--set istio-ingress.typo: the chart's schema has no key typo",
@@ -156,6 +157,12 @@ def test_the_charts_old_prefix_wins_as_explain_says(builtin: Project, charts: Ch
     each = release(builtin, "istiod", *(f"istiod.{value}" for value in sets))
     assert said(each, charts, "pilot.autoscaleMin")[-1] == "autoscaleMin = 4 (--set istiod.pilot.autoscaleMin) wins"
     assert "minReplicas: 4" in template(each, "autoscale")
+
+
+def test_a_gateways_global_values_count_at_the_root_as_explain_says(builtin: Project, charts: Charts, template: Template) -> None:
+    each = release(builtin, "istio-ingress", "istio-ingress.global.imagePullPolicy=Never")
+    assert said(each, charts, "imagePullPolicy")[-1] == "imagePullPolicy = Never (--set istio-ingress.global.imagePullPolicy) wins"
+    assert "imagePullPolicy: Never" in template(each, "deployment")
 
 
 def test_production_is_highly_available_when_rendered(builtin: Project, template: Template) -> None:

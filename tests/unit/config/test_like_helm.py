@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from meshinstall.config.flags import parse_set
@@ -20,8 +20,14 @@ pytestmark = pytest.mark.tools
 # Renders a chart with the given defaults, -f files (as values) and other arguments; returns what templates see.
 Render = Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]], Sequence[str]], Any]
 
-# A few examples, each of many cases: a helm process takes a tenth of a second.
-few = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# A few examples, each of many cases: a helm process takes a tenth of a second. For the same reason a failure
+# is not shrunk; pytest shows the cases that differ.
+few = settings(
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 CASES = 60
 
 keys = st.sampled_from("abc")

@@ -62,7 +62,7 @@ environments:
     cloud: ekss
     clowd: eks
     mtls: DISABLE
-    gateways: {istio-ingress: {ordre: 1}}
+    gateways: {istio-ingress: {ordre: 1, order: "1"}}
     clouds: {gke: {clustr: {}}}
     values: {istiod: 3}
   qa:
@@ -82,6 +82,7 @@ environments:
         "meshinstall.yaml:8:5: unknown key 'clowd' (did you mean cloud?)",
         "meshinstall.yaml:9:5: environments.dev.mtls must be 'STRICT' or 'PERMISSIVE'",
         "meshinstall.yaml:10:32: unknown key 'ordre' (did you mean order?)",
+        "meshinstall.yaml:10:42: environments.dev.gateways.istio-ingress.order must be a whole number",
         "meshinstall.yaml:11:20: unknown key 'clustr' (did you mean cluster?)",
         "meshinstall.yaml:12:14: environments.dev.values.istiod must be a map",
         "meshinstall.yaml:13:3: environments.qa must be a map",

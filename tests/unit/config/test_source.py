@@ -39,6 +39,12 @@ def test_anchors_aliases_and_merge_keys_work() -> None:
     assert document.values["c"] == {"x": 1, "z": 1}
 
 
+def test_of_several_merged_maps_the_first_wins() -> None:
+    document, problems = parsed("a: &a {x: 1}\nb: &b {x: 2, z: 2}\nc: {<<: [*a, *b]}\n")
+    assert not problems
+    assert document.values["c"] == {"x": 1, "z": 2}
+
+
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcde", "bcdef", strict=True))
 
 

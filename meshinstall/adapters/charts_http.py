@@ -1,0 +1,223 @@
+"""HTTP for charts: deadlines, bounded retries, safe redirects, sizes; every failure is a ChartError that names the URL."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from io import BytesIO
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, BinaryIO, Self
+from urllib.parse import unquote, urljoin, urlsplit
+
+from meshinstall.errors import ChartError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+Say = Callable[[str], None]
+
+# Seconds.
+CONNECT = 5.0
+READ = 10.0
+TOTAL = 60.0
+_PAUSES = (0.3, 1.0)
+_LONGEST_PAUSE = 15.0
+
+_REDIRECTS = 5
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_CHUNK = 64 * 1024
+_UNREACHABLE_HINT = "check the address, DNS, the proxy settings (HTTPS_PROXY, NO_PROXY) and the firewall, or use --charts DIR"
+
+
+class Deadline:
+    """The end of one operation on a source, for every exchange and pause in it; another thread may cancel it."""
+
+    def __init__(self, source: str, seconds: float = TOTAL) -> None:
+        self._source = source
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+        self._cancelled = threading.Event()
+
+    def left(self) -> float:
+        """Seconds that remain; raises ChartError when there are none."""
+        left = self._end - time.monotonic()
+        if left <= 0 or self._cancelled.is_set():
+            raise self.passed()
+        return left
+
+    def passed(self) -> ChartError:
+        """The error for an operation that did not end in time."""
+        return ChartError(f"{self._source} took longer than {self._seconds:g} s", "try again, or use a mirror that is nearer")
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the deadline."""
+        self._cancelled.wait(min(seconds, self.left()))
+
+    def cancel(self) -> None:
+        """Make the next look at the deadline fail."""
+        self._cancelled.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished exchange; ``body`` is empty when it went into a file."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+class TransientError(ChartError):
+    """A failure that a second try may not meet."""
+
+    def __init__(self, message: str, hint: str, after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.after = after
+
+
+class Http:
+    """GET requests of one operation; use it as a context manager."""
+
+    def __init__(self, deadline: Deadline, say: Say) -> None:
+        self._deadline = deadline
+        self._say = say
+        self._pools: dict[str, PoolManager] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pool in self._pools.values():
+            pool.clear()
+
+    def get(self, url: str, limit: int, headers: Mapping[str, str] | None = None, into: BinaryIO | None = None) -> Answer:
+        """The answer to a GET, its body in ``into`` or in the answer; any status but 429 and 5xx is the caller's to judge.
+
+        Raises ChartError when nothing usable comes within the deadline, or
+        more than ``limit`` bytes.
+        """
+        for pause in (*_PAUSES, None):
+            try:
+                return self._follow(url, limit, headers or {}, into)
+            except TransientError as error:
+                if pause is None:
+                    raise
+                wait = min(error.after if error.after is not None else pause, _LONGEST_PAUSE)
+                self._say(f"{error.message}; trying again in {wait:g} s")
+                self._deadline.pause(wait)
+        raise AssertionError  # the last try returns or raises
+
+    def _follow(self, url: str, limit: int, headers: Mapping[str, str], into: BinaryIO | None) -> Answer:
+        for _ in range(_REDIRECTS + 1):
+            with self._open(url, headers) as response:
+                target = response.headers.get("Location") if response.status in _MOVED else None
+                if target is None:
+                    return self._finish(url, response, limit, into)
+            before, url = url, urljoin(url, target)
+            if not is_safe(url, loopback=is_loopback(before)):
+                raise ChartError(
+                    f"{before} redirects to {shown(url)}, which is not https", "use the address of a source that speaks https throughout"
+                )
+            if urlsplit(before).netloc != urlsplit(url).netloc:
+                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+        raise ChartError(f"{shown(url)} is the end of more than {_REDIRECTS} redirects")
+
+    @contextmanager
+    def _open(self, url: str, headers: Mapping[str, str]) -> "Iterator[BaseHTTPResponse]":
+        from urllib3 import Timeout, exceptions
+
+        left = self._deadline.left()
+        timeout = Timeout(connect=min(CONNECT, left), read=min(READ, left))
+        sent = {"User-Agent": "meshinstall", "Accept-Encoding": "identity", **headers}
+        try:
+            response = self._pool(url).request(
+                "GET", url, headers=sent, timeout=timeout, retries=False, redirect=False, preload_content=False, decode_content=False
+            )
+            try:
+                yield response
+            finally:
+                response.close()
+        except exceptions.HTTPError as error:
+            raise _failure(url, error) from error
+
+    def _finish(self, url: str, response: "BaseHTTPResponse", limit: int, into: BinaryIO | None) -> Answer:
+        status = response.status
+        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            after = response.headers.get("Retry-After", "")
+            raise TransientError(
+                f"{shown(url)} answered {status}",
+                "the server is overloaded or broken; try later",
+                float(after) if after.isdecimal() else None,
+            )
+        sink = into if into is not None and status == HTTPStatus.OK else BytesIO()
+        sink.seek(0)
+        sink.truncate()
+        size = 0
+        while chunk := response.read1(_CHUNK):
+            self._deadline.left()
+            size += len(chunk)
+            if size > limit:
+                raise ChartError(
+                    f"{shown(url)} sends more than {limit // 1024**2} MiB", "no chart is that large; is this the right address?"
+                )
+            sink.write(chunk)
+        return Answer(url, status, response.headers, sink.getvalue() if isinstance(sink, BytesIO) else b"")
+
+    def _pool(self, url: str) -> "PoolManager":
+        from urllib.request import getproxies, proxy_bypass
+
+        from urllib3 import PoolManager, ProxyManager, make_headers
+
+        parts = urlsplit(url)
+        proxy = "" if is_loopback(url) or proxy_bypass(parts.netloc) else getproxies().get(parts.scheme, "")
+        if proxy not in self._pools:
+            login, _, _ = urlsplit(proxy).netloc.rpartition("@")
+            headers = make_headers(proxy_basic_auth=unquote(login)) if login else None
+            self._pools[proxy] = ProxyManager(proxy, proxy_headers=headers) if proxy else PoolManager()
+        return self._pools[proxy]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the host of ``url`` is this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_safe(url: str, *, loopback: bool = True) -> bool:
+    """Whether ``url`` is https, or http to this machine where ``loopback`` allows it."""
+    return url.startswith("https://") or (loopback and url.startswith("http://") and is_loopback(url))
+
+
+def shown(url: str) -> str:
+    """``url`` without its query, which may hold a signature."""
+    return url.partition("?")[0]
+
+
+def _failure(url: str, error: Exception) -> ChartError:
+    from urllib3 import exceptions
+
+    if isinstance(error, exceptions.ProtocolError) and isinstance(error.__cause__, exceptions.HTTPError):
+        error = error.__cause__
+    where = shown(url)
+    if isinstance(error, exceptions.IncompleteRead):
+        return TransientError(f"{where} ended after {error.partial} bytes, {error.expected} too early", _UNREACHABLE_HINT)
+    # The first that fits: a failed name lookup is a kind of failed connection.
+    for kind, said, hint in (
+        (exceptions.NameResolutionError, "has a host name that cannot be resolved", _UNREACHABLE_HINT),
+        (exceptions.SSLError, f"fails at TLS ({error})", "if the certificate is of a company's own CA, name its file in SSL_CERT_FILE"),
+        (exceptions.NewConnectionError, f"cannot be reached ({error.__cause__})", _UNREACHABLE_HINT),
+        (exceptions.ProxyError, f"cannot be reached through the proxy ({error.__cause__})", _UNREACHABLE_HINT),
+        (exceptions.TimeoutError, "does not answer in time", _UNREACHABLE_HINT),
+        (exceptions.LocationParseError, "is not a usable address", "check the source of the charts"),
+    ):
+        if isinstance(error, kind):
+            return ChartError(f"{where} {said}", hint)
+    return TransientError(f"{where} broke the connection ({error})", _UNREACHABLE_HINT)

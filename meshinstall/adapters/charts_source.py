@@ -1,0 +1,21 @@
+"""What the three kinds of chart source have in common."""
+
+from typing import BinaryIO, Protocol
+
+from meshinstall.model.release import ChartRef
+
+# Bytes; Istio's largest chart has 0.2 MiB.
+MAX_ARCHIVE = 20 * 1024**2
+
+
+class Source(Protocol):
+    """A place with charts; blocking, used for one operation. Everything raises ChartError."""
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Versions of the chart that it has, in any order; none when it does not know the chart."""
+
+    def digest(self, chart: ChartRef) -> str:
+        """``sha256:...`` of the archive, or empty when the source does not say; raises when it has no such version."""
+
+    def copy(self, chart: ChartRef, out: BinaryIO) -> None:
+        """Write the archive, at most MAX_ARCHIVE bytes, to the start of ``out``."""

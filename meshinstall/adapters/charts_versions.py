@@ -1,0 +1,49 @@
+"""Which of the versions that a source has is meant."""
+
+import re
+from collections.abc import Iterable
+
+from meshinstall.errors import ChartError
+from meshinstall.model.release import ChartRef
+
+# semver.org, without its rule on leading zeros of pre-release parts.
+_EXACT = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+_SHORT = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+_SHOWN = 8
+
+
+def is_version(text: str) -> bool:
+    """Whether ``text`` is one version, such as 1.31.0 or 1.31.0-rc.1."""
+    return bool(_EXACT.fullmatch(text))
+
+
+def newest(chart: ChartRef, available: Iterable[str]) -> str:
+    """The newest release that ``chart.version``, 1.31 or 1, stands for; no pre-release. Raises ChartError."""
+    if not _SHORT.fullmatch(chart.version):
+        raise ChartError(
+            f"version {chart.version!r} of chart {chart.name} is neither a version such as 1.31.0 nor its beginning such as 1.31",
+            "name the version in full; ranges such as ^1.30 are not supported",
+        )
+    versions = tuple(available)
+    fitting = [version for version in versions if version.startswith(f"{chart.version}.") and "-" not in version]
+    if not fitting:
+        raise missing(chart, versions)
+    return max(fitting, key=_order)
+
+
+def missing(chart: ChartRef, available: Iterable[str]) -> ChartError:
+    """The error that says which versions there are instead."""
+    versions = sorted((version for version in available if is_version(version)), key=_order, reverse=True)
+    if not versions:
+        return ChartError(f"there is no chart {chart.name} at {chart.source}", "check the name of the chart and the path of the source")
+    shown = ", ".join(versions[:_SHOWN]) + (f" and {len(versions) - _SHOWN} older ones" if len(versions) > _SHOWN else "")
+    return ChartError(f"chart {chart.name} has no version {chart.version} at {chart.source}", f"it has {shown}")
+
+
+def _order(version: str) -> tuple[int, int, int, bool, str]:
+    """Ascending; a pre-release comes before its release."""
+    found = _EXACT.fullmatch(version)
+    if not found:
+        return 0, 0, 0, False, version
+    major, minor, patch, pre = found.groups()
+    return int(major), int(minor), int(patch), pre is None, pre or ""

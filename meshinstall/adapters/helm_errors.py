@@ -1,0 +1,104 @@
+"""What helm's stderr means: the object, the other party, and what to do next."""
+
+import re
+import unicodedata
+
+from meshinstall.errors import HelmError
+
+# Bytes of stderr that are looked at: the error is its end.
+_READ = 64 * 1024
+_LINES = 12
+_LINE_LENGTH = 600
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
+
+# helm/pkg/action/validate.go
+_OWNED = re.compile(
+    r'(?P<object>\b\w+ "[^"]+" in namespace "[^"]*") exists and cannot be imported .*?invalid ownership metadata[;:](?P<why>.*)'
+)
+_OWNER = re.compile(r'release-(?P<part>name|namespace)" must equal "[^"]*": current value is "(?P<value>[^"]*)"')
+# helm/pkg/kube/client.go; the list of managers is the API server's.
+_CONFLICT = re.compile(r"conflict occurred while applying object (?P<object>\S+ \S+ Kind=\w+)")
+_MANAGER = re.compile(r'conflicts? with "(?P<manager>[^"]+)"[^\n]*?:(?P<fields>(?: \.[^\n]+)|(?:\n- [^\n]+)+)')
+
+_HINTS = (
+    (
+        re.compile(r"another operation \(install/upgrade/rollback\) is in progress"),
+        "another helm is at work on this release; when none is, one was killed: `meshinstall up` again completes it",
+    ),
+    (
+        re.compile(r"context .* does not exist|no such file or directory|no configuration has been provided"),
+        "check --kubeconfig and --context against `kubectl config get-contexts`",
+    ),
+    (
+        re.compile(r"Unauthorized|getting credentials|must be logged in", re.IGNORECASE),
+        "the API server does not accept these credentials; log in to the cloud again",
+    ),
+    (
+        re.compile(r"cluster unreachable|connection refused|no such host|i/o timeout|network is unreachable|etcdserver", re.IGNORECASE),
+        "the API server does not answer helm; check the address in the kubeconfig, the VPN and the proxy settings",
+    ),
+    (
+        re.compile(r"is forbidden: User"),
+        "ask for the permission that the message names, or use an account that has it",
+    ),
+    (
+        re.compile(r"values don't meet the specifications of the schema|unknown platform|unknown profile"),
+        "`meshinstall explain COMPONENT KEY` shows the file and line that set the value",
+    ),
+)
+
+
+def explain(action: str, stderr: bytes) -> HelmError:
+    """The error to raise when ``helm`` failed at ``action``, such as ``upgrade of istio-system/istiod``."""
+    text = printable(stderr[-_READ:].decode(errors="replace"))
+    return _not_ours(action, text) or _conflict(action, text) or _other(action, text)
+
+
+def printable(text: str) -> str:
+    """``text`` without escape sequences, control and direction characters."""
+    plain = _ESCAPE.sub("", text)
+    return "".join(char for char in plain if char in "\n\t" or not unicodedata.category(char).startswith("C"))
+
+
+def _not_ours(action: str, text: str) -> HelmError | None:
+    found = _OWNED.search(text)
+    if not found:
+        return None
+    owner = {match["part"]: match["value"] for match in _OWNER.finditer(found["why"])}
+    if owner:
+        where = f" of namespace {owner['namespace']}" if "namespace" in owner else ""
+        holder = f"release {owner['name']}{where}" if "name" in owner else f"a release of the same name in namespace {owner['namespace']}"
+    else:
+        holder = "no Helm release (it was made by istioctl, an operator or by hand)"
+    return HelmError(
+        f"helm {action} failed: {found['object']} exists already and belongs to {holder}",
+        "remove or rename the other installation, or let its release own the object",
+    )
+
+
+def _conflict(action: str, text: str) -> HelmError | None:
+    target = _CONFLICT.search(text)
+    if not target:
+        return None
+    taken = dict.fromkeys(
+        (match["manager"], field.strip(" -"))
+        for match in _MANAGER.finditer(text, target.end())
+        for field in match["fields"].strip().splitlines()
+    )
+    parts = "; ".join(f"{field} is set by {manager!r}" for manager, field in taken)
+    return HelmError(
+        f"helm {action} failed: {target['object']} has fields that another manager owns: {parts or 'not named by the API server'}",
+        "keep that manager from setting the field, or leave the field out of the values",
+    )
+
+
+def _other(action: str, text: str) -> HelmError:
+    hint = next((hint for pattern, hint in _HINTS if pattern.search(text)), "")
+    return HelmError(f"helm {action} failed: {_tail(text)}", hint)
+
+
+def _tail(text: str) -> str:
+    """Helm's own message: what follows ``Error:``, or the last lines when it was killed before."""
+    _, _, said = f"\n{text}".rpartition("\nError: ")
+    lines = [line[:_LINE_LENGTH] for line in (said or text).strip().splitlines() if line.strip()]
+    return "\n".join(lines[-_LINES:]) or "it said nothing"

@@ -1,0 +1,149 @@
+"""Helm's own release records: Secrets of type helm.sh/release.v1, as Helm 3 and Helm 4 write them."""
+
+import base64
+import binascii
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from meshinstall.errors import ClusterError, ConflictError
+from meshinstall.model.release import Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
+
+SECRET_TYPE = "helm.sh/release.v1"  # noqa: S105 - the type of a Secret, not one
+# What a record may unpack to; a Secret holds at most 1 MiB.
+MAX_RECORD = 64 * 1024**2
+
+_REVISION = re.compile(r"[1-9][0-9]{0,8}")
+_GZIP = b"\x1f\x8b"
+_WINDOW = 31  # zlib's word for "gzip, and check its header and sum"
+# helm/pkg/storage/driver/util.go; every other label of the Secret is the user's.
+_HELM_LABELS = frozenset({"name", "owner", "status", "version", "createdAt", "modifiedAt"})
+
+
+def newest(secrets: Iterable[Manifest]) -> dict[ReleaseKey, ReleaseRecord]:
+    """The newest revision of every release in a list of Secrets; only these are unpacked.
+
+    Raises ClusterError, naming the Secret, for a record that is not Helm's.
+    """
+    found: dict[ReleaseKey, tuple[int, Manifest]] = {}
+    for secret in secrets:
+        if secret.get("type") != SECRET_TYPE:
+            continue
+        key, revision = _labelled(secret)
+        if key not in found or found[key][0] < revision:
+            found[key] = revision, secret
+    return {key: decode(secret) for key, (_, secret) in found.items()}
+
+
+def decode(secret: Manifest) -> ReleaseRecord:
+    """What one Secret records. Raises ClusterError, naming the Secret, when it is not Helm's."""
+    key, revision = _labelled(secret)
+    body = _unpack(secret)
+    info, chart = _mapping(body, "info"), _mapping(_mapping(body, "chart"), "metadata")
+    if (body.get("name"), body.get("version")) != (key.name, revision):
+        raise _bad(
+            secret, f"its labels say {key.name} revision {revision}, its content {body.get('name')!r} revision {body.get('version')!r}"
+        )
+    return ReleaseRecord(
+        key=key,
+        revision=revision,
+        status=_status(info.get("status")),
+        chart=str(chart.get("name", "")),
+        version=str(chart.get("version", "")),
+        app_version=str(chart.get("appVersion", "")),
+        values=_mapping(body, "config"),
+        manifest=str(body.get("manifest", "")),
+        description=str(info.get("description", "")),
+        updated=str(info.get("last_deployed", "")),
+        secret=_metadata(secret, "name"),
+        labels={name: value for name, value in _labels(secret).items() if name not in _HELM_LABELS},
+    )
+
+
+def mark_failed(secret: Manifest, reason: str) -> Manifest:
+    """The merge patch that turns a pending record into a failed one, which helm upgrades again.
+
+    It carries the Secret's resourceVersion, so it does nothing to a record
+    that changed meanwhile. ``reason`` becomes the description. Raises
+    ConflictError when the record is not pending.
+    """
+    body = _unpack(secret)
+    info = _mapping(body, "info")
+    if not (status := _status(info.get("status"))).is_pending:
+        raise ConflictError(f"release record {_place(secret)} is {status}, not pending", "look at the release again: it has changed")
+    failed = {**body, "info": {**info, "status": ReleaseStatus.FAILED.value, "description": reason}}
+    return {
+        "metadata": {"resourceVersion": _metadata(secret, "resourceVersion"), "labels": {"status": ReleaseStatus.FAILED.value}},
+        "data": {"release": _pack(failed)},
+    }
+
+
+def _pack(body: Mapping[str, Any]) -> str:
+    packer = zlib.compressobj(9, wbits=_WINDOW)
+    packed = packer.compress(json.dumps(body, separators=(",", ":")).encode()) + packer.flush()
+    return base64.b64encode(base64.b64encode(packed)).decode()
+
+
+def _unpack(secret: Manifest) -> dict[str, Any]:
+    release = _mapping(secret, "data").get("release")
+    if not isinstance(release, str):
+        raise _bad(secret, "it has no data.release")
+    try:
+        packed = base64.b64decode(base64.b64decode(release, validate=True), validate=True)
+        text = _gunzip(packed) if packed.startswith(_GZIP) else packed
+        if len(text) > MAX_RECORD:
+            raise _bad(secret, f"it unpacks to more than {MAX_RECORD // 1024**2} MiB")
+        body = json.loads(text)
+    except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
+        raise _bad(secret, f"it cannot be unpacked ({error})") from error
+    if not isinstance(body, dict):
+        raise _bad(secret, "its content is no JSON object")
+    return body
+
+
+def _gunzip(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=_WINDOW)
+    text = unpacker.decompress(packed, MAX_RECORD + 1)
+    if len(text) <= MAX_RECORD and not unpacker.eof:
+        raise ValueError("it ends in the middle")
+    return text
+
+
+def _labelled(secret: Manifest) -> tuple[ReleaseKey, int]:
+    """Release and revision by the labels, which every Helm writes and reads."""
+    labels = _labels(secret)
+    name, revision = labels.get("name"), labels.get("version")
+    if not (isinstance(name, str) and isinstance(revision, str) and _REVISION.fullmatch(revision)):
+        raise _bad(secret, f"its labels name no release and revision: {name!r}, {revision!r}")
+    return ReleaseKey(_metadata(secret, "namespace"), name), int(revision)
+
+
+def _status(word: object) -> ReleaseStatus:
+    return next((status for status in ReleaseStatus if status == word), ReleaseStatus.UNKNOWN)
+
+
+def _labels(secret: Manifest) -> Mapping[str, Any]:
+    return _mapping(_mapping(secret, "metadata"), "labels")
+
+
+def _metadata(secret: Manifest, name: str) -> str:
+    return str(_mapping(secret, "metadata").get(name, ""))
+
+
+def _mapping(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object at ``name``; empty when it is missing, null, or something else."""
+    found = holder.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _place(secret: Manifest) -> str:
+    return f"Secret {_metadata(secret, 'namespace')}/{_metadata(secret, 'name')}"
+
+
+def _bad(secret: Manifest, why: str) -> ClusterError:
+    return ClusterError(
+        f"{_place(secret)} has the type of a Helm release record but is none: {why}",
+        "if no release of that name is wanted, delete the Secret",
+    )

@@ -1,0 +1,107 @@
+"""The parts of Istio that can be installed, and which versions of Istio are supported on what.
+
+The support table is data with a date: what a source did not state is None, never a guess.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from meshinstall.model.cluster import Cloud
+from meshinstall.model.release import Component
+
+MESH_NAMESPACE = "istio-system"
+DEFAULT_ISTIO = "1.31.0"
+DEFAULT_CHARTS = "oci://registry.istio.io/release/charts"
+DEFAULT_PROFILE = "default"
+ENVIRONMENTS = ("dev", "staging", "prod")
+# The oldest helm that runs; every 4.x is newer.
+HELM_MINIMUM = "3.18.0"
+
+# What names a cluster for each provider, besides name, context and kubeconfig; others pass through.
+CLUSTER_KEYS: Mapping[Cloud, tuple[str, ...]] = {
+    Cloud.AKS: ("resourceGroup", "subscription"),
+    Cloud.EKS: ("region", "profile"),
+    Cloud.GKE: ("location", "project"),
+    Cloud.LOCAL: (),
+}
+
+
+class CrdPolicy(StrEnum):
+    """Who owns the CRDs that a chart brings; Istio's are templates marked ``helm.sh/resource-policy: keep``."""
+
+    NONE = "none"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentSpec:
+    """How a component is installed; a gateway's release and namespace come from the configuration."""
+
+    component: Component
+    chart: str
+    release: str
+    namespace: str
+    needs: tuple[Component, ...] = ()
+    crds: CrdPolicy = CrdPolicy.NONE
+
+
+# In install order: the control plane before the CNI, the CNI before ztunnel (an older CNI under a newer ztunnel drops traffic).
+COMPONENTS: Mapping[Component, ComponentSpec] = {
+    spec.component: spec
+    for spec in (
+        ComponentSpec(Component.BASE, "base", "istio-base", MESH_NAMESPACE, crds=CrdPolicy.KEEP),
+        ComponentSpec(Component.ISTIOD, "istiod", "istiod", MESH_NAMESPACE, (Component.BASE,)),
+        ComponentSpec(Component.CNI, "cni", "istio-cni", MESH_NAMESPACE, (Component.ISTIOD,)),
+        ComponentSpec(Component.ZTUNNEL, "ztunnel", "ztunnel", MESH_NAMESPACE, (Component.ISTIOD, Component.CNI)),
+        ComponentSpec(Component.GATEWAY, "gateway", "", "", (Component.ISTIOD,)),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What is known of one minor of Istio; Kubernetes minors are the second number of 1.x, ends included."""
+
+    minor: str
+    released: date | None
+    end_of_life: date | None
+    end_is_planned: bool
+    kubernetes_min: int
+    kubernetes_max: int | None
+
+    def ended(self, on: date) -> bool | None:
+        """Whether support had ended on that day; None when the end is not known."""
+        return None if self.end_of_life is None else on > self.end_of_life
+
+    def runs_on(self, kubernetes_minor: int) -> bool | None:
+        """Whether Kubernetes 1.``kubernetes_minor`` is in the supported range; None when it lies above what is known."""
+        if kubernetes_minor < self.kubernetes_min:
+            return False
+        return None if self.kubernetes_max is None else kubernetes_minor <= self.kubernetes_max
+
+
+# endoflife.date (products/istio.md) and istio.io's supported releases, both as of this day.
+TABLE_DATE = date(2026, 8, 22)
+_SUPPORT: Mapping[str, Support] = {
+    row.minor: row
+    for row in (
+        Support("1.27", date(2025, 8, 11), date(2026, 4, 7), end_is_planned=False, kubernetes_min=29, kubernetes_max=33),
+        Support("1.28", date(2025, 11, 5), date(2026, 7, 1), end_is_planned=False, kubernetes_min=30, kubernetes_max=34),
+        Support("1.29", date(2026, 2, 16), date(2026, 8, 31), end_is_planned=True, kubernetes_min=31, kubernetes_max=35),
+        Support("1.30", date(2026, 5, 18), date(2026, 11, 30), end_is_planned=True, kubernetes_min=32, kubernetes_max=36),
+        # Was a beta on that day. Its end is 6 weeks after 1.33.0; the minimum is the one in istioctl's code, the maximum was not published.
+        Support("1.31", None, None, end_is_planned=True, kubernetes_min=32, kubernetes_max=None),
+    )
+}
+
+
+def minor_of(version: str) -> str:
+    """``1.31`` of ``1.31.0``."""
+    return ".".join(version.split(".")[:2])
+
+
+def support(version: str) -> Support | None:
+    """What is known of the minor that ``version`` belongs to; None when it is not in the table."""
+    return _SUPPORT.get(minor_of(version))

@@ -1,0 +1,1 @@
+"""Judgements over facts: pure functions that return findings."""

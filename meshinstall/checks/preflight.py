@@ -1,0 +1,147 @@
+"""What must hold before anything is touched; each finding has an anchor in docs/checks.md."""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+
+from meshinstall import catalog
+from meshinstall.model.desired import Desired
+from meshinstall.model.facts import Facts
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.release import Component, Manifest, ReleaseRecord
+
+_RELEASE = "meta.helm.sh/release-name"
+_MINOR = re.compile(r"1\.(\d+)")
+
+
+def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...]:
+    """Judge the facts before a run; an error stops it unless it is allowed by name."""
+    return (
+        *_kubernetes(desired, facts),
+        *_end_of_life(desired, today),
+        *_namespaces(facts),
+        *_foreign(desired, facts),
+        *_versions(desired, facts),
+    )
+
+
+def _kubernetes(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    support = catalog.support(desired.istio_version)
+    match = _MINOR.match(facts.kubernetes)
+    if support is None or match is None:
+        return
+    supported = support.runs_on(int(match[1]))
+    upper = f"1.{support.kubernetes_max}" if support.kubernetes_max else "newer"
+    span = f"Istio {support.minor} supports Kubernetes 1.{support.kubernetes_min} to {upper}"
+    if supported is False:
+        yield Finding(
+            "PRE001",
+            Severity.ERROR,
+            f"Kubernetes {facts.kubernetes} is not supported by Istio {desired.istio_version}",
+            span,
+            hint="choose a version of Istio for this cluster (--istio-version), or allow it: --allow kubernetes",
+        )
+    elif supported is None:
+        detail = f"its range was not published on {catalog.TABLE_DATE}; the minimum, 1.{support.kubernetes_min}, is met"
+        yield Finding("PRE002", Severity.INFO, f"whether Istio {support.minor} supports Kubernetes {facts.kubernetes} is not known", detail)
+
+
+def _end_of_life(desired: Desired, today: date) -> Iterator[Finding]:
+    support = catalog.support(desired.istio_version)
+    if support is None:
+        yield Finding("PRE009", Severity.INFO, f"the support of Istio {desired.istio_version} is not known to this version of meshinstall")
+    elif support.ended(today):
+        title = f"Istio {support.minor} is out of support since {support.end_of_life}"
+        yield Finding("PRE008", Severity.ERROR, title, hint="choose a newer version (--istio-version), or allow it: --allow eol")
+
+
+def _namespaces(facts: Facts) -> Iterator[Finding]:
+    for name, namespace in facts.namespaces.items():
+        if namespace and (namespace.get("status") or {}).get("phase") == "Terminating":
+            yield Finding(
+                "PRE003",
+                Severity.ERROR,
+                f"namespace {name} is being deleted",
+                _held_by(namespace),
+                f"Namespace {name}",
+                hint=f"wait until it is gone: kubectl wait --for=delete namespace/{name}",
+            )
+
+
+def _held_by(namespace: Manifest) -> str:
+    conditions = (namespace.get("status") or {}).get("conditions") or ()
+    return "; ".join(condition["message"] for condition in conditions if condition.get("status") == "True" and condition.get("message"))
+
+
+def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    ours = {release.key.name for release in desired.releases if release.component is Component.ISTIOD}
+    for plane in facts.control_planes:
+        metadata = plane["metadata"]
+        place = f"{metadata['namespace']}/{metadata['name']}"
+        owner = (metadata.get("annotations") or {}).get(_RELEASE, "")
+        if owner in ours and metadata["namespace"] == desired.mesh_namespace:
+            continue
+        yield Finding(
+            "PRE004",
+            Severity.ERROR,
+            f"another control plane is there: {place}, {_installer(plane, owner)}",
+            "two control planes of one revision fight over webhooks and policies",
+            f"Deployment {place}",
+            hint="remove it first, or install beside it on purpose: --allow foreign",
+        )
+    for crd in facts.crds.values():
+        owner = (crd["metadata"].get("annotations") or {}).get(_RELEASE, "")
+        if owner not in {release.key.name for release in desired.releases}:
+            yield _foreign_crd(crd, owner)
+            return
+
+
+def _foreign_crd(crd: Manifest, owner: str) -> Finding:
+    name = crd["metadata"]["name"]
+    return Finding(
+        "PRE005",
+        Severity.ERROR,
+        f"Istio's CRDs belong to {f'Helm release {owner}' if owner else 'no Helm release'}",
+        f"{name}, for one; helm refuses to change what another owner has",
+        f"CustomResourceDefinition {name}",
+        hint="let their owner go on, or hand them over: kubectl annotate and label them for release istio-base",
+    )
+
+
+def _installer(plane: Manifest, owner: str) -> str:
+    labels = plane["metadata"].get("labels") or {}
+    if plane["metadata"]["namespace"] == "aks-istio-system":
+        return "the AKS service mesh add-on"
+    if labels.get("operator.istio.io/component") or "install.operator.istio.io/owning-resource" in labels:
+        return "installed by istioctl"
+    if any(reference.get("kind") in {"Istio", "IstioRevision"} for reference in plane["metadata"].get("ownerReferences") or ()):
+        return "kept by the Sail operator"
+    return f"Helm release {owner}" if owner else "of unknown origin"
+
+
+def _versions(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    istiod = next((release for release in desired.releases if release.component is Component.ISTIOD), None)
+    record = facts.releases.get(istiod.key) if istiod else None
+    if istiod and record:
+        yield from _step_between(record, facts.charts.get(istiod.chart.name, istiod.chart).version)
+
+
+def _step_between(record: ReleaseRecord, version: str) -> Iterator[Finding]:
+    """Istio's upgrade rule: in place, one minor at a time, never back (istio.io: Upgrade in place)."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        before, after = Version(record.version), Version(version)
+    except InvalidVersion:
+        return
+    if after < before:
+        hint = "an older control plane may not understand newer proxies; allow it: --allow downgrade"
+        yield Finding("PRE006", Severity.ERROR, f"Istio {before} would be downgraded to {after}", object=f"release {record.key}", hint=hint)
+    elif (after.major, after.minor) > (before.major, before.minor + 1):
+        hint = f"go through {before.major}.{before.minor + 1} first, or allow it: --allow skip-minor"
+        title = f"Istio {before} to {after} skips {after.minor - before.minor - 1} minor versions"
+        yield Finding("PRE007", Severity.ERROR, title, object=f"release {record.key}", hint=hint)
+
+
+# The name that --allow takes for each finding that may be overruled.
+ALLOWABLE = {"PRE001": "kubernetes", "PRE004": "foreign", "PRE006": "downgrade", "PRE007": "skip-minor", "PRE008": "eol"}

@@ -1,0 +1,152 @@
+"""Commands that plan and change a mesh: up, plan, down."""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshinstall.cli import options
+from meshinstall.cli.app import app
+from meshinstall.cli.options import Asked, Output
+from meshinstall.errors import InterruptedRunError, PlanRefusedError, UsageError
+
+if TYPE_CHECKING:
+    from meshinstall.engine.session import Session
+    from meshinstall.model.desired import Desired
+    from meshinstall.model.plan import Plan
+
+_CHANGES_PENDING = 3
+_PATIENCE = 600.0
+
+
+@app.command()
+def up(
+    env: options.Env,
+    cloud: options.CloudName = None,
+    context: options.Context = "",
+    kubeconfig: options.KubeconfigFile = None,
+    config: options.Config = None,
+    profile: options.Profile = None,
+    charts: options.ChartsSource = None,
+    istio_version: options.IstioVersion = None,
+    values: options.Files = None,
+    set_: options.Sets = None,
+    set_string: options.SetStrings = None,
+    saved: Annotated[Path | None, typer.Option("--plan", help="Run exactly this saved plan, or refuse if the world moved.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    timeout: options.Seconds = _PATIENCE,
+    allow: options.Allow = None,
+) -> None:
+    """Install or upgrade Istio: plan, show, ask, run, wait until it works."""
+    asked = Asked(env, cloud, context, kubeconfig, config, profile, charts, istio_version, values or (), set_ or (), set_string or ())
+    permitted = options.allowed(allow)
+
+    async def work() -> None:
+        desired, session, plan = await _planned(asked)
+        _show(plan)
+        if saved:
+            _insist(plan, saved)
+        await _run(plan, desired, session, permitted, yes=yes or saved is not None, seconds=timeout)
+
+    _async(work)
+
+
+@app.command()
+def plan(
+    env: options.Env,
+    cloud: options.CloudName = None,
+    context: options.Context = "",
+    kubeconfig: options.KubeconfigFile = None,
+    config: options.Config = None,
+    profile: options.Profile = None,
+    charts: options.ChartsSource = None,
+    istio_version: options.IstioVersion = None,
+    values: options.Files = None,
+    set_: options.Sets = None,
+    set_string: options.SetStrings = None,
+    save: Annotated[Path | None, typer.Option("--save", help="Write the plan to this file, for up --plan.")] = None,
+    output: options.OutputKind = Output.TABLE,
+) -> None:
+    """Show what up would do, and change nothing; exit status 3 when something is to be done."""
+    from meshinstall.cli import printers
+
+    asked = Asked(env, cloud, context, kubeconfig, config, profile, charts, istio_version, values or (), set_ or (), set_string or ())
+
+    async def work() -> None:
+        _, _, found = await _planned(asked)
+        if save:
+            _save(found, save)
+        typer.echo(printers.dump(printers.plan_json(found)) if output is Output.JSON else printers.plan_text(found))
+        if not found.is_empty:
+            raise typer.Exit(_CHANGES_PENDING)
+
+    _async(work)
+
+
+async def _planned(asked: Asked) -> "tuple[Desired, Session, Plan]":
+    from meshinstall.engine.pipeline import make_plan
+    from meshinstall.wiring import open_session
+
+    project, desired = asked.resolve()
+    session = open_session(desired.cluster, project, lambda line: typer.echo(line, err=True))
+    return desired, session, await make_plan(desired, session)
+
+
+async def _run(plan: "Plan", desired: "Desired", session: "Session", permitted: frozenset[str], *, yes: bool, seconds: float) -> None:
+    from meshinstall.cli.printers import progress
+    from meshinstall.engine import pipeline
+
+    pipeline.refuse(plan, permitted)
+    if plan.is_empty:
+        return
+    if not yes:
+        _ask()
+    await pipeline.up(plan, desired, session, progress(), seconds)
+
+
+def _show(plan: "Plan") -> None:
+    from meshinstall.cli.printers import plan_text
+
+    typer.echo(plan_text(plan), err=True)
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to confirm the plan", "add --yes to run it without asking")
+    if not typer.confirm("Do this?", err=True):
+        raise InterruptedRunError("nothing was done")
+
+
+def _save(found: "Plan", path: Path) -> None:
+    from meshinstall.cli import printers
+
+    try:
+        path.write_text(printers.dump(printers.plan_json(found)) + "\n")
+    except OSError as error:
+        raise UsageError(f"the plan cannot be written to {path}: {error.strerror}") from error
+
+
+def _insist(found: "Plan", path: Path) -> None:
+    """Refuse unless the plan of now is the one that was saved."""
+    from meshinstall.cli.printers import SCHEMA
+
+    try:
+        saved = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not a saved plan: {error}", "write one with meshinstall plan --save") from error
+    if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
+        raise UsageError(f"{path} is not a plan of this version", "write one with meshinstall plan --save")
+    if saved.get("digest") != found.digest:
+        raise PlanRefusedError(
+            f"the world has moved since {path} was saved: it is {saved.get('digest')}, now it would be {found.digest}",
+            "look at the plan above; if it is right, save and approve it anew",
+        )
+
+
+def _async(work: Callable[[], Awaitable[None]]) -> None:
+    import anyio
+
+    anyio.run(work)

@@ -1,0 +1,137 @@
+"""Plans and events as people and programs read them."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.model.finding import Finding
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
+
+SCHEMA = "meshinstall.dev/plan/v1"
+_SIGNS = {
+    Action.INSTALL: "+",
+    Action.APPLY: "+",
+    Action.UPGRADE: "~",
+    Action.WAIT: "…",
+    Action.KEEP: "=",
+    Action.UNINSTALL: "-",
+    Action.DELETE: "-",
+}
+_LONGEST = 60
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan for people: one line a step, its reasons and changed values below it."""
+    lines = [f"Plan for environment {plan.environment} on {plan.cluster}: Istio {plan.istio_version}, profile {plan.profile}", ""]
+    for step in plan.steps:
+        lines += _step_lines(step)
+    lines += ["", *(_finding_line(finding) for finding in plan.findings)] if plan.findings else []
+    count = len(plan.pending)
+    lines += ["", f"{count} of {len(plan.steps)} steps to do." if count else "Nothing to do."]
+    return safe("\n".join(lines))
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """A plan for programs: the document that docs/schemas/plan.json describes."""
+    return {
+        "schema": SCHEMA,
+        "environment": plan.environment,
+        "cluster": plan.cluster,
+        "profile": plan.profile,
+        "istioVersion": plan.istio_version,
+        "digest": plan.digest,
+        "pending": len(plan.pending),
+        "steps": [_step_json(step) for step in plan.steps],
+        "findings": [
+            {"code": finding.code, "severity": finding.severity, "title": finding.title, "detail": finding.detail, "object": finding.object}
+            | {"origin": finding.origin, "hint": finding.hint}
+            for finding in plan.findings
+        ],
+    }
+
+
+def dump(document: object) -> str:
+    """One JSON document for stdout."""
+    return json.dumps(document, indent=2, default=str, ensure_ascii=False)
+
+
+def safe(text: str) -> str:
+    """The text without control characters, which a hostile cluster could aim at a terminal."""
+    return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def progress(stream: TextIO = sys.stderr) -> Callable[[Event], None]:
+    """A listener that writes one plain line for each event."""
+
+    def tell(event: Event) -> None:
+        if text := _event_text(event):
+            stream.write(safe(text) + "\n")
+            stream.flush()
+
+    return tell
+
+
+def _event_text(event: Event) -> str:
+    match event:
+        case RunStarted(run=run):
+            return f"run {run} begins"
+        case StepStarted(step=step):
+            return f"  {step.name}: {step.action}"
+        case StepWaiting(step=step, reason=reason):
+            return f"  {step.name}: … {reason}"
+        case StepDone(step=step, seconds=seconds, detail=detail):
+            return f"✓ {step.name}: done in {seconds:.1f} s{f', {detail}' if detail else ''}"
+        case StepEnded(step=step, seconds=seconds, reason=reason):
+            return f"✗ {step.name}: stopped after {seconds:.1f} s: {reason}"
+        case RunEnded(seconds=seconds, failure=failure):
+            return "" if failure else f"done in {seconds:.1f} s"
+
+
+def _step_lines(step: Step) -> list[str]:
+    chart = f"  {step.chart.name} {step.chart.version} {step.chart.digest[:19]}" if isinstance(step, ReleaseStep) else ""
+    lines = [f"{_SIGNS[step.action]} {step.action:<9} {step.name}{chart}"]
+    lines += [f"      because it {reason}" if reason.startswith(("is ", "does ")) else f"      because {reason}" for reason in step.reasons]
+    for change in step.changes:
+        after = _short(change.after)
+        told = f"{after}" if change.before is None else f"{_short(change.before)} → {after}"
+        lines.append(f"      {change.path}: {told}{f'   ({change.origin})' if change.origin else ''}")
+    return lines
+
+
+def _short(value: object) -> str:
+    text = "(chart's default)" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _finding_line(finding: Finding) -> str:
+    parts = [f"{finding.severity} {finding.code}: {finding.title}"]
+    parts += [f"    {text}" for text in (finding.detail, finding.origin and f"written in {finding.origin}", finding.hint) if text]
+    return "\n".join(parts)
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": step.name,
+        "action": step.action,
+        "reasons": list(step.reasons),
+        "needs": list(step.needs),
+        "changes": [
+            {"path": change.path, "before": change.before, "after": change.after, "origin": change.origin} for change in step.changes
+        ],
+    }
+    match step:
+        case ReleaseStep(release=release, component=component, chart=chart, revision=revision, repair=repair):
+            chart_json = {"name": chart.name, "version": chart.version, "source": chart.source, "digest": chart.digest}
+            found |= {
+                "kind": "release",
+                "namespace": release.namespace,
+                "release": release.name,
+                "component": component,
+                "chart": chart_json,
+            }
+            found |= {"revision": revision, "repair": repair}
+        case ObjectStep(manifest=manifest):
+            found |= {"kind": str(manifest["kind"]), "manifest": manifest}
+    return found

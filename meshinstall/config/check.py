@@ -1,0 +1,134 @@
+"""What the types of the files cannot say: names that must exist, and choices that exclude each other."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from meshinstall import catalog
+from meshinstall.config.documents import Environment, Gateway, Project, suggestion
+from meshinstall.config.source import Document
+from meshinstall.errors import Problem
+from meshinstall.model.cluster import Cloud
+from meshinstall.model.release import Component
+from meshinstall.model.values import KeyPath
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
+# RFC 1123, as namespaces are named; a release of Helm may have 53 characters.
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?")
+_COMPONENTS = tuple(Component)
+# Keys of a cluster that are written otherwise than they should be are close to one of these.
+_CLUSTER_KEYS = ("name", "context", "kubeconfig", *sorted({key for keys in catalog.CLUSTER_KEYS.values() for key in keys}))
+
+
+def check_version(version: str) -> str:
+    """What is wrong with an Istio version; empty when nothing is."""
+    return "" if _VERSION.fullmatch(version) else f"{version!r} is not a full version such as {catalog.DEFAULT_ISTIO}"
+
+
+def gateway_names(project: Project) -> tuple[str, ...]:
+    """Every gateway that a profile or an environment names."""
+    profiles = (file.profile.gateways for files in project.profiles.values() for file in files)
+    environments = (environment.gateways for environment in project.settings.environments.values())
+    return tuple(sorted({name for gateways in (*profiles, *environments) for name in gateways}))
+
+
+def check_project(project: Project) -> Iterator[Problem]:
+    """Every mistake in files that are well-formed one by one."""
+    yield from _check_settings(project)
+    for name, environment in project.settings.environments.items():
+        yield from _check_environment(project, name, environment)
+    for name in project.profiles:
+        yield from _check_profile(project, name)
+    releases = (*_COMPONENTS, *gateway_names(project))
+    for (folder, name), documents in project.values.items():
+        for document in documents:
+            yield from _check_values_file(document, folder, name, releases)
+
+
+def _check_settings(project: Project) -> Iterator[Problem]:
+    document, settings = project.document, project.settings
+    if wrong := check_version(settings.istio.version):
+        yield document.problem(("istio", "version"), wrong)
+    yield from _check_profile_name(project, document, ("profile",), settings.profile)
+
+
+def _check_environment(project: Project, name: str, environment: Environment) -> Iterator[Problem]:
+    document, path = project.document, ("environments", name)
+    if not _LABEL.fullmatch(name):
+        yield document.problem(path, f"the environment {name!r} is not named with a-z, 0-9 and -")
+    if environment.clouds and (environment.cloud or environment.cluster):
+        yield document.problem(
+            (*path, "clouds"), f"{name} has both clouds and cloud/cluster", "use clouds for several, cloud and cluster for one"
+        )
+    if environment.cluster and not environment.cloud:
+        yield document.problem((*path, "cluster"), f"{name} has a cluster but no cloud", f"write cloud: one of {', '.join(Cloud)}")
+    if environment.profile is not None:
+        yield from _check_profile_name(project, document, (*path, "profile"), environment.profile)
+    yield from _check_gateways(document, (*path, "gateways"), environment.gateways)
+    releases = (*_COMPONENTS, *gateway_names(project))
+    yield from _check_releases(document, (*path, "values"), environment.values, releases)
+    yield from _check_cluster(document, (*path, "cluster"), environment.cluster)
+    for cloud, site in environment.clouds.items():
+        yield from _check_cluster(document, (*path, "clouds", cloud, "cluster"), site.cluster)
+        yield from _check_releases(document, (*path, "clouds", cloud, "values"), site.values, releases)
+
+
+def _check_cluster(document: Document, path: KeyPath, cluster: Mapping[str, str]) -> Iterator[Problem]:
+    """A provider may take keys of its own; only what is nearly a known key is taken for a slip."""
+    for key in cluster:
+        if key not in _CLUSTER_KEYS and (hint := suggestion(key, _CLUSTER_KEYS)).startswith("did"):
+            yield document.problem((*path, key), f"unknown key {key!r}", hint)
+
+
+def _check_profile(project: Project, name: str) -> Iterator[Problem]:
+    for file in project.profiles[name]:
+        if file.profile.extends is not None:
+            yield from _check_profile_name(project, file.document, ("extends",), file.profile.extends)
+            if _extends_itself(project, name, file.profile.extends):
+                yield file.document.problem(("extends",), f"the profile {name} extends itself")
+        yield from _check_gateways(file.document, ("gateways",), file.profile.gateways)
+        yield from _check_releases(file.document, ("values",), file.profile.values, (*_COMPONENTS, *gateway_names(project)))
+
+
+def _extends_itself(project: Project, name: str, parent: str) -> bool:
+    seen: set[str] = set()
+    waiting = [parent]
+    while waiting:
+        current = waiting.pop()
+        if current not in seen:
+            seen.add(current)
+            waiting += [file.profile.extends for file in project.profiles.get(current, ()) if file.profile.extends]
+    return name in seen
+
+
+def _check_profile_name(project: Project, document: Document, path: KeyPath, name: str) -> Iterator[Problem]:
+    if name not in project.profiles:
+        yield document.problem(path, f"there is no profile {name!r}", suggestion(name, tuple(project.profiles)))
+
+
+def _check_gateways(document: Document, path: KeyPath, gateways: Mapping[str, Gateway | None]) -> Iterator[Problem]:
+    taken = {*_COMPONENTS, *(spec.release for spec in catalog.COMPONENTS.values())}
+    for name, gateway in gateways.items():
+        if name in taken:
+            yield document.problem((*path, name), f"a gateway cannot be called {name}: a component is")
+        elif not _LABEL.fullmatch(name):
+            yield document.problem((*path, name), f"the gateway {name!r} is not named with at most 53 of a-z, 0-9 and -")
+        if gateway and gateway.namespace is not None and not _LABEL.fullmatch(gateway.namespace):
+            yield document.problem((*path, name, "namespace"), f"{gateway.namespace!r} is no name of a namespace")
+
+
+def _check_values_file(document: Document, folder: str, name: str, releases: tuple[str, ...]) -> Iterator[Problem]:
+    if folder == "components":
+        if name not in releases:
+            yield document.problem((), f"{name} is no component and no gateway", suggestion(name, releases))
+        return
+    if folder == "clouds" and name not in tuple(Cloud):
+        yield document.problem((), f"{name} is no cloud", suggestion(name, tuple(Cloud)))
+    yield from _check_releases(document, (), document.values, releases)
+
+
+def _check_releases(document: Document, path: KeyPath, values: Mapping[str, object], releases: tuple[str, ...]) -> Iterator[Problem]:
+    for name, value in values.items():
+        if name not in releases:
+            yield document.problem((*path, name), f"{name} is no component and no gateway", suggestion(name, releases))
+        elif not isinstance(value, Mapping):
+            yield document.problem((*path, name), f"{name} must be a map of values")

@@ -1,0 +1,122 @@
+"""Which environment, cloud, profile and cluster a request means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from meshinstall.config.documents import Environment, ProfileFile, Project, Site, suggestion
+from meshinstall.config.gateways import NamedGateway, Written, combine
+from meshinstall.errors import Problem
+from meshinstall.model.cluster import Cloud, ClusterRef
+from meshinstall.model.values import LayerKind
+
+# Keys of a cluster that every provider has; the others are the provider's selectors.
+_COMMON = frozenset({"name", "context", "kubeconfig"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for on the command line; what is None or empty is taken from the files.
+
+    ``files`` are RELEASE=FILE, ``sets`` and ``set_strings`` RELEASE.KEY=VALUE, in the order given; ``cluster`` has the
+    keys of ``cluster`` in meshinstall.yaml and goes over them. A relative path counts from ``folder``.
+    """
+
+    environment: str
+    cloud: Cloud | None = None
+    profile: str | None = None
+    files: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    set_strings: tuple[str, ...] = ()
+    cluster: Mapping[str, str] = field(default_factory=dict)
+    charts: str | None = None
+    istio_version: str | None = None
+    folder: Path = field(default_factory=Path.cwd)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The environment on its cloud; ``profiles`` are the files that make up the profile, lowest first."""
+
+    name: str
+    environment: Environment
+    cloud: Cloud
+    site: Site
+    site_path: tuple[str, ...]
+    profile: str
+    profiles: tuple[ProfileFile, ...]
+    gateways: tuple[NamedGateway, ...]
+
+
+def choose(request: Request, project: Project, problems: list[Problem]) -> Choice | None:
+    """The choice, or None when something that was asked for does not exist: then ``problems`` says what."""
+    name = request.environment
+    if name not in project.environments:
+        problems.append(Problem("--env", 0, 0, f"there is no environment {name!r}", suggestion(name, project.environments)))
+        return None
+    environment = project.settings.environments.get(name, Environment())
+    profile = request.profile or environment.profile or project.settings.profile
+    if profile not in project.profiles:
+        problems.append(Problem("--profile", 0, 0, f"there is no profile {profile!r}", suggestion(profile, tuple(project.profiles))))
+    cloud = _cloud(request, project, environment, problems)
+    if cloud is None or problems:
+        return None
+    path = ("environments", name, "clouds", cloud) if cloud in environment.clouds else ("environments", name)
+    chain = _chain(project, profile)
+    return Choice(
+        name,
+        environment,
+        cloud,
+        environment.clouds.get(cloud) or Site(environment.cluster),
+        path,
+        profile,
+        chain,
+        _gateways(project, name, environment, chain),
+    )
+
+
+def cluster(request: Request, project: Project, choice: Choice) -> ClusterRef:
+    """How the cluster is reached; a relative kubeconfig counts from the file that names it."""
+    written = {**choice.site.cluster, **request.cluster}
+    base = request.folder if "kubeconfig" in request.cluster else project.folder
+    return ClusterRef(
+        choice.cloud,
+        written.get("name", ""),
+        base / Path(written["kubeconfig"]).expanduser() if written.get("kubeconfig") else None,
+        written.get("context", ""),
+        {key: value for key, value in written.items() if key not in _COMMON},
+    )
+
+
+def _cloud(request: Request, project: Project, environment: Environment, problems: list[Problem]) -> Cloud | None:
+    written = (environment.cloud,) if environment.cloud else tuple(environment.clouds)
+    if request.cloud:
+        if written and request.cloud not in written:
+            place = project.document.place(("environments", request.environment))
+            text = f"the environment {request.environment} is on {', '.join(written)}, not on {request.cloud}"
+            problems.append(Problem(project.document.source, *place, text, "name another --env or --cloud, or add the cloud under clouds"))
+        return request.cloud
+    if len(written) != 1:
+        text = f"the environment {request.environment} is on {', '.join(written) or 'no cloud yet'}"
+        problems.append(Problem("--cloud", 0, 0, f"is needed: {text}", f"one of {', '.join(written or Cloud)}"))
+        return None
+    return written[0]
+
+
+def _chain(project: Project, name: str) -> tuple[ProfileFile, ...]:
+    """Files of the profiles that ``name`` extends, then its own; each once."""
+    files: dict[str, ProfileFile] = {}
+    for file in project.profiles[name]:
+        if file.profile.extends:
+            files |= {each.document.source: each for each in _chain(project, file.profile.extends)}
+    files |= {file.document.source: file for file in project.profiles[name]}
+    return tuple(files.values())
+
+
+def _gateways(project: Project, name: str, environment: Environment, chain: tuple[ProfileFile, ...]) -> tuple[NamedGateway, ...]:
+    return combine(
+        [
+            *(Written(LayerKind.PROFILE, file.document, ("gateways",), file.profile.gateways) for file in chain),
+            Written(LayerKind.ENVIRONMENT, project.document, ("environments", name, "gateways"), environment.gateways),
+        ]
+    )

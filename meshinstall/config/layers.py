@@ -1,0 +1,85 @@
+"""Collects what every file says about one release, lowest layer first."""
+
+from collections.abc import Iterator
+
+from meshinstall.config.choice import Choice, Request
+from meshinstall.config.documents import Project, suggestion
+from meshinstall.config.flags import FlagError, parse_set, problem, split_file
+from meshinstall.config.images import image_layer
+from meshinstall.config.secrets import find_secrets
+from meshinstall.config.source import Document, read
+from meshinstall.errors import Problem
+from meshinstall.model.release import Component
+from meshinstall.model.stack import ValuesStack
+from meshinstall.model.values import KeyPath, Layer, LayerKind
+
+
+def file_layers(project: Project, choice: Choice, component: Component, name: str) -> tuple[Layer, ...]:
+    """Layers of all files for the release of ``component`` that users call ``name``."""
+    found = _file_layers(project, choice, component, name)
+    return tuple(layer for layer in found if layer is not None)
+
+
+def _file_layers(project: Project, choice: Choice, component: Component, name: str) -> Iterator[Layer | None]:
+    # Values for all gateways come before those for the one.
+    keys = tuple(dict.fromkeys((component.value, name)))
+    own = next((gateway.layers for gateway in choice.gateways if gateway.name == name), ())
+    for key in keys:
+        yield from (each.layer(LayerKind.COMPONENT) for each in project.values.get(("components", key), ()))
+    for file in choice.profiles:
+        yield from _sections(file.document, LayerKind.PROFILE, ("values",), keys)
+        yield from (layer for layer in own if layer.source == file.document.source)
+    for each in project.values.get(("clouds", choice.cloud), ()):
+        yield from _sections(each, LayerKind.CLOUD, (), keys)
+    yield image_layer(project.document, component)
+    for each in project.values.get(("envs", choice.name), ()):
+        yield from _sections(each, LayerKind.ENVIRONMENT, (), keys)
+    yield from _sections(project.document, LayerKind.ENVIRONMENT, ("environments", choice.name, "values"), keys)
+    yield from (layer for layer in own if layer.kind is LayerKind.ENVIRONMENT)
+    if choice.site.values:
+        yield from _sections(project.document, LayerKind.CLUSTER, (*choice.site_path, "values"), keys)
+
+
+def _sections(document: Document, kind: LayerKind, path: KeyPath, keys: tuple[str, ...]) -> Iterator[Layer | None]:
+    return (document.layer(kind, (*path, key)) for key in keys)
+
+
+def add_flags(request: Request, choice: Choice, stacks: dict[str, ValuesStack], problems: list[Problem]) -> None:
+    """Put what ``-f``, ``--set`` and ``--set-string`` say on top, in helm's order: all files, then each kind of flag.
+
+    ``gateway`` is every gateway.
+    """
+    for text in request.files:
+        try:
+            release, path = split_file(text)
+        except FlagError as error:
+            problems.append(problem("-f", error))
+            continue
+        document = read(request.folder / path, path, problems)
+        problems += find_secrets(document)
+        layer = document.layer(LayerKind.FILE)
+        for name in _targets("-f", release, choice, stacks, problems):
+            stacks[name] = ValuesStack((*stacks[name].layers, *([layer] if layer else [])))
+    for flag, texts in (("--set", request.sets), ("--set-string", request.set_strings)):
+        for text in texts:
+            _add_set(flag, text, choice, stacks, problems)
+
+
+def _add_set(flag: str, text: str, choice: Choice, stacks: dict[str, ValuesStack], problems: list[Problem]) -> None:
+    try:
+        found = parse_set(flag, text)
+        for name in _targets(flag, found.release, choice, stacks, problems):
+            layer = found.layer(stacks[name])
+            problems += find_secrets(Document(layer.source, layer.values))
+            stacks[name] = ValuesStack((*stacks[name].layers, layer))
+    except FlagError as error:
+        problems.append(problem(flag, error))
+
+
+def _targets(flag: str, release: str, choice: Choice, stacks: dict[str, ValuesStack], problems: list[Problem]) -> tuple[str, ...]:
+    if release == Component.GATEWAY and choice.gateways:
+        return tuple(gateway.name for gateway in choice.gateways)
+    if release in stacks:
+        return (release,)
+    problems.append(Problem(flag, 0, 0, f"{release} is not installed by this profile", suggestion(release, tuple(stacks))))
+    return ()

@@ -1,0 +1,124 @@
+"""meshinstall.lock: which archive each chart is, so that every run installs the same bytes."""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshinstall.config.source import Document, read
+from meshinstall.errors import ChartError, ConfigError, Problem, UsageError
+from meshinstall.model.release import ChartRef
+
+NAME = "meshinstall.lock"
+API_VERSION = "meshinstall.dev/lock/v1"
+_HEADER = "# The charts that this project installs. Written by `meshinstall lock --update`; commit it.\n"
+_UPDATE_HINT = "run `meshinstall lock --update`"
+_FIELDS = ("name", "version", "source", "digest")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Pinned charts; each has a full version and a digest, none is there twice."""
+
+    charts: tuple[ChartRef, ...]
+
+    def pinned(self, name: str, version: str) -> ChartRef | None:
+        """The entry for a chart at a version."""
+        return next((chart for chart in self.charts if (chart.name, chart.version) == (name, version)), None)
+
+
+def load(path: Path) -> Lock:
+    """Read a lock file; none is an empty one. Raises ConfigError with every mistake and its line."""
+    if not path.exists():
+        return Lock(())
+    problems: list[Problem] = []
+    document = read(path, str(path), problems)
+    charts = _charts(document, problems) if not problems else ()
+    if problems:
+        raise ConfigError(tuple(problems))
+    return Lock(charts)
+
+
+def dump(lock: Lock) -> str:
+    """The text of a lock file: one field a line, in an order that does not depend on how the charts came."""
+    lines = [_HEADER.rstrip(), f"apiVersion: {API_VERSION}", "charts:" if lock.charts else "charts: []"]
+    for chart in sorted(lock.charts, key=lambda chart: (chart.name, chart.version)):
+        fields = (f"{field}: {json.dumps(getattr(chart, field), ensure_ascii=False)}" for field in _FIELDS)
+        lines += [f"{'  ' if index else '- '}{line}" for index, line in enumerate(fields)]
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, lock: Lock) -> None:
+    """Replace the file at ``path`` in one step, as readable as it was; raises UsageError when the folder cannot be written."""
+    draft = None
+    try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file:
+            draft = Path(file.name)
+            file.write(dump(lock))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(mode)
+        draft.replace(path)
+    except OSError as error:
+        if draft:
+            draft.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "run it where the project may be changed") from error
+
+
+def check(lock: Lock, resolved: Iterable[ChartRef]) -> None:
+    """Raise ChartError unless every chart is pinned with the digest it has; the source may be a mirror."""
+    for chart in resolved:
+        pinned = lock.pinned(chart.name, chart.version)
+        if pinned is None:
+            raise ChartError(f"chart {chart.name} {chart.version} is not in {NAME}", _UPDATE_HINT)
+        if pinned.digest != chart.digest:
+            expected = f"{NAME} expects {pinned.digest} (from {pinned.source})"
+            raise ChartError(
+                f"chart {chart.name} {chart.version}: {expected}, but {chart.source} has {chart.digest}",
+                f"if the change is wanted, {_UPDATE_HINT}; if not, somebody replaced the chart under its version",
+            )
+
+
+def _charts(document: Document, problems: list[Problem]) -> tuple[ChartRef, ...]:
+    problems += [
+        document.problem((key,), f"unknown key {key!r}", "known: apiVersion, charts")
+        for key in document.values
+        if key not in {"apiVersion", "charts"}
+    ]
+    if (found := document.values.get("apiVersion")) != API_VERSION:
+        problems.append(document.problem(("apiVersion",), f"apiVersion is {found!r}, not {API_VERSION}", _UPDATE_HINT))
+    entries = document.values.get("charts")
+    if not isinstance(entries, list):
+        problems.append(document.problem(("charts",), "charts must be a list", _UPDATE_HINT))
+        return ()
+    charts: dict[tuple[str, str], ChartRef] = {}
+    for index, entry in enumerate(entries):
+        chart = _chart(document, index, entry, problems)
+        if chart is None:
+            continue
+        if (chart.name, chart.version) in charts:
+            problems.append(document.problem(("charts", str(index)), f"chart {chart.name} {chart.version} is here twice"))
+        charts[chart.name, chart.version] = chart
+    return tuple(charts.values())
+
+
+def _chart(document: Document, index: int, entry: Any, problems: list[Problem]) -> ChartRef | None:
+    at = ("charts", str(index))
+    if not isinstance(entry, Mapping):
+        problems.append(document.problem(at, "an entry of charts must be a map", _UPDATE_HINT))
+        return None
+    before = len(problems)
+    wrong = [name for name in _FIELDS if not isinstance(entry.get(name), str) or not entry[name]]
+    problems += [document.problem((*at, name), f"{name} must be text", _UPDATE_HINT) for name in wrong]
+    problems += [
+        document.problem((*at, str(key)), f"unknown key {key!r}", f"known: {', '.join(_FIELDS)}") for key in entry if key not in _FIELDS
+    ]
+    if isinstance(entry.get("digest"), str) and not _DIGEST.fullmatch(entry["digest"]):
+        problems.append(document.problem((*at, "digest"), "digest must be sha256: and 64 lower-case hex digits", _UPDATE_HINT))
+    return ChartRef(*(entry[name] for name in _FIELDS)) if len(problems) == before else None

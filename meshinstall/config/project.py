@@ -1,0 +1,96 @@
+"""Finds meshinstall.yaml and reads it with the profiles and values beside it and the built-in ones."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from meshinstall.config import bundled
+from meshinstall.config.check import check_project
+from meshinstall.config.documents import Profile, ProfileFile, Project, Settings, validate
+from meshinstall.config.secrets import find_secrets
+from meshinstall.config.source import Document, read
+from meshinstall.errors import ConfigError, Problem, UsageError
+
+__all__ = ["FILE_NAME", "VARIABLE", "Project", "load_project"]
+
+FILE_NAME = "meshinstall.yaml"
+VARIABLE = "MESHINSTALL_CONFIG"
+_VALUES = ("components", "clouds", "envs")
+
+
+def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Project:
+    """Read the configuration named by ``config`` (file or folder), MESHINSTALL_CONFIG, or found in ``cwd`` or above.
+
+    Without any file the built-in configuration alone is used. Raises ConfigError with every problem of every
+    file, whichever environment is asked for later, and UsageError when the named file does not exist.
+    """
+    file = _find(config, environ, cwd)
+    problems: list[Problem] = []
+    document = Document(FILE_NAME)
+    if file:
+        document = read(file, _label(file, cwd), problems)
+        if not problems and "apiVersion" not in document.values:
+            problems.append(Problem(document.source, 0, 0, "apiVersion is missing", "write apiVersion: meshinstall.dev/v1"))
+    settings = validate(document, Settings, problems)
+    roots = [(bundled.folder(), bundled.LABEL), *([(file.parent, _label(file.parent, cwd))] if file else [])]
+    project = Project(
+        file.parent if file else cwd,
+        document,
+        settings,
+        _profiles(roots, problems),
+        _values(roots, problems),
+    )
+    problems += [problem for each in _documents(project) for problem in find_secrets(each)]
+    if not problems:
+        problems += check_project(project)
+    if problems:
+        raise ConfigError(tuple(sorted(problems, key=lambda problem: (problem.source, problem.line, problem.column))))
+    return project
+
+
+def _find(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    named = config or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
+    if named:
+        path = cwd / named.expanduser()
+        path = path / FILE_NAME if path.is_dir() else path
+        if not path.is_file():
+            origin = "--config" if config else VARIABLE
+            raise UsageError(f"{path}: there is no such file (from {origin})", f"meshinstall init writes an example {FILE_NAME}")
+        return path
+    return next((path for folder in (cwd, *cwd.parents) if (path := folder / FILE_NAME).is_file()), None)
+
+
+def _label(path: Path, cwd: Path) -> str:
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def _profiles(roots: list[tuple[Path, str]], problems: list[Problem]) -> dict[str, tuple[ProfileFile, ...]]:
+    found: dict[str, tuple[ProfileFile, ...]] = {}
+    for name, document in _read_folder(roots, "profiles", problems):
+        found[name] = (*found.get(name, ()), ProfileFile(document, validate(document, Profile, problems)))
+    return found
+
+
+def _values(roots: list[tuple[Path, str]], problems: list[Problem]) -> dict[tuple[str, str], tuple[Document, ...]]:
+    found: dict[tuple[str, str], tuple[Document, ...]] = {}
+    for folder in _VALUES:
+        for name, document in _read_folder(roots, f"values/{folder}", problems):
+            found[folder, name] = (*found.get((folder, name), ()), document)
+    return found
+
+
+def _read_folder(roots: list[tuple[Path, str]], folder: str, problems: list[Problem]) -> Iterator[tuple[str, Document]]:
+    for root, label in roots:
+        for path in sorted((root / folder).glob("*.y*ml")):
+            source = str(Path(label) / folder / path.name)
+            if path.suffix == ".yaml":
+                yield path.stem, read(path, source, problems)
+            else:
+                problems.append(Problem(source, 0, 0, "is not read", f"name it {path.stem}.yaml"))
+
+
+def _documents(project: Project) -> Iterator[Document]:
+    yield project.document
+    for files in project.profiles.values():
+        yield from (file.document for file in files)
+    for documents in project.values.values():
+        yield from documents

@@ -1,0 +1,146 @@
+"""From a request and the files to what the mesh should look like."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshinstall import catalog
+from meshinstall.config import bundled
+from meshinstall.config.check import check_version
+from meshinstall.config.choice import Choice, Request, choose, cluster
+from meshinstall.config.documents import Project
+from meshinstall.config.layers import add_flags, file_layers
+from meshinstall.errors import ConfigError, Problem
+from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.release import ChartRef, Component, ReleaseKey
+from meshinstall.model.stack import ValuesStack
+from meshinstall.model.values import LayerKind, Origin
+
+__all__ = ["Request", "resolve"]
+
+
+def resolve(request: Request, project: Project) -> Desired:
+    """What should exist; reads the files of ``-f`` and nothing else. Raises ConfigError with every problem."""
+    problems: list[Problem] = []
+    version = request.istio_version or project.settings.istio.version
+    if wrong := check_version(version):
+        problems.append(Problem("--istio-version", 0, 0, wrong))
+    choice = choose(request, project, problems)
+    if choice is None:
+        raise ConfigError(tuple(problems))
+    slots = _slots(choice)
+    stacks = {name: ValuesStack(file_layers(project, choice, slot.component, name)) for name, slot in slots.items()}
+    add_flags(request, choice, stacks, problems)
+    if problems:
+        raise ConfigError(tuple(problems))
+    charts = _charts(request, project)
+    releases = tuple(
+        Release(slot.key, slot.component, ChartRef(slot.chart, version, charts), stacks[name], slot.needs, slot.order)
+        for name, slot in slots.items()
+    )
+    return _desired(request, project, choice, releases, version)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A release before its values are known."""
+
+    component: Component
+    chart: str
+    key: ReleaseKey
+    needs: tuple[ReleaseKey, ...]
+    order: int = 0
+
+
+def _slots(choice: Choice) -> dict[str, _Slot]:
+    """Releases in install order, by the name that users know them by: the component, or the gateway's own."""
+    wanted = {name for file in choice.profiles for name in file.profile.components}
+    found: dict[str, _Slot] = {}
+    for component, spec in catalog.COMPONENTS.items():
+        if component in wanted:
+            needs = tuple(found[need].key for need in spec.needs if need in found)
+            found[component.value] = _Slot(component, spec.chart, ReleaseKey(spec.namespace, spec.release), needs)
+    spec = catalog.COMPONENTS[Component.GATEWAY]
+    before = tuple(found[need].key for need in spec.needs if need in found)
+    for gateway in choice.gateways:
+        lower = tuple(slot.key for slot in found.values() if slot.component is Component.GATEWAY and slot.order < gateway.order)
+        key = ReleaseKey(gateway.namespace, gateway.name)
+        found[gateway.name] = _Slot(Component.GATEWAY, spec.chart, key, (*before, *lower), gateway.order)
+    return found
+
+
+def _charts(request: Request, project: Project) -> str:
+    source, base = (request.charts, request.folder) if request.charts else (project.settings.charts.source, project.folder)
+    return source if "://" in source else str(base / Path(source).expanduser())
+
+
+def _desired(request: Request, project: Project, choice: Choice, releases: tuple[Release, ...], version: str) -> Desired:
+    mode, origin = _mtls(project, choice)
+    root = _root_namespace(releases)
+    policy = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "default", "namespace": root},
+        "spec": {"mtls": {"mode": mode.value}},
+    }
+    names = dict.fromkeys((catalog.MESH_NAMESPACE, root, *(release.key.namespace for release in releases)))
+    return Desired(
+        environment=choice.name,
+        cloud=choice.cloud,
+        cluster=cluster(request, project, choice),
+        profile=choice.profile,
+        istio_version=version,
+        mesh_namespace=catalog.MESH_NAMESPACE,
+        mtls=mode,
+        mtls_origin=origin,
+        namespaces=tuple(DesiredNamespace(name) for name in names),
+        releases=releases,
+        policies=(Policy(policy, origin),),
+        warnings=tuple(_warnings(mode, origin, releases)),
+    )
+
+
+def _mtls(project: Project, choice: Choice) -> tuple[MtlsMode, Origin]:
+    """The environment's word, else the profile's, else STRICT."""
+    if choice.environment.mtls:
+        document, path = project.document, ("environments", choice.name, "mtls")
+        return choice.environment.mtls, Origin(LayerKind.ENVIRONMENT, document.source, *document.place(path))
+    for file in reversed(choice.profiles):
+        if file.profile.mtls:
+            return file.profile.mtls, Origin(LayerKind.PROFILE, file.document.source, *file.document.place(("mtls",)))
+    return MtlsMode.STRICT, Origin(LayerKind.PROFILE, f"{bundled.LABEL} default")
+
+
+def _root_namespace(releases: Iterable[Release]) -> str:
+    """Where istiod looks for mesh-wide policies (chart istiod: templates/configmap.yaml)."""
+    for release in releases:
+        if release.component is Component.ISTIOD:
+            mesh = release.values.merged().get("meshConfig")
+            return str((mesh.get("rootNamespace") if isinstance(mesh, dict) else None) or catalog.MESH_NAMESPACE)
+    return catalog.MESH_NAMESPACE
+
+
+def _warnings(mode: MtlsMode, origin: Origin, releases: Iterable[Release]) -> Iterable[Finding]:
+    if mode is not MtlsMode.STRICT:
+        yield Finding(
+            "CFG001",
+            Severity.WARNING,
+            f"mesh-wide mTLS is {mode}",
+            "workloads accept plaintext from anyone who reaches them",
+            "PeerAuthentication default",
+            str(origin),
+            "remove the line to return to STRICT",
+        )
+    for release in releases:
+        said = release.values.winners().get(("meshConfig", "enableAutoMtls"))
+        if said and said.value is False:
+            yield Finding(
+                "CFG002",
+                Severity.WARNING,
+                "automatic mTLS is off",
+                "proxies send plaintext unless a DestinationRule says otherwise; STRICT workloads then refuse them",
+                str(release.key),
+                str(said.origin),
+                "remove meshConfig.enableAutoMtls",
+            )

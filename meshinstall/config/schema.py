@@ -1,0 +1,151 @@
+"""Checks values against a chart: its schema, its profiles, and the keys it reads."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshinstall.config.chart_layers import chart_path, chart_view, chosen
+from meshinstall.config.documents import suggestion
+from meshinstall.errors import Problem
+from meshinstall.model.chart import ChartFiles
+from meshinstall.model.release import Component
+from meshinstall.model.stack import ValuesStack, leaves
+from meshinstall.model.values import CHART_KINDS, KeyPath, Origin
+
+# Maps whose keys are the user's own, or are read by something else than the chart.
+_FREE_FORM = re.compile(r".*(labels|annotations|selector|metadata|env|config|resources|networkgatewayports|templates)", re.IGNORECASE)
+
+# Read by templates of 1.31, and mentioned nowhere else in the chart.
+_TEMPLATES_ONLY = frozenset(
+    {
+        "affinity",
+        "agentgateway",
+        "compatibilityVersion",
+        "crlConfigMapName",
+        "internalTrafficPolicy",
+        "lifecycle",
+        "nodeSelector",
+        "ownerName",
+        "platform",
+        "profile",
+        "tracer",
+        "trafficDistribution",
+        "trustBundleName",
+        "validationCABundle",
+        "validationFailurePolicy",
+        "validationURL",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a chart says about values; with an error helm would refuse them."""
+
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def check_values(component: Component, files: ChartFiles, stack: ValuesStack) -> Verdict:
+    """Everything that is wrong with the values of a release; one message for each place."""
+    errors = (*check_profiles(files, stack), *(validate(stack.merged(), files.schema, stack) if files.schema else ()))
+    places = {(error.source, error.line, error.column) for error in errors}
+    warnings = unknown_keys(component, files, stack)
+    return Verdict(errors, tuple(each for each in warnings if (each.source, each.line, each.column) not in places))
+
+
+def validate(values: Mapping[str, Any], schema_json: str, stack: ValuesStack) -> tuple[Problem, ...]:
+    """Where ``values`` break the chart's JSON schema, as helm would find; each at the line that wrote the key.
+
+    Messages never hold a value. A schema that points to another document is not followed.
+    """
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - heavy
+    from referencing import Registry  # noqa: PLC0415 - heavy
+
+    registry: Registry[Any] = Registry()
+    errors = Draft202012Validator(json.loads(schema_json), registry=registry).iter_errors(values)
+    found = [problem for error in errors for problem in _explain(error, stack)]
+    return tuple(sorted(found, key=lambda problem: (problem.source, problem.line, problem.column)))
+
+
+def check_profiles(files: ChartFiles, stack: ValuesStack) -> tuple[Problem, ...]:
+    """A problem for each chart profile, platform or compatibility version that the chart does not have: it would fail."""
+    return tuple(
+        _problem(
+            _origin(stack, choice.path),
+            f"the chart has no {choice.path[-1]} {choice.name!r}",
+            suggestion(choice.name, _names(files, choice.prefix)),
+        )
+        for choice in chosen(stack)
+        if choice.profile not in files.profiles
+    )
+
+
+def _names(files: ChartFiles, prefix: str) -> tuple[str, ...]:
+    names = (name.removeprefix(prefix) for name in files.profiles if name.startswith(prefix))
+    return tuple(name for name in names if not name.startswith(("platform-", "compatibility-version-")))
+
+
+def unknown_keys(component: Component, files: ChartFiles, stack: ValuesStack) -> tuple[Problem, ...]:
+    """Keys that the chart's values, profiles and schema never mention, comments included, where the chart has a map of known keys."""
+    view = chart_view(component, files, stack)
+    own = ValuesStack(tuple(layer for layer in view.layers if layer.kind in CHART_KINDS)).effective()
+    texts = "\n".join((files.values, files.schema or "", *files.profiles.values()))
+    words = {*re.findall(r"[\w-]+", texts), *_TEMPLATES_ONLY}
+    found: dict[KeyPath, Problem] = {}
+    for path in leaves(stack.merged()):
+        if (wrong := _unknown(own, chart_path(component, path), words)) and wrong not in found:
+            depth = len(path) - len(chart_path(component, path)) + len(wrong)
+            siblings = tuple(_at(own, wrong[:-1]) or ())
+            text = f"the chart reads no key {'.'.join(path[:depth])}"
+            found[wrong] = _problem(_origin(stack, path[:depth]), text, suggestion(wrong[-1], siblings))
+    return tuple(found.values())
+
+
+def _unknown(own: Mapping[str, Any], path: KeyPath, words: set[str]) -> KeyPath | None:
+    """The first part of ``path`` that the chart does not know; None when all is known or free-form."""
+    for end, key in enumerate(path):
+        here = _at(own, path[:end])
+        if not here or (end and _FREE_FORM.fullmatch(path[end - 1])):
+            return None
+        if key not in here:
+            return None if key in words else path[: end + 1]
+    return None
+
+
+def _at(values: Any, path: KeyPath) -> Mapping[str, Any] | None:
+    for key in path:
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values if isinstance(values, Mapping) else None
+
+
+def _explain(error: Any, stack: ValuesStack) -> Iterator[Problem]:
+    path: KeyPath = tuple(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties" and isinstance(error.schema, Mapping):
+        known = tuple(error.schema.get("properties", {}))
+        for key in error.instance:
+            if key not in known and error.validator_value is False:
+                yield _problem(
+                    _origin(stack, (*path, key)), f"the chart's schema has no key {'.'.join((*path, key))}", suggestion(key, known)
+                )
+        return
+    yield _problem(_origin(stack, path), f"{'.'.join(path)} {_expected(error.validator, error.validator_value)}")
+
+
+def _expected(rule: str, value: Any) -> str:
+    if rule == "type":
+        return f"must be {value if isinstance(value, str) else ' or '.join(value)}"
+    if rule == "enum":
+        return f"must be one of {', '.join(map(json.dumps, value))}"
+    return f"breaks the chart's schema ({rule})"
+
+
+def _origin(stack: ValuesStack, path: KeyPath) -> Origin:
+    """Who wrote the value at ``path``; lists are one value to a stack, but their items have places."""
+    return stack.explain(path)[-1].origin
+
+
+def _problem(origin: Origin, text: str, hint: str = "") -> Problem:
+    return Problem(origin.source, origin.line, origin.column, text, hint)

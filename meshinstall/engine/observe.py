@@ -1,0 +1,115 @@
+"""Looks at a cluster once, everything at the same time, before planning.
+
+Requests: one for the version, one each for control planes and CRDs, one for
+each desired namespace and policy, one for Helm's records in each namespace,
+and one for each kind of object in each namespace that the releases own. None
+of them depends on how many pods or namespaces the cluster has.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
+
+from anyio.abc import TaskGroup
+
+from meshinstall.engine.groups import task_group
+from meshinstall.engine.manifests import crd_names, objects
+from meshinstall.model.desired import Desired
+from meshinstall.model.facts import Facts, ObjectKey, key_of
+from meshinstall.model.paths import KINDS, object_path, path_of
+from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
+from meshinstall.ports import Charts, Kube, Releases
+
+_Input = TypeVar("_Input")
+_Answer = TypeVar("_Answer")
+
+# What Helm writes on everything it makes.
+_HELM_OWNED = "app.kubernetes.io/managed-by=Helm"
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+async def observe(desired: Desired, kube: Kube, records: Releases, charts: Charts, pinned: Callable[[ChartRef], ChartRef]) -> Facts:
+    """Answer everything that planning asks; ``pinned`` adds the digest of the lock file to a chart."""
+    spaces = [namespace.name for namespace in desired.namespaces]
+    policies = [key_of(policy.manifest) for policy in desired.policies]
+    wanted_charts = {release.chart.name: release.chart for release in desired.releases}
+    async with task_group() as group:
+        version = _soon(group, kube.get, "/version")
+        found = _soon(group, records.newest, spaces)
+        spaces_seen = _soon(group, lambda names: gather(names, lambda name: kube.get(object_path("v1", "namespaces", name=name))), spaces)
+        policies_seen = _soon(group, lambda keys: gather(keys, lambda key: kube.get(path_of(key))), policies)
+        charts_seen = _soon(
+            group, lambda names: gather(names, lambda name: _chart(charts, pinned(wanted_charts[name]))), list(wanted_charts)
+        )
+        planes = _soon(group, lambda path: _all(kube, path, "app=istiod"), "/apis/apps/v1/deployments")
+        crds = _soon(group, lambda path: _all(kube, path, "app=istio-pilot", metadata_only=True), _CRDS)
+    releases = {key: record for key, record in found.value.items() if key in {release.key for release in desired.releases}}
+    owned = {key: objects(record) for key, record in releases.items()}
+    return Facts(
+        kubernetes=str((version.value or {}).get("gitVersion", "")).removeprefix("v"),
+        namespaces=spaces_seen.value,
+        releases=releases,
+        charts=charts_seen.value,
+        owned=owned,
+        live=await _live(kube, owned),
+        policies=policies_seen.value,
+        control_planes=tuple(planes.value),
+        crds={crd["metadata"]["name"]: crd for crd in crds.value},
+        missing_crds=tuple(_missing(releases.values(), crds.value)),
+    )
+
+
+async def gather(items: Iterable[_Input], ask: Callable[[_Input], Awaitable[_Answer]]) -> dict[_Input, _Answer]:
+    """Ask for all ``items`` at the same time; map each to its answer."""
+    answers: dict[_Input, _Answer] = {}
+
+    async def one(item: _Input) -> None:
+        answers[item] = await ask(item)
+
+    async with task_group() as group:
+        for item in items:
+            group.start_soon(one, item)
+    return answers
+
+
+class _Later(list[_Answer]):
+    """An answer that is there when the task group has ended."""
+
+    @property
+    def value(self) -> _Answer:
+        return self[0]
+
+
+def _soon(group: TaskGroup, ask: Callable[[_Input], Awaitable[_Answer]], given: _Input) -> _Later[_Answer]:
+    later: _Later[_Answer] = _Later()
+
+    async def run() -> None:
+        later.append(await ask(given))
+
+    group.start_soon(run)
+    return later
+
+
+async def _chart(charts: Charts, chart: ChartRef) -> ChartRef:
+    return chart if chart.digest else await charts.resolve(chart)
+
+
+async def _all(kube: Kube, path: str, labels: str, *, metadata_only: bool = False) -> list[Manifest]:
+    return [item async for item in kube.list(path, labels=labels, metadata_only=metadata_only)]
+
+
+async def _live(kube: Kube, owned: Mapping[ReleaseKey, tuple[Manifest, ...]]) -> dict[ObjectKey, Manifest]:
+    """What of the owned objects is there, by one list for each kind and namespace."""
+    keys = {key_of(manifest, release.namespace) for release, manifests in owned.items() for manifest in manifests}
+    collections = {key._replace(name="", namespace=key.namespace if KINDS[key.kind][1] else "") for key in keys if key.kind in KINDS}
+    lists = await gather(collections, lambda one: _all(kube, path_of(one), _HELM_OWNED))
+    # Items of a list carry no apiVersion and kind.
+    return {
+        one._replace(name=item["metadata"]["name"], namespace=item["metadata"].get("namespace", "")): item
+        for one, items in lists.items()
+        for item in items
+    }
+
+
+def _missing(records: Iterable[ReleaseRecord], crds: Iterable[Manifest]) -> list[str]:
+    there = {crd["metadata"]["name"] for crd in crds}
+    return [name for record in records for name in crd_names(record) if name not in there]

@@ -1,0 +1,93 @@
+"""The main flow: what ``up`` does, from the desired mesh to a finished run."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from meshinstall.checks.preflight import ALLOWABLE
+from meshinstall.engine.events import Emit, RunEnded, RunStarted
+from meshinstall.engine.lock import held
+from meshinstall.engine.observe import observe
+from meshinstall.engine.planner import audit_labels, plan
+from meshinstall.engine.runner import Runner
+from meshinstall.engine.session import Session
+from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
+from meshinstall.model.desired import Desired
+from meshinstall.model.paths import object_path
+from meshinstall.model.plan import Plan
+
+SUMMARY = "meshinstall"
+# Seconds for the last words of a run: the summary and the lock.
+_LAST_WORDS = 10
+
+
+async def make_plan(desired: Desired, session: Session) -> Plan:
+    """Look at the cluster and decide; changes nothing."""
+    facts = await observe(desired, session.kube, session.releases, session.charts, session.pinned)
+    return plan(desired, facts, session.now().date())
+
+
+def refuse(found: Plan, allowed: frozenset[str]) -> None:
+    """Raise PlanRefusedError when the plan holds what was not allowed by name."""
+    stops = [finding for finding in found.refusals if ALLOWABLE.get(finding.code) not in allowed]
+    if stops:
+        lines = [f"{finding.code}: {finding.title}{f' ({finding.detail})' if finding.detail else ''}" for finding in stops]
+        raise PlanRefusedError("\n".join(lines), "; ".join(finding.hint for finding in stops if finding.hint))
+
+
+async def up(found: Plan, desired: Desired, session: Session, emit: Emit, seconds: float) -> None:
+    """Run a plan under the lock, within ``seconds`` in all; raises what stopped it."""
+    run = f"{session.now():%Y%m%dT%H%M%SZ}-{found.digest[7:15]}"
+    started = anyio.current_time()
+    await session.helm.version()
+    runner = Runner(found, session, emit)
+    await runner.ensure_namespace(found.mesh_namespace)
+    async with held(session, found.mesh_namespace, f"up {found.environment}, run {run}"):
+        emit(RunStarted(run, found))
+        async with _summarised(session, desired, found, run):
+            try:
+                with anyio.fail_after(seconds):
+                    await runner.run()
+            except MeshinstallError as error:
+                emit(RunEnded(run, anyio.current_time() - started, error.message))
+                raise
+            except TimeoutError:
+                waits = "; ".join(f"{name}: {wait}" for name, wait in runner.waits.items())
+                emit(RunEnded(run, anyio.current_time() - started, f"not done in {seconds:.0f} s"))
+                raise StepError(
+                    f"not done in {seconds:.0f} s; last seen: {waits}", "run the same command again to go on, or give it more --timeout"
+                ) from None
+        emit(RunEnded(run, anyio.current_time() - started))
+
+
+@asynccontextmanager
+async def _summarised(session: Session, desired: Desired, found: Plan, run: str) -> AsyncIterator[None]:
+    """Leave a small summary of the run in the mesh's namespace, however it ends."""
+    result = "interrupted"
+    try:
+        yield
+        result = "done"
+    except MeshinstallError as error:
+        result = f"failed: {error.message}"
+        raise
+    finally:
+        data = {
+            "run": run,
+            "result": result[:1000],
+            "finished": session.now().isoformat(timespec="seconds"),
+            "by": session.who,
+            "environment": found.environment,
+            "profile": found.profile,
+            "istioVersion": found.istio_version,
+            "plan": found.digest,
+        }
+        metadata = {"name": SUMMARY, "namespace": found.mesh_namespace, "labels": audit_labels(desired)}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORDS):
+            try:
+                await session.kube.apply(object_path("v1", "configmaps", found.mesh_namespace, SUMMARY), body, force=True)
+            except ClusterError:
+                # It is a convenience: losing it loses nothing, and the run's own error matters more.
+                if result == "done":
+                    raise

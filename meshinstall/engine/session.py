@@ -1,0 +1,22 @@
+"""Everything the engine needs of the outside world for one cluster."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from meshinstall.model.release import ChartRef
+from meshinstall.ports import Charts, Helm, Kube, Releases
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The ports of one cluster; ``who`` names this run for others, ``pinned`` adds the lock file's digests."""
+
+    kube: Kube
+    helm: Helm
+    releases: Releases
+    charts: Charts
+    pinned: Callable[[ChartRef], ChartRef]
+    now: Callable[[], datetime]
+    who: str
+    is_dead: Callable[[str], bool]

@@ -1,0 +1,114 @@
+"""Waits for what a release brings, and says why it is not there yet."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+import anyio
+
+from meshinstall.engine import manifests, readiness, webhook
+from meshinstall.engine.readiness import Trouble
+from meshinstall.engine.session import Session
+from meshinstall.errors import StepError
+from meshinstall.model.facts import ObjectKey
+from meshinstall.model.paths import object_path, path_of
+from meshinstall.model.plan import ReleaseStep
+from meshinstall.model.release import Component, Manifest, ReleaseRecord
+
+# Seconds between two looks; seconds that a pod which fits nowhere is given, for
+# a node that is about to come or a pod that is about to go.
+_LOOK = 0.25
+_UNSCHEDULABLE_GRACE = 20.0
+
+Tell = Callable[[str], None]
+
+
+async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
+    """Wait until everything in the step's release is Current; return what is worth knowing (an address).
+
+    Raises StepError as soon as waiting cannot help. The deadline is the caller's.
+    """
+    record = await _record(session, step)
+    names = manifests.crd_names(record)
+    await _until(lambda: _crds(session, names), tell)
+    keys = readiness.watched(manifests.objects(record), record.key)
+    await _until(lambda: _objects(session, keys), tell)
+    if step.component is Component.ISTIOD:
+        await _until(lambda: _webhooks(session, record.key.namespace), tell)
+    return await _addresses(session, keys)
+
+
+async def _until(look: Callable[[], Awaitable[Iterable[Trouble]]], tell: Tell) -> None:
+    told = ""
+    started = anyio.current_time()
+    while troubles := list(await look()):
+        for trouble in troubles:
+            patient = "fits on no node" in trouble.text and anyio.current_time() - started < _UNSCHEDULABLE_GRACE
+            if trouble.hopeless and not patient:
+                raise StepError(trouble.text)
+        text = "; ".join(dict.fromkeys(trouble.text for trouble in troubles))
+        if text != told:
+            tell(told := text)
+        await anyio.sleep(_LOOK)
+
+
+async def _record(session: Session, step: ReleaseStep) -> ReleaseRecord:
+    records = await session.releases.newest([step.release.namespace])
+    return records[step.release]
+
+
+async def _crds(session: Session, names: tuple[str, ...]) -> Iterable[Trouble]:
+    if not names:
+        return ()
+    wanted = set(names)
+    async for crd in session.kube.list(object_path("apiextensions.k8s.io/v1", "customresourcedefinitions")):
+        conditions = (crd.get("status") or {}).get("conditions") or ()
+        if any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions):
+            wanted.discard(crd["metadata"]["name"])
+    return [Trouble(f"{len(wanted)} CRDs are not established yet, {min(wanted)} for one")] if wanted else ()
+
+
+async def _objects(session: Session, keys: tuple[ObjectKey, ...]) -> Iterable[Trouble]:
+    troubles: list[Trouble] = []
+    for key in keys:
+        live = await session.kube.get(path_of(key))
+        if live is None:
+            troubles.append(Trouble(f"{key} is not there yet"))
+        elif wait := readiness.unready(live, key.kind):
+            why = [trouble async for trouble in _why(session, key, live)]
+            troubles += why or [Trouble(f"{key}: {wait}")]
+    return troubles
+
+
+async def _why(session: Session, key: ObjectKey, live: Manifest) -> AsyncIterator[Trouble]:
+    if key.kind == "Service":
+        for text in await _events(session, key):
+            yield Trouble(f"{key} has no load balancer address yet: {text}")
+        return
+    if failure := readiness.replica_failure(live):
+        yield failure
+    labels = live["spec"]["selector"].get("matchLabels") or {}
+    selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    async for pod in session.kube.list(object_path("v1", "pods", key.namespace), labels=selector):
+        if "deletionTimestamp" not in pod["metadata"]:
+            for trouble in readiness.pod_troubles(pod):
+                yield trouble
+
+
+async def _events(session: Session, key: ObjectKey) -> list[str]:
+    """Warnings about an object, the newest last."""
+    selector = f"involvedObject.kind={key.kind},involvedObject.name={key.name},type=Warning"
+    found = [event async for event in session.kube.list(object_path("v1", "events", key.namespace), fields=selector)]
+    return [str(event.get("message", "")) for event in found][-1:]
+
+
+async def _webhooks(session: Session, namespace: str) -> Iterable[Trouble]:
+    trouble = await webhook.webhook_trouble(session.kube, namespace)
+    return [Trouble(trouble)] if trouble else ()
+
+
+async def _addresses(session: Session, keys: tuple[ObjectKey, ...]) -> str:
+    found = []
+    for key in keys:
+        live = await session.kube.get(path_of(key)) if key.kind == "Service" else None
+        ingress = (((live or {}).get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+        found += [point.get("ip") or point.get("hostname") or "" for point in ingress]
+    return ", ".join(found)

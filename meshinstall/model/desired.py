@@ -1,0 +1,64 @@
+"""What a mesh should look like: the result of resolving the configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from meshinstall.model.cluster import Cloud, ClusterRef
+from meshinstall.model.finding import Finding
+from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
+from meshinstall.model.stack import ValuesStack
+from meshinstall.model.values import Origin
+
+
+class MtlsMode(StrEnum):
+    """Mode of the mesh-wide PeerAuthentication; PERMISSIVE also lets plaintext in."""
+
+    STRICT = "STRICT"
+    PERMISSIVE = "PERMISSIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A Helm release that should exist; ``order`` ranks gateways, those of one order may run in parallel."""
+
+    key: ReleaseKey
+    component: Component
+    chart: ChartRef
+    values: ValuesStack
+    needs: tuple[ReleaseKey, ...] = ()
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An Istio object that is applied after the releases."""
+
+    manifest: Manifest
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredNamespace:
+    """A namespace that must exist before the first release in it."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything that should exist; ``releases`` stand in install order, each after what it needs."""
+
+    environment: str
+    cloud: Cloud
+    cluster: ClusterRef
+    profile: str
+    istio_version: str
+    mesh_namespace: str
+    mtls: MtlsMode
+    mtls_origin: Origin
+    namespaces: tuple[DesiredNamespace, ...]
+    releases: tuple[Release, ...]
+    policies: tuple[Policy, ...]
+    warnings: tuple[Finding, ...] = ()

@@ -1,0 +1,50 @@
+"""What was seen of a cluster, once, before planning."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
+
+
+class ObjectKey(NamedTuple):
+    """What names an object in a cluster; ``namespace`` is empty for cluster-wide ones."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """``Kind namespace/name``."""
+        return f"{self.kind} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
+
+
+def key_of(manifest: Manifest, namespace: str = "") -> ObjectKey:
+    """The key of an object; ``namespace`` stands in where it names none."""
+    metadata = manifest.get("metadata") or {}
+    return ObjectKey(
+        str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")), metadata.get("namespace") or namespace, metadata.get("name", "")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Answers of one look at a cluster.
+
+    ``namespaces`` and ``policies`` hold None where nothing is there; ``owned``
+    maps each release to the objects that Helm's record says it has, ``live``
+    to what of them was found; ``charts`` maps a chart's name to what the
+    source has; ``missing_crds`` are those that a record has and the cluster has not.
+    """
+
+    kubernetes: str
+    namespaces: Mapping[str, Manifest | None] = field(default_factory=dict)
+    releases: Mapping[ReleaseKey, ReleaseRecord] = field(default_factory=dict)
+    charts: Mapping[str, ChartRef] = field(default_factory=dict)
+    owned: Mapping[ReleaseKey, tuple[Manifest, ...]] = field(default_factory=dict)
+    live: Mapping[ObjectKey, Manifest] = field(default_factory=dict)
+    policies: Mapping[ObjectKey, Manifest | None] = field(default_factory=dict)
+    control_planes: tuple[Manifest, ...] = ()
+    crds: Mapping[str, Manifest] = field(default_factory=dict)
+    missing_crds: tuple[str, ...] = ()

@@ -1,0 +1,107 @@
+"""A plan: what will be done, why, and where each changed value comes from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
+
+
+class Action(StrEnum):
+    """What a step does."""
+
+    INSTALL = "install"
+    UPGRADE = "upgrade"
+    UNINSTALL = "uninstall"
+    APPLY = "apply"
+    DELETE = "delete"
+    WAIT = "wait"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that will change; ``path`` is dotted, None means absent, ``origin`` is the layer's file:line."""
+
+    path: str
+    before: Any
+    after: Any
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to do; ``needs`` are names of steps that come before."""
+
+    name: str
+    action: Action
+    reasons: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether anything is to be done."""
+        return self.action is not Action.KEEP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectStep(Step):
+    """A namespace or a policy to apply or to delete."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseStep(Step):
+    """A Helm release to install, upgrade, wait for or uninstall.
+
+    ``revision`` is the release's when it was planned, 0 when there was none.
+    ``repair``: a helm process died at it, so its record is marked failed first.
+    """
+
+    release: ReleaseKey
+    component: Component
+    chart: ChartRef
+    values: Mapping[str, Any] = field(default_factory=dict)
+    revision: int = 0
+    repair: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in an order that can be run from first to last, and what is worth knowing before."""
+
+    environment: str
+    cluster: str
+    profile: str
+    istio_version: str
+    mesh_namespace: str
+    steps: tuple[Step, ...]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def pending(self) -> tuple[Step, ...]:
+        """Steps that do something."""
+        return tuple(step for step in self.steps if step.is_pending)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.pending
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        """Findings that stop a run."""
+        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+
+    @property
+    def digest(self) -> str:
+        """``sha256:<hex>`` over everything the plan does; findings and wording of reasons left out."""
+        steps = [{key: value for key, value in asdict(step).items() if key != "reasons"} for step in self.steps]
+        body = {"environment": self.environment, "cluster": self.cluster, "profile": self.profile, "steps": steps}
+        return "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,82 @@
+"""The composition root: the only place that joins adapters to the engine."""
+
+import getpass
+import os
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from meshinstall.config import lockfile
+from meshinstall.config.project import Project
+from meshinstall.engine.session import Session
+from meshinstall.errors import UsageError
+from meshinstall.model.cluster import Access, Cloud, ClusterRef
+from meshinstall.model.release import ChartRef
+
+Say = Callable[[str], None]
+
+
+def open_session(cluster: ClusterRef, project: Project, say: Say) -> Session:
+    """Reach the cluster and put the ports together; raises UsageError or ClusterError."""
+    from meshinstall.adapters import kubeconfig
+    from meshinstall.adapters.charts import ChartStore, default_cache
+    from meshinstall.adapters.helm import PyHelm
+    from meshinstall.adapters.kube import KubeClient
+    from meshinstall.adapters.releases import HelmReleases
+
+    if cluster.cloud is not Cloud.LOCAL:
+        raise UsageError(
+            f"--cloud {cluster.cloud} is not built into this version",
+            "get a kubeconfig with the cloud's own command and use --cloud local",
+        )
+    config = kubeconfig.load(cluster.kubeconfig, cluster.context)
+    kube = KubeClient(config)
+    access = Access(config.context, config.server, cluster.kubeconfig, config.context)
+    return Session(
+        kube=kube,
+        helm=PyHelm(access),
+        releases=HelmReleases(kube),
+        charts=ChartStore(default_cache(), say),
+        pinned=_pins(project),
+        now=lambda: datetime.now(UTC),
+        who=_who(),
+        is_dead=_is_dead,
+    )
+
+
+def _pins(project: Project) -> Callable[[ChartRef], ChartRef]:
+    lock = lockfile.load(lock_path(project))
+
+    def pinned(chart: ChartRef) -> ChartRef:
+        found = lock.pinned(chart.name, chart.version)
+        return ChartRef(chart.name, chart.version, chart.source, found.digest) if found else chart
+
+    return pinned
+
+
+def lock_path(project: Project) -> Path:
+    """Where the lock file stands: beside meshinstall.yaml."""
+    return project.folder / "meshinstall.lock"
+
+
+def _who() -> str:
+    """``user@host/pid-start``: enough for a person, and for us to know our own dead."""
+    return f"{getpass.getuser()}@{socket.gethostname()}/{os.getpid()}-{_started(os.getpid())}"
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether ``holder`` was a process of this machine that is no more."""
+    place, _, process = holder.partition("/")
+    pid, _, started = process.partition("-")
+    if place.partition("@")[2] != socket.gethostname() or not pid.isdigit() or not Path("/proc/self/stat").exists():
+        return False
+    return _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """When a process began, in the kernel's ticks; empty when it is not there."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

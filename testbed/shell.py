@@ -1,0 +1,44 @@
+"""What a shell or a test needs to work with a cluster: variables and a configuration folder."""
+
+import json
+import os
+from pathlib import Path
+
+from testbed import pins
+from testbed.build.workshop import Workshop
+from testbed.cluster import Cluster
+
+# Upstream Envoy lacks Istio's own filters; they belong to this layer and to no product's.
+ISTIOD_VALUES = {
+    "env": {"PILOT_ENABLE_ALPN_FILTER": "false", "PILOT_ENABLE_METADATA_EXCHANGE": "false"},
+    "telemetry": {"enabled": False},
+}
+# Images are preloaded; the gateway's "auto" has no tag and would be pulled always.
+GATEWAY_VALUES = {"imagePullPolicy": "IfNotPresent"}
+
+
+def environment(cluster: Cluster, shop: Workshop, tools: tuple[str, ...] = ("helm4", "kubectl", "istioctl")) -> dict[str, str]:
+    """Variables for ``cluster``; ``tools`` are parts whose programs come first on PATH."""
+    folders = [str(shop.part(part)) for part in tools]
+    return {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "PATH": ":".join([*folders, os.environ["PATH"]]),
+        "MESHINSTALL_CONFIG": str(write_configuration(cluster, shop.part("charts"))),
+    }
+
+
+def write_configuration(cluster: Cluster, charts: Path) -> Path:
+    """Write meshinstall.yaml and values for this cluster; return their folder."""
+    folder = cluster.state / "meshinstall"
+    values = folder / "values" / "components"
+    values.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "apiVersion": "meshinstall.dev/v1",
+        "istio": {"version": pins.ISTIO},
+        "charts": {"source": str(charts)},
+    }
+    # JSON is YAML.
+    (folder / "meshinstall.yaml").write_text(json.dumps(settings, indent=2) + "\n")
+    for name, content in (("istiod", ISTIOD_VALUES), ("gateway", GATEWAY_VALUES)):
+        (values / f"{name}.yaml").write_text(json.dumps(content, indent=2) + "\n")
+    return folder
