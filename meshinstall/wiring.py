@@ -34,6 +34,7 @@ def open_session(cluster: ClusterRef, project: Project, say: Say) -> Session:
     kube = KubeClient(config)
     access = Access(config.context, config.server, cluster.kubeconfig, config.context)
     return Session(
+        cluster=cluster.name or config.context,
         kube=kube,
         helm=PyHelm(access),
         releases=HelmReleases(kube),

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,12 +87,48 @@ def plan(
     _async(work)
 
 
-async def _planned(asked: Asked) -> "tuple[Desired, Session, Plan]":
-    from meshinstall.engine.pipeline import make_plan
+@app.command()
+def down(
+    env: options.Env,
+    cloud: options.CloudName = None,
+    context: options.Context = "",
+    kubeconfig: options.KubeconfigFile = None,
+    config: options.Config = None,
+    profile: options.Profile = None,
+    crds: Annotated[bool, typer.Option("--crds", help="Remove the CRDs too, and with them every Istio object in the cluster.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    timeout: options.Seconds = _PATIENCE,
+) -> None:
+    """Remove what up installed, gateways first, and prove that it is gone."""
+    asked = Asked(env, cloud, context, kubeconfig, config, profile)
+
+    async def work() -> None:
+        from meshinstall.cli.printers import progress
+        from meshinstall.engine import pipeline
+
+        desired, session = _opened(asked)
+        removal = await pipeline.make_removal(desired, session, crds=crds)
+        _show(removal)
+        if not removal.is_empty:
+            if not yes:
+                _ask()
+            await pipeline.down(removal, desired, session, progress(), timeout, crds=crds)
+
+    _async(work)
+
+
+def _opened(asked: Asked) -> "tuple[Desired, Session]":
     from meshinstall.wiring import open_session
 
     project, desired = asked.resolve()
     session = open_session(desired.cluster, project, lambda line: typer.echo(line, err=True))
+    return replace(desired, cluster=replace(desired.cluster, name=session.cluster)), session
+
+
+async def _planned(asked: Asked) -> "tuple[Desired, Session, Plan]":
+    from meshinstall.engine.pipeline import make_plan
+
+    desired, session = _opened(asked)
     return desired, session, await make_plan(desired, session)
 
 

@@ -9,7 +9,7 @@ import anyio
 
 from meshinstall.engine.groups import task_group
 from meshinstall.engine.session import Session
-from meshinstall.errors import ConflictError, LockedError
+from meshinstall.errors import ClusterError, ConflictError, LockedError
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 
@@ -39,7 +39,15 @@ async def held(session: Session, namespace: str, what: str) -> AsyncIterator[Non
         finally:
             group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True), anyio.move_on_after(_RENEW):
-                await session.kube.patch(lease_path(namespace), {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}})
+                await _release(session, namespace)
+
+
+async def _release(session: Session, namespace: str) -> None:
+    try:
+        await session.kube.patch(lease_path(namespace), {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}})
+    except ClusterError:
+        # Gone with its namespace, or out of reach: then it frees itself.
+        return
 
 
 async def _acquire(session: Session, namespace: str, what: str) -> None:

@@ -41,7 +41,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
             group, lambda names: gather(names, lambda name: _chart(charts, pinned(wanted_charts[name]))), list(wanted_charts)
         )
         planes = _soon(group, lambda path: _all(kube, path, "app=istiod"), "/apis/apps/v1/deployments")
-        crds = _soon(group, lambda path: _all(kube, path, "app=istio-pilot", metadata_only=True), _CRDS)
+        crds = _soon(group, lambda path: _all(kube, path, "", metadata_only=True), _CRDS)
     releases = {key: record for key, record in found.value.items() if key in {release.key for release in desired.releases}}
     owned = {key: objects(record) for key, record in releases.items()}
     return Facts(
@@ -53,7 +53,8 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         live=await _live(kube, owned),
         policies=policies_seen.value,
         control_planes=tuple(planes.value),
-        crds={crd["metadata"]["name"]: crd for crd in crds.value},
+        # Labels of Istio's CRDs changed over the versions; their groups did not.
+        crds={crd["metadata"]["name"]: crd for crd in crds.value if crd["metadata"]["name"].endswith(".istio.io")},
         missing_crds=tuple(_missing(releases.values(), crds.value)),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 
@@ -10,12 +11,14 @@ from meshinstall.engine.events import Emit, RunEnded, RunStarted
 from meshinstall.engine.lock import held
 from meshinstall.engine.observe import observe
 from meshinstall.engine.planner import audit_labels, plan
+from meshinstall.engine.removal import delete_root_certificates, plan_removal, survivors
 from meshinstall.engine.runner import Runner
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.desired import Desired
 from meshinstall.model.paths import object_path
 from meshinstall.model.plan import Plan
+from meshinstall.model.release import ChartRef
 
 SUMMARY = "meshinstall"
 # Seconds for the last words of a run: the summary and the lock.
@@ -36,29 +39,63 @@ def refuse(found: Plan, allowed: frozenset[str]) -> None:
         raise PlanRefusedError("\n".join(lines), "; ".join(finding.hint for finding in stops if finding.hint))
 
 
+async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Plan:
+    """Look at the cluster and decide what down would remove; changes nothing."""
+    facts = await observe(desired, session.kube, session.releases, session.charts, _unresolved)
+    return plan_removal(desired, facts, crds=crds)
+
+
+def _unresolved(chart: ChartRef) -> ChartRef:
+    """A removal needs no chart: any digest keeps the source from being asked."""
+    return replace(chart, digest="not asked")
+
+
+async def down(found: Plan, desired: Desired, session: Session, emit: Emit, seconds: float, *, crds: bool) -> None:
+    """Run a removal under the lock; raises StepError with what survived."""
+    run = _run_name(found, session)
+    await session.helm.version()
+    async with held(session, found.mesh_namespace, f"down {found.environment}, run {run}"):
+        emit(RunStarted(run, found))
+        await _bounded(Runner(found, session, emit), run, emit, seconds)
+    await delete_root_certificates(session.kube)
+    if left := await survivors(session.kube, desired, crds=crds):
+        raise StepError(f"still there: {', '.join(left)}", "look at who owns them; kubectl delete removes what nobody does")
+
+
 async def up(found: Plan, desired: Desired, session: Session, emit: Emit, seconds: float) -> None:
     """Run a plan under the lock, within ``seconds`` in all; raises what stopped it."""
-    run = f"{session.now():%Y%m%dT%H%M%SZ}-{found.digest[7:15]}"
-    started = anyio.current_time()
+    run = _run_name(found, session)
     await session.helm.version()
     runner = Runner(found, session, emit)
     await runner.ensure_namespace(found.mesh_namespace)
     async with held(session, found.mesh_namespace, f"up {found.environment}, run {run}"):
         emit(RunStarted(run, found))
         async with _summarised(session, desired, found, run):
-            try:
-                with anyio.fail_after(seconds):
-                    await runner.run()
-            except MeshinstallError as error:
-                emit(RunEnded(run, anyio.current_time() - started, error.message))
-                raise
-            except TimeoutError:
-                waits = "; ".join(f"{name}: {wait}" for name, wait in runner.waits.items())
-                emit(RunEnded(run, anyio.current_time() - started, f"not done in {seconds:.0f} s"))
-                raise StepError(
-                    f"not done in {seconds:.0f} s; last seen: {waits}", "run the same command again to go on, or give it more --timeout"
-                ) from None
-        emit(RunEnded(run, anyio.current_time() - started))
+            await _bounded(runner, run, emit, seconds)
+
+
+def _run_name(found: Plan, session: Session) -> str:
+    return f"{session.now():%Y%m%dT%H%M%SZ}-{found.digest[7:15]}"
+
+
+async def _bounded(runner: Runner, run: str, emit: Emit, seconds: float) -> None:
+    started = anyio.current_time()
+    failure = ""
+    try:
+        with anyio.fail_after(seconds):
+            await runner.run()
+    except MeshinstallError as error:
+        failure = error.message
+        raise
+    except TimeoutError:
+        waits = "; ".join(f"{name}: {wait}" for name, wait in runner.waits.items())
+        failure = f"not done in {seconds:.0f} s; last seen: {waits}"
+        raise StepError(failure, "run the same command again to go on, or give it more --timeout") from None
+    except anyio.get_cancelled_exc_class():
+        failure = "interrupted"
+        raise
+    finally:
+        emit(RunEnded(run, anyio.current_time() - started, failure))
 
 
 @asynccontextmanager

@@ -9,8 +9,8 @@ from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, St
 from meshinstall.engine.groups import task_group
 from meshinstall.engine.session import Session
 from meshinstall.errors import ConflictError, MeshinstallError, StepError
-from meshinstall.model.facts import key_of
-from meshinstall.model.paths import path_of
+from meshinstall.model.facts import ObjectKey, key_of
+from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
 
 MANAGED = ("app.kubernetes.io/managed-by", "meshinstall")
@@ -77,8 +77,12 @@ class Runner:
 
     async def _act(self, step: Step) -> str:
         match step:
+            case ReleaseStep(action=Action.UNINSTALL):
+                await self._uninstall(step)
             case ReleaseStep():
                 return await self._release(step)
+            case ObjectStep(action=Action.DELETE):
+                await self._delete(key_of(step.manifest), step)
             case ObjectStep():
                 await self._apply(step)
         return ""
@@ -92,6 +96,25 @@ class Runner:
             archive = await session.charts.fetch(step.chart)
             await session.helm.upgrade(step.release, archive, step.values, description=self._description(step))
         return await waiting.until_ready(session, step, lambda text: self._tell(step, text))
+
+    async def _uninstall(self, step: ReleaseStep) -> None:
+        """A gateway's Services go first: their finalizer gives the cloud's load balancer back."""
+        if step.repair:
+            await self._repair(step)
+        path = object_path("v1", "services", step.release.namespace)
+        services = [item async for item in self._session.kube.list(path, labels=f"app.kubernetes.io/instance={step.release.name}")]
+        for service in services:
+            if service["spec"].get("type") == "LoadBalancer":
+                name = service["metadata"]["name"]
+                await self._delete(ObjectKey("v1", "Service", step.release.namespace, name), step)
+        self._tell(step, "helm uninstall")
+        await self._session.helm.uninstall(step.release)
+
+    async def _delete(self, key: ObjectKey, step: Step) -> None:
+        """Delete an object and wait until it is gone."""
+        path = path_of(key)
+        await self._session.kube.delete(path)
+        await waiting.until_gone(self._session.kube, path, lambda held_by: self._tell(step, f"{key} is being deleted{held_by}"))
 
     async def _repair(self, step: ReleaseStep) -> None:
         """Free a release whose helm died: we hold the lock, so nobody is at it."""

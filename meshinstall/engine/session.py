@@ -10,8 +10,14 @@ from meshinstall.ports import Charts, Helm, Kube, Releases
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The ports of one cluster; ``who`` names this run for others, ``pinned`` adds the lock file's digests."""
+    """The ports of one cluster.
 
+    ``cluster`` is its name for people, ``who`` names this run for others,
+    ``pinned`` adds the lock file's digest to a chart, ``is_dead`` knows the
+    dead runs of this machine.
+    """
+
+    cluster: str
     kube: Kube
     helm: Helm
     releases: Releases

@@ -12,6 +12,7 @@ from meshinstall.model.facts import ObjectKey
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import ReleaseStep
 from meshinstall.model.release import Component, Manifest, ReleaseRecord
+from meshinstall.ports import Kube
 
 # Seconds between two looks; seconds that a pod which fits nowhere is given, for
 # a node that is about to come or a pod that is about to go.
@@ -34,6 +35,20 @@ async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
     if step.component is Component.ISTIOD:
         await _until(lambda: _webhooks(session, record.key.namespace), tell)
     return await _addresses(session, keys)
+
+
+async def until_gone(kube: Kube, path: str, tell: Tell) -> None:
+    """Wait until the object at ``path`` is gone; ``tell`` hears what holds it."""
+    told: str | None = None
+    while live := await kube.get(path):
+        conditions = (live.get("status") or {}).get("conditions") or ()
+        holders = [condition["message"] for condition in conditions if condition.get("status") == "True" and condition.get("message")]
+        finalizers = live["metadata"].get("finalizers") or ()
+        held = "; ".join(holders) or (f"held by {', '.join(finalizers)}" if finalizers else "")
+        if held != told:
+            tell(f": {held}" if held else "")
+            told = held
+        await anyio.sleep(_LOOK)
 
 
 async def _until(look: Callable[[], Awaitable[Iterable[Trouble]]], tell: Tell) -> None:

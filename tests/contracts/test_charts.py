@@ -82,14 +82,6 @@ async def test_fetching_gives_the_bytes_that_were_resolved_in_a_private_file(sto
     assert read_chart(archive).metadata["name"] == "gateway"
 
 
-async def test_reading_gives_the_chart_s_values(store: Charts, place: Place) -> None:
-    files = await store.read(await store.resolve(place.chart("gateway", "1.31.0")))
-
-    assert files.metadata["version"] == "1.31.0"
-    assert "_internal_defaults_do_not_set" in files.values
-    assert files.schema
-
-
 async def test_a_chart_without_a_digest_is_fetched_as_the_source_has_it(store: Charts, place: Place) -> None:
     archive = await store.fetch(place.chart("base", "1.31.0"))
 

@@ -1,0 +1,112 @@
+"""The plan for nothing desired, and what survived it."""
+
+from meshinstall.engine.planner import MANAGED_BY, MANAGER
+from meshinstall.model.desired import Desired
+from meshinstall.model.facts import Facts, key_of
+from meshinstall.model.paths import object_path
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
+from meshinstall.model.release import ReleaseStatus
+from meshinstall.ports import Kube
+
+# Left by istiod itself, which no chart owns.
+_ROOT_CERTIFICATE = "istio-ca-root-cert"
+_CLUSTER_WIDE = (
+    ("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations"),
+    ("rbac.authorization.k8s.io/v1", "clusterroles"),
+    ("rbac.authorization.k8s.io/v1", "clusterrolebindings"),
+)
+_NAMESPACED = (("apps/v1", "deployments"), ("apps/v1", "daemonsets"), ("v1", "services"))
+_ISTIO = "app.kubernetes.io/part-of=istio"
+
+
+def plan_removal(desired: Desired, facts: Facts, *, crds: bool) -> Plan:
+    """Policies first, then releases against their install order, then our namespaces, then CRDs when asked for."""
+    policies = tuple(
+        ObjectStep(name=f"{key.kind}/{key.namespace}/{key.name}", action=Action.DELETE, manifest=policy.manifest)
+        for policy in desired.policies
+        if (live := facts.policies.get(key := key_of(policy.manifest))) and _is_ours(live)
+    )
+    releases = _release_steps(desired, facts, tuple(step.name for step in policies))
+    before = tuple(step.name for step in (*policies, *releases))
+    namespaces = tuple(
+        ObjectStep(name=f"namespace/{name}", action=Action.DELETE, needs=before, manifest=_stub("v1", "Namespace", name))
+        for name, live in facts.namespaces.items()
+        if live and _is_ours(live)
+    )
+    definitions = tuple(
+        ObjectStep(
+            name=f"crd/{name}",
+            action=Action.DELETE,
+            needs=before,
+            manifest=_stub("apiextensions.k8s.io/v1", "CustomResourceDefinition", name),
+        )
+        for name in sorted(facts.crds)
+        if crds
+    )
+    return Plan(
+        environment=desired.environment,
+        cluster=desired.cluster.name,
+        profile=desired.profile,
+        istio_version=desired.istio_version,
+        mesh_namespace=desired.mesh_namespace,
+        steps=(*policies, *releases, *definitions, *namespaces),
+    )
+
+
+def _release_steps(desired: Desired, facts: Facts, policies: tuple[str, ...]) -> tuple[ReleaseStep, ...]:
+    present = [release for release in desired.releases if release.key in facts.releases]
+    needed_by = {release.key: [str(other.key) for other in present if release.key in other.needs] for release in present}
+    return tuple(
+        ReleaseStep(
+            name=str(release.key),
+            action=Action.UNINSTALL,
+            needs=(*policies, *needed_by[release.key]),
+            release=release.key,
+            component=release.component,
+            chart=release.chart,
+            revision=facts.releases[release.key].revision,
+            repair=facts.releases[release.key].status.is_pending,
+        )
+        for release in reversed(present)
+        if facts.releases[release.key].status is not ReleaseStatus.UNINSTALLED
+    )
+
+
+async def survivors(kube: Kube, desired: Desired, *, crds: bool) -> list[str]:
+    """What of the mesh is still there: objects of Istio, and of ours; CRDs only when they were to go."""
+    found: list[str] = []
+    for version, plural in _CLUSTER_WIDE:
+        found += [
+            f"{plural}/{item['metadata']['name']}"
+            async for item in kube.list(object_path(version, plural), labels=_ISTIO, metadata_only=True)
+        ]
+    for namespace in desired.namespaces:
+        for version, plural in _NAMESPACED:
+            path = object_path(version, plural, namespace.name)
+            found += [
+                f"{plural}/{namespace.name}/{item['metadata']['name']}" async for item in kube.list(path, labels=_ISTIO, metadata_only=True)
+            ]
+    if crds:
+        path = object_path("apiextensions.k8s.io/v1", "customresourcedefinitions")
+        names = [item["metadata"]["name"] async for item in kube.list(path, metadata_only=True)]
+        found += [f"customresourcedefinitions/{name}" for name in names if name.endswith(".istio.io")]
+    return found
+
+
+async def delete_root_certificates(kube: Kube) -> int:
+    """Delete the ConfigMap that istiod puts into every namespace; returns how many."""
+    selector = f"metadata.name={_ROOT_CERTIFICATE}"
+    found = [item async for item in kube.list(object_path("v1", "configmaps"), fields=selector, metadata_only=True)]
+    for item in found:
+        await kube.delete(object_path("v1", "configmaps", item["metadata"]["namespace"], _ROOT_CERTIFICATE))
+    return len(found)
+
+
+def _is_ours(live: object) -> bool:
+    labels = (live.get("metadata") or {}).get("labels") or {} if isinstance(live, dict) else {}
+    return bool(labels.get(MANAGED_BY) == MANAGER)
+
+
+def _stub(version: str, kind: str, name: str) -> dict[str, object]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}}
