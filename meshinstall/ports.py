@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from meshinstall.model.chart import ChartFiles
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.model.values import Values
 
@@ -16,6 +17,9 @@ class Charts(Protocol):
 
     async def fetch(self, chart: ChartRef) -> Path:
         """Path of the verified archive (.tgz); raises ChartError when it is not the one that ``digest`` names."""
+
+    async def read(self, chart: ChartRef) -> ChartFiles:
+        """What the verified archive says of its values; raises ChartError."""
 
 
 class Helm(Protocol):

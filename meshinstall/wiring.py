@@ -9,10 +9,10 @@ from pathlib import Path
 
 from meshinstall.config import lockfile
 from meshinstall.config.project import Project
+from meshinstall.engine.events import Emit
 from meshinstall.engine.session import Session
 from meshinstall.errors import UsageError
 from meshinstall.model.cluster import Access, Cloud, ClusterRef
-from meshinstall.model.release import ChartRef
 
 Say = Callable[[str], None]
 
@@ -39,21 +39,18 @@ def open_session(cluster: ClusterRef, project: Project, say: Say) -> Session:
         helm=PyHelm(access),
         releases=HelmReleases(kube),
         charts=ChartStore(default_cache(), say),
-        pinned=_pins(project),
+        lock=lockfile.load(lock_path(project)),
         now=lambda: datetime.now(UTC),
         who=_who(),
         is_dead=_is_dead,
     )
 
 
-def _pins(project: Project) -> Callable[[ChartRef], ChartRef]:
-    lock = lockfile.load(lock_path(project))
+def journal(session: Session, complain: Say) -> Emit:
+    """A listener that keeps a run's events in the user's state folder."""
+    from meshinstall.adapters.journal import Journal, default_folder
 
-    def pinned(chart: ChartRef) -> ChartRef:
-        found = lock.pinned(chart.name, chart.version)
-        return ChartRef(chart.name, chart.version, chart.source, found.digest) if found else chart
-
-    return pinned
+    return Journal(default_folder(), session.now, complain)
 
 
 def lock_path(project: Project) -> Path:

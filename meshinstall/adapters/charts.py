@@ -19,6 +19,7 @@ from meshinstall.adapters.charts_repository import RepositorySource
 from meshinstall.adapters.charts_source import Source
 from meshinstall.adapters.charts_versions import is_version, newest
 from meshinstall.errors import ChartError
+from meshinstall.model.chart import ChartFiles
 from meshinstall.model.release import ChartRef
 
 __all__ = ["ChartStore", "default_cache", "read_chart"]
@@ -61,6 +62,10 @@ class ChartStore:
         if chart.digest and (archive := await anyio.to_thread.run_sync(self._cache.find, chart.digest)):
             return archive
         return await self._with_source(chart, partial(self._download, chart))
+
+    async def read(self, chart: ChartRef) -> ChartFiles:
+        """What the verified archive says of its values; raises ChartError."""
+        return await anyio.to_thread.run_sync(read_chart, await self.fetch(chart))
 
     def _resolve(self, chart: ChartRef, source: Source) -> ChartRef:
         if not is_version(chart.version):

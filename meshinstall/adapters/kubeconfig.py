@@ -105,7 +105,7 @@ def _pem(node: Mapping[str, Any], key: str, folder: Path) -> bytes | None:
             raise ClusterError(f"{key}-data in the kubeconfig is not base64") from error
     if name := node.get(key):
         try:
-            return (folder / name).read_bytes()
+            return Path(folder, name).read_bytes()
         except OSError as error:
             raise ClusterError(f"{key} in the kubeconfig: {error.strerror}: {folder / name}") from error
     return None

@@ -6,11 +6,13 @@ from datetime import date
 
 from meshinstall import catalog
 from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Facts
+from meshinstall.model.facts import Facts, Inquiry
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import Component, Manifest, ReleaseRecord
 
 _RELEASE = "meta.helm.sh/release-name"
+# Missing permissions that are spelled out.
+_SHOWN = 5
 _MINOR = re.compile(r"1\.(\d+)")
 
 
@@ -141,6 +143,25 @@ def _step_between(record: ReleaseRecord, version: str) -> Iterator[Finding]:
         hint = f"go through {before.major}.{before.minor + 1} first, or allow it: --allow skip-minor"
         title = f"Istio {before} to {after} skips {after.minor - before.minor - 1} minor versions"
         yield Finding("PRE007", Severity.ERROR, title, object=f"release {record.key}", hint=hint)
+
+
+def before_changes(inquiry: Inquiry) -> tuple[Finding, ...]:
+    """Judge what is asked only because something is to be changed."""
+    found = []
+    if inquiry.denied:
+        asks = [str(ask) for ask in inquiry.denied]
+        more = f" and {len(asks) - _SHOWN} more" if len(asks) > _SHOWN else ""
+        title = f"{len(asks)} permissions are missing: {', '.join(asks[:_SHOWN])}{more}"
+        hint = f"ask for them, or use another context; see for yourself: kubectl auth can-i {asks[0].replace(' in ', ' -n ')}"
+        found.append(Finding("PRE010", Severity.ERROR, title, hint=hint))
+    elif not inquiry.schedulable:
+        found.append(Finding("PRE011", Severity.ERROR, "no node is Ready and takes pods", hint="kubectl get nodes shows why"))
+    for secret in inquiry.missing_secrets:
+        hint = "create it (kubectl create secret docker-registry), or change images.pullSecrets"
+        found.append(
+            Finding("PRE012", Severity.ERROR, f"pull secret {secret} does not exist", "images could not be pulled", secret, hint=hint)
+        )
+    return tuple(found)
 
 
 # The name that --allow takes for each finding that may be overruled.

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from meshinstall.cli.options import Asked, Output
 from meshinstall.errors import InterruptedRunError, PlanRefusedError, UsageError
 
 if TYPE_CHECKING:
+    from meshinstall.engine.events import Emit, Event
     from meshinstall.engine.session import Session
     from meshinstall.model.desired import Desired
     from meshinstall.model.plan import Plan
@@ -103,7 +105,6 @@ def down(
     asked = Asked(env, cloud, context, kubeconfig, config, profile)
 
     async def work() -> None:
-        from meshinstall.cli.printers import progress
         from meshinstall.engine import pipeline
 
         desired, session = _opened(asked)
@@ -112,7 +113,8 @@ def down(
         if not removal.is_empty:
             if not yes:
                 _ask()
-            await pipeline.down(removal, desired, session, progress(), timeout, crds=crds)
+            with _listeners(session) as emit:
+                await pipeline.down(removal, desired, session, emit, timeout)
 
     _async(work)
 
@@ -121,7 +123,7 @@ def _opened(asked: Asked) -> "tuple[Desired, Session]":
     from meshinstall.wiring import open_session
 
     project, desired = asked.resolve()
-    session = open_session(desired.cluster, project, lambda line: typer.echo(line, err=True))
+    session = open_session(desired.cluster, project, _complain)
     return replace(desired, cluster=replace(desired.cluster, name=session.cluster)), session
 
 
@@ -133,7 +135,6 @@ async def _planned(asked: Asked) -> "tuple[Desired, Session, Plan]":
 
 
 async def _run(plan: "Plan", desired: "Desired", session: "Session", permitted: frozenset[str], *, yes: bool, seconds: float) -> None:
-    from meshinstall.cli.printers import progress
     from meshinstall.engine import pipeline
 
     pipeline.refuse(plan, permitted)
@@ -141,7 +142,28 @@ async def _run(plan: "Plan", desired: "Desired", session: "Session", permitted: 
         return
     if not yes:
         _ask()
-    await pipeline.up(plan, desired, session, progress(), seconds)
+    with _listeners(session) as emit:
+        await pipeline.up(plan, desired, session, emit, seconds)
+
+
+@contextmanager
+def _listeners(session: "Session") -> "Iterator[Emit]":
+    """Who hears of a run: the terminal and the journal."""
+    from meshinstall.cli.printers import progress
+    from meshinstall.wiring import journal
+
+    kept = journal(session, _complain)
+    with progress() as told:
+
+        def tell(event: "Event") -> None:
+            told(event)
+            kept(event)
+
+        yield tell
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"warning: {text}", err=True)
 
 
 def _show(plan: "Plan") -> None:

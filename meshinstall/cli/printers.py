@@ -1,11 +1,13 @@
 """Plans and events as people and programs read them."""
 
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TextIO
 
-from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.engine.events import Emit, Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.model.finding import Finding
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
 
@@ -62,18 +64,29 @@ def safe(text: str) -> str:
     return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def progress(stream: TextIO = sys.stderr) -> Callable[[Event], None]:
-    """A listener that writes one plain line for each event."""
+@contextmanager
+def plain(stream: TextIO = sys.stderr) -> Iterator[Emit]:
+    """Write one line for each event: for CI, and wherever no terminal is."""
 
     def tell(event: Event) -> None:
-        if text := _event_text(event):
+        if text := event_text(event):
             stream.write(safe(text) + "\n")
             stream.flush()
 
-    return tell
+    yield tell
 
 
-def _event_text(event: Event) -> str:
+def progress() -> AbstractContextManager[Emit]:
+    """Progress as the place allows it: live on a terminal, plain lines elsewhere."""
+    if not sys.stderr.isatty() or os.environ.get("CI"):
+        return plain()
+    from meshinstall.cli.live import live
+
+    return live()
+
+
+def event_text(event: Event) -> str:
+    """One line for an event; empty for what needs no word."""
     match event:
         case RunStarted(run=run):
             return f"run {run} begins"

@@ -145,7 +145,7 @@ _WORDS = {
 
 def validate(document: Document, as_type: type[File], problems: list[Problem]) -> File:
     """The document as ``as_type``; every key that is unknown or of a wrong type is added to ``problems``."""
-    from pydantic import ValidationError  # noqa: PLC0415 - heavy
+    from pydantic import ValidationError
 
     hashable: Any = as_type
     try:
@@ -158,7 +158,7 @@ def validate(document: Document, as_type: type[File], problems: list[Problem]) -
 
 @cache
 def _adapter(as_type: Any) -> Any:
-    from pydantic import TypeAdapter, with_config  # noqa: PLC0415 - heavy
+    from pydantic import TypeAdapter, with_config
 
     return TypeAdapter(with_config({"strict": True, "extra": "forbid", "alias_generator": _camel})(as_type))
 

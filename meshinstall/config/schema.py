@@ -61,8 +61,8 @@ def validate(values: Mapping[str, Any], schema_json: str, stack: ValuesStack) ->
 
     Messages never hold a value. A schema that points to another document is not followed.
     """
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - heavy
-    from referencing import Registry  # noqa: PLC0415 - heavy
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
 
     registry: Registry[Any] = Registry()
     errors = Draft202012Validator(json.loads(schema_json), registry=registry).iter_errors(values)

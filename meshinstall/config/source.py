@@ -84,8 +84,8 @@ def read(path: Path, source: str, problems: list[Problem]) -> Document:
 
 def parse(text: str, source: str, problems: list[Problem]) -> Document:
     """Parse YAML text; an empty one is an empty map. What is wrong is added to ``problems``."""
-    from ruamel.yaml import YAML  # noqa: PLC0415 - heavy
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415 - heavy
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     reader = _Reader(source, problems)
     try:

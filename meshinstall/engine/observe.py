@@ -7,10 +7,13 @@ of them depends on how many pods or namespaces the cluster has.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from anyio.abc import TaskGroup
 
+from meshinstall.config import lockfile
+from meshinstall.config.lockfile import Lock
 from meshinstall.engine.groups import task_group
 from meshinstall.engine.manifests import crd_names, objects
 from meshinstall.model.desired import Desired
@@ -27,8 +30,8 @@ _HELM_OWNED = "app.kubernetes.io/managed-by=Helm"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-async def observe(desired: Desired, kube: Kube, records: Releases, charts: Charts, pinned: Callable[[ChartRef], ChartRef]) -> Facts:
-    """Answer everything that planning asks; ``pinned`` adds the digest of the lock file to a chart."""
+async def observe(desired: Desired, kube: Kube, records: Releases, charts: Charts, lock: Lock) -> Facts:
+    """Answer everything that planning asks; raises ClusterError or ChartError."""
     spaces = [namespace.name for namespace in desired.namespaces]
     policies = [key_of(policy.manifest) for policy in desired.policies]
     wanted_charts = {release.chart.name: release.chart for release in desired.releases}
@@ -37,9 +40,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         found = _soon(group, records.newest, spaces)
         spaces_seen = _soon(group, lambda names: gather(names, lambda name: kube.get(object_path("v1", "namespaces", name=name))), spaces)
         policies_seen = _soon(group, lambda keys: gather(keys, lambda key: kube.get(path_of(key))), policies)
-        charts_seen = _soon(
-            group, lambda names: gather(names, lambda name: _chart(charts, pinned(wanted_charts[name]))), list(wanted_charts)
-        )
+        charts_seen = _soon(group, lambda names: gather(names, lambda name: _chart(charts, lock, wanted_charts[name])), list(wanted_charts))
         planes = _soon(group, lambda path: _all(kube, path, "app=istiod"), "/apis/apps/v1/deployments")
         crds = _soon(group, lambda path: _all(kube, path, "", metadata_only=True), _CRDS)
     releases = {key: record for key, record in found.value.items() if key in {release.key for release in desired.releases}}
@@ -90,8 +91,14 @@ def _soon(group: TaskGroup, ask: Callable[[_Input], Awaitable[_Answer]], given: 
     return later
 
 
-async def _chart(charts: Charts, chart: ChartRef) -> ChartRef:
-    return chart if chart.digest else await charts.resolve(chart)
+async def _chart(charts: Charts, lock: Lock, chart: ChartRef) -> ChartRef:
+    """The chart with its digest: of the lock file when there is one, else what the source has now."""
+    if pinned := lock.pinned(chart.name, chart.version):
+        return replace(chart, digest=pinned.digest)
+    found = chart if chart.digest else await charts.resolve(chart)
+    if lock.charts:
+        lockfile.check(lock, [found])
+    return found
 
 
 async def _all(kube: Kube, path: str, labels: str, *, metadata_only: bool = False) -> list[Manifest]:

@@ -6,18 +6,22 @@ from dataclasses import replace
 
 import anyio
 
-from meshinstall.checks.preflight import ALLOWABLE
+from meshinstall.checks.preflight import ALLOWABLE, before_changes
+from meshinstall.config.lockfile import Lock
+from meshinstall.config.schema import check_values
 from meshinstall.engine.events import Emit, RunEnded, RunStarted
+from meshinstall.engine.inquiry import inquire
 from meshinstall.engine.lock import held
-from meshinstall.engine.observe import observe
+from meshinstall.engine.observe import gather, observe
 from meshinstall.engine.planner import audit_labels, plan
 from meshinstall.engine.removal import delete_root_certificates, plan_removal, survivors
 from meshinstall.engine.runner import Runner
 from meshinstall.engine.session import Session
-from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
+from meshinstall.errors import ClusterError, ConfigError, MeshinstallError, PlanRefusedError, Problem, StepError
 from meshinstall.model.desired import Desired
+from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.paths import object_path
-from meshinstall.model.plan import Plan
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef
 
 SUMMARY = "meshinstall"
@@ -26,9 +30,29 @@ _LAST_WORDS = 10
 
 
 async def make_plan(desired: Desired, session: Session) -> Plan:
-    """Look at the cluster and decide; changes nothing."""
-    facts = await observe(desired, session.kube, session.releases, session.charts, session.pinned)
-    return plan(desired, facts, session.now().date())
+    """Look at the cluster and decide; changes nothing. Raises ConfigError for values that a chart refuses."""
+    facts = await observe(desired, session.kube, session.releases, session.charts, session.lock)
+    found = plan(desired, facts, session.now().date())
+    if found.is_empty:
+        return found
+    warnings = await _check_values(found, desired, session)
+    inquiry = await inquire(desired, session.kube)
+    return replace(found, findings=(*found.findings, *warnings, *before_changes(inquiry)))
+
+
+async def _check_values(found: Plan, desired: Desired, session: Session) -> tuple[Finding, ...]:
+    """Hold the values of what will be installed against its charts."""
+    stacks = {release.key: release.values for release in desired.releases}
+    steps = [step for step in found.pending if isinstance(step, ReleaseStep) and step.action in {Action.INSTALL, Action.UPGRADE}]
+    files = await gather(dict.fromkeys(step.chart for step in steps), session.charts.read)
+    verdicts = [check_values(step.component, files[step.chart], stacks[step.release]) for step in steps]
+    if errors := [problem for verdict in verdicts for problem in verdict.errors]:
+        raise ConfigError(tuple(dict.fromkeys(errors)))
+    return tuple(_as_finding(problem) for problem in dict.fromkeys(problem for verdict in verdicts for problem in verdict.warnings))
+
+
+def _as_finding(problem: Problem) -> Finding:
+    return Finding("CFG003", Severity.WARNING, problem.text, origin=f"{problem.source}:{problem.line}", hint=problem.hint)
 
 
 def refuse(found: Plan, allowed: frozenset[str]) -> None:
@@ -41,16 +65,17 @@ def refuse(found: Plan, allowed: frozenset[str]) -> None:
 
 async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Plan:
     """Look at the cluster and decide what down would remove; changes nothing."""
-    facts = await observe(desired, session.kube, session.releases, session.charts, _unresolved)
+    charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
+    facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
     return plan_removal(desired, facts, crds=crds)
 
 
-def _unresolved(chart: ChartRef) -> ChartRef:
+def _undigested(chart: ChartRef) -> ChartRef:
     """A removal needs no chart: any digest keeps the source from being asked."""
     return replace(chart, digest="not asked")
 
 
-async def down(found: Plan, desired: Desired, session: Session, emit: Emit, seconds: float, *, crds: bool) -> None:
+async def down(found: Plan, desired: Desired, session: Session, emit: Emit, seconds: float) -> None:
     """Run a removal under the lock; raises StepError with what survived."""
     run = _run_name(found, session)
     await session.helm.version()
@@ -58,6 +83,7 @@ async def down(found: Plan, desired: Desired, session: Session, emit: Emit, seco
         emit(RunStarted(run, found))
         await _bounded(Runner(found, session, emit), run, emit, seconds)
     await delete_root_certificates(session.kube)
+    crds = any(isinstance(step, ObjectStep) and step.manifest["kind"] == "CustomResourceDefinition" for step in found.steps)
     if left := await survivors(session.kube, desired, crds=crds):
         raise StepError(f"still there: {', '.join(left)}", "look at who owns them; kubectl delete removes what nobody does")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from meshinstall.model.release import ChartRef
+from meshinstall.config.lockfile import Lock
 from meshinstall.ports import Charts, Helm, Kube, Releases
 
 
@@ -13,8 +13,7 @@ class Session:
     """The ports of one cluster.
 
     ``cluster`` is its name for people, ``who`` names this run for others,
-    ``pinned`` adds the lock file's digest to a chart, ``is_dead`` knows the
-    dead runs of this machine.
+    ``lock`` pins charts, ``is_dead`` knows the dead runs of this machine.
     """
 
     cluster: str
@@ -22,7 +21,7 @@ class Session:
     helm: Helm
     releases: Releases
     charts: Charts
-    pinned: Callable[[ChartRef], ChartRef]
+    lock: Lock
     now: Callable[[], datetime]
     who: str
     is_dead: Callable[[str], bool]

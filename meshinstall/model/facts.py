@@ -48,3 +48,27 @@ class Facts:
     control_planes: tuple[Manifest, ...] = ()
     crds: Mapping[str, Manifest] = field(default_factory=dict)
     missing_crds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One permission; ``namespace`` is empty for the whole cluster."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        """As ``kubectl auth can-i`` says it."""
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{self.verb} {resource}{f' in {self.namespace}' if self.namespace else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """The answers: permissions that are missing, nodes that take pods, pull secrets that are not there."""
+
+    denied: tuple[Ask, ...] = ()
+    schedulable: int = 0
+    missing_secrets: tuple[str, ...] = ()

@@ -1,0 +1,184 @@
+"""What a mesh looks like now: the answer of ``meshinstall status``."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from meshinstall.model.facts import ObjectKey
+from meshinstall.model.release import Component, ReleaseKey
+
+# A certificate that ends this soon is worth a warning (linkerd check uses the same).
+SOON = timedelta(days=60)
+
+
+class Health(StrEnum):
+    """Words of kstatus (sigs.k8s.io/cli-utils), the worst first."""
+
+    FAILED = "Failed"
+    NOT_FOUND = "NotFound"
+    TERMINATING = "Terminating"
+    IN_PROGRESS = "InProgress"
+    CURRENT = "Current"
+
+
+def worst(healths: Iterator[Health]) -> Health:
+    """The worst of them; Current when there are none."""
+    found = set(healths)
+    return next((health for health in Health if health in found), Health.CURRENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment, DaemonSet or Service of a release; ``detail`` says why it is not Current.
+
+    ``ready`` and ``wanted`` count pods; a Service has none. ``addresses`` are a Service's.
+    """
+
+    key: ObjectKey
+    health: Health
+    detail: str = ""
+    ready: int = 0
+    wanted: int = 0
+    service_type: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHealth:
+    """A release that the environment wants; the texts are empty when it is not installed.
+
+    ``health`` is the worst of Helm's record and of the workloads.
+    """
+
+    key: ReleaseKey
+    component: Component
+    health: Health
+    detail: str = ""
+    chart: str = ""
+    chart_version: str = ""
+    istio_version: str = ""
+    helm_status: str = ""
+    workloads: tuple[Workload, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StaleProxy:
+    """A proxy that has not taken its configuration."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Proxies connected to istiod; those neither in sync nor stale are being updated.
+
+    With ``unknown`` istiod could not be asked, for this reason, and the numbers mean nothing.
+    """
+
+    connected: int = 0
+    in_sync: int = 0
+    stale: tuple[StaleProxy, ...] = ()
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateTimes:
+    """Whose certificate it is and when it holds."""
+
+    subject: str
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate of the mesh, ``role`` root or CA, and the object it was read from; or why it is not known."""
+
+    role: str
+    source: str
+    times: CertificateTimes | None = None
+    unknown: str = ""
+
+    def days_left(self, now: datetime) -> int:
+        """Whole days until it ends, negative afterwards; 0 when it is not known."""
+        return (self.times.not_after - now).days if self.times else 0
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The summary that the last run left in the cluster."""
+
+    run: str
+    result: str
+    finished: str
+    by: str
+    environment: str
+    profile: str
+    istio_version: str
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock of the mesh, since when, for what; ``is_dead`` when nobody renews it any more."""
+
+    who: str
+    since: str
+    what: str
+    is_dead: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeshStatus:
+    """One look at a mesh at the time ``now``; ``revision`` is the label istio.io/rev of istiod."""
+
+    environment: str
+    cluster: str
+    now: datetime
+    istio_version: str
+    revision: str
+    releases: tuple[ReleaseHealth, ...]
+    proxies: Proxies
+    certificates: tuple[Certificate, ...]
+    last_run: LastRun | None
+    holder: Holder | None
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether any release of the environment is there."""
+        return any(release.chart for release in self.releases)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all of it is installed and as it should be."""
+        return self.is_installed and not any(self.problems())
+
+    def problems(self) -> Iterator[str]:
+        """Sentences on what is not as it should be, the worst first."""
+        for release in sorted(self.releases, key=lambda one: list(Health).index(one.health)):
+            if release.detail:
+                yield f"{release.key}: {release.health}, {release.detail}"
+            for workload in release.workloads:
+                if workload.health is not Health.CURRENT:
+                    yield f"{workload.key}: {workload.health}, {workload.detail}"
+        for stale in self.proxies.stale:
+            yield f"proxy {stale.name}: {stale.reason}"
+        for certificate in self.certificates:
+            if certificate.times and certificate.times.not_after <= self.now:
+                yield f"the {certificate.role} certificate in {certificate.source} ended on {certificate.times.not_after:%Y-%m-%d}"
+
+    def warnings(self) -> Iterator[str]:
+        """Sentences on what is not known or soon needs a hand."""
+        if self.proxies.unknown:
+            yield f"proxies in sync: NOT KNOWN, {self.proxies.unknown}"
+        for certificate in self.certificates:
+            if certificate.unknown:
+                yield f"the {certificate.role} certificate: NOT KNOWN, {certificate.unknown}"
+            elif certificate.times and self.now < certificate.times.not_after <= self.now + SOON:
+                yield f"the {certificate.role} certificate in {certificate.source} ends in {certificate.days_left(self.now)} days"
+        if self.last_run and self.last_run.result != "done":
+            yield f"the last run {self.last_run.run} did not end well: {self.last_run.result}"
+        if self.holder:
+            yield f"the lock is held{' by a dead run' if self.holder.is_dead else ''}: {self.holder.who} since {self.holder.since}"
