@@ -11,8 +11,10 @@ from meshinstall.config import lockfile
 from meshinstall.config.project import Project
 from meshinstall.engine.events import Emit
 from meshinstall.engine.session import Session
+from meshinstall.engine.status import Instruments
 from meshinstall.errors import UsageError
 from meshinstall.model.cluster import Access, Cloud, ClusterRef
+from meshinstall.ports import Charts
 
 Say = Callable[[str], None]
 
@@ -78,3 +80,19 @@ def _started(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
         return ""
+
+
+def open_charts(say: Say) -> Charts:
+    """The charts alone, for what needs no cluster."""
+    from meshinstall.adapters.charts import ChartStore, default_cache
+
+    return ChartStore(default_cache(), say)
+
+
+def open_instruments(cluster: ClusterRef) -> Instruments:
+    """What a status asks besides the session's ports; raises UsageError."""
+    from meshinstall.adapters import kubeconfig
+    from meshinstall.adapters.certificates import read_certificates
+    from meshinstall.adapters.istiod import IstiodDebug
+
+    return Instruments(IstiodDebug(kubeconfig.load(cluster.kubeconfig, cluster.context)).syncz, read_certificates)

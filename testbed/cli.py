@@ -84,10 +84,14 @@ def charts() -> None:
 
 
 @app.command()
-def env(name: Name = "dev") -> None:
+def env(
+    name: Name = "dev",
+    tool: Annotated[list[str] | None, typer.Option(help="Part whose program comes on PATH, such as helm3; may be repeated.")] = None,
+) -> None:
     """Print export lines for a shell: eval "$(scripts/testbed env)"."""
-    shop = build_parts(catalog.PARTS, catalog.SHELL, paths.cache_dir(), say)
-    for variable, value in shell.environment(_existing(name), shop).items():
+    tools = tuple(tool or catalog.SHELL)
+    shop = build_parts(catalog.PARTS, (*tools, "charts"), paths.cache_dir(), say)
+    for variable, value in shell.environment(_existing(name), shop, tools).items():
         print(f"export {variable}={shlex.quote(value)}")
 
 

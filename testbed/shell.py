@@ -17,7 +17,7 @@ ISTIOD_VALUES = {
 GATEWAY_VALUES = {"imagePullPolicy": "IfNotPresent"}
 
 
-def environment(cluster: Cluster, shop: Workshop, tools: tuple[str, ...] = ("helm4", "kubectl", "istioctl")) -> dict[str, str]:
+def environment(cluster: Cluster, shop: Workshop, tools: tuple[str, ...]) -> dict[str, str]:
     """Variables for ``cluster``; ``tools`` are parts whose programs come first on PATH."""
     folders = [str(shop.part(part)) for part in tools]
     return {

@@ -77,17 +77,22 @@ def _not_ours(action: str, text: str) -> HelmError | None:
 
 
 def _conflict(action: str, text: str) -> HelmError | None:
-    target = _CONFLICT.search(text)
-    if not target:
+    """Tell of the first object; helm joins those of all objects, which may be dozens, with ``&&``."""
+    # Before it, a log line may say the same.
+    text = text.rpartition("Error: ")[2]
+    targets = list(_CONFLICT.finditer(text))
+    if not targets:
         return None
+    first = text[targets[0].end() : targets[1].start()] if len(targets) > 1 else text[targets[0].end() :]
     taken = dict.fromkeys(
-        (match["manager"], field.strip(" -"))
-        for match in _MANAGER.finditer(text, target.end())
+        (match["manager"], field.removesuffix("&&").strip(" -"))
+        for match in _MANAGER.finditer(first)
         for field in match["fields"].strip().splitlines()
     )
-    parts = "; ".join(f"{field} is set by {manager!r}" for manager, field in taken)
+    parts = "; ".join(f"{field} is set by {manager!r}" for manager, field in taken) or "not named by the API server"
+    more = f" (and {len(targets) - 1} more objects are like that)" if len(targets) > 1 else ""
     return HelmError(
-        f"helm {action} failed: {target['object']} has fields that another manager owns: {parts or 'not named by the API server'}",
+        f"helm {action} failed: {targets[0]['object']} has fields that another manager owns: {parts}{more}",
         "keep that manager from setting the field, or leave the field out of the values",
     )
 

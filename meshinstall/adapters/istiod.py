@@ -64,7 +64,7 @@ class IstiodDebug:
         from websocket import WebSocket
 
         token = self._tokens.get() if self._tokens else ""
-        socket = WebSocket(sslopt={"context": tls_context(self._config), "server_hostname": self._config.server_name or None})
+        socket: Any = WebSocket(sslopt={"context": tls_context(self._config), "server_hostname": self._config.server_name or None})
         socket.settimeout(_TIMEOUT)
         proxy = urlsplit(self._config.proxy)
         socket.connect(

@@ -42,72 +42,101 @@ class Kubeconfig:
     plugin: ExecPlugin | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One named item of a kubeconfig and the folder that its relative paths count from."""
+
+    content: Mapping[str, Any]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """Several files as one; the first to name something wins (client-go: clientcmd loading rules)."""
+
+    clusters: dict[str, _Entry] = field(default_factory=dict)
+    users: dict[str, _Entry] = field(default_factory=dict)
+    contexts: dict[str, _Entry] = field(default_factory=dict)
+    current: list[str] = field(default_factory=list)
+
+
 def load(path: Path | None = None, context: str = "", environ: Mapping[str, str] = os.environ) -> Kubeconfig:
     """Read ``path``, else KUBECONFIG, else ~/.kube/config, and pick ``context`` or the current one.
 
     Raises UsageError when there is no such file or context.
     """
-    from kubernetes.config.kube_config import ConfigException, KubeConfigMerger
-    from yaml import YAMLError
-
     paths = str(path) if path else environ.get("KUBECONFIG") or _DEFAULT
-    if not any(Path(one).expanduser().is_file() for one in paths.split(os.pathsep) if one):
+    files = [file for one in paths.split(os.pathsep) if one and (file := Path(one).expanduser()).is_file()]
+    if not files:
         raise UsageError(f"no kubeconfig at {paths}", "name one with --kubeconfig or KUBECONFIG, or pick a cloud with --cloud")
-    try:
-        merged = KubeConfigMerger(paths).config
-        contexts = [item.value["name"] for item in merged["contexts"]]
-    except (ConfigException, YAMLError, OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the kubeconfig {paths} cannot be read: {str(error).splitlines()[0]}") from error
-    wanted = context or merged.value.get("current-context") or ""
-    if wanted not in contexts:
-        there = ", ".join(contexts) or "none"
+    merged = _Merged()
+    for file in files:
+        _merge(file, merged)
+    wanted = context or next(iter(merged.current), "")
+    if wanted not in merged.contexts:
+        there = ", ".join(merged.contexts) or "none"
         said = f"no context {wanted!r}" if wanted else "no current context"
         raise UsageError(f"{said} in the kubeconfig {paths} (there: {there})", "name one of them with --context")
     return _resolve(merged, wanted, paths)
 
 
-def _resolve(merged: Any, wanted: str, source: str) -> Kubeconfig:
-    chosen = merged["contexts"].get_with_name(wanted)["context"].value
-    cluster_node = merged["clusters"].get_with_name(chosen.get("cluster", ""), safe=True)
-    user_node = merged["users"].get_with_name(chosen.get("user", ""), safe=True)
-    if cluster_node is None:
+def _merge(file: Path, merged: _Merged) -> None:
+    import yaml
+
+    try:
+        content = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # noqa: S506 - both are the safe one
+        if current := content.get("current-context"):
+            merged.current.append(str(current))
+        for items, inner, into in (
+            (content.get("clusters"), "cluster", merged.clusters),
+            (content.get("users"), "user", merged.users),
+            (content.get("contexts"), "context", merged.contexts),
+        ):
+            for item in items or ():
+                into.setdefault(str(item["name"]), _Entry(item.get(inner) or {}, file.parent))
+    except (yaml.YAMLError, OSError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"the kubeconfig {file} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _resolve(merged: _Merged, wanted: str, source: str) -> Kubeconfig:
+    chosen = merged.contexts[wanted].content
+    cluster = merged.clusters.get(str(chosen.get("cluster")))
+    user = merged.users.get(str(chosen.get("user")), _Entry({}, Path()))
+    if cluster is None:
         raise UsageError(f"context {wanted!r} in the kubeconfig {source} names cluster {chosen.get('cluster')!r}, which is not there")
-    cluster = cluster_node["cluster"].value
-    user = user_node.value.get("user") or {} if user_node is not None else {}
-    folder = Path(cluster_node["cluster"].path or ".").parent
-    if cluster.get("insecure-skip-tls-verify"):
+    if cluster.content.get("insecure-skip-tls-verify"):
         raise UsageError(
             f"context {wanted!r} in the kubeconfig {source} turns off the check of the API server's certificate",
             "give it the cluster's certificate-authority-data instead of insecure-skip-tls-verify",
         )
-    token_file = user.get("tokenFile")
+    token_file = user.content.get("tokenFile")
     return Kubeconfig(
         source=source,
         context=wanted,
-        server=str(cluster.get("server", "")).rstrip("/"),
-        authority=_pem(cluster, "certificate-authority", folder),
-        server_name=cluster.get("tls-server-name", ""),
-        proxy=cluster.get("proxy-url", ""),
+        server=str(cluster.content.get("server", "")).rstrip("/"),
+        authority=_pem(cluster, "certificate-authority"),
+        server_name=cluster.content.get("tls-server-name", ""),
+        proxy=cluster.content.get("proxy-url", ""),
         namespace=chosen.get("namespace", ""),
-        certificate=_pem(user, "client-certificate", folder),
-        key=_pem(user, "client-key", folder),
-        token=user.get("token", ""),
-        token_file=folder / token_file if token_file else None,
-        plugin=_plugin(user.get("exec")),
+        certificate=_pem(user, "client-certificate"),
+        key=_pem(user, "client-key"),
+        token=user.content.get("token", ""),
+        token_file=user.folder / token_file if token_file else None,
+        plugin=_plugin(user.content.get("exec")),
     )
 
 
-def _pem(node: Mapping[str, Any], key: str, folder: Path) -> bytes | None:
-    if data := node.get(f"{key}-data"):
+def _pem(entry: _Entry, key: str) -> bytes | None:
+    if data := entry.content.get(f"{key}-data"):
         try:
             return base64.b64decode(data, validate=True)
         except binascii.Error as error:
             raise ClusterError(f"{key}-data in the kubeconfig is not base64") from error
-    if name := node.get(key):
+    if name := entry.content.get(key):
         try:
-            return Path(folder, name).read_bytes()
+            return Path(entry.folder, name).read_bytes()
         except OSError as error:
-            raise ClusterError(f"{key} in the kubeconfig: {error.strerror}: {folder / name}") from error
+            raise ClusterError(f"{key} in the kubeconfig: {error.strerror}: {entry.folder / name}") from error
     return None
 
 

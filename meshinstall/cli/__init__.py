@@ -1,6 +1,6 @@
 """The command line: options in, one call to the engine, output by a printer."""
 
-from meshinstall.cli import change
+from meshinstall.cli import change, inspect
 from meshinstall.cli.app import app
 
-__all__ = ["app", "change"]
+__all__ = ["app", "change", "inspect"]

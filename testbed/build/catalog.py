@@ -16,7 +16,7 @@ _HERE = Path(__file__).parent
 REAL = ("kubernetes", "etcd", "containerd", "coredns", "debian", "images")
 SIMULATED = ("kubernetes", "etcd", "kwok", "kwok-stages")
 DEMO = (*REAL, "charts", "helm4")
-SHELL = ("helm4", "kubectl", "istioctl", "charts")
+SHELL = ("helm4", "kubectl", "istioctl")
 
 
 def _wheel(name: str) -> Part:

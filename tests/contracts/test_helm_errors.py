@@ -30,6 +30,12 @@ CONFLICTS = (
     '- .webhooks[name="rev.object.sidecar-injector.istio.io"].failurePolicy\n'
 )
 
+MANY = "Error: UPGRADE FAILED: " + " && ".join(
+    f"conflict occurred while applying object /{name} v1, Kind=ConfigMap: Apply failed with 1 conflict: conflict with "
+    f'"istio-operator": .data.{name}'
+    for name in ("a", "b", "c")
+)
+
 
 @pytest.mark.parametrize(
     ("stderr", "message", "hint"),
@@ -41,6 +47,7 @@ CONFLICTS = (
             "shop/demo /v1, Kind=ConfigMap has fields that another manager owns: .data.colour is set by 'admissionsenforcer'",
             "keep",
         ),
+        (MANY, "/a v1, Kind=ConfigMap has fields that another manager owns: .data.a is set by 'istio-operator' (and 2 more", "keep"),
         (
             "Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress\n",
             "failed: UPGRADE FAILED: another operation",

@@ -1,0 +1,190 @@
+"""Commands that look and change nothing in a cluster: status, explain, init, lock."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshinstall.cli import options
+from meshinstall.cli.app import app
+from meshinstall.cli.options import Asked, Output
+from meshinstall.errors import ChartError, UsageError
+
+if TYPE_CHECKING:
+    from meshinstall.cli.tables import ExplainedRelease
+    from meshinstall.config.lockfile import Lock
+    from meshinstall.model.desired import Desired, Release
+    from meshinstall.model.release import ChartRef
+    from meshinstall.model.status import MeshStatus
+    from meshinstall.ports import Charts
+
+_NOT_CURRENT = 1
+_NOT_PINNED = 3
+
+Environments = Annotated[list[str], typer.Option("--env", help="Environment whose charts are meant; may be repeated.")]
+
+
+@app.command()
+def status(
+    env: options.Env,
+    cloud: options.CloudName = None,
+    context: options.Context = "",
+    kubeconfig: options.KubeconfigFile = None,
+    config: options.Config = None,
+    profile: options.Profile = None,
+    output: options.OutputKind = Output.TABLE,
+) -> None:
+    """Show what is installed and whether it is well; exit status 1 when something is not."""
+    import anyio
+
+    from meshinstall.cli import printers, tables
+
+    found = anyio.run(_look, Asked(env, cloud, context, kubeconfig, config, profile))
+    typer.echo(printers.dump(tables.status_json(found)) if output is Output.JSON else tables.status_text(found))
+    if not found.is_current:
+        raise typer.Exit(_NOT_CURRENT)
+
+
+@app.command()
+def explain(
+    component: Annotated[str, typer.Argument(help="base, istiod, cni, ztunnel, gateway, or a gateway's name.")],
+    key: Annotated[str, typer.Argument(help="A value, or what holds several, such as pilot.autoscaleMin; all of yours by default.")] = "",
+    *,
+    env: options.Env,
+    cloud: options.CloudName = None,
+    config: options.Config = None,
+    profile: options.Profile = None,
+    charts: options.ChartsSource = None,
+    istio_version: options.IstioVersion = None,
+    values: options.Files = None,
+    set_: options.Sets = None,
+    set_string: options.SetStrings = None,
+    output: options.OutputKind = Output.TABLE,
+) -> None:
+    """Show every layer that sets a value, with file and line, and which one wins; needs no cluster."""
+    import anyio
+
+    from meshinstall.cli import printers, tables
+
+    asked = Asked(env, cloud, "", None, config, profile, charts, istio_version, values or (), set_ or (), set_string or ())
+    found = anyio.run(_explained, asked, component, key)
+    typer.echo(printers.dump(tables.explain_json(found)) if output is Output.JSON else tables.explain_text(found))
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Where to write it; this folder by default.")] = Path()) -> None:
+    """Write an example meshinstall.yaml to start from."""
+    from meshinstall.config.init import example
+    from meshinstall.config.project import FILE_NAME
+
+    path = folder / FILE_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(example())
+    except FileExistsError as error:
+        raise UsageError(f"{error.filename} is there already", "edit it, or name another folder") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    typer.echo(f"{path} is written; change it, then look at what it does: meshinstall plan --env dev", err=True)
+
+
+@app.command()
+def lock(
+    env: Environments,
+    update: Annotated[bool, typer.Option("--update", help="Pin what the sources have now.")] = False,
+    cloud: options.CloudName = None,
+    config: options.Config = None,
+    profile: options.Profile = None,
+    charts: options.ChartsSource = None,
+    istio_version: options.IstioVersion = None,
+) -> None:
+    """Check that every chart is pinned and is still what was pinned (exit status 3 when not), or pin it; needs no cluster."""
+    import anyio
+
+    from meshinstall.config import lockfile
+    from meshinstall.wiring import lock_path
+
+    resolved = [Asked(name, cloud, "", None, config, profile, charts, istio_version).resolve() for name in env]
+    path = lock_path(resolved[0][0])
+    pins = lockfile.load(path)
+    found = anyio.run(_resolved, [desired for _, desired in resolved])
+    if update:
+        kept = [chart for chart in pins.charts if (chart.name, chart.version) not in {(one.name, one.version) for one in found}]
+        lockfile.write(path, lockfile.Lock((*(_portable(chart, path.parent) for chart in found), *kept)))
+        typer.echo("\n".join(f"pinned {chart.name} {chart.version} {chart.digest}" for chart in found))
+        return
+    lines = [_pin_line(pins, chart) for chart in found]
+    typer.echo("\n".join(line for line, _ in lines))
+    if not all(is_good for _, is_good in lines):
+        raise typer.Exit(_NOT_PINNED)
+
+
+async def _look(asked: Asked) -> "MeshStatus":
+    from meshinstall.engine.status import look
+    from meshinstall.wiring import open_instruments, open_session
+
+    project, desired = asked.resolve()
+    session = open_session(desired.cluster, project, _complain)
+    named = replace(desired, cluster=replace(desired.cluster, name=session.cluster))
+    return await look(named, session, open_instruments(desired.cluster))
+
+
+async def _explained(asked: Asked, component: str, key: str) -> "list[ExplainedRelease]":
+    from meshinstall.cli.tables import ExplainedRelease
+    from meshinstall.config import lockfile
+    from meshinstall.config.explain import explain as explain_values
+    from meshinstall.wiring import lock_path, open_charts
+
+    project, desired = asked.resolve()
+    chosen = _chosen(desired, component)
+    pinned = lockfile.load(lock_path(project)).pinned(chosen[0].chart.name, chosen[0].chart.version)
+    chart = replace(chosen[0].chart, digest=pinned.digest) if pinned else chosen[0].chart
+    files = await open_charts(_complain).read(chart)
+    return [ExplainedRelease(release, explain_values(release, files, key)) for release in chosen]
+
+
+def _chosen(desired: "Desired", wanted: str) -> "list[Release]":
+    """The release that users call ``wanted``; ``gateway`` is every gateway. Raises UsageError."""
+    from meshinstall.config.documents import suggestion
+    from meshinstall.model.release import Component
+
+    names = [release.key.name if release.component is Component.GATEWAY else release.component.value for release in desired.releases]
+    found = [release for name, release in zip(names, desired.releases, strict=True) if wanted in {name, release.component}]
+    if not found:
+        raise UsageError(
+            f"profile {desired.profile} of environment {desired.environment} installs no {wanted}", suggestion(wanted, tuple(names))
+        )
+    return found
+
+
+async def _resolved(desired: "list[Desired]") -> "list[ChartRef]":
+    """Each chart of these environments once, with the digest that its source has now."""
+    from meshinstall.engine.observe import gather
+    from meshinstall.wiring import open_charts
+
+    charts: Charts = open_charts(_complain)
+    wanted = dict.fromkeys(release.chart for one in desired for release in one.releases)
+    found = await gather(wanted, charts.resolve)
+    return [found[chart] for chart in wanted]
+
+
+def _portable(chart: "ChartRef", folder: Path) -> "ChartRef":
+    """A chart from a folder beside the lock file, named as every machine can."""
+    source = Path(chart.source)
+    return replace(chart, source=str(source.relative_to(folder))) if source.is_relative_to(folder) else chart
+
+
+def _pin_line(pins: "Lock", chart: "ChartRef") -> tuple[str, bool]:
+    from meshinstall.config import lockfile
+
+    try:
+        lockfile.check(pins, [chart])
+    except ChartError as error:
+        return f"✗ {error.message}\n    {error.hint}", False
+    return f"✓ chart {chart.name} {chart.version} is {chart.digest}", True
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"warning: {text}", err=True)

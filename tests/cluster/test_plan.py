@@ -1,0 +1,174 @@
+"""``meshinstall plan``: what would change and why, drift included; and ``up`` carries out just that."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed import pins
+from testbed.cluster import Cluster
+from tests.cluster.mesh import Shell
+from tests.cluster.meshinstall_run import Program, meshinstall
+
+pytestmark = pytest.mark.cluster
+
+_SYSTEM = "istio-system"
+
+
+@pytest.fixture(scope="module")
+def program(own_module_cluster: Cluster) -> Program:
+    """Meshinstall for the control plane alone."""
+    return meshinstall(own_module_cluster).having("--profile", "minimal")
+
+
+@pytest.fixture(scope="module")
+def shell(own_module_cluster: Cluster, build_part: Callable[[str], Path]) -> Shell:
+    """A person's shell with Helm and kubectl."""
+    return Shell(own_module_cluster, tuple(build_part(name) for name in ("helm4", "kubectl")))
+
+
+@pytest.fixture(scope="module")
+def plan_before(program: Program, shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """The plan of a cluster without Istio, as printed and as saved; planning changed nothing."""
+    before = _inventory(shell)
+    file = tmp_path_factory.mktemp("plans") / "before.json"
+    done = program.run("plan", "-o", "json", "--save", str(file))
+    assert done.status == 3, done
+    assert _inventory(shell) == before
+    return json.loads(done.out), file
+
+
+@pytest.fixture(scope="module")
+def moved(plan_before: tuple[dict[str, Any], Path], shell: Shell, build_part: Callable[[str], Path]) -> Path:
+    """The same plan, saved before somebody installed the CRDs with helm."""
+    archive = build_part("charts") / f"base-{pins.ISTIO}.tgz"
+    shell.ok("helm", "install", "istio-base", str(archive), "-n", _SYSTEM, "--create-namespace")
+    return plan_before[1]
+
+
+@pytest.fixture
+def installed(program: Program, moved: Path) -> None:  # noqa: ARG001 - what needs an empty cluster comes first
+    """The control plane is there, as planned without flags."""
+    program.up()
+
+
+def test_a_plan_for_programs_has_every_step_and_the_digest_of_every_chart(plan_before: tuple[dict[str, Any], Path]) -> None:
+    printed, file = plan_before
+    assert printed == json.loads(file.read_text())
+    assert printed["schema"] == "meshinstall.dev/plan/v1"
+    assert printed["istioVersion"] == pins.ISTIO
+    assert [(step["name"], step["action"]) for step in printed["steps"]] == [
+        ("namespace/istio-system", "apply"),
+        ("istio-system/istio-base", "install"),
+        ("istio-system/istiod", "install"),
+        ("PeerAuthentication/istio-system/default", "apply"),
+    ]
+    charts = [step["chart"] for step in printed["steps"] if step["kind"] == "release"]
+    assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", chart["digest"]) for chart in charts)
+
+
+def test_a_saved_plan_is_refused_when_the_world_moved(program: Program, shell: Shell, moved: Path) -> None:
+    before = _inventory(shell)
+    done = program.run("up", "--plan", str(moved))
+    assert done.status == 1
+    assert f"the world has moved since {moved} was saved" in done.err
+    assert _inventory(shell) == before
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_plan_adopts_what_helm_installed_by_hand_and_is_empty_after_up(program: Program, shell: Shell) -> None:
+    assert program.pending() == {}
+    revisions = json.loads(shell.ok("helm", "history", "istio-base", "-n", _SYSTEM, "-o", "json"))
+    assert len(revisions) == 1, "nothing of istio-base had to change"
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_changed_value_is_shown_with_its_origin_and_runs_as_saved(program: Program, shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    change = program.having("--set", "istiod.autoscaleMin=2")
+    done = change.run("plan", "--save", str(file))
+    assert done.status == 3
+    assert re.search(r"autoscaleMin: 2 +\(--set istiod.autoscaleMin\)", done.out), done.out
+
+    change.ok("up", "--plan", str(file))
+    assert shell.ok("kubectl", "get", "hpa", "istiod", "-n", _SYSTEM, "-o", "jsonpath={.spec.minReplicas}") == "2"
+    assert change.pending() == {}
+    # Once run, it is no longer the plan of now.
+    assert "the world has moved" in change.run("up", "--plan", str(file)).err
+
+    back = program.run("plan")
+    assert back.status == 3
+    assert "autoscaleMin: 2 → (chart's default)" in back.out
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (
+            ("delete", "mutatingwebhookconfiguration", "istio-sidecar-injector"),
+            "MutatingWebhookConfiguration istio-sidecar-injector is gone",
+        ),
+        (
+            ("set", "env", "deployment/istiod", "-n", _SYSTEM, "PILOT_ENABLE_ALPN_FILTER=true"),
+            r"Deployment istio-system/istiod was edited: spec.template.spec.containers\[discovery\].env\[PILOT_ENABLE_ALPN_FILTER\].value",
+        ),
+        (
+            ("patch", "configmap", "istio", "-n", _SYSTEM, "--type=merge", "-p", '{"data": {"mesh": "accessLogFile: /dev/null"}}'),
+            "ConfigMap istio-system/istio was edited: data.mesh",
+        ),
+        (
+            ("delete", "peerauthentication", "default", "-n", _SYSTEM),
+            "does not exist",
+        ),
+    ],
+    ids=["webhook", "deployment", "configmap", "policy"],
+)
+def test_drift_is_found_and_mended(program: Program, shell: Shell, edit: tuple[str, ...], sentence: str) -> None:
+    shell.ok("kubectl", *edit)
+    (step,) = program.pending().values()
+    assert re.fullmatch(sentence, " ".join(step["reasons"])), step
+    program.up()
+    assert program.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_weakened_policy_goes_back_to_strict(program: Program, shell: Shell) -> None:
+    edit = '{"spec": {"mtls": {"mode": "PERMISSIVE"}}}'
+    shell.ok("kubectl", "patch", "peerauthentication", "default", "-n", _SYSTEM, "--type=merge", "-p", edit)
+    (step,) = program.pending().values()
+    assert [(change["path"], change["before"], change["after"]) for change in step["changes"]] == [
+        ("spec.mtls.mode", "PERMISSIVE", "STRICT")
+    ]
+    program.up()
+    mode = shell.ok("kubectl", "get", "peerauthentication", "default", "-n", _SYSTEM, "-o", "jsonpath={.spec.mtls.mode}")
+    assert mode == "STRICT"
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_null_that_takes_a_default_away_is_not_a_change_for_ever(program: Program, shell: Shell) -> None:
+    without = program.having("--set", "istiod.resources.requests.memory=null", "--set", "istiod.nodeSelector.none=null")
+    assert set(without.pending()) == {"istio-system/istiod"}
+    without.up()
+    requests = shell.ok(
+        "kubectl", "get", "deployment", "istiod", "-n", _SYSTEM, "-o", "jsonpath={.spec.template.spec.containers[0].resources.requests}"
+    )
+    assert json.loads(requests) == {"cpu": "100m"}
+    assert without.pending() == {}
+
+
+def _inventory(shell: Shell) -> str:
+    """Names and versions of everything that an installation could touch."""
+    kinds = "namespaces,secrets,configmaps,deployments,services,leases,crds,clusterroles,mutatingwebhookconfigurations"
+    found = shell.ok("kubectl", "get", kinds, "-A", "-o", "json")
+    return "\n".join(
+        sorted(
+            f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']} {item['metadata']['resourceVersion']}"
+            for item in json.loads(found)["items"]
+            # Kubernetes' own heartbeat.
+            if item["metadata"].get("namespace") not in {"kube-node-lease", "kube-system"}
+        )
+    )
