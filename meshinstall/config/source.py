@@ -84,12 +84,11 @@ def read(path: Path, source: str, problems: list[Problem]) -> Document:
 
 def parse(text: str, source: str, problems: list[Problem]) -> Document:
     """Parse YAML text; an empty one is an empty map. What is wrong is added to ``problems``."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from yaml import MarkedYAMLError, YAMLError
 
     reader = _Reader(source, problems)
     try:
-        return reader.document(YAML(typ="safe", pure=True).parse(text))
+        return reader.document(_events(text))
     except _StopReadingError as stop:
         problems.append(stop.problem)
     except MarkedYAMLError as error:
@@ -99,6 +98,13 @@ def parse(text: str, source: str, problems: list[Problem]) -> Document:
     except YAMLError as error:
         problems.append(Problem(source, 0, 0, f"not valid YAML: {getattr(error, 'reason', 'unreadable characters')}"))
     return Document(source)
+
+
+def _events(text: str) -> Iterator[Any]:
+    """The parser's events; in C where PyYAML was built with it."""
+    import yaml
+
+    return yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 class _StopReadingError(Exception):
@@ -228,7 +234,7 @@ class _Reader:
 
 
 def _kind(event: Any) -> str:
-    """``MappingStart`` for ruamel's MappingStartEvent; its classes are not imported before they are needed."""
+    """``MappingStart`` for PyYAML's MappingStartEvent; its classes are not imported before they are needed."""
     return type(event).__name__.removesuffix("Event")
 
 

@@ -1,0 +1,287 @@
+"""Fakes of the ports: a cluster in memory, with helm and charts, that a test can make misbehave."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import yaml
+
+from meshinstall.config.lockfile import Lock
+from meshinstall.engine.session import Session
+from meshinstall.errors import ChartError, ClusterError, ConflictError, ForbiddenError, HelmError
+from meshinstall.model.chart import ChartFiles
+from meshinstall.model.facts import key_of
+from meshinstall.model.paths import path_of
+from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
+from meshinstall.model.values import Values
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def now() -> datetime:
+    """Noon, and the seconds of the event loop's clock."""
+    return NOON + timedelta(seconds=anyio.current_time())
+
+
+class FakeKube:
+    """Implements ports.Kube over ``objects``, by their paths.
+
+    ``answers`` stand in for the server where a request makes no object, by
+    collection; ``refusals`` are raised, by ``VERB path``; ``calls`` keeps every
+    request so. An object with finalizers stays, marked, until a test removes
+    it. ``foreign`` are paths of objects whose every field another manager owns.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.answers: dict[str, Callable[[Manifest], Manifest]] = {REVIEWS: allow_everything}
+        self.refusals: dict[str, ClusterError] = {}
+        self.foreign: set[str] = set()
+        self._version = 0
+
+    def put(self, *manifests: Manifest) -> None:
+        """Place objects of known kinds as if they had always been there."""
+        for manifest in manifests:
+            self._store(path_of(key_of(manifest)), deepcopy(dict(manifest)))
+
+    async def get(self, path: str) -> Manifest | None:
+        """The object, or None."""
+        self._ask("GET", path)
+        return deepcopy(self.objects.get(path))
+
+    async def list(self, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False) -> AsyncIterator[Manifest]:
+        """The objects of a collection, as a server lists them: without apiVersion and kind."""
+        self._ask("LIST", path)
+        for where, item in list(self.objects.items()):
+            if _collection(where) in {path, _collection(path)} and _is_in(where, path) and _has(item, labels, fields):
+                kept = {"metadata"} if metadata_only else item.keys() - {"apiVersion", "kind"}
+                yield deepcopy({name: value for name, value in item.items() if name in kept})
+
+    async def apply(self, path: str, body: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
+        """Merge ``body``; a conflict when that changes what another manager owns."""
+        self._ask("APPLY", path)
+        live = self.objects.get(path, {})
+        merged = _merged(live, body)
+        if path in self.foreign and not force and merged != live:
+            raise ConflictError("Apply failed with 1 conflict: conflict with kubectl")
+        return merged if dry_run else self._store(path, merged)
+
+    async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Create, unless ``answers`` knows better."""
+        self._ask("CREATE", path)
+        if path in self.answers:
+            return self.answers[path](body)
+        where = f"{path}/{body['metadata']['name']}"
+        if where in self.objects:
+            raise ConflictError(f"{body['metadata']['name']} already exists")
+        return deepcopy(dict(body)) if dry_run else self._store(where, deepcopy(dict(body)))
+
+    async def patch(self, path: str, body: Manifest) -> Manifest:
+        """Merge into what is there; a conflict when ``body`` names another version of it."""
+        self._ask("PATCH", path)
+        if path not in self.objects:
+            raise ClusterError(f"PATCH {path}: not found")
+        version = (body.get("metadata") or {}).get("resourceVersion")
+        if version not in {None, self.objects[path]["metadata"]["resourceVersion"]}:
+            raise ConflictError("the object has been modified")
+        return self._store(path, _merged(self.objects[path], body))
+
+    async def delete(self, path: str) -> None:
+        """Remove, or mark what finalizers hold."""
+        self._ask("DELETE", path)
+        if (self.objects.get(path) or {"metadata": {}})["metadata"].get("finalizers"):
+            self.objects[path]["metadata"]["deletionTimestamp"] = now().isoformat()
+        else:
+            self.objects.pop(path, None)
+
+    def writes(self) -> list[str]:
+        """The calls that change something."""
+        return [call for call in self.calls if call.split()[0] in {"APPLY", "CREATE", "PATCH", "DELETE"}]
+
+    def _ask(self, verb: str, path: str) -> None:
+        self.calls.append(f"{verb} {path}")
+        if refusal := self.refusals.get(f"{verb} {path}"):
+            raise refusal
+
+    def _store(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
+        self._version += 1
+        item["metadata"] = {**item["metadata"], "resourceVersion": str(self._version)}
+        self.objects[path] = item
+        return deepcopy(item)
+
+
+class FakeReleases:
+    """Implements ports.Releases over ``records``."""
+
+    def __init__(self, records: Iterable[ReleaseRecord] = ()) -> None:
+        self.records = {record.key: record for record in records}
+        self.freed: list[str] = []
+
+    async def newest(self, namespaces: Iterable[str]) -> Mapping[ReleaseKey, ReleaseRecord]:
+        """The records in these namespaces."""
+        wanted = set(namespaces)
+        return {key: record for key, record in self.records.items() if key.namespace in wanted}
+
+    async def mark_failed(self, record: ReleaseRecord, reason: str) -> None:
+        """Turn a record into a failed one."""
+        self.freed.append(str(record.key))
+        self.records[record.key] = replace(record, status=ReleaseStatus.FAILED, description=reason)
+
+
+class FakeHelm:
+    """Implements ports.Helm: what ``brings`` names comes into the cluster, ready as ``settled`` makes it.
+
+    ``before`` is awaited at the start of a release's upgrade or uninstall: it may sleep, or raise.
+    """
+
+    def __init__(self, kube: FakeKube, releases: FakeReleases) -> None:
+        self.brings: dict[ReleaseKey, tuple[Manifest, ...]] = {}
+        self.before: dict[ReleaseKey, Callable[[], Awaitable[None]]] = {}
+        self.calls: list[str] = []
+        self.sent: dict[ReleaseKey, Values] = {}
+        self._kube = kube
+        self._releases = releases
+
+    async def version(self) -> str:
+        """A good one."""
+        return "4.3.1"
+
+    async def upgrade(self, key: ReleaseKey, archive: Path, values: Values, *, description: str) -> None:
+        """Record the release and bring its objects."""
+        found = self._releases.records.get(key)
+        self.calls.append(f"upgrade {key}")
+        if found and found.status.is_pending:
+            raise HelmError("another operation (install/upgrade/rollback) is in progress")
+        if key in self.before:
+            await self.before[key]()
+        self.sent[key] = values
+        name, _, version = archive.stem.rpartition("-")
+        manifests = self.brings.get(key, ())
+        self._kube.put(*(settled(manifest, key) for manifest in manifests))
+        self._releases.records[key] = record(
+            key, name, version, revision=found.revision + 1 if found else 1, values=values, description=description, manifests=manifests
+        )
+
+    async def template(self, key: ReleaseKey, archive: Path, values: Values, *, kubernetes: str) -> str:  # noqa: ARG002
+        """The manifests that ``brings`` names."""
+        return yaml.safe_dump_all(self.brings.get(key, ()))
+
+    async def uninstall(self, key: ReleaseKey) -> None:
+        """Remove the record and its objects, but for CRDs."""
+        self.calls.append(f"uninstall {key}")
+        if key in self.before:
+            await self.before[key]()
+        gone = self._releases.records.pop(key)
+        for manifest in yaml.safe_load_all(gone.manifest):
+            if manifest["kind"] != "CustomResourceDefinition":
+                await self._kube.delete(path_of(key_of(manifest, key.namespace)))
+
+
+@dataclass
+class FakeCharts:
+    """Implements ports.Charts: every chart is there but those ``missing``; its digest is made of its version."""
+
+    missing: set[str] = field(default_factory=set)
+    files: dict[str, ChartFiles] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def resolve(self, chart: ChartRef) -> ChartRef:
+        """The chart with a digest."""
+        self._find("resolve", chart)
+        return replace(chart, digest=digest_of(chart.name, chart.version))
+
+    async def fetch(self, chart: ChartRef) -> Path:
+        """A path that names it."""
+        self._find("fetch", chart)
+        return Path(f"/charts/{chart.name}-{chart.version}.tgz")
+
+    async def read(self, chart: ChartRef) -> ChartFiles:
+        """Its files, or a chart that takes any value."""
+        self._find("read", chart)
+        return self.files.get(chart.name) or ChartFiles({"name": chart.name, "version": chart.version}, "{}")
+
+    def _find(self, verb: str, chart: ChartRef) -> None:
+        self.asked.append(f"{verb} {chart.name}")
+        if chart.name in self.missing:
+            raise ChartError(f"chart {chart.name} {chart.version} is not in {chart.source}")
+
+
+class World:
+    """One cluster with all its ports; ``dead`` are holders of a lock that are known to be dead."""
+
+    def __init__(self) -> None:
+        self.kube = FakeKube()
+        self.releases = FakeReleases()
+        self.helm = FakeHelm(self.kube, self.releases)
+        self.charts = FakeCharts()
+        self.dead: set[str] = set()
+
+    def session(self, who: str = "ann@laptop/7-1") -> Session:
+        """What the engine gets of it."""
+        return Session("kind-dev", self.kube, self.helm, self.releases, self.charts, Lock(()), now, who, self.dead.__contains__)
+
+
+def digest_of(name: str, version: str) -> str:
+    """A digest that looks like one and differs by chart and version."""
+    return f"sha256:{(name + version).encode().hex():0<64.64}"
+
+
+def record(key: ReleaseKey, chart: str, version: str = "1.31.0", manifests: Iterable[Manifest] = (), **fields: Any) -> ReleaseRecord:
+    """A record of helm; deployed, first revision, unless ``fields`` say otherwise."""
+    told: dict[str, Any] = {"revision": 1, "status": ReleaseStatus.DEPLOYED, "values": {}, "description": "", "updated": "2026-11-20"}
+    return ReleaseRecord(key=key, chart=chart, version=version, app_version=version, manifest=yaml.safe_dump_all(manifests), **(told | fields))
+
+
+def settled(manifest: Manifest, release: ReleaseKey) -> dict[str, Any]:
+    """An object as it stands some seconds after helm made it: labelled, and Current."""
+    live = deepcopy(dict(manifest))
+    metadata = live["metadata"] = dict(live["metadata"])
+    metadata.setdefault("namespace", release.namespace)
+    helms = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": release.name}
+    metadata["labels"] = {**(metadata.get("labels") or {}), **helms}
+    pods = (live.get("spec") or {}).get("replicas", 1)
+    status: dict[str, dict[str, Any]] = {
+        "Deployment": {"observedGeneration": 1, "replicas": pods, "updatedReplicas": pods, "availableReplicas": pods},
+        "Service": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}},
+        "CustomResourceDefinition": {"conditions": [{"type": "Established", "status": "True"}]},
+    }
+    return live | {"status": status[live["kind"]]} if live["kind"] in status else live
+
+
+def allow_everything(review: Manifest) -> Manifest:
+    """The answer to an administrator."""
+    return {**review, "status": {"allowed": True}}
+
+
+def forbidden(what: str) -> ForbiddenError:
+    """As the API server words it."""
+    return ForbiddenError(f'{what} is forbidden: User "ann" cannot do it')
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = deepcopy(dict(below))
+    for name, value in above.items():
+        under = merged.get(name)
+        merged[name] = _merged(under, value) if isinstance(value, Mapping) and isinstance(under, Mapping) else deepcopy(value)
+    return merged
+
+
+def _collection(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _is_in(where: str, path: str) -> bool:
+    return where.startswith(f"{path}/")
+
+
+def _has(item: Manifest, labels: str, fields: str) -> bool:
+    there = item["metadata"].get("labels") or {}
+    wanted = [one.split("=") for one in labels.split(",") if one]
+    named = dict(one.split("=") for one in fields.split(",") if one)
+    return all(there.get(name) == value for name, value in wanted) and named.get("metadata.name", item["metadata"]["name"]) == item["metadata"]["name"]
