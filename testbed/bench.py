@@ -83,15 +83,13 @@ def main() -> None:
     times = {contender.name: Times() for contender in CONTENDERS}
     for number in range(_ROUNDS):
         for contender in CONTENDERS:
-            of = cluster.up(_NAME, Nodes.REAL, _quiet)
+            one = times[contender.name]
             try:
-                env = shell.environment(of, shop, _TOOLS)
-                _measure(contender, of, env, times[contender.name])
+                env = shell.environment(cluster.up(_NAME, Nodes.REAL, _quiet), shop, _TOOLS)
+                _measure(contender.commands(shop.part("charts"), Path(env["MESHINSTALL_CONFIG"])), env, one)
             finally:
                 cluster.down(_NAME)
-            _say(
-                f"round {number + 1}: {contender.name}: {times[contender.name].fresh[-1]:.1f} s, again {times[contender.name].again[-1]:.2f} s"
-            )
+            _say(f"round {number + 1}: {contender.name}: {one.fresh[-1]:.1f} s, again {one.again[-1]:.2f} s")
     print(table(times))
 
 
