@@ -7,10 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
-from meshinstall.model.plan import Change, Plan, ReleaseStep, Step
-
-SCHEMA = "meshinstall.dev/journal/v1"
+from meshinstall.engine.event_json import event_json
+from meshinstall.engine.events import Event, RunStarted
 
 
 def default_folder() -> Path:
@@ -51,48 +49,4 @@ class Journal:
             self._complain(f"the journal {self._path} cannot be written ({error.strerror}); the run goes on without it")
 
     def _line(self, event: Event) -> dict[str, Any]:
-        return {"schema": SCHEMA, "time": self._now().isoformat(timespec="milliseconds"), **event_json(event)}
-
-
-def event_json(event: Event) -> dict[str, Any]:
-    """An event as a JSON object; values of a release are told only where they change."""
-    match event:
-        case RunStarted(run=run, plan=plan):
-            return {"event": "run-started", "run": run, **_plan(plan)}
-        case StepStarted(step=step):
-            return {"event": "step-started", **_step(step)}
-        case StepWaiting(step=step, reason=reason):
-            return {"event": "step-waiting", "step": step.name, "reason": reason}
-        case StepDone(step=step, seconds=seconds, detail=detail):
-            return {"event": "step-done", "step": step.name, "seconds": round(seconds, 3), "detail": detail}
-        case StepEnded(step=step, seconds=seconds, reason=reason):
-            return {"event": "step-ended", "step": step.name, "seconds": round(seconds, 3), "reason": reason}
-        case RunEnded(run=run, seconds=seconds, failure=failure):
-            return {"event": "run-ended", "run": run, "seconds": round(seconds, 3), "failure": failure}
-
-
-def _plan(plan: Plan) -> dict[str, Any]:
-    return {
-        "environment": plan.environment,
-        "cluster": plan.cluster,
-        "profile": plan.profile,
-        "istioVersion": plan.istio_version,
-        "plan": plan.digest,
-        "steps": [step.name for step in plan.pending],
-    }
-
-
-def _step(step: Step) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "step": step.name,
-        "action": step.action,
-        "reasons": step.reasons,
-        "changes": [_change(change) for change in step.changes],
-    }
-    if isinstance(step, ReleaseStep):
-        found["chart"] = {"name": step.chart.name, "version": step.chart.version, "digest": step.chart.digest}
-    return found
-
-
-def _change(change: Change) -> dict[str, Any]:
-    return {"path": change.path, "before": change.before, "after": change.after, "origin": change.origin}
+        return {"time": self._now().isoformat(timespec="milliseconds"), **event_json(event)}

@@ -42,6 +42,7 @@ def up(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     timeout: options.Seconds = _PATIENCE,
     allow: options.Allow = None,
+    output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Install or upgrade Istio: plan, show, ask, run, wait until it works."""
     asked = Asked(env, cloud, context, kubeconfig, config, profile, charts, istio_version, values or (), set_ or (), set_string or ())
@@ -52,7 +53,7 @@ def up(
         _show(plan)
         if saved:
             _insist(plan, saved)
-        await _run(plan, desired, session, permitted, yes=yes or saved is not None, seconds=timeout)
+        await _run(plan, desired, session, permitted, yes=yes or saved is not None, seconds=timeout, output=output)
 
     _async(work)
 
@@ -100,6 +101,7 @@ def down(
     crds: Annotated[bool, typer.Option("--crds", help="Remove the CRDs too, and with them every Istio object in the cluster.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     timeout: options.Seconds = _PATIENCE,
+    output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Remove what up installed, gateways first, and prove that it is gone."""
     asked = Asked(env, cloud, context, kubeconfig, config, profile)
@@ -113,7 +115,7 @@ def down(
         if not removal.is_empty:
             if not yes:
                 _ask()
-            with _listeners(session) as emit:
+            with _listeners(session, output) as emit:
                 await pipeline.down(removal, desired, session, emit, timeout)
 
     _async(work)
@@ -134,7 +136,9 @@ async def _planned(asked: Asked) -> "tuple[Desired, Session, Plan]":
     return desired, session, await make_plan(desired, session)
 
 
-async def _run(plan: "Plan", desired: "Desired", session: "Session", permitted: frozenset[str], *, yes: bool, seconds: float) -> None:
+async def _run(
+    plan: "Plan", desired: "Desired", session: "Session", permitted: frozenset[str], *, yes: bool, seconds: float, output: Output
+) -> None:
     from meshinstall.engine import pipeline
 
     pipeline.refuse(plan, permitted)
@@ -142,18 +146,18 @@ async def _run(plan: "Plan", desired: "Desired", session: "Session", permitted: 
         return
     if not yes:
         _ask()
-    with _listeners(session) as emit:
+    with _listeners(session, output) as emit:
         await pipeline.up(plan, desired, session, emit, seconds)
 
 
 @contextmanager
-def _listeners(session: "Session") -> "Iterator[Emit]":
+def _listeners(session: "Session", output: Output) -> "Iterator[Emit]":
     """Who hears of a run: the terminal and the journal."""
     from meshinstall.cli.printers import progress
     from meshinstall.wiring import journal
 
     kept = journal(session, _complain)
-    with progress() as told:
+    with progress(output) as told:
 
         def tell(event: "Event") -> None:
             told(event)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TextIO
 
+from meshinstall.cli.options import Output
+from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.model.finding import Finding
-from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
+from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step
 
 SCHEMA = "meshinstall.dev/plan/v1"
 _SIGNS = {
@@ -76,8 +78,21 @@ def plain(stream: TextIO = sys.stderr) -> Iterator[Emit]:
     yield tell
 
 
-def progress() -> AbstractContextManager[Emit]:
-    """Progress as the place allows it: live on a terminal, plain lines elsewhere."""
+@contextmanager
+def json_lines(stream: TextIO = sys.stdout) -> Iterator[Emit]:
+    """Write one JSON object for each event."""
+
+    def tell(event: Event) -> None:
+        stream.write(json.dumps(event_json(event), default=str) + "\n")
+        stream.flush()
+
+    yield tell
+
+
+def progress(output: Output) -> AbstractContextManager[Emit]:
+    """Progress as the place allows it: JSON when asked for, live on a terminal, plain lines elsewhere."""
+    if output is Output.JSON:
+        return json_lines()
     if not sys.stderr.isatty() or os.environ.get("CI"):
         return plain()
     from meshinstall.cli.live import live
@@ -106,15 +121,18 @@ def _step_lines(step: Step) -> list[str]:
     chart = f"  {step.chart.name} {step.chart.version} {step.chart.digest[:19]}" if isinstance(step, ReleaseStep) else ""
     lines = [f"{_SIGNS[step.action]} {step.action:<9} {step.name}{chart}"]
     lines += [f"      because it {reason}" if reason.startswith(("is ", "does ")) else f"      because {reason}" for reason in step.reasons]
-    for change in step.changes:
-        after = _short(change.after)
-        told = f"{after}" if change.before is None else f"{_short(change.before)} → {after}"
-        lines.append(f"      {change.path}: {told}{f'   ({change.origin})' if change.origin else ''}")
+    lines += [f"      {_change_line(change)}" for change in step.changes]
     return lines
 
 
+def _change_line(change: Change) -> str:
+    after = "(no longer set)" if change.after is None and not change.origin else _short(change.after)
+    before = "" if change.before is None else f"{_short(change.before)} → "
+    return f"{change.path}: {before}{after}{f'   ({change.origin})' if change.origin else ''}"
+
+
 def _short(value: object) -> str:
-    text = "(chart's default)" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

@@ -121,17 +121,25 @@ def value_changes(before: Mapping[str, Any], after: ValuesStack) -> tuple[Change
         # A map on one side is spelled out by its own leaves.
         if old != new and not isinstance(old, Mapping) and not isinstance(new, Mapping):
             spoken = winners.get(path)
-            found.append(Change(".".join(path), old, new, str(spoken.origin) if spoken else ""))
+            found.append(Change(".".join(path), _told(old), _told(new), str(spoken.origin) if spoken else ""))
     return tuple(found)
+
+
+# A null is a value of its own: it takes a chart's default away.
+_ABSENT = object()
 
 
 def _at(values: Mapping[str, Any], path: KeyPath) -> Any:
     found: Any = values
     for key in path:
         if not isinstance(found, Mapping) or key not in found:
-            return None
+            return _ABSENT
         found = found[key]
     return found
+
+
+def _told(value: Any) -> Any:
+    return None if value is _ABSENT else value
 
 
 def _policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, facts: Facts) -> ObjectStep:
@@ -151,7 +159,7 @@ def _policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, fa
 
 def _changed_leaves(wanted: Mapping[str, Any], live: Mapping[str, Any], prefix: str, origin: str = "") -> tuple[Change, ...]:
     return tuple(
-        Change(f"{prefix}.{'.'.join(path)}", _at(live, path), _at(wanted, path), origin)
+        Change(f"{prefix}.{'.'.join(path)}", _told(_at(live, path)), _told(_at(wanted, path)), origin)
         for path in leaves(wanted)
         if _at(live, path) != _at(wanted, path)
     )

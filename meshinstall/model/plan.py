@@ -25,7 +25,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value that will change; ``path`` is dotted, None means absent, ``origin`` is the layer's file:line."""
+    """One value that will change; ``path`` is dotted, ``origin`` is the layer's file:line.
+
+    None in ``before`` is absent or null; None in ``after`` is null where there
+    is an origin, and "no longer set" where there is none.
+    """
 
     path: str
     before: Any

@@ -52,3 +52,38 @@ def web(namespace_name: str, name: str = "web") -> tuple[dict[str, Any], dict[st
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}
     ports = [{"name": "http", "port": 80, "targetPort": 8080}]
     return pod, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": {"app": name}, "ports": ports}}
+
+
+def control_plane(namespace_name: str) -> dict[str, Any]:
+    """A Deployment that looks like an istiod of ``istioctl install``; it starts no pods."""
+    labels = {"app": "istiod", "install.operator.istio.io/owning-resource": "unknown", "operator.istio.io/component": "Pilot"}
+    pods = {"metadata": {"labels": {"app": "istiod"}}, "spec": {"containers": [{"name": "discovery", "image": pins.APP_IMAGE}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "istiod"}}, "template": pods}
+    metadata = {"name": "istiod", "namespace": namespace_name, "labels": labels}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def limited_user(name: str, only_read: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Rights over everything that Istio's charts hold, but over the admission kind ``only_read`` to read it alone."""
+    groups = ["", "apps", "autoscaling", "policy", "coordination.k8s.io", "apiextensions.k8s.io", "rbac.authorization.k8s.io"]
+    istio = ["networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io"]
+    admission = ["admissionregistration.k8s.io"]
+    rules = [
+        {"apiGroups": [*groups, *istio, "networking.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+        {"apiGroups": admission, "resources": ["*"], "verbs": ["get", "list", "watch"]},
+        {
+            "apiGroups": admission,
+            "resources": sorted({"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} - {only_read}),
+            "verbs": ["*"],
+        },
+    ]
+    rbac = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+    binding = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": rbac, "kind": "User", "name": name}],
+    }
+    return role, binding

@@ -162,7 +162,7 @@ def test_a_null_that_takes_a_default_away_is_not_a_change_for_ever(program: Prog
 
 def _inventory(shell: Shell) -> str:
     """Names and versions of everything that an installation could touch."""
-    kinds = "namespaces,secrets,configmaps,deployments,services,leases,crds,clusterroles,mutatingwebhookconfigurations"
+    kinds = "namespaces,secrets,configmaps,deployments,services,leases,crds,mutatingwebhookconfigurations"
     found = shell.ok("kubectl", "get", kinds, "-A", "-o", "json")
     return "\n".join(
         sorted(

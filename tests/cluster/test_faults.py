@@ -1,0 +1,302 @@
+"""Whatever goes wrong, a user is told what and where, and the same command again finishes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from testbed import cluster as testbed_cluster
+from testbed import pins
+from testbed.cluster import Cluster
+from testbed.pki import write_private
+from testbed.waiting import until
+from tests.cluster.mesh import Shell, control_plane, limited_user, namespace
+from tests.cluster.meshinstall_run import (
+    TARGET,
+    Program,
+    Running,
+    client_kubeconfig,
+    helm_processes,
+    helm_records,
+    meshinstall,
+)
+
+pytestmark = pytest.mark.cluster
+
+_SYSTEM = "istio-system"
+
+
+@pytest.fixture(scope="module")
+def program(own_module_cluster: Cluster) -> Program:
+    """Meshinstall with the default profile."""
+    return meshinstall(own_module_cluster)
+
+
+@pytest.fixture(scope="module")
+def minimal(program: Program) -> Program:
+    """Meshinstall for the control plane alone."""
+    return program.having("--profile", "minimal")
+
+
+@pytest.fixture(scope="module")
+def shell(own_module_cluster: Cluster, build_part: Callable[[str], Path]) -> Shell:
+    """A person's shell."""
+    return Shell(own_module_cluster, tuple(build_part(name) for name in ("helm4", "kubectl")))
+
+
+@pytest.fixture
+def empty(program: Program, shell: Shell) -> None:
+    """Nothing of Istio is there."""
+    if shell.run("kubectl", "get", "namespace", _SYSTEM).returncode == 0:
+        program.ok("down", "--crds", "--yes")
+
+
+@pytest.fixture
+def installed(minimal: Program) -> None:
+    """The control plane is there."""
+    minimal.up()
+
+
+class TestRefusedBeforeAnythingIsTouched:
+    """Every one of these leaves a cluster without Istio as it was."""
+
+    @pytest.fixture(autouse=True)
+    def untouched(self, empty: None, shell: Shell) -> Iterator[None]:  # noqa: ARG002 - asked for its effect
+        """Nothing was made."""
+        yield
+        assert shell.run("kubectl", "get", "deployment,secret,lease", "-n", _SYSTEM, "-o", "name").stdout == ""
+
+    def test_no_kubeconfig(self, program: Program, tmp_path: Path) -> None:
+        missing = tmp_path / "none"
+        _refused(program.having(KUBECONFIG=str(missing)), 2, f"no kubeconfig at {missing}", "--kubeconfig or KUBECONFIG")
+
+    def test_a_context_that_is_not_there(self, program: Program) -> None:
+        _refused(program.having("--context", "elsewhere"), 2, "no context 'elsewhere'", "there: testbed-module")
+
+    def test_a_server_that_does_not_answer(self, program: Program, own_module_cluster: Cluster, tmp_path: Path) -> None:
+        config = json.loads(own_module_cluster.kubeconfig.read_text())
+        # Port 1 of loopback: nobody listens.
+        config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+        file = tmp_path / "kubeconfig"
+        write_private(file, json.dumps(config))
+        said = "the API server https://127.0.0.1:1 does not answer: .*refused"
+        _refused(program.having("--kubeconfig", str(file)), 1, said, "is the cluster running")
+
+    def test_a_client_certificate_that_has_ended(self, program: Program, own_module_cluster: Cluster, tmp_path: Path) -> None:
+        file = tmp_path / "kubeconfig"
+        write_private(file, client_kubeconfig(own_module_cluster, "late", timedelta(hours=-1)))
+        said = "(does not accept the credentials|does not answer|certificate).*"
+        _refused(program.having("--kubeconfig", str(file)), 1, said, "log in again|fetch the kubeconfig again|has ended")
+
+    def test_a_permission_that_is_missing(self, program: Program, own_module_cluster: Cluster, shell: Shell, tmp_path: Path) -> None:
+        shell.apply(*limited_user("limited", "mutatingwebhookconfigurations"))
+        file = tmp_path / "kubeconfig"
+        write_private(file, client_kubeconfig(own_module_cluster, "limited"))
+        _refused(program.having("--kubeconfig", str(file)), 1, "create.*mutatingwebhookconfigurations", "permission")
+
+    def test_no_helm(self, program: Program, shell: Shell) -> None:
+        without = ":".join(folder for folder in program.env["PATH"].split(":") if not (Path(folder) / "helm").exists())
+        _refused(program.having(PATH=without), 1, "helm cannot be started: No such file", "install Helm 3.18.*https://helm.sh/docs/intro/install")
+        assert shell.run("kubectl", "get", "namespace", _SYSTEM).returncode != 0
+
+    @pytest.mark.parametrize("flag", ["--set=istiod.autoscaleMinn=2", "--set=istiodd.autoscaleMin=2"])
+    def test_a_typo_in_a_key(self, program: Program, flag: str) -> None:
+        done = program.run("up", "--yes", flag)
+        assert done.status == 2, done
+        assert "did you mean" in done.err
+        assert "begins" not in done.err
+
+    def test_a_missing_chart(self, program: Program, charts: Path) -> None:
+        (charts / f"istiod-{pins.ISTIO}.tgz").unlink()
+        _refused(program.having("--charts", str(charts)), 1, f"istiod.*{pins.ISTIO}.*{charts}", "")
+
+    def test_a_corrupt_chart(self, program: Program, charts: Path) -> None:
+        archive = charts / f"istiod-{pins.ISTIO}.tgz"
+        archive.write_bytes(archive.read_bytes()[:1000])
+        _refused(program.having("--charts", str(charts)), 1, "istiod.*(corrupt|truncated|not a|cannot be read|damaged)", "")
+
+    def test_a_chart_that_is_not_the_pinned_one(self, program: Program, charts: Path, tmp_path: Path) -> None:
+        project = tmp_path / "project"
+        shutil.copytree(program.env["MESHINSTALL_CONFIG"], project)
+        pinned = "sha256:" + "0" * 64
+        entry = {"name": "istiod", "version": pins.ISTIO, "source": str(charts), "digest": pinned}
+        (project / "meshinstall.lock").write_text(json.dumps({"apiVersion": "meshinstall.dev/lock/v1", "charts": [entry]}))
+        _refused(
+            program.having("--charts", str(charts), MESHINSTALL_CONFIG=str(project)),
+            1,
+            f"istiod.*{pinned}.*sha256:[1-9a-f]",
+            "lock --update|replaced",
+        )
+
+    def test_a_namespace_that_is_being_deleted(self, program: Program, shell: Shell) -> None:
+        holder = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "holder", "namespace": _SYSTEM, "finalizers": ["example.com/holds"]},
+        }
+        shell.apply(namespace(_SYSTEM), holder)
+        shell.ok("kubectl", "delete", "namespace", _SYSTEM, "--wait=false")
+        shell.ok("kubectl", "wait", "--for=condition=NamespaceFinalizersRemaining", f"namespace/{_SYSTEM}", "--timeout=30s")
+        try:
+            _refused(program, 1, f"namespace {_SYSTEM} is being deleted.*example.com/holds", "kubectl wait --for=delete")
+        finally:
+            shell.ok("kubectl", "patch", "configmap", "holder", "-n", _SYSTEM, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+            shell.ok("kubectl", "wait", "--for=delete", f"namespace/{_SYSTEM}", "--timeout=30s")
+
+    def test_another_control_plane(self, program: Program, shell: Shell) -> None:
+        shell.apply(namespace("elsewhere"), control_plane("elsewhere"))
+        try:
+            _refused(program, 1, "another control plane is there: elsewhere/istiod, installed by istioctl", "--allow foreign")
+            # Allowed by name it gets as far as the question.
+            assert "nobody is there to confirm" in program.run("up", "--allow", "foreign").err
+        finally:
+            shell.ok("kubectl", "delete", "namespace", "elsewhere", "--wait=false")
+
+    @pytest.fixture
+    def charts(self, build_part: Callable[[str], Path], tmp_path: Path) -> Path:
+        """A folder of Istio's charts that a test may spoil."""
+        return Path(shutil.copytree(build_part("charts"), tmp_path / "charts"))
+
+
+@pytest.mark.usefixtures("empty")
+def test_killed_at_any_step_it_finishes_with_the_same_command(program: Program, own_module_cluster: Cluster) -> None:
+    helm_is_at = lambda name, status: lambda: name in helm_records(own_module_cluster, status)  # noqa: E731 - read in the table below
+    moments: list[Callable[[Running], None]] = [
+        lambda run: run.until_it_says("✓ namespace/istio-system"),
+        lambda run: run.until(helm_is_at("istio-base", "pending-install"), "helm is in the middle of istio-base"),
+        lambda run: run.until_it_says("✓ istio-system/istio-base"),
+        lambda run: run.until(helm_is_at("istiod", "pending-install"), "helm is in the middle of istiod"),
+        lambda run: run.until_it_says("istio-system/istiod: … .*(pods are|webhook)|✓ istio-system/istiod"),
+        lambda run: run.until_it_says("istio-ingress/istio-ingress: … Deployment"),
+        lambda run: run.until_it_says("✓ istio-ingress/istio-ingress"),
+    ]
+    for reached in moments:
+        with program.started("up", "--yes") as run:
+            reached(run)
+            assert run.end(signal.SIGKILL).status == -signal.SIGKILL
+    program.up()
+    assert program.pending() == {}
+    assert helm_processes(own_module_cluster) == []
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_killed_helm_is_told_and_mended(minimal: Program, own_module_cluster: Cluster) -> None:
+    change = minimal.having("--set", "istiod.env.KILLED_HELM=1")
+    with change.started("up", "--yes") as run:
+        run.until(lambda: "istiod" in helm_records(own_module_cluster, "pending-upgrade"), "helm is in the middle of istiod")
+        for helm in helm_processes(own_module_cluster):
+            os.kill(helm, signal.SIGKILL)
+        done = run.wait()
+    assert done.status == 1, done
+    assert re.search("✗ istio-system/istiod: .*helm upgrade of istio-system/istiod failed: .*(killed|SIGKILL|signal 9)", done.err), done.err
+
+    (step,) = change.pending().values()
+    assert step["repair"]
+    assert "a helm process died at it (pending-upgrade" in " ".join(step["reasons"])
+    change.up()
+    assert change.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+def test_ctrl_c_ends_helm_and_says_how_to_go_on(minimal: Program, own_module_cluster: Cluster) -> None:
+    change = minimal.having("--set", "istiod.env.INTERRUPTED=1")
+    with change.started("up", "--yes") as run:
+        run.until(lambda: "istiod" in helm_records(own_module_cluster, "pending-upgrade"), "helm is in the middle of istiod")
+        done = run.end(signal.SIGINT)
+    assert done.status == 130, done
+    assert "Traceback" not in done.err
+    assert re.search("✗ istio-system/istiod: stopped after .*helm upgrade", done.err), done.err
+    assert re.search("meshinstall: .*interrupted", done.err)
+    assert re.search("hint: .*same command", done.err)
+    assert helm_processes(own_module_cluster) == []
+    change.up()
+    assert change.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_second_run_hears_who_holds_the_lock_and_a_dead_holder_is_known_at_once(minimal: Program) -> None:
+    change = minimal.having("--set", "istiod.env.LOCKED=1")
+    with change.started("up", "--yes") as first:
+        first.until_it_says("run .* begins")
+        first.process.send_signal(signal.SIGSTOP)
+        second = change.run("up", "--yes")
+        first.end(signal.SIGKILL)
+    assert second.status == 1, second
+    holder = rf"\S+@\S+/{first.process.pid}-\d+"
+    since = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
+    assert re.search(rf"{holder} holds the lock of this mesh since {since} \(up dev, run \S+\)", second.err), second.err
+    change.up()
+    assert change.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_image_that_cannot_be_pulled_is_told_in_seconds(minimal: Program) -> None:
+    done = minimal.run("up", "--yes", "--set", "istiod.global.tag=none-such")
+    assert done.status == 1, done
+    found = re.search(r"✗ istio-system/istiod: stopped after ([0-9.]+) s: .*(ErrImagePull|ImagePullBackOff).*:none-such", done.err)
+    assert found, done.err
+    assert float(found[1]) < 15
+    minimal.up()
+    assert minimal.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_pod_that_fits_on_no_node_is_told_before_the_timeout(minimal: Program) -> None:
+    done = minimal.run("up", "--yes", "--set", "istiod.resources.requests.cpu=64")
+    assert done.status == 1, done
+    assert re.search(r"✗ istio-system/istiod: stopped after [0-9.]+ s: .*fits on no node: .*Insufficient cpu", done.err), done.err
+    minimal.up()
+    assert minimal.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_load_balancer_that_stays_pending_is_what_the_timeout_tells(program: Program, shell: Shell) -> None:
+    if shell.run("kubectl", "get", "service", "istio-ingress", "-n", "istio-ingress").returncode == 0:
+        shell.ok("helm", "uninstall", "istio-ingress", "-n", "istio-ingress", "--wait")
+    pending = r"istio-ingress.service.annotations.testbed\.meshinstall\.dev/pending=true"
+    done = program.run("up", "--yes", "--timeout", "10", "--set-string", pending)
+    assert done.status == 1, done
+    assert re.search("not done in 10 s; .*Service istio-ingress/istio-ingress.* has no load balancer address yet", done.err), done.err
+    program.up()
+    assert program.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+def test_it_lives_through_a_restart_of_the_api_server(minimal: Program, own_module_cluster: Cluster) -> None:
+    change = minimal.having("--set", "istiod.env.RESTARTED=1")
+    with change.started("up", "--yes") as run:
+        run.until_it_says("istio-system/istiod: … Deployment")
+        _restart_api_server(own_module_cluster)
+        done = run.wait()
+    # Short outages are waited out; after a longer one the same command goes on.
+    assert done.status == 0 or "does not answer" in done.err, done
+    change.up()
+    assert change.pending() == {}
+
+
+def _refused(program: Program, status: int, message: str, hint: str) -> None:
+    """Run up: it must be refused with a message and a hint that match, before a run begins."""
+    done = program.run("up", "--yes")
+    assert done.status == status, done
+    assert re.search(message, done.err, re.DOTALL), done.err
+    assert re.search(hint, done.err), done.err
+    assert "begins" not in done.err
+
+
+def _restart_api_server(of: Cluster) -> None:
+    """Kill kube-apiserver and start it again as it was, in the namespaces of the cluster."""
+    first = testbed_cluster.first_process(of.spec.name)
+    children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    server = next(Path(f"/proc/{pid}") for pid in children if b"/kube-apiserver\0" in (Path(f"/proc/{pid}") / "cmdline").read_bytes())
+    argv = (server / "cmdline").read_bytes().decode().split("\0")[:-1]
+    env = dict(word.split("=", 1) for word in (server / "environ").read_bytes().decode().split("\0") if word)
+    os.kill(int(server.name), signal.SIGKILL)
+    until(lambda: not server.exists(), 10, lambda: "kube-apiserver does not end")
+    nsenter = shutil.which("nsenter") or "nsenter"
+    os.posix_spawn(nsenter, [nsenter, f"--target={first}", "--net", "--mount", "--pid", *argv], env, setsid=True)

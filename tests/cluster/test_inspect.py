@@ -1,0 +1,157 @@
+"""``meshinstall status`` on a real mesh: well, broken, read by somebody with few rights, and not there."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from testbed import shell as testbed_shell
+from testbed.cluster import Cluster
+from tests.cluster.mesh import Shell
+
+pytestmark = pytest.mark.cluster
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "status.json"
+
+
+class Mesh:
+    """meshinstall, run as a person runs it, on one cluster."""
+
+    def __init__(self, shell: Shell, config: Path) -> None:
+        self.shell = shell
+        self._config = str(config)
+
+    def run(self, command: str, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run one command for environment dev."""
+        common = ("--env", "dev", "--cloud", "local", "--config", self._config)
+        return self.shell.run(sys.executable, "-m", "meshinstall", command, *common, *argv)
+
+    def status(self, *argv: str) -> dict[str, Any]:
+        """The status as JSON, held against its schema; its exit status says whether all is Current."""
+        done = self.run("status", "-o", "json", *argv)
+        found: dict[str, Any] = json.loads(done.stdout)
+        Draft202012Validator(json.loads(SCHEMA.read_text())).validate(found)
+        assert done.returncode == (0 if found["current"] else 1), done.stderr
+        return found
+
+
+@pytest.fixture(scope="module")
+def bare(own_module_cluster: Cluster, build_part: Callable[[str], Path]) -> Mesh:
+    """A cluster on which nothing was installed yet, unless an earlier test did."""
+    tools = tuple(build_part(name) for name in ("helm4", "kubectl"))
+    return Mesh(Shell(own_module_cluster, tools), testbed_shell.write_configuration(own_module_cluster, build_part("charts")))
+
+
+@pytest.fixture(scope="module")
+def mesh(bare: Mesh) -> Mesh:
+    """The same with Istio on it."""
+    done = bare.run("up", "--yes")
+    assert done.returncode == 0, done.stderr
+    return bare
+
+
+@pytest.fixture
+def viewer(mesh: Mesh, tmp_path: Path) -> Path:
+    """A kubeconfig that may read everything, Secrets too, and may forward no port."""
+    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "viewer"}, "rules": rules}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "viewer", "namespace": "default"}}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "viewer"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "viewer"},
+        "subjects": [{"kind": "ServiceAccount", "name": "viewer", "namespace": "default"}],
+    }
+    mesh.shell.apply(role, account, binding)
+    config = json.loads(mesh.shell.ok("kubectl", "config", "view", "--raw", "-o", "json"))
+    config["users"][0]["user"] = {"token": mesh.shell.ok("kubectl", "create", "token", "viewer").strip()}
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_a_cluster_without_istio_says_so(bare: Mesh) -> None:
+    done = bare.run("status")
+    assert done.returncode == 1
+    assert "Istio is not installed" in done.stdout
+    found = bare.status()
+    assert not found["installed"]
+    assert {release["health"] for release in found["releases"]} == {"NotFound"}
+
+
+def test_a_fresh_mesh_is_current_and_everything_is_known(mesh: Mesh, until_true: Callable[[Callable[[], bool]], None]) -> None:
+    until_true(lambda: mesh.status()["proxies"]["inSync"] == 1)
+    found = mesh.status()
+    assert (found["current"], found["problems"], found["warnings"]) == (True, [], [])
+    assert (found["revision"], found["lastRun"]["result"], found["lock"]) == ("default", "done", None)
+    assert [release["chart"] for release in found["releases"]] == ["base", "istiod", "gateway"]
+    assert found["proxies"]["connected"] == 1
+    assert [(one["role"], one["daysLeft"]) for one in found["certificates"]] == [("root", 3649), ("CA", 3649)]
+    (service,) = [one for one in found["releases"][2]["workloads"] if one["kind"] == "Service"]
+    assert service["addresses"]
+    assert service["addresses"][0] in mesh.run("status").stdout
+
+
+def test_without_the_right_to_forward_ports_the_proxies_are_not_known(mesh: Mesh, viewer: Path) -> None:
+    found = mesh.status("--kubeconfig", str(viewer))
+    assert found["proxies"] == {"known": False, "reason": "no permission for pods/portforward in istio-system"}
+    assert found["current"]
+
+
+def test_an_image_that_cannot_be_pulled_fails_the_gateway_and_is_named(
+    mesh: Mesh, until_true: Callable[[Callable[[], bool]], None]
+) -> None:
+    def set_image(image: str) -> None:
+        mesh.shell.ok("kubectl", "set", "image", "-n", "istio-ingress", "deployment/istio-ingress", f"istio-proxy={image}")
+
+    set_image("localhost:1/none:1")
+    until_true(lambda: mesh.status()["releases"][2]["health"] == "Failed")
+    assert any("ImagePullBackOff" in problem for problem in mesh.status()["problems"])
+
+    mesh.shell.ok("kubectl", "rollout", "undo", "-n", "istio-ingress", "deployment/istio-ingress")
+    until_true(lambda: bool(mesh.status()["current"]))
+
+
+def test_a_gateway_without_an_address_says_that_it_waits(mesh: Mesh, until_true: Callable[[Callable[[], bool]], None]) -> None:
+    mesh.shell.ok("kubectl", "annotate", "service", "-n", "istio-ingress", "istio-ingress", "testbed.meshinstall.dev/pending=true")
+    mesh.shell.ok(
+        "kubectl",
+        "patch",
+        "service",
+        "-n",
+        "istio-ingress",
+        "istio-ingress",
+        "--subresource=status",
+        "-p",
+        '{"status":{"loadBalancer":null}}',
+    )
+    assert mesh.status()["releases"][2]["health"] == "InProgress"
+    assert "istio-ingress/istio-ingress  LoadBalancer  waits for one" in mesh.run("status").stdout
+
+    mesh.shell.ok("kubectl", "annotate", "service", "-n", "istio-ingress", "istio-ingress", "testbed.meshinstall.dev/pending-")
+    until_true(lambda: bool(mesh.status()["current"]))
+
+
+def test_a_lock_that_is_held_is_shown(mesh: Mesh) -> None:
+    path = ("lease", "-n", "istio-system", "meshinstall")
+    mesh.shell.ok(
+        "kubectl", "patch", *path, "--type=merge", "-p", '{"spec":{"holderIdentity":"me@elsewhere/1-2","leaseDurationSeconds":3600}}'
+    )
+    found = mesh.status()
+    assert (found["lock"]["who"], found["lock"]["dead"], found["current"]) == ("me@elsewhere/1-2", False, True)
+    mesh.shell.ok("kubectl", "patch", *path, "--type=merge", "-p", '{"spec":{"holderIdentity":""}}')
+    assert mesh.status()["lock"] is None
+
+
+def test_an_istiod_that_somebody_deleted_is_found(mesh: Mesh) -> None:
+    mesh.shell.ok("kubectl", "delete", "deployment", "-n", "istio-system", "istiod", "--wait=true", "--cascade=foreground")
+    found = mesh.status()
+    assert found["problems"] == ["Deployment istio-system/istiod: NotFound, it is in Helm's record and not in the cluster"]
+    assert found["proxies"] == {"known": False, "reason": "no istiod is running"}
+    assert found["releases"][1]["health"] == "NotFound"

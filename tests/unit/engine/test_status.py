@@ -1,0 +1,150 @@
+"""Judging a mesh from what istiod, Helm and the cluster say."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshinstall.engine.readiness import Trouble
+from meshinstall.engine.status import count_proxies, holder, release_health, workload
+from meshinstall.model.desired import Release
+from meshinstall.model.facts import ObjectKey
+from meshinstall.model.release import ChartRef, Component, ReleaseKey, ReleaseRecord, ReleaseStatus
+from meshinstall.model.stack import ValuesStack
+from meshinstall.model.status import Health, Workload, worst
+
+NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
+CDS, LDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster", "type.googleapis.com/envoy.config.listener.v3.Listener"
+ISTIOD = Release(ReleaseKey("istio-system", "istiod"), Component.ISTIOD, ChartRef("istiod", "1.31.0", "oci://charts"), ValuesStack())
+DEPLOYMENT = ObjectKey("apps/v1", "Deployment", "istio-system", "istiod")
+SERVICE = ObjectKey("v1", "Service", "istio-ingress", "istio-ingress")
+
+
+def proxy(name: str = "web.shop", seconds: float = 0, error: str = "", **acked: str) -> dict[str, Any]:
+    """A proxy that was sent version b of both types, ``seconds`` ago."""
+    sent = (NOW - timedelta(seconds=seconds)).isoformat()
+    kinds = {CDS: acked.get("clusters", "b"), LDS: acked.get("listeners", "b")}
+    return {
+        "proxy": name,
+        "resources": {kind: {"sent": "b", "acked": at, "sentTime": sent, "lastError": error} for kind, at in kinds.items()},
+    }
+
+
+def deployment(wanted: int = 2, ready: int = 2, **more: Any) -> dict[str, Any]:
+    status = {"observedGeneration": 1, "replicas": wanted, "updatedReplicas": wanted, "availableReplicas": ready, **more}
+    return {"metadata": {"generation": 1}, "spec": {"replicas": wanted}, "status": status}
+
+
+def record(status: ReleaseStatus = ReleaseStatus.DEPLOYED) -> ReleaseRecord:
+    return ReleaseRecord(ISTIOD.key, 1, status, "istiod", "1.31.0", "1.31.0", {}, "", "what helm said", "2026-11-21T08:00:00Z")
+
+
+def test_a_proxy_that_acknowledged_all_it_was_sent_is_in_sync() -> None:
+    found = count_proxies([proxy("a.shop"), proxy("b.shop")], NOW)
+    assert (found.connected, found.in_sync, found.stale) == (2, 2, ())
+
+
+def test_a_proxy_that_was_just_sent_something_is_neither_in_sync_nor_stale() -> None:
+    found = count_proxies([proxy(clusters="a", seconds=2)], NOW)
+    assert (found.connected, found.in_sync, found.stale) == (1, 0, ())
+
+
+def test_a_proxy_that_does_not_acknowledge_is_stale_and_says_what() -> None:
+    (stale,) = count_proxies([proxy(listeners="a", seconds=31)], NOW).stale
+    assert (stale.name, stale.reason) == ("web.shop", "it has not acknowledged Listener for more than 30 s")
+
+
+def test_a_proxy_that_rejects_is_stale_at_once() -> None:
+    (stale,) = count_proxies([proxy(listeners="a", error="address in use")], NOW).stale
+    assert stale.reason == "it rejects Listener: address in use"
+
+
+def test_older_istiods_send_pairs_of_fields() -> None:
+    in_sync = {"proxy": "a.shop", "cluster_sent": "b", "cluster_acked": "b"}
+    behind = {"proxy": "b.shop", "cluster_sent": "b", "listener_sent": "b", "listener_acked": "b"}
+    found = count_proxies([in_sync, behind], NOW)
+    assert (found.in_sync, [stale.reason for stale in found.stale]) == (1, ["it has not acknowledged cluster"])
+
+
+@given(st.permutations([proxy(), proxy(clusters="a", seconds=2), proxy(clusters="a", seconds=60)]))
+def test_a_proxy_that_two_istiods_know_is_counted_once_by_its_better_word(records: list[dict[str, Any]]) -> None:
+    found = count_proxies(records, NOW)
+    assert (found.connected, found.in_sync, found.stale) == (1, 1, ())
+
+
+def test_a_deployment_with_all_its_pods_is_current() -> None:
+    assert workload(DEPLOYMENT, deployment(), ()) == Workload(DEPLOYMENT, Health.CURRENT, "", 2, 2)
+
+
+def test_a_deployment_that_waits_is_in_progress_and_says_why() -> None:
+    found = workload(DEPLOYMENT, deployment(ready=1), [Trouble("pod istiod-1 starts")])
+    assert (found.health, found.detail, found.ready, found.wanted) == (Health.IN_PROGRESS, "pod istiod-1 starts", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("more", "troubles"),
+    [
+        ({}, [Trouble("ImagePullBackOff", hopeless=True)]),
+        ({"conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]}, []),
+    ],
+    ids=["no image", "deadline passed"],
+)
+def test_a_deployment_that_waiting_will_not_help_has_failed(more: dict[str, Any], troubles: list[Trouble]) -> None:
+    assert workload(DEPLOYMENT, deployment(ready=1, **more), troubles).health is Health.FAILED
+
+
+def test_an_object_that_somebody_deleted_is_not_found() -> None:
+    assert workload(DEPLOYMENT, None, ()).health is Health.NOT_FOUND
+
+
+def test_a_load_balancer_without_an_address_is_in_progress() -> None:
+    live: dict[str, Any] = {"metadata": {}, "spec": {"type": "LoadBalancer", "clusterIP": "10.0.0.1"}, "status": {}}
+    found = workload(SERVICE, live, ())
+    assert (found.health, found.addresses) == (Health.IN_PROGRESS, ())
+    live["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.example.com"}]}}
+    found = workload(SERVICE, live, ())
+    assert (found.health, found.addresses) == (Health.CURRENT, ("192.0.2.1", "lb.example.com"))
+
+
+def test_a_release_is_as_well_as_the_worst_of_what_it_brought() -> None:
+    workloads = (Workload(DEPLOYMENT, Health.CURRENT), Workload(SERVICE, Health.IN_PROGRESS, "waits"))
+    assert release_health(ISTIOD, record(), workloads).health is Health.IN_PROGRESS
+    assert release_health(ISTIOD, record(ReleaseStatus.FAILED), workloads).health is Health.FAILED
+
+
+@pytest.mark.parametrize(
+    ("status", "health"),
+    [
+        (None, Health.NOT_FOUND),
+        (ReleaseStatus.UNINSTALLED, Health.NOT_FOUND),
+        (ReleaseStatus.PENDING_UPGRADE, Health.IN_PROGRESS),
+        (ReleaseStatus.FAILED, Health.FAILED),
+        (ReleaseStatus.DEPLOYED, Health.CURRENT),
+    ],
+)
+def test_helms_record_of_a_release_counts(status: ReleaseStatus | None, health: Health) -> None:
+    found = release_health(ISTIOD, record(status) if status else None, ())
+    assert (found.health, bool(found.detail)) == (health, health is not Health.CURRENT)
+
+
+@given(st.lists(st.sampled_from(Health)))
+def test_the_worst_health_is_the_first_of_kstatus_words_that_occurs(healths: list[Health]) -> None:
+    order = list(Health)
+    assert order.index(worst(iter(healths))) == min(map(order.index, healths), default=len(order) - 1)
+
+
+def lease(who: str, seconds: int) -> dict[str, Any]:
+    moment = (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    spec = {"holderIdentity": who, "acquireTime": moment, "renewTime": moment, "leaseDurationSeconds": 30}
+    return {"metadata": {"annotations": {"meshinstall.dev/run": "up dev"}}, "spec": spec}
+
+
+def test_the_lock_says_who_holds_it_and_whether_anybody_renews_it() -> None:
+    assert holder(None, NOW, lambda _: False) is None
+    assert holder(lease("", 5), NOW, lambda _: False) is None
+    for seconds, known_dead, is_dead in ((5, False, False), (5, True, True), (31, False, True)):
+        found = holder(lease("me@here/1-2", seconds), NOW, lambda _, known=known_dead: known)  # type: ignore[misc]
+        assert found
+        assert (found.who, found.what, found.is_dead) == ("me@here/1-2", "up dev", is_dead)
