@@ -104,7 +104,7 @@ def _reasons(record: ReleaseRecord | None, chart: ChartRef, changes: tuple[Chang
     elif (before := recorded_digest(record)) and chart.digest and before != chart.digest:
         yield f"the chart's content differs from what was installed as {chart.version}"
     if changes:
-        yield f"{len(changes)} values change"
+        yield f"{len(changes)} value{'s change' if len(changes) > 1 else ' changes'}"
     if missing := [name for name in facts.missing_crds if record.chart == "base" or release.chart.name == "base"]:
         yield f"CRDs are gone: {', '.join(missing)}"
     yield from drift(facts, release.key)

@@ -1,57 +1,49 @@
 """``meshinstall status`` on a real mesh: well, broken, read by somebody with few rights, and not there."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from testbed import shell as testbed_shell
 from testbed.cluster import Cluster
 from tests.cluster.mesh import Shell
+from tests.cluster.meshinstall_run import Program, meshinstall
 
 pytestmark = pytest.mark.cluster
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "status.json"
 
 
+@dataclass(frozen=True, slots=True)
 class Mesh:
-    """meshinstall, run as a person runs it, on one cluster."""
+    """meshinstall and a shell, both on one cluster."""
 
-    def __init__(self, shell: Shell, config: Path) -> None:
-        self.shell = shell
-        self._config = str(config)
+    program: Program
+    shell: Shell
 
-    def run(self, command: str, *argv: str) -> subprocess.CompletedProcess[str]:
-        """Run one command for environment dev."""
-        common = ("--env", "dev", "--cloud", "local", "--config", self._config)
-        return self.shell.run(sys.executable, "-m", "meshinstall", command, *common, *argv)
-
-    def status(self, *argv: str) -> dict[str, Any]:
+    def status(self, *flags: str) -> dict[str, Any]:
         """The status as JSON, held against its schema; its exit status says whether all is Current."""
-        done = self.run("status", "-o", "json", *argv)
-        found: dict[str, Any] = json.loads(done.stdout)
+        done = self.program.run("status", "-o", "json", *flags)
+        found: dict[str, Any] = json.loads(done.out)
         Draft202012Validator(json.loads(SCHEMA.read_text())).validate(found)
-        assert done.returncode == (0 if found["current"] else 1), done.stderr
+        assert done.status == (0 if found["current"] else 1), done
         return found
 
 
 @pytest.fixture(scope="module")
 def bare(own_module_cluster: Cluster, build_part: Callable[[str], Path]) -> Mesh:
     """A cluster on which nothing was installed yet, unless an earlier test did."""
-    tools = tuple(build_part(name) for name in ("helm4", "kubectl"))
-    return Mesh(Shell(own_module_cluster, tools), testbed_shell.write_configuration(own_module_cluster, build_part("charts")))
+    return Mesh(meshinstall(own_module_cluster), Shell(own_module_cluster, (build_part("kubectl"),)))
 
 
 @pytest.fixture(scope="module")
 def mesh(bare: Mesh) -> Mesh:
     """The same with Istio on it."""
-    done = bare.run("up", "--yes")
-    assert done.returncode == 0, done.stderr
+    bare.program.up()
     return bare
 
 
@@ -77,9 +69,8 @@ def viewer(mesh: Mesh, tmp_path: Path) -> Path:
 
 
 def test_a_cluster_without_istio_says_so(bare: Mesh) -> None:
-    done = bare.run("status")
-    assert done.returncode == 1
-    assert "Istio is not installed" in done.stdout
+    done = bare.program.run("status")
+    assert (done.status, done.out.partition(":")[0]) == (1, "Istio is not installed")
     found = bare.status()
     assert not found["installed"]
     assert {release["health"] for release in found["releases"]} == {"NotFound"}
@@ -95,7 +86,7 @@ def test_a_fresh_mesh_is_current_and_everything_is_known(mesh: Mesh, until_true:
     assert [(one["role"], one["daysLeft"]) for one in found["certificates"]] == [("root", 3649), ("CA", 3649)]
     (service,) = [one for one in found["releases"][2]["workloads"] if one["kind"] == "Service"]
     assert service["addresses"]
-    assert service["addresses"][0] in mesh.run("status").stdout
+    assert service["addresses"][0] in mesh.program.run("status").out
 
 
 def test_without_the_right_to_forward_ports_the_proxies_are_not_known(mesh: Mesh, viewer: Path) -> None:
@@ -132,7 +123,7 @@ def test_a_gateway_without_an_address_says_that_it_waits(mesh: Mesh, until_true:
         '{"status":{"loadBalancer":null}}',
     )
     assert mesh.status()["releases"][2]["health"] == "InProgress"
-    assert "istio-ingress/istio-ingress  LoadBalancer  waits for one" in mesh.run("status").stdout
+    assert "istio-ingress/istio-ingress  LoadBalancer  waits for one" in mesh.program.run("status").out
 
     mesh.shell.ok("kubectl", "annotate", "service", "-n", "istio-ingress", "istio-ingress", "testbed.meshinstall.dev/pending-")
     until_true(lambda: bool(mesh.status()["current"]))
