@@ -15,7 +15,7 @@ def main() -> None:
     except MeshinstallError as error:
         sys.exit(_tell(error))
     except KeyboardInterrupt:
-        sys.exit(_tell(InterruptedRunError("interrupted")))
+        sys.exit(_tell(InterruptedRunError("interrupted", "what is done stays; the same command goes on from there")))
     except BrokenPipeError:
         # Whoever read our output (head, less) has left; nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -61,17 +61,25 @@ def lock_path(project: Project) -> Path:
 
 
 def _who() -> str:
-    """``user@host/pid-start``: enough for a person, and for us to know our own dead."""
-    return f"{getpass.getuser()}@{socket.gethostname()}/{os.getpid()}-{_started(os.getpid())}"
+    """``user@host/place/pid-start``: enough for a person, and for us to know our own dead."""
+    return f"{getpass.getuser()}@{socket.gethostname()}/{_place()}/{os.getpid()}-{_started(os.getpid())}"
 
 
 def _is_dead(holder: str) -> bool:
-    """Whether ``holder`` was a process of this machine that is no more."""
-    place, _, process = holder.partition("/")
+    """Whether ``holder`` was a process of this machine, since this boot and in this PID namespace, that is no more."""
+    _, _, rest = holder.partition("/")
+    place, _, process = rest.partition("/")
     pid, _, started = process.partition("-")
-    if place.partition("@")[2] != socket.gethostname() or not pid.isdigit() or not Path("/proc/self/stat").exists():
-        return False
-    return _started(int(pid)) != started
+    return bool(place) and place == _place() and pid.isdigit() and _started(int(pid)) != started
+
+
+def _place() -> str:
+    """What tells apart all places with process numbers of their own; empty where that cannot be known."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> str:
@@ -80,19 +88,3 @@ def _started(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
         return ""
-
-
-def open_charts(say: Say) -> Charts:
-    """The charts alone, for what needs no cluster."""
-    from meshinstall.adapters.charts import ChartStore, default_cache
-
-    return ChartStore(default_cache(), say)
-
-
-def open_instruments(cluster: ClusterRef) -> Instruments:
-    """What a status asks besides the session's ports; raises UsageError."""
-    from meshinstall.adapters import kubeconfig
-    from meshinstall.adapters.certificates import read_certificates
-    from meshinstall.adapters.istiod import IstiodDebug
-
-    return Instruments(IstiodDebug(kubeconfig.load(cluster.kubeconfig, cluster.context)).syncz, read_certificates)

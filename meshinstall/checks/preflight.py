@@ -75,6 +75,13 @@ def _held_by(namespace: Manifest) -> str:
     return "; ".join(condition["message"] for condition in conditions if condition.get("status") == "True" and condition.get("message"))
 
 
+def _orphans(facts: Facts) -> Iterator[Finding]:
+    for record in facts.orphans:
+        title = f"release {record.key} was installed by meshinstall and is no longer in the configuration"
+        hint = f"remove it: helm uninstall {record.key.name} -n {record.key.namespace}"
+        yield Finding("PRE013", Severity.WARNING, title, "up leaves it as it is", f"release {record.key}", hint=hint)
+
+
 def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
     ours = {release.key.name for release in desired.releases if release.component is Component.ISTIOD}
     for plane in facts.control_planes:

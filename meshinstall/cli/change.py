@@ -1,6 +1,7 @@
 """Commands that plan and change a mesh: up, plan, down."""
 
 import json
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -212,4 +213,6 @@ def _insist(found: "Plan", path: Path) -> None:
 def _async(work: Callable[[], Awaitable[None]]) -> None:
     import anyio
 
+    # A job's time limit ends like Ctrl-C: helm is ended, the lock given back.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     anyio.run(work)

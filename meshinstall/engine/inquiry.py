@@ -41,7 +41,14 @@ async def inquire(desired: Desired, kube: Kube) -> Inquiry:
     usable = [node for node in nodes if not node["spec"].get("unschedulable") and _is_ready(node.get("status") or {})]
     wanted = {(release.key.namespace, name) for release in desired.releases for name in _pull_secrets(release.values.merged())}
     found = await gather(wanted, lambda one: kube.get(object_path("v1", "secrets", *one)))
-    return Inquiry(denied, len(usable), tuple(f"{space}/{name}" for (space, name), secret in sorted(found.items()) if secret is None))
+    missing = sorted(one for one, secret in found.items() if secret is None)
+    spaces = await gather({space for space, _ in missing}, lambda space: kube.get(object_path("v1", "namespaces", name=space)))
+    return Inquiry(
+        denied,
+        len(usable),
+        tuple(f"{space}/{name}" for space, name in missing if spaces[space]),
+        tuple(f"{space}/{name}" for space, name in missing if not spaces[space]),
+    )
 
 
 async def _denied(desired: Desired, kube: Kube) -> tuple[Ask, ...]:

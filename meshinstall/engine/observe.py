@@ -43,7 +43,9 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         charts_seen = _soon(group, lambda names: gather(names, lambda name: _chart(charts, lock, wanted_charts[name])), list(wanted_charts))
         planes = _soon(group, lambda path: _all(kube, path, "app=istiod"), "/apis/apps/v1/deployments")
         crds = _soon(group, lambda path: _all(kube, path, "", metadata_only=True), _CRDS)
-    releases = {key: record for key, record in found.value.items() if key in {release.key for release in desired.releases}}
+    wanted = {release.key for release in desired.releases}
+    releases = {key: record for key, record in found.value.items() if key in wanted}
+    orphans = [record for key, record in found.value.items() if key not in wanted and record.description.startswith("meshinstall:")]
     owned = {key: objects(record) for key, record in releases.items()}
     return Facts(
         kubernetes=str((version.value or {}).get("gitVersion", "")).removeprefix("v"),
@@ -56,6 +58,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         control_planes=tuple(planes.value),
         # Labels of Istio's CRDs changed over the versions; their groups did not.
         crds={crd["metadata"]["name"]: crd for crd in crds.value if crd["metadata"]["name"].endswith(".istio.io")},
+        orphans=tuple(orphans),
         missing_crds=tuple(_missing(releases.values(), crds.value)),
     )
 

@@ -18,6 +18,8 @@ from meshinstall.ports import Kube
 # a node that is about to come or a pod that is about to go.
 _LOOK = 0.25
 _UNSCHEDULABLE_GRACE = 20.0
+# Seconds in which the webhooks of a ready istiod must answer.
+_WEBHOOK_PATIENCE = 90.0
 
 Tell = Callable[[str], None]
 
@@ -33,8 +35,23 @@ async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
     keys = readiness.watched(manifests.objects(record), record.key)
     await _until(lambda: _objects(session, keys), tell)
     if step.component is Component.ISTIOD:
-        await _until(lambda: _webhooks(session, record.key.namespace), tell)
+        await _until_webhooks_answer(session, record.key.namespace, tell)
     return await _addresses(session, keys)
+
+
+async def _until_webhooks_answer(session: Session, namespace: str, tell: Tell) -> None:
+    last = ""
+
+    def hear(text: str) -> None:
+        nonlocal last
+        last = text
+        tell(text)
+
+    try:
+        with anyio.fail_after(_WEBHOOK_PATIENCE):
+            await _until(lambda: _webhooks(session, namespace), hear)
+    except TimeoutError:
+        raise StepError(f"istiod is ready, but its webhooks do not answer: {last}", webhook.FIREWALL) from None
 
 
 async def until_gone(kube: Kube, path: str, tell: Tell) -> None:

@@ -5,27 +5,19 @@ server and the nodes (EKS security groups, GKE private clusters) shows nowhere
 else. Dry-run requests change nothing.
 """
 
-import re
-
 from meshinstall.errors import ClusterError
 from meshinstall.model.paths import object_path
 from meshinstall.ports import Kube
 
-_FIREWALL = (
+FIREWALL = (
     "the API server must reach istiod's pods on port 15017: on EKS allow it from the cluster security group to the nodes, "
     "on GKE private clusters add tcp:15017 to the master's firewall rule"
 )
-_UNREACHABLE = re.compile(r"failed calling webhook|context deadline|connection refused|no endpoints|i/o timeout")
 
 
 async def webhook_trouble(kube: Kube, namespace: str) -> str:
     """What of the webhooks does not work yet; empty when both answered."""
     return await _validation_trouble(kube, namespace) or await _injection_trouble(kube, namespace)
-
-
-def firewall_hint() -> str:
-    """What to open when the API server cannot reach istiod."""
-    return _FIREWALL
 
 
 async def _validation_trouble(kube: Kube, namespace: str) -> str:

@@ -35,7 +35,8 @@ class Facts:
     ``namespaces`` and ``policies`` hold None where nothing is there; ``owned``
     maps each release to the objects that Helm's record says it has, ``live``
     to what of them was found; ``charts`` maps a chart's name to what the
-    source has; ``missing_crds`` are those that a record has and the cluster has not.
+    source has; ``missing_crds`` are those that a record has and the cluster has not;
+    ``orphans`` are releases of ours that are no longer desired.
     """
 
     kubernetes: str
@@ -48,6 +49,7 @@ class Facts:
     control_planes: tuple[Manifest, ...] = ()
     crds: Mapping[str, Manifest] = field(default_factory=dict)
     missing_crds: tuple[str, ...] = ()
+    orphans: tuple[ReleaseRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """The answers: permissions that are missing, nodes that take pods, pull secrets that are not there."""
+    """The answers: permissions that are missing, nodes that take pods, pull secrets that are not there.
+
+    ``future_secrets`` are those whose namespace is not there either.
+    """
 
     denied: tuple[Ask, ...] = ()
     schedulable: int = 0
     missing_secrets: tuple[str, ...] = ()
+    future_secrets: tuple[str, ...] = ()

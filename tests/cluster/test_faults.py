@@ -1,5 +1,6 @@
 """Whatever goes wrong, a user is told what and where, and the same command again finishes."""
 
+import hashlib
 import json
 import os
 import re
@@ -18,7 +19,6 @@ from testbed.pki import write_private
 from testbed.waiting import until
 from tests.cluster.mesh import Shell, control_plane, limited_user, namespace
 from tests.cluster.meshinstall_run import (
-    TARGET,
     Program,
     Running,
     client_kubeconfig,
@@ -105,16 +105,29 @@ class TestRefusedBeforeAnythingIsTouched:
         _refused(program.having(PATH=without), 1, "helm cannot be started: No such file", "install Helm 3.18.*https://helm.sh/docs/intro/install")
         assert shell.run("kubectl", "get", "namespace", _SYSTEM).returncode != 0
 
-    @pytest.mark.parametrize("flag", ["--set=istiod.autoscaleMinn=2", "--set=istiodd.autoscaleMin=2"])
-    def test_a_typo_in_a_key(self, program: Program, flag: str) -> None:
-        done = program.run("up", "--yes", flag)
-        assert done.status == 2, done
-        assert "did you mean" in done.err
-        assert "begins" not in done.err
+    @pytest.mark.parametrize(
+        ("flag", "message"),
+        [
+            ("istiodd.autoscaleMin=2", r"istiodd is not installed by this profile \(did you mean istiod\?\)"),
+            (
+                "istio-ingress.replicaCountt=2",
+                r"--set istio-ingress.replicaCountt: the chart's schema has no key replicaCountt \(did you mean replicaCount\?\)",
+            ),
+        ],
+        ids=["release", "key"],
+    )
+    def test_a_typo(self, program: Program, flag: str, message: str) -> None:
+        _refused(program.having("--set", flag), 2, message, "")
+
+    def test_a_typo_where_the_chart_has_no_schema_is_a_warning_of_the_plan(self, program: Program) -> None:
+        done = program.run("plan", "--set", "istiod.autoscaleMinn=2")
+        assert done.status == 3, done
+        said = r"warning CFG003: the chart reads no key autoscaleMinn\s+written in --set istiod.autoscaleMinn\s+did you mean autoscaleMin\?"
+        assert re.search(said, done.out), done.out
 
     def test_a_missing_chart(self, program: Program, charts: Path) -> None:
         (charts / f"istiod-{pins.ISTIO}.tgz").unlink()
-        _refused(program.having("--charts", str(charts)), 1, f"istiod.*{pins.ISTIO}.*{charts}", "")
+        _refused(program.having("--charts", str(charts)), 1, f"there is no chart istiod at {charts}", "check the name")
 
     def test_a_corrupt_chart(self, program: Program, charts: Path) -> None:
         archive = charts / f"istiod-{pins.ISTIO}.tgz"
@@ -125,8 +138,11 @@ class TestRefusedBeforeAnythingIsTouched:
         project = tmp_path / "project"
         shutil.copytree(program.env["MESHINSTALL_CONFIG"], project)
         pinned = "sha256:" + "0" * 64
-        entry = {"name": "istiod", "version": pins.ISTIO, "source": str(charts), "digest": pinned}
-        (project / "meshinstall.lock").write_text(json.dumps({"apiVersion": "meshinstall.dev/lock/v1", "charts": [entry]}))
+        entries = [
+            {"name": name, "version": pins.ISTIO, "source": str(charts), "digest": pinned if name == "istiod" else _digest(charts, name)}
+            for name in ("base", "istiod", "gateway")
+        ]
+        (project / "meshinstall.lock").write_text(json.dumps({"apiVersion": "meshinstall.dev/lock/v1", "charts": entries}))
         _refused(
             program.having("--charts", str(charts), MESHINSTALL_CONFIG=str(project)),
             1,
@@ -156,7 +172,7 @@ class TestRefusedBeforeAnythingIsTouched:
             # Allowed by name it gets as far as the question.
             assert "nobody is there to confirm" in program.run("up", "--allow", "foreign").err
         finally:
-            shell.ok("kubectl", "delete", "namespace", "elsewhere", "--wait=false")
+            shell.ok("kubectl", "delete", "deployment", "istiod", "-n", "elsewhere")
 
     @pytest.fixture
     def charts(self, build_part: Callable[[str], Path], tmp_path: Path) -> Path:
@@ -287,6 +303,10 @@ def _refused(program: Program, status: int, message: str, hint: str) -> None:
     assert re.search(message, done.err, re.DOTALL), done.err
     assert re.search(hint, done.err), done.err
     assert "begins" not in done.err
+
+
+def _digest(charts: Path, name: str) -> str:
+    return f"sha256:{hashlib.sha256((charts / f'{name}-{pins.ISTIO}.tgz').read_bytes()).hexdigest()}"
 
 
 def _restart_api_server(of: Cluster) -> None:

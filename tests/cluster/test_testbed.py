@@ -28,10 +28,12 @@ def traces(name: str) -> dict[str, object]:
         for one in Path("/proc").glob("[0-9]*")
         if f"/{name}\0" in _text(one / "cmdline") or f"/meshinstall-{name}/" in _text(one / "cgroup")
     ]
+    links = {link.name for link in Path("/sys/class/net").iterdir() if link.name.startswith("mesh-testbed")}
+    others = {found.spec.interface for other in testbed_cluster.names() if other != name and (found := testbed_cluster.existing(other))}
     return {
         "processes": processes,
         "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if "testbed" in line],
-        "interfaces": [link.name for link in Path("/sys/class/net").iterdir() if link.name.startswith("mesh-testbed")],
+        "interfaces": sorted(links - others),
         "cgroups": cgroups.existing(f"meshinstall-{name}"),
         "state": paths.state_dir(name).exists(),
     }
@@ -70,14 +72,6 @@ def _has(program: str) -> bool:
     return any((Path(folder) / program).exists() for folder in os.environ["PATH"].split(":"))
 
 
-@pytest.fixture
-def alone() -> None:
-    """These tests look at the whole host, so no other cluster may be on it."""
-    running = [name for name in testbed_cluster.names() if testbed_cluster.first_process(name)]
-    assert not running, f"end these clusters first: {running}"
-
-
-@pytest.mark.usefixtures("alone")
 def test_down_leaves_no_trace(own_cluster: Callable[..., Cluster]) -> None:
     before = host()
     own_cluster("traces")
@@ -87,7 +81,6 @@ def test_down_leaves_no_trace(own_cluster: Callable[..., Cluster]) -> None:
     assert host() == before
 
 
-@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("component", ["etcd", "containerd", "kubelet"])
 def test_a_killed_component_is_reported_and_down_still_leaves_no_trace(own_cluster: Callable[..., Cluster], component: str) -> None:
     found = own_cluster("killed")
@@ -104,7 +97,6 @@ def test_a_killed_component_is_reported_and_down_still_leaves_no_trace(own_clust
     assert traces("killed") == NOTHING
 
 
-@pytest.mark.usefixtures("alone")
 def test_the_end_of_the_first_process_is_the_end_of_everything(own_cluster: Callable[..., Cluster]) -> None:
     own_cluster("headless")
     pid = testbed_cluster.first_process("headless")
@@ -121,7 +113,6 @@ def test_the_end_of_the_first_process_is_the_end_of_everything(own_cluster: Call
     assert traces("headless") == NOTHING
 
 
-@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_up_can_be_cleaned_up(end: signal.Signals) -> None:
     up = subprocess.Popen([sys.executable, "-m", "testbed", "up", "--name", "cut"], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
