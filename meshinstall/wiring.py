@@ -48,6 +48,22 @@ def open_session(cluster: ClusterRef, project: Project, say: Say) -> Session:
     )
 
 
+def open_charts(say: Say) -> Charts:
+    """The charts alone, for what needs no cluster."""
+    from meshinstall.adapters.charts import ChartStore, default_cache
+
+    return ChartStore(default_cache(), say)
+
+
+def open_instruments(cluster: ClusterRef) -> Instruments:
+    """What a status asks besides the session's ports; raises UsageError."""
+    from meshinstall.adapters import kubeconfig
+    from meshinstall.adapters.certificates import read_certificates
+    from meshinstall.adapters.istiod import IstiodDebug
+
+    return Instruments(IstiodDebug(kubeconfig.load(cluster.kubeconfig, cluster.context)).syncz, read_certificates)
+
+
 def journal(session: Session, complain: Say) -> Emit:
     """A listener that keeps a run's events in the user's state folder."""
     from meshinstall.adapters.journal import Journal, default_folder

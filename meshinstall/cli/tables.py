@@ -144,7 +144,7 @@ def _fact_rows(status: MeshStatus) -> Iterator[tuple[str, ...]]:
 def _proxies_line(proxies: Proxies) -> str:
     if proxies.unknown:
         return "NOT KNOWN"
-    updating = proxies.connected - proxies.in_sync
+    updating = proxies.connected - proxies.in_sync - len(proxies.stale)
     parts = [f"{proxies.connected} connected", f"{proxies.in_sync} in sync"]
     parts += [f"{updating} being updated"] if updating else []
     parts += [f"{len(proxies.stale)} stale"] if proxies.stale else []

@@ -228,8 +228,8 @@ def test_ctrl_c_ends_helm_and_says_how_to_go_on(minimal: Program, own_module_clu
     assert done.status == 130, done
     assert "Traceback" not in done.err
     assert re.search("✗ istio-system/istiod: stopped after .*helm upgrade", done.err), done.err
-    assert re.search("meshinstall: .*interrupted", done.err)
-    assert re.search("hint: .*same command", done.err)
+    assert re.search("meshinstall: .*interrupted", done.err), done.err
+    assert re.search("hint: .*same command", done.err), done.err
     assert helm_processes(own_module_cluster) == []
     change.up()
     assert change.pending() == {}
@@ -244,7 +244,7 @@ def test_a_second_run_hears_who_holds_the_lock_and_a_dead_holder_is_known_at_onc
         second = change.run("up", "--yes")
         first.end(signal.SIGKILL)
     assert second.status == 1, second
-    holder = rf"\S+@\S+/{first.process.pid}-\d+"
+    holder = rf"\S+@\S+/{first.process.pid}-\d+"  # user@host/place/pid-start
     since = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
     assert re.search(rf"{holder} holds the lock of this mesh since {since} \(up dev, run \S+\)", second.err), second.err
     change.up()
