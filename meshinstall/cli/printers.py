@@ -119,7 +119,7 @@ def event_text(event: Event) -> str:
 
 def _step_lines(step: Step) -> list[str]:
     chart = f"  {step.chart.name} {step.chart.version} {step.chart.digest[:19]}" if isinstance(step, ReleaseStep) else ""
-    lines = [f"{_SIGNS[step.action]} {step.action:<9} {step.name}{chart}"]
+    lines = [f"{_SIGNS[step.action]} {step.action:<9} {step.name}{chart}".rstrip()]
     lines += [f"      because it {reason}" if reason.startswith(("is ", "does ")) else f"      because {reason}" for reason in step.reasons]
     lines += [f"      {_change_line(change)}" for change in step.changes]
     return lines

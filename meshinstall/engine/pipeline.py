@@ -14,7 +14,7 @@ from meshinstall.engine.inquiry import inquire
 from meshinstall.engine.lock import held
 from meshinstall.engine.observe import gather, observe
 from meshinstall.engine.planner import audit_labels, plan
-from meshinstall.engine.removal import delete_root_certificates, plan_removal, survivors
+from meshinstall.engine.removal import delete_root_certificates, plan_removal, strangers_in, survivors
 from meshinstall.engine.runner import Runner
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, ConfigError, MeshinstallError, PlanRefusedError, Problem, StepError
@@ -67,7 +67,7 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
     """Look at the cluster and decide what down would remove; changes nothing."""
     charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
     facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
-    return plan_removal(desired, facts, crds=crds)
+    return plan_removal(desired, facts, await strangers_in(session.kube, desired), crds=crds)
 
 
 def _undigested(chart: ChartRef) -> ChartRef:

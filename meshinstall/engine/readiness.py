@@ -64,7 +64,7 @@ def _rolled(wanted: int, updated: int, available: int, total: int = 0) -> str:
     if updated < wanted:
         return f"{updated} of {wanted} pods are of the new version"
     if total > updated:
-        return f"{total - updated} old pods are still there"
+        return f"pods of the old version are still there: {total - updated}"
     return f"{available} of {wanted} pods are ready" if available < wanted else ""
 
 

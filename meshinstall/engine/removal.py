@@ -1,5 +1,8 @@
 """The plan for nothing desired, and what survived it."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from meshinstall.engine.planner import MANAGED_BY, MANAGER
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, key_of
@@ -18,10 +21,15 @@ _CLUSTER_WIDE = (
 )
 _NAMESPACED = (("apps/v1", "deployments"), ("apps/v1", "daemonsets"), ("v1", "services"))
 _ISTIO = "app.kubernetes.io/part-of=istio"
+_RELEASE = "meta.helm.sh/release-name"
 
 
-def plan_removal(desired: Desired, facts: Facts, *, crds: bool) -> Plan:
-    """Policies first, then releases against their install order, then our namespaces, then CRDs when asked for."""
+def plan_removal(desired: Desired, facts: Facts, strangers: Mapping[str, list[str]], *, crds: bool) -> Plan:
+    """Policies first, then releases against their install order, then our namespaces, then CRDs when asked for.
+
+    ``strangers`` maps a namespace to objects in it that are not of our
+    releases: it stays for their sake.
+    """
     policies = tuple(
         ObjectStep(name=f"{key.kind}/{key.namespace}/{key.name}", action=Action.DELETE, manifest=policy.manifest)
         for policy in desired.policies
@@ -30,9 +38,7 @@ def plan_removal(desired: Desired, facts: Facts, *, crds: bool) -> Plan:
     releases = _release_steps(desired, facts, tuple(step.name for step in policies))
     before = tuple(step.name for step in (*policies, *releases))
     namespaces = tuple(
-        ObjectStep(name=f"namespace/{name}", action=Action.DELETE, needs=before, manifest=_stub("v1", "Namespace", name))
-        for name, live in facts.namespaces.items()
-        if live and _is_ours(live)
+        _namespace_step(name, before, strangers.get(name, [])) for name, live in facts.namespaces.items() if live and _is_ours(live)
     )
     definitions = tuple(
         ObjectStep(
@@ -52,6 +58,28 @@ def plan_removal(desired: Desired, facts: Facts, *, crds: bool) -> Plan:
         mesh_namespace=desired.mesh_namespace,
         steps=(*policies, *releases, *definitions, *namespaces),
     )
+
+
+def _namespace_step(name: str, needs: tuple[str, ...], strangers: list[str]) -> ObjectStep:
+    step = ObjectStep(name=f"namespace/{name}", action=Action.DELETE, needs=needs, manifest=_stub("v1", "Namespace", name))
+    if not strangers:
+        return step
+    more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+    return replace(step, action=Action.KEEP, reasons=(f"{strangers[0]}{more} in it is not of this installation",))
+
+
+async def strangers_in(kube: Kube, desired: Desired) -> dict[str, list[str]]:
+    """Workloads and Services in the desired namespaces that none of the desired releases owns."""
+    ours = {release.key.name for release in desired.releases}
+    found: dict[str, list[str]] = {}
+    for namespace in desired.namespaces:
+        for version, plural in (*_NAMESPACED, ("apps/v1", "statefulsets"), ("v1", "pods")):
+            async for item in kube.list(object_path(version, plural, namespace.name), metadata_only=True):
+                metadata = item["metadata"]
+                owner = (metadata.get("annotations") or {}).get(_RELEASE)
+                if owner not in ours and not metadata.get("ownerReferences"):
+                    found.setdefault(namespace.name, []).append(f"{plural}/{metadata['name']}")
+    return found
 
 
 def _release_steps(desired: Desired, facts: Facts, policies: tuple[str, ...]) -> tuple[ReleaseStep, ...]:

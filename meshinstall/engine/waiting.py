@@ -95,7 +95,9 @@ async def _crds(session: Session, names: tuple[str, ...]) -> Iterable[Trouble]:
         conditions = (crd.get("status") or {}).get("conditions") or ()
         if any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions):
             wanted.discard(crd["metadata"]["name"])
-    return [Trouble(f"{len(wanted)} CRDs are not established yet, {min(wanted)} for one")] if wanted else ()
+    return (
+        [Trouble(f"not established yet: {min(wanted)}{f' and {len(wanted) - 1} more CRDs' if len(wanted) > 1 else ''}")] if wanted else ()
+    )
 
 
 async def _objects(session: Session, keys: tuple[ObjectKey, ...]) -> Iterable[Trouble]:
