@@ -1,0 +1,61 @@
+"""What the schemas in docs/schemas promise is what programs get."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from meshinstall.cli.printers import json_lines, plan_json
+from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
+from meshinstall.model.release import ChartRef, Component, ReleaseKey
+
+SCHEMAS = Path(__file__).parents[3] / "docs/schemas"
+RELEASE = ReleaseStep(
+    name="istio-system/istiod",
+    action=Action.UPGRADE,
+    reasons=("2 values change",),
+    changes=(Change("a.b", 1, None, "values.yaml:3"),),
+    needs=("namespace/istio-system",),
+    release=ReleaseKey("istio-system", "istiod"),
+    component=Component.ISTIOD,
+    chart=ChartRef("istiod", "1.31.0", "oci://charts", "sha256:" + "0" * 64),
+    revision=1,
+)
+NAMESPACE = ObjectStep(name="namespace/istio-system", action=Action.APPLY, manifest={"kind": "Namespace"})
+PLAN = Plan("dev", "c", "default", "1.31.0", "istio-system", (NAMESPACE, RELEASE), (Finding("PRE001", Severity.ERROR, "no"),))
+EVENTS: tuple[Event, ...] = (
+    RunStarted("r", PLAN),
+    StepStarted(NAMESPACE),
+    StepStarted(RELEASE),
+    StepWaiting(RELEASE, "helm upgrade"),
+    StepDone(RELEASE, 1.5, "10.0.0.1"),
+    StepEnded(RELEASE, 1.5, "no"),
+    RunEnded("r", 2.0, "no"),
+)
+
+
+def schema(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((SCHEMAS / name).read_text())
+    return found
+
+
+def test_a_plan_fits_its_schema() -> None:
+    jsonschema.validate(json.loads(json.dumps(plan_json(PLAN))), schema("plan.json"))
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_every_event_fits_its_schema(event: Event) -> None:
+    stream = io.StringIO()
+    with json_lines(stream) as emit:
+        emit(event)
+    jsonschema.validate(json.loads(stream.getvalue()), schema("event.json"))
+
+
+def test_the_schemas_refuse_what_they_do_not_know() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**plan_json(PLAN), "more": 1}, schema("plan.json"))
