@@ -100,10 +100,6 @@ class FakeKube:
         else:
             self.objects.pop(path, None)
 
-    def writes(self) -> list[str]:
-        """The calls that change something."""
-        return [call for call in self.calls if call.split()[0] in {"APPLY", "CREATE", "PATCH", "DELETE"}]
-
     def _ask(self, verb: str, path: str) -> None:
         self.calls.append(f"{verb} {path}")
         if refusal := self.refusals.get(f"{verb} {path}"):
@@ -251,7 +247,7 @@ def settled(manifest: Manifest, release: ReleaseKey) -> dict[str, Any]:
         "Service": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}},
         "CustomResourceDefinition": {"conditions": [{"type": "Established", "status": "True"}]},
     }
-    return live | {"status": status[live["kind"]]} if live["kind"] in status else live
+    return {"status": status[live["kind"]], **live} if live["kind"] in status else live
 
 
 def allow_everything(review: Manifest) -> Manifest:

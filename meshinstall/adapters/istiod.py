@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import anyio.to_thread
 
-from meshinstall.adapters.kube import _tls as tls_context
+from meshinstall.adapters.kube import tls_context
 from meshinstall.adapters.kubeconfig import Kubeconfig
 from meshinstall.adapters.tokens import source_of
 from meshinstall.errors import ClusterError, ForbiddenError

@@ -142,7 +142,7 @@ def _connect(config: Kubeconfig) -> "PoolManager":
 
     # Our own deadlines and errors, not urllib3's silent three tries.
     settings: dict[str, Any] = {
-        "ssl_context": _tls(config),
+        "ssl_context": tls_context(config),
         "retries": False,
         "timeout": Timeout(connect=_TIMEOUT[0], read=_TIMEOUT[1]),
         "maxsize": _THREADS,
@@ -164,7 +164,8 @@ def _proxy_of_environment(server: str) -> str:
     return proxies[address.scheme]
 
 
-def _tls(config: Kubeconfig) -> ssl.SSLContext:
+def tls_context(config: Kubeconfig) -> ssl.SSLContext:
+    """What trusts the cluster's authority and shows the client certificate, if any; raises ClusterError."""
     try:
         context = ssl.create_default_context(cadata=config.authority.decode() if config.authority else None)
         if config.certificate and config.key:

@@ -12,7 +12,7 @@ from meshinstall.engine.manifests import objects
 from meshinstall.engine.observe import gather
 from meshinstall.engine.pipeline import SUMMARY
 from meshinstall.engine.session import Session
-from meshinstall.engine.waiting import _why as reasons
+from meshinstall.engine.waiting import reasons
 from meshinstall.errors import ClusterError
 from meshinstall.model.desired import Desired, Release
 from meshinstall.model.facts import ObjectKey

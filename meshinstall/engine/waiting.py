@@ -107,12 +107,13 @@ async def _objects(session: Session, keys: tuple[ObjectKey, ...]) -> Iterable[Tr
         if live is None:
             troubles.append(Trouble(f"{key} is not there yet"))
         elif wait := readiness.unready(live, key.kind):
-            why = [trouble async for trouble in _why(session, key, live)]
+            why = [trouble async for trouble in reasons(session, key, live)]
             troubles += why or [Trouble(f"{key}: {wait}")]
     return troubles
 
 
-async def _why(session: Session, key: ObjectKey, live: Manifest) -> AsyncIterator[Trouble]:
+async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIterator[Trouble]:
+    """Why an object is not Current, from its pods or its events."""
     if key.kind == "Service":
         for text in await _events(session, key):
             yield Trouble(f"{key} has no load balancer address yet: {text}")

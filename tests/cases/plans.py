@@ -63,7 +63,7 @@ def patched(below: Any, above: Any) -> Any:
     if not isinstance(above, Mapping):
         return above
     under = below if isinstance(below, Mapping) else {}
-    merged = {key: patched(under.get(key), above[key]) if key in above else under[key] for key in [*under, *(above.keys() - under.keys())]}
+    merged = {key: patched(under.get(key), above[key]) if key in above else under[key] for key in dict.fromkeys((*under, *above))}
     return {key: value for key, value in merged.items() if value is not None}
 
 

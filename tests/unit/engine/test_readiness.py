@@ -24,7 +24,7 @@ def service(kind: str, *ingress: dict[str, str]) -> dict[str, Any]:
         (deployment(None), "Deployment", "0 of 1 pods are of the new version"),
         (deployment(generation=2, replicas=2, updatedReplicas=2, availableReplicas=2), "Deployment", "was not looked at yet"),
         (deployment(replicas=2, updatedReplicas=1, availableReplicas=2), "Deployment", "1 of 2 pods are of the new version"),
-        (deployment(replicas=3, updatedReplicas=2, availableReplicas=3), "Deployment", "1 old pods are still there"),
+        (deployment(replicas=3, updatedReplicas=2, availableReplicas=3), "Deployment", "pods of the old version are still there: 1"),
         (deployment(replicas=2, updatedReplicas=2, availableReplicas=1), "Deployment", "1 of 2 pods are ready"),
         ({"metadata": {"generation": 1}, "spec": {}}, "Deployment", "was not looked at yet"),
         ({"metadata": {"deletionTimestamp": "2026-11-21T12:00:00Z"}}, "Deployment", "is being deleted"),
