@@ -1,5 +1,6 @@
 """Fakes of the ports: a cluster in memory, with helm and charts, that a test can make misbehave."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import yaml
 
 from meshinstall.config.lockfile import Lock
@@ -52,20 +54,20 @@ class FakeKube:
 
     async def get(self, path: str) -> Manifest | None:
         """The object, or None."""
-        self._ask("GET", path)
+        await self._ask("GET", path)
         return deepcopy(self.objects.get(path))
 
     async def list(self, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False) -> AsyncIterator[Manifest]:
         """The objects of a collection, as a server lists them: without apiVersion and kind."""
-        self._ask("LIST", path)
+        await self._ask("LIST", path)
         for where, item in list(self.objects.items()):
-            if _collection(where) in {path, _collection(path)} and _is_in(where, path) and _has(item, labels, fields):
+            if path in _collections(where) and _has(item, labels, fields):
                 kept = {"metadata"} if metadata_only else item.keys() - {"apiVersion", "kind"}
                 yield deepcopy({name: value for name, value in item.items() if name in kept})
 
     async def apply(self, path: str, body: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
         """Merge ``body``; a conflict when that changes what another manager owns."""
-        self._ask("APPLY", path)
+        await self._ask("APPLY", path)
         live = self.objects.get(path, {})
         merged = _merged(live, body)
         if path in self.foreign and not force and merged != live:
@@ -74,7 +76,7 @@ class FakeKube:
 
     async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
         """Create, unless ``answers`` knows better."""
-        self._ask("CREATE", path)
+        await self._ask("CREATE", path)
         if path in self.answers:
             return self.answers[path](body)
         where = f"{path}/{body['metadata']['name']}"
@@ -84,7 +86,7 @@ class FakeKube:
 
     async def patch(self, path: str, body: Manifest) -> Manifest:
         """Merge into what is there; a conflict when ``body`` names another version of it."""
-        self._ask("PATCH", path)
+        await self._ask("PATCH", path)
         if path not in self.objects:
             raise ClusterError(f"PATCH {path}: not found")
         version = (body.get("metadata") or {}).get("resourceVersion")
@@ -94,13 +96,15 @@ class FakeKube:
 
     async def delete(self, path: str) -> None:
         """Remove, or mark what finalizers hold."""
-        self._ask("DELETE", path)
+        await self._ask("DELETE", path)
         if (self.objects.get(path) or {"metadata": {}})["metadata"].get("finalizers"):
             self.objects[path]["metadata"]["deletionTimestamp"] = now().isoformat()
         else:
             self.objects.pop(path, None)
 
-    def _ask(self, verb: str, path: str) -> None:
+    async def _ask(self, verb: str, path: str) -> None:
+        # Others get their turn, as with a real server.
+        await anyio.lowlevel.checkpoint()
         self.calls.append(f"{verb} {path}")
         if refusal := self.refusals.get(f"{verb} {path}"):
             raise refusal
@@ -241,6 +245,7 @@ def settled(manifest: Manifest, release: ReleaseKey) -> dict[str, Any]:
     metadata.setdefault("namespace", release.namespace)
     helms = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": release.name}
     metadata["labels"] = {**(metadata.get("labels") or {}), **helms}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), "meta.helm.sh/release-name": release.name}
     pods = (live.get("spec") or {}).get("replicas", 1)
     status: dict[str, dict[str, Any]] = {
         "Deployment": {"observedGeneration": 1, "replicas": pods, "updatedReplicas": pods, "availableReplicas": pods},
@@ -268,16 +273,15 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _collection(path: str) -> str:
-    return path.rpartition("/")[0]
-
-
-def _is_in(where: str, path: str) -> bool:
-    return where.startswith(f"{path}/")
+def _collections(path: str) -> set[str]:
+    """Paths of the lists that an object is in: of its namespace, and of all."""
+    collection = path.rpartition("/")[0]
+    return {collection, re.sub("/namespaces/[^/]+/", "/", collection)}
 
 
 def _has(item: Manifest, labels: str, fields: str) -> bool:
     there = item["metadata"].get("labels") or {}
     wanted = [one.split("=") for one in labels.split(",") if one]
     named = dict(one.split("=") for one in fields.split(",") if one)
-    return all(there.get(name) == value for name, value in wanted) and named.get("metadata.name", item["metadata"]["name"]) == item["metadata"]["name"]
+    name = item["metadata"]["name"]
+    return all(there.get(label) == value for label, value in wanted) and named.get("metadata.name", name) == name

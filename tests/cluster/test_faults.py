@@ -210,7 +210,7 @@ def test_a_killed_helm_is_told_and_mended(minimal: Program, own_module_cluster: 
             os.kill(helm, signal.SIGKILL)
         done = run.wait()
     assert done.status == 1, done
-    assert re.search("✗ istio-system/istiod: .*helm upgrade of istio-system/istiod failed: .*(killed|SIGKILL|signal 9)", done.err), done.err
+    assert re.search("✗ istio-system/istiod: .*helm.*SIGKILL", done.err), done.err
 
     (step,) = change.pending().values()
     assert step["repair"]
@@ -257,7 +257,7 @@ def test_an_image_that_cannot_be_pulled_is_told_in_seconds(minimal: Program) -> 
     assert done.status == 1, done
     found = re.search(r"✗ istio-system/istiod: stopped after ([0-9.]+) s: .*(ErrImagePull|ImagePullBackOff).*:none-such", done.err)
     assert found, done.err
-    assert float(found[1]) < 15
+    assert float(found[1]) < 30
     minimal.up()
     assert minimal.pending() == {}
 
@@ -290,9 +290,7 @@ def test_it_lives_through_a_restart_of_the_api_server(minimal: Program, own_modu
         run.until_it_says("istio-system/istiod: … Deployment")
         _restart_api_server(own_module_cluster)
         done = run.wait()
-    # Short outages are waited out; after a longer one the same command goes on.
-    assert done.status == 0 or "does not answer" in done.err, done
-    change.up()
+    assert done.status == 0, done
     assert change.pending() == {}
 
 

@@ -1,0 +1,167 @@
+"""The main flow against a cluster in memory: plan, refuse, run, and the summary that is left."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from meshinstall.engine import pipeline
+from meshinstall.engine.events import Event, RunEnded, RunStarted
+from meshinstall.engine.lock import lease_path
+from meshinstall.errors import ConfigError, HelmError, MeshinstallError, PlanRefusedError, StepError
+from meshinstall.model.chart import ChartFiles
+from meshinstall.model.plan import Plan
+from tests.cases import plans
+from tests.fakes import World, forbidden
+from tests.unit.engine.installed import PUBLIC, gateway, world
+
+pytestmark = pytest.mark.anyio
+
+DESIRED = plans.load("fresh").desired
+SUMMARY = "/api/v1/namespaces/istio-system/configmaps/meshinstall"
+
+
+async def planned(there: World) -> Plan:
+    return await pipeline.make_plan(DESIRED, there.session())
+
+
+async def up(there: World, seconds: float = 600) -> list[Event]:
+    events: list[Event] = []
+    await pipeline.up(await planned(there), DESIRED, there.session(), events.append, seconds)
+    return events
+
+
+async def failed(there: World, seconds: float = 600) -> tuple[MeshinstallError, list[Event]]:
+    events: list[Event] = []
+    plan = await planned(there)
+    with pytest.raises(MeshinstallError) as caught:
+        await pipeline.up(plan, DESIRED, there.session(), events.append, seconds)
+    return caught.value, events
+
+
+def summary(there: World) -> dict[str, Any]:
+    found: dict[str, Any] = there.kube.objects[SUMMARY]["data"]
+    return found
+
+
+async def test_up_then_up_again_does_nothing() -> None:
+    there = world()
+    await up(there)
+    there.helm.calls.clear()
+    again = await planned(there)
+    assert (again.is_empty, there.helm.calls) == (True, [])
+
+
+async def test_a_plan_changes_nothing() -> None:
+    there = world()
+    before = set(there.kube.objects)
+    assert not (await planned(there)).is_empty
+    assert set(there.kube.objects) == before
+    assert there.helm.calls == []
+
+
+async def test_a_run_is_told_from_the_whole_plan_to_its_end() -> None:
+    events = await up(world())
+    assert isinstance(events[2], RunStarted)
+    assert isinstance(events[-1], RunEnded)
+    assert (len(events[2].plan.pending), events[-1].failure) == (7, "")
+    assert events[2].run.startswith("20261121T120000Z-")
+
+
+async def test_the_summary_of_a_run_that_is_done() -> None:
+    there = world()
+    await up(there)
+    assert summary(there) | {"run": "", "plan": ""} == {
+        "run": "",
+        "result": "done",
+        "finished": summary(there)["finished"],
+        "by": "ann@laptop/7-1",
+        "environment": "dev",
+        "profile": "default",
+        "istioVersion": "1.31.0",
+        "plan": "",
+    }
+    assert there.kube.objects[SUMMARY]["metadata"]["labels"]["meshinstall.dev/environment"] == "dev"
+
+
+async def test_the_summary_and_the_lock_of_a_run_that_failed() -> None:
+    there = world()
+
+    async def broken() -> None:
+        raise HelmError("it broke")
+
+    there.helm.before[PUBLIC] = broken
+    error, events = await failed(there)
+    assert (str(error), summary(there)["result"]) == ("it broke", "failed: it broke")
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].failure == "it broke"
+    assert there.kube.objects[lease_path("istio-system")]["spec"]["holderIdentity"] == ""
+
+
+async def test_the_summary_of_a_run_that_was_cancelled() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = (gateway("public", broken=True),)
+    with anyio.move_on_after(30):
+        await up(there)
+    assert summary(there)["result"] == "interrupted"
+
+
+async def test_a_timeout_says_what_was_waited_for() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = (gateway("public", broken=True),)
+    error, _ = await failed(there, seconds=40)
+    assert isinstance(error, StepError)
+    assert error.message == "not done in 40 s; last seen: istio-ingress/public: Deployment istio-ingress/public: 0 of 1 pods are ready"
+    assert "--timeout" in error.hint
+
+
+async def test_after_a_timeout_the_same_command_goes_on() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = (gateway("public", broken=True),)
+    await failed(there, seconds=40)
+    there.kube.objects["/apis/apps/v1/namespaces/istio-ingress/deployments/public"]["status"]["availableReplicas"] = 1
+    there.helm.calls.clear()
+    await up(there)
+    assert there.helm.calls == []
+
+
+async def test_a_summary_that_cannot_be_written_does_not_hide_the_runs_own_error() -> None:
+    there = world()
+    there.kube.refusals[f"APPLY {SUMMARY}"] = forbidden("configmaps")
+
+    async def broken() -> None:
+        raise HelmError("it broke")
+
+    there.helm.before[PUBLIC] = broken
+    assert str((await failed(there))[0]) == "it broke"
+
+
+async def test_values_that_a_chart_refuses_stop_before_anything_is_asked_of_the_cluster() -> None:
+    there = world()
+    there.charts.files["istiod"] = ChartFiles({}, "{}", '{"properties": {"pilot": {"properties": {"autoscaleMin": {"type": "string"}}}}}')
+    with pytest.raises(ConfigError, match=r"values/envs/dev\.yaml:9"):
+        await planned(there)
+
+
+async def test_a_finding_stops_unless_its_name_is_allowed() -> None:
+    plan = plans.load("downgrade").plan()
+    with pytest.raises(PlanRefusedError, match=r"PRE006: Istio 1\.32\.0 would be downgraded to 1\.31\.0") as caught:
+        pipeline.refuse(plan, frozenset({"eol"}))
+    assert "--allow downgrade" in caught.value.hint
+    pipeline.refuse(plan, frozenset({"downgrade"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [("skipped-minor", "skip-minor"), ("end-of-life", "eol"), ("kubernetes-too-old", "kubernetes")],
+)
+def test_each_finding_has_the_name_that_its_hint_gives(name: str, allowed: str) -> None:
+    plan = plans.load(name).plan()
+    assert [f"--allow {allowed}" in finding.hint for finding in plan.refusals] == [True]
+    pipeline.refuse(plan, frozenset({allowed}))
+
+
+@pytest.mark.parametrize("name", ["namespace-terminating", "foreign-control-planes"])
+def test_some_findings_cannot_be_allowed(name: str) -> None:
+    with pytest.raises(PlanRefusedError):
+        pipeline.refuse(plans.load(name).plan(), frozenset({"kubernetes", "foreign", "downgrade", "skip-minor", "eol"}))
