@@ -29,9 +29,9 @@ def explain(release: Release, files: ChartFiles, key: str = "") -> tuple[Explain
     view = chart_view(release.component, files, release.values)
     path = chart_path(release.component, _split(key)) if key else ()
     found = tuple(Explained(each, view.explain(each)) for each in sorted(_paths(view, path)))
-    if not found:
+    if key and not found:
         known = tuple({".".join(each) for each in leaves(view.effective())})
-        raise UsageError(f"nothing sets {key or 'a value'} of {release.key}", suggestion(key, known) if key else "")
+        raise UsageError(f"nothing sets {key} of {release.key}", suggestion(key, known))
     return found
 
 

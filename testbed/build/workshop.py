@@ -66,6 +66,8 @@ class Workshop:
             GOCACHE=str(self.cache / "go-build"),
             GOMODCACHE=str(self.cache / "go-mod"),
             CGO_ENABLED="0",
+            # Compilers live for seconds: collecting less garbage saves a tenth of the time.
+            GOGC="400",
         )
 
     def module(self, part: str, module: Path, name: str) -> Path:
