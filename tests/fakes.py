@@ -235,7 +235,9 @@ def digest_of(name: str, version: str) -> str:
 def record(key: ReleaseKey, chart: str, version: str = "1.31.0", manifests: Iterable[Manifest] = (), **fields: Any) -> ReleaseRecord:
     """A record of helm; deployed, first revision, unless ``fields`` say otherwise."""
     told: dict[str, Any] = {"revision": 1, "status": ReleaseStatus.DEPLOYED, "values": {}, "description": "", "updated": "2026-11-20"}
-    return ReleaseRecord(key=key, chart=chart, version=version, app_version=version, manifest=yaml.safe_dump_all(manifests), **(told | fields))
+    return ReleaseRecord(
+        key=key, chart=chart, version=version, app_version=version, manifest=yaml.safe_dump_all(manifests), **(told | fields)
+    )
 
 
 def settled(manifest: Manifest, release: ReleaseKey) -> dict[str, Any]:
@@ -245,7 +247,8 @@ def settled(manifest: Manifest, release: ReleaseKey) -> dict[str, Any]:
     metadata.setdefault("namespace", release.namespace)
     helms = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": release.name}
     metadata["labels"] = {**(metadata.get("labels") or {}), **helms}
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), "meta.helm.sh/release-name": release.name}
+    owner = {"meta.helm.sh/release-name": release.name, "meta.helm.sh/release-namespace": release.namespace}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), **owner}
     pods = (live.get("spec") or {}).get("replicas", 1)
     status: dict[str, dict[str, Any]] = {
         "Deployment": {"observedGeneration": 1, "replicas": pods, "updatedReplicas": pods, "availableReplicas": pods},

@@ -113,11 +113,20 @@ class KubeClient:
         if len(data) > _MAX_ANSWER:
             answer.close()
             raise ClusterError(f"the API server sent more than {_MAX_ANSWER // 1024**2} MiB for {request.method} {request.path}")
-        try:
-            found = json.loads(data) if data else {}
-        except ValueError:
-            found = {"message": data[:200].decode(errors="replace")}
-        return answer.status, found if isinstance(found, dict) else {}
+        return answer.status, _object(answer.status, data, self._config.server)
+
+
+def _object(status: int, data: bytes, server: str) -> dict[str, Any]:
+    """The JSON object in an answer; a page of a proxy that says all is well is none."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    if status < HTTPStatus.BAD_REQUEST:
+        raise ClusterError(f"{server} answers with something that is no JSON object", "is a proxy or a login page in between?")
+    return {"message": data[:200].decode(errors="replace")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,11 @@ def load(path: Path | None = None, context: str = "", environ: Mapping[str, str]
         there = ", ".join(merged.contexts) or "none"
         said = f"no context {wanted!r}" if wanted else "no current context"
         raise UsageError(f"{said} in the kubeconfig {paths} (there: {there})", "name one of them with --context")
-    return _resolve(merged, wanted, paths)
+    try:
+        return _resolve(merged, wanted, paths)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        # What stands there may be a secret, so it is not shown.
+        raise UsageError(f"the cluster or user of context {wanted!r} in the kubeconfig {paths} is not of the right shape") from error
 
 
 def _merge(file: Path, merged: _Merged) -> None:

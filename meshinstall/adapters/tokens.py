@@ -94,7 +94,13 @@ def _parse(plugin: ExecPlugin, text: bytes) -> Token:
     try:
         status = json.loads(text)["status"]
         expires = status.get("expirationTimestamp")
-        return Token(status["token"], datetime.fromisoformat(expires) if expires else None)
+        return Token(str(status["token"]), _moment(expires) if expires else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # What it printed may hold a secret, so it is not shown.
         raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} printed no ExecCredential with a token") from error
+
+
+def _moment(text: str) -> datetime:
+    """An RFC 3339 time; one without a zone is taken for UTC."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -24,6 +24,7 @@ def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...
         *_namespaces(facts),
         *_foreign(desired, facts),
         *_versions(desired, facts),
+        *_orphans(facts),
     )
 
 
@@ -33,8 +34,8 @@ def _kubernetes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     if support is None or match is None:
         return
     supported = support.runs_on(int(match[1]))
-    upper = f"1.{support.kubernetes_max}" if support.kubernetes_max else "newer"
-    span = f"Istio {support.minor} supports Kubernetes 1.{support.kubernetes_min} to {upper}"
+    upper = f" to 1.{support.kubernetes_max}" if support.kubernetes_max else " and newer"
+    span = f"Istio {support.minor} supports Kubernetes 1.{support.kubernetes_min}{upper}"
     if supported is False:
         yield Finding(
             "PRE001",
@@ -158,16 +159,16 @@ def before_changes(inquiry: Inquiry) -> tuple[Finding, ...]:
     if inquiry.denied:
         asks = [str(ask) for ask in inquiry.denied]
         more = f" and {len(asks) - _SHOWN} more" if len(asks) > _SHOWN else ""
-        title = f"{len(asks)} permissions are missing: {', '.join(asks[:_SHOWN])}{more}"
+        title = f"missing permissions: {', '.join(asks[:_SHOWN])}{more}"
         hint = f"ask for them, or use another context; see for yourself: kubectl auth can-i {asks[0].replace(' in ', ' -n ')}"
         found.append(Finding("PRE010", Severity.ERROR, title, hint=hint))
     elif not inquiry.schedulable:
         found.append(Finding("PRE011", Severity.ERROR, "no node is Ready and takes pods", hint="kubectl get nodes shows why"))
-    for secret in inquiry.missing_secrets:
+    for secret in (*inquiry.missing_secrets, *inquiry.future_secrets):
         hint = "create it (kubectl create secret docker-registry), or change images.pullSecrets"
-        found.append(
-            Finding("PRE012", Severity.ERROR, f"pull secret {secret} does not exist", "images could not be pulled", secret, hint=hint)
-        )
+        # In a namespace that the run itself makes it may come by another way.
+        severity = Severity.WARNING if secret in inquiry.future_secrets else Severity.ERROR
+        found.append(Finding("PRE012", severity, f"pull secret {secret} does not exist", "images could not be pulled", secret, hint=hint))
     return tuple(found)
 
 

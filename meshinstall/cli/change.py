@@ -142,9 +142,10 @@ async def _run(
 ) -> None:
     from meshinstall.engine import pipeline
 
-    pipeline.refuse(plan, permitted)
     if plan.is_empty:
+        # What is refused is a change; a nightly run that finds nothing to do is no failure.
         return
+    pipeline.refuse(plan, permitted)
     if not yes:
         _ask()
     with _listeners(session, output) as emit:

@@ -67,8 +67,9 @@ def safe(text: str) -> str:
 
 
 @contextmanager
-def plain(stream: TextIO = sys.stderr) -> Iterator[Emit]:
+def plain(stream: TextIO | None = None) -> Iterator[Emit]:
     """Write one line for each event: for CI, and wherever no terminal is."""
+    stream = stream or sys.stderr
 
     def tell(event: Event) -> None:
         if text := event_text(event):
@@ -79,8 +80,9 @@ def plain(stream: TextIO = sys.stderr) -> Iterator[Emit]:
 
 
 @contextmanager
-def json_lines(stream: TextIO = sys.stdout) -> Iterator[Emit]:
+def json_lines(stream: TextIO | None = None) -> Iterator[Emit]:
     """Write one JSON object for each event."""
+    stream = stream or sys.stdout
 
     def tell(event: Event) -> None:
         stream.write(json.dumps(event_json(event), default=str) + "\n")

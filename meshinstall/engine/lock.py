@@ -31,48 +31,80 @@ async def held(session: Session, namespace: str, what: str) -> AsyncIterator[Non
     A holder that died on this same machine is known to be dead at once; any
     other is believed for 30 s after its last word.
     """
-    await _acquire(session, namespace, what)
+    lock = _Lock(session, namespace)
+    await lock.acquire(what)
     async with task_group() as group:
-        group.start_soon(_renew, session, namespace)
+        group.start_soon(lock.renew)
         try:
             yield
         finally:
             group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True), anyio.move_on_after(_RENEW):
-                await _release(session, namespace)
+                await lock.release()
 
 
-async def _release(session: Session, namespace: str) -> None:
-    try:
-        await session.kube.patch(lease_path(namespace), {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}})
-    except ClusterError:
-        # Gone with its namespace, or out of reach: then it frees itself.
-        return
+class _Lock:
+    """The Lease as this run last saw it: what was changed by another is never written over."""
 
+    def __init__(self, session: Session, namespace: str) -> None:
+        self._session = session
+        self._namespace = namespace
+        self._path = lease_path(namespace)
+        self._version = ""
 
-async def _acquire(session: Session, namespace: str, what: str) -> None:
-    path = lease_path(namespace)
-    lease = await session.kube.get(path)
-    now = session.now()
-    spec = {
-        "holderIdentity": session.who,
-        "leaseDurationSeconds": _LIFE,
-        "acquireTime": _micro(now),
-        "renewTime": _micro(now),
-        "leaseTransitions": ((lease or {}).get("spec") or {}).get("leaseTransitions", 0) + 1,
-    }
-    metadata: dict[str, Any] = {"name": NAME, "namespace": namespace, "annotations": {"meshinstall.dev/run": what}}
-    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-    try:
-        if lease is None:
-            await session.kube.create(object_path("coordination.k8s.io/v1", "leases", namespace), body)
+    async def acquire(self, what: str) -> None:
+        lease = await self._session.kube.get(self._path)
+        now = self._session.now()
+        spec = {
+            "holderIdentity": self._session.who,
+            "leaseDurationSeconds": _LIFE,
+            "acquireTime": _micro(now),
+            "renewTime": _micro(now),
+            "leaseTransitions": ((lease or {}).get("spec") or {}).get("leaseTransitions", 0) + 1,
+        }
+        metadata: dict[str, Any] = {"name": NAME, "namespace": self._namespace, "annotations": {"meshinstall.dev/run": what}}
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        try:
+            if lease is None:
+                taken = await self._session.kube.create(object_path("coordination.k8s.io/v1", "leases", self._namespace), body)
+            else:
+                _refuse_if_held(lease, self._session, now)
+                metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
+                taken = await self._session.kube.patch(self._path, body)
+        except ConflictError:
+            raise _locked(await self._session.kube.get(self._path) or body) from None
+        self._version = taken["metadata"]["resourceVersion"]
+
+    async def renew(self) -> None:
+        """Say that this run lives, for ever; an API server that is away is believed to come back within the lease's life."""
+        heard = anyio.current_time()
+        while True:
+            await anyio.sleep(_RENEW)
+            try:
+                await self._write({"renewTime": _micro(self._session.now())})
+            except ClusterError:
+                if anyio.current_time() - heard > _LIFE:
+                    raise
+            else:
+                heard = anyio.current_time()
+
+    async def release(self) -> None:
+        try:
+            await self._write({"holderIdentity": "", "leaseDurationSeconds": 1})
+        except (ClusterError, LockedError):
+            # Gone with its namespace, out of reach, or another's by now.
             return
-        _refuse_if_held(lease, session, now)
-        metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
-        await session.kube.patch(path, body)
-    except ConflictError:
-        lease = await session.kube.get(path)
-        raise _locked(lease or body) from None
+
+    async def _write(self, spec: dict[str, object]) -> None:
+        try:
+            lease = await self._session.kube.patch(self._path, {"metadata": {"resourceVersion": self._version}, "spec": spec})
+        except ConflictError:
+            lease = await self._session.kube.get(self._path) or {}
+            if (lease.get("spec") or {}).get("holderIdentity") != self._session.who:
+                raise _locked(lease) from None
+            self._version = lease["metadata"]["resourceVersion"]
+            lease = await self._session.kube.patch(self._path, {"metadata": {"resourceVersion": self._version}, "spec": spec})
+        self._version = lease["metadata"]["resourceVersion"]
 
 
 def _refuse_if_held(lease: Manifest, session: Session, now: datetime) -> None:
@@ -87,18 +119,12 @@ def _refuse_if_held(lease: Manifest, session: Session, now: datetime) -> None:
 
 def _locked(lease: Manifest) -> LockedError:
     spec = lease.get("spec") or {}
-    what = (lease["metadata"].get("annotations") or {}).get("meshinstall.dev/run", "a run")
+    what = ((lease.get("metadata") or {}).get("annotations") or {}).get("meshinstall.dev/run", "a run")
     since = spec.get("acquireTime", "an unknown time").partition(".")[0]
     return LockedError(
         f"{spec.get('holderIdentity') or 'another run'} holds the lock of this mesh since {since} ({what})",
         f"wait for it; if it is dead, the lock frees itself {_LIFE} s after its last word",
     )
-
-
-async def _renew(session: Session, namespace: str) -> None:
-    while True:
-        await anyio.sleep(_RENEW)
-        await session.kube.patch(lease_path(namespace), {"spec": {"renewTime": _micro(session.now())}})
 
 
 def _micro(moment: datetime) -> str:

@@ -119,10 +119,14 @@ def value_changes(before: Mapping[str, Any], after: ValuesStack) -> tuple[Change
     for path in paths:
         old, new = _at(before, path), _at(merged, path)
         # A map on one side is spelled out by its own leaves.
-        if old != new and not isinstance(old, Mapping) and not isinstance(new, Mapping):
+        if old != new and not _is_spelled_out(old) and not _is_spelled_out(new):
             spoken = winners.get(path)
             found.append(Change(".".join(path), _told(old), _told(new), str(spoken.origin) if spoken else ""))
     return tuple(found)
+
+
+def _is_spelled_out(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value)
 
 
 # A null is a value of its own: it takes a chart's default away.

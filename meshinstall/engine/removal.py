@@ -21,7 +21,7 @@ _CLUSTER_WIDE = (
 )
 _NAMESPACED = (("apps/v1", "deployments"), ("apps/v1", "daemonsets"), ("v1", "services"))
 _ISTIO = "app.kubernetes.io/part-of=istio"
-_RELEASE = "meta.helm.sh/release-name"
+_RELEASE = "meta.helm.sh/release"
 
 
 def plan_removal(desired: Desired, facts: Facts, strangers: Mapping[str, list[str]], *, crds: bool) -> Plan:
@@ -70,14 +70,14 @@ def _namespace_step(name: str, needs: tuple[str, ...], strangers: list[str]) -> 
 
 async def strangers_in(kube: Kube, desired: Desired) -> dict[str, list[str]]:
     """Workloads and Services in the desired namespaces that none of the desired releases owns."""
-    ours = {release.key.name for release in desired.releases}
+    ours = {(release.key.namespace, release.key.name) for release in desired.releases}
     found: dict[str, list[str]] = {}
     for namespace in desired.namespaces:
         for version, plural in (*_NAMESPACED, ("apps/v1", "statefulsets"), ("v1", "pods")):
             async for item in kube.list(object_path(version, plural, namespace.name), metadata_only=True):
                 metadata = item["metadata"]
-                owner = (metadata.get("annotations") or {}).get(_RELEASE)
-                if owner not in ours and not metadata.get("ownerReferences"):
+                notes = metadata.get("annotations") or {}
+                if (notes.get(f"{_RELEASE}-namespace"), notes.get(f"{_RELEASE}-name")) not in ours and not metadata.get("ownerReferences"):
                     found.setdefault(namespace.name, []).append(f"{plural}/{metadata['name']}")
     return found
 

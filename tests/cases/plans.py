@@ -107,7 +107,7 @@ def _layer(source: str, told: Mapping[str, Any]) -> Layer:
         for parent in parents:
             inner = inner.setdefault(parent, {})
         inner[last] = None
-    return Layer(LayerKind[told["kind"]], source, values, {path: (told["line"], 1) for path in leaves(values)})
+    return Layer(LayerKind[told["kind"]], source, values, dict.fromkeys(leaves(values), (told["line"], 1)))
 
 
 def _facts(told: Mapping[str, Any]) -> Facts:

@@ -17,7 +17,12 @@ ISTIOD = ReleaseKey("istio-system", "istiod")
 WANTED: dict[str, Any] = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
-    "metadata": {"name": "istiod", "namespace": "istio-system", "labels": {"app": "istiod", "release": "istiod"}, "annotations": {"a": "1"}},
+    "metadata": {
+        "name": "istiod",
+        "namespace": "istio-system",
+        "labels": {"app": "istiod", "release": "istiod"},
+        "annotations": {"a": "1"},
+    },
     "spec": {
         "replicas": 2,
         "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": "25%"}},
@@ -60,7 +65,11 @@ def compared(wanted: Any, live: Any) -> list[str]:
         pytest.param({"port": 80}, {"port": 80, "nodePort": 30080}, id="the server adds a field"),
         pytest.param([{"name": "a"}, {"name": "b"}], [{"name": "b"}, {"name": "x"}, {"name": "a"}], id="items are found by name"),
         pytest.param([{"port": 80}], [{"port": 80, "protocol": "TCP"}], id="ports by number"),
-        pytest.param({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, {"matchExpressions": [{"key": "x"}, {"key": "a", "operator": "Exists"}]}, id="a platform adds to matchExpressions"),
+        pytest.param(
+            {"matchExpressions": [{"key": "a", "operator": "Exists"}]},
+            {"matchExpressions": [{"key": "x"}, {"key": "a", "operator": "Exists"}]},
+            id="a platform adds to matchExpressions",
+        ),
     ],
 )
 def test_the_servers_way_to_write_is_no_difference(wanted: Any, live: Any) -> None:
@@ -83,7 +92,9 @@ def test_the_servers_way_to_write_is_no_difference(wanted: Any, live: Any) -> No
         pytest.param({"args": ["a"]}, {"args": ["a", "b"]}, "spec.args", id="one more argument"),
         pytest.param([{"name": "a", "image": "x"}], [{"name": "a", "image": "y"}], "spec[a].image", id="an item of a name"),
         pytest.param([{"name": "a"}], [{"name": "b"}], "spec[a]", id="an item is gone"),
-        pytest.param({"matchExpressions": [{"key": "a"}]}, {"matchExpressions": [{"key": "b"}]}, "spec.matchExpressions[a]", id="a selector is gone"),
+        pytest.param(
+            {"matchExpressions": [{"key": "a"}]}, {"matchExpressions": [{"key": "b"}]}, "spec.matchExpressions[a]", id="a selector is gone"
+        ),
     ],
 )
 def test_an_edit_is_named_by_its_path(wanted: Any, live: Any, path: str) -> None:
@@ -200,4 +211,6 @@ def test_istiod_sets_the_failure_policy_of_validation_alone() -> None:
         return drift(facts(webhook(kind), live=(webhook(kind, failurePolicy="Fail"),)), ISTIOD)
 
     assert edited("ValidatingWebhookConfiguration") == ()
-    assert edited("MutatingWebhookConfiguration") == ("MutatingWebhookConfiguration istio-system/istio was edited: webhooks[rev.istio.io].failurePolicy",)
+    assert edited("MutatingWebhookConfiguration") == (
+        "MutatingWebhookConfiguration istio-system/istio was edited: webhooks[rev.istio.io].failurePolicy",
+    )

@@ -97,6 +97,5 @@ def test_a_value_that_no_layer_sets_any_more_is_a_change_without_origin() -> Non
     assert value_changes({"pilot": {"env": 1}}, stack({})) == (Change("pilot.env", 1, None),)
 
 
-@pytest.mark.xfail(reason="an empty map that gives way to a plain value is taken for a map that its leaves spell out")
 def test_a_value_in_place_of_an_empty_map_is_a_change() -> None:
     assert value_changes({"pilot": {}}, stack({"pilot": 1})) == (Change("pilot", {}, 1, "0.yaml"),)

@@ -30,7 +30,11 @@ def service(kind: str, *ingress: dict[str, str]) -> dict[str, Any]:
         ({"metadata": {"deletionTimestamp": "2026-11-21T12:00:00Z"}}, "Deployment", "is being deleted"),
         (deployment(desiredNumberScheduled=3, updatedNumberScheduled=3, numberAvailable=3), "DaemonSet", ""),
         (deployment(desiredNumberScheduled=0), "DaemonSet", ""),
-        (deployment(desiredNumberScheduled=3, updatedNumberScheduled=2, numberAvailable=3), "DaemonSet", "2 of 3 pods are of the new version"),
+        (
+            deployment(desiredNumberScheduled=3, updatedNumberScheduled=2, numberAvailable=3),
+            "DaemonSet",
+            "2 of 3 pods are of the new version",
+        ),
         (deployment(desiredNumberScheduled=3, updatedNumberScheduled=3, numberAvailable=1), "DaemonSet", "1 of 3 pods are ready"),
         (service("LoadBalancer", {"ip": "192.0.2.1"}), "Service", ""),
         (service("LoadBalancer", {"hostname": "lb.example"}), "Service", ""),
@@ -58,12 +62,25 @@ def pod(*containers: Any, **status: Any) -> dict[str, Any]:
         (container("ErrImagePull", "404"), Trouble("pod p, container c: ErrImagePull: 404")),
         (container("ImagePullBackOff", "back-off"), Trouble("pod p, container c: ImagePullBackOff: back-off", hopeless=True)),
         (container("InvalidImageName"), Trouble("pod p, container c: InvalidImageName", hopeless=True)),
-        (container("CreateContainerConfigError", "secret x not found"), Trouble("pod p, container c: CreateContainerConfigError: secret x not found", hopeless=True)),
+        (
+            container("CreateContainerConfigError", "secret x not found"),
+            Trouble("pod p, container c: CreateContainerConfigError: secret x not found", hopeless=True),
+        ),
         (container("CrashLoopBackOff", restarts=1, exit_code=255), Trouble("pod p, container c: CrashLoopBackOff: exit code 255")),
-        (container("CrashLoopBackOff", restarts=2, exit_code=0), Trouble("pod p, container c: CrashLoopBackOff: exit code 0", hopeless=True)),
-        (container("ErrImagePull", image="auto"), Trouble("pod p was not injected (image: auto): the injection webhook did not see it; is its namespace labelled istio-injection: disabled?", hopeless=True)),
+        (
+            container("CrashLoopBackOff", restarts=2, exit_code=0),
+            Trouble("pod p, container c: CrashLoopBackOff: exit code 0", hopeless=True),
+        ),
+        (
+            container("ErrImagePull", image="auto"),
+            Trouble(
+                "pod p was not injected (image: auto): the injection webhook did not see it; "
+                "is its namespace labelled istio-injection: disabled?",
+                hopeless=True,
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_container_that_waits_says_why(statuses: Any, trouble: Trouble) -> None:
     assert list(pod_troubles(pod(statuses))) == [trouble]
 

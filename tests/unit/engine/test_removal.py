@@ -106,7 +106,12 @@ async def test_a_load_balancer_goes_before_its_release_and_is_waited_for() -> No
     there = await installed()
     path = "/api/v1/namespaces/istio-ingress/services/public"
     labels = {"app.kubernetes.io/instance": "public"}
-    metadata = {"name": "public", "namespace": "istio-ingress", "labels": labels, "finalizers": ["service.kubernetes.io/load-balancer-cleanup"]}
+    metadata = {
+        "name": "public",
+        "namespace": "istio-ingress",
+        "labels": labels,
+        "finalizers": ["service.kubernetes.io/load-balancer-cleanup"],
+    }
     there.kube.put({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"type": "LoadBalancer"}})
     events: list[Event] = []
     plan = await removal(there)
@@ -128,7 +133,11 @@ async def test_a_load_balancer_goes_before_its_release_and_is_waited_for() -> No
 
 async def test_what_survives_is_named() -> None:
     there = await installed()
-    left = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "odd", "namespace": "istio-ingress", "labels": {"app.kubernetes.io/part-of": "istio"}}}
+    left = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "odd", "namespace": "istio-ingress", "labels": {"app.kubernetes.io/part-of": "istio"}},
+    }
     there.kube.put(left)
     with pytest.raises(StepError, match="still there: deployments/istio-ingress/odd"):
         await down(there)
@@ -140,4 +149,6 @@ async def test_the_root_certificate_in_every_namespace_goes() -> None:
         there.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-ca-root-cert", "namespace": namespace}})
     there.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs", "namespace": "shop"}})
     await down(there)
-    assert [path for path in there.kube.objects if "/configmaps/" in path and "istio-system" not in path] == ["/api/v1/namespaces/shop/configmaps/theirs"]
+    assert [path for path in there.kube.objects if "/configmaps/" in path and "istio-system" not in path] == [
+        "/api/v1/namespaces/shop/configmaps/theirs"
+    ]

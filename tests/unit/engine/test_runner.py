@@ -89,7 +89,10 @@ async def test_what_is_kept_is_not_touched() -> None:
 async def test_the_description_of_a_release_is_the_audit_trail() -> None:
     there, plan = world(), plans.load("fresh").plan()
     await ran(there, plan)
-    assert there.releases.records[ISTIOD].description == f"meshinstall: environment dev, profile default, chart sha256:{'b' * 64}, plan {plan.digest}"
+    assert (
+        there.releases.records[ISTIOD].description
+        == f"meshinstall: environment dev, profile default, chart sha256:{'b' * 64}, plan {plan.digest}"
+    )
     assert there.helm.sent[ISTIOD] == {"pilot": {"autoscaleMin": 2}}
 
 
@@ -205,7 +208,12 @@ async def test_a_missing_permission_stops_the_run_with_its_hint() -> None:
 
 async def test_the_address_of_a_gateway_is_worth_a_word() -> None:
     there = world()
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "public", "namespace": "istio-ingress"}, "spec": {"type": "LoadBalancer"}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "public", "namespace": "istio-ingress"},
+        "spec": {"type": "LoadBalancer"},
+    }
     there.helm.brings[PUBLIC] = (service,)
     events = await ran(there, plans.load("fresh").plan())
     assert {event.step.name: event.detail for event in events if isinstance(event, StepDone)}["istio-ingress/public"] == "192.0.2.7"
@@ -222,6 +230,9 @@ async def test_a_need_outside_the_plan_is_taken_as_met() -> None:
 async def test_istiod_whose_webhooks_do_not_answer_is_not_done() -> None:
     there = world(webhooks=False)
     _, error = await stopped(there, plans.load("fresh").plan())
-    assert error.message == "istio-system/istiod: istiod is ready, but its webhooks do not answer: validation webhook: istiod does not reject an invalid object yet"
+    assert (
+        error.message == "istio-system/istiod: istiod is ready, but its webhooks do not answer: "
+        "validation webhook: istiod does not reject an invalid object yet"
+    )
     assert "15017" in error.hint
     assert ReleaseKey("istio-ingress", "public") not in there.releases.records

@@ -1,0 +1,163 @@
+"""The command line as users type it, without a cluster: every mistake ends in a sentence and an exit status."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from meshinstall.__main__ import main
+
+Run = Callable[..., "Ended"]
+
+SHARED = {"--env", "--cloud", "--config", "--profile"}
+CLUSTER = {"--context", "--kubeconfig"}
+CHARTS = {"--charts", "--istio-version"}
+VALUES = {"-f, --values", "--set ", "--set-string"}
+COMMANDS = {
+    "up": SHARED | CLUSTER | CHARTS | VALUES | {"--plan", "--yes", "--timeout", "--allow", "-o, --output"},
+    "plan": SHARED | CLUSTER | CHARTS | VALUES | {"--save", "-o, --output"},
+    "down": SHARED | CLUSTER | {"--crds", "--yes", "--timeout"},
+    "status": SHARED | CLUSTER | {"-o, --output"},
+    "explain": SHARED | CHARTS | VALUES | {"-o, --output"},
+    "init": set(),
+    "lock": SHARED | CHARTS | {"--update"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a command left."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs the entry point in an empty folder and home; a process of its own for each would cost most of the time."""
+    for name in ("KUBECONFIG", "MESHINSTALL_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
+    at_term = signal.getsignal(signal.SIGTERM)
+
+    def one(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["meshinstall", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        printed = capsys.readouterr()
+        return Ended(int(caught.value.code or 0), printed.out, printed.err)
+
+    yield one
+    signal.signal(signal.SIGTERM, at_term)
+
+
+def test_the_version_is_the_packages(run: Run) -> None:
+    done = run("--version")
+    assert (done.status, done.out, done.err) == (0, f"meshinstall {version('meshinstall')}\n", "")
+
+
+def test_help_lists_every_command(run: Run) -> None:
+    done = run("--help")
+    assert done.status == 0
+    assert [name for name in COMMANDS if f"\n  {name} " not in done.out] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_lists_its_options(run: Run, command: str) -> None:
+    done = run(command, "-h")
+    assert (done.status, done.err) == (0, "")
+    assert sorted(option for option in COMMANDS[command] if option not in done.out) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("updown",), "No such command 'updown'"),
+        (("plan",), "Missing option '--env'"),
+        (("plan", "--env", "dev", "--cloud", "mars"), "'mars' is not one of 'aks', 'eks', 'gke', 'local'"),
+        (("plan", "--env", "dev", "--colour"), "--colour"),
+        (("up", "--env", "dev", "--timeout", "soon"), "'soon' is not a valid float"),
+        (("up", "--env", "dev", "--timeout", "0"), "0"),
+        (("up", "--env", "dev", "--cloud", "local", "--allow", "all"), "--allow all: there is no such thing to allow"),
+        (("plan", "--env", "dev", "--cloud", "local"), "no kubeconfig at ~/.kube/config"),
+        (("status", "--env", "dev", "--cloud", "local"), "no kubeconfig at ~/.kube/config"),
+        (("down", "--env", "dev", "--cloud", "local"), "no kubeconfig at ~/.kube/config"),
+        (("plan", "--env", "dev", "--cloud", "local", "--kubeconfig", "gone"), "no kubeconfig at "),
+        (("plan", "--env", "nowhere", "--cloud", "local"), "nowhere"),
+        (("plan", "--env", "dev", "--cloud", "local", "--profile", "huge"), "huge"),
+        (("plan", "--env", "dev", "--cloud", "local", "--config", "gone.yaml"), "gone.yaml"),
+        (("plan", "--env", "dev", "--cloud", "local", "--set", "nonsense"), "--set: has no ="),
+        (("plan", "--env", "dev", "--cloud", "local", "-f", "istiod=gone.yaml"), "gone.yaml"),
+        (("explain", "ztunnel", "--env", "dev", "--cloud", "local"), "profile default of environment dev installs no ztunnel"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_status_2(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    done = run(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_all_problems_of_a_file_come_at_once_with_their_places(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "meshinstall.yaml").write_text("apiVersion: meshinstall.dev/v1\nenvironmnts: {}\nprofile: 7\n")
+    done = run("plan", "--env", "dev", "--cloud", "local")
+    assert done.status == 2
+    assert [line for line in ("meshinstall.yaml:2:", "meshinstall.yaml:3:") if line not in done.err] == []
+    assert "Traceback" not in done.err
+
+
+def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> Path:
+    """A context at an address where nobody is."""
+    file = folder / "config.json"
+    named = [{"name": "dev", "cluster": {"server": server}}], [{"name": "dev", "context": {"cluster": "dev", "user": "dev"}}]
+    users = [{"name": "dev", "user": {"token": "hunter2"}}]
+    file.write_text(json.dumps({"current-context": "dev", "clusters": named[0], "contexts": named[1], "users": users}))
+    return file
+
+
+def test_a_cluster_that_is_away_is_named_without_its_token(run: Run, tmp_path: Path) -> None:
+    done = run("plan", "--env", "dev", "--cloud", "local", "--kubeconfig", str(kubeconfig(tmp_path)))
+    assert (done.status, done.out) == (1, "")
+    assert "meshinstall: the API server https://127.0.0.1:1 does not answer: " in done.err
+    assert "hint: is the cluster running" in done.err
+    assert "Traceback" not in done.err
+    assert "hunter2" not in done.err
+
+
+def test_a_wrong_context_names_those_that_are_there(run: Run, tmp_path: Path) -> None:
+    done = run("plan", "--env", "dev", "--cloud", "local", "--kubeconfig", str(kubeconfig(tmp_path)), "--context", "prod")
+    assert done.status == 2
+    assert "no context 'prod'" in done.err
+    assert "(there: dev)" in done.err
+
+
+def test_an_example_to_start_from_is_written_once(run: Run, tmp_path: Path) -> None:
+    assert run("init").status == 0
+    assert (tmp_path / "meshinstall.yaml").exists()
+    again = run("init")
+    assert (again.status, "is there already" in again.err) == (2, True)
+
+
+def test_a_process_ends_with_the_status_of_its_error_and_no_traceback() -> None:
+    command = [sys.executable, "-m", "meshinstall", "plan", "--env", "dev", "--cloud", "local", "--kubeconfig", "/nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("meshinstall: no kubeconfig at /nowhere\n  hint: ")
+
+
+HEAVY = ("jsonschema", "kubernetes", "pydantic", "pyhelm3", "rich", "ruamel", "urllib3", "yaml")
+
+
+def test_the_command_line_imports_nothing_heavy() -> None:
+    program = f"import sys, meshinstall.cli; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,131 @@
+"""A kubeconfig is read as kubectl reads it, and what is wrong with it is said without a secret."""
+
+import base64
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from meshinstall.adapters.kubeconfig import ExecPlugin, load
+from meshinstall.errors import MeshinstallError, UsageError
+
+Write = Callable[..., Path]
+
+
+def config(
+    name: str = "dev", cluster: Mapping[str, Any] | None = None, user: Mapping[str, Any] | None = None, current: str = ""
+) -> dict[str, Any]:
+    return {
+        "current-context": current or name,
+        "clusters": [{"name": name, "cluster": {"server": f"https://{name}.example/", **(cluster or {})}}],
+        "users": [{"name": name, "user": dict(user or {})}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    }
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a kubeconfig, in a folder of its own."""
+
+    def one(content: object, name: str = "config") -> Path:
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return file
+
+    return one
+
+
+def refused(path: Path | None, context: str = "", environ: Mapping[str, str] | None = None) -> MeshinstallError:
+    with pytest.raises(MeshinstallError) as caught:
+        load(path, context, environ or {})
+    return caught.value
+
+
+def test_the_current_context_is_taken(write: Write) -> None:
+    found = load(write(config(user={"token": "t"})))
+    assert (found.context, found.server, found.token) == ("dev", "https://dev.example", "t")
+
+
+def test_several_files_are_one_and_the_first_to_name_something_wins(write: Write) -> None:
+    one = write(config("one"), "a/config")
+    two = write({**config("one", cluster={"server": "https://other.example"}), "current-context": "two"}, "b/config")
+    three = write(config("three"), "c/config")
+    environ = {"KUBECONFIG": f"{one}:{two}:/nowhere::{three}"}
+    assert load(None, "", environ).server == "https://one.example"
+    assert load(None, "one", environ).server == "https://one.example"
+    assert load(None, "three", environ).server == "https://three.example"
+
+
+def test_relative_paths_count_from_the_file_that_names_them(write: Write, tmp_path: Path) -> None:
+    write("AUTHORITY", "a/ca.pem")
+    write("KEY", "b/key.pem")
+    parts = config()
+    one = write({"clusters": [{"name": "dev", "cluster": {"server": "https://x", "certificate-authority": "ca.pem"}}]}, "a/config")
+    two = write({**parts, "clusters": [], "users": [{"name": "dev", "user": {"client-key": "key.pem", "tokenFile": "token"}}]}, "b/config")
+    found = load(None, "", {"KUBECONFIG": f"{one}:{two}"})
+    assert (found.authority, found.key, found.token_file) == (b"AUTHORITY", b"KEY", tmp_path / "b" / "token")
+
+
+def test_data_in_the_file_wins_over_a_path(write: Write) -> None:
+    data = base64.b64encode(b"PEM").decode()
+    assert load(write(config(cluster={"certificate-authority-data": data, "certificate-authority": "gone.pem"}))).authority == b"PEM"
+
+
+def test_a_credential_plugin(write: Write) -> None:
+    user = {"exec": {"apiVersion": "v1", "command": "aws", "args": ["eks"], "env": [{"name": "A", "value": "1"}], "installHint": "get it"}}
+    assert load(write(config(user=user))).plugin == ExecPlugin("v1", "aws", ("eks",), {"A": "1"}, "get it")
+
+
+def test_no_file() -> None:
+    error = refused(None, environ={"KUBECONFIG": "/nowhere/config"})
+    assert (error.message, error.exit_code) == ("no kubeconfig at /nowhere/config", 2)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "just text", "- a list", "a: [", "contexts: {}", "contexts: [text]", "contexts: [{}]", "\x00", "users: 7"]
+)
+def test_a_file_that_is_no_kubeconfig_is_a_users_mistake(write: Write, content: str) -> None:
+    assert isinstance(refused(write(content)), UsageError)
+
+
+def test_a_context_that_is_not_there_names_those_that_are(write: Write) -> None:
+    assert refused(write(config()), "prod").message.endswith("(there: dev)")
+    assert refused(write({**config(), "current-context": ""})).message.startswith("no current context in the kubeconfig ")
+
+
+def test_a_context_whose_cluster_is_not_there(write: Write) -> None:
+    assert "names cluster 'dev', which is not there" in refused(write({**config(), "clusters": []})).message
+
+
+def test_the_check_of_the_servers_certificate_cannot_be_turned_off(write: Write) -> None:
+    error = refused(write(config(cluster={"insecure-skip-tls-verify": True})))
+    assert "turns off the check" in error.message
+    assert "certificate-authority-data" in error.hint
+
+
+@pytest.mark.parametrize("key", ["client-key-data", "client-certificate-data"])
+def test_data_that_is_not_base64_is_not_shown(write: Write, key: str) -> None:
+    error = refused(write(config(user={key: "hunter2!"})))
+    assert key in error.message
+    assert "hunter2" not in f"{error.message}{error.hint}"
+
+
+def test_a_key_file_that_is_not_there_is_named(write: Write, tmp_path: Path) -> None:
+    assert str(tmp_path / "gone.pem") in refused(write(config(user={"client-key": "gone.pem"}))).message
+
+
+def test_secrets_are_in_no_repr(write: Write) -> None:
+    data = base64.b64encode(b"hunter2").decode()
+    found = load(write(config(user={"token": "hunter2", "client-key-data": data, "client-certificate-data": data})))
+    assert "hunter2" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "user",
+    [{"exec": {"command": "x", "env": [{"name": "A"}]}}, {"exec": "text"}, {"client-key-data": 7}],
+)
+def test_a_user_of_the_wrong_shape_is_a_users_mistake(write: Write, user: dict[str, Any]) -> None:
+    refused(write(config(user=user)))

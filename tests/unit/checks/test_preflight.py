@@ -1,0 +1,80 @@
+"""What stops a run before anything is touched; the findings' texts are in tests/cases/plan."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from meshinstall.checks.preflight import ALLOWABLE, preflight
+from meshinstall.model.finding import Severity
+from tests.cases import plans
+
+
+def codes(differs: dict[str, Any]) -> list[str]:
+    case = plans.make(differs)
+    return [finding.code for finding in preflight(case.desired, case.facts, case.today) if finding.severity is not Severity.INFO]
+
+
+def at(version: str, record: str) -> dict[str, Any]:
+    return {"facts": {"charts": {"istiod": f"{version} b"}, "releases": {"istio-system/istiod": {"version": record}}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("1.31.0", "1.31.0", []),
+        ("1.31.0", "1.31.5", []),
+        ("1.30.9", "1.31.0", []),
+        ("1.31.5", "1.31.0", ["PRE006"]),
+        ("1.31.0", "1.31.0-rc.1", ["PRE006"]),
+        ("2.0.0", "1.31.0", ["PRE006"]),
+        ("1.29.0", "1.31.0", ["PRE007"]),
+        ("a fork's own", "1.31.0", []),
+    ],
+)
+def test_upgrades_go_one_minor_at_a_time_and_never_back(before: str, after: str, expected: list[str]) -> None:
+    assert codes(at(after, before)) == expected
+
+
+@pytest.mark.parametrize(
+    ("istio", "kubernetes", "expected"),
+    [
+        ("1.31.0", "1.32.0", []),
+        ("1.31.0", "1.99.0", []),
+        ("1.31.0", "1.31.9", ["PRE001"]),
+        ("1.30.0", "1.36.0-eks-1234", []),
+        ("1.30.0", "1.37.0", ["PRE001"]),
+        ("1.30.0", "", []),
+        ("1.77.0", "1.20.0", []),
+    ],
+)
+def test_each_minor_of_istio_has_its_range_of_kubernetes(istio: str, kubernetes: str, expected: list[str]) -> None:
+    assert codes({"desired": {"istioVersion": istio}, "facts": {"kubernetes": kubernetes}}) == expected
+
+
+@pytest.mark.parametrize(("today", "expected"), [(date(2026, 11, 30), []), (date(2026, 12, 1), ["PRE008"])])
+def test_the_last_day_of_support_is_still_supported(today: date, expected: list[str]) -> None:
+    assert codes({"today": today, "desired": {"istioVersion": "1.30.4"}}) == expected
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"name": "istiod", "namespace": "elsewhere", "annotations": {"meta.helm.sh/release-name": "istiod"}},
+        {"name": "istiod", "namespace": "istio-system", "annotations": {"meta.helm.sh/release-name": "theirs"}},
+        {"name": "istiod-canary", "namespace": "istio-system"},
+    ],
+)
+def test_a_control_plane_is_ours_by_its_release_and_its_namespace(metadata: dict[str, Any]) -> None:
+    assert codes({"facts": {"controlPlanes": {"another": {"metadata": metadata}}}}) == ["PRE004"]
+
+
+def test_crds_of_no_owner_are_told_once() -> None:
+    crds = {
+        name: {"metadata": {"name": name, "annotations": None}} for name in ("gateways.networking.istio.io", "sidecars.networking.istio.io")
+    }
+    assert codes({"facts": {"crds": crds}}) == ["PRE005"]
+
+
+def test_only_findings_with_a_name_can_be_allowed() -> None:
+    assert ALLOWABLE == {"PRE001": "kubernetes", "PRE004": "foreign", "PRE006": "downgrade", "PRE007": "skip-minor", "PRE008": "eol"}

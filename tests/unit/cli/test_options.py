@@ -1,0 +1,58 @@
+"""What several commands make of their options."""
+
+from pathlib import Path
+
+import pytest
+
+from meshinstall.checks.preflight import ALLOWABLE
+from meshinstall.cli.options import Asked, allowed
+from meshinstall.errors import ConfigError, UsageError
+from meshinstall.model.cluster import Cloud
+
+
+def test_every_finding_that_may_be_allowed_has_its_name() -> None:
+    assert allowed(sorted(ALLOWABLE.values())) == frozenset(ALLOWABLE.values())
+    assert allowed(None) == frozenset()
+
+
+def test_a_name_that_allows_nothing_is_refused_with_those_that_do() -> None:
+    with pytest.raises(UsageError, match="--allow everything") as caught:
+        allowed(["eol", "everything"])
+    assert caught.value.hint == "one of downgrade, eol, foreign, kubernetes, skip-minor"
+
+
+def test_options_reach_what_is_desired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = Asked(
+        "dev",
+        Cloud.LOCAL,
+        context="mine",
+        kubeconfig=tmp_path / "config",
+        profile="minimal",
+        charts="oci://registry.example/charts",
+        istio_version="1.30.2",
+        sets=("istiod.pilot.autoscaleMin=3",),
+    )
+    _, desired = asked.resolve()
+    assert (desired.environment, desired.profile, desired.istio_version) == ("dev", "minimal", "1.30.2")
+    assert (desired.cluster.context, desired.cluster.kubeconfig) == ("mine", tmp_path / "config")
+    istiod = desired.releases[-1]
+    assert (istiod.chart.source, istiod.chart.version) == ("oci://registry.example/charts", "1.30.2")
+    assert istiod.values.merged()["pilot"]["autoscaleMin"] == 3
+
+
+def test_the_users_file_is_found_above_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "meshinstall.yaml").write_text("apiVersion: meshinstall.dev/v1\nenvironments: {blue: {cloud: local, profile: minimal}}\n")
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep" / "down")
+    monkeypatch.delenv("MESHINSTALL_CONFIG", raising=False)
+    project, desired = Asked("blue").resolve()
+    assert (project.folder, desired.profile) == (tmp_path, "minimal")
+
+
+def test_mistakes_are_configuration_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError):
+        Asked("dev", Cloud.LOCAL, sets=("nonsense",)).resolve()
+    with pytest.raises((ConfigError, UsageError)):
+        Asked("dev", Cloud.LOCAL, profile="huge").resolve()
