@@ -135,7 +135,7 @@ class Running:
 
 def meshinstall(cluster: Cluster, helm: str = "helm4") -> Program:
     """Meshinstall for ``cluster`` with Helm 4 or Helm 3 on its PATH, built if they are missing."""
-    shop = build(catalog.PARTS, (helm, "kubectl", "charts"), paths.cache_dir(), lambda line: print(line, file=sys.stderr))
+    shop = build(catalog.PARTS, (helm, "kubectl", "charts"), paths.cache_dir(), _say)
     return Program({**os.environ, **environment(cluster, shop, tools=(helm, "kubectl"))})
 
 
@@ -187,6 +187,10 @@ def recording_helm(folder: Path, path: str) -> tuple[Path, str]:
     fake.write_text(f'#!/bin/sh\necho "$*" >> "{calls}"\nexec "{real}" "$@"\n')
     fake.chmod(0o755)
     return calls, f"{folder}:{path}"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _read(path: Path) -> bytes:

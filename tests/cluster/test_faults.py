@@ -58,136 +58,165 @@ def empty(program: Program, shell: Shell) -> None:
 
 
 @pytest.fixture
-def installed(minimal: Program) -> None:
-    """The control plane is there."""
-    minimal.up()
+def installed(minimal: Program, own_module_cluster: Cluster) -> None:
+    """The control plane is there, perhaps with values of the test before."""
+    if "istiod" not in helm_records(own_module_cluster, "deployed"):
+        minimal.up()
 
 
-class TestRefusedBeforeAnythingIsTouched:
-    """Every one of these leaves a cluster without Istio as it was."""
+@pytest.fixture
+def charts(build_part: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A folder of Istio's charts that a test may spoil."""
+    return Path(shutil.copytree(build_part("charts"), tmp_path / "charts"))
 
-    @pytest.fixture(autouse=True)
-    def untouched(self, empty: None, shell: Shell) -> Iterator[None]:  # noqa: ARG002 - asked for its effect
-        """Nothing was made."""
-        yield
-        assert shell.run("kubectl", "get", "deployment,secret,lease", "-n", _SYSTEM, "-o", "name").stdout == ""
 
-    def test_no_kubeconfig(self, program: Program, tmp_path: Path) -> None:
-        missing = tmp_path / "none"
-        _refused(program.having(KUBECONFIG=str(missing)), 2, f"no kubeconfig at {missing}", "--kubeconfig or KUBECONFIG")
+@pytest.fixture
+def untouched(empty: None, shell: Shell) -> Iterator[None]:  # noqa: ARG001 - asked for its effect
+    """Nothing of Istio is there before, and nothing after."""
+    yield
+    assert shell.run("kubectl", "get", "deployment,secret,lease", "-n", _SYSTEM, "-o", "name").stdout == ""
 
-    def test_a_context_that_is_not_there(self, program: Program) -> None:
-        _refused(program.having("--context", "elsewhere"), 2, "no context 'elsewhere'", "there: testbed-module")
 
-    def test_a_server_that_does_not_answer(self, program: Program, own_module_cluster: Cluster, tmp_path: Path) -> None:
-        config = json.loads(own_module_cluster.kubeconfig.read_text())
-        # Port 1 of loopback: nobody listens.
-        config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
-        file = tmp_path / "kubeconfig"
-        write_private(file, json.dumps(config))
-        said = "the API server https://127.0.0.1:1 does not answer: .*refused"
-        _refused(program.having("--kubeconfig", str(file)), 1, said, "is the cluster running")
+@pytest.mark.usefixtures("untouched")
+def test_no_kubeconfig(program: Program, tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    _refused(program.having(KUBECONFIG=str(missing)), 2, f"no kubeconfig at {missing}", "--kubeconfig or KUBECONFIG")
 
-    def test_a_client_certificate_that_has_ended(self, program: Program, own_module_cluster: Cluster, tmp_path: Path) -> None:
-        file = tmp_path / "kubeconfig"
-        write_private(file, client_kubeconfig(own_module_cluster, "late", timedelta(hours=-1)))
-        said = "(does not accept the credentials|does not answer|certificate).*"
-        _refused(program.having("--kubeconfig", str(file)), 1, said, "log in again|fetch the kubeconfig again|has ended")
 
-    def test_a_permission_that_is_missing(self, program: Program, own_module_cluster: Cluster, shell: Shell, tmp_path: Path) -> None:
-        shell.apply(*limited_user("limited", "mutatingwebhookconfigurations"))
-        file = tmp_path / "kubeconfig"
-        write_private(file, client_kubeconfig(own_module_cluster, "limited"))
-        _refused(program.having("--kubeconfig", str(file)), 1, "create.*mutatingwebhookconfigurations", "permission")
+@pytest.mark.usefixtures("untouched")
+def test_a_context_that_is_not_there(program: Program) -> None:
+    _refused(program.having("--context", "elsewhere"), 2, "no context 'elsewhere'", "there: testbed-module")
 
-    def test_no_helm(self, program: Program, shell: Shell) -> None:
-        without = ":".join(folder for folder in program.env["PATH"].split(":") if not (Path(folder) / "helm").exists())
-        _refused(program.having(PATH=without), 1, "helm cannot be started: No such file", "install Helm 3.18.*https://helm.sh/docs/intro/install")
-        assert shell.run("kubectl", "get", "namespace", _SYSTEM).returncode != 0
 
-    @pytest.mark.parametrize(
-        ("flag", "message"),
-        [
-            ("istiodd.autoscaleMin=2", r"istiodd is not installed by this profile \(did you mean istiod\?\)"),
-            (
-                "istio-ingress.replicaCountt=2",
-                r"--set istio-ingress.replicaCountt: the chart's schema has no key replicaCountt \(did you mean replicaCount\?\)",
-            ),
-        ],
-        ids=["release", "key"],
+@pytest.mark.usefixtures("untouched")
+def test_a_server_that_does_not_answer(program: Program, own_module_cluster: Cluster, tmp_path: Path) -> None:
+    config = json.loads(own_module_cluster.kubeconfig.read_text())
+    # Port 1 of loopback: nobody listens.
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    file = tmp_path / "kubeconfig"
+    write_private(file, json.dumps(config))
+    said = "the API server https://127.0.0.1:1 does not answer: .*refused"
+    _refused(program.having("--kubeconfig", str(file)), 1, said, "is the cluster running")
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_client_certificate_that_has_ended(program: Program, own_module_cluster: Cluster, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    write_private(file, client_kubeconfig(own_module_cluster, "late", timedelta(hours=-1)))
+    said = "(does not accept the credentials|does not answer|certificate).*"
+    _refused(program.having("--kubeconfig", str(file)), 1, said, "log in again|fetch the kubeconfig again|has ended")
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_permission_that_is_missing(program: Program, own_module_cluster: Cluster, shell: Shell, tmp_path: Path) -> None:
+    shell.apply(*limited_user("limited", "mutatingwebhookconfigurations"))
+    file = tmp_path / "kubeconfig"
+    write_private(file, client_kubeconfig(own_module_cluster, "limited"))
+    _refused(program.having("--kubeconfig", str(file)), 1, "create.*mutatingwebhookconfigurations", "permission")
+
+
+@pytest.mark.usefixtures("untouched")
+def test_no_helm(program: Program, shell: Shell) -> None:
+    without = ":".join(folder for folder in program.env["PATH"].split(":") if not (Path(folder) / "helm").exists())
+    _refused(
+        program.having(PATH=without), 1, "helm cannot be started: No such file", "install Helm 3.18.*https://helm.sh/docs/intro/install"
     )
-    def test_a_typo(self, program: Program, flag: str, message: str) -> None:
-        _refused(program.having("--set", flag), 2, message, "")
+    assert shell.run("kubectl", "get", "namespace", _SYSTEM).returncode != 0
 
-    def test_a_typo_where_the_chart_has_no_schema_is_a_warning_of_the_plan(self, program: Program) -> None:
-        done = program.run("plan", "--set", "istiod.autoscaleMinn=2")
-        assert done.status == 3, done
-        said = r"warning CFG003: the chart reads no key autoscaleMinn\s+written in --set istiod.autoscaleMinn\s+did you mean autoscaleMin\?"
-        assert re.search(said, done.out), done.out
 
-    def test_a_missing_chart(self, program: Program, charts: Path) -> None:
-        (charts / f"istiod-{pins.ISTIO}.tgz").unlink()
-        _refused(program.having("--charts", str(charts)), 1, f"there is no chart istiod at {charts}", "check the name")
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("istiodd.autoscaleMin=2", r"istiodd is not installed by this profile \(did you mean istiod\?\)"),
+        (
+            "istio-ingress.replicaCountt=2",
+            r"--set istio-ingress.replicaCountt: the chart's schema has no key replicaCountt \(did you mean replicaCount\?\)",
+        ),
+    ],
+    ids=["release", "key"],
+)
+def test_a_typo(program: Program, flag: str, message: str) -> None:
+    _refused(program.having("--set", flag), 2, message, "")
 
-    def test_a_corrupt_chart(self, program: Program, charts: Path) -> None:
-        archive = charts / f"istiod-{pins.ISTIO}.tgz"
-        archive.write_bytes(archive.read_bytes()[:1000])
-        _refused(program.having("--charts", str(charts)), 1, "istiod.*(corrupt|truncated|not a|cannot be read|damaged)", "")
 
-    def test_a_chart_that_is_not_the_pinned_one(self, program: Program, charts: Path, tmp_path: Path) -> None:
-        project = tmp_path / "project"
-        shutil.copytree(program.env["MESHINSTALL_CONFIG"], project)
-        pinned = "sha256:" + "0" * 64
-        entries = [
-            {"name": name, "version": pins.ISTIO, "source": str(charts), "digest": pinned if name == "istiod" else _digest(charts, name)}
-            for name in ("base", "istiod", "gateway")
-        ]
-        (project / "meshinstall.lock").write_text(json.dumps({"apiVersion": "meshinstall.dev/lock/v1", "charts": entries}))
-        _refused(
-            program.having("--charts", str(charts), MESHINSTALL_CONFIG=str(project)),
-            1,
-            f"istiod.*{pinned}.*sha256:[1-9a-f]",
-            "lock --update|replaced",
-        )
+@pytest.mark.usefixtures("untouched")
+def test_a_typo_where_the_chart_has_no_schema_is_a_warning_of_the_plan(program: Program) -> None:
+    done = program.run("plan", "--set", "istiod.autoscaleMinn=2")
+    assert done.status == 3, done
+    said = r"warning CFG003: the chart reads no key autoscaleMinn\s+written in --set istiod.autoscaleMinn\s+did you mean autoscaleMin\?"
+    assert re.search(said, done.out), done.out
 
-    def test_a_namespace_that_is_being_deleted(self, program: Program, shell: Shell) -> None:
-        holder = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "holder", "namespace": _SYSTEM, "finalizers": ["example.com/holds"]},
-        }
-        shell.apply(namespace(_SYSTEM), holder)
-        shell.ok("kubectl", "delete", "namespace", _SYSTEM, "--wait=false")
-        shell.ok("kubectl", "wait", "--for=condition=NamespaceFinalizersRemaining", f"namespace/{_SYSTEM}", "--timeout=30s")
-        try:
-            _refused(program, 1, f"namespace {_SYSTEM} is being deleted.*example.com/holds", "kubectl wait --for=delete")
-        finally:
-            shell.ok("kubectl", "patch", "configmap", "holder", "-n", _SYSTEM, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
-            shell.ok("kubectl", "wait", "--for=delete", f"namespace/{_SYSTEM}", "--timeout=30s")
 
-    def test_another_control_plane(self, program: Program, shell: Shell) -> None:
-        shell.apply(namespace("elsewhere"), control_plane("elsewhere"))
-        try:
-            _refused(program, 1, "another control plane is there: elsewhere/istiod, installed by istioctl", "--allow foreign")
-            # Allowed by name it gets as far as the question.
-            assert "nobody is there to confirm" in program.run("up", "--allow", "foreign").err
-        finally:
-            shell.ok("kubectl", "delete", "deployment", "istiod", "-n", "elsewhere")
+@pytest.mark.usefixtures("untouched")
+def test_a_missing_chart(program: Program, charts: Path) -> None:
+    (charts / f"istiod-{pins.ISTIO}.tgz").unlink()
+    _refused(program.having("--charts", str(charts)), 1, f"there is no chart istiod at {charts}", "check the name")
 
-    @pytest.fixture
-    def charts(self, build_part: Callable[[str], Path], tmp_path: Path) -> Path:
-        """A folder of Istio's charts that a test may spoil."""
-        return Path(shutil.copytree(build_part("charts"), tmp_path / "charts"))
+
+@pytest.mark.usefixtures("untouched")
+def test_a_corrupt_chart(program: Program, charts: Path) -> None:
+    archive = charts / f"istiod-{pins.ISTIO}.tgz"
+    archive.write_bytes(archive.read_bytes()[:1000])
+    _refused(program.having("--charts", str(charts)), 1, "istiod.*(corrupt|truncated|not a|cannot be read|damaged)", "")
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_chart_that_is_not_the_pinned_one(program: Program, charts: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(program.env["MESHINSTALL_CONFIG"], project)
+    pinned = "sha256:" + "0" * 64
+    entries = [
+        {"name": name, "version": pins.ISTIO, "source": str(charts), "digest": pinned if name == "istiod" else _digest(charts, name)}
+        for name in ("base", "istiod", "gateway")
+    ]
+    (project / "meshinstall.lock").write_text(json.dumps({"apiVersion": "meshinstall.dev/lock/v1", "charts": entries}))
+    _refused(
+        program.having("--charts", str(charts), MESHINSTALL_CONFIG=str(project)),
+        1,
+        f"istiod.*{pinned}.*sha256:[1-9a-f]",
+        "lock --update|replaced",
+    )
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_namespace_that_is_being_deleted(program: Program, shell: Shell) -> None:
+    holder = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "holder", "namespace": _SYSTEM, "finalizers": ["example.com/holds"]},
+    }
+    shell.apply(namespace(_SYSTEM), holder)
+    shell.ok("kubectl", "delete", "namespace", _SYSTEM, "--wait=false")
+    shell.ok("kubectl", "wait", "--for=condition=NamespaceFinalizersRemaining", f"namespace/{_SYSTEM}", "--timeout=30s")
+    try:
+        _refused(program, 1, f"namespace {_SYSTEM} is being deleted.*example.com/holds", "kubectl wait --for=delete")
+    finally:
+        shell.ok("kubectl", "patch", "configmap", "holder", "-n", _SYSTEM, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+        shell.ok("kubectl", "wait", "--for=delete", f"namespace/{_SYSTEM}", "--timeout=30s")
+
+
+@pytest.mark.usefixtures("untouched")
+def test_another_control_plane(program: Program, shell: Shell) -> None:
+    shell.apply(namespace("elsewhere"), control_plane("elsewhere"))
+    try:
+        _refused(program, 1, "another control plane is there: elsewhere/istiod, installed by istioctl", "--allow foreign")
+        # Allowed by name it gets as far as the question.
+        assert "nobody is there to confirm" in program.run("up", "--allow", "foreign").err
+    finally:
+        shell.ok("kubectl", "delete", "deployment", "istiod", "-n", "elsewhere")
 
 
 @pytest.mark.usefixtures("empty")
 def test_killed_at_any_step_it_finishes_with_the_same_command(program: Program, own_module_cluster: Cluster) -> None:
-    helm_is_at = lambda name, status: lambda: name in helm_records(own_module_cluster, status)  # noqa: E731 - read in the table below
+    def helm_is_at(name: str) -> Callable[[], bool]:
+        return lambda: name in helm_records(own_module_cluster, "pending-install")
+
     moments: list[Callable[[Running], None]] = [
         lambda run: run.until_it_says("✓ namespace/istio-system"),
-        lambda run: run.until(helm_is_at("istio-base", "pending-install"), "helm is in the middle of istio-base"),
+        lambda run: run.until(helm_is_at("istio-base"), "helm is in the middle of istio-base"),
         lambda run: run.until_it_says("✓ istio-system/istio-base"),
-        lambda run: run.until(helm_is_at("istiod", "pending-install"), "helm is in the middle of istiod"),
+        lambda run: run.until(helm_is_at("istiod"), "helm is in the middle of istiod"),
         lambda run: run.until_it_says("istio-system/istiod: … .*(pods are|webhook)|✓ istio-system/istiod"),
         lambda run: run.until_it_says("istio-ingress/istio-ingress: … Deployment"),
         lambda run: run.until_it_says("✓ istio-ingress/istio-ingress"),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from testbed.cluster import Cluster
-from tests.cluster.meshinstall_run import Program, meshinstall, recording_helm
 from tests.cluster.mesh import Shell
+from tests.cluster.meshinstall_run import Program, meshinstall, recording_helm
 
 pytestmark = pytest.mark.cluster
 
