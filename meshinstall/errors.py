@@ -5,9 +5,11 @@ MeshinstallError                 exit code
 │   └── ConfigError              2  all configuration problems, with file:line
 ├── ClusterError                 1  the cluster is unreachable or refuses
 │   ├── ForbiddenError           1  a permission is missing
+│   ├── UnreachableError         1  the cluster does not answer now
 │   └── ConflictError            1  somebody else owns or changed the object
 ├── ChartError                   1  a chart is missing, corrupt or not the pinned one
 ├── HelmError                    1  a helm command failed
+│   └── HelmConflictError        1  helm found fields that another manager owns
 ├── StepError                    1  a step of a run failed
 ├── LockedError                  1  another run holds the lock
 ├── PlanRefusedError             1  the plan holds something that needs an explicit flag
@@ -66,6 +68,10 @@ class ForbiddenError(ClusterError):
     """The caller lacks a permission."""
 
 
+class UnreachableError(ClusterError):
+    """The cluster does not answer, or not now."""
+
+
 class ConflictError(ClusterError):
     """Somebody else owns the object or changed it meanwhile."""
 
@@ -76,6 +82,10 @@ class ChartError(MeshinstallError):
 
 class HelmError(MeshinstallError):
     """A helm command failed."""
+
+
+class HelmConflictError(HelmError):
+    """Somebody else owns fields of an object that helm applied."""
 
 
 class StepError(MeshinstallError):

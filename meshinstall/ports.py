@@ -28,8 +28,11 @@ class Helm(Protocol):
     async def version(self) -> str:
         """Its version without the v, such as 4.3.1; raises HelmError when there is no usable helm."""
 
-    async def upgrade(self, key: ReleaseKey, archive: Path, values: Values, *, description: str) -> None:
-        """Install or upgrade a release without waiting for its pods; cancelling kills helm. Raises HelmError."""
+    async def upgrade(self, key: ReleaseKey, archive: Path, values: Values, *, description: str, force: bool = False) -> None:
+        """Install or upgrade a release without waiting for its pods; cancelling kills helm.
+
+        ``force`` takes fields over from other managers; without it they raise HelmConflictError, all else HelmError.
+        """
 
     async def template(self, key: ReleaseKey, archive: Path, values: Values, *, kubernetes: str) -> str:
         """The manifests that an install would send, as YAML documents; raises HelmError."""

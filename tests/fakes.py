@@ -152,10 +152,10 @@ class FakeHelm:
         """A good one."""
         return "4.3.1"
 
-    async def upgrade(self, key: ReleaseKey, archive: Path, values: Values, *, description: str) -> None:
+    async def upgrade(self, key: ReleaseKey, archive: Path, values: Values, *, description: str, force: bool = False) -> None:
         """Record the release and bring its objects."""
         found = self._releases.records.get(key)
-        self.calls.append(f"upgrade {key}")
+        self.calls.append(f"upgrade {key}{' by force' if force else ''}")
         if found and found.status.is_pending:
             raise HelmError("another operation (install/upgrade/rollback) is in progress")
         if key in self.before:

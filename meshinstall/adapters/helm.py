@@ -49,12 +49,13 @@ class PyHelm:
                 self._version = _usable(answer)
         return self._version
 
-    async def upgrade(self, key: ReleaseKey, archive: Path, values: Values, *, description: str) -> None:
+    async def upgrade(self, key: ReleaseKey, archive: Path, values: Values, *, description: str, force: bool = False) -> None:
         """Install or upgrade a release without waiting for its pods. Raises HelmError.
 
         Whether objects are applied by the server is left to helm: Helm 4 does
         so for new releases and keeps to the way in which an old one was made,
-        so no release changes its field managers by the way.
+        so no release changes its field managers by the way. It takes ``force``
+        for server-side apply only, which is where HelmConflictError comes from.
         """
         await self.version()
         try:
@@ -67,6 +68,7 @@ class PyHelm:
                     namespace=key.namespace,
                     create_namespace=False,
                     description=description,
+                    force_conflicts=force,
                     # Without it, helm takes empty values for "the old ones again".
                     reset_values=True,
                 ),

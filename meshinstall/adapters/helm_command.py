@@ -1,11 +1,13 @@
 """pyhelm3's command lines, run our way; this module is imported when helm is first needed, not before."""
 
 import os
+import signal
 
 from pyhelm3 import errors
 from pyhelm3.command import Command
 
 from meshinstall.adapters.helm_process import run
+from meshinstall.errors import HelmError
 
 
 class GroupCommand(Command):  # type: ignore[misc] # pyhelm3 ships no types
@@ -23,6 +25,9 @@ class GroupCommand(Command):  # type: ignore[misc] # pyhelm3 ships no types
         if self._kubecontext:
             argv += ["--kube-context", self._kubecontext]
         outcome = await run(argv, input or b"", _environment())
+        if outcome.status < 0:
+            name = signal.Signals(-outcome.status).name
+            raise HelmError(f"{self._executable} was killed ({name})", "the same command again repairs the release and goes on")
         if outcome.status:
             raise errors.Error(outcome.status, outcome.stdout, outcome.stderr)
         return outcome.stdout

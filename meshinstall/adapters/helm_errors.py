@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from meshinstall.errors import HelmError
+from meshinstall.errors import HelmConflictError, HelmError
 
 # Bytes of stderr that are looked at: the error is its end.
 _READ = 64 * 1024
@@ -91,7 +91,7 @@ def _conflict(action: str, text: str) -> HelmError | None:
     )
     parts = "; ".join(f"{field} is set by {manager!r}" for manager, field in taken) or "not named by the API server"
     more = f" (and {len(targets) - 1} more objects are like that)" if len(targets) > 1 else ""
-    return HelmError(
+    return HelmConflictError(
         f"helm {action} failed: {targets[0]['object']} has fields that another manager owns: {parts}{more}",
         "keep that manager from setting the field, or leave the field out of the values",
     )

@@ -1,9 +1,11 @@
 """Runs one program without a shell, with bounds on its output and on how long it takes to end."""
 
 import asyncio
+import ctypes
 import os
 import signal
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
@@ -15,6 +17,7 @@ from meshinstall.errors import HelmError
 MAX_OUTPUT = 64 * 1024**2
 # Seconds between SIGTERM and SIGKILL: Helm uses them to record the release as failed.
 GRACE = 2.0
+_PR_SET_PDEATHSIG = 1
 # Seconds that a pipe may stay open after the program ended: a child it left behind may hold it for ever.
 _LINGER = 0.5
 
@@ -70,7 +73,7 @@ async def run(argv: Sequence[str], stdin: bytes, environment: Mapping[str, str])
     # SubprocessProtocol and not the streams: its process_exited comes when the program
     # ends, where Process.wait() of some Python versions waits for every holder of a pipe.
     transport, conversation = await asyncio.get_running_loop().subprocess_exec(
-        _Conversation, *argv, env=dict(environment), start_new_session=True
+        _Conversation, *argv, env=dict(environment), start_new_session=True, preexec_fn=_dying_with_us()
     )
     try:
         _send(transport, stdin)
@@ -108,3 +111,16 @@ async def _end_group(group: int, conversation: _Conversation) -> None:
 def _signal(group: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(group, number)
+
+
+def _dying_with_us() -> Callable[[], None] | None:
+    """What makes the kernel kill a child when we are killed, so that no helm goes on beside the next run (Linux: prctl(2))."""
+    if sys.platform != "linux":
+        return None
+    # Looked up before the fork: the child may do next to nothing.
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return ask

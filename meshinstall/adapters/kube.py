@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from meshinstall.adapters.kubeconfig import Kubeconfig
 from meshinstall.adapters.tokens import source_of
-from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
+from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnreachableError
 from meshinstall.model.release import Manifest
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ _THREADS = 16
 # Bytes of one answer, and objects asked for at a time.
 _MAX_ANSWER = 64 * 1024**2
 _PAGE = 500
+# Seconds: how long an API server that was there may be away, as one of a single node is when it restarts, and between two tries.
+_OUTAGE = 30.0
+_RETRY = 0.5
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -43,6 +46,7 @@ class KubeClient:
     def __init__(self, config: Kubeconfig) -> None:
         self._config = config
         self._tokens = source_of(config)
+        self._answered = False
         self._pool = _connect(config)
 
     async def get(self, path: str) -> Manifest | None:
@@ -79,7 +83,18 @@ class KubeClient:
         await self._in_thread(_Request("DELETE", path, query={"propagationPolicy": "Background"}, missing_ok=True))
 
     async def _in_thread(self, request: "_Request") -> dict[str, Any] | None:
-        return await anyio.to_thread.run_sync(self._send, request, abandon_on_cancel=True)
+        started = anyio.current_time()
+        while True:
+            try:
+                found = await anyio.to_thread.run_sync(self._send, request, abandon_on_cancel=True)
+            except UnreachableError:
+                # A server that never answered is wrongly named or down; one that did is restarting.
+                if not self._answered or request.method != "GET" or anyio.current_time() - started > _OUTAGE:
+                    raise
+                await anyio.sleep(_RETRY)
+            else:
+                self._answered = True
+                return found
 
     def _send(self, request: "_Request") -> dict[str, Any] | None:
         for again in (True, False):
@@ -107,7 +122,7 @@ class KubeClient:
             data = answer.read(_MAX_ANSWER + 1, decode_content=True)
             answer.release_conn()
         except (HTTPError, OSError) as error:
-            raise ClusterError(
+            raise UnreachableError(
                 f"the API server {self._config.server} does not answer: {_root_cause(error)}", _unreachable_hint(error)
             ) from error
         if len(data) > _MAX_ANSWER:
@@ -212,6 +227,8 @@ def _refusal(status: int, answer: Mapping[str, Any], request: _Request, config: 
             )
         case HTTPStatus.FORBIDDEN:
             return ForbiddenError(said, "ask for this permission, or use a context that has it")
+        case HTTPStatus.SERVICE_UNAVAILABLE | HTTPStatus.TOO_MANY_REQUESTS:
+            return UnreachableError(f"the API server {config.server} is not ready: {said}", "wait a moment, then repeat the command")
         case HTTPStatus.CONFLICT:
             return ConflictError(said)
         case _:

@@ -216,4 +216,8 @@ def _async(work: Callable[[], Awaitable[None]]) -> None:
 
     # A job's time limit ends like Ctrl-C: helm is ended, the lock given back.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    anyio.run(work)
+    try:
+        anyio.run(work)
+    except KeyboardInterrupt:
+        # Here and not in main: typer would turn it into a silent exit.
+        raise InterruptedRunError("interrupted; steps marked ✓ are done", "the same command again goes on where this one stopped") from None

@@ -36,7 +36,8 @@ def drift(facts: Facts, release: ReleaseKey) -> tuple[str, ...]:
         key = key_of(wanted, release.namespace)
         if key.kind not in KINDS:
             continue
-        live = facts.live.get(key if KINDS[key.kind][1] else key._replace(namespace=""))
+        key = key if KINDS[key.kind][1] else key._replace(namespace="")
+        live = facts.live.get(key)
         found.append(f"{key} is gone" if live is None else _edited(key, wanted, live, facts, release))
     return tuple(sentence for sentence in found if sentence)
 

@@ -52,7 +52,8 @@ async def _check_values(found: Plan, desired: Desired, session: Session) -> tupl
 
 
 def _as_finding(problem: Problem) -> Finding:
-    return Finding("CFG003", Severity.WARNING, problem.text, origin=f"{problem.source}:{problem.line}", hint=problem.hint)
+    origin = f"{problem.source}:{problem.line}" if problem.line else problem.source
+    return Finding("CFG003", Severity.WARNING, problem.text, origin=origin, hint=problem.hint)
 
 
 def refuse(found: Plan, allowed: frozenset[str]) -> None:

@@ -79,6 +79,7 @@ def _release_step(release: Release, facts: Facts) -> ReleaseStep:
         values=release.values.merged(),
         revision=record.revision if record else 0,
         repair=bool(record and record.status.is_pending),
+        drifted=bool(record and drift(facts, release.key)),
     )
 
 

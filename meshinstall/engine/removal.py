@@ -11,8 +11,8 @@ from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ReleaseStatus
 from meshinstall.ports import Kube
 
-# Left by istiod itself, which no chart owns.
-_ROOT_CERTIFICATE = "istio-ca-root-cert"
+# What istiod puts into every namespace and no chart owns (pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go).
+_CERTIFICATES = ("istio-ca-root-cert", "istio-ca-crl")
 _CLUSTER_WIDE = (
     ("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations"),
     ("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations"),
@@ -123,11 +123,13 @@ async def survivors(kube: Kube, desired: Desired, *, crds: bool) -> list[str]:
 
 
 async def delete_root_certificates(kube: Kube) -> int:
-    """Delete the ConfigMap that istiod puts into every namespace; returns how many."""
-    selector = f"metadata.name={_ROOT_CERTIFICATE}"
-    found = [item async for item in kube.list(object_path("v1", "configmaps"), fields=selector, metadata_only=True)]
-    for item in found:
-        await kube.delete(object_path("v1", "configmaps", item["metadata"]["namespace"], _ROOT_CERTIFICATE))
+    """Delete the ConfigMaps that istiod puts into every namespace; returns how many."""
+    path = object_path("v1", "configmaps")
+    found = [
+        item["metadata"] for name in _CERTIFICATES async for item in kube.list(path, fields=f"metadata.name={name}", metadata_only=True)
+    ]
+    for metadata in found:
+        await kube.delete(object_path("v1", "configmaps", metadata["namespace"], metadata["name"]))
     return len(found)
 
 

@@ -8,7 +8,7 @@ from meshinstall.engine import waiting
 from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.engine.groups import task_group
 from meshinstall.engine.session import Session
-from meshinstall.errors import ConflictError, MeshinstallError, StepError
+from meshinstall.errors import ConflictError, HelmConflictError, MeshinstallError, StepError
 from meshinstall.model.facts import ObjectKey, key_of
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
@@ -94,7 +94,13 @@ class Runner:
         if step.action in {Action.INSTALL, Action.UPGRADE}:
             self._tell(step, f"helm {'upgrade' if step.revision else 'install'}")
             archive = await session.charts.fetch(step.chart)
-            await session.helm.upgrade(step.release, archive, step.values, description=self._description(step))
+            try:
+                await session.helm.upgrade(step.release, archive, step.values, description=self._description(step))
+            except HelmConflictError:
+                if not step.drifted:
+                    raise
+                # Edited by somebody: the plan said that it goes back.
+                await session.helm.upgrade(step.release, archive, step.values, description=self._description(step), force=True)
         return await waiting.until_ready(session, step, lambda text: self._tell(step, text))
 
     async def _uninstall(self, step: ReleaseStep) -> None:

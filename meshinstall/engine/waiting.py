@@ -59,7 +59,12 @@ async def until_gone(kube: Kube, path: str, tell: Tell) -> None:
     told: str | None = None
     while live := await kube.get(path):
         conditions = (live.get("status") or {}).get("conditions") or ()
-        holders = [condition["message"] for condition in conditions if condition.get("status") == "True" and condition.get("message")]
+        holders = [
+            condition["message"]
+            for condition in conditions
+            # What Kubernetes says of a namespace that is not empty; a CRD's conditions say nothing of why it stays.
+            if condition["type"].startswith("Namespace") and condition.get("status") == "True" and condition.get("message")
+        ]
         finalizers = live["metadata"].get("finalizers") or ()
         held = "; ".join(holders) or (f"held by {', '.join(finalizers)}" if finalizers else "")
         if held != told:

@@ -212,5 +212,5 @@ def test_istiod_sets_the_failure_policy_of_validation_alone() -> None:
 
     assert edited("ValidatingWebhookConfiguration") == ()
     assert edited("MutatingWebhookConfiguration") == (
-        "MutatingWebhookConfiguration istio-system/istio was edited: webhooks[rev.istio.io].failurePolicy",
+        "MutatingWebhookConfiguration istio was edited: webhooks[rev.istio.io].failurePolicy",
     )
