@@ -131,7 +131,7 @@ async def test_a_helm_that_writes_without_end_is_ended(fake_helm: FakeHelm) -> N
 
 
 async def test_a_killed_helm_is_a_failure(fake_helm: FakeHelm) -> None:
-    with pytest.raises(HelmError, match="helm was killed \(SIGKILL\)"):
+    with pytest.raises(HelmError, match=r"helm was killed \(SIGKILL\)"):
         await template(fake_helm("kill -9 $$"))
 
 
