@@ -1,9 +1,11 @@
 """Runs meshinstall as a user does: a process of its own, its exit status, and what it writes."""
 
+import base64
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +27,7 @@ from testbed.cluster import Cluster
 from testbed.pki import KeyPair, kubeconfig
 from testbed.shell import environment
 from testbed.waiting import until
+from tests.cluster.mesh import Shell
 
 REPOSITORY = Path(__file__).parents[2]
 # Seconds that any one command may take before the test gives it up.
@@ -137,6 +140,36 @@ def meshinstall(cluster: Cluster, helm: str = "helm4") -> Program:
     """Meshinstall for ``cluster`` with Helm 4 or Helm 3 on its PATH, built if they are missing."""
     shop = build(catalog.PARTS, (helm, "kubectl", "charts"), paths.cache_dir(), _say)
     return Program({**os.environ, **environment(cluster, shop, tools=(helm, "kubectl"))})
+
+
+@contextmanager
+def istiod_held(shell: Shell) -> Iterator[None]:
+    """Hold every write of a Deployment in istio-system for 10 s, so that helm is surely in the middle of istiod.
+
+    The API server asks a webhook that accepts the connection and never says a word.
+    """
+    spec = shell.cluster.spec
+    with socket.create_server((spec.host_address, 0)) as server:
+        config = {
+            "name": "held.testbed.local",
+            "clientConfig": {"url": f"https://{spec.host_address}:{server.getsockname()[1]}/", "caBundle": _authority(shell)},
+            "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "istio-system"}},
+            "timeoutSeconds": 10,
+            "failurePolicy": "Ignore",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+        kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+        shell.apply({**kind, "metadata": {"name": "held"}, "webhooks": [config]})
+        try:
+            yield
+        finally:
+            shell.ok("kubectl", "delete", "validatingwebhookconfiguration", "held")
+
+
+def _authority(shell: Shell) -> str:
+    return base64.b64encode((shell.cluster.state / "pki" / "ca.crt").read_bytes()).decode()
 
 
 def helm_records(cluster: Cluster, status: str) -> list[str]:
