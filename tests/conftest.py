@@ -72,5 +72,12 @@ def until_true() -> Callable[[Callable[[], bool]], None]:
 
 @pytest.fixture
 def get() -> Callable[[str], int]:
-    """Sends a GET to one of the testbed's own addresses and returns the status."""
-    return lambda url: urllib3.request("GET", url, timeout=5.0, retries=False).status
+    """Sends a GET to one of the testbed's own addresses and returns the status; kube-proxy may need a moment to open it."""
+
+    def ask(url: str) -> int | None:
+        try:
+            return urllib3.request("GET", url, timeout=5.0, retries=False).status
+        except urllib3.exceptions.NewConnectionError:
+            return None
+
+    return lambda url: until(lambda: ask(url), 20, lambda: f"{url} does not answer")

@@ -215,9 +215,16 @@ def _async(work: Callable[[], Awaitable[None]]) -> None:
     import anyio
 
     # A job's time limit ends like Ctrl-C: helm is ended, the lock given back.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         anyio.run(work)
     except KeyboardInterrupt:
         # Here and not in main: typer would turn it into a silent exit.
         raise InterruptedRunError("interrupted; steps marked ✓ are done", "the same command again goes on where this one stopped") from None
+
+
+def _interrupt(*_: object) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in a shell's background job; that hides Ctrl-C from us and must not hide this.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)

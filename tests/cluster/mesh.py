@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,3 +88,8 @@ def limited_user(name: str, only_read: str) -> tuple[dict[str, Any], dict[str, A
         "subjects": [{"apiGroup": rbac, "kind": "User", "name": name}],
     }
     return role, binding
+
+
+def hearing_ctrl_c() -> None:
+    """For a child's start: tests may run in a shell's background, where SIGINT is ignored and stays so in children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

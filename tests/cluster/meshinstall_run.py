@@ -27,7 +27,7 @@ from testbed.cluster import Cluster
 from testbed.pki import KeyPair, kubeconfig
 from testbed.shell import environment
 from testbed.waiting import until
-from tests.cluster.mesh import Shell
+from tests.cluster.mesh import Shell, hearing_ctrl_c
 
 REPOSITORY = Path(__file__).parents[2]
 # Seconds that any one command may take before the test gives it up.
@@ -91,7 +91,12 @@ class Program:
         """Run a command beside the test; it is killed when the test leaves it."""
         argv = self._argv(command, flags)
         log = Path(self.env["MESHINSTALL_CONFIG"]) / "stderr.log"
-        with log.open("w") as err, subprocess.Popen(argv, cwd=REPOSITORY, env=self.env, stdin=subprocess.DEVNULL, stderr=err) as process:
+        with (
+            log.open("w") as err,
+            subprocess.Popen(
+                argv, cwd=REPOSITORY, env=self.env, stdin=subprocess.DEVNULL, stderr=err, preexec_fn=hearing_ctrl_c
+            ) as process,
+        ):
             try:
                 yield Running(process, log)
             finally:

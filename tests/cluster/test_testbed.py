@@ -15,6 +15,7 @@ from testbed.cluster import Cluster
 from testbed.inside import KUBELET_SYSCTLS
 from testbed.spec import Nodes
 from testbed.waiting import until
+from tests.cluster.mesh import hearing_ctrl_c
 
 pytestmark = pytest.mark.cluster
 
@@ -115,7 +116,9 @@ def test_the_end_of_the_first_process_is_the_end_of_everything(own_cluster: Call
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_up_can_be_cleaned_up(end: signal.Signals) -> None:
-    up = subprocess.Popen([sys.executable, "-m", "testbed", "up", "--name", "cut"], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    up = subprocess.Popen(
+        [sys.executable, "-m", "testbed", "up", "--name", "cut"], cwd=REPOSITORY, stderr=subprocess.DEVNULL, preexec_fn=hearing_ctrl_c
+    )
     try:
         until(lambda: testbed_cluster.first_process("cut") or up.poll() is not None, 30, lambda: "up did not start")
         assert up.poll() is None, "up ended before it could be interrupted"
