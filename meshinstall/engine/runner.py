@@ -7,13 +7,12 @@ import anyio
 from meshinstall.engine import waiting
 from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.engine.groups import task_group
+from meshinstall.engine.planner import MANAGED_BY, MANAGER
 from meshinstall.engine.session import Session
 from meshinstall.errors import ConflictError, HelmConflictError, MeshinstallError, StepError
 from meshinstall.model.facts import ObjectKey, key_of
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
-
-MANAGED = ("app.kubernetes.io/managed-by", "meshinstall")
 
 
 class Runner:
@@ -136,7 +135,7 @@ class Runner:
         except ConflictError as error:
             live = await self._session.kube.get(path)
             labels = ((live or {}).get("metadata") or {}).get("labels") or {}
-            if labels.get(MANAGED[0]) != MANAGED[1]:
+            if labels.get(MANAGED_BY) != MANAGER:
                 raise ConflictError(
                     error.message, f"{key_of(step.manifest)} was not made by meshinstall: remove it or change it by hand"
                 ) from error
