@@ -1,12 +1,16 @@
 """What the engine asks of the outside world; adapters implement it, tests fake it."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from meshinstall.model.chart import ChartFiles
+from meshinstall.model.cluster import CloudCluster, Credential, Listing
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.model.values import Values
+
+
+_Answer = TypeVar("_Answer")
 
 
 class Charts(Protocol):
@@ -71,3 +75,39 @@ class Kube(Protocol):
 
     async def delete(self, path: str) -> None:
         """Delete an object; nothing when it is gone already."""
+
+
+class Stream(Protocol):
+    """The bytes to and from one port of a pod; blocking, for use in a thread."""
+
+    def send(self, data: bytes) -> None:
+        """Send all of ``data``; raises OSError."""
+
+    def receive(self, size: int) -> bytes:
+        """At most ``size`` bytes, at least one; empty at the end. Raises OSError, TimeoutError after the port's deadline."""
+
+
+class Pods(Protocol):
+    """Ports on the loopback of pods, reached through the API server's port-forward. Raises ClusterError."""
+
+    async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+        """The body of an HTTP GET; anything but 200 is a ClusterError."""
+
+    async def talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], _Answer]) -> _Answer:
+        """Open a stream and run ``talk`` on it, in a thread."""
+
+
+class Provider(Protocol):
+    """One cloud, seen with the caller's own rights. Blocking: called in threads. Every call has a deadline and raises ClusterError."""
+
+    def describe(self) -> CloudCluster:
+        """The cluster that was asked for."""
+
+    def credential(self) -> Credential:
+        """A new short-lived credential for its API server."""
+
+    def inspect(self, cluster: CloudCluster) -> CloudCluster:
+        """The same cluster with what preflight judges in ``details``, and in ``unread`` what could not be read."""
+
+    def discover(self) -> Listing:
+        """The clusters that the caller can see."""

@@ -25,7 +25,9 @@ def open_session(cluster: ClusterRef, project: Project, say: Say) -> Session:
     from meshinstall.adapters.charts import ChartStore, default_cache
     from meshinstall.adapters.helm import PyHelm
     from meshinstall.adapters.kube import KubeClient
+    from meshinstall.adapters.portforward import PodPorts
     from meshinstall.adapters.releases import HelmReleases
+    from meshinstall.adapters.tokens import source_of
 
     if cluster.cloud is not Cloud.LOCAL:
         raise UsageError(
@@ -33,11 +35,13 @@ def open_session(cluster: ClusterRef, project: Project, say: Say) -> Session:
             "get a kubeconfig with the cloud's own command and use --cloud local",
         )
     config = kubeconfig.load(cluster.kubeconfig, cluster.context)
-    kube = KubeClient(config)
+    tokens = source_of(config)
+    kube = KubeClient(config, tokens)
     access = Access(config.context, config.server, cluster.kubeconfig, config.context)
     return Session(
         cluster=cluster.name or config.context,
         kube=kube,
+        pods=PodPorts(config, tokens),
         helm=PyHelm(access),
         releases=HelmReleases(kube),
         charts=ChartStore(default_cache(), say),
@@ -55,13 +59,12 @@ def open_charts(say: Say) -> Charts:
     return ChartStore(default_cache(), say)
 
 
-def open_instruments(cluster: ClusterRef) -> Instruments:
-    """What a status asks besides the session's ports; raises UsageError."""
-    from meshinstall.adapters import kubeconfig
+def open_instruments(session: Session) -> Instruments:
+    """What a status asks besides the session's ports."""
     from meshinstall.adapters.certificates import read_certificates
     from meshinstall.adapters.istiod import IstiodDebug
 
-    return Instruments(IstiodDebug(kubeconfig.load(cluster.kubeconfig, cluster.context)).syncz, read_certificates)
+    return Instruments(IstiodDebug(session.pods).syncz, read_certificates)
 
 
 def journal(session: Session, complain: Say) -> Emit:

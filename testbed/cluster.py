@@ -107,7 +107,7 @@ def up(name: str, nodes: Nodes, say: Say, parts: tuple[str, ...] = ()) -> Cluste
     TestbedError, with the last log lines, when a component dies or the
     cluster is not usable within 120 s.
     """
-    with _locked(name):
+    with _locked(paths.state_dir(name).name):
         found = existing(name)
         if found and first_process(name):
             if found.spec.nodes is not nodes:
@@ -118,7 +118,9 @@ def up(name: str, nodes: Nodes, say: Say, parts: tuple[str, ...] = ()) -> Cluste
         _clean(name)
         wanted = catalog.REAL if nodes is Nodes.REAL else catalog.SIMULATED
         shop = build(catalog.PARTS, (*wanted, *parts), paths.cache_dir(), say)
-        cluster = _prepare(name, nodes, {part: str(shop.part(part)) for part in (*wanted, *parts)})
+        # Two that start at once must not pick the same network.
+        with _locked(""):
+            cluster = _prepare(name, nodes, {part: str(shop.part(part)) for part in (*wanted, *parts)})
         try:
             _start(cluster)
             _wait_usable(cluster)
@@ -134,7 +136,7 @@ def up(name: str, nodes: Nodes, say: Say, parts: tuple[str, ...] = ()) -> Cluste
 
 def down(name: str) -> bool:
     """End the cluster ``name`` and remove every trace; False when there was none."""
-    with _locked(name):
+    with _locked(paths.state_dir(name).name):
         there = paths.state_dir(name).exists() or first_process(name) is not None
         _clean(name)
         return there
@@ -284,6 +286,6 @@ def _command_line(process: Path) -> list[str]:
 def _locked(name: str) -> Iterator[None]:
     """Hold off a second up or down of the same cluster."""
     paths.state_root().mkdir(parents=True, exist_ok=True)
-    with (paths.state_root() / f"{paths.state_dir(name).name}.lock").open("w") as lock:
+    with (paths.state_root() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

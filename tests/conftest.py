@@ -1,5 +1,6 @@
 """Fixtures that give tests the real things: built tools and clusters."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,9 +35,9 @@ def build_part() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A real cluster for the whole session; a test cleans up what it puts there."""
-    found = testbed_cluster.up("test", Nodes.REAL, _say)
-    yield found
-    testbed_cluster.down("test")
+    name = f"test-{os.getpid()}"
+    yield testbed_cluster.up(name, Nodes.REAL, _say)
+    testbed_cluster.down(name)
 
 
 @pytest.fixture
@@ -56,8 +57,9 @@ def own_cluster() -> Iterator[Callable[[str, Nodes], Cluster]]:
 @pytest.fixture(scope="module")
 def own_module_cluster() -> Iterator[Cluster]:
     """A cluster that belongs to one test module, for tests that fill it with things that take time."""
-    yield testbed_cluster.up("module", Nodes.REAL, _say)
-    testbed_cluster.down("module")
+    name = f"module-{os.getpid()}"
+    yield testbed_cluster.up(name, Nodes.REAL, _say)
+    testbed_cluster.down(name)
 
 
 @pytest.fixture

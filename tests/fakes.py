@@ -20,6 +20,7 @@ from meshinstall.model.facts import key_of
 from meshinstall.model.paths import path_of
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
 from meshinstall.model.values import Values
+from meshinstall.ports import Stream
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -212,11 +213,30 @@ class FakeCharts:
             raise ChartError(f"chart {chart.name} {chart.version} is not in {chart.source}")
 
 
+class FakePods:
+    """Ports of pods: ``answers`` maps (namespace, pod, port, path) to a body; any other does not answer."""
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, str, int, str], bytes] = {}
+
+    async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+        """The body that was put there."""
+        try:
+            return self.answers[namespace, pod, port, path]
+        except KeyError:
+            raise ClusterError(f"no port-forward to pod {namespace}/{pod}") from None
+
+    async def talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], Any]) -> Any:
+        """No stream can be opened."""
+        raise ClusterError(f"no port-forward to pod {namespace}/{pod}: {port}, {talk}")
+
+
 class World:
     """One cluster with all its ports; ``dead`` are holders of a lock that are known to be dead."""
 
     def __init__(self) -> None:
         self.kube = FakeKube()
+        self.pods = FakePods()
         self.releases = FakeReleases()
         self.helm = FakeHelm(self.kube, self.releases)
         self.charts = FakeCharts()
@@ -224,7 +244,7 @@ class World:
 
     def session(self, who: str = "ann@laptop/7-1") -> Session:
         """What the engine gets of it."""
-        return Session("kind-dev", self.kube, self.helm, self.releases, self.charts, Lock(()), now, who, self.dead.__contains__)
+        return Session("kind-dev", self.kube, self.pods, self.helm, self.releases, self.charts, Lock(()), now, who, self.dead.__contains__)
 
 
 def digest_of(name: str, version: str) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import anyio.to_thread
 
 from meshinstall.adapters.kubeconfig import Kubeconfig
-from meshinstall.adapters.tokens import source_of
+from meshinstall.adapters.tokens import TokenSource
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnreachableError
 from meshinstall.model.release import Manifest
 
@@ -43,9 +43,9 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 class KubeClient:
     """Implements ports.Kube; requests run in threads, each with a deadline."""
 
-    def __init__(self, config: Kubeconfig) -> None:
+    def __init__(self, config: Kubeconfig, tokens: TokenSource | None) -> None:
         self._config = config
-        self._tokens = source_of(config)
+        self._tokens = tokens
         self._answered = False
         self._pool = _connect(config)
 

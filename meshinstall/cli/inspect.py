@@ -128,7 +128,7 @@ async def _look(asked: Asked) -> "MeshStatus":
     project, desired = asked.resolve()
     session = open_session(desired.cluster, project, _complain)
     named = replace(desired, cluster=replace(desired.cluster, name=session.cluster))
-    return await look(named, session, open_instruments(desired.cluster))
+    return await look(named, session, open_instruments(session))
 
 
 async def _explained(asked: Asked, component: str, key: str) -> "list[ExplainedRelease]":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from meshinstall.config.lockfile import Lock
-from meshinstall.ports import Charts, Helm, Kube, Releases
+from meshinstall.ports import Charts, Helm, Kube, Pods, Releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Session:
 
     cluster: str
     kube: Kube
+    pods: Pods
     helm: Helm
     releases: Releases
     charts: Charts

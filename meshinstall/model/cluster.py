@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 
 class Cloud(StrEnum):
@@ -34,3 +36,59 @@ class Access:
     server: str
     kubeconfig: Path | None
     context: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the API server accepts: a bearer token, or a client certificate and key (PEM); None: it does not say when it ends."""
+
+    token: str = field(default="", repr=False)
+    certificate: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+    expires: datetime | None = None
+
+
+class EndpointKind(StrEnum):
+    """The ways to an API server that the clouds offer."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    DNS = "dns"
+    CONNECT_GATEWAY = "connect-gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an API server answers; ``authority`` is PEM, None where the public ones vouch for it."""
+
+    server: str
+    authority: bytes | None
+    kind: EndpointKind
+
+
+@dataclass(frozen=True, slots=True)
+class CloudCluster:
+    """A managed cluster as its cloud describes it.
+
+    ``status`` is the cloud's own word, ``ready`` what it means; ``endpoint`` is None while there is none.
+    ``details`` are the rest of what preflight judges, in the cloud's own names; ``unread`` maps what could not
+    be read to the permission that is missing.
+    """
+
+    cloud: Cloud
+    name: str
+    location: str
+    version: str
+    status: str
+    ready: bool
+    endpoint: Endpoint | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a caller can see: clusters, and for each place that could not be asked (region, project, subscription) why."""
+
+    clusters: tuple[CloudCluster, ...]
+    failures: Mapping[str, str] = field(default_factory=dict)

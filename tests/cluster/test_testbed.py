@@ -130,12 +130,12 @@ def test_an_interrupted_up_can_be_cleaned_up(end: signal.Signals) -> None:
     assert traces("cut") == NOTHING
 
 
-@pytest.mark.usefixtures("cluster")
-def test_up_twice_is_nothing_to_do() -> None:
-    pid = testbed_cluster.first_process("test")
-    assert _testbed("up", "--name", "test").returncode == 0
-    assert testbed_cluster.first_process("test") == pid
-    refused = _testbed("up", "--name", "test", "--nodes", "simulated")
+def test_up_twice_is_nothing_to_do(cluster: Cluster) -> None:
+    name = cluster.spec.name
+    pid = testbed_cluster.first_process(name)
+    assert _testbed("up", "--name", name).returncode == 0
+    assert testbed_cluster.first_process(name) == pid
+    refused = _testbed("up", "--name", name, "--nodes", "simulated")
     assert refused.returncode == 1
     assert "is running with real nodes; end it first" in refused.stderr
 

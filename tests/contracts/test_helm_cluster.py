@@ -40,7 +40,7 @@ def both(helm3: Path, helm4: Path, cluster: Cluster) -> tuple[Helm, Helm]:
 
 @pytest.fixture
 def kube(cluster: Cluster) -> KubeClient:
-    return KubeClient(kubeconfig.load(cluster.kubeconfig))
+    return KubeClient(kubeconfig.load(cluster.kubeconfig), None)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture
 def ours(cluster: Cluster) -> KubeClient:
-    return KubeClient(kubeconfig.load(cluster.kubeconfig))
+    return KubeClient(kubeconfig.load(cluster.kubeconfig), None)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import trustme
 
 from meshinstall.adapters.kube import KubeClient
 from meshinstall.adapters.kubeconfig import ExecPlugin, Kubeconfig
+from meshinstall.adapters.tokens import source_of
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
 from tests.contracts.servers import reply
 from tests.unit.adapters.conftest import ApiServer
@@ -25,6 +26,10 @@ pytestmark = pytest.mark.anyio
 Reached = Callable[..., Kubeconfig]
 TOKEN = "t"  # noqa: S105 - opens nothing
 POD = "/api/v1/namespaces/a/pods/b"
+
+
+def connect(config: Kubeconfig) -> KubeClient:
+    return KubeClient(config, source_of(config))
 
 
 def answer(request: BaseHTTPRequestHandler, status: int, body: object) -> None:
@@ -37,13 +42,13 @@ def status(code: int, message: str) -> Callable[[BaseHTTPRequestHandler], None]:
 
 async def test_an_object_is_its_json(api: ApiServer, reached: Reached) -> None:
     api.respond = lambda request: answer(request, 200, {"kind": "Pod"})
-    assert await KubeClient(reached(token=TOKEN)).get(POD) == {"kind": "Pod"}
+    assert await connect(reached(token=TOKEN)).get(POD) == {"kind": "Pod"}
     assert api.requests == [("GET", POD, f"Bearer {TOKEN}")]
 
 
 async def test_what_is_not_there_is_none_and_is_gone_already(api: ApiServer, reached: Reached) -> None:
     api.respond = status(404, "not found")
-    client = KubeClient(reached())
+    client = connect(reached())
     assert await client.get(POD) is None
     await client.delete(POD)
     assert [item async for item in client.list("/apis/example.com/v1/widgets")] == []
@@ -55,7 +60,7 @@ async def test_what_is_not_there_is_none_and_is_gone_already(api: ApiServer, rea
 async def test_a_refusal_is_told_in_the_servers_words(api: ApiServer, reached: Reached, code: int, kind: type[ClusterError]) -> None:
     api.respond = status(code, "pods is what the server said")
     with pytest.raises(ClusterError, match="pods is what the server said") as caught:
-        await KubeClient(reached()).create("/api/v1/namespaces/a/pods", {})
+        await connect(reached()).create("/api/v1/namespaces/a/pods", {})
     assert type(caught.value) is kind
 
 
@@ -67,12 +72,12 @@ async def test_a_collection_comes_page_by_page(api: ApiServer, reached: Reached)
         answer(request, 200, {"metadata": {"continue": str(number + 1) if number < 2 else ""}, "items": [{"page": number}]})
 
     api.respond = pages
-    assert [item async for item in KubeClient(reached()).list("/api/v1/pods", labels="app=x")] == [{"page": number} for number in range(3)]
+    assert [item async for item in connect(reached()).list("/api/v1/pods", labels="app=x")] == [{"page": number} for number in range(3)]
 
 
 async def test_apply_names_its_manager_and_forces_only_when_asked(api: ApiServer, reached: Reached) -> None:
     api.respond = lambda request: answer(request, 200, {})
-    client = KubeClient(reached())
+    client = connect(reached())
     await client.apply(POD, {}, dry_run=True)
     await client.apply(POD, {}, force=True)
     assert [path for _, path, _ in api.requests] == [
@@ -101,14 +106,14 @@ async def test_a_token_that_is_refused_is_renewed_once(api: ApiServer, reached: 
     api.respond = lambda request: answer(
         request, 200 if request.headers["Authorization"] == "Bearer t2" else 401, {"message": "Unauthorized"}
     )
-    assert await KubeClient(reached(plugin=plugin)).get(POD) == {"message": "Unauthorized"}
+    assert await connect(reached(plugin=plugin)).get(POD) == {"message": "Unauthorized"}
     assert [token for _, _, token in api.requests] == ["Bearer t1", "Bearer t2"]
 
 
 async def test_a_token_that_is_refused_again_ends_it(api: ApiServer, reached: Reached, plugin: ExecPlugin) -> None:
     api.respond = status(401, "Unauthorized")
     with pytest.raises(ClusterError, match="does not accept the credentials of context 'dev': Unauthorized") as caught:
-        await KubeClient(reached(plugin=plugin)).get(POD)
+        await connect(reached(plugin=plugin)).get(POD)
     assert "log in again" in caught.value.hint
     assert len(api.requests) == 2
 
@@ -124,26 +129,26 @@ async def test_a_body_that_is_too_large_is_refused(api: ApiServer, reached: Reac
 
     api.respond = endless
     with pytest.raises(ClusterError, match="sent more than 64 MiB for GET"):
-        await KubeClient(reached()).get(POD)
+        await connect(reached()).get(POD)
 
 
 async def test_html_of_a_proxy_is_shown_in_part(api: ApiServer, reached: Reached) -> None:
     api.respond = lambda request: reply(request, 502, b"<html>Bad gateway" + b"x" * 1000)
     with pytest.raises(ClusterError, match="Bad gateway") as caught:
-        await KubeClient(reached()).get(POD)
+        await connect(reached()).get(POD)
     assert len(caught.value.message) < 300
 
 
 async def test_html_with_status_200_is_no_object(api: ApiServer, reached: Reached) -> None:
     api.respond = lambda request: reply(request, 200, b"<html>Please log in")
     with pytest.raises(ClusterError):
-        await KubeClient(reached()).get(POD)
+        await connect(reached()).get(POD)
 
 
 async def test_a_connection_that_breaks_names_the_server(api: ApiServer, reached: Reached) -> None:
     api.respond = lambda _: None
     with pytest.raises(ClusterError, match=r"the API server https://127\.0\.0\.1:\d+ does not answer: "):
-        await KubeClient(reached()).get(POD)
+        await connect(reached()).get(POD)
 
 
 async def test_a_body_that_ends_early_is_no_answer(api: ApiServer, reached: Reached) -> None:
@@ -155,12 +160,12 @@ async def test_a_body_that_ends_early_is_no_answer(api: ApiServer, reached: Reac
 
     api.respond = short
     with pytest.raises(ClusterError, match="does not answer"):
-        await KubeClient(reached()).get(POD)
+        await connect(reached()).get(POD)
 
 
 async def test_nobody_at_the_address(reached: Reached) -> None:
     with pytest.raises(ClusterError, match="Connection refused") as caught:
-        await KubeClient(reached(server="https://127.0.0.1:1")).get(POD)
+        await connect(reached(server="https://127.0.0.1:1")).get(POD)
     assert caught.value.hint == "is the cluster running, and is this machine in its network?"
 
 
@@ -169,29 +174,29 @@ async def test_a_server_that_hangs_is_left_at_the_callers_deadline(api: ApiServe
     api.respond = lambda _: done.wait()
     try:
         with pytest.raises(TimeoutError), anyio.fail_after(0.2):
-            await KubeClient(reached()).get(POD)
+            await connect(reached()).get(POD)
     finally:
         done.set()
 
 
 async def test_a_server_of_another_authority_is_not_trusted(reached: Reached) -> None:
     with pytest.raises(ClusterError, match="CERTIFICATE_VERIFY_FAILED") as caught:
-        await KubeClient(reached(authority=trustme.CA().cert_pem.bytes())).get(POD)
+        await connect(reached(authority=trustme.CA().cert_pem.bytes())).get(POD)
     assert "fetch the kubeconfig again" in caught.value.hint
 
 
 async def test_a_server_of_another_name_is_not_trusted_unless_the_context_says_so(api: ApiServer, reached: Reached) -> None:
     api.respond = lambda request: answer(request, 200, {})
     with pytest.raises(ClusterError, match="hostname 'elsewhere' doesn't match"):
-        await KubeClient(reached(server_name="elsewhere")).get(POD)
-    assert await KubeClient(reached(server_name="localhost")).get(POD) == {}
+        await connect(reached(server_name="elsewhere")).get(POD)
+    assert await connect(reached(server_name="localhost")).get(POD) == {}
 
 
 async def test_a_redirect_is_not_followed(api: ApiServer, reached: Reached) -> None:
     """The token would go elsewhere."""
     api.respond = lambda request: reply(request, 302, Location="https://elsewhere.example/")
     with pytest.raises(ClusterError, match="no JSON object"):
-        await KubeClient(reached(token=TOKEN)).get(POD)
+        await connect(reached(token=TOKEN)).get(POD)
     assert len(api.requests) == 1
 
 
@@ -208,12 +213,12 @@ async def test_a_client_certificate_is_shown_and_its_key_is_in_no_file(
 
     api.respond = respond
     pair = authority.issue_cert("ann@example.com")
-    client = KubeClient(reached(certificate=pair.cert_chain_pems[0].bytes(), key=pair.private_key_pem.bytes()))
+    client = connect(reached(certificate=pair.cert_chain_pems[0].bytes(), key=pair.private_key_pem.bytes()))
     await client.get(POD)
     assert (seen, [name async for name in anyio.Path(tmp_path).iterdir()]) == ([True], [])
 
 
 def test_a_key_that_is_none_says_so_and_is_not_shown(reached: Reached) -> None:
     with pytest.raises(ClusterError, match=r"a certificate or key of context 'dev' in the kubeconfig config\.yaml is not usable") as caught:
-        KubeClient(reached(certificate=b"not a certificate", key=b"hunter2"))
+        connect(reached(certificate=b"not a certificate", key=b"hunter2"))
     assert "hunter2" not in str(caught.value)
