@@ -9,7 +9,6 @@ from meshinstall.model.cluster import CloudCluster, Credential, Listing
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.model.values import Values
 
-
 _Answer = TypeVar("_Answer")
 
 
