@@ -1,0 +1,200 @@
+"""What was seen of a running mesh, once, before it is judged.
+
+Everything here is plain data: names and numbers as Kubernetes, istiod and
+Envoy gave them. What could not be asked is in ``MeshFacts.gaps``, never left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Mode(StrEnum):
+    """Mutual TLS mode of a PeerAuthentication (istio/api: security/v1beta1/peer_authentication.proto)."""
+
+    UNSET = "UNSET"
+    DISABLE = "DISABLE"
+    PERMISSIVE = "PERMISSIVE"
+    STRICT = "STRICT"
+
+
+class Dataplane(StrEnum):
+    """What carries the traffic of a pod; ``CONTROL`` are istiod, the CNI and ztunnel themselves."""
+
+    SIDECAR = "sidecar"
+    AMBIENT = "ambient"
+    GATEWAY = "gateway"
+    CONTROL = "control plane"
+    NONE = "none"
+
+
+class Place(NamedTuple):
+    """A namespaced object: ``namespace/name``."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that a pod declares or a Service sends to; ``number`` is the pod's own, ``name`` may be empty."""
+
+    number: int
+    name: str = ""
+    protocol: str = "TCP"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod that is not done yet.
+
+    ``workload`` is its owner for people (``Deployment web``; the pod itself when nothing owns it).
+    ``bypassed`` are ports whose inbound traffic does not pass the proxy (excludeInboundPorts, or not in
+    includeInboundPorts); ``captured`` is false when none does (interceptionMode NONE, hostNetwork).
+    """
+
+    place: Place
+    workload: str
+    dataplane: Dataplane
+    service_account: str = "default"
+    ip: str = ""
+    ports: tuple[Port, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    revision: str = ""
+    running: bool = True
+    host_network: bool = False
+    captured: bool = True
+    bypassed: tuple[int, ...] = ()
+    proxy_image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceFacts:
+    """A namespace; ``roots`` are the SHA-256 fingerprints of the roots in its istio-ca-root-cert, empty when it has none."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    roots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PeerPolicy:
+    """A PeerAuthentication; ``ports`` are the workload's own, ``selector`` is empty when it has none."""
+
+    place: Place
+    created: datetime
+    mode: Mode = Mode.UNSET
+    selector: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[int, Mode] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRule:
+    """A DestinationRule, as far as it decides TLS.
+
+    ``mode`` is trafficPolicy.tls.mode ("" when unset), ``ports`` its portLevelSettings by Service port,
+    ``subsets`` the same two of each subset; ``export_to`` is empty for everywhere.
+    """
+
+    place: Place
+    host: str
+    created: datetime
+    mode: str = ""
+    ports: Mapping[int, str] = field(default_factory=dict)
+    subsets: Mapping[str, tuple[str, Mapping[int, str]]] = field(default_factory=dict)
+    export_to: tuple[str, ...] = ()
+    selector: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """A Service: ``ports`` maps its ports to the pods' ports where that is a number or could be resolved."""
+
+    place: Place
+    selector: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[int, int] = field(default_factory=dict)
+    type: str = "ClusterIP"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """An X.509 certificate: ``uris`` are its SPIFFE names; ``root`` is the fingerprint that it chains to, by signature, else empty."""
+
+    fingerprint: str
+    subject: str
+    not_before: datetime
+    not_after: datetime
+    uris: tuple[str, ...] = ()
+    is_authority: bool = False
+    key: str = ""
+    root: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundChain:
+    """One filter chain of a proxy's inbound listener (15006).
+
+    ``port`` is the destination port that it matches, None any other. ``transport`` is the match ("tls", "raw_buffer", "" any),
+    ``alpn`` the application protocols that it matches. ``tls`` is whether it terminates TLS, ``client_certificate`` whether it
+    then requires one, ``roots`` the fingerprints that it validates against.
+    """
+
+    port: int | None
+    transport: str = ""
+    alpn: tuple[str, ...] = ()
+    tls: bool = False
+    client_certificate: bool = False
+    roots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """What a pod's own Envoy says of itself; ``problem`` says why it could not be asked, and all else is then empty.
+
+    ``certificates`` is its own chain, leaf first; ``roots`` what it trusts. ``synced`` tells whether istiod's last push of
+    listeners and secrets was acknowledged (istio: /debug/syncz; None: not known), ``istiod`` is the pod that it is connected to.
+    """
+
+    version: str = ""
+    inbound: tuple[InboundChain, ...] = ()
+    certificates: tuple[CertificateFacts, ...] = ()
+    roots: tuple[CertificateFacts, ...] = ()
+    synced: bool | None = None
+    istiod: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """An istiod: its Deployment, revision, version and mesh configuration."""
+
+    place: Place
+    revision: str
+    version: str
+    root_namespace: str
+    trust_domain: str
+    trust_domain_aliases: tuple[str, ...] = ()
+    auto_mtls: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MeshFacts:
+    """Answers of one look at a mesh. ``proxies`` has one entry for each pod with a proxy; ``gaps`` are what was not answered, and why."""
+
+    now: datetime
+    control_planes: tuple[ControlPlane, ...] = ()
+    namespaces: Mapping[str, NamespaceFacts] = field(default_factory=dict)
+    pods: tuple[Pod, ...] = ()
+    services: tuple[ServiceFacts, ...] = ()
+    policies: tuple[PeerPolicy, ...] = ()
+    client_rules: tuple[ClientRule, ...] = ()
+    proxies: Mapping[Place, Proxy] = field(default_factory=dict)
+    authorities: tuple[CertificateFacts, ...] = ()
+    gaps: tuple[str, ...] = ()

@@ -1,0 +1,59 @@
+"""What live probes saw on the wire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from meshinstall.model.mesh import Place
+
+
+class Probe(StrEnum):
+    """What was tried against a port.
+
+    PLAINTEXT: bytes without TLS. ANONYMOUS: TLS with the mesh's own ALPN and no client certificate. FOREIGN: TLS with a certificate
+    of an authority that the mesh does not know. MESHED: TLS as the proxies do it, with the identity of a probe of ours.
+    """
+
+    PLAINTEXT = "plaintext"
+    ANONYMOUS = "anonymous TLS"
+    FOREIGN = "foreign certificate"
+    MESHED = "meshed client"
+
+
+class Answer(StrEnum):
+    """What the other side did: SERVED took it, REFUSED ended it as a proxy does, the rest prove nothing."""
+
+    SERVED = "served"
+    REFUSED = "refused"
+    NOTHING = "nothing listens"
+    SILENT = "no answer in time"
+    FAILED = "could not be tried"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One probe of one port; ``identity`` is the SPIFFE name that the server proved to hold, ``words`` what the wire said."""
+
+    probe: Probe
+    answer: Answer
+    words: str = ""
+    identity: str = ""
+    client_identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WireTarget:
+    """A port of a pod to be probed."""
+
+    pod: Place
+    ip: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """What a round of probes brought: the results by target, or why there are none (``skipped``: asked for; ``problem``: not possible)."""
+
+    seen: Mapping[WireTarget, tuple[Seen, ...]] = field(default_factory=dict)
+    skipped: str = ""
+    problem: str = ""
