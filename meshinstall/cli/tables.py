@@ -37,10 +37,10 @@ def status_text(status: MeshStatus) -> str:
     problems, warnings = list(status.problems()), list(status.warnings())
     lines += ["Everything is Current." if not problems else "Not everything is Current:"]
     lines += [*_items("✗", problems), *_items("!", warnings), ""]
-    lines += [*_columns(_release_rows(status.releases)), ""]
+    lines += [*columns(_release_rows(status.releases)), ""]
     if gateways := list(_gateway_rows(status.releases)):
-        lines += [*_columns([("GATEWAY", "TYPE", "ADDRESS"), *gateways]), ""]
-    lines += _columns(_fact_rows(status))
+        lines += [*columns([("GATEWAY", "TYPE", "ADDRESS"), *gateways]), ""]
+    lines += columns(_fact_rows(status))
     return safe("\n".join(lines))
 
 
@@ -70,7 +70,7 @@ def explain_text(found: Iterable[ExplainedRelease]) -> str:
     for one in found:
         lines = [f"{one.release.key}  {one.release.chart.name} {one.release.chart.version}", ""]
         for value in one.values:
-            lines += [".".join(value.path), *_columns([_spoken_row(spoken) for spoken in value.spoken])]
+            lines += [".".join(value.path), *columns([_spoken_row(spoken) for spoken in value.spoken])]
         blocks.append("\n".join(lines))
     return safe("\n\n".join(blocks))
 
@@ -97,7 +97,7 @@ def _items(sign: str, texts: Iterable[str]) -> Iterator[str]:
         yield from textwrap.wrap(f"{sign} {text}", _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
-def _columns(rows: Iterable[Sequence[str]]) -> list[str]:
+def columns(rows: Iterable[Sequence[str]]) -> list[str]:
     """Rows with their columns aligned; the last column is as long as it needs to be, so that it can be copied."""
     listed = list(rows)
     count = max(map(len, listed))

@@ -9,10 +9,12 @@ import jsonschema
 import pytest
 
 from meshinstall.cli.printers import json_lines, plan_json
+from meshinstall.cli.verdict_json import verdict_json
 from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
+from tests.unit.cli.verdicts import VERDICT
 
 SCHEMAS = Path(__file__).parents[3] / "docs/schemas"
 RELEASE = ReleaseStep(
@@ -54,6 +56,13 @@ def test_every_event_fits_its_schema(event: Event) -> None:
     with json_lines(stream) as emit:
         emit(event)
     jsonschema.validate(json.loads(stream.getvalue()), schema("event.json"))
+
+
+def test_a_verdict_fits_its_schema() -> None:
+    document = json.loads(json.dumps(verdict_json(VERDICT)))
+    jsonschema.validate(document, schema("verify.json"))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "verdict": "MAYBE"}, schema("verify.json"))
 
 
 def test_the_schemas_refuse_what_they_do_not_know() -> None:

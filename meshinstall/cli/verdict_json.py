@@ -1,0 +1,72 @@
+"""A verdict as programs read it: the document of docs/schemas/verify.json."""
+
+from typing import Any
+
+from meshinstall.model.finding import Finding
+from meshinstall.model.mesh import CertificateFacts
+from meshinstall.model.verdict import PortVerdict, Verdict
+
+SCHEMA = "meshinstall.dev/verify/v1"
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """All of a verdict, as JSON."""
+    return {
+        "schema": SCHEMA,
+        "cluster": verdict.cluster,
+        "at": verdict.at.isoformat(),
+        "verdict": verdict.outcome,
+        "liveProbes": verdict.live,
+        "ports": [_port(port) for port in verdict.ports],
+        "findings": [finding_json(finding) for finding in verdict.findings],
+        "outside": [{"namespace": one.namespace, "pods": one.pods, "plaintextTo": list(one.reachable)} for one in verdict.outside],
+        "certificates": [_certificate(name, certificate) for name, certificate in verdict.certificates],
+        "notSeen": list(verdict.gaps),
+    }
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A finding with the page that explains it."""
+    return {
+        "code": finding.code,
+        "severity": finding.severity,
+        "title": finding.title,
+        "detail": finding.detail,
+        "object": finding.object,
+        "origin": finding.origin,
+        "hint": finding.hint,
+    }
+
+
+def _port(port: PortVerdict) -> dict[str, Any]:
+    return {
+        "namespace": port.namespace,
+        "workload": port.workload,
+        "port": port.port or None,
+        "dataplane": port.dataplane,
+        "verdict": port.outcome,
+        "mode": port.mode or None,
+        "pods": [str(pod) for pod in port.pods],
+        "evidence": [
+            {
+                "source": evidence.source,
+                "verdict": evidence.outcome,
+                "text": evidence.text,
+                "object": evidence.object,
+                "code": evidence.code or None,
+            }
+            for evidence in port.evidence
+        ],
+    }
+
+
+def _certificate(name: str, certificate: CertificateFacts) -> dict[str, Any]:
+    return {
+        "holder": name,
+        "subject": certificate.subject,
+        "uris": list(certificate.uris),
+        "notBefore": certificate.not_before.isoformat(),
+        "notAfter": certificate.not_after.isoformat(),
+        "authority": certificate.is_authority,
+        "fingerprint": certificate.fingerprint,
+    }
