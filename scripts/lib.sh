@@ -62,3 +62,15 @@ ensure_venv() {
 require_testbed_machine() {
   "$(find_python)" -m testbed.machine "$CACHE/testbed" || exit 1
 }
+
+# Puts a Chromium on the machine for the tests of pages, where Debian's package manager can.
+ensure_chromium() {
+  local name
+  for name in chromium chromium-browser google-chrome chrome; do
+    if command -v "$name" >/dev/null; then return; fi
+  done
+  command -v apt-get >/dev/null || fail "no Chromium is here for the tests of pages; install chromium"
+  echo "installing chromium" >&2
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null 2>&1 ||
+    fail "apt-get could not install chromium; install it by hand"
+}

@@ -1,0 +1,174 @@
+"""A verdict as one self-contained page, for people and for auditors: no script, no request to anywhere."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from meshinstall.cli.certificate_chart import chart
+from meshinstall.cli.markup import Html, join, style, tag
+from meshinstall.cli.verdict_style import STYLE
+from meshinstall.cli.verdict_text import by_workload, headline, worst
+from meshinstall.model.finding import Finding
+from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Verdict
+
+_HOW = {
+    "policy": "the effective PeerAuthentication by Istio's own merge rules, and the object that it comes from",
+    "client": "DestinationRules by which clients would send plaintext or TLS of another kind",
+    "proxy": "what the pod's own Envoy says that its inbound listener accepts, not what a policy asks for",
+    "certificate": "the chain, the SPIFFE name and the dates of the certificate that the proxy holds",
+    "coverage": "whether a proxy is in the path at all",
+    "wire": "connections that were made: plaintext, TLS without a certificate, TLS with a foreign one, and a client of the mesh",
+}
+
+
+def verdict_html(verdict: Verdict) -> str:
+    """The page, as UTF-8 text."""
+    title = f"mTLS on {verdict.cluster}: {verdict.outcome}"
+    head = join(
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        style(STYLE),
+    )
+    main = tag(
+        "main", _matrix(verdict.ports), _findings(verdict.findings), _workloads(verdict.ports), _certificates(verdict), _limits(verdict)
+    )
+    footer = tag("footer", f"Made by meshinstall verify on {verdict.at:%Y-%m-%d at %H:%M:%S} UTC. Codes are explained in docs/checks.md.")
+    return f"<!doctype html>\n{tag('html', tag('head', head), tag('body', _header(verdict), main, footer), lang='en')}\n"
+
+
+def _header(verdict: Verdict) -> Html:
+    workloads = len(by_workload(verdict.ports))
+    namespaces = len({port.namespace for port in verdict.ports})
+    said = f"{len(verdict.ports)} ports of {workloads} workloads in {namespaces} namespaces. {_sentence(verdict)}"
+    banner = tag("div", tag("strong", verdict.outcome), tag("p", said), class_=f"banner {_class(verdict.outcome)}", role="status")
+    return tag("header", tag("h1", f"Mutual TLS on {verdict.cluster}, {verdict.at:%Y-%m-%d %H:%M} UTC"), banner)
+
+
+def _sentence(verdict: Verdict) -> str:
+    match verdict.outcome:
+        case Outcome.PASS:
+            return "Every one refused what is not the mesh's own mTLS, and served it."
+        case Outcome.FAIL:
+            return "At least one takes traffic that is not mTLS, or its clients do not send it."
+        case _:
+            return "Nothing was seen to be open, and not everything could be shown to be closed."
+
+
+def _matrix(ports: Sequence[PortVerdict]) -> Html:
+    if not ports:
+        return _section("Namespaces", tag("p", "No workload of a mesh is there to be judged."))
+    head = [tag("th", "Namespace", scope="col"), *(tag("th", outcome, scope="col", class_="count") for outcome in _order())]
+    rows = []
+    for namespace, group in groupby(sorted(ports, key=lambda port: port.namespace), key=lambda port: port.namespace):
+        found = [port.outcome for port in group]
+        counts = [(outcome, found.count(outcome)) for outcome in _order()]
+        cells = [tag("td", str(count), class_=f"count {_class(outcome) if count else 'zero'}") for outcome, count in counts]
+        rows.append(tag("tr", tag("th", namespace, scope="row"), *cells))
+    table = tag("table", tag("caption", "Workload ports by verdict"), tag("thead", tag("tr", *head)), tag("tbody", *rows))
+    return _section("Namespaces", tag("div", table, class_="scroll"))
+
+
+def _findings(findings: Sequence[Finding]) -> Html:
+    if not findings:
+        return _section("Findings", tag("p", "None."))
+    return _section("Findings", *(_finding(finding) for finding in findings))
+
+
+def _finding(finding: Finding) -> Html:
+    title = tag("h3", tag("span", finding.code, class_="code mono"), finding.title)
+    texts = [tag("p", text) for text in (finding.detail, finding.origin and f"Written in {finding.origin}") if text]
+    place = [tag("p", tag("code", finding.object))] if finding.object and finding.object not in finding.title else []
+    mend = [tag("p", "To mend it:", class_="soft"), tag("pre", finding.hint)] if finding.hint else []
+    return tag("article", title, *texts, *place, *mend, class_=finding.severity)
+
+
+def _workloads(ports: Iterable[PortVerdict]) -> Html:
+    return _section("Workloads and evidence", *(_workload(group) for group in by_workload(ports)))
+
+
+def _workload(ports: Sequence[PortVerdict]) -> Html:
+    outcome = worst(ports)
+    first = ports[0]
+    summary = tag(
+        "summary",
+        _pill(outcome),
+        tag("span", f"{first.namespace} / {first.workload}", class_="name"),
+        tag("span", f"{first.dataplane}, port {', '.join(_number(port) for port in ports)}", class_="soft"),
+    )
+    body = tag("div", *(_port(port) for port in ports), class_="scroll")
+    return tag("details", summary, body, **({} if outcome is Outcome.PASS else {"open": "open"}))
+
+
+def _port(port: PortVerdict) -> Html:
+    caption = (
+        f"Port {_number(port)}{f', mode {port.mode}' if port.mode else ''}, pods: {', '.join(pod.name for pod in port.pods) or 'none'}"
+    )
+    head = tag("tr", *(tag("th", name, scope="col", **_wide(name)) for name in ("Verdict", "Source", "Seen", "Object")))
+    rows = [_evidence(evidence) for evidence in port.evidence]
+    return tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *rows))
+
+
+def _evidence(evidence: Evidence) -> Html:
+    text = f"{evidence.code} {evidence.text}".strip()
+    cells = (tag("td", evidence.source), tag("td", text), tag("td", tag("code", evidence.object), class_="wide"))
+    return tag("tr", tag("td", _pill(evidence.outcome)), *cells)
+
+
+def _certificates(verdict: Verdict) -> Html:
+    if not verdict.certificates:
+        return _section("Certificates", tag("p", "None was seen."))
+    return _section("Certificates", chart(verdict.certificates, verdict.at))
+
+
+def _limits(verdict: Verdict) -> Html:
+    return _section("How this was seen, and what was not", *_limit_parts(verdict))
+
+
+def _limit_parts(verdict: Verdict) -> Iterator[Html]:
+    yield tag("p", f"Live probes: {verdict.live or 'none'}.")
+    yield tag("ul", *(tag("li", tag("strong", name), f": {text}") for name, text in _HOW.items()))
+    if outside := [one for one in verdict.outside if one.pods]:
+        rows = [
+            tag("tr", tag("th", one.namespace, scope="row"), tag("td", str(one.pods), class_="count"), tag("td", _reach(one.reachable)))
+            for one in outside
+        ]
+        names = (
+            tag("th", "Namespace", scope="col"),
+            tag("th", "Pods", scope="col", class_="count"),
+            tag("th", "Reaches in plaintext", scope="col"),
+        )
+        caption = tag("caption", "Namespaces outside the mesh: nothing between them is encrypted by it")
+        yield tag("div", tag("table", caption, tag("thead", tag("tr", *names)), tag("tbody", *rows)), class_="scroll")
+    if verdict.gaps:
+        yield join(tag("p", "Not seen:"), tag("ul", *(tag("li", gap) for gap in verdict.gaps)))
+    yield tag("p", headline(verdict), class_="soft")
+
+
+def _reach(ports: Sequence[str]) -> str:
+    return ", ".join(ports) or "nothing of the mesh"
+
+
+def _section(title: str, *children: str) -> Html:
+    return tag("section", tag("h2", title), *children)
+
+
+def _pill(outcome: Outcome) -> Html:
+    return tag("span", outcome, class_=f"pill {_class(outcome)}")
+
+
+def _class(outcome: Outcome) -> str:
+    return outcome.replace(" ", "-")
+
+
+def _order() -> tuple[Outcome, ...]:
+    return (Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.PASS)
+
+
+def _number(port: PortVerdict) -> str:
+    return str(port.port) if port.port else "any other"
+
+
+def _wide(name: str) -> dict[str, str]:
+    """What a narrow screen leaves out."""
+    return {"class_": "wide"} if name == "Object" else {}
