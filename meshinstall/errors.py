@@ -5,6 +5,7 @@ MeshinstallError                 exit code
 │   └── ConfigError              2  all configuration problems, with file:line
 ├── ClusterError                 1  the cluster is unreachable or refuses
 │   ├── ForbiddenError           1  a permission is missing
+│   ├── UnauthorizedError        1  the cluster does not know the caller
 │   ├── UnreachableError         1  the cluster does not answer now
 │   └── ConflictError            1  somebody else owns or changed the object
 ├── ChartError                   1  a chart is missing, corrupt or not the pinned one
@@ -68,6 +69,10 @@ class ForbiddenError(ClusterError):
     """The caller lacks a permission."""
 
 
+class UnauthorizedError(ClusterError):
+    """The cluster does not accept the caller's credentials."""
+
+
 class UnreachableError(ClusterError):
     """The cluster does not answer, or not now."""
 
@@ -85,7 +90,11 @@ class HelmError(MeshinstallError):
 
 
 class HelmConflictError(HelmError):
-    """Somebody else owns fields of an object that helm applied."""
+    """Somebody else owns fields of objects that helm applied; ``managers`` are all of them, none when not all are known."""
+
+    def __init__(self, message: str, hint: str = "", managers: frozenset[str] = frozenset()) -> None:
+        super().__init__(message, hint)
+        self.managers = managers
 
 
 class StepError(MeshinstallError):

@@ -51,7 +51,7 @@ _HINTS = (
 def explain(action: str, stderr: bytes) -> HelmError:
     """The error to raise when ``helm`` failed at ``action``, such as ``upgrade of istio-system/istiod``."""
     text = printable(stderr[-_READ:].decode(errors="replace"))
-    return _not_ours(action, text) or _conflict(action, text) or _other(action, text)
+    return _not_ours(action, text) or _conflict(action, text, is_whole=len(stderr) <= _READ) or _other(action, text)
 
 
 def printable(text: str) -> str:
@@ -76,7 +76,7 @@ def _not_ours(action: str, text: str) -> HelmError | None:
     )
 
 
-def _conflict(action: str, text: str) -> HelmError | None:
+def _conflict(action: str, text: str, *, is_whole: bool) -> HelmError | None:
     """Tell of the first object; helm joins those of all objects, which may be dozens, with ``&&``."""
     # Before it, a log line may say the same.
     text = text.rpartition("Error: ")[2]
@@ -93,7 +93,8 @@ def _conflict(action: str, text: str) -> HelmError | None:
     more = f" (and {len(targets) - 1} more objects are like that)" if len(targets) > 1 else ""
     return HelmConflictError(
         f"helm {action} failed: {targets[0]['object']} has fields that another manager owns: {parts}{more}",
-        "keep that manager from setting the field, or leave the field out of the values",
+        "keep that manager from setting the field and put it back by hand, or leave the field out of the values",
+        frozenset(match["manager"] for match in _MANAGER.finditer(text)) if is_whole else frozenset(),
     )
 
 

@@ -11,7 +11,7 @@ from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import Component, Manifest, ReleaseRecord
 
 _RELEASE = "meta.helm.sh/release-name"
-# Missing permissions that are spelled out.
+# Missing permissions, and nodes without room, that are spelled out.
 _SHOWN = 5
 _MINOR = re.compile(r"1\.(\d+)")
 
@@ -164,6 +164,12 @@ def before_changes(inquiry: Inquiry) -> tuple[Finding, ...]:
         found.append(Finding("PRE010", Severity.ERROR, title, hint=hint))
     elif not inquiry.schedulable:
         found.append(Finding("PRE011", Severity.ERROR, "no node is Ready and takes pods", hint="kubectl get nodes shows why"))
+    for short in inquiry.shortages:
+        title = f"{short.pods} pod{'s' if short.pods > 1 else ''} of {short.release} may fit on no node: each asks for {short.each}"
+        more = f" and {len(short.free) - _SHOWN} more nodes" if len(short.free) > _SHOWN else ""
+        free = f"free of requests: {'; '.join(short.free[:_SHOWN])}{more}" if short.free else "every node has a taint"
+        hint = f"add nodes, or ask for less: {short.release.name}.resources.requests; an autoscaler may add a node by itself"
+        found.append(Finding("PRE014", Severity.WARNING, title, free, f"release {short.release}", hint=hint))
     for secret in (*inquiry.missing_secrets, *inquiry.future_secrets):
         hint = "create it (kubectl create secret docker-registry), or change images.pullSecrets"
         # In a namespace that the run itself makes it may come by another way.

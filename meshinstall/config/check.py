@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from meshinstall import catalog
 from meshinstall.config.documents import Environment, Gateway, Project, suggestion
+from meshinstall.config.images import check_images
 from meshinstall.config.source import Document
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import Cloud
@@ -49,6 +50,7 @@ def _check_settings(project: Project) -> Iterator[Problem]:
     if wrong := check_version(settings.istio.version):
         yield document.problem(("istio", "version"), wrong)
     yield from _check_profile_name(project, document, ("profile",), settings.profile)
+    yield from check_images(document, settings.images)
 
 
 def _check_environment(project: Project, name: str, environment: Environment) -> Iterator[Problem]:

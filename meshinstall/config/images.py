@@ -1,9 +1,12 @@
 """One setting of hub, tag, variant and pull for all components, written where each chart reads it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from meshinstall.config.documents import Images
 from meshinstall.config.source import Document
+from meshinstall.errors import Problem
 from meshinstall.model.release import Component
 from meshinstall.model.values import KeyPath, Layer, LayerKind
 
@@ -22,6 +25,40 @@ _READ: Mapping[Component, Mapping[str, KeyPath]] = {
     Component.ZTUNNEL: {key: path[1:] for key, path in _GLOBAL.items()},
     Component.GATEWAY: {"pullPolicy": ("imagePullPolicy",), "pullSecrets": ("imagePullSecrets",)},
 }
+
+# distribution/reference: host and port, then parts of a path; what follows the last colon or @ is no part of it.
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_HUB = re.compile(rf"[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{{1,5}})?(?:/{_PART})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_VARIANT = re.compile(r"(?P<tag>.+)-(?P<variant>debug|distroless)")
+# RFC 1123, as Secrets are named.
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
+
+
+def check_images(document: Document, images: Images) -> Iterator[Problem]:
+    """What of ``images`` no node could pull, as file:line."""
+    if images.hub and (wrong := _wrong_hub(images.hub)):
+        yield document.problem(("images", "hub"), f"images.hub {wrong}", "write host/path, such as registry.example.com/istio")
+    if images.tag and not _TAG.fullmatch(images.tag):
+        hint = "write the tag alone, such as 1.31.0; images are named by tag, not by digest"
+        yield document.problem(("images", "tag"), f"images.tag {images.tag!r} is no tag", hint)
+    elif ending := _VARIANT.fullmatch(images.tag):
+        # The charts put a hyphen and the variant behind the tag; so does their profile for ambient.
+        hint = f"write tag: {ending['tag']} and variant: {ending['variant']}"
+        yield document.problem(("images", "tag"), f"images.tag {images.tag!r} has a variant in it, which the charts add", hint)
+    for index, name in enumerate(images.pull_secrets):
+        if not _NAME.fullmatch(name):
+            yield document.problem(("images", "pullSecrets", str(index)), f"images.pullSecrets: {name!r} is no name of a Secret")
+
+
+def _wrong_hub(hub: str) -> str:
+    if "://" in hub:
+        return "has a scheme"
+    if hub.endswith("/"):
+        return "ends with a slash"
+    if "@" in hub or ":" in hub.partition("/")[2]:
+        return "has a tag or digest in it"
+    return "" if _HUB.fullmatch(hub) else f"{hub!r} is no address of images"
 
 
 def image_layer(document: Document, component: Component) -> Layer | None:

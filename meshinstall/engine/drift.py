@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import Any
 
+from meshinstall.engine.editors import editors
 from meshinstall.model.facts import Facts, ObjectKey, key_of
-from meshinstall.model.paths import KINDS
+from meshinstall.model.paths import KINDS, LIST_KEYS
+from meshinstall.model.quantity import quantity
 from meshinstall.model.release import Manifest, ReleaseKey
 
 # Fields that others write on purpose: istiod patches its webhooks' CA and, once
@@ -17,20 +19,29 @@ _OTHERS = {
 }
 # Lists that admission controllers of platforms add to (AKS' admissions enforcer).
 _ADDED_TO = re.compile(r"\.matchExpressions$")
-_QUANTITY = re.compile(r"([0-9.]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
-_SCALE = {
-    "": Decimal(1),
-    "m": Decimal("0.001"),
-    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", start=1)},
-    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)},
-}
 _QUANTITY_AT = re.compile(r"\.(requests|limits|hard|capacity)\.")
-# What names an item of a list, in the order of trust.
-_LIST_KEYS = ("name", "containerPort", "port", "mountPath", "key")
+# Fields that are spelled out.
+_SHOWN = 10
 
 
-def drift(facts: Facts, release: ReleaseKey) -> tuple[str, ...]:
-    """Sentences on how the release's live objects differ from its record; empty when they do not."""
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An object that differs in ``paths`` from its record, or is gone; ``editors`` are the field managers that own these now."""
+
+    key: ObjectKey
+    paths: tuple[str, ...] = ()
+    editors: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """A sentence for the plan."""
+        if not self.paths:
+            return f"{self.key} is gone"
+        by = f" by {', '.join(self.editors)}" if self.editors else ""
+        return f"{self.key} was edited{by}: {', '.join(self.paths[:_SHOWN])}{' ...' if len(self.paths) > _SHOWN else ''}"
+
+
+def drift(facts: Facts, release: ReleaseKey) -> tuple[Edit, ...]:
+    """How the release's live objects differ from its record; empty when they do not."""
     found = []
     for wanted in facts.owned.get(release, ()):
         key = key_of(wanted, release.namespace)
@@ -38,16 +49,19 @@ def drift(facts: Facts, release: ReleaseKey) -> tuple[str, ...]:
             continue
         key = key if KINDS[key.kind][1] else key._replace(namespace="")
         live = facts.live.get(key)
-        found.append(f"{key} is gone" if live is None else _edited(key, wanted, live, facts, release))
-    return tuple(sentence for sentence in found if sentence)
+        if live is None:
+            found.append(Edit(key))
+        elif paths := _edited(key, wanted, live, facts, release):
+            found.append(Edit(key, paths, editors(live, paths)))
+    return tuple(found)
 
 
-def _edited(key: ObjectKey, wanted: Manifest, live: Manifest, facts: Facts, release: ReleaseKey) -> str:
+def _edited(key: ObjectKey, wanted: Manifest, live: Manifest, facts: Facts, release: ReleaseKey) -> tuple[str, ...]:
     ignored = _OTHERS.get(key.kind)
     paths = [path for path in differences(wanted, live) if not (ignored and ignored.fullmatch(path))]
     if _is_scaled(key, facts, release):
         paths = [path for path in paths if path != "spec.replicas"]
-    return f"{key} was edited: {', '.join(paths[:3])}{' ...' if len(paths) > 3 else ''}" if paths else ""  # noqa: PLR2004
+    return tuple(paths)
 
 
 def _is_scaled(key: ObjectKey, facts: Facts, release: ReleaseKey) -> bool:
@@ -99,7 +113,7 @@ def _compare_lists(wanted: list[Any], live: list[Any], path: str) -> Iterator[st
 
 
 def _list_key(wanted: list[Any], live: list[Any]) -> str:
-    for key in _LIST_KEYS:
+    for key in LIST_KEYS:
         names = [[item.get(key) if isinstance(item, Mapping) else None for item in items] for items in (wanted, live)]
         if wanted and all(None not in some and len(set(map(str, some))) == len(some) for some in names):
             return key
@@ -109,11 +123,6 @@ def _list_key(wanted: list[Any], live: list[Any]) -> str:
 def _same(wanted: Any, live: Any, path: str) -> bool:
     if wanted == live or (wanted is None and not live):
         return True
-    if _QUANTITY_AT.search(path) and (one := _quantity(wanted)) is not None:
-        return one == _quantity(live)
+    if _QUANTITY_AT.search(path) and (one := quantity(wanted)) is not None:
+        return one == quantity(live)
     return not isinstance(live, Mapping | list) and not isinstance(wanted, bool) and str(wanted) == str(live)
-
-
-def _quantity(value: Any) -> Decimal | None:
-    match = _QUANTITY.fullmatch(str(value))
-    return Decimal(match[1]) * _SCALE[match[2] or ""] if match else None

@@ -1,12 +1,16 @@
-"""Questions that are asked only when something is to be changed: permissions, nodes, pull secrets."""
+"""Questions that are asked only when something is to be changed: permissions, nodes and the room on them, pull secrets."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from meshinstall.engine import capacity
 from meshinstall.engine.observe import gather
+from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Ask, Inquiry
+from meshinstall.model.facts import Ask, Inquiry, Shortage
 from meshinstall.model.paths import object_path
+from meshinstall.model.release import Component, Manifest
 from meshinstall.ports import Kube
 
 _REVIEWS = object_path("authorization.k8s.io/v1", "selfsubjectaccessreviews")
@@ -30,7 +34,10 @@ _NAMESPACED = (
     ("rbac.authorization.k8s.io", "roles"),
     ("rbac.authorization.k8s.io", "rolebindings"),
 )
+_NODE_AGENTS = (("apps", "daemonsets"),)
 _MESH_ONLY = (("coordination.k8s.io", "leases"), ("security.istio.io", "peerauthentications"))
+# Nodes whose pods are listed at most; a node has about a hundred.
+_NODES = 10
 _VERBS = ("create", "patch", "list")
 
 
@@ -48,13 +55,59 @@ async def inquire(desired: Desired, kube: Kube) -> Inquiry:
         len(usable),
         tuple(f"{space}/{name}" for space, name in missing if spaces[space]),
         tuple(f"{space}/{name}" for space, name in missing if not spaces[space]),
+        await _shortages(desired, kube, usable),
     )
+
+
+async def _shortages(desired: Desired, kube: Kube, nodes: list[Manifest]) -> tuple[Shortage, ...]:
+    """Pods for which there is no room; none where more nodes than are looked at could have it, or pods may not be listed.
+
+    Pods are listed node by node, the emptiest by its allocatable first, until all is placed: never all pods of a cluster.
+    """
+    takes = sorted((node for node in nodes if not _is_tainted(node)), key=capacity.allocatable, reverse=True)
+    try:
+        there = await _pods_there(desired, kube)
+        left = wanted = capacity.needs(desired, there)
+        free: dict[str, capacity.Room] = {}
+        for node in takes[:_NODES]:
+            if not left:
+                break
+            name = node["metadata"]["name"]
+            on_it = [pod async for pod in kube.list(object_path("v1", "pods"), fields=f"spec.nodeName={name}")]
+            free[name] = capacity.room_on(node, on_it)
+            left = capacity.unplaced(wanted, free)
+    except ForbiddenError:
+        return ()
+    if not takes[_NODES:]:
+        told = tuple(f"{name} has {room}" for name, room in free.items())
+        return tuple(Shortage(need.release, need.pods, str(need.each), told) for need in left)
+    return ()
+
+
+async def _pods_there(desired: Desired, kube: Kube) -> Mapping[str, int]:
+    """How many pods each release has on a node already."""
+    spaces = {release.key.namespace for release in desired.releases}
+    found = await gather(spaces, lambda space: _instances(kube, space))
+    return Counter(name for names in found.values() for name in names)
+
+
+async def _instances(kube: Kube, space: str) -> list[str]:
+    pods = kube.list(object_path("v1", "pods", space), fields="spec.nodeName!=", metadata_only=True)
+    return [capacity.release_of(pod) async for pod in pods]
+
+
+def _is_tainted(node: Manifest) -> bool:
+    return any(taint.get("effect") in {"NoSchedule", "NoExecute"} for taint in node["spec"].get("taints") or ())
 
 
 async def _denied(desired: Desired, kube: Kube) -> tuple[Ask, ...]:
     spaces = [namespace.name for namespace in desired.namespaces]
     asks = [Ask(verb, *resource) for resource in _CLUSTER_WIDE for verb in _VERBS]
-    asks += [Ask(verb, *resource, space) for resource in _NAMESPACED for verb in _VERBS for space in spaces]
+    agents: tuple[tuple[str, str], ...] = (
+        _NODE_AGENTS if any(release.component in {Component.CNI, Component.ZTUNNEL} for release in desired.releases) else ()
+    )
+    asks += [Ask(verb, *resource, space) for resource in (*_NAMESPACED, *agents) for verb in _VERBS for space in spaces]
+    asks += [Ask("list", "apps", "replicasets", space) for space in spaces]
     asks += [Ask(verb, *resource, desired.mesh_namespace) for resource in _MESH_ONLY for verb in ("create", "patch")]
     answers = await gather(asks, lambda ask: _allowed(kube, ask))
     return tuple(ask for ask in asks if not answers[ask])

@@ -66,7 +66,9 @@ def _release_step(release: Release, facts: Facts) -> ReleaseStep:
     record = facts.releases.get(release.key)
     chart = facts.charts.get(release.chart.name, release.chart)
     changes = value_changes(record.values if record else {}, release.values)
-    action, reasons = _decide(record, release, tuple(_reasons(record, chart, changes, facts, release)), facts)
+    edits = drift(facts, release.key) if record else ()
+    reasons = (*_reasons(record, chart, changes, facts, release), *map(str, edits))
+    action, reasons = _decide(record, release, reasons, facts)
     return ReleaseStep(
         name=str(release.key),
         action=action,
@@ -79,7 +81,7 @@ def _release_step(release: Release, facts: Facts) -> ReleaseStep:
         values=release.values.merged(),
         revision=record.revision if record else 0,
         repair=bool(record and record.status.is_pending),
-        drifted=bool(record and drift(facts, release.key)),
+        editors=tuple(sorted({editor for edit in edits for editor in edit.editors})),
     )
 
 
@@ -108,7 +110,6 @@ def _reasons(record: ReleaseRecord | None, chart: ChartRef, changes: tuple[Chang
         yield f"{len(changes)} value{'s change' if len(changes) > 1 else ' changes'}"
     if missing := [name for name in facts.missing_crds if record.chart == "base" or release.chart.name == "base"]:
         yield f"CRDs are gone: {', '.join(missing)}"
-    yield from drift(facts, release.key)
 
 
 def value_changes(before: Mapping[str, Any], after: ValuesStack) -> tuple[Change, ...]:

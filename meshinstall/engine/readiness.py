@@ -4,6 +4,7 @@ Rules of sigs.k8s.io/cli-utils pkg/kstatus/status/core.go, except that a
 Service of type LoadBalancer is Current only when it has an address.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,23 +15,39 @@ from meshinstall.model.release import Manifest, ReleaseKey
 _WATCHED = ("Deployment", "DaemonSet", "Service")
 # A container that waits for one of these will wait for ever.
 _HOPELESS = {
-    "ImagePullBackOff",
     "InvalidImageName",
     "CreateContainerConfigError",
     "CreateContainerError",
-    "CrashLoopBackOff",
     "ErrImageNeverPull",
+    "SignatureValidationFailed",
 }
+_PULLS = {"ErrImagePull", "ImagePullBackOff"}
+# A registry that answered: no such image, or not for you (containerd core/remotes/docker, distribution's error codes).
+_REFUSED = re.compile(
+    r"code = NotFound|: not found|(manifest|name|repository)[ _]unknown|authorization failed|unauthorized|40[13] |denied[,:]",
+    re.IGNORECASE,
+)
+# Seconds that trouble may take to pass by itself: a node comes or a pod goes; a
+# registry did not answer, and the kubelet asks again after 10 s.
+_UNSCHEDULABLE_GRACE = 20.0
+_PULL_GRACE = 15.0
+_REFUSED_PODS = "change what refuses them, or the values (resources.requests and limits), then run the same command again"
+_NO_ROOM = "add or uncordon nodes, or ask for less (resources.requests), then run the same command again"
+_NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry; the same command goes on"
+# Characters of a message of a node or a controller that are passed on.
+_LONGEST = 600
 # A first crash may be the order in which things start.
 _CRASHES_ALLOWED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why something is not ready; ``hopeless`` when waiting will not help."""
+    """Why something is not ready; ``hopeless`` when waiting will not help, once ``grace`` seconds are over; ``hint``: what will."""
 
     text: str
     hopeless: bool = False
+    grace: float = 0.0
+    hint: str = ""
 
 
 def watched(manifests: tuple[Manifest, ...], release: ReleaseKey) -> tuple[ObjectKey, ...]:
@@ -53,11 +70,16 @@ def unready(live: Manifest, kind: str) -> str:
     if kind == "Service":
         waits = spec.get("type") == "LoadBalancer" and not (status.get("loadBalancer") or {}).get("ingress")
         return "has no load balancer address yet" if waits else ""
-    if live["metadata"].get("generation", 0) > status.get("observedGeneration", 0):
+    if not is_observed(live):
         return "was not looked at yet"
     if kind == "DaemonSet":
         return _rolled(status.get("desiredNumberScheduled", 0), status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0))
     return _rolled(spec.get("replicas", 1), status.get("updatedReplicas", 0), status.get("availableReplicas", 0), status.get("replicas", 0))
+
+
+def is_observed(live: Manifest) -> bool:
+    """Whether the controller of a workload has seen its newest spec; before, its status is of an older one."""
+    return bool(live["metadata"].get("generation", 0) <= (live.get("status") or {}).get("observedGeneration", 0))
 
 
 def _rolled(wanted: int, updated: int, available: int, total: int = 0) -> str:
@@ -68,11 +90,21 @@ def _rolled(wanted: int, updated: int, available: int, total: int = 0) -> str:
     return f"{available} of {wanted} pods are ready" if available < wanted else ""
 
 
-def replica_failure(live: Manifest) -> Trouble | None:
-    """Pods that may not even be created: quota, admission, limits."""
-    for condition in (live.get("status") or {}).get("conditions") or ():
+def newest(owners: list[Manifest], deployment: Manifest) -> Manifest | None:
+    """The ReplicaSet of a Deployment's newest template; None while there is none."""
+    revision = _revision(deployment)
+    return next((owner for owner in owners if _revision(owner) == revision), None)
+
+
+def _revision(of: Manifest) -> str:
+    return str((of["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision", ""))
+
+
+def replica_failure(replicas: Manifest) -> Trouble | None:
+    """Pods of a ReplicaSet that may not even be created: quota, admission, limits."""
+    for condition in (replicas.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return Trouble(f"pods are refused: {condition.get('message', '')}", hopeless=True)
+            return Trouble(f"pods are refused: {_told(condition)}", hopeless=True, hint=_REFUSED_PODS)
     return None
 
 
@@ -82,20 +114,34 @@ def pod_troubles(pod: Manifest) -> Iterator[Trouble]:
     name = pod["metadata"]["name"]
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield Trouble(f"pod {name} fits on no node: {condition.get('message', '')}", hopeless=True)
+            yield Trouble(f"pod {name} fits on no node: {_told(condition)}", hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=_NO_ROOM)
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         state = container.get("state") or {}
         waiting = state.get("waiting")
         if waiting and waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
-            yield _waiting(name, container, waiting)
+            yield _waiting(pod["metadata"], container, waiting)
 
 
-def _waiting(pod: str, container: Mapping[str, Any], waiting: Mapping[str, Any]) -> Trouble:
-    reason = waiting["reason"]
+def _waiting(pod: Manifest, container: Mapping[str, Any], waiting: Mapping[str, Any]) -> Trouble:
     if container.get("image") == "auto":
-        text = f"pod {pod} was not injected (image: auto): the injection webhook did not see it"
+        text = f"pod {pod['name']} was not injected (image: auto): the injection webhook did not see it"
         return Trouble(f"{text}; is its namespace labelled istio-injection: disabled?", hopeless=True)
-    last = ((container.get("lastState") or {}).get("terminated") or {}).get("exitCode")
-    detail = waiting.get("message") or (f"exit code {last}" if last is not None else "")
-    hopeless = reason in _HOPELESS and (reason != "CrashLoopBackOff" or container.get("restartCount", 0) >= _CRASHES_ALLOWED)
-    return Trouble(f"pod {pod}, container {container.get('name')}: {reason}{f': {detail}' if detail else ''}", hopeless)
+    reason = waiting["reason"]
+    text = f"pod {pod['name']}, container {container.get('name')}: {reason}"
+    if reason == "CrashLoopBackOff":
+        hint = f"see why: kubectl logs {pod['name']} -n {pod.get('namespace')} -c {container.get('name')} --previous"
+        return Trouble(text + _last_words(container), container.get("restartCount", 0) >= _CRASHES_ALLOWED, hint=hint)
+    detail = _told(waiting)
+    text += f": {detail}" if detail else ""
+    if reason in _PULLS:
+        return Trouble(text, hopeless=True, grace=0 if _REFUSED.search(detail) else _PULL_GRACE, hint=_NO_IMAGE)
+    return Trouble(text, reason in _HOPELESS)
+
+
+def _last_words(container: Mapping[str, Any]) -> str:
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    return "".join(f": {word}" for word in (f"exit code {last['exitCode']}" if "exitCode" in last else "", _told(last)) if word)
+
+
+def _told(by: Mapping[str, Any]) -> str:
+    return str(by.get("message") or "")[:_LONGEST]

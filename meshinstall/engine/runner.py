@@ -5,6 +5,7 @@ from graphlib import TopologicalSorter
 import anyio
 
 from meshinstall.engine import waiting
+from meshinstall.engine.editors import may_be_taken_over
 from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.engine.groups import task_group
 from meshinstall.engine.planner import MANAGED_BY, MANAGER
@@ -95,10 +96,10 @@ class Runner:
             archive = await session.charts.fetch(step.chart)
             try:
                 await session.helm.upgrade(step.release, archive, step.values, description=self._description(step))
-            except HelmConflictError:
-                if not step.drifted:
+            except HelmConflictError as error:
+                if not may_be_taken_over(error.managers, step.editors):
                     raise
-                # Edited by somebody: the plan said that it goes back.
+                # Edited by a person: the plan said that it goes back.
                 await session.helm.upgrade(step.release, archive, step.values, description=self._description(step), force=True)
         return await waiting.until_ready(session, step, lambda text: self._tell(step, text))
 

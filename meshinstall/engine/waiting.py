@@ -14,12 +14,15 @@ from meshinstall.model.plan import ReleaseStep
 from meshinstall.model.release import Component, Manifest, ReleaseRecord
 from meshinstall.ports import Kube
 
-# Seconds between two looks; seconds that a pod which fits nowhere is given, for
-# a node that is about to come or a pod that is about to go.
+# Seconds between two looks.
 _LOOK = 0.25
-_UNSCHEDULABLE_GRACE = 20.0
 # Seconds in which the webhooks of a ready istiod must answer.
 _WEBHOOK_PATIENCE = 90.0
+
+# The label by which a Deployment tells the pods of one template from those of another.
+_TEMPLATE = "pod-template-hash"
+# As ``kubectl rollout restart`` writes it.
+_RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
 Tell = Callable[[str], None]
 
@@ -33,10 +36,24 @@ async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
     names = manifests.crd_names(record)
     await _until(lambda: _crds(session, names), tell)
     keys = readiness.watched(manifests.objects(record), record.key)
+    if step.revision:
+        await _restart_what_hangs(session, keys, tell)
     await _until(lambda: _objects(session, keys), tell)
     if step.component is Component.ISTIOD:
         await _until_webhooks_answer(session, record.key.namespace, tell)
     return await _addresses(session, keys)
+
+
+async def _restart_what_hangs(session: Session, keys: tuple[ObjectKey, ...], tell: Tell) -> None:
+    """Start anew what hung before: its cause may be mended, and Kubernetes may try again in minutes only."""
+    for key in keys:
+        live = await session.kube.get(path_of(key))
+        if live is None or key.kind == "Service" or not readiness.unready(live, key.kind):
+            continue
+        if hung := [trouble.text async for trouble in reasons(session, key, live) if trouble.hopeless]:
+            tell(f"{key} hung before this step and is restarted: {hung[0]}")
+            annotations = {_RESTARTED: session.now().isoformat(timespec="seconds")}
+            await session.kube.patch(path_of(key), {"spec": {"template": {"metadata": {"annotations": annotations}}}})
 
 
 async def _until_webhooks_answer(session: Session, namespace: str, tell: Tell) -> None:
@@ -78,9 +95,8 @@ async def _until(look: Callable[[], Awaitable[Iterable[Trouble]]], tell: Tell) -
     started = anyio.current_time()
     while troubles := list(await look()):
         for trouble in troubles:
-            patient = "fits on no node" in trouble.text and anyio.current_time() - started < _UNSCHEDULABLE_GRACE
-            if trouble.hopeless and not patient:
-                raise StepError(trouble.text)
+            if trouble.hopeless and anyio.current_time() - started >= trouble.grace:
+                raise StepError(trouble.text, trouble.hint)
         text = "; ".join(dict.fromkeys(trouble.text for trouble in troubles))
         if text != told:
             tell(told := text)
@@ -123,14 +139,27 @@ async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIter
         for text in await _events(session, key):
             yield Trouble(f"{key} has no load balancer address yet: {text}")
         return
-    if failure := readiness.replica_failure(live):
-        yield failure
+    if not readiness.is_observed(live):
+        return
     labels = live["spec"]["selector"].get("matchLabels") or {}
     selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    if key.kind == "Deployment":
+        # Pods of older templates go by themselves, and their troubles with them.
+        replicas = await _newest(session, key, live, selector)
+        if replicas is None:
+            return
+        if failure := readiness.replica_failure(replicas):
+            yield failure
+        selector = f"{selector},{_TEMPLATE}={replicas['metadata']['labels'][_TEMPLATE]}"
     async for pod in session.kube.list(object_path("v1", "pods", key.namespace), labels=selector):
         if "deletionTimestamp" not in pod["metadata"]:
             for trouble in readiness.pod_troubles(pod):
                 yield trouble
+
+
+async def _newest(session: Session, key: ObjectKey, live: Manifest, selector: str) -> Manifest | None:
+    path = object_path("apps/v1", "replicasets", key.namespace)
+    return readiness.newest([replicas async for replicas in session.kube.list(path, labels=selector)], live)
 
 
 async def _events(session: Session, key: ObjectKey) -> list[str]:

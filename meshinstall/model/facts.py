@@ -68,13 +68,24 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    """Pods of a release for which the nodes have no room; ``each`` and ``free`` (by node) say how much, in words."""
+
+    release: ReleaseKey
+    pods: int
+    each: str
+    free: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inquiry:
     """The answers: permissions that are missing, nodes that take pods, pull secrets that are not there.
 
-    ``future_secrets`` are those whose namespace is not there either.
+    ``future_secrets`` are those whose namespace is not there either; ``shortages`` is empty too when room could not be judged.
     """
 
     denied: tuple[Ask, ...] = ()
     schedulable: int = 0
     missing_secrets: tuple[str, ...] = ()
     future_secrets: tuple[str, ...] = ()
+    shortages: tuple[Shortage, ...] = ()

@@ -40,6 +40,9 @@ KINDS: Mapping[str, tuple[str, bool]] = {
     "ValidatingWebhookConfiguration": ("validatingwebhookconfigurations", False),
 }
 
+# What names an item of a list of objects, in the order of trust.
+LIST_KEYS = ("name", "containerPort", "port", "mountPath", "key")
+
 
 def path_of(key: ObjectKey) -> str:
     """The API path of an object of a known kind; raises KeyError for any other."""

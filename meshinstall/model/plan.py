@@ -66,7 +66,7 @@ class ReleaseStep(Step):
 
     ``revision`` is the release's when it was planned, 0 when there was none.
     ``repair``: a helm process died at it, so its record is marked failed first.
-    ``drifted``: somebody edited its objects, and they go back.
+    ``editors``: field managers that edited its objects, whose edits go back.
     """
 
     release: ReleaseKey
@@ -75,7 +75,7 @@ class ReleaseStep(Step):
     values: Mapping[str, Any] = field(default_factory=dict)
     revision: int = 0
     repair: bool = False
-    drifted: bool = False
+    editors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,9 @@ from testbed.pki import write_private
 from testbed.waiting import until
 from tests.cluster.mesh import Shell, control_plane, limited_user, namespace
 from tests.cluster.meshinstall_run import (
+    REPOSITORY,
+    TARGET,
+    Done,
     Program,
     Running,
     client_kubeconfig,
@@ -323,6 +328,49 @@ def test_it_lives_through_a_restart_of_the_api_server(minimal: Program, own_modu
         done = run.wait()
     assert done.status == 0, done
     assert change.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("taken", [4096, 0], ids=["full-from-the-start", "full-on-the-way"])
+def test_a_disk_that_is_full_costs_the_journal_and_nothing_else(minimal: Program, tmp_path: Path, taken: int) -> None:
+    state = tmp_path / "state" / "meshinstall"
+    state.mkdir(parents=True)
+    full = minimal.having("--set", f"istiod.env.DISK_FULL={taken}", XDG_STATE_HOME=str(state.parent))
+    done = _with_a_page_of_disk(full, state, taken, "--yes")
+    assert done.status == 0, done
+    complaint = rf"the journal {state}/runs/\S+\.jsonl cannot be written \(No space left on device\); the run goes on without it"
+    assert len(re.findall(complaint, done.err)) == 1, done.err
+    assert full.pending() == {}
+    # A run that fails still says why.
+    failed = _with_a_page_of_disk(full, state, taken, "--yes", "--set", "istiod.resources.requests.cpu=64")
+    assert failed.status == 1, failed
+    assert re.search("meshinstall: istio-system/istiod: .*fits on no node: .*Insufficient cpu", failed.err), failed.err
+    minimal.up()
+
+
+def _with_a_page_of_disk(program: Program, folder: Path, taken: int, *flags: str) -> Done:
+    """Run up where ``folder`` is a disk of one page, mounted for this process alone, of which ``taken`` bytes are in use."""
+    script = 'mount -t tmpfs -o size=4k full "$1" && head -c "$2" /dev/zero > "$1/taken" && shift 2 && exec "$@"'
+    argv = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-ec",
+        script,
+        "sh",
+        str(folder),
+        str(taken),
+        sys.executable,
+        "-m",
+        "meshinstall",
+        "up",
+        *TARGET,
+        *program.flags,
+        *flags,
+    ]
+    done = subprocess.run(argv, cwd=REPOSITORY, env=program.env, capture_output=True, text=True, timeout=100, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def _refused(program: Program, status: int, message: str, hint: str) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from meshinstall.adapters.helm_errors import explain
+from meshinstall.errors import HelmConflictError
 
 OWNED = (
     'Error: Unable to continue with install: ConfigMap "demo" in namespace "shop" exists and cannot be imported into the current release: '
@@ -104,3 +105,19 @@ def test_a_long_message_keeps_its_end_and_is_bounded() -> None:
     assert "line 99" in error.message
     assert "line 80" not in error.message
     assert len(error.message) < 8000
+
+
+@pytest.mark.parametrize(
+    ("stderr", "managers"),
+    [
+        (CONFLICT, {"admissionsenforcer"}),
+        (CONFLICTS, {"admissionsenforcer", "kubectl-edit"}),
+        (MANY, {"istio-operator"}),
+        # Of so many words the first are not read, and with them perhaps a manager.
+        (CONFLICTS + "x" * 65536 + MANY, set()),
+    ],
+)
+def test_a_conflict_names_every_manager_or_none(stderr: str, managers: set[str]) -> None:
+    error = explain("upgrade of shop/b", stderr.encode())
+    assert isinstance(error, HelmConflictError)
+    assert error.managers == managers

@@ -15,6 +15,10 @@ POLICY = plans.make({}).desired.policies[0].manifest
 POLICY_KEY = key_of(POLICY)
 POLICY_PATH = path_of(POLICY_KEY)
 GATEWAYS = "/apis/networking.istio.io/v1/namespaces/istio-system/gateways"
+REPLICAS = "/apis/apps/v1/namespaces/istio-ingress/replicasets"
+REVISION = "deployment.kubernetes.io/revision"
+# Labels of a pod of the newest template of the gateway public.
+NEWEST = {"app": "public", "pod-template-hash": "t2"}
 PODS = "/api/v1/namespaces/istio-system/pods"
 
 
@@ -22,8 +26,8 @@ def world(*, webhooks: bool = True) -> World:
     """An empty cluster, where charts bring ready objects."""
     there = World()
     there.kube.objects["/version"] = {"metadata": {}, "gitVersion": "v1.35.0"}
-    node = {"metadata": {"name": "one"}, "spec": {}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
-    there.kube.objects["/api/v1/nodes/one"] = node
+    status = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"cpu": "8", "memory": "32Gi"}}
+    there.kube.objects["/api/v1/nodes/one"] = {"metadata": {"name": "one"}, "spec": {}, "status": status}
     there.kube.answers[GATEWAYS] = _rejected if webhooks else _taken
     there.kube.answers[PODS] = _injected
     there.helm.brings = {
@@ -42,6 +46,26 @@ def gateway(name: str, *, broken: bool = False) -> dict[str, Any]:
     status = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 0}
     made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "istio-ingress"}, "spec": spec}
     return made | ({"status": status} if broken else {})
+
+
+def replicas(there: World, revision: int, **status: Any) -> None:
+    """The ReplicaSet of one template of the gateway public; its pods carry the label ``t<revision>``."""
+    metadata = {
+        "name": f"public-t{revision}",
+        "namespace": "istio-ingress",
+        "labels": {"app": "public", "pod-template-hash": f"t{revision}"},
+        "annotations": {REVISION: str(revision)},
+    }
+    there.kube.objects[f"{REPLICAS}/public-t{revision}"] = {"metadata": metadata, "status": status}
+
+
+def broken_gateway(there: World) -> tuple[Manifest, ...]:
+    """The gateway public, which never gets a ready pod: two templates, of which only the newest counts."""
+    replicas(there, 1)
+    replicas(there, 2)
+    made = gateway("public", broken=True)
+    made["metadata"]["annotations"] = {REVISION: "2"}
+    return (made,)
 
 
 def _crd(name: str) -> dict[str, Any]:

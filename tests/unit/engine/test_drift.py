@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meshinstall.engine.drift import differences, drift
@@ -44,6 +44,10 @@ WANTED: dict[str, Any] = {
         },
     },
 }
+
+
+# Whole Deployments are drawn: on a busy machine that is slow, and says nothing of what is tested.
+SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def compared(wanted: Any, live: Any) -> list[str]:
@@ -131,13 +135,13 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 LEAVES = [path for path in places(WANTED) if path[0] == "spec" or path[:2] in {("metadata", "labels"), ("metadata", "annotations")}]
 
 
-@settings(max_examples=40)
+@SLOW
 @given(servings())
 def test_an_object_with_defaults_added_is_not_edited(live: dict[str, Any]) -> None:
     assert differences(WANTED, live) == []
 
 
-@settings(max_examples=40)
+@SLOW
 @given(servings(), st.sampled_from(LEAVES), st.sampled_from(["remove", "replace"]))
 def test_a_change_of_any_leaf_is_found(live: dict[str, Any], leaf: tuple[Any, ...], how: str) -> None:
     *parents, last = leaf
@@ -162,13 +166,20 @@ def facts(*wanted: dict[str, Any], live: tuple[dict[str, Any], ...] = ()) -> Fac
     return Facts("1.35.0", owned={ISTIOD: wanted}, live={key_of(item): item for item in live})
 
 
+def sentences(seen: Facts) -> tuple[str, ...]:
+    return tuple(map(str, drift(seen, ISTIOD)))
+
+
 def test_objects_that_are_gone_or_edited_are_told_in_sentences() -> None:
     edited = deepcopy(WANTED)
     edited["spec"] |= {"replicas": 1, "strategy": None}
     edited["metadata"]["labels"] = {}
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "istiod"}}
-    assert drift(facts(WANTED, account, live=(edited,)), ISTIOD) == (
-        "Deployment istio-system/istiod was edited: metadata.labels.app, metadata.labels.release, spec.replicas ...",
+    fields: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+    edited["metadata"]["managedFields"] = [{"manager": "kubectl-scale", "operation": "Update", "fieldsV1": fields}]
+    paths = "metadata.labels.app, metadata.labels.release, spec.replicas, spec.strategy"
+    assert sentences(facts(WANTED, account, live=(edited,))) == (
+        f"Deployment istio-system/istiod was edited by kubectl-scale: {paths}",
         "ServiceAccount istio-system/istiod is gone",
     )
 
@@ -192,7 +203,14 @@ def test_replicas_belong_to_the_autoscaler_where_there_is_one() -> None:
     scaled = deepcopy(WANTED)
     scaled["spec"]["replicas"] = 5
     assert drift(facts(WANTED, scaler, live=(scaled, scaler)), ISTIOD) == ()
-    assert drift(facts(WANTED, live=(scaled,)), ISTIOD) == ("Deployment istio-system/istiod was edited: spec.replicas",)
+    assert sentences(facts(WANTED, live=(scaled,))) == ("Deployment istio-system/istiod was edited: spec.replicas",)
+
+
+def test_of_many_edits_ten_are_spelled_out() -> None:
+    data = {f"key{number}": "a" for number in range(12)}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}, "data": data}
+    (sentence,) = sentences(facts(config, live=({**config, "data": {}},)))
+    assert (sentence.count("data."), sentence.endswith(" ...")) == (10, True)
 
 
 def webhook(kind: str, **fields: Any) -> dict[str, Any]:
@@ -208,7 +226,7 @@ def test_istiod_writes_its_own_ca_into_webhooks(kind: str) -> None:
 
 def test_istiod_sets_the_failure_policy_of_validation_alone() -> None:
     def edited(kind: str) -> tuple[str, ...]:
-        return drift(facts(webhook(kind), live=(webhook(kind, failurePolicy="Fail"),)), ISTIOD)
+        return sentences(facts(webhook(kind), live=(webhook(kind, failurePolicy="Fail"),)))
 
     assert edited("ValidatingWebhookConfiguration") == ()
     assert edited("MutatingWebhookConfiguration") == (

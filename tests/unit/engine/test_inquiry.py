@@ -7,10 +7,10 @@ import pytest
 
 from meshinstall.checks.preflight import before_changes
 from meshinstall.engine.inquiry import inquire
-from meshinstall.model.facts import Ask, Inquiry
-from meshinstall.model.release import Manifest
+from meshinstall.model.facts import Ask, Inquiry, Shortage
+from meshinstall.model.release import Manifest, ReleaseKey
 from tests.cases import plans
-from tests.fakes import REVIEWS, World
+from tests.fakes import REVIEWS, World, forbidden
 from tests.unit.engine.installed import world
 
 pytestmark = pytest.mark.anyio
@@ -72,10 +72,78 @@ async def test_each_pull_secret_must_be_in_the_namespace_of_its_release() -> Non
     assert (await inquire(plans.make({"desired": wanted}).desired, there.kube)).missing_secrets == ("istio-ingress/private",)
 
 
+def roomy(there: World, name: str, cpu: str, memory: str, **spec: Any) -> None:
+    status = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"cpu": cpu, "memory": memory}}
+    there.kube.objects[f"/api/v1/nodes/{name}"] = {"metadata": {"name": name}, "spec": spec, "status": status}
+
+
+async def short(there: World) -> list[str]:
+    return [f"{each.pods} {each.release.name} {each.free}" for each in (await inquire(DESIRED, there.kube)).shortages]
+
+
+async def test_pods_that_fit_on_no_node_are_told_with_what_the_nodes_have() -> None:
+    there = world()
+    roomy(there, "one", "400m", "8Gi")
+    assert await short(there) == ["1 istiod ('one has 400m cpu, 8192Mi memory',)"]
+    roomy(there, "two", "1", "3Gi")
+    assert await short(there) == []
+
+
+async def test_what_is_on_a_node_takes_room_and_needs_no_other() -> None:
+    there = world()
+    roomy(there, "one", "1", "4Gi")
+    labels = {"app.kubernetes.io/instance": "istiod"}
+    resources = {"requests": {"cpu": "700m"}}
+    for name, namespace, its in (("big", "shop", {}), ("istiod-1", "istio-system", labels)):
+        pod = {"metadata": {"name": name, "namespace": namespace, "labels": its}, "spec": {"containers": [{"resources": resources}]}}
+        there.kube.objects[f"/api/v1/namespaces/{namespace}/pods/{name}"] = pod
+        expected = "istiod" if name == "big" else "public"
+        assert expected in (await short(there))[0]
+
+
+async def test_a_node_with_a_taint_is_not_counted_on() -> None:
+    there = world()
+    roomy(there, "one", "8", "32Gi", taints=[{"key": "gpu", "effect": "NoSchedule"}])
+    assert (await short(there))[0] == "1 istiod ()"
+    roomy(there, "one", "8", "32Gi", taints=[{"key": "gpu", "effect": "PreferNoSchedule"}])
+    assert await short(there) == []
+
+
+async def test_of_many_nodes_the_largest_are_looked_at_and_no_more_than_ten() -> None:
+    there = world()
+    del there.kube.objects["/api/v1/nodes/one"]
+    for number in range(30):
+        roomy(there, f"n{number}", "1", f"{number + 1}Gi")
+    assert await short(there) == []
+    assert there.kube.calls.count("LIST /api/v1/pods") == 1
+
+    for number in range(30):
+        roomy(there, f"n{number}", "100m", "8Gi")
+    there.kube.calls.clear()
+    # The others might have room: nothing is claimed.
+    assert await short(there) == []
+    assert there.kube.calls.count("LIST /api/v1/pods") == 10
+
+
+async def test_who_may_not_list_pods_hears_nothing_of_room() -> None:
+    there = world()
+    roomy(there, "one", "1m", "1Mi")
+    there.kube.refusals["LIST /api/v1/pods"] = forbidden("pods")
+    assert await short(there) == []
+
+
 @pytest.mark.parametrize(
     ("inquiry", "findings"),
     [
         (Inquiry(schedulable=1), []),
+        (
+            Inquiry(schedulable=1, shortages=(Shortage(ReleaseKey("a", "b"), 2, "1m cpu, 1Mi memory", ("n has 0m cpu, 0Mi memory",)),)),
+            ["PRE014 2 pods of a/b may fit on no node: each asks for 1m cpu, 1Mi memory"],
+        ),
+        (
+            Inquiry(schedulable=1, shortages=(Shortage(ReleaseKey("a", "b"), 1, "1m cpu, 1Mi memory", ()),)),
+            ["PRE014 1 pod of a/b may fit on no node: each asks for 1m cpu, 1Mi memory"],
+        ),
         (Inquiry(schedulable=0), ["PRE011 no node is Ready and takes pods"]),
         (Inquiry(denied=(Ask("create", "", "secrets", "a"),)), ["PRE010 missing permissions: create secrets in a"]),
         (

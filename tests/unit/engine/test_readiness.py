@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.readiness import Trouble, pod_troubles, replica_failure, unready
+from meshinstall.engine.readiness import Trouble, newest, pod_troubles, replica_failure, unready
+
+NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry; the same command goes on"
+LOGS = "see why: kubectl logs p -n n -c c --previous"
+NO_ROOM = "add or uncordon nodes, or ask for less (resources.requests), then run the same command again"
 
 
 def deployment(wanted: int | None = 2, generation: int = 1, **status: Any) -> dict[str, Any]:
@@ -53,23 +57,26 @@ def container(reason: str = "", message: str = "", image: str = "istio/pilot", r
 
 
 def pod(*containers: Any, **status: Any) -> dict[str, Any]:
-    return {"metadata": {"name": "p"}, "status": {"containerStatuses": list(containers), **status}}
+    return {"metadata": {"name": "p", "namespace": "n"}, "status": {"containerStatuses": list(containers), **status}}
 
 
 @pytest.mark.parametrize(
     ("statuses", "trouble"),
     [
-        (container("ErrImagePull", "404"), Trouble("pod p, container c: ErrImagePull: 404")),
-        (container("ImagePullBackOff", "back-off"), Trouble("pod p, container c: ImagePullBackOff: back-off", hopeless=True)),
+        (container("ErrImagePull", "i/o timeout"), Trouble("pod p, container c: ErrImagePull: i/o timeout", True, 15, NO_IMAGE)),
+        (container("ImagePullBackOff", "x: 500 "), Trouble("pod p, container c: ImagePullBackOff: x: 500 ", True, 15, NO_IMAGE)),
         (container("InvalidImageName"), Trouble("pod p, container c: InvalidImageName", hopeless=True)),
         (
             container("CreateContainerConfigError", "secret x not found"),
             Trouble("pod p, container c: CreateContainerConfigError: secret x not found", hopeless=True),
         ),
-        (container("CrashLoopBackOff", restarts=1, exit_code=255), Trouble("pod p, container c: CrashLoopBackOff: exit code 255")),
         (
-            container("CrashLoopBackOff", restarts=2, exit_code=0),
-            Trouble("pod p, container c: CrashLoopBackOff: exit code 0", hopeless=True),
+            container("CrashLoopBackOff", restarts=1, exit_code=255),
+            Trouble("pod p, container c: CrashLoopBackOff: exit code 255", hint=LOGS),
+        ),
+        (
+            container("CrashLoopBackOff", "back-off 10s", restarts=2, exit_code=0),
+            Trouble("pod p, container c: CrashLoopBackOff: exit code 0", hopeless=True, hint=LOGS),
         ),
         (
             container("ErrImagePull", image="auto"),
@@ -95,16 +102,54 @@ def test_a_pod_without_status_is_no_trouble() -> None:
 
 
 def test_init_containers_count() -> None:
-    found = pod(initContainerStatuses=[container("ImagePullBackOff")])
+    found = pod(initContainerStatuses=[container("InvalidImageName")])
     assert [trouble.hopeless for trouble in pod_troubles(found)] == [True]
 
 
 def test_a_pod_that_fits_nowhere_says_so() -> None:
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: Insufficient cpu"}
-    assert list(pod_troubles(pod(conditions=[condition]))) == [Trouble("pod p fits on no node: 0/3 nodes: Insufficient cpu", hopeless=True)]
+    found = list(pod_troubles(pod(conditions=[condition])))
+    assert found == [Trouble("pod p fits on no node: 0/3 nodes: Insufficient cpu", hopeless=True, grace=20, hint=NO_ROOM)]
+
+
+# As containerd 2 says it when the registry answered, and when it did not.
+@pytest.mark.parametrize(
+    ("message", "grace"),
+    [
+        ('rpc error: code = NotFound desc = failed to pull and unpack image "r/i:t": failed to resolve image: r/i:t: not found', 0),
+        ("failed to resolve image: pull access denied, repository does not exist or may require authorization: authorization failed", 0),
+        ("failed to resolve image: unexpected status from HEAD request to https://r/v2/i/manifests/t: 403 Forbidden", 0),
+        ("failed to resolve reference: unexpected status: 401 Unauthorized", 0),
+        ("reading manifest t in r/i: manifest unknown", 0),
+        ("Error response from daemon: denied: requested access to the resource is denied", 0),
+        ("failed to resolve image: unexpected status from HEAD request to https://r/v2/i/manifests/t: 500 Internal Server Error", 15),
+        ("failed to do request: Head https://r/v2/i/manifests/t: dial tcp: lookup r on 10.0.0.10:53: no such host", 15),
+        ("unexpected status from HEAD request to https://r/v2/i/manifests/t: 429 Too Many Requests", 15),
+        ("failed to do request: Head https://r/v2/i/manifests/t: dial tcp 10.0.4.1:443: connect: connection refused", 15),
+    ],
+)
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+def test_a_registry_that_said_no_is_not_asked_again(reason: str, message: str, grace: float) -> None:
+    (trouble,) = pod_troubles(pod(container(reason, message)))
+    assert (trouble.hopeless, trouble.grace) == (True, grace)
+
+
+def test_a_message_without_end_is_cut() -> None:
+    (trouble,) = pod_troubles(pod(container("CreateContainerError", "x" * 5000)))
+    assert len(trouble.text) < 700
 
 
 @pytest.mark.parametrize(("status", "refused"), [("True", True), ("False", False)])
 def test_pods_that_may_not_be_created(status: str, refused: bool) -> None:  # noqa: FBT001 - a column of the table
-    live = deployment(conditions=[{"type": "ReplicaFailure", "status": status, "message": "exceeded quota"}])
-    assert replica_failure(live) == (Trouble("pods are refused: exceeded quota", hopeless=True) if refused else None)
+    found = replica_failure({"status": {"conditions": [{"type": "ReplicaFailure", "status": status, "message": "exceeded quota"}]}})
+    assert (found.text, found.hopeless) == ("pods are refused: exceeded quota", True) if refused and found else found is None
+
+
+def replicas(revision: str | None) -> dict[str, Any]:
+    return {"metadata": {"annotations": None if revision is None else {"deployment.kubernetes.io/revision": revision}}}
+
+
+@pytest.mark.parametrize(("there", "chosen"), [(["3", "10", "2"], "10"), (["3", "2"], None), ([], None)])
+def test_the_newest_replicas_are_those_of_the_deployments_revision(there: list[str], chosen: str | None) -> None:
+    found = newest([replicas(revision) for revision in there], replicas("10"))
+    assert found == (None if chosen is None else replicas(chosen))

@@ -2,18 +2,31 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
 
 from meshinstall.engine.events import Event, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.engine.runner import Runner
-from meshinstall.errors import ConflictError, HelmError, MeshinstallError, StepError
+from meshinstall.errors import ConflictError, HelmConflictError, HelmError, MeshinstallError, StepError
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
 from tests.fakes import World, forbidden, record
-from tests.unit.engine.installed import ISTIOD, PARTNERS, POLICY, POLICY_KEY, POLICY_PATH, PUBLIC, gateway, world
+from tests.unit.engine.installed import (
+    ISTIOD,
+    NEWEST,
+    PARTNERS,
+    POLICY,
+    POLICY_KEY,
+    POLICY_PATH,
+    PUBLIC,
+    broken_gateway,
+    gateway,
+    replicas,
+    world,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -109,14 +122,15 @@ async def test_after_a_failure_nothing_new_begins_and_what_runs_ends() -> None:
 
 async def test_what_cannot_heal_names_its_step() -> None:
     there = world()
-    there.helm.brings[PUBLIC] = (gateway("public", broken=True),)
+    there.helm.brings[PUBLIC] = broken_gateway(there)
     there.kube.objects["/api/v1/namespaces/istio-ingress/pods/public-1"] = {
-        "metadata": {"name": "public-1", "namespace": "istio-ingress", "labels": {"app": "public"}},
-        "status": {"containerStatuses": [{"name": "istio-proxy", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "401"}}}]},
+        "metadata": {"name": "public-1", "namespace": "istio-ingress", "labels": NEWEST},
+        "status": {"containerStatuses": [{"name": "istio-proxy", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "401 "}}}]},
     }
     _, error = await stopped(there, plans.load("fresh").plan())
     assert isinstance(error, StepError)
-    assert error.message == "istio-ingress/public: pod public-1, container istio-proxy: ImagePullBackOff: 401"
+    assert error.message == "istio-ingress/public: pod public-1, container istio-proxy: ImagePullBackOff: 401 "
+    assert "check images" in error.hint
 
 
 async def test_cancelling_tells_which_step_was_under_way_and_for_what_it_waited() -> None:
@@ -144,9 +158,9 @@ async def test_a_wait_is_told_once_until_it_changes() -> None:
 
 async def test_a_pod_that_fits_nowhere_is_given_time_for_a_node_to_come() -> None:
     there = world()
-    there.helm.brings[PUBLIC] = (gateway("public", broken=True),)
+    there.helm.brings[PUBLIC] = broken_gateway(there)
     condition = {"type": "PodScheduled", "reason": "Unschedulable", "message": "0/1 nodes are available"}
-    pod = {"metadata": {"name": "p", "namespace": "istio-ingress", "labels": {"app": "public"}}, "status": {"conditions": [condition]}}
+    pod = {"metadata": {"name": "p", "namespace": "istio-ingress", "labels": NEWEST}, "status": {"conditions": [condition]}}
     there.kube.objects["/api/v1/namespaces/istio-ingress/pods/p"] = pod
     _, error = await stopped(there, plans.load("fresh").plan())
     assert error.message == "istio-ingress/public: pod p fits on no node: 0/1 nodes are available"
@@ -236,3 +250,78 @@ async def test_istiod_whose_webhooks_do_not_answer_is_not_done() -> None:
     )
     assert "15017" in error.hint
     assert ReleaseKey("istio-ingress", "public") not in there.releases.records
+
+
+def _pulls_none(name: str, template: str) -> dict[str, Any]:
+    waiting = {"reason": "ErrImagePull", "message": "x: not found"}
+    labels = {"app": "public", "pod-template-hash": template}
+    statuses = [{"name": "istio-proxy", "state": {"waiting": waiting}}]
+    return {"metadata": {"name": name, "namespace": "istio-ingress", "labels": labels}, "status": {"containerStatuses": statuses}}
+
+
+async def test_pods_of_an_older_template_do_not_stop_a_run() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = broken_gateway(there)
+    there.kube.objects["/api/v1/namespaces/istio-ingress/pods/old"] = _pulls_none("old", "t1")
+    with anyio.move_on_after(60) as scope:
+        await ran(there, plans.load("fresh").plan())
+    assert scope.cancelled_caught
+
+
+async def test_a_template_that_is_not_yet_looked_at_has_no_troubles() -> None:
+    there = world()
+    (made,) = broken_gateway(there)
+    there.helm.brings[PUBLIC] = ({**made, "metadata": {**made["metadata"], "generation": 5}},)
+    there.kube.objects["/api/v1/namespaces/istio-ingress/pods/new"] = _pulls_none("new", "t2")
+    with anyio.move_on_after(60) as scope:
+        await ran(there, plans.load("fresh").plan())
+    assert scope.cancelled_caught
+
+
+async def test_refused_pods_of_the_newest_template_stop_a_run() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = broken_gateway(there)
+    replicas(there, 2, conditions=[{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: tight"}])
+    _, error = await stopped(there, plans.load("fresh").plan())
+    assert error.message == "istio-ingress/public: pods are refused: exceeded quota: tight"
+
+
+async def test_what_hung_before_is_restarted_once() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = broken_gateway(there)
+    there.releases.records[PUBLIC] = record(PUBLIC, "gateway", status=ReleaseStatus.PENDING_INSTALL)
+    there.kube.objects["/api/v1/namespaces/istio-ingress/pods/new"] = _pulls_none("new", "t2")
+    events, _ = await stopped(there, plans.load("release-pending").plan())
+    waits = [event.reason for event in events if isinstance(event, StepWaiting) and "restarted" in event.reason]
+    assert waits == [
+        "Deployment istio-ingress/public hung before this step and is restarted: pod new, container istio-proxy: ErrImagePull: x: not found"
+    ]
+    path = "/apis/apps/v1/namespaces/istio-ingress/deployments/public"
+    assert there.kube.calls.count(f"PATCH {path}") == 1
+    assert "kubectl.kubernetes.io/restartedAt" in there.kube.objects[path]["spec"]["template"]["metadata"]["annotations"]
+
+
+def _conflicts_with(there: World, *managers: str) -> None:
+    async def conflict() -> None:
+        # Forced, helm takes the fields.
+        if not there.helm.calls[-1].endswith("by force"):
+            raise HelmConflictError("fields that another manager owns", managers=frozenset(managers))
+
+    there.helm.before[ISTIOD] = conflict
+
+
+async def test_an_edit_by_hand_that_the_plan_showed_goes_back() -> None:
+    there = world()
+    _conflicts_with(there, "kubectl-edit", "pilot-discovery")
+    with anyio.move_on_after(10):
+        await ran(there, plans.load("live-edited").plan())
+    assert there.helm.calls[:2] == ["upgrade istio-system/istiod", "upgrade istio-system/istiod by force"]
+
+
+@pytest.mark.parametrize("manager", ["argocd-controller", "kubectl-set"])
+async def test_fields_of_others_than_the_plan_showed_stop_the_run(manager: str) -> None:
+    there = world()
+    _conflicts_with(there, "kubectl-edit", manager)
+    _, error = await stopped(there, plans.load("live-edited").plan())
+    assert isinstance(error, HelmConflictError)
+    assert there.helm.calls == ["upgrade istio-system/istiod"]

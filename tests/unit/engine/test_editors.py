@@ -1,0 +1,77 @@
+"""Whose edits are shown, and from whom helm may take fields."""
+
+from typing import Any
+
+import pytest
+
+from meshinstall.engine.editors import editors, may_be_taken_over
+
+IMAGE = "spec.template.spec.containers[discovery].image"
+
+
+def live(**managers: Any) -> dict[str, Any]:
+    return {"metadata": {"managedFields": [{"manager": name.replace("_", "-"), "fieldsV1": fields} for name, fields in managers.items()]}}
+
+
+def container(*fields: str, key: str = 'k:{"name":"discovery"}') -> dict[str, Any]:
+    return {"f:spec": {"f:template": {"f:spec": {"f:containers": {key: {".": {}, **{f"f:{field}": {} for field in fields}}}}}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "owns"),
+    [
+        (container("image"), IMAGE, True),
+        (container("image", "name"), IMAGE, True),
+        (container("imagePullPolicy"), IMAGE, False),
+        (container("image", key='k:{"name":"other"}'), IMAGE, False),
+        (container("image", key='k:{"containerPort":15017,"protocol":"TCP"}'), "spec.template.spec.containers[15017]", True),
+        ({"f:metadata": {"f:labels": {"f:app.kubernetes.io/name": {}}}}, "metadata.labels.app.kubernetes.io/name", True),
+        # Owned as a whole, and edited inside; edited as a whole, and owned inside.
+        ({"f:webhooks": {}}, "webhooks[0].rules", True),
+        ({"f:data": {"f:mesh": {}}}, "data", True),
+        ({"f:metadata": {"f:finalizers": {'v:"x"': {}}}}, "metadata.finalizers", True),
+        ({"f:data": {"f:mesh": {}}}, "data.meshNetworks", False),
+        # What no server sends.
+        (container("image", key="k:{not json"), "spec.template.spec.containers.image", True),
+        (container("image", key="k:1"), IMAGE, False),
+        (None, IMAGE, False),
+        ({}, IMAGE, False),
+    ],
+)
+def test_a_field_belongs_to_whoever_has_it_or_a_part_of_it(fields: Any, path: str, owns: bool) -> None:  # noqa: FBT001 - a column
+    assert editors(live(kubectl_edit=fields), [path]) == (("kubectl-edit",) if owns else ())
+
+
+def test_helm_and_kubernetes_are_no_editors() -> None:
+    entries = live(helm=container("image"), kube_controller_manager=container("image"), b=container("image"), a=container("image"))
+    status = {"manager": "c", "subresource": "status", "fieldsV1": container("image")}
+    entries["metadata"]["managedFields"].append(status)
+    assert editors(entries, [IMAGE]) == ("a", "b")
+
+
+def test_an_object_may_say_nothing_of_its_managers() -> None:
+    assert editors({"metadata": {}}, [IMAGE]) == ()
+
+
+@pytest.mark.parametrize(
+    ("managers", "shown", "allowed"),
+    [
+        ({"kubectl-edit"}, ("kubectl-edit",), True),
+        ({"kubectl"}, ("kubectl",), True),
+        ({"kubectl-edit"}, (), False),
+        ({"kubectl-edit", "kubectl-set"}, ("kubectl-edit",), False),
+        ({"pilot-discovery"}, (), True),
+        ({"admissionsenforcer", "kubectl-set"}, ("kubectl-set",), True),
+        ({"argocd-controller"}, ("argocd-controller",), False),
+        ({"kubectl-edit", "argocd-controller"}, ("argocd-controller", "kubectl-edit"), False),
+        ({"kubectlish"}, ("kubectlish",), False),
+        # Helm said so much that not all of it was read.
+        (set(), ("kubectl-edit",), False),
+    ],
+)
+def test_fields_are_taken_from_people_that_the_plan_named_and_from_the_harmless(
+    managers: set[str],
+    shown: tuple[str, ...],
+    allowed: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    assert may_be_taken_over(frozenset(managers), shown) is allowed
