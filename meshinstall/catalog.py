@@ -22,8 +22,8 @@ HELM_MINIMUM = "3.18.0"
 # What names a cluster for each provider, besides name, context and kubeconfig; others pass through.
 CLUSTER_KEYS: Mapping[Cloud, tuple[str, ...]] = {
     Cloud.AKS: ("resourceGroup", "subscription"),
-    Cloud.EKS: ("region", "profile"),
-    Cloud.GKE: ("location", "project"),
+    Cloud.EKS: ("region", "profile", "roleArn"),
+    Cloud.GKE: ("location", "project", "endpoint"),
     Cloud.LOCAL: (),
 }
 
@@ -105,3 +105,26 @@ def minor_of(version: str) -> str:
 def support(version: str) -> Support | None:
     """What is known of the minor that ``version`` belongs to; None when it is not in the table."""
     return _SUPPORT.get(minor_of(version))
+
+
+_CRD_GROUPS = {
+    "extensions": ("trafficextensions", "wasmplugins"),
+    "networking": (
+        "destinationrules",
+        "envoyfilters",
+        "gateways",
+        "proxyconfigs",
+        "serviceentries",
+        "sidecars",
+        "virtualservices",
+        "workloadentries",
+        "workloadgroups",
+    ),
+    "security": ("authorizationpolicies", "peerauthentications", "requestauthentications"),
+    "telemetry": ("telemetries",),
+}
+# What istiod of a minor needs, from its base chart; and the Gateway API that it is built with, from istio's go.mod.
+CRDS: Mapping[str, frozenset[str]] = {
+    "1.31": frozenset(f"{name}.{group}.istio.io" for group, names in _CRD_GROUPS.items() for name in names)
+}
+GATEWAY_API: Mapping[str, str] = {"1.31": "1.6.0"}

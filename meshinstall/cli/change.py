@@ -1,9 +1,8 @@
 """Commands that plan and change a mesh: up, plan, down."""
 
 import json
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,14 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Asked, Output
+from meshinstall.cli.running import run
+from meshinstall.cli.selectors import Selectors, selecting
+from meshinstall.cli.verify import verified
 from meshinstall.errors import InterruptedRunError, PlanRefusedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from meshinstall.engine.events import Emit, Event
     from meshinstall.engine.session import Session
     from meshinstall.model.desired import Desired
@@ -24,9 +28,11 @@ if TYPE_CHECKING:
 
 _CHANGES_PENDING = 3
 _PATIENCE = 600.0
+_INTERRUPTED = ("interrupted; steps marked ✓ are done", "the same command again goes on where this one stopped")
 
 
 @app.command()
+@selecting
 def up(
     env: options.Env,
     cloud: options.CloudName = None,
@@ -43,23 +49,43 @@ def up(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     timeout: options.Seconds = _PATIENCE,
     allow: options.Allow = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not prove mTLS at the end.")] = False,
     output: options.OutputKind = Output.TABLE,
+    *,
+    selectors: Selectors,
 ) -> None:
-    """Install or upgrade Istio: plan, show, ask, run, wait until it works."""
-    asked = Asked(env, cloud, context, kubeconfig, config, profile, charts, istio_version, values or (), set_ or (), set_string or ())
+    """Install or upgrade Istio: plan, show, ask, run, wait until it works, prove mTLS."""
+    asked = Asked(
+        env,
+        cloud,
+        context,
+        kubeconfig,
+        config,
+        profile,
+        charts,
+        istio_version,
+        values or (),
+        set_ or (),
+        set_string or (),
+        selectors=selectors,
+    )
     permitted = options.allowed(allow)
 
     async def work() -> None:
+        started = time.monotonic()
         desired, session, plan = await _planned(asked)
         _show(plan)
         if saved:
             _insist(plan, saved)
         await _run(plan, desired, session, permitted, yes=yes or saved is not None, seconds=timeout, output=output)
+        if not no_verify:
+            await verified(session, output, max(timeout - (time.monotonic() - started), 1))
 
-    _async(work)
+    run(work, *_INTERRUPTED)
 
 
 @app.command()
+@selecting
 def plan(
     env: options.Env,
     cloud: options.CloudName = None,
@@ -74,11 +100,26 @@ def plan(
     set_string: options.SetStrings = None,
     save: Annotated[Path | None, typer.Option("--save", help="Write the plan to this file, for up --plan.")] = None,
     output: options.OutputKind = Output.TABLE,
+    *,
+    selectors: Selectors,
 ) -> None:
     """Show what up would do, and change nothing; exit status 3 when something is to be done."""
     from meshinstall.cli import printers
 
-    asked = Asked(env, cloud, context, kubeconfig, config, profile, charts, istio_version, values or (), set_ or (), set_string or ())
+    asked = Asked(
+        env,
+        cloud,
+        context,
+        kubeconfig,
+        config,
+        profile,
+        charts,
+        istio_version,
+        values or (),
+        set_ or (),
+        set_string or (),
+        selectors=selectors,
+    )
 
     async def work() -> None:
         _, _, found = await _planned(asked)
@@ -88,10 +129,11 @@ def plan(
         if not found.is_empty:
             raise typer.Exit(_CHANGES_PENDING)
 
-    _async(work)
+    run(work, *_INTERRUPTED)
 
 
 @app.command()
+@selecting
 def down(
     env: options.Env,
     cloud: options.CloudName = None,
@@ -103,9 +145,11 @@ def down(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     timeout: options.Seconds = _PATIENCE,
     output: options.OutputKind = Output.TABLE,
+    *,
+    selectors: Selectors,
 ) -> None:
     """Remove what up installed, gateways first, and prove that it is gone."""
-    asked = Asked(env, cloud, context, kubeconfig, config, profile)
+    asked = Asked(env, cloud, context, kubeconfig, config, profile, selectors=selectors)
 
     async def work() -> None:
         from meshinstall.engine import pipeline
@@ -119,7 +163,7 @@ def down(
             with _listeners(session, output) as emit:
                 await pipeline.down(removal, desired, session, emit, timeout)
 
-    _async(work)
+    run(work, *_INTERRUPTED)
 
 
 def _opened(asked: Asked) -> "tuple[Desired, Session]":
@@ -140,7 +184,9 @@ async def _planned(asked: Asked) -> "tuple[Desired, Session, Plan]":
 async def _run(
     plan: "Plan", desired: "Desired", session: "Session", permitted: frozenset[str], *, yes: bool, seconds: float, output: Output
 ) -> None:
+    from meshinstall.cli.printers import summary_text
     from meshinstall.engine import pipeline
+    from meshinstall.engine.events import StepDone
 
     if plan.is_empty:
         # What is refused is a change; a nightly run that finds nothing to do is no failure.
@@ -148,8 +194,17 @@ async def _run(
     pipeline.refuse(plan, permitted)
     if not yes:
         _ask()
+    done: list[StepDone] = []
     with _listeners(session, output) as emit:
-        await pipeline.up(plan, desired, session, emit, seconds)
+
+        def tell(event: "Event") -> None:
+            emit(event)
+            if isinstance(event, StepDone):
+                done.append(event)
+
+        await pipeline.up(plan, desired, session, tell, seconds)
+    if output is Output.TABLE:
+        typer.echo(summary_text(done), err=True)
 
 
 @contextmanager
@@ -209,22 +264,3 @@ def _insist(found: "Plan", path: Path) -> None:
             f"the world has moved since {path} was saved: it is {saved.get('digest')}, now it would be {found.digest}",
             "look at the plan above; if it is right, save and approve it anew",
         )
-
-
-def _async(work: Callable[[], Awaitable[None]]) -> None:
-    import anyio
-
-    # A job's time limit ends like Ctrl-C: helm is ended, the lock given back.
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        anyio.run(work)
-    except KeyboardInterrupt:
-        # Here and not in main: typer would turn it into a silent exit.
-        raise InterruptedRunError("interrupted; steps marked ✓ are done", "the same command again goes on where this one stopped") from None
-
-
-def _interrupt(*_: object) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # As in a shell's background job; that hides Ctrl-C from us and must not hide this.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.raise_signal(signal.SIGINT)

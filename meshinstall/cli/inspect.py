@@ -9,6 +9,7 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Asked, Output
+from meshinstall.cli.selectors import Selectors, selecting
 from meshinstall.errors import ChartError, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ Environments = Annotated[list[str], typer.Option("--env", help="Environment whos
 
 
 @app.command()
+@selecting
 def status(
     env: options.Env,
     cloud: options.CloudName = None,
@@ -34,13 +36,15 @@ def status(
     config: options.Config = None,
     profile: options.Profile = None,
     output: options.OutputKind = Output.TABLE,
+    *,
+    selectors: Selectors,
 ) -> None:
     """Show what is installed and whether it is well; exit status 1 when something is not."""
     import anyio
 
     from meshinstall.cli import printers, tables
 
-    found = anyio.run(_look, Asked(env, cloud, context, kubeconfig, config, profile))
+    found = anyio.run(_look, Asked(env, cloud, context, kubeconfig, config, profile, selectors=selectors))
     typer.echo(printers.dump(tables.status_json(found)) if output is Output.JSON else tables.status_text(found))
     if not found.is_current:
         raise typer.Exit(_NOT_CURRENT)

@@ -1,8 +1,8 @@
 """Options that several commands share, and what they make together."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,7 +47,7 @@ Allow = Annotated[list[str] | None, typer.Option("--allow", help="Go on in spite
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a command line asks for, before any file is read."""
+    """What a command line asks for, before any file is read; ``selectors`` have the keys of ``cluster`` in meshinstall.yaml."""
 
     environment: str
     cloud: Cloud | None = None
@@ -60,6 +60,7 @@ class Asked:
     files: Sequence[str] = ()
     sets: Sequence[str] = ()
     set_strings: Sequence[str] = ()
+    selectors: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self) -> "tuple[Project, Desired]":
         """Read the configuration and resolve it; raises ConfigError or UsageError."""
@@ -67,7 +68,7 @@ class Asked:
         from meshinstall.config.resolve import Request, resolve
 
         project = load_project(self.config, os.environ, Path.cwd())
-        cluster = {"context": self.context, "kubeconfig": str(self.kubeconfig or "")}
+        cluster = {"context": self.context, "kubeconfig": str(self.kubeconfig or ""), **self.selectors}
         request = Request(
             environment=self.environment,
             cloud=self.cloud,

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TextIO
 
@@ -12,6 +13,7 @@ from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.model.finding import Finding
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step
+from meshinstall.model.release import Component
 
 SCHEMA = "meshinstall.dev/plan/v1"
 _SIGNS = {
@@ -117,6 +119,18 @@ def event_text(event: Event) -> str:
             return f"✗ {step.name}: stopped after {seconds:.1f} s: {reason}"
         case RunEnded(seconds=seconds, failure=failure):
             return "" if failure else f"done in {seconds:.1f} s"
+
+
+def summary_text(done: Sequence[StepDone]) -> str:
+    """What a run did, in one line, and the addresses of gateways."""
+    counts = Counter(event.step.action for event in done if event.step.action is not Action.KEEP)
+    lines = [", ".join(f"{count} {action}" for action, count in counts.items())]
+    lines += [f"gateway {event.step.name}: {event.detail}" for event in done if event.detail and _is_gateway(event.step)]
+    return safe("\n".join(lines))
+
+
+def _is_gateway(step: Step) -> bool:
+    return isinstance(step, ReleaseStep) and step.component is Component.GATEWAY
 
 
 def _step_lines(step: Step) -> list[str]:

@@ -9,7 +9,7 @@ import typer
 from meshinstall.cli.printers import safe
 from meshinstall.cli.tables import columns
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Verdict
+from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 
 _WIDTH = 80
 _RANK = {Outcome.FAIL: 0, Outcome.NOT_PROVEN: 1, Outcome.PASS: 2}
@@ -56,7 +56,7 @@ def worst(ports: Sequence[PortVerdict]) -> Outcome:
 
 def finding_lines(finding: Finding) -> Iterator[str]:
     """A finding, where it is, and how it is mended; what is to be copied is never wrapped."""
-    yield from _wrapped(f"{_SIGNS[finding.severity]} {finding.code} {finding.title}")
+    yield from _wrapped(" ".join(part for part in (_SIGNS[finding.severity], finding.code, finding.title) if part))
     for text in (finding.detail, finding.object if finding.object not in finding.title else ""):
         if text:
             yield from _wrapped(f"    {text}", "    ")
@@ -82,14 +82,16 @@ def _table(ports: Iterable[PortVerdict]) -> list[str]:
 def _row(ports: Sequence[PortVerdict]) -> tuple[str, ...]:
     outcome = worst(ports)
     telling = [port for port in ports if port.outcome is outcome]
-    seen = dict.fromkeys(_word(evidence) for port in telling for evidence in port.evidence if evidence.outcome is outcome)
+    evidence = [one for port in telling for one in port.evidence if one.outcome is outcome]
+    seen = [_proof(evidence)] if outcome is Outcome.PASS else list(dict.fromkeys(one.code or one.source for one in evidence))
     modes = dict.fromkeys(port.mode for port in ports if port.mode)
     numbers = ",".join(str(port.port) if port.port else "other" for port in ports)
     return outcome, f"{ports[0].namespace}/{ports[0].workload}", numbers, "/".join(modes), ", ".join(seen)
 
 
-def _word(evidence: Evidence) -> str:
-    return evidence.code or evidence.source
+def _proof(evidence: Iterable[Evidence]) -> str:
+    """How much of what passed was tried; a gateway's ports are open by design and are not."""
+    return "on the wire" if any(one.source is Source.WIRE for one in evidence) else "certificate, configuration"
 
 
 def _outside(verdict: Verdict) -> Iterator[str]:

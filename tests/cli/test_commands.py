@@ -6,12 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from meshinstall.__main__ import main
+from meshinstall.cli.app import LISTED, app
 
 Run = Callable[..., "Ended"]
 
@@ -20,11 +22,13 @@ CLUSTER = {"--context", "--kubeconfig"}
 CHARTS = {"--charts", "--istio-version"}
 VALUES = {"-f, --values", "--set ", "--set-string"}
 COMMANDS = {
-    "up": SHARED | CLUSTER | CHARTS | VALUES | {"--plan", "--yes", "--timeout", "--allow", "-o, --output"},
+    "up": SHARED | CLUSTER | CHARTS | VALUES | {"--plan", "--yes", "--no-verify", "--timeout", "--allow", "-o, --output"},
     "plan": SHARED | CLUSTER | CHARTS | VALUES | {"--save", "-o, --output"},
     "down": SHARED | CLUSTER | {"--crds", "--yes", "--timeout"},
     "status": SHARED | CLUSTER | {"-o, --output"},
     "explain": SHARED | CHARTS | VALUES | {"-o, --output"},
+    "verify": {"--env", "--cloud", "--namespace", "--sample", "--read-only", "--html", "--junit", "--timeout", "-o, --output"} | CLUSTER,
+    "check": {"--env", "--cloud", "--pre", "-o, --output"} | CLUSTER,
     "init": set(),
     "lock": SHARED | CHARTS | {"--update"},
 }
@@ -161,3 +165,9 @@ def test_the_command_line_imports_nothing_heavy() -> None:
     program = f"import sys, meshinstall.cli; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_help_names_every_command_that_there_is() -> None:
+    for module in {module for module, _ in LISTED.values()}:
+        import_module(f"meshinstall.cli.{module}")
+    assert {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands} == set(LISTED)

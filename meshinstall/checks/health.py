@@ -1,0 +1,79 @@
+"""Whether a control plane is well: each check is a record with a pure judge over the facts.
+
+A check that could not be asked is NOT PROVEN, never passed over. Codes have an
+anchor in docs/checks.md.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from meshinstall.checks import health_certificates, health_cluster, health_configuration, health_control_plane
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.health import CheckResult, HealthFacts
+from meshinstall.model.verdict import Outcome
+
+Judge = Callable[[HealthFacts], Iterable[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check; ``needs`` are what it proves nothing without: keys of HealthFacts.unread, or kinds of MeshFacts.unread."""
+
+    code: str
+    category: str
+    title: str
+    judge: Judge
+    needs: tuple[str, ...] = ()
+
+
+_PLANE, _TLS, _SETTINGS, _CLUSTER = "control plane", "certificates", "configuration", "cluster"
+
+CHECKS: tuple[Check, ...] = (
+    Check("CHK001", _PLANE, "a control plane is there", health_control_plane.presence, ("Deployment",)),
+    Check("CHK002", _PLANE, "the API server reaches istiod's webhooks", health_control_plane.webhook_path, ("webhook path",)),
+    Check("CHK003", _PLANE, "webhooks trust istiod's authority", health_control_plane.webhook_roots, ("webhooks", "authorities")),
+    Check("CHK004", _PLANE, "invalid configuration is refused", health_control_plane.failure_policy, ("webhooks",)),
+    Check("CHK005", _PLANE, "revisions and tags lead to an istiod", health_control_plane.tags, ("webhooks", "Deployment")),
+    Check("CHK006", _PLANE, "proxies have the version of their control plane", health_control_plane.versions, ("proxies",)),
+    Check("CHK007", _PLANE, "proxies have what istiod last sent", health_control_plane.sync, ("proxies",)),
+    Check("CHK008", _PLANE, "istiod has the memory that it needs", health_control_plane.usage, ("usage",)),
+    Check("CHK009", _TLS, "authorities will not end soon", health_certificates.authorities, ("authorities",)),
+    Check("CHK010", _TLS, "workload certificates are renewed", health_certificates.workloads, ("proxies",)),
+    Check("CHK011", _TLS, "clocks agree", health_certificates.clocks, ("clock",)),
+    Check("CHK012", _SETTINGS, "namespaces are labelled without contradiction", health_configuration.labels, ("Namespace",)),
+    Check(
+        "CHK013",
+        _SETTINGS,
+        "namespaces and pods name revisions that exist",
+        health_configuration.revisions,
+        ("Namespace", "webhooks", "Deployment"),
+    ),
+    Check("CHK014", _SETTINGS, "every PeerAuthentication has an effect", health_configuration.policies, ("PeerAuthentication",)),
+    Check("CHK015", _CLUSTER, "Istio's CRDs are complete and serve what is stored", health_cluster.crds, ("crds",)),
+    Check("CHK016", _CLUSTER, "the Gateway API fits this Istio", health_cluster.gateway_api, ("crds",)),
+    Check("CHK017", _CLUSTER, "dashboards and debug ports are not exposed", health_cluster.exposures, ("services",)),
+)
+
+
+def judge(facts: HealthFacts) -> tuple[CheckResult, ...]:
+    """Every check's result, in order; without a control plane only the first can say anything."""
+    results = tuple(_run(check, facts) for check in CHECKS)
+    return results if facts.mesh.control_planes else results[:1]
+
+
+def _run(check: Check, facts: HealthFacts) -> CheckResult:
+    findings = tuple(check.judge(facts))
+    reason = "; ".join(_missing(check, facts))
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        outcome = Outcome.FAIL
+    else:
+        outcome = Outcome.NOT_PROVEN if reason else Outcome.PASS
+    return CheckResult(check.code, check.category, check.title, outcome, findings, reason if outcome is not Outcome.FAIL else "")
+
+
+def _missing(check: Check, facts: HealthFacts) -> Iterator[str]:
+    for need in check.needs:
+        if need in facts.unread:
+            yield facts.unread[need]
+        elif need in facts.mesh.unread:
+            yield f"{need} objects could not be listed"

@@ -1,0 +1,99 @@
+"""Checks of labels and policies: what users write."""
+
+from collections.abc import Iterator, Mapping
+
+from meshinstall.checks.health_control_plane import some
+from meshinstall.checks.peer_authentication import Policies
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.health import HealthFacts, WebhookKind
+from meshinstall.model.mesh import NamespaceFacts, PeerPolicy
+
+_INJECTION, _REVISION, _MODE = "istio-injection", "istio.io/rev", "istio.io/dataplane-mode"
+
+
+def labels(facts: HealthFacts) -> Iterator[Finding]:
+    """No namespace asks for two things at once (istio: the injector's selectors; istioctl analyze IST0123 and its kin)."""
+    for name, namespace in facts.mesh.namespaces.items():
+        for detail, hint in _contradictions(name, namespace.labels):
+            yield Finding(
+                "CHK012", Severity.WARNING, f"namespace {name} is labelled in contradiction", detail, f"Namespace {name}", hint=hint
+            )
+
+
+def _contradictions(name: str, found: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    injection, revision, mode = found.get(_INJECTION), found.get(_REVISION), found.get(_MODE)
+    if injection and revision:
+        detail = f"{_INJECTION}={injection} wins over {_REVISION}={revision}, so the revision is never used"
+        yield detail, f"keep one: kubectl label namespace {name} {_INJECTION}-"
+    if injection and injection not in {"enabled", "disabled"}:
+        yield (
+            f"{_INJECTION}={injection} means nothing; the values are enabled and disabled",
+            f"kubectl label --overwrite namespace {name} {_INJECTION}=enabled",
+        )
+    if mode == "ambient" and (injection == "enabled" or revision):
+        yield (
+            "it asks for sidecars and for ambient; pods with a sidecar are left out of ambient",
+            f"keep one: kubectl label namespace {name} {_MODE}-",
+        )
+    if "control-plane" in found and (injection == "enabled" or revision):
+        detail = "AKS's admissions enforcer keeps webhooks away from namespaces with the label control-plane, so nothing is injected"
+        yield detail, f"kubectl label namespace {name} control-plane-"
+
+
+def revisions(facts: HealthFacts) -> Iterator[Finding]:
+    """Each revision that a namespace or a pod asks for has an injector; without one nothing is injected, and nothing says so."""
+    known = {plane.revision or "default" for plane in facts.mesh.control_planes}
+    for webhook in facts.webhooks:
+        if webhook.kind is WebhookKind.MUTATING:
+            known |= {*webhook.revisions, *([webhook.tag] if webhook.tag else ())}
+    for name, namespace in facts.mesh.namespaces.items():
+        wanted = namespace.labels.get(_REVISION)
+        if wanted and wanted not in known and not namespace.labels.get(_INJECTION):
+            yield _unknown_revision(
+                f"namespace {name}",
+                wanted,
+                known,
+                f"kubectl label --overwrite namespace {name} {_REVISION}={min(known, default='default')}",
+            )
+    lost = [pod for pod in facts.mesh.pods if pod.revision and pod.revision not in known]
+    if lost:
+        detail = some(f"{pod.place} ({pod.revision})" for pod in lost)
+        hint = "restart them under a revision that is there: kubectl rollout restart deployment -n NAMESPACE"
+        title = f"{len(lost)} pods have the proxy of a revision that is gone"
+        yield Finding("CHK013", Severity.ERROR, title, detail, hint=hint)
+    if not any(webhook.default for webhook in facts.webhooks) and (left := _by_injection(facts.mesh.namespaces)):
+        title = "namespaces ask for injection and no revision is the default"
+        hint = "make one the default (chart istiod, revisionTags: [default]), or label them istio.io/rev"
+        yield Finding("CHK013", Severity.ERROR, title, some(left), hint=hint)
+
+
+def _by_injection(namespaces: Mapping[str, NamespaceFacts]) -> list[str]:
+    return [name for name, namespace in namespaces.items() if namespace.labels.get(_INJECTION) == "enabled"]
+
+
+def _unknown_revision(who: str, wanted: str, known: set[str], hint: str) -> Finding:
+    detail = f"there are: {', '.join(sorted(known)) or 'none'}; its pods start without a proxy"
+    return Finding("CHK013", Severity.ERROR, f"{who} asks for revision {wanted}, which is not there", detail, who, hint=hint)
+
+
+def policies(facts: HealthFacts) -> Iterator[Finding]:
+    """No PeerAuthentication is written in vain: of several in one scope the oldest alone counts."""
+    for plane in facts.mesh.control_planes[:1]:
+        merged = Policies.of(facts.mesh.policies, plane.root_namespace)
+        for policy, reason in merged.without_effect():
+            yield _vain(policy, reason)
+        shadowed = {policy.place: (policy, older) for pod in facts.mesh.pods for policy, older in merged.merged(pod).shadowed}
+        for policy, older in shadowed.values():
+            yield _vain(policy, f"{older.place}, made {older.created:%Y-%m-%d %H:%M}, is older and covers the same pods")
+
+
+def _vain(policy: PeerPolicy, reason: str) -> Finding:
+    hint = f"delete it, or give it another scope: kubectl -n {policy.place.namespace} delete peerauthentication {policy.place.name}"
+    return Finding(
+        "CHK014",
+        Severity.WARNING,
+        f"PeerAuthentication {policy.place} has no effect",
+        reason,
+        f"PeerAuthentication {policy.place}",
+        hint=hint,
+    )

@@ -1,0 +1,46 @@
+"""The options that name a managed cluster: the same on every command that reaches one."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+Selectors = Mapping[str, str]
+
+# For each option its key under ``cluster`` in meshinstall.yaml, and what it means.
+_OPTIONS: Mapping[str, tuple[str, str]] = {
+    "cluster": ("name", "Name of the cluster (aks, eks, gke)."),
+    "region": ("region", "Its region (eks)."),
+    "aws_profile": ("profile", "Profile of the AWS configuration to use (eks)."),
+    "role_arn": ("roleArn", "Role to assume for the cluster (eks)."),
+    "resource_group": ("resourceGroup", "Its resource group (aks)."),
+    "subscription": ("subscription", "Its subscription (aks)."),
+    "project": ("project", "Its project (gke)."),
+    "location": ("location", "Its region or zone (gke)."),
+    "endpoint": ("endpoint", "Which way to its API server: dns, public, private or connect-gateway (gke)."),
+}
+
+
+def selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each way to name a cluster; it gets those that were used as ``selectors``, by their keys."""
+    signature = inspect.signature(command)
+    kept = [parameter for parameter in signature.parameters.values() if parameter.name != "selectors"]
+    options = [_parameter(name, text) for name, (_, text) in _OPTIONS.items()]
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        selectors = {key: value for name, (key, _) in _OPTIONS.items() if (value := given.pop(name))}
+        command(**given, selectors=selectors)
+
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*kept, *options)]
+    # What typer reads.
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapped
+
+
+def _parameter(name: str, text: str) -> inspect.Parameter:
+    option = typer.Option(f"--{name.replace('_', '-')}", help=text, rich_help_panel="Which cluster")
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default="", annotation=Annotated[str, option])

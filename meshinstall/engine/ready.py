@@ -1,0 +1,41 @@
+"""Whether a cluster is ready for a mesh: what ``up`` would stop at, asked before anything is installed."""
+
+from meshinstall.engine.pipeline import make_plan
+from meshinstall.engine.session import Session
+from meshinstall.errors import ChartError, HelmError
+from meshinstall.model.desired import Desired
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.health import CheckResult
+from meshinstall.model.verdict import Outcome
+
+_CATEGORY = "before an install"
+
+
+async def ready(desired: Desired, session: Session) -> tuple[CheckResult, ...]:
+    """Plan as ``up`` would and judge each part; changes nothing. Raises ClusterError when the API server cannot be asked."""
+    helm = await _helm(session)
+    try:
+        plan = await make_plan(desired, session)
+    except ChartError as error:
+        charts = Finding("PRE900", Severity.ERROR, error.message, hint=error.hint)
+        return (helm, _result("PRE900", "the charts can be had", (charts,)))
+    found = [_result(finding.code, finding.title, (finding,)) for finding in plan.findings if finding.severity is not Severity.INFO]
+    return (
+        helm,
+        _result("PRE900", "the charts can be had", ()),
+        *found,
+        _result("PRE902", f"{len(plan.pending)} steps can be planned", ()),
+    )
+
+
+async def _helm(session: Session) -> CheckResult:
+    try:
+        version = await session.helm.version()
+    except HelmError as error:
+        return _result("PRE901", "a usable helm is on the PATH", (Finding("PRE901", Severity.ERROR, error.message, hint=error.hint),))
+    return _result("PRE901", f"helm {version} is on the PATH", ())
+
+
+def _result(code: str, title: str, findings: tuple[Finding, ...]) -> CheckResult:
+    wrong = any(finding.severity is Severity.ERROR for finding in findings)
+    return CheckResult(code, _CATEGORY, title, Outcome.FAIL if wrong else Outcome.PASS, findings)

@@ -1,0 +1,51 @@
+"""Proves mTLS: probes are started, the mesh is looked at, its ports are tried, and all of it is judged."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+from meshinstall.checks.mtls import judge, targets
+from meshinstall.engine.dialling import Dialling
+from meshinstall.engine.probing import probes
+from meshinstall.engine.proxies import Lenses
+from meshinstall.engine.session import Session
+from meshinstall.engine.survey import survey
+from meshinstall.model.verdict import Verdict
+from meshinstall.model.wire import Probing
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much is verified: pods of ``namespaces`` (None: all), at most ``sample`` ports on the wire, none when ``read_only``."""
+
+    namespaces: Collection[str] | None = None
+    sample: int | None = None
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a verification uses besides the session's ports: readers of certificates and of istiod, and a dialler for the probes."""
+
+    lenses: Lenses
+    dialling: Dialling
+
+
+async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verdict:
+    """Look, try and judge; leaves nothing behind. Raises UnreachableError when the API server is not there."""
+    if scope.read_only:
+        say("looking at the mesh; the wire is not tried")
+        facts = await survey(session, means.lenses, scope.namespaces)
+        return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster)
+    say("starting the probes")
+    async with probes(session, means.dialling) as prober:
+        say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
+        chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
+        facts = await survey(session, means.lenses, chosen)
+        wanted = targets(facts, scope.sample)
+        if wanted and not prober.problem:
+            say(f"trying {len(wanted)} ports on the wire")
+        probing = await prober.probe(wanted)
+        say("removing the probes")
+    return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster)

@@ -1,0 +1,126 @@
+"""The measurements as Markdown, with the goals that they meet or miss."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from testbed.bench.install import Times as InstallTimes
+from testbed.bench.prove import WORKLOADS
+from testbed.bench.prove import Times as VerifyTimes
+from testbed.bench.scale import NAMESPACES, PODS
+from testbed.bench.scale import Times as ScaleTimes
+
+_MEGABYTE = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What was measured; None for a part that was not asked for. ``start`` is in seconds of CPU."""
+
+    install: Mapping[str, InstallTimes] | None = None
+    scale: ScaleTimes | None = None
+    start: float | None = None
+    verify: VerifyTimes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A limit that the project set itself; both numbers are in ``unit``."""
+
+    text: str
+    limit: float
+    measured: float
+    unit: str
+
+
+def markdown(results: Results) -> str:
+    """All tables, the goals last."""
+    tables = []
+    if results.install:
+        tables.append(install_table(results.install))
+    if results.scale:
+        tables.append(scale_table(results.scale))
+    if results.verify:
+        tables.append(verify_table(results.verify))
+    tables.append(goals_table(list(goals(results))))
+    return "\n\n".join(tables)
+
+
+def install_table(times: Mapping[str, InstallTimes]) -> str:
+    """One row for each contender; ratios are the first one's median over that row's."""
+    ours = next(iter(times.values()))
+    rows = [
+        (
+            name,
+            _spread(one.fresh),
+            _ratio(ours.fresh, one.fresh),
+            _spread(one.again),
+            _ratio(ours.again, one.again),
+            f"{one.memory / _MEGABYTE:.0f}",
+        )
+        for name, one in times.items()
+    ]
+    return _table(("", "fresh install, s", "ratio", "again, s", "ratio", "peak memory, MB"), rows)
+
+
+def scale_table(times: ScaleTimes) -> str:
+    """One row for each command; ratios are the full cluster's median over the empty one's."""
+    return _table(
+        ("", "empty, s", f"{NAMESPACES} namespaces and {PODS} pods more, s", "ratio"),
+        [
+            ("`up`, nothing to change", _spread(times.empty_up), _spread(times.full_up), _ratio(times.full_up, times.empty_up)),
+            ("`plan`, nothing to change", _spread(times.empty_plan), _spread(times.full_plan), _ratio(times.full_plan, times.empty_plan)),
+            ("`plan` of the first install", _spread(times.first_plan), "", ""),
+        ],
+    )
+
+
+def verify_table(times: VerifyTimes) -> str:
+    """Seconds of a whole verification with live probes."""
+    rows = [("the mesh alone", _spread(times.alone)), (f"with {WORKLOADS} workloads", _spread(times.workloads))]
+    return _table(("`verify`, with live probes", "s"), rows)
+
+
+def goals(results: Results) -> Iterator[Goal]:
+    """The goals that the measured parts decide."""
+    if results.install:
+        ours, *others = results.install.items()
+        for name, one in others:
+            yield Goal(f"fresh install against {name}", 1.0, median(ours[1].fresh) / median(one.fresh), "x")
+        name, last = others[-1]
+        yield Goal(f"nothing to change against {name}", 0.8, median(ours[1].again) / median(last.again), "x")
+        yield Goal("peak memory of `up`", 120, ours[1].memory / _MEGABYTE, "MB")
+    if results.scale:
+        plans = (results.scale.first_plan, results.scale.empty_plan, results.scale.full_plan)
+        yield Goal("slowest of the three `plan` medians", 1.0, max(median(times) for times in plans), "s")
+        yield Goal("`up` on a full cluster against an empty one", 1.5, median(results.scale.full_up) / median(results.scale.empty_up), "x")
+    if results.verify:
+        yield Goal(f"`verify` of {WORKLOADS} workloads with live probes", 10, median(results.verify.workloads), "s")
+    if results.start is not None:
+        yield Goal("CPU of `--help` beyond the interpreter's", 100, results.start * 1000, "ms")
+
+
+def goals_table(found: Sequence[Goal]) -> str:
+    """Each goal with what was measured and whether that is within."""
+    rows = [
+        (goal.text, f"≤ {goal.limit:g} {goal.unit}", f"{_digits(goal)} {goal.unit}", "yes" if goal.measured <= goal.limit else "**no**")
+        for goal in found
+    ]
+    return _table(("goal", "limit", "measured", "met"), rows)
+
+
+def _digits(goal: Goal) -> str:
+    return f"{goal.measured:.0f}" if goal.unit in {"MB", "ms"} else f"{goal.measured:.2f}"
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    return f"{median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+def _ratio(one: Sequence[float], other: Sequence[float]) -> str:
+    return f"{median(one) / median(other):.2f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
