@@ -3,7 +3,7 @@
 import os
 import sys
 
-from meshinstall.errors import InterruptedRunError, MeshinstallError
+from meshinstall.errors import InterruptedRunError, MeshinstallError, safe
 
 
 def main() -> None:
@@ -23,9 +23,10 @@ def main() -> None:
 
 
 def _tell(error: MeshinstallError) -> int:
-    sys.stderr.write(f"meshinstall: {error.message}\n")
+    # Words of clusters and clouds may be in it, and control characters in those.
+    sys.stderr.write(f"meshinstall: {safe(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"  hint: {error.hint}\n")
+        sys.stderr.write(f"  hint: {safe(error.hint)}\n")
     return error.exit_code
 
 

@@ -113,3 +113,8 @@ class InterruptedRunError(MeshinstallError):
     """The user ended the run."""
 
     exit_code = 130
+
+
+def safe(text: str) -> str:
+    """The text without control characters, which a hostile cluster could aim at a terminal."""
+    return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

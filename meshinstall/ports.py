@@ -82,8 +82,8 @@ class Stream(Protocol):
     def send(self, data: bytes) -> None:
         """Send all of ``data``; raises OSError."""
 
-    def receive(self, size: int) -> bytes:
-        """At most ``size`` bytes, at least one; empty at the end. Raises OSError, TimeoutError after the port's deadline."""
+    def receive(self, size: int, seconds: float | None = None) -> bytes:
+        """At most ``size`` bytes, at least one; empty at the end. Raises OSError, TimeoutError after ``seconds`` or the port's deadline."""
 
 
 class Pods(Protocol):

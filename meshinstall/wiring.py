@@ -4,52 +4,139 @@ import getpass
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from meshinstall.config import lockfile
-from meshinstall.config.project import Project
-from meshinstall.engine.events import Emit
-from meshinstall.engine.session import Session
-from meshinstall.engine.status import Instruments
 from meshinstall.errors import UsageError
-from meshinstall.model.cluster import Access, Cloud, ClusterRef
-from meshinstall.ports import Charts
+from meshinstall.model.cluster import Access, Cloud, CloudCluster, ClusterRef
+from meshinstall.ports import Charts, Kube, Provider
+
+if TYPE_CHECKING:
+    # A credential plugin needs none of them, and its start is waited for.
+    from meshinstall.adapters.kubeconfig import Kubeconfig
+    from meshinstall.adapters.tokens import TokenSource
+    from meshinstall.config.project import Project
+    from meshinstall.engine.events import Emit
+    from meshinstall.engine.proxies import Lenses
+    from meshinstall.engine.session import CloudSide, Session
+    from meshinstall.engine.status import Instruments
+    from meshinstall.engine.verify import Means
 
 Say = Callable[[str], None]
 
 
-def open_session(cluster: ClusterRef, project: Project, say: Say) -> Session:
+def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session":
     """Reach the cluster and put the ports together; raises UsageError or ClusterError."""
-    from meshinstall.adapters import kubeconfig
     from meshinstall.adapters.charts import ChartStore, default_cache
     from meshinstall.adapters.helm import PyHelm
     from meshinstall.adapters.kube import KubeClient
     from meshinstall.adapters.portforward import PodPorts
     from meshinstall.adapters.releases import HelmReleases
-    from meshinstall.adapters.tokens import source_of
+    from meshinstall.config import lockfile
+    from meshinstall.engine.session import Session
 
-    if cluster.cloud is not Cloud.LOCAL:
-        raise UsageError(
-            f"--cloud {cluster.cloud} is not built into this version",
-            "get a kubeconfig with the cloud's own command and use --cloud local",
-        )
-    config = kubeconfig.load(cluster.kubeconfig, cluster.context)
-    tokens = source_of(config)
-    kube = KubeClient(config, tokens)
-    access = Access(config.context, config.server, cluster.kubeconfig, config.context)
+    way = _local(cluster) if cluster.cloud is Cloud.LOCAL else _managed(cluster, say)
+    kube = KubeClient(way.config, way.tokens)
     return Session(
-        cluster=cluster.name or config.context,
+        cluster=cluster.name or way.access.cluster,
         kube=kube,
-        pods=PodPorts(config, tokens),
-        helm=PyHelm(access),
+        pods=PodPorts(way.config, way.tokens),
+        helm=PyHelm(way.access),
         releases=HelmReleases(kube),
         charts=ChartStore(default_cache(), say),
         lock=lockfile.load(lock_path(project)),
         now=lambda: datetime.now(UTC),
         who=_who(),
         is_dead=_is_dead,
+        cloud=way.cloud,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What our clients and helm need to reach a cluster."""
+
+    config: "Kubeconfig"
+    tokens: "TokenSource | None"
+    access: Access
+    cloud: "CloudSide | None" = None
+
+
+def _local(cluster: ClusterRef) -> _Way:
+    from meshinstall.adapters import kubeconfig
+    from meshinstall.adapters.tokens import source_of
+
+    config = kubeconfig.load(cluster.kubeconfig, cluster.context)
+    return _Way(config, source_of(config), Access(config.context, config.server, cluster.kubeconfig, config.context))
+
+
+def _managed(cluster: ClusterRef, say: Say) -> _Way:
+    from meshinstall.adapters.cloud_access import reach
+    from meshinstall.adapters.exec_kubeconfig import document, write_private
+    from meshinstall.engine.session import CloudSide
+
+    asked = provider(cluster, say)
+    found = asked.describe()
+    way = reach(found, asked)
+    file = write_private(document(found, cluster))
+    access = Access(way.config.context, way.config.server, file, way.config.context)
+    return _Way(way.config, way.tokens, access, CloudSide(asked, found))
+
+
+def open_kube(cluster: CloudCluster, asked: ClusterRef, say: Say) -> Kube:
+    """The API of a cluster that was discovered with what ``asked`` says of the caller; raises UsageError or ClusterError."""
+    from meshinstall.adapters.cloud_access import reach
+    from meshinstall.adapters.kube import KubeClient
+
+    named = replace(asked, name=cluster.name, selectors={**asked.selectors, **cluster.selectors})
+    way = reach(cluster, provider(named, say))
+    return KubeClient(way.config, way.tokens)
+
+
+def exec_kubeconfig(cluster: ClusterRef, say: Say) -> str:
+    """A kubeconfig without any secret for a managed cluster; raises UsageError or ClusterError."""
+    from meshinstall.adapters.exec_kubeconfig import document
+
+    return document(provider(cluster, say).describe(), cluster)
+
+
+def provider(cluster: ClusterRef, say: Say) -> Provider:
+    """The cloud of a cluster; raises UsageError when its SDK is not installed, or when what is asked for does not name a cluster."""
+    match cluster.cloud:
+        case Cloud.AKS:
+            _require("azure", "azure.identity", "azure.mgmt.containerservice")
+            from meshinstall.adapters.aks import AksProvider
+
+            return AksProvider(cluster)
+        case Cloud.EKS:
+            _require("aws", "botocore")
+            from meshinstall.adapters.eks import EksProvider
+
+            return EksProvider(cluster, say)
+        case Cloud.GKE:
+            _require("gcp", "google.auth", "google.cloud.container")
+            from meshinstall.adapters.gke import GkeProvider
+
+            return GkeProvider(cluster)
+        case Cloud.LOCAL:
+            raise UsageError(
+                "a local cluster has no cloud to ask", f"--cloud is one of {', '.join(one for one in Cloud if one is not Cloud.LOCAL)}"
+            )
+
+
+def _require(extra: str, *modules: str) -> None:
+    """Say how to get a cloud's SDK before its adapter trips over its absence."""
+    from importlib.util import find_spec
+
+    for module in modules:
+        try:
+            there = find_spec(module) is not None
+        except ModuleNotFoundError:
+            there = False
+        if not there:
+            raise UsageError(f"{module}, which this cloud needs, is not installed", f"pip install 'meshinstall[{extra}]'")
 
 
 def open_charts(say: Say) -> Charts:
@@ -59,22 +146,40 @@ def open_charts(say: Say) -> Charts:
     return ChartStore(default_cache(), say)
 
 
-def open_instruments(session: Session) -> Instruments:
+def open_instruments(session: "Session") -> "Instruments":
     """What a status asks besides the session's ports."""
     from meshinstall.adapters.certificates import read_certificates
     from meshinstall.adapters.istiod import IstiodDebug
+    from meshinstall.engine.status import Instruments
 
     return Instruments(IstiodDebug(session.pods).syncz, read_certificates)
 
 
-def journal(session: Session, complain: Say) -> Emit:
+def open_lenses(session: "Session") -> "Lenses":
+    """What a survey asks besides the session's ports."""
+    from meshinstall.adapters.certificates import read_chain, read_roots
+    from meshinstall.adapters.istiod import IstiodDebug
+    from meshinstall.engine.proxies import Lenses
+
+    return Lenses(IstiodDebug(session.pods).syncz, read_chain, read_roots)
+
+
+def open_means(session: "Session") -> "Means":
+    """What a verification uses besides the session's ports."""
+    from meshinstall.adapters.wire import dialling
+    from meshinstall.engine.verify import Means
+
+    return Means(open_lenses(session), dialling)
+
+
+def journal(session: "Session", complain: Say) -> "Emit":
     """A listener that keeps a run's events in the user's state folder."""
     from meshinstall.adapters.journal import Journal, default_folder
 
     return Journal(default_folder(), session.now, complain)
 
 
-def lock_path(project: Project) -> Path:
+def lock_path(project: "Project") -> Path:
     """Where the lock file stands: beside meshinstall.yaml."""
     return project.folder / "meshinstall.lock"
 

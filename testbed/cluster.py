@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import urllib3
@@ -24,7 +24,7 @@ from testbed.api import Api, Json
 from testbed.build import catalog
 from testbed.build.builder import build
 from testbed.errors import TestbedError
-from testbed.spec import Nodes, Spec
+from testbed.spec import Authenticate, Authentication, Nodes, Spec
 from testbed.waiting import until
 
 Say = Callable[[str], None]
@@ -100,10 +100,11 @@ def first_process(name: str) -> int | None:
     return None
 
 
-def up(name: str, nodes: Nodes, say: Say, parts: tuple[str, ...] = ()) -> Cluster:
+def up(name: str, nodes: Nodes, say: Say, parts: tuple[str, ...] = (), authenticate: Authenticate | None = None) -> Cluster:
     """Start the cluster ``name`` and wait until it is usable; nothing to do when it runs.
 
-    ``parts`` are built parts to add, such as images-restamp. Raises
+    ``parts`` are built parts to add, such as images-restamp; ``authenticate``
+    makes the API server accept more than client certificates. Raises
     TestbedError, with the last log lines, when a component dies or the
     cluster is not usable within 120 s.
     """
@@ -120,7 +121,7 @@ def up(name: str, nodes: Nodes, say: Say, parts: tuple[str, ...] = ()) -> Cluste
         shop = build(catalog.PARTS, (*wanted, *parts), paths.cache_dir(), say)
         # Two that start at once must not pick the same network.
         with _locked(""):
-            cluster = _prepare(name, nodes, {part: str(shop.part(part)) for part in (*wanted, *parts)})
+            cluster = _prepare(name, nodes, {part: str(shop.part(part)) for part in (*wanted, *parts)}, authenticate)
         try:
             _start(cluster)
             _wait_usable(cluster)
@@ -146,11 +147,13 @@ def _supervisor_command(name: str) -> list[str]:
     return [sys.executable, "-m", "testbed.supervisor", str(paths.state_dir(name))]
 
 
-def _prepare(name: str, nodes: Nodes, parts: dict[str, str]) -> Cluster:
+def _prepare(name: str, nodes: Nodes, parts: dict[str, str], authenticate: Authenticate | None) -> Cluster:
     state = paths.state_dir(name)
     state.mkdir(mode=0o700, parents=True)
-    cluster = Cluster(Spec(name, nodes, _free_index(), str(state), parts))
-    config.write(cluster.spec)
+    plain = Spec(name, nodes, _free_index(), str(state), parts)
+    authentication = authenticate(plain) if authenticate else Authentication(())
+    cluster = Cluster(replace(plain, authentication=authentication.flags))
+    config.write(cluster.spec, authentication.files)
     (state / "spec.json").write_text(cluster.spec.dump())
     return cluster
 

@@ -109,6 +109,7 @@ def _api_server_flags(of: Spec) -> tuple[str, ...]:
         "--requestheader-allowed-names=front-proxy-client",
         f"--proxy-client-cert-file={PKI}/front-proxy-client.crt",
         f"--proxy-client-key-file={PKI}/front-proxy-client.key",
+        *of.authentication,
     )
 
 

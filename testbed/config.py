@@ -9,10 +9,10 @@ from testbed.pki import Authority, KeyPair, kubeconfig, signing_key, write_priva
 from testbed.spec import INSIDE, Nodes, Spec
 
 
-def write(of: Spec) -> None:
-    """Write certificates, kubeconfigs and configuration into the cluster's state folder."""
+def write(of: Spec, files: Mapping[str, str | bytes]) -> None:
+    """Write certificates, kubeconfigs and configuration into the cluster's state folder; ``files`` belong to its authentication."""
     state = Path(of.state)
-    for folder in ("pki", "config", "config/cni", "log", "tmp"):
+    for folder in ("pki", "config", "config/cni", spec.AUTHENTICATION.name, "log", "tmp"):
         (state / folder).mkdir(mode=0o700, parents=True)
     authority = Authority("kubernetes")
     admin = authority.client("admin", "system:masters")
@@ -33,6 +33,8 @@ def write(of: Spec) -> None:
     write_private(state / "kubeconfig", kubeconfig(of.server, ca, admin, f"testbed-{of.name}"))
     for name, text in _files(of).items():
         (state / "config" / name).write_text(text)
+    for name, data in files.items():
+        write_private(state / spec.AUTHENTICATION.name / name, data)
 
 
 def _pairs(of: Spec, authority: Authority) -> dict[str, KeyPair]:

@@ -6,6 +6,7 @@ ISTIO = "1.31.0"
 RESTAMP = "1.31.1"
 HELM4 = "4.3.1"
 HELM3 = "3.22.0"
+HELMFILE = "1.8.0"
 
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 APP_IMAGE = "testbed.local/app:1"

@@ -1,7 +1,8 @@
 """What one cluster is: names, addresses and paths, written once when it is made."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -26,13 +27,18 @@ API_PORT = 6443
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One cluster. ``index`` (1-250) picks its network; ``parts`` are folders of built parts by name."""
+    """One cluster.
+
+    ``index`` (1-250) picks its network; ``parts`` are folders of built parts by name; ``authentication`` are flags
+    of the API server that say how it learns who a token is.
+    """
 
     name: str
     nodes: Nodes
     index: int
     state: str
     parts: dict[str, str]
+    authentication: tuple[str, ...] = ()
 
     @property
     def host_address(self) -> str:
@@ -71,4 +77,20 @@ class Spec:
 def load(path: Path) -> Spec:
     """Read what ``dump`` wrote."""
     data = json.loads(path.read_text())
-    return Spec(**{**data, "nodes": Nodes(data["nodes"])})
+    return Spec(**{**data, "nodes": Nodes(data["nodes"]), "authentication": tuple(data.get("authentication", ()))})
+
+
+# Where the files of an Authentication are, as the API server sees it.
+AUTHENTICATION = INSIDE / "authentication"
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """How an API server learns who a token is: more of its flags, and files under AUTHENTICATION that they name."""
+
+    flags: tuple[str, ...]
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
+
+
+# What answers may listen on the cluster's host_address, which its spec tells, once the cluster is up.
+Authenticate = Callable[[Spec], Authentication]

@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from meshinstall.adapters.kubeconfig import Kubeconfig
 from meshinstall.adapters.tokens import TokenSource
-from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnreachableError
+from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
 from meshinstall.model.release import Manifest
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def tls_context(config: Kubeconfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=config.authority.decode() if config.authority else None)
         if config.certificate and config.key:
-            _load_pair(context, config.certificate + b"\n" + config.key)
+            load_pair(context, config.certificate + b"\n" + config.key)
     except (ssl.SSLError, ValueError) as error:
         raise ClusterError(
             f"a certificate or key of context {config.context!r} in the kubeconfig {config.source} is not usable: {error}"
@@ -201,7 +201,7 @@ def tls_context(config: Kubeconfig) -> ssl.SSLContext:
     return context
 
 
-def _load_pair(context: ssl.SSLContext, pem: bytes) -> None:
+def load_pair(context: ssl.SSLContext, pem: bytes) -> None:
     """Load a client certificate and key without leaving the key in a file: the ssl module takes paths only."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("client")
@@ -222,7 +222,7 @@ def _refusal(status: int, answer: Mapping[str, Any], request: _Request, config: 
     match status:
         case HTTPStatus.UNAUTHORIZED:
             hint = "its credentials may have ended: log in again, then repeat the command"
-            return ClusterError(
+            return UnauthorizedError(
                 f"the API server {config.server} does not accept the credentials of context {config.context!r}: {said}", hint
             )
         case HTTPStatus.FORBIDDEN:

@@ -76,9 +76,21 @@ class PodPorts:
             raise _refused(namespace, pod, error) from error
 
     def _connected(self, path: str, port: int) -> "_WebsocketStream":
-        from websocket import WebSocket
+        from websocket import WebSocketBadStatusException
 
         token = self._tokens.get() if self._tokens else ""
+        try:
+            return self._open(path, port, token)
+        except WebSocketBadStatusException as error:
+            if error.status_code != http.HTTPStatus.UNAUTHORIZED or not self._tokens:
+                raise
+            # Revoked, or our clock is behind: one fresh token, one more try.
+            self._tokens.discard(token)
+            return self._open(path, port, self._tokens.get())
+
+    def _open(self, path: str, port: int, token: str) -> "_WebsocketStream":
+        from websocket import WebSocket
+
         socket: Any = WebSocket(sslopt={"context": tls_context(self._config), "server_hostname": self._config.server_name or None})
         socket.settimeout(_TIMEOUT)
         proxy = urlsplit(self._config.proxy)
@@ -107,9 +119,15 @@ class _WebsocketStream:
     def send(self, data: bytes) -> None:
         self._websocket.send_binary(bytes([_DATA]) + data)
 
-    def receive(self, size: int) -> bytes:
+    def receive(self, size: int, seconds: float | None = None) -> bytes:
+        from websocket import WebSocketTimeoutException
+
+        self._websocket.settimeout(seconds or _TIMEOUT)
         while not self._rest:
-            frame = self._websocket.recv()
+            try:
+                frame = self._websocket.recv()
+            except WebSocketTimeoutException as error:
+                raise TimeoutError("no answer in time") from error
             if not frame:
                 return b""
             channel, content = frame[0], frame[1:]

@@ -5,9 +5,9 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from meshinstall.cli.printers import safe
 from meshinstall.cli.verdict_json import finding_json
 from meshinstall.cli.verdict_text import finding_lines
+from meshinstall.errors import safe
 from meshinstall.model.finding import Severity
 from meshinstall.model.health import CheckResult
 from meshinstall.model.verdict import Outcome

@@ -8,8 +8,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from meshinstall.cli.printers import event_text, safe
+from meshinstall.cli.printers import event_text
 from meshinstall.engine.events import Emit, Event, RunEnded, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.errors import safe
 
 # Redraws in a second; enough for a clock.
 _RATE = 4

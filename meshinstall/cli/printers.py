@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from meshinstall.cli.options import Output
 from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.errors import safe
 from meshinstall.model.finding import Finding
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step
 from meshinstall.model.release import Component
@@ -61,11 +62,6 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 def dump(document: object) -> str:
     """One JSON document for stdout."""
     return json.dumps(document, indent=2, default=str, ensure_ascii=False)
-
-
-def safe(text: str) -> str:
-    """The text without control characters, which a hostile cluster could aim at a terminal."""
-    return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 @contextmanager

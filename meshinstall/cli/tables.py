@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from meshinstall.cli.printers import safe
 from meshinstall.config.explain import Explained
+from meshinstall.errors import safe
 from meshinstall.model.desired import Release
 from meshinstall.model.release import Component
 from meshinstall.model.status import Certificate, Health, MeshStatus, Proxies, ReleaseHealth, Workload

@@ -6,8 +6,8 @@ from itertools import groupby
 
 import typer
 
-from meshinstall.cli.printers import safe
 from meshinstall.cli.tables import columns
+from meshinstall.errors import safe
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 

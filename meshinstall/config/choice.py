@@ -6,12 +6,10 @@ from pathlib import Path
 
 from meshinstall.config.documents import Environment, ProfileFile, Project, Site, suggestion
 from meshinstall.config.gateways import NamedGateway, Written, combine
+from meshinstall.config.reference import reference, strangers
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.values import LayerKind
-
-# Keys of a cluster that every provider has; the others are the provider's selectors.
-_COMMON = frozenset({"name", "context", "kubeconfig"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,8 @@ def choose(request: Request, project: Project, problems: list[Problem]) -> Choic
     if profile not in project.profiles:
         problems.append(Problem("--profile", 0, 0, f"there is no profile {profile!r}", suggestion(profile, tuple(project.profiles))))
     cloud = _cloud(request, project, environment, problems)
+    if cloud:
+        problems += strangers(request.cluster, cloud)
     if cloud is None or problems:
         return None
     path = ("environments", name, "clouds", cloud) if cloud in environment.clouds else ("environments", name)
@@ -79,13 +79,7 @@ def cluster(request: Request, project: Project, choice: Choice) -> ClusterRef:
     """How the cluster is reached; a relative kubeconfig counts from the file that names it."""
     written = {**choice.site.cluster, **request.cluster}
     base = request.folder if "kubeconfig" in request.cluster else project.folder
-    return ClusterRef(
-        choice.cloud,
-        written.get("name", ""),
-        base / Path(written["kubeconfig"]).expanduser() if written.get("kubeconfig") else None,
-        written.get("context", ""),
-        {key: value for key, value in written.items() if key not in _COMMON},
-    )
+    return reference(choice.cloud, written, base)
 
 
 def _cloud(request: Request, project: Project, environment: Environment, problems: list[Problem]) -> Cloud | None:

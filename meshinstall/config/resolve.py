@@ -9,7 +9,7 @@ from meshinstall.config import bundled
 from meshinstall.config.check import check_version
 from meshinstall.config.choice import Choice, Request, choose, cluster
 from meshinstall.config.documents import Project
-from meshinstall.config.layers import add_flags, file_layers
+from meshinstall.config.layers import add_flags, check_gateways, file_layers
 from meshinstall.errors import ConfigError, Problem
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
 from meshinstall.model.finding import Finding, Severity
@@ -32,6 +32,7 @@ def resolve(request: Request, project: Project) -> Desired:
     slots = _slots(choice)
     stacks = {name: ValuesStack(file_layers(project, choice, slot.component, name)) for name, slot in slots.items()}
     add_flags(request, choice, stacks, problems)
+    problems += check_gateways(choice, stacks)
     if problems:
         raise ConfigError(tuple(problems))
     charts = _charts(request, project)

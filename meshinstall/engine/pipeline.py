@@ -1,7 +1,7 @@
 """The main flow: what ``up`` does, from the desired mesh to a finished run."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 
 import anyio
@@ -9,6 +9,7 @@ import anyio
 from meshinstall.checks.preflight import ALLOWABLE, before_changes
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
+from meshinstall.engine.clouds import cloud_findings, explained
 from meshinstall.engine.events import Emit, RunEnded, RunStarted
 from meshinstall.engine.inquiry import inquire
 from meshinstall.engine.lock import held
@@ -17,7 +18,16 @@ from meshinstall.engine.planner import audit_labels, plan
 from meshinstall.engine.removal import delete_root_certificates, plan_removal, strangers_in, survivors
 from meshinstall.engine.runner import Runner
 from meshinstall.engine.session import Session
-from meshinstall.errors import ClusterError, ConfigError, MeshinstallError, PlanRefusedError, Problem, StepError
+from meshinstall.errors import (
+    ClusterError,
+    ConfigError,
+    MeshinstallError,
+    PlanRefusedError,
+    Problem,
+    StepError,
+    UnauthorizedError,
+    UnreachableError,
+)
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.paths import object_path
@@ -31,13 +41,17 @@ _LAST_WORDS = 10
 
 async def make_plan(desired: Desired, session: Session) -> Plan:
     """Look at the cluster and decide; changes nothing. Raises ConfigError for values that a chart refuses."""
-    facts = await observe(desired, session.kube, session.releases, session.charts, session.lock)
+    try:
+        facts = await observe(desired, session.kube, session.releases, session.charts, session.lock)
+    except (UnauthorizedError, UnreachableError) as error:
+        raise await explained(error, desired, session) from error
     found = plan(desired, facts, session.now().date())
     if found.is_empty:
         return found
     warnings = await _check_values(found, desired, session)
     inquiry = await inquire(desired, session.kube)
-    return replace(found, findings=(*found.findings, *warnings, *before_changes(inquiry)))
+    judged = await cloud_findings(desired, session)
+    return replace(found, findings=(*found.findings, *warnings, *before_changes(inquiry), *judged))
 
 
 async def _check_values(found: Plan, desired: Desired, session: Session) -> tuple[Finding, ...]:
@@ -80,7 +94,9 @@ async def down(found: Plan, desired: Desired, session: Session, emit: Emit, seco
     """Run a removal under the lock; raises StepError with what survived."""
     run = _run_name(found, session)
     await session.helm.version()
-    async with held(session, found.mesh_namespace, f"down {found.environment}, run {run}"):
+    # Where an earlier down removed the namespace, only objects of the whole cluster are left, and no place for a lock.
+    there = await session.kube.get(object_path("v1", "namespaces", name=found.mesh_namespace))
+    async with held(session, found.mesh_namespace, f"down {found.environment}, run {run}") if there else nullcontext():
         emit(RunStarted(run, found))
         await _bounded(Runner(found, session, emit), run, emit, seconds)
     await delete_root_certificates(session.kube)

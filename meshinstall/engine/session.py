@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from meshinstall.config.lockfile import Lock
-from meshinstall.ports import Charts, Helm, Kube, Pods, Releases
+from meshinstall.model.cluster import CloudCluster
+from meshinstall.ports import Charts, Helm, Kube, Pods, Provider, Releases
+
+
+@dataclass(frozen=True, slots=True)
+class CloudSide:
+    """A managed cluster as its cloud sees it."""
+
+    provider: Provider
+    cluster: CloudCluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +22,8 @@ class Session:
     """The ports of one cluster.
 
     ``cluster`` is its name for people, ``who`` names this run for others,
-    ``lock`` pins charts, ``is_dead`` knows the dead runs of this machine.
+    ``lock`` pins charts, ``is_dead`` knows the dead runs of this machine,
+    ``cloud`` is None where a kubeconfig alone reaches the cluster.
     """
 
     cluster: str
@@ -26,3 +36,4 @@ class Session:
     now: Callable[[], datetime]
     who: str
     is_dead: Callable[[str], bool]
+    cloud: CloudSide | None = None

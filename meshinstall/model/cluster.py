@@ -28,6 +28,11 @@ class ClusterRef:
     selectors: Mapping[str, str] = field(default_factory=dict)
 
 
+def flag(selector: str) -> str:
+    """The command line option for a key of ``ClusterRef.selectors``; ``--profile`` is taken by Istio's."""
+    return "--aws-profile" if selector == "profile" else f"--{selector.replace('_', '-')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """The context that reaches the cluster, for helm and for our client; without a file, KUBECONFIG's."""
@@ -72,7 +77,7 @@ class CloudCluster:
 
     ``status`` is the cloud's own word, ``ready`` what it means; ``endpoint`` is None while there is none.
     ``details`` are the rest of what preflight judges, in the cloud's own names; ``unread`` maps what could not
-    be read to the permission that is missing.
+    be read to the permission that is missing; ``selectors`` name it to its provider, as those of a ClusterRef do.
     """
 
     cloud: Cloud
@@ -84,6 +89,7 @@ class CloudCluster:
     endpoint: Endpoint | None
     details: Mapping[str, Any] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+    selectors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +98,11 @@ class Listing:
 
     clusters: tuple[CloudCluster, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MeshFound:
+    """The versions of the istiods in a cluster; with ``unknown``, why they are not known."""
+
+    versions: tuple[str, ...]
+    unknown: str = ""

@@ -56,7 +56,8 @@ class Pod:
 
     ``workload`` is its owner for people (``Deployment web``; the pod itself when nothing owns it).
     ``bypassed`` are ports whose inbound traffic does not pass the proxy (excludeInboundPorts, or not in
-    includeInboundPorts); ``captured`` is false when none does (interceptionMode NONE, hostNetwork).
+    includeInboundPorts), ``others_bypassed`` tells whether those do that nobody declared (includeInboundPorts is a list);
+    ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork).
     """
 
     place: Place
@@ -72,6 +73,7 @@ class Pod:
     host_network: bool = False
     captured: bool = True
     bypassed: tuple[int, ...] = ()
+    others_bypassed: bool = False
     proxy_image: str = ""
 
 
@@ -99,8 +101,9 @@ class PeerPolicy:
 class ClientRule:
     """A DestinationRule, as far as it decides TLS.
 
-    ``mode`` is trafficPolicy.tls.mode ("" when unset), ``ports`` its portLevelSettings by Service port,
-    ``subsets`` the same two of each subset; ``export_to`` is empty for everywhere.
+    ``mode`` is trafficPolicy.tls.mode ("" when it has no tls; tls without a mode is DISABLE), ``ports`` its portLevelSettings by
+    Service port, also those without tls; ``subsets`` the same two of each subset; ``export_to`` is empty for everywhere.
+    ``has_policy`` tells whether it has a trafficPolicy at all: of several rules for one host the first that has one decides.
     """
 
     place: Place
@@ -111,6 +114,7 @@ class ClientRule:
     subsets: Mapping[str, tuple[str, Mapping[int, str]]] = field(default_factory=dict)
     export_to: tuple[str, ...] = ()
     selector: Mapping[str, str] = field(default_factory=dict)
+    has_policy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """An istiod: its Deployment, revision, version and mesh configuration."""
+    """An istiod: its Deployment, revision, version and mesh configuration; ``domain`` is the cluster's (istiod's ``--domain``)."""
 
     place: Place
     revision: str
@@ -182,11 +186,16 @@ class ControlPlane:
     trust_domain: str
     trust_domain_aliases: tuple[str, ...] = ()
     auto_mtls: bool = True
+    domain: str = "cluster.local"
 
 
 @dataclass(frozen=True, slots=True)
 class MeshFacts:
-    """Answers of one look at a mesh. ``proxies`` has one entry for each pod with a proxy; ``gaps`` are what was not answered, and why."""
+    """Answers of one look at a mesh. ``proxies`` has one entry for each pod with a proxy; ``gaps`` are what was not answered, and why.
+
+    ``unread`` are the kinds, in the plural (``Pods``, ``Namespaces``, ``Services``, ``PeerAuthentications``, ``DestinationRules``,
+    ``ConfigMaps``), of which not every object could be listed and understood: that one is not here then proves nothing.
+    """
 
     now: datetime
     control_planes: tuple[ControlPlane, ...] = ()
@@ -198,3 +207,4 @@ class MeshFacts:
     proxies: Mapping[Place, Proxy] = field(default_factory=dict)
     authorities: tuple[CertificateFacts, ...] = ()
     gaps: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()

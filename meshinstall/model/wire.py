@@ -21,12 +21,16 @@ class Probe(StrEnum):
 
 
 class Answer(StrEnum):
-    """What the other side did: SERVED took it, REFUSED ended it as a proxy does, the rest prove nothing."""
+    """What the other side did: SERVED took it, REFUSED ended it as a proxy does, the rest prove nothing.
+
+    ENDED is an end that a proxy would not choose, such as an orderly one without a word: an application's, perhaps.
+    """
 
     SERVED = "served"
     REFUSED = "refused"
     NOTHING = "nothing listens"
     SILENT = "no answer in time"
+    ENDED = "ended without a reason"
     FAILED = "could not be tried"
 
 

@@ -112,6 +112,13 @@ def _parts() -> tuple[Part, ...]:
         _go("istio", pilot, ldflags=_istio(pins.ISTIO), seconds=200),
         _go("istio-restamp", pilot, module="istio", ldflags=_istio(pins.RESTAMP), seconds=30),
         _go("istioctl", {"istioctl": "istio.io/istio/istioctl/cmd/istioctl"}, module="istio", ldflags=_istio(pins.ISTIO), seconds=60),
+        _go(
+            "helmfile",
+            {"helmfile": "github.com/helmfile/helmfile"},
+            ldflags=f"-X go.szostok.io/version.version=v{pins.HELMFILE}",
+            seconds=150,
+        ),
+        _go("eks", {"aws-iam-authenticator": "sigs.k8s.io/aws-iam-authenticator/cmd/aws-iam-authenticator"}, seconds=80),
         _go("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, seconds=60),
         _custom("kwok-stages", _collect_stages, *(GO_MODULES / "kwok" / name for name in ("go.mod", "go.sum")), needs=("go",)),
         _go("registry", {"registry": "github.com/google/go-containerregistry/cmd/registry"}, module="tools", seconds=5),

@@ -25,8 +25,7 @@ def program(own_module_cluster: Cluster) -> Program:
 
 
 @pytest.fixture(scope="module")
-def shell(own_module_cluster: Cluster, program: Program, build_part: Callable[[str], Path]) -> Shell:
-    assert program
+def shell(own_module_cluster: Cluster, build_part: Callable[[str], Path]) -> Shell:
     return Shell(own_module_cluster, (build_part("kubectl"),))
 
 

@@ -1,5 +1,6 @@
 """Names, addresses and start order of a cluster."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
 def test_a_spec_survives_its_file(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(of(Nodes.SIMULATED).dump())
     assert spec.load(tmp_path / "spec.json") == of(Nodes.SIMULATED)
+
+
+def test_an_api_server_gets_the_flags_of_its_authentication(tmp_path: Path) -> None:
+    guarded = replace(of(Nodes.SIMULATED), authentication=("--authentication-config=/run/testbed/authentication/a.yaml",))
+    (tmp_path / "spec.json").write_text(guarded.dump())
+    assert spec.load(tmp_path / "spec.json") == guarded
+    (server,) = (component for component in components(guarded, "python") if component.name == "kube-apiserver")
+    assert guarded.authentication[0] in server.argv
 
 
 def test_two_clusters_share_no_address_and_no_interface() -> None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from meshinstall.cli.printers import dump, event_text, json_lines, plain, plan_json, plan_text, safe
+from meshinstall.cli.printers import dump, event_text, json_lines, plain, plan_json, plan_text
 from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.errors import safe
 from meshinstall.model.plan import Change, Plan
 from tests.cases import plans
 

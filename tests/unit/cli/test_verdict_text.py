@@ -16,7 +16,7 @@ def test_one_line_for_each_workload_problems_first() -> None:
         "VERDICT     WORKLOAD              PORTS      MODE        SEEN",
         "FAIL        shop/Deployment web   8080       PERMISSIVE  MTL001, MTL010",
         "NOT PROVEN  shop/Deployment slow  8080       STRICT      MTL011",
-        "PASS        shop/Deployment api   8080,9090  STRICT      policy, wire",
+        "PASS        shop/Deployment api   8080,9090  STRICT      on the wire",
     ]
 
 

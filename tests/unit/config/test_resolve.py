@@ -217,7 +217,7 @@ def test_a_cluster_is_what_the_file_says_with_flags_on_top(write: Write) -> None
         }
     )
     assert resolved(folder, cloud=None, cluster={"name": "b"}).cluster == ClusterRef(
-        Cloud.EKS, "b", folder / "kube/config", "", {"region": "eu-west-1", "roleArn": "x"}
+        Cloud.EKS, "b", folder / "kube/config", "", {"region": "eu-west-1", "role_arn": "x"}
     )
 
 

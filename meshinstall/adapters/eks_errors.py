@@ -1,0 +1,77 @@
+"""What AWS refuses, in words that say what to do about it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from meshinstall.adapters.cloud_errors import plain
+from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException"})
+_ENDED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException", "InvalidClientTokenId"})
+_SKEWED = re.compile(r"signature (?:not yet current|expired)", re.IGNORECASE)
+_BUSY = re.compile(r"throttl|toomanyrequests|requestlimit|slowdown|serviceunavailable|internal|serverexception", re.IGNORECASE)
+_LOGIN = "log in again (aws sso login), or renew the keys; aws sts get-caller-identity shows whose they are"
+
+
+class DeniedError(ForbiddenError):
+    """An IAM ``permission`` that the caller lacks."""
+
+    def __init__(self, permission: str, said: str) -> None:
+        super().__init__(
+            f"AWS does not allow {permission}: {said}",
+            f"give the caller {permission} (docs/clouds/eks/preflight-policy.json has all that is asked)",
+        )
+        self.permission = permission
+
+
+@contextmanager
+def explained(action: str) -> Iterator[None]:
+    """Turn botocore's errors into ours; ``action`` is the IAM permission, such as eks:DescribeCluster."""
+    from botocore import exceptions
+    from botocore.parsers import ResponseParserError
+
+    try:
+        yield
+    except exceptions.ClientError as error:
+        raise _refused(action, error) from error
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError) as error:
+        raise UnauthorizedError(f"there are no AWS credentials: {plain(error)}", _LOGIN) from error
+    except (exceptions.TokenRetrievalError, exceptions.SSOTokenLoadError, exceptions.UnauthorizedSSOTokenError) as error:
+        raise UnauthorizedError(f"the AWS login has ended: {plain(error)}", _LOGIN) from error
+    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+        hint = "is the region right (--region), and does a proxy (HTTPS_PROXY) stand between this machine and AWS?"
+        raise UnreachableError(f"AWS does not answer {action}: {plain(error)}", hint) from error
+    except (ResponseParserError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        # botocore's parser trusts that an answer has the shape that was announced.
+        raise ClusterError(
+            f"AWS answered {action} with something that is no answer of its API", "is a proxy or a login page in between?"
+        ) from error
+    except exceptions.BotoCoreError as error:
+        raise UsageError(f"the AWS configuration cannot be used for {action}: {plain(error)}", "aws configure list shows it") from error
+
+
+def _refused(action: str, error: "ClientError") -> ClusterError:
+    if error.operation_name == "AssumeRole":
+        # Every other request may come to it first.
+        action = "sts:AssumeRole"
+    detail = error.response.get("Error", {})
+    code, said = str(detail.get("Code", "")), plain(detail.get("Message", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if _SKEWED.search(said):
+        return UnauthorizedError(
+            f"AWS refuses {action}, for the time in its signature: {said}", "this machine's clock is wrong: timedatectl shows and sets it"
+        )
+    if code in _DENIED:
+        return DeniedError(action, said)
+    if code in _ENDED:
+        return UnauthorizedError(f"AWS does not accept the credentials: {code}: {said}", _LOGIN)
+    if _BUSY.search(code) or status >= 500:  # noqa: PLR2004 - HTTP's own
+        return UnreachableError(
+            f"AWS did not answer {action} in several tries: {plain(code)}: {said}", "wait a moment, then repeat the command"
+        )
+    return ClusterError(f"AWS refuses {action}: {plain(code)}: {said}")

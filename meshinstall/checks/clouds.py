@@ -1,0 +1,22 @@
+"""What a cloud says of its cluster, judged by the rules of that cloud."""
+
+from collections.abc import Sequence
+
+from meshinstall.checks import clouds_aks, clouds_eks, clouds_gke
+from meshinstall.model.cluster import Cloud, CloudCluster
+from meshinstall.model.desired import Desired
+from meshinstall.model.finding import Finding
+from meshinstall.model.release import Manifest
+
+
+def judge(cluster: CloudCluster, nodes: Sequence[Manifest], desired: Desired) -> tuple[Finding, ...]:
+    """Findings on a managed cluster; ``nodes`` is empty where they cannot be asked."""
+    match cluster.cloud:
+        case Cloud.AKS:
+            return clouds_aks.judge(cluster, nodes, desired)
+        case Cloud.EKS:
+            return clouds_eks.judge(cluster, nodes, desired)
+        case Cloud.GKE:
+            return clouds_gke.judge(cluster, nodes, desired)
+        case Cloud.LOCAL:
+            return ()

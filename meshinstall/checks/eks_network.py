@@ -1,0 +1,52 @@
+"""Whether the API server of an EKS cluster reaches istiod's webhook through the nodes' security groups."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
+from typing import Any
+
+from meshinstall.model.cluster import CloudCluster
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.release import Manifest
+
+# The port of istiod's pods behind its webhook Service.
+PORT = 15017
+
+
+def webhook_port(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[Finding]:
+    """One finding for each set of security groups that lets the control plane in nowhere."""
+    network = cluster.details.get("network")
+    access = cluster.details.get("resourcesVpcConfig") or {}
+    own = access.get("clusterSecurityGroupId", "")
+    sources = {own, *(access.get("securityGroupIds") or ())} - {""}
+    if network is None or not sources:
+        return
+    if nodes and not network["nodeGroupSets"]:
+        title = f"NOT PROVEN: whether the API server reaches the webhook (port {PORT})"
+        hint = f"see that the nodes' security groups admit {PORT}: aws ec2 describe-instances --region {cluster.location}"
+        yield Finding("EKS015", Severity.WARNING, title, f"no EC2 instance has the tag kubernetes.io/cluster/{cluster.name}", hint=hint)
+    for groups in network["nodeGroupSets"]:
+        rules = [rule for group in groups for rule in network["rules"].get(group, ())]
+        if not any(_admits(rule, sources, network["controlPlaneCidrs"]) for rule in rules):
+            title = f"nodes with security group {', '.join(groups)} do not admit port {PORT} from the control plane"
+            detail = "the API server could not ask istiod's webhooks: pods would get no sidecar, or not start at all"
+            hint = (
+                f"aws ec2 authorize-security-group-ingress --region {cluster.location} --group-id {groups[0] if groups else 'GROUP'} "
+                f"--protocol tcp --port {PORT} --source-group {own or min(sources)}"
+            )
+            yield Finding("EKS014", Severity.ERROR, title, detail, ", ".join(groups), hint=hint)
+
+
+def _admits(rule: Mapping[str, Any], sources: set[str], control_plane: Sequence[str]) -> bool:
+    if rule["protocol"] not in {"-1", "tcp", "6"} or (rule["protocol"] != "-1" and not rule["from"] <= PORT <= rule["to"]):
+        return False
+    return bool(sources & set(rule["groups"])) or _covers(rule["cidrs"], control_plane)
+
+
+def _covers(cidrs: Sequence[str], subnets: Sequence[str]) -> bool:
+    """Whether every subnet of the control plane lies in one of the address ranges."""
+    try:
+        wide = [ip_network(cidr) for cidr in cidrs]
+        return bool(subnets) and all(any(ip_network(subnet).subnet_of(one) for one in wide) for subnet in subnets)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        # Ranges of IPv6, or no ranges at all: they say nothing of these subnets.
+        return False

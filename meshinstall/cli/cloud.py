@@ -1,0 +1,103 @@
+"""Commands about managed clusters: credential, kubeconfig, clusters."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meshinstall.cli import options
+from meshinstall.cli.app import app
+from meshinstall.cli.options import Asked, Output
+from meshinstall.cli.selectors import Selectors, selecting
+from meshinstall.errors import UsageError
+from meshinstall.model.cluster import Cloud, ClusterRef
+
+_INCOMPLETE = 1
+
+Env = Annotated[str, typer.Option("--env", help="Environment whose cluster is meant, instead of naming the cluster.")]
+
+
+@app.command()
+@selecting
+def credential(cloud: options.CloudName = None, env: Env = "", config: options.Config = None, *, selectors: Selectors) -> None:
+    """Print a short-lived credential the way kubectl, helm and istioctl ask for one; it is a secret."""
+    from meshinstall.cli import exec_credential
+    from meshinstall.wiring import provider
+
+    version = exec_credential.wanted(os.environ.get("KUBERNETES_EXEC_INFO", ""))
+    typer.echo(exec_credential.document(provider(_cluster(cloud, env, config, selectors), _complain).credential(), version))
+
+
+@app.command()
+@selecting
+def kubeconfig(
+    cloud: options.CloudName = None,
+    env: Env = "",
+    config: options.Config = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Write it here instead of on stdout; never over another file.")] = None,
+    *,
+    selectors: Selectors,
+) -> None:
+    """Print a kubeconfig without any secret, for kubectl, helm and istioctl: it names meshinstall as their credential plugin."""
+    from meshinstall.wiring import exec_kubeconfig
+
+    text = exec_kubeconfig(_cluster(cloud, env, config, selectors), _complain)
+    if file is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(text)
+    except FileExistsError as error:
+        raise UsageError(f"{file} is there already", "name another file; kubectl takes several: KUBECONFIG=one:two") from error
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+    typer.echo(f"{file} is written; try it: kubectl --kubeconfig {file} get namespaces", err=True)
+
+
+@app.command()
+@selecting
+def clusters(
+    cloud: options.CloudName = None,
+    env: Env = "",
+    config: options.Config = None,
+    output: options.OutputKind = Output.TABLE,
+    *,
+    selectors: Selectors,
+) -> None:
+    """List the clusters that you can see and the meshes in them; --region, --project and --subscription take several with commas.
+
+    Exit status 1 when a region, project or subscription could not be asked.
+    """
+    import anyio
+
+    from meshinstall.cli import cluster_tables, printers
+    from meshinstall.engine.meshes import find_meshes
+    from meshinstall.wiring import open_kube, provider
+
+    asked = _cluster(cloud, env, config, selectors)
+    found = provider(asked, _complain).discover()
+    meshes = anyio.run(find_meshes, found.clusters, lambda cluster: open_kube(cluster, asked, _complain))
+    if output is Output.JSON:
+        typer.echo(printers.dump(cluster_tables.listing_json(found, meshes)))
+    else:
+        typer.echo(cluster_tables.listing_text(found, meshes))
+    if found.failures:
+        raise typer.Exit(_INCOMPLETE)
+
+
+def _cluster(cloud: Cloud | None, env: str, config: Path | None, selectors: Selectors) -> ClusterRef:
+    """The cluster of an environment, or the one that flags alone name, which reads no file."""
+    if env:
+        _, desired = Asked(env, cloud, config=config, selectors=selectors).resolve()
+        return desired.cluster
+    if cloud is None:
+        raise UsageError("which cluster is not said", "name an environment with --env, or --cloud and --cluster")
+    from meshinstall.config.reference import named
+
+    return named(cloud, selectors)
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"warning: {text}", err=True)

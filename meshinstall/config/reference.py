@@ -1,0 +1,42 @@
+"""How a cluster is named, in a file or by options; apart from the rest, as a credential plugin needs no more than this."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from meshinstall import catalog
+from meshinstall.errors import ConfigError, Problem
+from meshinstall.model.cluster import Cloud, ClusterRef, flag
+
+# Keys of a cluster that every provider has; the others are the provider's selectors.
+_COMMON = frozenset({"name", "context", "kubeconfig"})
+
+
+def named(cloud: Cloud, written: Mapping[str, str]) -> ClusterRef:
+    """The cluster that command line options alone name; raises ConfigError."""
+    if problems := tuple(strangers(written, cloud)):
+        raise ConfigError(problems)
+    return reference(cloud, written, Path.cwd())
+
+
+def reference(cloud: Cloud, written: Mapping[str, str], base: Path) -> ClusterRef:
+    """The cluster that ``written`` names, by the keys of the files; a relative kubeconfig counts from ``base``."""
+    return ClusterRef(
+        cloud,
+        written.get("name", ""),
+        base / Path(written["kubeconfig"]).expanduser() if written.get("kubeconfig") else None,
+        written.get("context", ""),
+        {_snake(key): value for key, value in written.items() if key not in _COMMON},
+    )
+
+
+def strangers(written: Mapping[str, str], cloud: Cloud) -> Iterator[Problem]:
+    """Options that name a cluster of another cloud: they would be silently ignored."""
+    for key in written:
+        if key not in _COMMON and key not in catalog.CLUSTER_KEYS[cloud]:
+            yield Problem(flag(_snake(key)), 0, 0, f"means nothing for --cloud {cloud}")
+
+
+def _snake(key: str) -> str:
+    """The selector that a key of the files stands for: roleArn is role_arn."""
+    return re.sub(r"(?<=[a-z])[A-Z]", lambda letter: f"_{letter[0].lower()}", key)

@@ -1,0 +1,222 @@
+"""EKS, STS and EC2 as far as meshinstall asks them: moto, with its gaps filled and every request's signature checked."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+from testbed.clouds.eks_identity import ACCOUNT, Identity, Keys, RefusedError, Signed, path_and_query
+from testbed.clouds.eks_sts import caller
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# The IAM action of each request of the EKS API: method, path, action.
+_ACTIONS = (
+    ("GET", r"/clusters", "ListClusters"),
+    ("GET", r"/cluster-versions", "DescribeClusterVersions"),
+    ("GET", r"/clusters/[^/]+", "DescribeCluster"),
+    ("GET", r"/clusters/[^/]+/node-groups", "ListNodegroups"),
+    ("GET", r"/clusters/[^/]+/node-groups/[^/]+", "DescribeNodegroup"),
+    ("GET", r"/clusters/[^/]+/fargate-profiles", "ListFargateProfiles"),
+    ("GET", r"/clusters/[^/]+/fargate-profiles/[^/]+", "DescribeFargateProfile"),
+    ("GET", r"/clusters/[^/]+/access-entries", "ListAccessEntries"),
+)
+# What moto 5.2 has no route for.
+_OWN = frozenset({"eks:ListAccessEntries", "eks:DescribeClusterVersions"})
+
+Answer = tuple[int, Mapping[str, str], bytes]
+Fault = Callable[[], Answer]
+
+
+@dataclass(slots=True)
+class Aws:
+    """The fake's state: who may do what, and what moto does not hold."""
+
+    keys: Keys = field(default_factory=Keys)
+    roles: dict[str, timedelta] = field(default_factory=dict)  # those that may be assumed, and for how long
+    access_entries: list[str] = field(default_factory=list)
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[tuple[str, Fault]] = field(default_factory=list)  # for the next request of an action
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def fail(self, action: str, *faults: Fault) -> None:
+        """Answer the next requests of ``action`` with these, one each."""
+        self.faults += [(action, fault) for fault in faults]
+
+
+def refuse(status: int, code: str, message: str = "told to") -> Fault:
+    """An error as the EKS API words it."""
+    body = json.dumps({"message": message}).encode()
+    return lambda: (status, {"Content-Type": "application/json", "x-amzn-errortype": code}, body)
+
+
+def say(body: bytes, content: str = "application/json", length: int = -1) -> Fault:
+    """An answer of any kind; with a ``length`` longer than it is, one that is cut off."""
+    return lambda: (200, {"Content-Type": content, "Content-Length": str(len(body) if length < 0 else length)}, body)
+
+
+def hang(until: threading.Event) -> Fault:
+    """No answer until somebody sets ``until``."""
+
+    def fault() -> Answer:
+        until.wait(60)
+        return 500, {}, b""
+
+    return fault
+
+
+@contextmanager
+def serving(aws: Aws) -> Iterator[Aws]:
+    """Serve on the loopback while the block runs; ``aws.url`` is for AWS_ENDPOINT_URL."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    class Quiet(MotoRequestHandler):  # type: ignore[misc] # moto ships no types
+        def log(self, *_: object) -> None:
+            """Say nothing."""
+
+    application = _Gate(aws, DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    aws.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield aws
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Gate:
+    """Checks who asks, plays faults, answers what moto cannot, and leaves the rest to moto."""
+
+    def __init__(self, aws: Aws, moto: "WSGIApplication") -> None:
+        self._aws = aws
+        self._moto = moto
+
+    def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        request = _request(environ)
+        service = _service(request)
+        try:
+            action = f"{service}:{_action(service, request)}"
+            self._aws.asked.append(action)
+            if fault := self._fault(action):
+                return _send(start, *fault())
+            identity = self._aws.keys.of_header(request)
+            if action in identity.denied:
+                raise _denied(service, identity, action)
+            own = self._own(action, request, identity)
+        except RefusedError as refusal:
+            return _send(start, *_worded(service, refusal))
+        return _send(start, *own) if own else self._moto(environ, start)
+
+    def _fault(self, action: str) -> Fault | None:
+        for waiting in self._aws.faults:
+            if waiting[0] == action:
+                self._aws.faults.remove(waiting)
+                return waiting[1]
+        return None
+
+    def _own(self, action: str, request: Signed, identity: Identity) -> Answer | None:
+        match action:
+            case "sts:GetCallerIdentity":
+                found = caller(identity)["GetCallerIdentityResponse"]
+                return _xml("GetCallerIdentity", found["GetCallerIdentityResult"])  # type: ignore[index]
+            case "sts:AssumeRole":
+                return self._assume(parse_qs(request.body.decode()))
+            case "eks:ListAccessEntries":
+                return _json({"accessEntries": self._aws.access_entries})
+            case "eks:DescribeClusterVersions":
+                return _json({"clusterVersions": self._aws.versions})
+        return None
+
+    def _assume(self, form: Mapping[str, list[str]]) -> Answer:
+        role, session = form["RoleArn"][0], form["RoleSessionName"][0]
+        if role not in self._aws.roles:
+            raise RefusedError(403, "AccessDenied", f"User is not authorized to perform: sts:AssumeRole on resource: {role}")
+        name = role.rpartition("/")[2]
+        arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{session}"
+        made = self._aws.keys.add(Identity(arn, f"AROATESTBED:{session}", token=f"session-{time.monotonic_ns()}"))
+        ends = datetime.now(UTC) + self._aws.roles[role]
+        return _xml(
+            "AssumeRole",
+            {
+                "Credentials": {
+                    "AccessKeyId": made.access_key,
+                    "SecretAccessKey": made.secret,
+                    "SessionToken": made.token,
+                    "Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                },
+                "AssumedRoleUser": {"AssumedRoleId": made.user_id, "Arn": arn},
+            },
+        )
+
+
+def _request(environ: "WSGIEnvironment") -> Signed:
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body = environ["wsgi.input"].read(length)
+    # Moto reads it again.
+    import io
+
+    environ["wsgi.input"] = io.BytesIO(body)
+    headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
+    headers["content-type"] = environ.get("CONTENT_TYPE", "")
+    path, query = path_and_query(environ["REQUEST_URI"])
+    return Signed(environ["REQUEST_METHOD"], path, query, headers, body)
+
+
+def _service(request: Signed) -> str:
+    """The service in the signature's scope, as moto tells them apart too."""
+    found = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", request.headers.get("authorization", ""))
+    return found[1] if found else "unsigned"
+
+
+def _action(service: str, request: Signed) -> str:
+    if service != "eks":
+        return parse_qs(request.body.decode()).get("Action", ["?"])[0]
+    path = unquote(request.path) if "%2F" not in request.path else request.path
+    return next((name for method, form, name in _ACTIONS if method == request.method and re.fullmatch(form, path)), "?")
+
+
+def _denied(service: str, identity: Identity, action: str) -> RefusedError:
+    if service == "ec2":
+        return RefusedError(403, "UnauthorizedOperation", f"You are not authorized to perform this operation. User: {identity.arn}")
+    return RefusedError(403, "AccessDeniedException", f"User: {identity.arn} is not authorized to perform: {action}")
+
+
+def _worded(service: str, refusal: RefusedError) -> Answer:
+    if service == "eks":
+        return refuse(refusal.status, refusal.code, refusal.message)()
+    if service == "ec2":
+        error = f"<Errors><Error><Code>{refusal.code}</Code><Message>{refusal.message}</Message></Error></Errors>"
+        return refusal.status, {"Content-Type": "text/xml"}, f"<Response>{error}<RequestID>t</RequestID></Response>".encode()
+    error = f"<Error><Type>Sender</Type><Code>{refusal.code}</Code><Message>{refusal.message}</Message></Error>"
+    return refusal.status, {"Content-Type": "text/xml"}, f"<ErrorResponse>{error}<RequestId>t</RequestId></ErrorResponse>".encode()
+
+
+def _json(body: object) -> Answer:
+    return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
+
+
+def _xml(action: str, result: Mapping[str, Any]) -> Answer:
+    text = f"<{action}Response><{action}Result>{_elements(result)}</{action}Result></{action}Response>"
+    return 200, {"Content-Type": "text/xml"}, text.encode()
+
+
+def _elements(of: Mapping[str, Any]) -> str:
+    return "".join(f"<{key}>{_elements(value) if isinstance(value, dict) else value}</{key}>" for key, value in of.items())
+
+
+def _send(start: "StartResponse", status: int, headers: Mapping[str, str], body: bytes) -> Iterable[bytes]:
+    start(f"{status} Told", [*headers.items(), *(() if "Content-Length" in headers else (("Content-Length", str(len(body))),))])
+    return [body]

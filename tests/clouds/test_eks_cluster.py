@@ -1,0 +1,197 @@
+"""An API server that asks the real aws-iam-authenticator who a token is, and meshinstall in front of it."""
+
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from testbed import cluster as testbed_cluster
+from testbed.clouds import eks, eks_account
+from testbed.clouds.eks_account import ADMIN_ROLE, REGION
+from testbed.clouds.eks_authenticator import authenticating, webhook
+from testbed.clouds.eks_identity import ACCOUNT, Identity
+from testbed.cluster import Cluster
+from testbed.pki import Authority
+from testbed.spec import Nodes
+from testbed.waiting import until
+from tests.clouds.eks_world import GROUP, NAME, Person, account, configure, person
+from tests.cluster.meshinstall_run import Done
+
+pytestmark = pytest.mark.cluster
+
+SCHEMA = Path(__file__).parents[2] / "docs/schemas/clusters.json"
+# A second role that may do everything; how long its sessions last, a test decides.
+SHORT = f"arn:aws:iam::{ACCOUNT}:role/short"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A cluster that AWS's authenticator guards, the account that it belongs to, and an engineer."""
+
+    cluster: Cluster
+    aws: eks.Aws
+    owner: Identity
+    engineer: Person
+
+    @property
+    def authority(self) -> bytes:
+        """Who signed the API server's certificate."""
+        return (self.cluster.state / "pki/ca.crt").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def world(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """All of it, for the whole module."""
+    authority = Authority("testbed-aws")
+    name = f"eks-{os.getpid()}"
+    program = build_part("eks")
+    found = testbed_cluster.up(name, Nodes.REAL, print, authenticate=webhook(authority, "2s"))
+    try:
+        with eks.serving(eks.Aws()) as aws:
+            owner = account(aws, found.spec.server, (found.state / "pki/ca.crt").read_bytes())
+            folder = configure(found, build_part("charts"), roleArn=ADMIN_ROLE)
+            path = ":".join([str(build_part("helm4")), str(build_part("kubectl")), str(build_part("istioctl")), os.environ["PATH"]])
+            engineer = person(tmp_path_factory.mktemp("home"), aws, owner, PATH=path, MESHINSTALL_CONFIG=str(folder))
+            groups = {ADMIN_ROLE: GROUP, SHORT: GROUP}
+            with authenticating(found.spec, program, authority, aws.keys, name=NAME, region=REGION, groups=groups):
+                _bind(found)
+                yield World(found, aws, owner, engineer)
+    finally:
+        testbed_cluster.down(name)
+
+
+def _bind(cluster: Cluster) -> None:
+    """What the access policy AmazonEKSClusterAdminPolicy does."""
+    rbac = "rbac.authorization.k8s.io"
+    binding = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": GROUP},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": rbac, "kind": "Group", "name": GROUP}],
+    }
+    cluster.api().post(f"/apis/{rbac}/v1/clusterrolebindings", binding)
+
+
+UP = ("up", "--cloud", "eks", "--env", "staging", "--yes")
+
+
+@pytest.fixture(scope="module")
+def first(world: World) -> Done:
+    """The literal command on an empty cluster."""
+    return world.engineer.meshinstall(*UP)
+
+
+def test_up_installs_a_mesh_on_an_eks_cluster(first: Done, world: World) -> None:
+    assert first.status == 0, first
+    assert "NOT PROVEN" not in first.err
+    assert "EKS0" not in first.err
+    again = world.engineer.meshinstall(*UP)
+    assert (again.status, "Nothing to do." in again.err) == (0, True), again
+
+
+@pytest.mark.usefixtures("first")
+def test_status_and_discovery_find_the_mesh(world: World) -> None:
+    assert "Everything is Current." in world.engineer.meshinstall("status", "--cloud", "eks", "--env", "staging").out
+    done = world.engineer.meshinstall("clusters", "--cloud", "eks", f"--region={REGION}", f"--role-arn={ADMIN_ROLE}", "-o", "json")
+    assert done.status == 0, done
+    document = json.loads(done.out)
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    (found,) = document["clusters"]
+    assert (found["name"], found["endpoint"]["kind"], found["mesh"]) == (NAME, "public", {"istiodVersions": ["1.31.0"], "unknown": ""})
+
+
+@pytest.mark.usefixtures("first")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("kubectl", "get", "deployment", "istiod", "-n", "istio-system"),
+        ("helm", "status", "istiod", "-n", "istio-system"),
+        ("istioctl", "proxy-status"),
+    ],
+)
+def test_the_kubeconfig_serves_other_tools(world: World, tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = tmp_path / "kubeconfig"
+    done = world.engineer.meshinstall("kubeconfig", "--cloud", "eks", "--env", "staging", "--file", str(file))
+    assert done.status == 0, done
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    used = world.engineer.having(KUBECONFIG=str(file)).run(*command)
+    assert used.status == 0, used
+
+
+def test_nothing_is_left_behind(first: Done, world: World) -> None:
+    assert first.status == 0
+    assert not list(Path(world.engineer.env["TMPDIR"]).glob("meshinstall-*"))
+
+
+def test_a_token_of_another_cluster_is_no_use_here(world: World) -> None:
+    eks_account.make(world.aws, world.owner, "other", world.cluster.spec.server, world.authority, "1.36")
+    done = world.engineer.meshinstall(*UP, "--cluster", "other")
+    assert done.status == 1
+    assert "does not accept the credentials" in done.err
+
+
+def test_a_role_without_an_access_entry_is_told_how_to_get_one(world: World) -> None:
+    auditor = f"arn:aws:iam::{ACCOUNT}:role/auditor"
+    world.aws.roles[auditor] = timedelta(hours=1)
+    done = world.engineer.meshinstall(*UP, "--role-arn", auditor)
+    assert done.status == 1
+    assert f"EKS007: {auditor} has no access entry in the cluster" in done.err
+    assert f"aws eks create-access-entry --region {REGION} --cluster-name {NAME} --principal-arn {auditor}" in done.err
+
+
+def test_a_run_outlives_its_tokens(world: World) -> None:
+    """A session of 2 min 4 s: tokens of it are good for 4 s of what the client keeps back, and a new one must be had."""
+    world.aws.asked.clear()
+    world.aws.roles[SHORT] = timedelta(minutes=2, seconds=4)
+    done = world.engineer.meshinstall(*UP, "--role-arn", SHORT, "--set-string", "istio-ingress.podAnnotations.example=tokens")
+    assert done.status == 0, done
+    # Once for the plan, once for helm's plugin, and again for what took longer.
+    assert world.aws.asked.count("sts:AssumeRole") > 2
+
+
+def test_a_session_revoked_in_the_middle_ends_the_run_with_a_reason(world: World, tmp_path: Path) -> None:
+    log = tmp_path / "stderr"
+    # No node takes the gateway's pods, so the run waits for them and asks the API server all the while.
+    argv = (*UP, "--role-arn", SHORT, "--set-string", "istio-ingress.nodeSelector.nowhere=true")
+    world.aws.roles[SHORT] = timedelta(hours=1)
+    with world.engineer.started(log, *argv) as process:
+        until(lambda: "nodes are available" in log.read_text(), 60, log.read_text)
+        world.aws.keys.end(SHORT)
+        process.wait(60)
+    assert process.returncode == 1, log.read_text()
+    assert "does not accept the credentials" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_no_secret_is_written_shown_or_passed_on(world: World, tmp_path: Path) -> None:
+    """Watched while it runs: command lines of everything below it; afterwards every file it may have written."""
+    log, seen = tmp_path / "stderr", set[bytes]()
+    argv = (*UP, "--set-string", "istio-ingress.podAnnotations.example=secrets")
+    with world.engineer.started(log, *argv) as process:
+        while process.returncode is None:
+            seen |= {_read(each) for each in Path("/proc").glob("[0-9]*/cmdline")}
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+    assert process.returncode == 0, log.read_text()
+    assert any(b"helm" in line for line in seen)
+    home = Path(world.engineer.env["HOME"])
+    written = [log.read_bytes(), *(_read(path) for path in home.rglob("*") if path.is_file()), *seen]
+    secrets = [secret.encode() for secret in world.aws.keys.secrets()]
+    assert len(secrets) > 2
+    assert not [secret for secret in secrets for text in written if secret in text or b"k8s-aws-v1." in text]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
