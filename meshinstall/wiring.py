@@ -119,7 +119,7 @@ def provider(cluster: ClusterRef, say: Say) -> Provider:
             _require("gcp", "google.auth", "google.cloud.container")
             from meshinstall.adapters.gke import GkeProvider
 
-            return GkeProvider(cluster)
+            return GkeProvider(cluster, say)
         case Cloud.LOCAL:
             raise UsageError(
                 "a local cluster has no cloud to ask", f"--cloud is one of {', '.join(one for one in Cloud if one is not Cloud.LOCAL)}"

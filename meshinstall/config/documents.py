@@ -47,10 +47,18 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway, by name; ``namespace`` is its name unless written, a higher ``order`` installs later."""
+    """A gateway, by name; ``namespace`` is its name unless written, a higher ``order`` installs later.
+
+    From ``exposure`` on: how its load balancer is reached, in words that every cloud's own are made from.
+    """
 
     namespace: str | None = None
     order: int | None = None
+    exposure: Literal["internal", "external"] | None = None
+    addresses: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
+    source_ranges: tuple[str, ...] = ()
+    ip_families: tuple[Literal["IPv4", "IPv6"], ...] = ()
     values: Values = field(default_factory=dict)
 
 

@@ -1,10 +1,13 @@
 """Collects what every file says about one release, lowest layer first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from meshinstall.config.choice import Choice, Request
 from meshinstall.config.documents import Project, suggestion
+from meshinstall.config.exposure import exposure_layers
+from meshinstall.config.exposure_check import check_exposure
 from meshinstall.config.flags import FlagError, parse_set, problem, split_file
+from meshinstall.config.gateways import NamedGateway
 from meshinstall.config.images import image_layer
 from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document, read
@@ -23,7 +26,7 @@ def file_layers(project: Project, choice: Choice, component: Component, name: st
 def _file_layers(project: Project, choice: Choice, component: Component, name: str) -> Iterator[Layer | None]:
     # Values for all gateways come before those for the one.
     keys = tuple(dict.fromkeys((component.value, name)))
-    own = next((gateway.layers for gateway in choice.gateways if gateway.name == name), ())
+    own = next((_own_layers(choice, gateway) for gateway in choice.gateways if gateway.name == name), ())
     for key in keys:
         yield from (each.layer(LayerKind.COMPONENT) for each in project.values.get(("components", key), ()))
     for file in choice.profiles:
@@ -40,8 +43,19 @@ def _file_layers(project: Project, choice: Choice, component: Component, name: s
         yield from _sections(project.document, LayerKind.CLUSTER, (*choice.site_path, "values"), keys)
 
 
+def _own_layers(choice: Choice, gateway: NamedGateway) -> tuple[Layer, ...]:
+    """What is written about one gateway; its own values go over its settings."""
+    return (*exposure_layers(choice.cloud, gateway.settings), *gateway.layers)
+
+
 def _sections(document: Document, kind: LayerKind, path: KeyPath, keys: tuple[str, ...]) -> Iterator[Layer | None]:
     return (document.layer(kind, (*path, key)) for key in keys)
+
+
+def check_gateways(choice: Choice, stacks: Mapping[str, ValuesStack]) -> Iterator[Problem]:
+    """Problems of how gateways are to be reached, with all that their values say."""
+    for gateway in choice.gateways:
+        yield from check_exposure(choice.cloud, gateway.settings, stacks[gateway.name])
 
 
 def add_flags(request: Request, choice: Choice, stacks: dict[str, ValuesStack], problems: list[Problem]) -> None:

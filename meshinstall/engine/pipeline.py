@@ -21,6 +21,7 @@ from meshinstall.engine.session import Session
 from meshinstall.errors import (
     ClusterError,
     ConfigError,
+    ForbiddenError,
     MeshinstallError,
     PlanRefusedError,
     Problem,
@@ -43,7 +44,7 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
     """Look at the cluster and decide; changes nothing. Raises ConfigError for values that a chart refuses."""
     try:
         facts = await observe(desired, session.kube, session.releases, session.charts, session.lock)
-    except (UnauthorizedError, UnreachableError) as error:
+    except (UnauthorizedError, ForbiddenError, UnreachableError) as error:
         raise await explained(error, desired, session) from error
     found = plan(desired, facts, session.now().date())
     if found.is_empty:

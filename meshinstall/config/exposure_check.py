@@ -1,0 +1,158 @@
+"""What of a gateway's exposure is refused: a provider ignores in silence what it does not understand or cannot combine."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from meshinstall.config.exposure import AWS, EXTERNAL, GKE, Asked, Settings, service_values, together
+from meshinstall.errors import Problem
+from meshinstall.model.cluster import Cloud
+from meshinstall.model.stack import ValuesStack
+from meshinstall.model.values import KeyPath
+
+_EIP = re.compile(r"eipalloc-[0-9a-f]{8,17}")
+_GKE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+
+# A setting, what is wrong with it, and what to do.
+_Wrong = tuple[str, str, str]
+
+
+def check_exposure(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator[Problem]:
+    """What cannot be had, or would be silently ignored, of a gateway's settings; ``stack`` are all its values."""
+    asked = together(settings)
+    for key, text, hint in (*_common(asked), *_RULES[cloud](asked)):
+        yield settings[key].problem(text, hint)
+    yield from _overruled(cloud, settings, stack)
+
+
+def _common(asked: Asked) -> Iterator[_Wrong]:
+    for key, values in (("addresses", asked.addresses), ("subnets", asked.subnets)):
+        if values and not asked.exposure:
+            yield key, f"{key} mean something else inside and outside", "write exposure: internal or external beside them"
+    if len(set(asked.families)) < len(asked.families):
+        yield "ipFamilies", "a family is named twice", ""
+    for text in asked.ranges:
+        try:
+            network = ip_network(text)
+        except ValueError:
+            yield "sourceRanges", f"{text!r} is no range such as 192.0.2.0/24", "the bits after the mask must be 0"
+            continue
+        if asked.families and f"IPv{network.version}" not in asked.families:
+            yield "sourceRanges", f"{text} is of a family that ipFamilies does not name: it would be ignored", ""
+
+
+def _eks(asked: Asked) -> Iterator[_Wrong]:
+    if asked.families == ("IPv6",):
+        yield "ipFamilies", "a Network Load Balancer has IPv4 or both, not IPv6 alone", "write [IPv4, IPv6]"
+    if asked.addresses and asked.inside:
+        if wrong := [each for each in asked.addresses if _version(each) != 4]:  # noqa: PLR2004 - IPv4
+            hint = "an internal Network Load Balancer takes IPv4 addresses of its subnets"
+            yield "addresses", f"{', '.join(wrong)}: no IPv4 address", hint
+        if not asked.subnets:
+            yield "addresses", "addresses of an internal Network Load Balancer need their subnets", "write subnets, one for each address"
+    elif wrong := [each for each in asked.addresses if asked.exposure and not _EIP.fullmatch(each)]:
+        hint = "an internet-facing one takes allocations of Elastic IPs: aws ec2 describe-addresses"
+        yield "addresses", f"{', '.join(wrong)}: no allocation such as eipalloc-0123456789abcdef0", hint
+    if asked.addresses and asked.subnets and len(asked.addresses) != len(asked.subnets):
+        yield "addresses", f"{len(asked.addresses)} addresses for {len(asked.subnets)} subnets", "one for each, in the same order"
+
+
+def _aks(asked: Asked) -> Iterator[_Wrong]:
+    versions = [_version(each) for each in asked.addresses]
+    if None in versions:
+        yield "addresses", "Azure takes addresses here", "the address of an existing public IP, or one of the subnet that is free"
+    elif len(set(versions)) < len(versions):
+        yield "addresses", "two addresses of one family: one of them would be ignored", "write one IPv4 and at most one IPv6 address"
+    elif 6 in versions and "IPv6" not in asked.families:  # noqa: PLR2004 - IPv6
+        yield "addresses", "an IPv6 address without IPv6 in ipFamilies would be ignored", "write ipFamilies: [IPv4, IPv6]"
+    yield from _one_internal_subnet(asked)
+
+
+def _gke(asked: Asked) -> Iterator[_Wrong]:
+    if wrong := [each for each in asked.addresses if not _GKE_NAME.fullmatch(each)]:
+        hint = "GKE takes the names of reserved addresses: gcloud compute addresses list"
+        yield "addresses", f"{', '.join(wrong)}: no name of an address", hint
+    if len(asked.addresses) > max(1, len(asked.families)):
+        yield "addresses", "more addresses than families of addresses", "one for each of ipFamilies"
+    # An external IPv4 address has no subnet; an IPv6 one has (Configure dual-stack).
+    if asked.exposure == EXTERNAL and "IPv6" in asked.families:
+        if len(asked.subnets) > 1:
+            yield "subnets", "a load balancer has one subnet", ""
+    else:
+        yield from _one_internal_subnet(asked)
+
+
+def _one_internal_subnet(asked: Asked) -> Iterator[_Wrong]:
+    if asked.subnets and asked.exposure == EXTERNAL:
+        yield "subnets", "an external load balancer has no subnet: it would be ignored", "leave subnets out, or write exposure: internal"
+    elif len(asked.subnets) > 1:
+        yield "subnets", "an internal load balancer has one subnet: the others would be ignored", "write one"
+
+
+def _local(asked: Asked) -> Iterator[_Wrong]:
+    for key, value in (("exposure", asked.exposure), ("addresses", asked.addresses), ("subnets", asked.subnets)):
+        if value:
+            yield key, f"{key} means nothing without a cloud: it would be ignored", "write it in an environment on aks, eks or gke"
+
+
+_RULES: Mapping[Cloud, Callable[[Asked], Iterator[_Wrong]]] = {Cloud.AKS: _aks, Cloud.EKS: _eks, Cloud.GKE: _gke, Cloud.LOCAL: _local}
+
+# Annotations that say the same in other words, by cloud and setting: beside ours, one of the two is ignored.
+_RIVALS: Mapping[tuple[Cloud, str], tuple[str, ...]] = {
+    (Cloud.EKS, "exposure"): (f"{AWS}internal",),
+    (Cloud.EKS, "sourceRanges"): ("service.beta.kubernetes.io/load-balancer-source-ranges", f"{AWS}security-groups"),
+    (Cloud.AKS, "addresses"): ("service.beta.kubernetes.io/azure-pip-name", "service.beta.kubernetes.io/azure-pip-prefix-id"),
+    (Cloud.AKS, "sourceRanges"): (
+        "service.beta.kubernetes.io/load-balancer-source-ranges",
+        "service.beta.kubernetes.io/azure-allowed-ip-ranges",
+        "service.beta.kubernetes.io/azure-allowed-service-tags",
+    ),
+    (Cloud.GKE, "exposure"): (f"{GKE}load-balancer-type", "cloud.google.com/load-balancer-type"),
+    (Cloud.GKE, "sourceRanges"): ("service.beta.kubernetes.io/load-balancer-source-ranges",),
+}
+
+
+def _overruled(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator[Problem]:
+    """Values from elsewhere against which a setting would not hold."""
+    asked = together(settings)
+    service = stack.merged().get("service")
+    service = service if isinstance(service, Mapping) else {}
+    written = service.get("annotations")
+    annotations = written if isinstance(written, Mapping) else {}
+    if settings and service.get("type", "LoadBalancer") != "LoadBalancer":
+        place = stack.explain(("service", "type"))[-1].origin
+        first = next(iter(settings.values()))
+        yield first.problem(f"{first.key} means a load balancer, but service.type is {service['type']} ({place})", "remove one of the two")
+        return
+    for key, setting in settings.items():
+        ours = service_values(cloud, key, asked)
+        paths = [("service", *each) for each in _leaves(ours)]
+        others = [("service", "annotations", name) for name in _RIVALS.get((cloud, key), ()) if name in annotations]
+        for path in (*others, *paths):
+            if _at(service, path) != _at(ours, path):
+                place = stack.explain(path)[-1].origin
+                yield setting.problem(f"{key} is overruled by {path[-1]} ({place})", "remove one of the two")
+
+
+def _leaves(service: Mapping[str, Any]) -> Iterator[KeyPath]:
+    for key, value in service.items():
+        if isinstance(value, Mapping):
+            yield from ((key, name) for name in value)
+        else:
+            yield (key,)
+
+
+def _at(service: Mapping[str, Any], path: KeyPath) -> Any:
+    """The value at ``path``, which begins with ``service``."""
+    value: Any = service
+    for key in path[1:]:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _version(text: str) -> int | None:
+    try:
+        return ip_address(text).version
+    except ValueError:
+        return None

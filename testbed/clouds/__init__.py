@@ -1,0 +1,1 @@
+"""Small servers that stand in for the clouds and check what the clouds check."""

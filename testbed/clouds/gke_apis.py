@@ -1,0 +1,139 @@
+"""Google's APIs as far as meshinstall asks them, on records that the SDK's own models serialise; IAM is checked on every call."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.cloud.container_v1.types import Cluster, ListClustersResponse, ServerConfig
+
+from testbed.clouds.gke_identity import Account
+
+_PAGE = 2
+
+
+@dataclass(frozen=True)
+class RefusalError(Exception):
+    """An error in the shape of Google's APIs."""
+
+    status: int
+    word: str
+    text: str
+    reason: str = ""
+    permission: str = ""
+
+    def body(self) -> dict[str, Any]:
+        """As JSON."""
+        info = {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": self.reason,
+            "domain": "googleapis.com",
+            "metadata": {"permission": self.permission},
+        }
+        error = {"code": self.status, "message": self.text, "status": self.word}
+        return {"error": {**error, **({"details": [info]} if self.reason else {})}}
+
+
+@dataclass(slots=True)
+class Project:
+    """A project; ``features`` are its fleet's by name, ``off`` are services that are not enabled."""
+
+    clusters: list[Cluster] = field(default_factory=list)
+    missing_zones: list[str] = field(default_factory=list)
+    firewalls: list[dict[str, Any]] = field(default_factory=list)
+    features: dict[str, dict[str, Any]] = field(default_factory=dict)
+    config: ServerConfig = field(default_factory=ServerConfig)
+    off: set[str] = field(default_factory=set)
+
+
+class Apis:
+    """All projects; ``gateway`` is where the Connect Gateway would send callers."""
+
+    def __init__(self, projects: Mapping[str, Project]) -> None:
+        self.projects = dict(projects)
+        self.gateway = "https://connectgateway.googleapis.com/v1/projects/1/locations/global/gkeMemberships/shop"
+
+    def answer(self, host: str, path: str, query: Mapping[str, str], caller: Account | None) -> dict[str, Any] | str:
+        """The JSON of one GET; raises RefusalError."""
+        if caller is None:
+            raise RefusalError(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.", "ACCESS_TOKEN_EXPIRED")
+        routes: dict[str, Callable[[str, Mapping[str, str], Account], dict[str, Any] | str]] = {
+            "container.googleapis.com": self._container,
+            "compute.googleapis.com": self._compute,
+            "gkehub.googleapis.com": self._hub,
+            "connectgateway.googleapis.com": self._gateway,
+            "cloudresourcemanager.googleapis.com": self._search,
+        }
+        return routes[host](path, query, caller)
+
+    def _container(self, path: str, query: Mapping[str, str], caller: Account) -> str:
+        found = re.fullmatch(r"/v1/projects/([^/]+)/locations/([^/]+)/(clusters|clusters/([^/]+)|serverConfig)", path)
+        # What the SDK's REST transport always asks for; without it another program is calling.
+        if not found or query.get("$alt") != "json;enum-encoding=int":
+            raise RefusalError(404, "NOT_FOUND", f"The requested URL {path} was not found on this server.")
+        name, location, what, cluster = found.groups()
+        project = self._allowed(caller, name, "container.clusters.get" if cluster else "container.clusters.list")
+        if what == "serverConfig":
+            return _json(project.config)
+        if not cluster:
+            return _json(ListClustersResponse(clusters=project.clusters, missing_zones=project.missing_zones))
+        for one in project.clusters:
+            if (one.name, one.location) == (cluster, location):
+                return _json(one)
+        raise RefusalError(404, "NOT_FOUND", f"Not found: projects/{name}/locations/{location}/clusters/{cluster}.")
+
+    def _compute(self, path: str, query: Mapping[str, str], caller: Account) -> dict[str, Any]:
+        found = re.fullmatch(r"/compute/v1/projects/([^/]+)/global/firewalls", path)
+        if not found:
+            raise RefusalError(404, "NOT_FOUND", path)
+        rules = self._allowed(caller, found[1], "compute.firewalls.list").firewalls
+        return _page("items", rules, query)
+
+    def _hub(self, path: str, _: Mapping[str, str], caller: Account) -> dict[str, Any]:
+        found = re.fullmatch(r"/v1/projects/([^/]+)/locations/global/features/([a-z]+)", path)
+        if not found:
+            raise RefusalError(404, "NOT_FOUND", path)
+        features = self._allowed(caller, found[1], "gkehub.features.get").features
+        if found[2] not in features:
+            raise RefusalError(404, "NOT_FOUND", f"Resource '{path[4:]}' was not found")
+        return features[found[2]]
+
+    def _gateway(self, path: str, _: Mapping[str, str], caller: Account) -> dict[str, Any]:
+        found = re.fullmatch(r"/v1/projects/([^/]+)/locations/[^/]+/memberships/[^/]+:generateCredentials", path)
+        if not found:
+            raise RefusalError(404, "NOT_FOUND", path)
+        self._allowed(caller, found[1], "gkehub.gateway.generateCredentials")
+        return {"kubeconfig": "", "endpoint": self.gateway}
+
+    def _search(self, path: str, query: Mapping[str, str], caller: Account) -> dict[str, Any]:
+        if path != "/v3/projects:search":
+            raise RefusalError(404, "NOT_FOUND", path)
+        seen = [name for name, granted in caller.roles.items() if "resourcemanager.projects.get" in granted]
+        if not seen:
+            raise RefusalError(403, "PERMISSION_DENIED", "The caller does not have permission", "IAM_PERMISSION_DENIED")
+        return _page("projects", [{"projectId": name, "state": "ACTIVE"} for name in seen], query)
+
+    def _allowed(self, caller: Account, project: str, permission: str) -> Project:
+        service = f"{permission.partition('.')[0]}.googleapis.com"
+        if permission not in caller.roles.get(project, set()) or project not in self.projects:
+            text = f'Required "{permission}" permission(s) for "projects/{project}".'
+            raise RefusalError(403, "PERMISSION_DENIED", text, "IAM_PERMISSION_DENIED", permission)
+        if service in self.projects[project].off:
+            raise RefusalError(403, "PERMISSION_DENIED", f"{service} has not been used in project {project} before", "SERVICE_DISABLED")
+        return self.projects[project]
+
+
+def _json(message: Any) -> str:
+    """As the REST API writes it: enums as numbers, for so it is asked, and nothing that is not set."""
+    return str(
+        type(message).to_json(
+            message, use_integers_for_enums=True, preserving_proto_field_name=False, always_print_fields_with_no_presence=False
+        )
+    )
+
+
+def _page(key: str, items: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+    """Two items at a time, so that whoever reads one page only is found out."""
+    start = int(query.get("pageToken", "0"))
+    rest = {"nextPageToken": str(start + _PAGE)} if len(items) > start + _PAGE else {}
+    return {key: items[start : start + _PAGE], **rest}

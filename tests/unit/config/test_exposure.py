@@ -1,0 +1,208 @@
+"""How a gateway is reached: one switch of ours in each cloud's words, with its line, and refused where it would be ignored."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshinstall.config.project import load_project
+from meshinstall.config.resolve import Request, resolve
+from meshinstall.config.schema import check_values
+from meshinstall.errors import ConfigError
+from meshinstall.model.chart import ChartFiles
+from meshinstall.model.release import Component
+from meshinstall.model.stack import ValuesStack
+
+Write = Callable[[Mapping[str, str]], Path]
+
+HEAD = "apiVersion: meshinstall.dev/v1\n"
+AWS = "service.beta.kubernetes.io/aws-load-balancer-"
+AZURE = "service.beta.kubernetes.io/azure-load-balancer-"
+GKE = "networking.gke.io/"
+EIP = "eipalloc-0123456789abcdef0"
+
+
+def environment(settings: str, cloud: str) -> str:
+    """A meshinstall.yaml; the settings' key stands in line 6."""
+    return f"{HEAD}environments:\n  dev:\n    cloud: {cloud}\n    gateways:\n      istio-ingress: {{{settings}}}\n"
+
+
+def ingress(folder: Path, **request: Any) -> ValuesStack:
+    asked: dict[str, Any] = {"environment": "dev", "folder": folder} | request
+    desired = resolve(Request(**asked), load_project(None, {}, folder))
+    return next(each.values for each in desired.releases if each.key.name == "istio-ingress")
+
+
+def service(stack: ValuesStack, builtin: ValuesStack) -> dict[str, Any]:
+    """What the stack says of the Service beyond what the cloud's own file does; annotations by their names."""
+    plain = builtin.merged().get("service", {}).get("annotations", {})
+    found = dict(stack.merged().get("service", {}))
+    annotations = {name: value for name, value in found.pop("annotations", {}).items() if name not in plain}
+    return {**found, **annotations}
+
+
+def refusals(folder: Path, **request: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        ingress(folder, **request)
+    return caught.value.message.splitlines()
+
+
+WORDS = [
+    ("eks", "exposure: internal", {f"{AWS}scheme": "internal"}),
+    ("eks", "exposure: external", {f"{AWS}scheme": "internet-facing"}),
+    ("eks", f"exposure: external, addresses: [{EIP}]", {f"{AWS}scheme": "internet-facing", f"{AWS}eip-allocations": EIP}),
+    (
+        "eks",
+        "exposure: internal, addresses: [10.0.0.9, 10.0.1.9], subnets: [subnet-1, subnet-2]",
+        {f"{AWS}scheme": "internal", f"{AWS}private-ipv4-addresses": "10.0.0.9,10.0.1.9", f"{AWS}subnets": "subnet-1,subnet-2"},
+    ),
+    ("eks", "ipFamilies: [IPv4, IPv6]", {f"{AWS}ip-address-type": "dualstack"}),
+    ("eks", "sourceRanges: [192.0.2.0/24]", {"loadBalancerSourceRanges": ["192.0.2.0/24"]}),
+    ("aks", "exposure: internal, subnets: [apps]", {f"{AZURE}internal": "true", f"{AZURE}internal-subnet": "apps"}),
+    ("aks", "exposure: external", {f"{AZURE}internal": "false"}),
+    (
+        "aks",
+        "exposure: external, ipFamilies: [IPv4, IPv6], addresses: [203.0.113.9, '2001:db8::9']",
+        {
+            f"{AZURE}internal": "false",
+            f"{AZURE}ipv4": "203.0.113.9",
+            f"{AZURE}ipv6": "2001:db8::9",
+            "ipFamilyPolicy": "RequireDualStack",
+            "ipFamilies": ["IPv4", "IPv6"],
+        },
+    ),
+    ("gke", "exposure: external", {}),
+    (
+        "gke",
+        "exposure: internal, addresses: [shop-inside], subnets: [apps]",
+        {
+            f"{GKE}load-balancer-type": "Internal",
+            f"{GKE}load-balancer-ip-addresses": "shop-inside",
+            f"{GKE}internal-load-balancer-subnet": "apps",
+        },
+    ),
+    (
+        "gke",
+        "exposure: external, ipFamilies: [IPv6], subnets: [apps]",
+        {f"{GKE}load-balancer-subnet": "apps", "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]},
+    ),
+    (
+        "local",
+        "sourceRanges: ['2001:db8::/32'], ipFamilies: [IPv6, IPv4]",
+        {
+            "loadBalancerSourceRanges": ["2001:db8::/32"],
+            "ipFamilyPolicy": "RequireDualStack",
+            "ipFamilies": ["IPv6", "IPv4"],
+        },
+    ),
+    ("gke", "addresses: [], subnets: []", {}),
+]
+
+
+@pytest.mark.parametrize(("cloud", "settings", "words"), WORDS)
+def test_each_cloud_has_its_own_words(
+    write: Write, charts: Mapping[str, ChartFiles], cloud: str, settings: str, words: dict[str, Any]
+) -> None:
+    stack = ingress(write({"meshinstall.yaml": environment(settings, cloud)}))
+    builtin = ingress(write({"meshinstall.yaml": environment("", cloud)}))
+    assert service(stack, builtin) == words
+    # The chart takes all of it, by keys that it reads.
+    verdict = check_values(Component.GATEWAY, charts["gateway"], stack)
+    assert (verdict.errors, verdict.warnings) == ((), ())
+
+
+def test_every_word_has_the_line_of_the_setting_that_asked_for_it(write: Write) -> None:
+    folder = write(
+        {
+            "meshinstall.yaml": f"{HEAD}environments:\n  dev:\n    cloud: gke\n    gateways:\n      istio-ingress:\n"
+            "        exposure: internal\n        subnets: [apps]\n        sourceRanges: [10.0.0.0/8]\n"
+        }
+    )
+    stack = ingress(folder)
+    places = {
+        path[-1]: str(stack.explain(("service", *path))[-1].origin)
+        for path in (
+            ("annotations", f"{GKE}load-balancer-type"),
+            ("annotations", f"{GKE}internal-load-balancer-subnet"),
+            ("loadBalancerSourceRanges",),
+        )
+    }
+    assert places == {
+        f"{GKE}load-balancer-type": "meshinstall.yaml:7",
+        f"{GKE}internal-load-balancer-subnet": "meshinstall.yaml:8",
+        "loadBalancerSourceRanges": "meshinstall.yaml:9",
+    }
+
+
+def test_the_environment_has_the_last_word_over_the_profile(write: Write) -> None:
+    profile = "extends: default\ngateways: {istio-ingress: {exposure: internal, sourceRanges: [10.0.0.0/8]}}\n"
+    yaml = environment("exposure: external", "eks")
+    stack = ingress(write({"meshinstall.yaml": yaml, "profiles/ours.yaml": profile}), profile="ours")
+    assert stack.merged()["service"]["annotations"][f"{AWS}scheme"] == "internet-facing"
+    assert str(stack.explain(("service", "annotations", f"{AWS}scheme"))[-1].origin) == "meshinstall.yaml:6"
+    assert str(stack.explain(("service", "loadBalancerSourceRanges"))[-1].origin) == "profiles/ours.yaml:2"
+
+
+IGNORED = [
+    ("eks", f"addresses: [{EIP}]", "addresses mean something else inside and outside (write exposure: internal or external beside them)"),
+    ("gke", "subnets: [apps]", "subnets mean something else inside and outside (write exposure: internal or external beside them)"),
+    ("eks", f"exposure: internal, subnets: [a], addresses: [{EIP}]", f"{EIP}: no IPv4 address"),
+    ("eks", "exposure: internal, addresses: [10.0.0.9]", "addresses of an internal Network Load Balancer need their subnets"),
+    ("eks", "exposure: external, addresses: [203.0.113.9]", "203.0.113.9: no allocation such as eipalloc-0123456789abcdef0"),
+    ("eks", f"exposure: external, subnets: [a, b], addresses: [{EIP}]", "1 addresses for 2 subnets"),
+    ("eks", "ipFamilies: [IPv6]", "a Network Load Balancer has IPv4 or both, not IPv6 alone"),
+    ("aks", "exposure: external, subnets: [apps]", "an external load balancer has no subnet: it would be ignored"),
+    ("aks", "exposure: internal, subnets: [a, b]", "an internal load balancer has one subnet: the others would be ignored"),
+    ("aks", "exposure: external, addresses: [my-ip]", "Azure takes addresses here"),
+    ("aks", "exposure: internal, addresses: [10.0.0.1, 10.0.0.2]", "two addresses of one family: one of them would be ignored"),
+    ("aks", "exposure: internal, addresses: ['2001:db8::9']", "an IPv6 address without IPv6 in ipFamilies would be ignored"),
+    ("gke", "exposure: external, subnets: [apps]", "an external load balancer has no subnet: it would be ignored"),
+    ("gke", "exposure: external, ipFamilies: [IPv6], subnets: [a, b]", "a load balancer has one subnet"),
+    ("gke", "exposure: external, addresses: [203.0.113.9]", "203.0.113.9: no name of an address (GKE takes the names"),
+    ("gke", "exposure: external, addresses: [a, b]", "more addresses than families of addresses"),
+    ("local", "exposure: internal", "exposure means nothing without a cloud: it would be ignored"),
+    ("gke", "sourceRanges: [10.0.0.1/8]", "'10.0.0.1/8' is no range such as 192.0.2.0/24"),
+    ("gke", "sourceRanges: ['2001:db8::/32'], ipFamilies: [IPv4]", "2001:db8::/32 is of a family that ipFamilies does not name"),
+    ("gke", "ipFamilies: [IPv4, IPv4]", "a family is named twice"),
+    (
+        "gke",
+        "exposure: internal, values: {service: {type: ClusterIP}}",
+        "exposure means a load balancer, but service.type is ClusterIP (meshinstall.yaml:6)",
+    ),
+    (
+        "aks",
+        f"exposure: internal, values: {{service: {{annotations: {{{AZURE}internal: 'false'}}}}}}",
+        f"exposure is overruled by {AZURE}internal (meshinstall.yaml:6)",
+    ),
+    (
+        "gke",
+        f"exposure: external, values: {{service: {{annotations: {{{GKE}load-balancer-type: Internal}}}}}}",
+        f"exposure is overruled by {GKE}load-balancer-type",
+    ),
+    (
+        "eks",
+        f"sourceRanges: [10.0.0.0/8], values: {{service: {{annotations: {{{AWS}security-groups: sg-1}}}}}}",
+        f"sourceRanges is overruled by {AWS}security-groups",
+    ),
+]
+
+
+@pytest.mark.parametrize(("cloud", "settings", "said"), IGNORED)
+def test_what_a_provider_would_silently_ignore_is_refused_at_its_line(write: Write, cloud: str, settings: str, said: str) -> None:
+    (line,) = refusals(write({"meshinstall.yaml": environment(settings, cloud)}))
+    assert line.startswith("meshinstall.yaml:6:")
+    assert said in line
+
+
+def test_a_flag_cannot_quietly_open_a_gateway_that_is_internal(write: Write) -> None:
+    folder = write({"meshinstall.yaml": environment("exposure: internal", "eks")})
+    name = f"{AWS}scheme".replace(".", "\\.")
+    (line,) = refusals(folder, sets=(f"istio-ingress.service.annotations.{name}=internet-facing",))
+    assert "exposure is overruled by" in line
+    assert "--set" in line
+
+
+def test_a_word_that_is_none_is_refused_by_the_files_type(write: Write) -> None:
+    (line,) = refusals(write({"meshinstall.yaml": environment("exposure: public", "gke")}))
+    assert line == "meshinstall.yaml:6:23: environments.dev.gateways.istio-ingress.exposure must be 'internal' or 'external'"
