@@ -109,7 +109,7 @@ def provider(cluster: ClusterRef, say: Say) -> Provider:
             _require("azure", "azure.identity", "azure.mgmt.containerservice")
             from meshinstall.adapters.aks import AksProvider
 
-            return AksProvider(cluster)
+            return AksProvider(cluster, say)
         case Cloud.EKS:
             _require("aws", "botocore")
             from meshinstall.adapters.eks import EksProvider

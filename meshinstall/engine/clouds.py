@@ -4,7 +4,7 @@ import anyio.to_thread
 
 from meshinstall.checks.clouds import judge
 from meshinstall.engine.session import CloudSide, Session
-from meshinstall.errors import ClusterError, MeshinstallError
+from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding
 from meshinstall.model.paths import object_path
@@ -15,8 +15,15 @@ async def cloud_findings(desired: Desired, session: Session) -> tuple[Finding, .
     """Ask the cloud and the nodes, and judge; nothing for a cluster that only a kubeconfig names."""
     if session.cloud is None:
         return ()
-    nodes = [node async for node in session.kube.list(object_path("v1", "nodes"))]
-    return await _judged(session.cloud, nodes, desired)
+    return await _judged(session.cloud, await _nodes(session), desired)
+
+
+async def _nodes(session: Session) -> list[Manifest]:
+    """The cluster's nodes; none where the caller may not see them, as the permission check says too."""
+    try:
+        return [node async for node in session.kube.list(object_path("v1", "nodes"))]
+    except ForbiddenError:
+        return []
 
 
 async def explained(error: ClusterError, desired: Desired, session: Session) -> ClusterError:

@@ -1,0 +1,112 @@
+"""A tenant with one cluster that Entra ID guards, and a caller at the doors of Azure: the tests' own process."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from meshinstall.adapters.aks import AksProvider
+from meshinstall.adapters.aks_azure import Limits
+from meshinstall.model.cluster import Cloud, ClusterRef
+from testbed.clouds.aks import FakeAzure
+from testbed.clouds.aks_shop import GROUP, NAME, PIPELINE, SUBSCRIPTION, TENANT, add_cluster, entra_kubeconfig, shop
+from testbed.cluster import Cluster
+from testbed.pki import Authority
+from testbed.shell import write_configuration
+from tests.cluster.meshinstall_run import Done
+
+SERVER = "https://shop-abcd1234.hcp.westeurope.azmk8s.io:443"
+AUTHORITY = Authority("kubernetes")
+_PATIENCE = 150
+LIMITS = Limits(connect=2, read=2, exchange=4)
+
+
+def pipeline() -> dict[str, str]:
+    """What says in the environment that the caller is the pipeline."""
+    return {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": PIPELINE.client_id, "AZURE_CLIENT_SECRET": PIPELINE.secret}
+
+
+@contextmanager
+def azure_shop(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[FakeAzure]:
+    """Azure with one cluster, and an environment that leads there; nobody else's az is on PATH."""
+    for name in list(os.environ):
+        if name.startswith(("AZURE_", "IDENTITY_", "MSI_", "IMDS_")) or name.upper().endswith("_PROXY"):
+            patch.delenv(name)
+    fake = shop(folder)
+    add_cluster(fake, entra_kubeconfig(SERVER, AUTHORITY.pair.certificate))
+    for name, value in {**fake.environment(), **pipeline(), "PATH": str(folder)}.items():
+        patch.setenv(name, value)
+    with fake.running():
+        yield fake
+
+
+def provider(name: str = NAME, **selectors: str) -> AksProvider:
+    """The adapter for the shop's cluster, with deadlines for tests."""
+    wanted = {"subscription": SUBSCRIPTION, "resource_group": GROUP, **selectors}
+    return AksProvider(ClusterRef(Cloud.AKS, name, selectors=wanted), limits=LIMITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody at a shell; ``env`` is all of its environment."""
+
+    env: Mapping[str, str]
+
+    def having(self, **env: str) -> "Person":
+        """The same with other variables."""
+        return replace(self, env={**self.env, **env})
+
+    def meshinstall(self, *argv: str) -> Done:
+        """Run meshinstall to its end."""
+        return self.run(sys.executable, "-P", "-m", "meshinstall", *argv)
+
+    def run(self, *argv: str) -> Done:
+        """Run a program to its end."""
+        done = subprocess.run(
+            argv, env=dict(self.env), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+
+def person(home: Path, azure: FakeAzure, cluster: Cluster, **more: str) -> Person:
+    """Somebody whose way to Azure leads to ``azure``, and who is the pipeline there."""
+    return Person(
+        {
+            "HOME": str(home),
+            "XDG_STATE_HOME": str(home / "state"),
+            "TMPDIR": str(home),
+            **azure.environment(),
+            **pipeline(),
+            "NO_PROXY": f"127.0.0.1,{cluster.spec.address}",
+            **more,
+        }
+    )
+
+
+def configure(cluster: Cluster, charts: Path) -> Path:
+    """A meshinstall.yaml whose environment staging is the AKS cluster; returns its folder."""
+    folder = write_configuration(cluster, charts)
+    file = folder / "meshinstall.yaml"
+    staging = {"cloud": "aks", "cluster": {"name": NAME, "resourceGroup": GROUP, "subscription": SUBSCRIPTION}}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "environments": {"staging": staging}}, indent=2))
+    return folder
+
+
+def bind(cluster: Cluster, kind: str, name: str) -> None:
+    """Make a user or a group administrator of the cluster, as its owners would."""
+    rbac = "rbac.authorization.k8s.io"
+    binding = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": f"admin-{name.replace('@', '-')}"},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": rbac, "kind": kind, "name": name}],
+    }
+    cluster.api().post(f"/apis/{rbac}/v1/clusterrolebindings", binding)

@@ -1,0 +1,334 @@
+"""AKS by the unmodified Azure SDK, over TLS on the loopback: who one is, which cluster is meant, and what opens it."""
+
+import json
+import logging
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UsageError
+from meshinstall.model.cluster import EndpointKind
+from testbed.clouds.aks import FakeAzure
+from testbed.clouds.aks_arm import READER, USER_ROLE
+from testbed.clouds.aks_entra import EXCHANGE, SERVER_APP, Principal
+from testbed.clouds.aks_shop import (
+    GROUP,
+    NAME,
+    PIPELINE,
+    SUBSCRIPTION,
+    certificate_kubeconfig,
+    entra_kubeconfig,
+    managed_cluster,
+)
+from tests.clouds.aks_world import AUTHORITY, SERVER, azure_shop, pipeline, provider
+
+
+@pytest.fixture
+def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAzure]:
+    """Azure with one cluster; the caller is the pipeline."""
+    with azure_shop(tmp_path, monkeypatch) as fake:
+        yield fake
+
+
+def claims(azure: FakeAzure, token: str) -> dict[str, object]:
+    return azure.entra.claims(token, (SERVER_APP,))
+
+
+@pytest.mark.usefixtures("azure")
+def test_a_cluster_is_described() -> None:
+    found = provider().describe()
+    assert (found.name, found.location, found.version, found.status, found.ready) == (NAME, "westeurope", "1.36.3", "Succeeded", True)
+    assert found.endpoint
+    assert (found.endpoint.server, found.endpoint.authority, found.endpoint.kind) == (
+        SERVER,
+        AUTHORITY.pair.certificate,
+        EndpointKind.PUBLIC,
+    )
+    assert found.details["entra"] is True
+    assert not found.unread
+
+
+def test_its_token_is_for_the_server_application_and_says_when_it_ends(azure: FakeAzure) -> None:
+    azure.entra.life = 1800
+    found = provider().credential()
+    said = claims(azure, found.token)
+    assert (said["aud"], said["oid"], said["groups"]) == (SERVER_APP, PIPELINE.oid, list(PIPELINE.groups))
+    assert found.expires
+    assert timedelta(minutes=29) < found.expires - datetime.now(UTC) <= timedelta(minutes=30)
+    assert (found.certificate, found.key) == ("", "")
+
+
+def test_each_credential_is_a_new_token(azure: FakeAzure) -> None:
+    aks = provider()
+    tokens = {aks.credential().token for _ in range(3)}
+    assert len(tokens) == 3
+    # How one signs in is asked for once.
+    assert azure.count("listClusterUserCredential") == 1
+
+
+def test_a_cluster_without_entra_gives_its_certificate_each_time(azure: FakeAzure) -> None:
+    pair = AUTHORITY.client("masterclient", "system:masters")
+    azure.arm.clusters[0].kubeconfig = certificate_kubeconfig(SERVER, AUTHORITY.pair.certificate, pair)
+    aks = provider()
+    for times in (1, 2):
+        found = aks.credential()
+        assert (found.token, found.certificate.encode(), found.key.encode()) == ("", pair.certificate, pair.key)
+        assert azure.count("listClusterUserCredential") == times
+    assert "PRIVATE" not in repr(found)
+
+
+def test_workload_identity_signs_in_with_a_federated_token(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    key, issuer, subject = ec.generate_private_key(ec.SECP256R1()), "https://issuer.example.org/", "system:serviceaccount:ci:deployer"
+    azure.entra.principals[0] = replace(PIPELINE, trusts={(issuer, subject): key.public_key()})
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    assertion = tmp_path / "federated-token"
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(assertion))
+
+    assertion.write_text(jwt.encode({"iss": issuer, "sub": subject, "aud": EXCHANGE, "exp": int(time.time()) + 600}, private, "ES256"))
+    assert claims(azure, provider().credential().token)["oid"] == PIPELINE.oid
+
+    assertion.write_text(jwt.encode({"iss": issuer, "sub": "system:serviceaccount:ci:other", "aud": EXCHANGE}, private, "ES256"))
+    with pytest.raises(ClusterError, match="AADSTS700213: No matching federated identity record"):
+        provider().credential()
+
+
+def test_a_managed_identity_signs_in_through_the_metadata_service(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Principal(oid="99999999-0000-0000-0000-000000000002", client_id="99999999-0000-0000-0000-00000000cccc")
+    azure.machine = machine
+    azure.arm.allow(machine, *USER_ROLE)
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    monkeypatch.setenv("AZURE_CLIENT_ID", machine.client_id)
+    found = provider().credential()
+    assert claims(azure, found.token)["oid"] == machine.oid
+    assert azure.count("/metadata/identity/oauth2/token") >= 2
+
+
+def test_a_person_signs_in_with_the_azure_cli(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    anna = Principal(oid="99999999-0000-0000-0000-000000000003", upn="anna@example.org")
+    azure.arm.allow(anna, *USER_ROLE)
+    for name in pipeline():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+    fake_az(tmp_path, {resource: azure.entra.sign(anna, resource) for resource in ("https://management.azure.com", SERVER_APP)})
+    assert claims(azure, provider().credential().token)["upn"] == "anna@example.org"
+
+
+def fake_az(folder: Path, tokens: dict[str, str]) -> None:
+    """An ``az`` that knows ``account get-access-token`` and has a token for each resource."""
+    program = folder / "az"
+    program.write_text(
+        f"#!{sys.executable}\nimport json, sys\ntokens = {tokens!r}\n"
+        "words = sys.argv[1:]\nassert words[:2] == ['account', 'get-access-token'], words\n"
+        "resource = words[words.index('--resource') + 1]\n"
+        f"print(json.dumps({{'accessToken': tokens[resource], 'expires_on': {int(time.time()) + 3000}, 'tokenType': 'Bearer'}}))\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.mark.parametrize(
+    ("login", "manager"),
+    [("login.microsoftonline.us", "management.usgovcloudapi.net"), ("https://login.chinacloudapi.cn/", "management.chinacloudapi.cn")],
+)
+def test_a_sovereign_cloud_is_asked_at_its_own_hosts(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, login: str, manager: str) -> None:
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", login)
+    assert provider().describe().ready
+    assert provider().credential().token
+    assert {one.host for one in azure.asked} == {login.removeprefix("https://").rstrip("/"), manager}
+
+
+@pytest.mark.usefixtures("azure")
+def test_an_unknown_cloud_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "login.example.org")
+    with pytest.raises(UsageError, match=r"AZURE_AUTHORITY_HOST names no cloud of Azure: login\.example\.org"):
+        provider().describe()
+
+
+def test_a_private_cluster_is_known_as_one(azure: FakeAzure) -> None:
+    host = "shop-1.privatelink.westeurope.azmk8s.io"
+    azure.arm.clusters[0].kubeconfig = entra_kubeconfig(f"https://{host}:443", AUTHORITY.pair.certificate)
+    found = provider().describe()
+    assert found.endpoint
+    assert found.endpoint.kind is EndpointKind.PRIVATE
+
+
+def test_without_reader_the_cluster_is_reached_and_what_is_not_known_is_said(azure: FakeAzure) -> None:
+    azure.arm.grants[PIPELINE.oid] = frozenset(action for action in USER_ROLE if action.endswith("/action"))
+    found = provider().describe()
+    assert found.ready
+    assert found.endpoint
+    assert found.unread == {"the cluster's settings": "Microsoft.ContainerService/managedClusters/read"}
+
+
+def test_a_missing_role_is_named_with_the_command_that_gives_it(azure: FakeAzure) -> None:
+    azure.arm.grants[PIPELINE.oid] = READER
+    with pytest.raises(ForbiddenError) as caught:
+        provider().describe()
+    assert "missing permission Microsoft.ContainerService/managedClusters/listClusterUserCredential/action" in caught.value.message
+    scope = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.ContainerService/managedClusters/{NAME}"
+    role = "Azure Kubernetes Service Cluster User Role"
+    assert caught.value.hint == f'az role assignment create --assignee {PIPELINE.oid} --role "{role}" --scope {scope}'
+
+
+def test_versions_that_may_not_be_read_are_said(azure: FakeAzure) -> None:
+    azure.arm.grants[PIPELINE.oid] = USER_ROLE
+    aks = provider()
+    found = aks.inspect(aks.describe())
+    assert found.unread == {"the Kubernetes versions that AKS supports": "Microsoft.ContainerService/locations/kubernetesVersions/read"}
+
+
+@pytest.mark.usefixtures("azure")
+def test_the_versions_of_the_region_are_read() -> None:
+    aks = provider()
+    found = aks.inspect(aks.describe())
+    assert found.details["supportedVersions"]["1.33"] == ["AKSLongTermSupport"]
+
+
+WRONG = {
+    "another cluster": ({"name": "shoppe"}, ClusterError, "there is no such cluster in the resource group (ResourceNotFound"),
+    "another group": ({"resource_group": "nowhere"}, ClusterError, "the resource group does not exist (ResourceGroupNotFound"),
+    "another subscription": ({"subscription": SUBSCRIPTION.replace("a", "b")}, ClusterError, "does not exist, or you cannot see it"),
+    "no subscription": ({"subscription": ""}, UsageError, "--subscription is missing for --cloud aks"),
+    "no group": ({"resource_group": ""}, UsageError, "--resource-group is missing"),
+    "no name": ({"name": ""}, UsageError, "--cluster is missing"),
+    "a name that leads elsewhere": ({"name": "../x"}, UsageError, "--cluster ../x could be none in Azure"),
+    "a subscription's name": ({"subscription": "Production"}, UsageError, "--subscription Production could be none"),
+}
+
+
+@pytest.mark.usefixtures("azure")
+@pytest.mark.parametrize(("selectors", "kind", "said"), WRONG.values(), ids=WRONG)
+def test_a_wrong_name_is_told_apart(selectors: dict[str, str], kind: type[MeshinstallError], said: str) -> None:
+    with pytest.raises(kind) as caught:
+        provider(**selectors).describe()
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+REFUSED = "Entra ID refuses to give a token: AADSTS"
+IDENTITIES = {
+    "a wrong secret": (
+        {"AZURE_CLIENT_SECRET": "planted-wrong-secret"},
+        f"{REFUSED}7000215: Invalid client secret",
+    ),
+    "another application": (
+        {"AZURE_CLIENT_ID": "99999999-0000-0000-0000-0000000000ff"},
+        f"{REFUSED}700016: Application",
+    ),
+    "another tenant": ({"AZURE_TENANT_ID": "22222222-2222-2222-2222-222222222222"}, "Entra ID does not know the tenant"),
+    "nobody": (dict.fromkeys(("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET")), "no credentials for Azure"),
+    "an empty secret": ({"AZURE_CLIENT_SECRET": ""}, "the AZURE_ variables name no identity"),
+}
+
+
+@pytest.mark.usefixtures("azure")
+@pytest.mark.parametrize(("env", "said"), IDENTITIES.values(), ids=IDENTITIES)
+def test_an_identity_that_is_none_is_told_in_one_line(env: dict[str, str | None], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in env.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(MeshinstallError) as caught:
+        provider().describe()
+    assert said in caught.value.message
+    assert "\n" not in caught.value.message
+    assert "AZURE_" in caught.value.hint
+    assert "planted" not in f"{caught.value.message}{caught.value.hint}"
+
+
+SKEWS = {"behind": -7200, "ahead": 7200}
+
+
+@pytest.mark.parametrize("skew", SKEWS.values(), ids=SKEWS)
+def test_a_token_outside_its_time_is_refused_by_arm(azure: FakeAzure, skew: int) -> None:
+    azure.entra.skew = skew
+    with pytest.raises(ClusterError, match="ExpiredAuthenticationToken") as caught:
+        provider().describe()
+    assert "clock" in caught.value.hint
+
+
+def test_arm_takes_no_token_of_another_audience(azure: FakeAzure) -> None:
+    # The fake is to be trusted only if it checks this.
+    token = azure.entra.sign(PIPELINE, SERVER_APP)
+    answer = azure.respond(
+        "management.azure.com", "GET", "/subscriptions?api-version=2022-12-01", {"Authorization": f"Bearer {token}"}, b""
+    )
+    assert answer.status == 401
+    assert json.loads(answer.body)["error"]["code"] == "InvalidAuthenticationTokenAudience"
+
+
+def test_the_legacy_integration_is_refused(azure: FakeAzure) -> None:
+    other = "00000000-1111-2222-3333-444444444444"
+    azure.arm.clusters[0].kubeconfig = entra_kubeconfig(SERVER, AUTHORITY.pair.certificate, other)
+    with pytest.raises(ClusterError, match="legacy integration"):
+        provider().describe()
+    assert not any(one.method == "POST" and "token" in one.path and other in one.path for one in azure.asked)
+
+
+KUBECONFIGS: dict[str, Callable[[], bytes]] = {
+    "empty": lambda: b"",
+    "no YAML": lambda: b"{[",
+    "another shape": lambda: b'{"clusters": "x"}',
+    "no cluster": lambda: b'{"clusters": [], "users": []}',
+    "plain http": lambda: entra_kubeconfig("http://shop.example.org", AUTHORITY.pair.certificate),
+    "no certificate": lambda: entra_kubeconfig(SERVER, b"hello"),
+    "a secret that is none": lambda: entra_kubeconfig(SERVER, AUTHORITY.pair.certificate).replace(b'"exec"', b'"token"'),
+    "large": lambda: entra_kubeconfig(SERVER, AUTHORITY.pair.certificate) + b" " * 1024**2,
+}
+
+
+@pytest.mark.parametrize("make", KUBECONFIGS.values(), ids=KUBECONFIGS)
+def test_a_kubeconfig_of_another_shape_is_an_error_that_shows_nothing_of_it(azure: FakeAzure, make: Callable[[], bytes]) -> None:
+    azure.arm.clusters[0].kubeconfig = make()
+    with pytest.raises(ClusterError, match=r"no kubeconfig|not of the right shape") as caught:
+        provider().describe()
+    assert "hello" not in caught.value.message
+
+
+def test_settings_of_other_types_are_taken_for_absent(azure: FakeAzure) -> None:
+    model = managed_cluster()
+    raw = {"properties": {"powerState": "on", "agentPoolProfiles": [7, {"name": ["x"]}], "aadProfile": 3, "addonProfiles": {"x": 1}}}
+    azure.arm.clusters[0].model = type(model)({"id": model.id, "name": NAME, "location": 9, **raw})
+    found = provider().describe()
+    assert (found.status, found.version) == ("unknown", "")
+    assert [pool["name"] for pool in found.details["agentPoolProfiles"]] == ["", ""]
+
+
+def test_no_secret_is_logged_at_any_level(azure: FakeAzure, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    caplog.set_level(logging.DEBUG)
+    pair = AUTHORITY.client("masterclient", "system:masters")
+    aks = provider()
+    cluster = aks.inspect(aks.describe())
+    credential = aks.credential()
+    azure.arm.clusters[0].kubeconfig = certificate_kubeconfig(SERVER, AUTHORITY.pair.certificate, pair)
+    certificate = provider().credential()
+    written = "".join((caplog.text, *capfd.readouterr(), repr(cluster), repr(credential), repr(certificate)))
+    for secret in (PIPELINE.secret, *azure.entra.issued, pair.key.decode().splitlines()[1], "planted-static-token-51c2"):
+        assert secret not in written
+    # Something was logged.
+    assert "management.azure.com" in caplog.text
+
+
+def test_importing_it_loads_no_kubernetes_and_no_other_cloud() -> None:
+    modules = "meshinstall.adapters.aks, meshinstall.adapters.aks_transport, azure.identity, azure.mgmt.containerservice"
+    code = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"kubernetes", "boto3", "botocore", "google", "grpc", "moto"}
+
+
+def test_the_adapter_alone_loads_no_sdk() -> None:
+    code = "import sys, meshinstall.adapters.aks; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert not {name.split(".")[0] for name in done.stdout.split()} & {"azure", "requests", "urllib3", "msal", "cryptography", "yaml"}
