@@ -79,11 +79,15 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceFacts:
-    """A namespace; ``roots`` are the SHA-256 fingerprints of the roots in its istio-ca-root-cert, empty when it has none."""
+    """A namespace; ``roots`` are the SHA-256 fingerprints of the roots in its istio-ca-root-cert, empty when it has none.
+
+    ``ending``: it is being deleted, and its objects may be gone before it.
+    """
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     roots: tuple[str, ...] = ()
+    ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +197,8 @@ class ControlPlane:
 class MeshFacts:
     """Answers of one look at a mesh. ``proxies`` has one entry for each pod with a proxy; ``gaps`` are what was not answered, and why.
 
-    ``unread`` are the kinds, in the plural (``Pods``, ``Namespaces``, ``Services``, ``PeerAuthentications``, ``DestinationRules``,
-    ``ConfigMaps``), of which not every object could be listed and understood: that one is not here then proves nothing.
+    ``unread`` are the kinds (``Pod``, ``Namespace``, ``Service``, ``Deployment``, ``PeerAuthentication``, ``DestinationRule``,
+    ``ConfigMap``) of which not every object could be listed and understood: that one is not here then proves nothing.
     """
 
     now: datetime

@@ -1,0 +1,122 @@
+"""Whether a pod's traffic passes a proxy of the mesh at all, and which namespaces are of the mesh."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from meshinstall.checks.words import some
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.mesh import Dataplane, MeshFacts, Pod
+from meshinstall.model.verdict import Evidence, Outcome, Outside, Source
+
+_INJECTION = "istio-injection"
+_REVISION = "istio.io/rev"
+_MODE = "istio.io/dataplane-mode"
+_INJECT = "sidecar.istio.io/inject"
+# Set on the namespace of live probes and on their pods: what only sends is not judged.
+_PROBE = "meshinstall.dev/probe"
+_MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
+
+
+def members(facts: MeshFacts) -> frozenset[str]:
+    """The namespaces of the mesh: those that are labelled so, and those that hold a pod with a sidecar or in ambient mode."""
+    labelled = {name for name, namespace in facts.namespaces.items() if joins(namespace.labels)}
+    return frozenset(labelled | {pod.place.namespace for pod in facts.pods if pod.dataplane in _MESHED})
+
+
+def joins(labels: Mapping[str, str]) -> bool:
+    """Whether a namespace's labels ask for the mesh; istio-injection decides over istio.io/rev (istio.io: Installing the Sidecar)."""
+    injection = labels.get(_INJECTION)
+    return injection == "enabled" or (injection is None and bool(labels.get(_REVISION))) or labels.get(_MODE) == "ambient"
+
+
+def is_judged(pod: Pod, facts: MeshFacts, mesh: frozenset[str]) -> bool:
+    """Whether a pod has a verdict: gateways everywhere, others in namespaces of the mesh; the control plane and our own client never.
+
+    Nor has what is left of probes that are over, while it is being deleted.
+    """
+    if pod.dataplane is Dataplane.CONTROL or _is_our_client(pod, facts) or _is_over(pod.place.namespace, facts):
+        return False
+    return pod.dataplane is Dataplane.GATEWAY or pod.place.namespace in mesh
+
+
+def _is_our_client(pod: Pod, facts: MeshFacts) -> bool:
+    return is_for_probes(pod.place.namespace, facts) and pod.labels.get(_PROBE) == "client"
+
+
+def _is_over(namespace: str, facts: MeshFacts) -> bool:
+    return is_for_probes(namespace, facts) and facts.namespaces[namespace].ending
+
+
+def is_for_probes(namespace: str, facts: MeshFacts) -> bool:
+    """Whether a namespace is that of live probes, which is gone afterwards."""
+    return namespace in facts.namespaces and _PROBE in facts.namespaces[namespace].labels
+
+
+def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str]) -> Evidence:
+    """Whether traffic to a port passes the pod's proxy; ``labels`` are the namespace's, port 0 is any that nobody declared."""
+    code, text = _coverage(pod, port, labels)
+    return Evidence(Source.COVERAGE, Outcome.FAIL if code else Outcome.PASS, text, code=code)
+
+
+def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]:
+    if pod.dataplane is Dataplane.GATEWAY:
+        return "", "a gateway: what its own listeners accept is by design and not judged"
+    if pod.host_network:
+        return "MTL023", "it is on the node's network (hostNetwork), where no proxy takes its traffic"
+    if pod.dataplane is Dataplane.NONE:
+        return "MTL020", f"it has no proxy: {_why_not(pod, labels)}"
+    if not pod.captured:
+        why = (
+            "ambient.istio.io/bypass-inbound-capture" if pod.dataplane is Dataplane.AMBIENT else "interceptionMode NONE, or no inbound port"
+        )
+        return "MTL022", f"nothing sends its traffic through its proxy ({why})"
+    return _captured(pod, port)
+
+
+def _captured(pod: Pod, port: int) -> tuple[str, str]:
+    if port in pod.bypassed or (port == 0 and pod.others_bypassed):
+        return "MTL021", "traffic to this port goes past its proxy (excludeInboundPorts, includeInboundPorts)"
+    if pod.dataplane is Dataplane.AMBIENT:
+        return "", "ztunnel carries its traffic; what ztunnel itself is configured to do was not read"
+    return "", "its sidecar takes all traffic to this port"
+
+
+def _why_not(pod: Pod, labels: Mapping[str, str]) -> str:
+    """The likeliest reason, by the labels."""
+    if {pod.labels.get(_INJECT), pod.annotations.get(_INJECT)} & {"false"}:
+        return f"it opts out with {_INJECT}=false"
+    if pod.labels.get(_MODE) == "none":
+        return f"it opts out with {_MODE}=none"
+    if labels.get(_INJECTION) == "enabled" and labels.get(_REVISION):
+        return f"its namespace has {_INJECTION} and {_REVISION}, and of the two {_INJECTION} decides"
+    if labels.get(_INJECTION) not in {None, "enabled"}:
+        return f"its namespace has {_INJECTION}={labels[_INJECTION]}, while others of it are in the mesh"
+    if joins(labels):
+        return "it began before its namespace was labelled, or the webhook was passed over"
+    return "its namespace has no label that asks for one, while others of it are in the mesh"
+
+
+def unencrypted(pods: Iterable[Pod]) -> Iterator[Finding]:
+    """UDP and SCTP of pods of the mesh, which no proxy carries."""
+    for namespace, found in _by_namespace(pods).items():
+        title = f"namespace {namespace} has ports that Istio never encrypts"
+        hint = "let the application encrypt it itself (DTLS, QUIC), or encrypt between nodes (WireGuard of the CNI)"
+        yield Finding("MTL025", Severity.WARNING, title, some(found), f"Namespace {namespace}", hint=hint)
+
+
+def _by_namespace(pods: Iterable[Pod]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for pod in pods:
+        for port in pod.ports:
+            text = f"{pod.workload} port {port.number}/{port.protocol}"
+            if port.protocol != "TCP" and text not in found.setdefault(pod.place.namespace, []):
+                found[pod.place.namespace].append(text)
+    return {namespace: sorted(texts) for namespace, texts in sorted(found.items()) if texts}
+
+
+def outside(facts: MeshFacts, mesh: frozenset[str], reachable: tuple[str, ...]) -> tuple[Outside, ...]:
+    """The namespaces that are not of the mesh and have pods, and what those could reach: no NetworkPolicy is looked at."""
+    counts: dict[str, int] = {}
+    for pod in facts.pods:
+        if pod.place.namespace not in mesh and pod.dataplane is Dataplane.NONE:
+            counts[pod.place.namespace] = counts.get(pod.place.namespace, 0) + 1
+    return tuple(Outside(namespace, counts[namespace], reachable) for namespace in sorted(counts))

@@ -1,0 +1,86 @@
+"""What a proxy lets in at a port, by its own inbound filter chains and not by policy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meshinstall.model.mesh import InboundChain, Mode, Proxy
+from meshinstall.model.verdict import Evidence, Outcome, Source
+
+_OPEN = (Mode.PERMISSIVE, Mode.DISABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who gets in: bytes without TLS, TLS that ends at the application, TLS without a client certificate, and certificates of anybody."""
+
+    plaintext: bool = False
+    passed_on: bool = False
+    anonymous: bool = False
+    anybody: bool = False
+
+
+def entry(chains: Sequence[InboundChain], port: int) -> Entry:
+    """Who gets in at a port; 0 stands for a port that no chain names."""
+    plain = _reached(chains, port, "raw_buffer")
+    # Clients choose their ALPN freely, so every chain for TLS can be reached.
+    tls = _reached(chains, port, "tls")
+    mutual = [chain for chain in tls if chain.tls and chain.client_certificate]
+    return Entry(
+        plaintext=any(not chain.tls for chain in plain),
+        passed_on=any(not chain.tls for chain in tls),
+        anonymous=any(chain.tls and not chain.client_certificate for chain in (*plain, *tls)),
+        anybody=any(not chain.roots for chain in mutual),
+    )
+
+
+def _reached(chains: Sequence[InboundChain], port: int, transport: str) -> list[InboundChain]:
+    """Envoy's choice: port, then transport, each time the chains that name it, else those that leave it open.
+
+    A port that chains name is not looked up again among the others (envoy: filter_chain_manager_impl.cc), but for
+    the listener's default chain, which leaves everything open.
+    """
+    pool = [chain for chain in chains if chain.port == port] or [chain for chain in chains if chain.port is None]
+    found = [chain for chain in pool if chain.transport == transport] or [chain for chain in pool if not chain.transport]
+    return found or [chain for chain in chains if chain.port is None and not chain.transport and not chain.alpn]
+
+
+def proxy_evidence(proxy: Proxy | None, port: int, mode: Mode, policy: str) -> Evidence:
+    """A sidecar's own truth against the mode that ``policy``, an object for people, asks for."""
+    problem = "nothing is known of its proxy" if proxy is None else proxy.problem
+    if proxy is None or problem or not proxy.inbound:
+        said = problem or "it names no inbound listener"
+        return Evidence(Source.PROXY, Outcome.NOT_PROVEN, f"its proxy could not be asked: {said}", code="MTL032")
+    found = entry(proxy.inbound, port)
+    if mode in _OPEN:
+        return _where_the_policy_is_open(found, mode, policy)
+    if found.plaintext:
+        return _fail("MTL030", f"its proxy still accepts plaintext although the policy is {mode}: {_push(proxy)}")
+    if found.passed_on or found.anonymous:
+        who = "passes TLS of anybody on to the application" if found.passed_on else "accepts TLS without a client certificate"
+        return _fail("MTL031", f"its proxy {who} although the policy is {mode}: {_push(proxy)}")
+    if found.anybody:
+        text = "its proxy asks for a client certificate, but against which roots it holds it was not seen"
+        return Evidence(Source.PROXY, Outcome.NOT_PROVEN, text, code="MTL035")
+    return Evidence(Source.PROXY, Outcome.PASS, "its proxy accepts only TLS with a client certificate of the mesh")
+
+
+def _where_the_policy_is_open(found: Entry, mode: Mode, policy: str) -> Evidence:
+    if found.plaintext:
+        # One finding is enough: that of the policy.
+        return Evidence(Source.PROXY, Outcome.FAIL, f"its proxy accepts plaintext, as {policy} says")
+    text = f"its proxy accepts only mutual TLS although the policy is {mode}: the policy has not reached it yet"
+    return Evidence(Source.PROXY, Outcome.PASS, text, code="MTL033")
+
+
+def _push(proxy: Proxy) -> str:
+    """Why a proxy may be behind its policy."""
+    of = f" of {proxy.istiod}" if proxy.istiod else ""
+    if proxy.synced is None:
+        return "not yet pushed; whether it is in sync is not known"
+    if proxy.synced:
+        return f"it took the last push{of}, so something else opens it (an EnvoyFilter, a Sidecar)"
+    return f"not yet pushed, it has not taken the last push{of}"
+
+
+def _fail(code: str, text: str) -> Evidence:
+    return Evidence(Source.PROXY, Outcome.FAIL, text, code=code)

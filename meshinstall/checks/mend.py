@@ -1,0 +1,250 @@
+"""The command or YAML that mends a finding of verification; everything named in it is quoted for a shell."""
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshinstall.checks.coverage import joins
+from meshinstall.checks.mtls_view import View
+from meshinstall.model.mesh import Place, Pod
+from meshinstall.model.verdict import PortVerdict
+
+_RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
+_PAST_THE_PROXY = (
+    "traffic.sidecar.istio.io/excludeInboundPorts",
+    "traffic.sidecar.istio.io/includeInboundPorts",
+    "sidecar.istio.io/interceptionMode",
+    "ambient.istio.io/bypass-inbound-capture",
+)
+_INJECT = "sidecar.istio.io/inject"
+_MODE = "istio.io/dataplane-mode"
+# Workloads for which commands are written out.
+_MOST = 5
+_STRICT = """kubectl apply -f - <<'EOF'
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata:
+  name: default
+  namespace: {namespace}
+spec:
+  mtls:
+    mode: STRICT
+EOF"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ill:
+    """What is to be mended: the finding's object and the workload ports that it is about."""
+
+    object: str
+    ports: Sequence[PortVerdict]
+    view: View
+
+    @property
+    def namespace(self) -> str:
+        """Where the ports are, quoted."""
+        return shlex.quote(self.ports[0].namespace)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Namespace and name of an object ``Kind namespace/name``, quoted; empty when it is none."""
+        namespace, _, name = self.object.partition(" ")[2].partition("/")
+        return (shlex.quote(namespace), shlex.quote(name)) if name else ("", "")
+
+    @property
+    def workloads(self) -> list[str]:
+        """The workloads, each once, ``Deployment web``."""
+        return list(dict.fromkeys(port.workload for port in self.ports))
+
+    @property
+    def pods(self) -> list[Pod]:
+        """Their pods."""
+        wanted = {place for port in self.ports for place in port.pods}
+        return [pod for pod in self.view.facts.pods if pod.place in wanted]
+
+
+def mend(code: str, ill: Ill) -> str:
+    """How a finding is mended; empty when nothing can be said."""
+    return _MENDS[code](ill) if code in _MENDS else ""
+
+
+def _strict(ill: Ill) -> str:
+    namespace, name = ill.place
+    if not name:
+        pods = ill.pods
+        return _STRICT.format(namespace=shlex.quote(ill.view.root(pods[0])))
+    return _patch(f"peerauthentication {name} -n {namespace}", {"mtls": {"mode": "STRICT"}})
+
+
+def _strict_ports(ill: Ill) -> str:
+    namespace, name = ill.place
+    ports = {str(port.port): {"mode": "STRICT"} for port in sorted(ill.ports, key=lambda port: port.port)}
+    return _patch(f"peerauthentication {name} -n {namespace}", {"portLevelMtls": ports})
+
+
+def _client(ill: Ill) -> str:
+    namespace, name = ill.place
+    rule = next((rule for rule in ill.view.facts.client_rules if f"DestinationRule {rule.place}" == ill.object), None)
+    if rule and rule.mode == "DISABLE" and not rule.ports and not rule.subsets:
+        return _patch(f"destinationrule {name} -n {namespace}", {"trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}})
+    return f"kubectl edit destinationrule {name} -n {namespace}  # every tls: take it away, or mode: ISTIO_MUTUAL alone"
+
+
+def _automatic(_: Ill) -> str:
+    return "take enableAutoMtls: false out of the mesh configuration (meshConfig in istiod's values) and roll it out"
+
+
+def _inject(ill: Ill) -> str:
+    lines = []
+    namespace = ill.view.facts.namespaces.get(ill.ports[0].namespace)
+    if namespace is None or not joins(namespace.labels):
+        revisions = sorted(ill.view.planes)
+        label = "istio-injection=enabled" if not revisions or "default" in revisions else f"istio.io/rev={shlex.quote(revisions[0])}"
+        # A namespace that says no keeps the other label out of effect.
+        off = " istio-injection-" if namespace and "istio-injection" in namespace.labels and label.startswith("istio.io") else ""
+        lines.append(f"kubectl label namespace {ill.namespace} {label}{off} --overwrite")
+    out = {pod.workload for pod in ill.pods if "false" in {pod.labels.get(_INJECT), pod.annotations.get(_INJECT)} or _MODE in pod.labels}
+    none = {"labels": {_INJECT: None, _MODE: None}, "annotations": {_INJECT: None}}
+    lines += [_template(workload, ill.namespace, {"metadata": none}) for workload in ill.workloads[:_MOST] if workload in out]
+    return "\n".join([*lines, _restart(ill, [name for name in ill.workloads if name not in out])]).strip()
+
+
+def _capture(ill: Ill) -> str:
+    lines = []
+    for workload in ill.workloads[:_MOST]:
+        there = {name for pod in ill.pods if pod.workload == workload for name in pod.annotations}
+        named = [name for name in _PAST_THE_PROXY if name in there] or _PAST_THE_PROXY
+        lines.append(_template(workload, ill.namespace, {"metadata": {"annotations": dict.fromkeys(named)}}))
+    return "\n".join(lines)
+
+
+def _network(ill: Ill) -> str:
+    patches = [_template(workload, ill.namespace, {"spec": {"hostNetwork": None}}) for workload in ill.workloads[:_MOST]]
+    return "\n".join([*patches, "# or, if it must be on the node's network, move it to a namespace outside the mesh"])
+
+
+def _restart_all(ill: Ill) -> str:
+    return _restart(ill, ill.workloads)
+
+
+def _restart(ill: Ill, workloads: Sequence[str]) -> str:
+    """Make the pods anew: by their owners where those can, else one by one."""
+    owners = [_slashed(name) for name in workloads if name.startswith(_RESTARTED)]
+    others = [pod.place.name for pod in ill.pods if pod.workload in workloads and not pod.workload.startswith(_RESTARTED)]
+    lines = [f"kubectl rollout restart -n {ill.namespace} {' '.join(owners)}"] if owners else []
+    lines += (
+        [f"kubectl delete pod -n {ill.namespace} {' '.join(map(shlex.quote, others))}  # and make anew what nobody owns"] if others else []
+    )
+    return "\n".join(lines)
+
+
+def _weaker(ill: Ill) -> str:
+    """A push that did not arrive, or an object that opens what the policy closes."""
+    proxies = [ill.view.facts.proxies.get(pod.place) for pod in ill.pods]
+    return _listener(ill) if all(proxy and proxy.synced for proxy in proxies) else _push(ill)
+
+
+def _push(ill: Ill) -> str:
+    plane = ill.view.plane(ill.pods[0]) if ill.pods else None
+    where = plane.place if plane else Place("istio-system", "istiod")
+    look = f"kubectl logs -n {shlex.quote(where.namespace)} deployment/{shlex.quote(where.name)} --tail=50"
+    return f"{look}  # istiod must run and push; then, if it stays:\n{_restart_all(ill)}"
+
+
+def _listener(ill: Ill) -> str:
+    return (
+        f"istioctl proxy-config listener {_first_pod(ill)} --port 15006 -o json  # what opens it? look for EnvoyFilter and Sidecar objects"
+    )
+
+
+def _secrets(ill: Ill) -> str:
+    return f"istioctl proxy-config secret {_first_pod(ill)}  # where is it from? caCertificates of the mesh, cacerts, or another mesh"
+
+
+def _logs(ill: Ill) -> str:
+    return f"kubectl logs -n {ill.namespace} {_first_pod(ill).partition('.')[0]} -c istio-proxy --tail=50"
+
+
+def _roots(ill: Ill) -> str:
+    trust, proxies = ill.view.trust, ill.view.facts.proxies.values()
+    used = {proxy.certificates[0].root for proxy in proxies if proxy.certificates} & trust.known
+    lacking = [name for name, roots in trust.namespaces.items() if used - set(roots)]
+    return "\n".join(
+        f"kubectl delete configmap istio-ca-root-cert -n {shlex.quote(name)}  # istiod writes it anew" for name in lacking[:_MOST]
+    )
+
+
+def _authority(ill: Ill) -> str:
+    plane = ill.view.plane(ill.pods[0]) if ill.pods else None
+    where = shlex.quote(plane.place.namespace if plane else "istio-system")
+    return (
+        f"kubectl get secret cacerts istio-ca-secret -n {where}  # replace cacerts; istiod's own: delete istio-ca-secret\n"
+        f"kubectl rollout restart -n {where} {_slashed(f'deployment {plane.place.name}' if plane else 'deployment istiod')}\n"
+        f"{_restart_all(ill)}"
+    )
+
+
+def _first_pod(ill: Ill) -> str:
+    """``pod.namespace``, as istioctl takes it."""
+    place = ill.ports[0].pods[0]
+    return shlex.quote(f"{place.name}.{place.namespace}")
+
+
+def _template(workload: str, namespace: str, template: Mapping[str, Any]) -> str:
+    """Change the pods that a workload makes."""
+    if not workload.startswith(_RESTARTED):
+        return f"kubectl edit {_slashed(workload)} -n {namespace}  # and make it anew"
+    return _patch(f"{_slashed(workload)} -n {namespace}", {"template": template})
+
+
+def _slashed(workload: str) -> str:
+    kind, _, name = workload.partition(" ")
+    return f"{kind.lower()}/{shlex.quote(name)}"
+
+
+def _patch(target: str, spec: Mapping[str, Any]) -> str:
+    return f"kubectl patch {target} --type merge -p {shlex.quote(json.dumps({'spec': spec}, separators=(',', ':')))}"
+
+
+def _permission(_: Ill) -> str:
+    return "the list of what was not seen says why; with the right to list it: kubectl auth can-i list KIND -A"
+
+
+_MENDS: Mapping[str, Callable[[Ill], str]] = {
+    "MTL001": _strict,
+    "MTL002": _strict,
+    "MTL003": _strict_ports,
+    "MTL006": _permission,
+    "MTL010": _client,
+    "MTL011": _client,
+    "MTL012": _automatic,
+    "MTL013": _permission,
+    "MTL020": _inject,
+    "MTL021": _capture,
+    "MTL022": _capture,
+    "MTL023": _network,
+    "MTL024": lambda ill: f"kubectl get pods -n {ill.namespace}",
+    "MTL026": _permission,
+    "MTL030": _weaker,
+    "MTL031": _listener,
+    "MTL032": _logs,
+    "MTL033": _push,
+    "MTL034": _push,
+    "MTL035": _secrets,
+    "MTL040": lambda ill: f"date -u  # not valid yet: compare with the node's clock first\n{_restart_all(ill)}",
+    "MTL042": _restart_all,
+    "MTL043": _restart_all,
+    "MTL044": _secrets,
+    "MTL047": _roots,
+    "MTL048": _permission,
+    "MTL049": _authority,
+    "MTL050": _listener,
+    "MTL051": _listener,
+    "MTL052": _secrets,
+    "MTL053": _secrets,
+    "MTL054": lambda ill: f"kubectl get networkpolicy,authorizationpolicy -n {ill.namespace}  # what keeps the probe away?",
+    "MTL055": lambda _: "meshinstall verify  # without --read-only and --sample, and with the right to make a namespace and pods",
+    "MTL056": lambda _: "declare the ports that it listens on (containerPort), and they can be tried",
+}

@@ -1,0 +1,156 @@
+"""mTLS judged: which ports are worth a live probe, and what facts and probes say of every workload port.
+
+Nothing passes that was not seen: a port passes when policy, clients, its proxies' own configuration, their certificates and the wire
+all say so. Ports that nobody declared have no address to be probed and pass without the wire; ambient ones then do not.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, zip_longest
+
+from meshinstall.checks.certificates import shown
+from meshinstall.checks.coverage import is_for_probes, outside
+from meshinstall.checks.mtls_findings import OPEN, findings
+from meshinstall.checks.mtls_view import View, Workload
+from meshinstall.checks.wire import by_port, live, untried, wire_evidence
+from meshinstall.model.mesh import Dataplane, MeshFacts, Mode, Pod
+from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
+from meshinstall.model.wire import Probing, WireTarget
+
+# Ports that are tried when nobody says how many.
+_MOST_TARGETS = 1000
+_RANK = {Outcome.FAIL: 0, Outcome.NOT_PROVEN: 1, Outcome.PASS: 2}
+_ON_THE_WIRE = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One port of a workload before the wire is looked at."""
+
+    workload: Workload
+    port: int
+    evidence: tuple[Evidence, ...]
+    mode: str
+
+    @property
+    def is_for_the_wire(self) -> bool:
+        return self.port > 0 and bool(self.workload.running) and self.workload.dataplane in _ON_THE_WIRE
+
+
+def targets(facts: MeshFacts, sample: int | None = None) -> tuple[WireTarget, ...]:
+    """One running pod for each workload port that has not failed yet, at most ``sample`` beside our own, spread over the namespaces."""
+    open_rows = [row for row in _rows(View.of(facts)) if row.is_for_the_wire and _worst(row.evidence) is not Outcome.FAIL]
+    found = [target for row in open_rows if (target := _target(row))]
+    ours = [target for target in found if is_for_probes(target.pod.namespace, facts)]
+    others = (target for target in found if target not in ours)
+    by_namespace = [list(group) for _, group in groupby(others, key=lambda target: target.pod.namespace)]
+    spread = [target for turn in zip_longest(*by_namespace) for target in turn if target]
+    return (*ours, *spread[: _MOST_TARGETS if sample is None else sample])
+
+
+def judge(facts: MeshFacts, probing: Probing, cluster: str) -> Verdict:
+    """Facts and what the wire said: problems first."""
+    view = View.of(facts)
+    rows = [_with_wire(row, view, probing) for row in _rows(view)]
+    ports = sorted((*map(_verdict, rows), *_unknown(facts)), key=lambda one: (_RANK[one.outcome], one.namespace, one.workload, one.port))
+    reachable = tuple(sorted(_name(port) for port in ports if any(one.code in OPEN for one in port.evidence)))
+    return Verdict(
+        at=facts.now,
+        cluster=cluster,
+        ports=tuple(ports),
+        findings=findings(view, ports),
+        outside=outside(facts, view.mesh, reachable),
+        certificates=shown(facts, view.trust, (pod for workload in view.workloads for pod in workload.pods)),
+        live=live(probing),
+        gaps=facts.gaps,
+    )
+
+
+def _rows(view: View) -> Iterator[_Row]:
+    for workload in view.workloads:
+        for port in _ports(workload, view):
+            evidence = tuple(_evidence(workload, port, view))
+            modes = dict.fromkeys(str(view.effective(pod, port).mode) for pod in workload.pods if pod.place in view.merged)
+            yield _Row(workload, port, evidence, "/".join(modes))
+
+
+def _ports(workload: Workload, view: View) -> list[int]:
+    """The ports that are declared, sent to or left out, and 0 for the rest where a proxy takes them or none is known."""
+    known = {port.number for pod in workload.pods for port in pod.ports if port.protocol == "TCP"}
+    known |= {port for pod in workload.pods for port in pod.bypassed}
+    rest = any(pod.dataplane is Dataplane.SIDECAR or _is_open(pod, view) for pod in workload.pods)
+    return [*sorted(known), *([0] if rest or not known else [])]
+
+
+def _is_open(pod: Pod, view: View) -> bool:
+    return pod.dataplane is Dataplane.AMBIENT and view.effective(pod, 0).mode is not Mode.STRICT
+
+
+def _evidence(workload: Workload, port: int, view: View) -> Iterator[Evidence]:
+    """What is seen of all pods of a workload; what is the same is said once."""
+    pods = workload.running or workload.pods
+    yield from _together(evidence for pod in pods for evidence in view.evidence(pod, port))
+    if not workload.running:
+        text = f"no pod of it is running ({len(workload.pods)} are there)"
+        yield Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, text, f"Pod {pods[0].place}", "MTL024")
+
+
+def _together(found: Iterable[Evidence]) -> Iterator[Evidence]:
+    """One of each kind; those that differ in the pod alone name the first and count the rest."""
+    same: dict[Evidence, list[str]] = {}
+    for evidence in found:
+        alike = replace(evidence, object="Pod") if evidence.object.startswith("Pod ") else evidence
+        objects = same.setdefault(alike, [])
+        if evidence.object not in objects:
+            objects.append(evidence.object)
+    for evidence, objects in same.items():
+        more = f" and {len(objects) - 1} more" if len(objects) > 1 else ""
+        yield replace(evidence, object=f"{objects[0]}{more}")
+
+
+def _target(row: _Row) -> WireTarget | None:
+    """The first of its pods that has an address: in a row that has not failed every pod has a proxy that takes its traffic."""
+    return next((WireTarget(pod.place, pod.ip, row.port) for pod in row.workload.running if pod.ip), None)
+
+
+def _with_wire(row: _Row, view: View, probing: Probing) -> _Row:
+    """Add what the wire said, or why it said nothing; a port that failed already needs no wire."""
+    answers = by_port(probing)
+    found = [
+        evidence
+        for pod in row.workload.pods
+        if (pod.place, row.port) in answers
+        for evidence in wire_evidence(answers[pod.place, row.port], view.names(pod), f"Pod {pod.place}")
+    ]
+    needed = row.is_for_the_wire or (row.port == 0 and row.workload.dataplane is Dataplane.AMBIENT)
+    if not found and needed and _worst(row.evidence) is not Outcome.FAIL:
+        found = [untried(probing) if row.port else _undeclared()]
+    return replace(row, evidence=(*row.evidence, *found))
+
+
+def _undeclared() -> Evidence:
+    text = "it declares no port that could be tried on the wire, and ztunnel's own configuration was not read"
+    return Evidence(Source.WIRE, Outcome.NOT_PROVEN, text, code="MTL056")
+
+
+def _verdict(row: _Row) -> PortVerdict:
+    places = tuple(pod.place for pod in row.workload.pods)
+    workload = row.workload
+    outcome = _worst(row.evidence)
+    return PortVerdict(workload.namespace, workload.name, row.port, workload.dataplane, outcome, row.evidence, places, row.mode)
+
+
+def _unknown(facts: MeshFacts) -> Iterator[PortVerdict]:
+    """What may be there and was not seen keeps the whole from passing."""
+    for kind in ("Namespace", "Pod"):
+        if kind in facts.unread:
+            evidence = Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, f"not every {kind} could be read", kind, "MTL026")
+            yield PortVerdict("", f"{kind}s that could not be read", 0, Dataplane.NONE, Outcome.NOT_PROVEN, (evidence,))
+
+
+def _worst(found: Sequence[Evidence]) -> Outcome:
+    return min((evidence.outcome for evidence in found), key=_RANK.__getitem__, default=Outcome.NOT_PROVEN)
+
+
+def _name(port: PortVerdict) -> str:
+    return f"{port.namespace}/{port.workload}:{port.port or 'other'}"

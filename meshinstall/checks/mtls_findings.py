@@ -1,0 +1,156 @@
+"""From evidence to findings: one for each cause, with the workload ports that it concerns and what mends it."""
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from meshinstall.checks.certificates import certificate_findings
+from meshinstall.checks.coverage import unencrypted
+from meshinstall.checks.mend import Ill, mend
+from meshinstall.checks.mtls_view import View
+from meshinstall.checks.words import some
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.mesh import Dataplane, PeerPolicy
+from meshinstall.model.verdict import Evidence, Outcome, PortVerdict
+
+# What lets plaintext in.
+OPEN = frozenset({"MTL001", "MTL002", "MTL003", "MTL020", "MTL021", "MTL022", "MTL023", "MTL030", "MTL050"})
+# Each is one finding for its object, else one for all, else one for each namespace.
+_BY_OBJECT = frozenset({"MTL001", "MTL002", "MTL003", "MTL010", "MTL011", "MTL012"})
+_ONCE = frozenset({"MTL006", "MTL013", "MTL026", "MTL047", "MTL049", "MTL055"})
+_SEVERITIES = {Outcome.FAIL: Severity.ERROR, Outcome.NOT_PROVEN: Severity.WARNING, Outcome.PASS: Severity.WARNING}
+_RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+# Different texts of one finding that are shown.
+_MOST_TEXTS = 3
+_CARRIED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
+
+_TITLES: Mapping[str, str] = {
+    "MTL001": "{object} lets plaintext in: PERMISSIVE",
+    "MTL002": "{object} turns mutual TLS off: DISABLE",
+    "MTL003": "{object} opens single ports",
+    "MTL006": "the policies are not known",
+    "MTL010": "{object} makes clients send plaintext",
+    "MTL011": "{object} makes clients use other certificates than the mesh's",
+    "MTL012": "automatic mTLS is off, and clients send plaintext",
+    "MTL013": "what clients are told is not known",
+    "MTL020": "namespace {namespace} of the mesh has pods without a proxy",
+    "MTL021": "namespace {namespace} has ports whose traffic goes past the proxy",
+    "MTL022": "namespace {namespace} has proxies that no traffic is sent to",
+    "MTL023": "namespace {namespace} of the mesh has pods on the node's network",
+    "MTL024": "namespace {namespace} has workloads of which no pod runs",
+    "MTL026": "not everything in the cluster could be seen",
+    "MTL030": "namespace {namespace} has proxies that accept plaintext against the policy",
+    "MTL031": "namespace {namespace} has proxies that take clients without a certificate",
+    "MTL032": "namespace {namespace} has proxies that could not be asked",
+    "MTL033": "namespace {namespace} has proxies that are stricter than the policy",
+    "MTL034": "namespace {namespace} has gateways that may not have the last push",
+    "MTL035": "namespace {namespace} has proxies of which it is not known whose clients they accept",
+    "MTL040": "namespace {namespace} has certificates that are not valid now",
+    "MTL042": "namespace {namespace} has certificates with another identity than the pod's",
+    "MTL043": "namespace {namespace} has certificates that no root of the mesh stands for",
+    "MTL044": "namespace {namespace} has proxies that trust an authority that is not the mesh's",
+    "MTL047": "not every namespace knows the root that certificates come from",
+    "MTL048": "namespace {namespace} has certificates that could not be judged",
+    "MTL049": "an authority of the mesh is not valid now",
+    "MTL050": "namespace {namespace} served plaintext",
+    "MTL051": "namespace {namespace} served TLS without a client certificate",
+    "MTL052": "namespace {namespace} served a client with a foreign certificate",
+    "MTL053": "namespace {namespace} answered with an identity that was not expected",
+    "MTL054": "namespace {namespace} has ports on which the wire proved nothing",
+    "MTL055": "ports were not tried on the wire",
+    "MTL056": "namespace {namespace} has workloads that declare no port to be tried",
+}
+
+
+class _Cause(NamedTuple):
+    """What makes one finding of many pieces of evidence."""
+
+    code: str
+    object: str
+    namespace: str
+
+
+def findings(view: View, ports: Sequence[PortVerdict]) -> tuple[Finding, ...]:
+    """Every finding, errors first."""
+    found = [*_caused(view, ports), *_idle_policies(view), *_partly_running(view), *certificate_findings(view.facts, view.trust)]
+    found += unencrypted(pod for pod in view.facts.pods if pod.place in view.merged)
+    return tuple(sorted(found, key=lambda finding: (_RANK[finding.severity], finding.code, finding.object)))
+
+
+def _caused(view: View, ports: Iterable[PortVerdict]) -> Iterator[Finding]:
+    causes: dict[_Cause, list[tuple[Evidence, PortVerdict]]] = {}
+    for port in ports:
+        for evidence in port.evidence:
+            if evidence.code:
+                causes.setdefault(_cause(evidence, port), []).append((evidence, port))
+    for cause, pairs in causes.items():
+        yield _finding(cause, pairs, view)
+
+
+def _cause(evidence: Evidence, port: PortVerdict) -> _Cause:
+    if evidence.code in _BY_OBJECT:
+        return _Cause(evidence.code, evidence.object, "")
+    return _Cause(evidence.code, "", "" if evidence.code in _ONCE else port.namespace)
+
+
+def _finding(cause: _Cause, pairs: Sequence[tuple[Evidence, PortVerdict]], view: View) -> Finding:
+    ports = list({(port.namespace, port.workload, port.port): port for _, port in pairs}.values())
+    texts: dict[str, list[PortVerdict]] = {}
+    for evidence, port in pairs:
+        texts.setdefault(evidence.text, []).append(port)
+    detail = "; ".join(f"{text}: {_where(some_ports, named=not cause.namespace)}" for text, some_ports in list(texts.items())[:_MOST_TEXTS])
+    more = f"; and {len(texts) - _MOST_TEXTS} other reasons" if len(texts) > _MOST_TEXTS else ""
+    where = cause.object or _object(ports)
+    title = _TITLES[cause.code].format(object=cause.object, namespace=cause.namespace)
+    severity = min((_SEVERITIES[evidence.outcome] for evidence, _ in pairs), key=_RANK.__getitem__)
+    return Finding(cause.code, severity, title, detail + more, where, hint=mend(cause.code, Ill(where, ports, view)))
+
+
+def _where(ports: Iterable[PortVerdict], *, named: bool) -> str:
+    """``Deployment web (8080, other)``, with its namespace where that is not said before."""
+    found: dict[str, dict[str, None]] = {}
+    for port in ports:
+        name = f"{port.namespace}/{port.workload}" if named and port.namespace else port.workload
+        found.setdefault(name, {})[str(port.port or "other")] = None
+    return some(f"{name} ({', '.join(sorted(numbers, key=_by_number))})" for name, numbers in found.items())
+
+
+def _by_number(port: str) -> tuple[bool, int]:
+    return (port == "other", 0 if port == "other" else int(port))
+
+
+def _object(ports: Sequence[PortVerdict]) -> str:
+    """``Deployment shop/web`` when it is one workload, else its namespace when it is one."""
+    if len({(port.namespace, port.workload) for port in ports}) == 1 and ports[0].namespace:
+        kind, _, name = ports[0].workload.partition(" ")
+        return f"{kind} {ports[0].namespace}/{name}"
+    namespaces = {port.namespace for port in ports}
+    return f"Namespace {namespaces.pop()}" if len(namespaces) == 1 and ports[0].namespace else ""
+
+
+def _idle_policies(view: View) -> Iterator[Finding]:
+    shadowed: dict[str, tuple[PeerPolicy, PeerPolicy, set[str]]] = {}
+    for place, merged in view.merged.items():
+        for policy, older in merged.shadowed:
+            shadowed.setdefault(str(policy.place), (policy, older, set()))[2].add(str(place))
+    for policy, older, pods in shadowed.values():
+        title = f"PeerAuthentication {policy.place} has no effect beside PeerAuthentication {older.place}"
+        detail = f"of several for the same pods the oldest alone counts: {older.mode} of {older.place}; for {some(sorted(pods))}"
+        yield _idle("MTL004", title, detail, policy)
+    ignored = {found[0].place: found for policies in view.policies.values() for found in policies.without_effect()}
+    for policy, why in ignored.values():
+        yield _idle("MTL005", f"PeerAuthentication {policy.place} is ignored, all of it or in part", why, policy)
+
+
+def _idle(code: str, title: str, detail: str, policy: PeerPolicy) -> Finding:
+    namespace, name = map(shlex.quote, policy.place)
+    hint = f"put what it is to say where it counts, then: kubectl delete peerauthentication {name} -n {namespace}"
+    return Finding(code, Severity.WARNING, title, detail, f"PeerAuthentication {policy.place}", hint=hint)
+
+
+def _partly_running(view: View) -> Iterator[Finding]:
+    """Pods that cannot be asked beside others of the same workload that were."""
+    idle = [str(pod.place) for one in view.workloads if one.running for pod in one.pods if not pod.running]
+    if idle:
+        title = f"{len(idle)} {'pod that does not run was' if len(idle) == 1 else 'pods that do not run were'} not judged"
+        yield Finding("MTL024", Severity.INFO, title, some(idle))

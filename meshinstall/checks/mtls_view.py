@@ -1,0 +1,177 @@
+"""A mesh as verification looks at it: facts in the order in which they are asked for, port by port."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from meshinstall.checks.certificates import Trust, certificate_evidence, identities
+from meshinstall.checks.client_rules import ClientRules, client_evidence
+from meshinstall.checks.coverage import coverage_evidence, is_for_probes, is_judged, joins, members
+from meshinstall.checks.inbound import proxy_evidence
+from meshinstall.checks.peer_authentication import Effective, Merged, Policies
+from meshinstall.checks.wire import Names
+from meshinstall.checks.words import some
+from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Pod, ServiceFacts
+from meshinstall.model.verdict import Evidence, Outcome, Source
+
+_DEFAULT_ROOT = "istio-system"
+_ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
+_MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The pods of one owner that have a verdict."""
+
+    namespace: str
+    name: str
+    pods: tuple[Pod, ...]
+
+    @property
+    def running(self) -> tuple[Pod, ...]:
+        """Those that can be asked and reached."""
+        return tuple(pod for pod in self.pods if pod.running)
+
+    @property
+    def dataplane(self) -> Dataplane:
+        """What carries it; while it changes, a proxy counts more than none."""
+        return next((pod.dataplane for pod in self.pods if pod.dataplane is not Dataplane.NONE), Dataplane.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Facts with their indexes."""
+
+    facts: MeshFacts
+    mesh: frozenset[str]
+    planes: Mapping[str, ControlPlane]
+    policies: Mapping[str, Policies]
+    merged: Mapping[Place, Merged]
+    rules: Mapping[str, ClientRules]
+    services: Mapping[str, Sequence[ServiceFacts]]
+    trust: Trust
+    workloads: tuple[Workload, ...]
+    told: dict[tuple[str, tuple[tuple[Place, int], ...]], tuple[Evidence, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, facts: MeshFacts) -> "View":
+        """Index once; a mesh of 200 workloads takes well under a second."""
+        mesh = members(facts)
+        planes = {plane.revision: plane for plane in reversed(facts.control_planes)}
+        roots = sorted({plane.root_namespace for plane in facts.control_planes} or {_DEFAULT_ROOT})
+        policies = {root: Policies.of(facts.policies, root) for root in roots}
+        judged = [pod for pod in facts.pods if is_judged(pod, facts, mesh)]
+        services: dict[str, list[ServiceFacts]] = {}
+        for service in facts.services:
+            services.setdefault(service.place.namespace, []).append(service)
+        proxied = {pod.place.namespace for pod in facts.pods if pod.dataplane in _ENVOYS}
+        found = cls(facts, mesh, planes, policies, {}, _rules(facts), services, Trust.of(facts, mesh | proxied), _workloads(judged))
+        merged = {pod.place: policies[found.root(pod)].merged(pod) for pod in judged if pod.dataplane in _MESHED}
+        return replace(found, merged=merged)
+
+    def plane(self, pod: Pod) -> ControlPlane | None:
+        """The istiod that a pod belongs to: that of its revision, else the first."""
+        return self.planes.get(pod.revision) or next(iter(self.facts.control_planes), None)
+
+    def root(self, pod: Pod) -> str:
+        """The root namespace that counts for a pod."""
+        plane = self.plane(pod)
+        return plane.root_namespace if plane else _DEFAULT_ROOT
+
+    def effective(self, pod: Pod, port: int) -> Effective:
+        """The mode at one of its ports."""
+        return self.merged[pod.place].at(port)
+
+    def names(self, pod: Pod) -> Names:
+        """The SPIFFE names that its proxy, and a client of the mesh, may have."""
+        plane = self.plane(pod)
+        return Names(identities(pod, plane), (plane.trust_domain, *plane.trust_domain_aliases)) if plane else Names(frozenset(), ())
+
+    def evidence(self, pod: Pod, port: int) -> Iterator[Evidence]:
+        """All that is seen without the wire; ``object`` names the pod where nothing else is to blame."""
+        namespace = self.facts.namespaces.get(pod.place.namespace)
+        yield _at(pod, coverage_evidence(pod, port, namespace.labels if namespace else {}))
+        if pod.dataplane in _MESHED:
+            effective = self.effective(pod, port)
+            yield self._policy(pod, effective)
+            if port:
+                yield from self._clients(pod, port)
+            if pod.dataplane is Dataplane.SIDECAR and pod.running:
+                source = _policy_name(effective)
+                yield _at(pod, proxy_evidence(self.facts.proxies.get(pod.place), port, effective.mode, source))
+        if pod.dataplane is Dataplane.GATEWAY and pod.running:
+            yield _at(pod, self._sync(pod))
+        if pod.dataplane in _ENVOYS and pod.running:
+            proxy = self.facts.proxies.get(pod.place)
+            found = certificate_evidence(pod, proxy, self.plane(pod), self.trust, self.facts.now)
+            yield from (_at(pod, evidence) for evidence in found)
+
+    def _policy(self, pod: Pod, effective: Effective) -> Evidence:
+        unread = [kind for kind in ("Deployment", "PeerAuthentication") if kind in self.facts.unread]
+        if unread or self.plane(pod) is None:
+            what = f"not every {some(unread)}" if unread else "no control plane"
+            return Evidence(Source.POLICY, Outcome.NOT_PROVEN, f"the policy is not known: {what} could be read", code="MTL006")
+        source = _policy_name(effective)
+        if effective.mode is Mode.STRICT:
+            return Evidence(Source.POLICY, Outcome.PASS, "STRICT", source)
+        alone = ", for this port alone," if effective.port_level else ""
+        what = "lets plaintext in beside mutual TLS" if effective.mode is Mode.PERMISSIVE else "makes everything plaintext"
+        code = "MTL003" if effective.port_level else "MTL001" if effective.mode is Mode.PERMISSIVE else "MTL002"
+        return Evidence(Source.POLICY, Outcome.FAIL, f"{effective.mode}{alone} {what}", source, code)
+
+    def _clients(self, pod: Pod, port: int) -> Iterator[Evidence]:
+        unread = [kind for kind in ("DestinationRule", "Service") if kind in self.facts.unread]
+        if unread:
+            text = f"what clients are told is not known: not every {some(unread)} could be read"
+            yield Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL013")
+        # Pods of one workload are reached by the same ports: they are looked up once.
+        reached = self.reaching(pod, port)
+        key = (self.root(pod), tuple((service.place, own) for service, own in reached))
+        if key not in self.told:
+            self.told[key] = client_evidence(self.rules[key[0]], reached)
+        yield from self.told[key]
+
+    def reaching(self, pod: Pod, port: int) -> Sequence[tuple[ServiceFacts, int]]:
+        """The Services, with their own ports, that send to a port of a pod."""
+        services = self.services.get(pod.place.namespace, ())
+        mine = [service for service in services if service.selector and service.selector.items() <= pod.labels.items()]
+        return [(service, own) for service in mine for own, target in service.ports.items() if target == port]
+
+    def _sync(self, pod: Pod) -> Evidence:
+        """A gateway's own truth: what it was told last is what it does."""
+        proxy = self.facts.proxies.get(pod.place)
+        if proxy is None or proxy.problem:
+            said = proxy.problem if proxy else "nothing is known of it"
+            return Evidence(Source.PROXY, Outcome.NOT_PROVEN, f"its proxy could not be asked: {said}", code="MTL032")
+        if proxy.synced:
+            return Evidence(Source.PROXY, Outcome.PASS, "its proxy has what istiod sent last")
+        text = "its proxy has not taken the last push" if proxy.synced is False else "whether its proxy took the last push is not known"
+        return Evidence(Source.PROXY, Outcome.NOT_PROVEN, text, code="MTL034")
+
+
+def _at(pod: Pod, evidence: Evidence) -> Evidence:
+    return evidence if evidence.object else replace(evidence, object=f"Pod {pod.place}")
+
+
+def _policy_name(effective: Effective) -> str:
+    return f"PeerAuthentication {effective.source.place}" if effective.source else "Istio's default"
+
+
+def _workloads(pods: Iterable[Pod]) -> tuple[Workload, ...]:
+    found: dict[tuple[str, str], list[Pod]] = {}
+    for pod in sorted(pods, key=lambda pod: pod.place):
+        found.setdefault((pod.place.namespace, pod.workload), []).append(pod)
+    return tuple(Workload(*key, tuple(mine)) for key, mine in sorted(found.items()))
+
+
+def _rules(facts: MeshFacts) -> Mapping[str, ClientRules]:
+    """The DestinationRules for each root namespace there is; whoever may come to run in a labelled namespace is a client too."""
+    clients: dict[str, list[Mapping[str, str]]] = {name: [] for name, space in facts.namespaces.items() if joins(space.labels)}
+    for pod in facts.pods:
+        if pod.dataplane in _ENVOYS:
+            clients.setdefault(pod.place.namespace, []).append(pod.labels)
+    known = {name: tuple(labels) or ({},) for name, labels in clients.items() if not is_for_probes(name, facts)}
+    planes = facts.control_planes
+    automatic = all(plane.auto_mtls for plane in planes)
+    domain = planes[0].domain if planes else "cluster.local"
+    roots = {plane.root_namespace for plane in planes} or {_DEFAULT_ROOT}
+    return {root: ClientRules.of(facts.client_rules, known, root, domain=domain, automatic=automatic) for root in roots}

@@ -1,0 +1,78 @@
+"""Which PeerAuthentication decides for a pod.
+
+The rules are those of ComposePeerAuthentication (istio: pilot/pkg/security/authn/policy_applier.go, 1.31).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from meshinstall.model.mesh import Mode, PeerPolicy, Pod
+
+
+class Effective(NamedTuple):
+    """The mode of one port and the object that sets it, None for Istio's own default; ``port_level`` when it is set for this port alone."""
+
+    mode: Mode
+    source: PeerPolicy | None
+    port_level: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What all policies together say to one pod; ``shadowed`` are those that an older one of the same scope puts out of effect."""
+
+    mode: Mode
+    source: PeerPolicy | None = None
+    workload: PeerPolicy | None = None
+    shadowed: tuple[tuple[PeerPolicy, PeerPolicy], ...] = ()
+
+    def at(self, port: int) -> Effective:
+        """The mode at a port of the pod, not of a Service; a port that is UNSET inherits."""
+        mode = self.workload.ports.get(port, Mode.UNSET) if self.workload else Mode.UNSET
+        return Effective(self.mode, self.source) if mode is Mode.UNSET else Effective(mode, self.workload, port_level=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The PeerAuthentications of a mesh, each namespace's in the order in which Istio looks at them."""
+
+    root_namespace: str
+    by_namespace: Mapping[str, tuple[PeerPolicy, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, policies: Iterable[PeerPolicy], root_namespace: str) -> "Policies":
+        """Sort once; creation times have whole seconds, and of equal ones the name decides (istio: pilot/pkg/model/config.go)."""
+        found: dict[str, list[PeerPolicy]] = {}
+        for policy in sorted(policies, key=lambda policy: (policy.created, policy.place.name)):
+            found.setdefault(policy.place.namespace, []).append(policy)
+        return cls(root_namespace, {namespace: tuple(some) for namespace, some in found.items()})
+
+    def merged(self, pod: Pod) -> Merged:
+        """Merge for one pod: mesh, namespace, workload; the oldest of each scope alone counts and UNSET inherits."""
+        mode, source = Mode.PERMISSIVE, None
+        shadowed: list[tuple[PeerPolicy, PeerPolicy]] = []
+        scopes = self._scopes(pod)
+        for scope in scopes:
+            if scope and scope[0].mode is not Mode.UNSET:
+                mode, source = scope[0].mode, scope[0]
+            shadowed += [(policy, scope[0]) for policy in scope[1:]]
+        return Merged(mode, source, scopes[-1][0] if scopes[-1] else None, tuple(shadowed))
+
+    def without_effect(self) -> Iterator[tuple[PeerPolicy, str]]:
+        """Policies, or parts of them, that Istio ignores wherever the pods are, and why."""
+        for namespace, policies in self.by_namespace.items():
+            for policy in policies:
+                if policy.selector and namespace == self.root_namespace:
+                    yield policy, "it has a selector and is in the root namespace, where only policies without one count"
+                elif policy.ports and not policy.selector:
+                    yield policy, "its portLevelMtls has no effect without a selector"
+
+    def _scopes(self, pod: Pod) -> tuple[tuple[PeerPolicy, ...], ...]:
+        """The policies of the mesh, of the pod's namespace and for the pod itself."""
+        root = self.by_namespace.get(self.root_namespace, ())
+        mesh = tuple(policy for policy in root if not policy.selector)
+        own = self.by_namespace.get(pod.place.namespace, ()) if pod.place.namespace != self.root_namespace else ()
+        namespace = tuple(policy for policy in own if not policy.selector)
+        workload = tuple(policy for policy in own if policy.selector and policy.selector.items() <= pod.labels.items())
+        return mesh, namespace, workload

@@ -1,0 +1,134 @@
+"""Which namespaces are of the mesh, and which traffic passes a proxy."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from meshinstall.checks.coverage import coverage_evidence, is_judged, joins, members, outside, unencrypted
+from meshinstall.model.mesh import Dataplane, MeshFacts, NamespaceFacts, Place, Pod, Port
+from meshinstall.model.verdict import Outcome, Outside
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+POD = Pod(Place("shop", "web-0"), "Deployment web", Dataplane.SIDECAR)
+INJECTED = {"istio-injection": "enabled"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({}, False),
+        (INJECTED, True),
+        ({"istio-injection": "disabled"}, False),
+        ({"istio.io/rev": "1-31"}, True),
+        ({"istio.io/rev": ""}, False),
+        ({"istio-injection": "disabled", "istio.io/rev": "1-31"}, False),
+        ({"istio.io/dataplane-mode": "ambient"}, True),
+        ({"istio.io/dataplane-mode": "none"}, False),
+    ],
+)
+def test_labels_that_ask_for_the_mesh(labels: dict[str, str], expected: bool) -> None:  # noqa: FBT001
+    assert joins(labels) is expected
+
+
+def facts(*pods: Pod, **labels: dict[str, str]) -> MeshFacts:
+    return MeshFacts(NOW, namespaces={name: NamespaceFacts(name, given) for name, given in labels.items()}, pods=pods)
+
+
+@pytest.mark.parametrize(
+    ("dataplane", "expected"),
+    [(Dataplane.SIDECAR, True), (Dataplane.AMBIENT, True), (Dataplane.GATEWAY, False), (Dataplane.CONTROL, False), (Dataplane.NONE, False)],
+)
+def test_a_namespace_is_of_the_mesh_by_a_pod_that_is(dataplane: Dataplane, expected: bool) -> None:  # noqa: FBT001
+    assert members(facts(replace(POD, dataplane=dataplane), shop={}, other=INJECTED)) == ({"shop", "other"} if expected else {"other"})
+
+
+@pytest.mark.parametrize(
+    ("dataplane", "expected"),
+    [(Dataplane.SIDECAR, True), (Dataplane.NONE, True), (Dataplane.GATEWAY, True), (Dataplane.CONTROL, False)],
+)
+def test_the_control_plane_is_not_judged(dataplane: Dataplane, expected: bool) -> None:  # noqa: FBT001
+    assert is_judged(replace(POD, dataplane=dataplane), facts(), frozenset({"shop"})) is expected
+
+
+def test_outside_the_mesh_only_gateways_are_judged() -> None:
+    gateway = replace(POD, dataplane=Dataplane.GATEWAY)
+    assert [is_judged(pod, facts(), frozenset()) for pod in (gateway, replace(POD, dataplane=Dataplane.NONE))] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "pod", "expected"),
+    [
+        ({"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "client"}, False),
+        ({"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "target"}, True),
+        ({}, {"meshinstall.dev/probe": "client"}, True),
+    ],
+)
+def test_our_own_client_is_not_judged(namespace: dict[str, str], pod: dict[str, str], expected: bool) -> None:  # noqa: FBT001
+    assert is_judged(replace(POD, labels=pod), facts(shop=namespace), frozenset({"shop"})) is expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "ending", "expected"),
+    [({"meshinstall.dev/probe": "namespace"}, True, False), ({"meshinstall.dev/probe": "namespace"}, False, True), ({}, True, True)],
+)
+def test_what_is_left_of_other_probes_is_not_judged_while_it_goes(labels: dict[str, str], ending: bool, expected: bool) -> None:  # noqa: FBT001
+    shop = NamespaceFacts("shop", labels, ending=ending)
+    target = replace(POD, labels={"meshinstall.dev/probe": "target"}, running=False)
+    assert is_judged(target, MeshFacts(NOW, namespaces={"shop": shop}), frozenset({"shop"})) is expected
+
+
+@pytest.mark.parametrize(
+    ("differs", "port", "code"),
+    [
+        ({}, 8080, ""),
+        ({}, 0, ""),
+        ({"dataplane": Dataplane.AMBIENT}, 8080, ""),
+        ({"dataplane": Dataplane.GATEWAY, "host_network": True, "captured": False}, 8080, ""),
+        ({"dataplane": Dataplane.NONE}, 8080, "MTL020"),
+        ({"bypassed": (8080,)}, 8080, "MTL021"),
+        ({"bypassed": (8080,)}, 9090, ""),
+        ({"bypassed": (8080,)}, 0, ""),
+        ({"others_bypassed": True}, 0, "MTL021"),
+        ({"others_bypassed": True}, 8080, ""),
+        ({"captured": False}, 8080, "MTL022"),
+        ({"dataplane": Dataplane.AMBIENT, "captured": False}, 8080, "MTL022"),
+        ({"host_network": True, "captured": False}, 8080, "MTL023"),
+        ({"dataplane": Dataplane.NONE, "host_network": True}, 8080, "MTL023"),
+    ],
+)
+def test_traffic_that_passes_no_proxy(differs: dict[str, Any], port: int, code: str) -> None:
+    found = coverage_evidence(replace(POD, **differs), port, INJECTED)
+    assert (found.code, found.outcome) == (code, Outcome.FAIL if code else Outcome.PASS)
+
+
+@pytest.mark.parametrize(
+    ("differs", "namespace", "why"),
+    [
+        ({"labels": {"sidecar.istio.io/inject": "false"}}, INJECTED, "opts out with sidecar.istio.io/inject=false"),
+        ({"annotations": {"sidecar.istio.io/inject": "false"}}, INJECTED, "opts out with sidecar.istio.io/inject=false"),
+        ({"labels": {"istio.io/dataplane-mode": "none"}}, {"istio.io/dataplane-mode": "ambient"}, "opts out with istio.io/dataplane-mode"),
+        ({}, {**INJECTED, "istio.io/rev": "1-31"}, "of the two istio-injection decides"),
+        ({}, {"istio-injection": "disabled", "istio.io/rev": "1-31"}, "istio-injection=disabled"),
+        ({}, INJECTED, "began before its namespace was labelled"),
+        ({}, {}, "no label that asks for one"),
+    ],
+)
+def test_why_a_pod_has_no_proxy(differs: dict[str, Any], namespace: dict[str, str], why: str) -> None:
+    assert why in coverage_evidence(replace(POD, dataplane=Dataplane.NONE, **differs), 8080, namespace).text
+
+
+def test_what_istio_never_encrypts_is_told_once_for_each_namespace() -> None:
+    udp = Port(53, protocol="UDP")
+    pods = [replace(POD, ports=(Port(80), udp)), replace(POD, place=Place("shop", "web-1"), ports=(udp,))]
+    assert [(found.code, found.object, found.detail) for found in unencrypted(pods)] == [
+        ("MTL025", "Namespace shop", "Deployment web port 53/UDP")
+    ]
+
+
+def test_namespaces_outside_are_those_with_pods() -> None:
+    pods = [replace(POD, place=Place("old", name), dataplane=Dataplane.NONE) for name in "ab"]
+    pods += [replace(POD, place=Place("istio-system", "istiod"), dataplane=Dataplane.CONTROL)]
+    found = outside(facts(*pods, POD, old={}, empty={}), frozenset({"shop"}), ("shop/web:80",))
+    assert found == (Outside("old", 2, ("shop/web:80",)),)
