@@ -1,15 +1,141 @@
 """Reads X.509 certificates in PEM."""
 
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from meshinstall.errors import ClusterError
+from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.status import CertificateTimes
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+# Certificates in one text: a chain is short, and each is held against each other; bundles of authorities hold some hundred.
+_MOST_IN_CHAIN = 16
+_MOST_ROOTS = 500
 
 
 def read_certificates(pem: bytes) -> tuple[CertificateTimes, ...]:
     """Subject and dates of each certificate in ``pem``, in its order; raises ClusterError when it is not PEM."""
+    with _reading():
+        found = _load(pem)
+        return tuple(CertificateTimes(one.subject.rfc4514_string(), one.not_valid_before_utc, one.not_valid_after_utc) for one in found)
+
+
+def read_chain(pem: bytes, roots: bytes) -> tuple[CertificateFacts, ...]:
+    """Each certificate of a chain, and which of ``roots`` it leads to; raises ClusterError.
+
+    The way there is by signature, over the other certificates of the chain that are authorities. Dates are not looked at.
+    """
+    with _reading():
+        chain, anchors = _load(pem, _MOST_IN_CHAIN), _load(roots) if roots else ()
+        return tuple(_facts(one, _root(one, chain, anchors)) for one in chain)
+
+
+def read_roots(pem: bytes) -> tuple[CertificateFacts, ...]:
+    """Each certificate of a bundle of roots, every one its own root; raises ClusterError."""
+    with _reading():
+        return tuple(_facts(one, _fingerprint(one)) for one in _load(pem))
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """What is wrong with a certificate is a ClusterError; what is only odd is not the user's business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except _unreadable() as error:
+            raise ClusterError(f"a certificate cannot be understood: {error}") from error
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What cryptography raises when it comes to a part of a certificate that is wrong or new to it."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    odd = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+    return (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, *odd)
+
+
+def _load(pem: bytes, most: int = _MOST_ROOTS) -> Sequence["Certificate"]:
     from cryptography import x509
 
     try:
         found = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise ClusterError(f"not a certificate in PEM: {error}") from error
-    return tuple(CertificateTimes(one.subject.rfc4514_string(), one.not_valid_before_utc, one.not_valid_after_utc) for one in found)
+    if len(found) > most:
+        raise ClusterError(f"{len(found)} certificates in one text, more than {most}")
+    return found
+
+
+def _root(certificate: "Certificate", chain: Sequence["Certificate"], anchors: Sequence["Certificate"]) -> str:
+    reached = [certificate]
+    # It grows while it is walked.
+    for one in reached:
+        for anchor in anchors:
+            if one == anchor or _is_issued(one, anchor):
+                return _fingerprint(anchor)
+        reached += [other for other in chain if other not in reached and _is_authority(other) and _is_issued(one, other)]
+    return ""
+
+
+def _is_issued(certificate: "Certificate", issuer: "Certificate") -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except _unreadable():
+        return False
+    return True
+
+
+def _facts(certificate: "Certificate", root: str) -> CertificateFacts:
+    return CertificateFacts(
+        fingerprint=_fingerprint(certificate),
+        subject=certificate.subject.rfc4514_string(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        uris=_uris(certificate),
+        is_authority=_is_authority(certificate),
+        key=_key(certificate),
+        root=root,
+    )
+
+
+def _fingerprint(certificate: "Certificate") -> str:
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    return certificate.fingerprint(SHA256()).hex()
+
+
+def _uris(certificate: "Certificate") -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
+
+
+def _is_authority(certificate: "Certificate") -> bool:
+    from cryptography import x509
+
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _key(certificate: "Certificate") -> str:
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    match certificate.public_key():
+        case rsa.RSAPublicKey(key_size=size):
+            return f"RSA {size}"
+        case ec.EllipticCurvePublicKey(curve=curve):
+            return f"ECDSA {curve.name}"
+        case other:
+            return type(other).__name__.removesuffix("PublicKey").strip("_")

@@ -1,0 +1,139 @@
+"""Looks at a running mesh once, whoever installed it.
+
+Requests: seven lists (istiods, namespaces, pods, Services, PeerAuthentications,
+DestinationRules, roots), each one for every 500 objects; two to five questions
+for the API versions of Istio's kinds; one object and up to two Secrets for each
+istiod; and one port-forward for each running pod of an istiod and of a proxy.
+With a choice of namespaces the list of pods is one for each, and one for istiods.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+
+from meshinstall.engine import mesh_objects, mesh_pods
+from meshinstall.engine.asking import Asker, Wanted
+from meshinstall.engine.authorities import Held, ask_roots, ask_signers, judged
+from meshinstall.engine.fields import at, rows, text
+from meshinstall.engine.mesh_objects import Istiod, MeshSettings, control_plane
+from meshinstall.engine.mesh_pods import PodSeen
+from meshinstall.engine.observe import gather
+from meshinstall.engine.proxies import Lenses, ask_istiods, ask_proxies
+from meshinstall.engine.session import Session
+from meshinstall.model.mesh import Dataplane, MeshFacts, NamespaceFacts, Pod
+from meshinstall.model.paths import object_path
+from meshinstall.model.release import Manifest
+
+_Fact = TypeVar("_Fact")
+
+_ISTIOD = "app=istiod"
+_NOT_DONE = "status.phase!=Succeeded,status.phase!=Failed"
+
+
+class _Kind(NamedTuple):
+    """A kind of Istio's; the newest of ``versions`` first, which an older Istio does not serve."""
+
+    name: str
+    plural: str
+    group: str
+    versions: tuple[str, ...]
+
+
+_POLICIES = _Kind("PeerAuthentication", "peerauthentications", "security.istio.io", ("v1", "v1beta1"))
+_RULES = _Kind("DestinationRule", "destinationrules", "networking.istio.io", ("v1", "v1beta1", "v1alpha3"))
+
+
+async def survey(session: Session, lenses: Lenses, namespaces: Collection[str] | None = None) -> MeshFacts:
+    """Ask everything, as far as possible at the same time; changes nothing.
+
+    With ``namespaces`` only their pods are looked at. What is refused or not
+    understood is a gap; raises UnreachableError when the API server is not there.
+    """
+    asker = Asker(session.kube)
+    istiods = await asker.facts(Wanted("Deployments", object_path("apps/v1", "deployments"), _ISTIOD), mesh_objects.istiod)
+    planes = frozenset(istiod.place.namespace for istiod in istiods)
+    found = await _objects(asker, istiods, planes, namespaces)
+    settings: list[MeshSettings] = found["settings"]
+    named = [pem for one in settings for pem in one.authorities]
+    authorities = judged(Held(found["roots"], found["signers"]), named, planes, lenses)
+    pods, services = mesh_pods.joined(found["pods"], found["services"])
+    syncs, silent = await ask_istiods([pod.place for pod in pods if _is_istiod(pod)], lenses)
+    proxied = [pod for pod in pods if pod.dataplane in {Dataplane.SIDECAR, Dataplane.GATEWAY}]
+    proxies = await ask_proxies(proxied, session.pods, syncs, authorities.anchors, lenses)
+    spaces: list[NamespaceFacts] = found["namespaces"]
+    return MeshFacts(
+        now=session.now(),
+        control_planes=tuple(map(control_plane, istiods, settings)),
+        namespaces={space.name: replace(space, roots=authorities.roots.get(space.name, ())) for space in spaces},
+        pods=pods,
+        services=services,
+        policies=tuple(found["policies"]),
+        client_rules=tuple(found["rules"]),
+        proxies=proxies,
+        authorities=authorities.own,
+        gaps=(*asker.gaps, *authorities.gaps, *silent),
+        unread=tuple(sorted(asker.unread)),
+    )
+
+
+async def _objects(asker: Asker, istiods: list[Istiod], planes: AbstractSet[str], namespaces: Collection[str] | None) -> Mapping[str, Any]:
+    """What Kubernetes knows, each under a name of its own."""
+    asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
+        "settings": lambda: _settings(asker, istiods),
+        "roots": lambda: ask_roots(asker),
+        "signers": lambda: ask_signers(asker, planes),
+        "namespaces": lambda: asker.facts(Wanted("Namespaces", object_path("v1", "namespaces"), slim=True), mesh_objects.namespace),
+        "pods": lambda: _pods(asker, planes, namespaces),
+        "services": lambda: asker.facts(Wanted("Services", object_path("v1", "services")), mesh_objects.service),
+        "policies": lambda: _istio_facts(asker, _POLICIES, mesh_objects.peer_policy),
+        "rules": lambda: _istio_facts(asker, _RULES, mesh_objects.client_rule),
+    }
+    return await gather(asks, lambda name: asks[name]())
+
+
+async def _settings(asker: Asker, istiods: list[Istiod]) -> list[MeshSettings]:
+    """What each istiod was told, in their order; its defaults where that is not known."""
+
+    async def ask(istiod: Istiod) -> MeshSettings:
+        what = f"ConfigMap {istiod.place.namespace}/{istiod.settings}"
+        path = object_path("v1", "configmaps", istiod.place.namespace, istiod.settings)
+        before = len(asker.gaps)
+        found = await asker.one(what, path, mesh_objects.mesh_settings)
+        if found is None and len(asker.gaps) == before:
+            asker.gaps.append(f"{what} is not there: istiod's defaults are assumed")
+        return found or MeshSettings()
+
+    answers = await gather(istiods, ask)
+    return [answers[istiod] for istiod in istiods]
+
+
+async def _pods(asker: Asker, planes: AbstractSet[str], namespaces: Collection[str] | None) -> list[PodSeen]:
+    """The pods of ``namespaces``, or all, and those of istiods."""
+
+    async def ask(selection: tuple[str, str]) -> list[PodSeen]:
+        namespace, labels = selection
+        wanted = Wanted("Pods", object_path("v1", "pods", namespace), labels, _NOT_DONE)
+        return await asker.facts(wanted, lambda item: mesh_pods.pod(item, planes))
+
+    selections = [("", "")] if namespaces is None else [*((space, "") for space in sorted(namespaces)), ("", _ISTIOD)]
+    answers = await gather(selections, ask)
+    return list({one.pod.place: one for found in answers.values() for one in found}.values())
+
+
+def _is_istiod(pod: Pod) -> bool:
+    return pod.running and pod.dataplane is Dataplane.CONTROL and pod.labels.get("app") == "istiod"
+
+
+async def _istio_facts(asker: Asker, kind: _Kind, read: Callable[[Manifest], _Fact]) -> list[_Fact]:
+    """Objects of one of Istio's kinds; a list in a version that the server does not know would look empty."""
+    for version in kind.versions:
+        api = f"{kind.group}/{version}"
+        if kind.plural in (await asker.one(f"API {api}", f"/apis/{api}", _resources) or ()):
+            return await asker.facts(Wanted(f"{kind.name}s", object_path(api, kind.plural)), read)
+    asker.miss(f"{kind.name}s", "could not be listed: the cluster does not know the kind")
+    return []
+
+
+def _resources(answer: Manifest) -> frozenset[str]:
+    return frozenset(text(at(one, "name")) for one in rows(at(answer, "resources")))

@@ -1,0 +1,386 @@
+"""One look at a mesh: what it takes, what it finds, and what it says when it may not look."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+
+from meshinstall.adapters.certificates import read_chain, read_roots
+from meshinstall.engine.envoy import ADMIN_PORT, DUMP, read_dump
+from meshinstall.engine.fields import MalformedError
+from meshinstall.engine.proxies import Lenses, ask_istiods, read_sync
+from meshinstall.engine.survey import survey
+from meshinstall.errors import ClusterError, UnreachableError
+from meshinstall.model.mesh import CertificateFacts, ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy
+from meshinstall.model.paths import object_path
+from meshinstall.model.release import Manifest
+from tests.fakes import FakePods, World, forbidden, now
+from tests.unit.engine.hostile import mutated
+from tests.unit.engine.test_mesh_objects import APP, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
+
+pytestmark = pytest.mark.anyio
+
+RECORDED = (Path(__file__).parent / "envoy_dump.json").read_bytes()
+ROOT = read_dump(RECORDED).roots.decode()
+(ROOT_FACTS,) = read_roots(ROOT.encode())
+# The root of another mesh.
+FOREIGN = (Path(__file__).parent / "foreign_root.pem").read_text()
+(FOREIGN_FACTS,) = read_roots(FOREIGN.encode())
+WEB, EDGE, BRAIN = Place("shop", "web"), Place("edge", "gate"), Place("istio-system", "istiod-1")
+LISTS = {
+    "PeerAuthentication": "/apis/security.istio.io/v1/peerauthentications",
+    "DestinationRule": "/apis/networking.istio.io/v1/destinationrules",
+    "Service": "/api/v1/services",
+    "Namespace": "/api/v1/namespaces",
+    "ConfigMap": "/api/v1/configmaps",
+    "Pod": "/api/v1/pods",
+    "Deployment": "/apis/apps/v1/deployments",
+}
+
+
+class Asked(FakePods):
+    """Keeps what was asked; ``hanging`` pods never answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, str, int]] = []
+        self.hanging: set[str] = set()
+
+    async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+        """The body that was put there."""
+        self.asked.append((namespace, pod, port))
+        if pod in self.hanging:
+            await anyio.sleep_forever()
+        return await super().get(namespace, pod, port, path)
+
+
+def record(name: str = "web.shop", acked: str = "b", sent: str = "b") -> dict[str, Any]:
+    """What an istiod says of a proxy."""
+    return {"proxy": name, "istio_version": "1.30.2", "resources": {"Listener": {"sent": sent, "acked": acked}, "Never": {}}}
+
+
+class Mesh(World):
+    """istiod, a sidecar and a gateway; ``syncz`` is what each istiod says, an error what it fails with; ``chains`` were read as such."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pods = self.asked = Asked()
+        self.chains: list[bytes] = []
+        self.syncz: dict[str, list[Manifest] | ClusterError] = {"istiod-1": [record()]}
+        plane = {"metadata": {**ISTIOD["metadata"], "labels": {"app": "istiod", "istio.io/rev": "canary"}}, "spec": ISTIOD["spec"]}
+        self.add("apps/v1", "deployments", plane)
+        brain = pod(inits=[], containers=[{"name": "discovery"}], name=BRAIN.name, namespace=BRAIN.namespace, labels={"app": "istiod"})
+        gate = pod(inits=[], containers=[proxy("router")], name=EDGE.name, namespace=EDGE.namespace)
+        self.add("v1", "pods", brain, gate, pod(labels={"app": "web"}))
+        self.add("v1", "namespaces", *({"metadata": {"name": name, "labels": {"in": name}}} for name in ("shop", "edge", "istio-system")))
+        self.add("v1", "services", SERVICE)
+        self.configure("trustDomain: corp\nrootNamespace: istio-system")
+        for space in ("shop", "istio-system"):
+            self.trust(space, ROOT)
+        for group, plural, item in (("security", "peerauthentications", POLICY), ("networking", "destinationrules", RULE)):
+            self.kube.objects[f"/apis/{group}.istio.io/v1"] = {"metadata": {"name": "v1"}, "resources": [{"name": plural}]}
+            self.add(f"{group}.istio.io/v1", plural, item)
+        for place in (WEB, EDGE):
+            self.says(place, RECORDED)
+
+    def add(self, group_version: str, plural: str, *items: dict[str, Any]) -> None:
+        """Put objects into the cluster."""
+        for item in items:
+            where = object_path(group_version, plural, item["metadata"].get("namespace", ""), item["metadata"]["name"])
+            self.kube.objects[where] = item
+
+    def configure(self, mesh: str) -> None:
+        """What istiod was told."""
+        self.add("v1", "configmaps", {"metadata": metadata("istio-canary", "istio-system"), "data": {"mesh": mesh}})
+
+    def trust(self, namespace: str, pem: str) -> None:
+        """The roots that a namespace has."""
+        self.add("v1", "configmaps", {"metadata": metadata("istio-ca-root-cert", namespace), "data": {"root-cert.pem": pem}})
+
+    def says(self, place: Place, data: bytes) -> None:
+        """What the Envoy of a pod answers."""
+        self.pods.answers[(*place, ADMIN_PORT, DUMP)] = data
+
+    async def look(self, *namespaces: str) -> MeshFacts:
+        """Survey it."""
+
+        async def syncz(_: str, pod: str) -> list[Manifest]:
+            said = self.syncz[pod]
+            if isinstance(said, ClusterError):
+                raise said
+            return said
+
+        def keeping(pem: bytes, roots: bytes) -> tuple[CertificateFacts, ...]:
+            self.chains.append(pem)
+            return read_chain(pem, roots)
+
+        return await survey(self.session(), Lenses(syncz, keeping, read_roots), namespaces or None)
+
+
+async def test_a_mesh_is_seen_as_a_whole() -> None:
+    mesh = Mesh()
+    facts = await mesh.look()
+    assert (facts.gaps, facts.unread, facts.now) == ((), (), now())
+    assert facts.control_planes == (
+        ControlPlane(Place("istio-system", "istiod-canary"), "canary", "1.31.0", "istio-system", "corp", domain="mesh.corp"),
+    )
+    roots = {name: space.roots for name, space in facts.namespaces.items()}
+    assert roots == {"shop": (ROOT_FACTS.fingerprint,), "istio-system": (ROOT_FACTS.fingerprint,), "edge": ()}
+    kinds = {one.place: one.dataplane for one in facts.pods}
+    assert kinds == {WEB: Dataplane.SIDECAR, EDGE: Dataplane.GATEWAY, BRAIN: Dataplane.CONTROL}
+    assert [port.number for one in facts.pods if one.place == WEB for port in one.ports] == [5353, 8080, 9090]
+    assert [one.ports for one in facts.services] == [{80: 8080, 9090: 9090, 53: 5353}]
+    assert [one.mode for one in facts.policies] == [Mode.STRICT]
+    assert [one.host for one in facts.client_rules] == ["web.shop.svc.cluster.local"]
+    assert facts.authorities == (ROOT_FACTS,)
+
+
+async def test_each_proxy_is_seen_with_its_chains_certificates_and_sync() -> None:
+    facts = await Mesh().look()
+    assert facts.proxies.keys() == {WEB, EDGE}
+    web = facts.proxies[WEB]
+    assert (web.version, web.synced, web.istiod, web.problem) == ("1.31.0", True, "istio-system/istiod-1", "")
+    assert (facts.proxies[EDGE].synced, facts.proxies[EDGE].istiod) == (None, "")
+    assert {(chain.tls, chain.client_certificate, chain.roots) for chain in web.inbound} == {
+        (True, True, (ROOT_FACTS.fingerprint,)),
+        (False, False, ()),
+    }
+    assert [one.root for one in web.certificates] == [ROOT_FACTS.fingerprint] * 2
+    assert (web.certificates[0].uris, web.roots) == (("spiffe://cluster.local/ns/shop/sa/default",), (ROOT_FACTS,))
+
+
+async def test_the_requests_do_not_depend_on_how_much_there_is_but_for_one_to_each_proxy_and_istiod() -> None:
+    mesh = Mesh()
+    mesh.add("v1", "pods", *(pod(name=f"web-{number}") for number in range(20)), pod(name="off", inits=[]))
+    await mesh.look()
+    gets = ["/apis/security.istio.io/v1", "/apis/networking.istio.io/v1", "/api/v1/namespaces/istio-system/configmaps/istio-canary"]
+    gets += [f"/api/v1/namespaces/istio-system/secrets/{name}" for name in ("cacerts", "istio-ca-secret")]
+    assert sorted(mesh.kube.calls) == sorted([f"LIST {path}" for path in LISTS.values()] + [f"GET {path}" for path in gets])
+    assert sorted(mesh.asked.asked) == sorted([(*EDGE, 15000), (*WEB, 15000), *(("shop", f"web-{number}", 15000) for number in range(20))])
+
+
+async def test_of_other_namespaces_no_pod_is_asked_for() -> None:
+    mesh = Mesh()
+    mesh.add("v1", "pods", pod(namespace="elsewhere"))
+    facts = await mesh.look("shop")
+    assert {one.place for one in facts.pods} == {WEB, BRAIN}
+    assert facts.proxies.keys() == {WEB}
+    assert facts.proxies[WEB].synced
+    assert [call for call in mesh.kube.calls if call.endswith("/pods")] == ["LIST /api/v1/namespaces/shop/pods", "LIST /api/v1/pods"]
+
+
+@pytest.mark.parametrize(("kind", "path"), LISTS.items(), ids=LISTS)
+async def test_a_list_that_is_refused_is_a_gap(kind: str, path: str) -> None:
+    mesh = Mesh()
+    mesh.kube.refusals[f"LIST {path}"] = forbidden(kind)
+    facts = await mesh.look()
+    assert facts.gaps == (f'{kind}s could not be listed: {kind} is forbidden: User "ann" cannot do it',)
+    assert facts.unread == (kind,)
+
+
+async def test_an_api_server_that_is_gone_is_no_gap() -> None:
+    for refused in (f"LIST {LISTS['Service']}", "GET /apis/security.istio.io/v1"):
+        mesh = Mesh()
+        mesh.kube.refusals[refused] = UnreachableError("the API server is gone")
+        with pytest.raises(UnreachableError):
+            await mesh.look()
+
+
+@pytest.mark.parametrize(("version", "older"), [("v1beta1", True), ("v1alpha3", True), ("v2", False)])
+async def test_istios_kinds_are_listed_in_a_version_that_the_cluster_knows(version: str, older: bool) -> None:  # noqa: FBT001 - a column
+    mesh = Mesh()
+    mesh.kube.objects["/apis/networking.istio.io/v1"] = {"metadata": {"name": "v1"}, "resources": [{"name": "gateways"}]}
+    mesh.kube.objects[f"/apis/networking.istio.io/{version}"] = {"metadata": {"name": version}, "resources": [{"name": "destinationrules"}]}
+    mesh.add(f"networking.istio.io/{version}", "destinationrules", RULE)
+    facts = await mesh.look()
+    assert (len(facts.client_rules), facts.unread) == ((1, ()) if older else (0, ("DestinationRule",)))
+    assert facts.gaps == (() if older else ("DestinationRules could not be listed: the cluster does not know the kind",))
+
+
+async def test_an_object_that_is_not_understood_is_a_gap_and_the_others_stay() -> None:
+    mesh = Mesh()
+    for name in ("one", "two"):
+        mesh.add("security.istio.io/v1", "peerauthentications", {"metadata": metadata(name), "spec": {"mtls": {"mode": "MAYBE"}}})
+    facts = await mesh.look()
+    assert len(facts.policies) == 1
+    assert facts.gaps == ("PeerAuthentications that are not understood: 2, such as shop/one: 'MAYBE' is not a valid Mode",)
+    assert facts.unread == ("PeerAuthentication",)
+
+
+async def test_without_a_mesh_configuration_istiods_defaults_are_assumed_and_said() -> None:
+    mesh = Mesh()
+    del mesh.kube.objects["/api/v1/namespaces/istio-system/configmaps/istio-canary"]
+    facts = await mesh.look()
+    (plane,) = facts.control_planes
+    assert (plane.trust_domain, plane.root_namespace, plane.auto_mtls) == ("cluster.local", "istio-system", True)
+    assert facts.gaps == ("ConfigMap istio-system/istio-canary is not there: istiod's defaults are assumed",)
+
+    mesh.configure("a: {")
+    (gap,) = (await mesh.look()).gaps
+    assert gap.startswith("ConfigMap istio-system/istio-canary could not be read: not YAML")
+
+
+async def test_a_cluster_without_istio_has_no_control_plane() -> None:
+    mesh = Mesh()
+    mesh.kube.objects.clear()
+    facts = await mesh.look()
+    assert (facts.control_planes, facts.pods, facts.proxies) == ((), (), {})
+    assert facts.unread == ("DestinationRule", "PeerAuthentication")
+
+
+async def test_the_authority_that_istiod_signs_with_is_told_by_its_certificates_alone() -> None:
+    mesh = Mesh()
+    texts = {"ca-cert.pem": FOREIGN, "ca-key.pem": "PLANTED KEY", "root-cert.pem": ROOT}
+    data = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
+    mesh.add("v1", "secrets", {"metadata": metadata("cacerts", "istio-system"), "data": data})
+    facts = await mesh.look()
+    assert [(one.fingerprint, one.root) for one in facts.authorities] == [
+        (ROOT_FACTS.fingerprint, ROOT_FACTS.fingerprint),
+        (FOREIGN_FACTS.fingerprint, ""),
+    ]
+    assert not any(b"PLANTED" in pem for pem in mesh.chains)
+    assert "GET /api/v1/namespaces/istio-system/secrets/istio-ca-secret" not in mesh.kube.calls
+
+
+async def test_secrets_that_may_not_be_read_are_gaps() -> None:
+    mesh = Mesh()
+    for name in ("cacerts", "istio-ca-secret"):
+        mesh.kube.refusals[f"GET /api/v1/namespaces/istio-system/secrets/{name}"] = forbidden("secrets")
+    facts = await mesh.look()
+    words = 'could not be read: secrets is forbidden: User "ann" cannot do it'
+    assert facts.gaps == tuple(f"Secret istio-system/{name} {words}" for name in ("cacerts", "istio-ca-secret"))
+    assert facts.authorities == (ROOT_FACTS,)
+
+
+async def test_a_root_that_somebody_put_into_a_namespace_is_no_authority_of_the_mesh() -> None:
+    mesh = Mesh()
+    mesh.trust("shop", FOREIGN)
+    facts = await mesh.look()
+    assert facts.namespaces["shop"].roots == (FOREIGN_FACTS.fingerprint,)
+    assert facts.authorities == (ROOT_FACTS,)
+
+
+async def test_roots_that_the_mesh_configuration_names_are_its_own() -> None:
+    mesh = Mesh()
+    mesh.configure(json.dumps({"caCertificates": [{"pem": FOREIGN}]}))
+    assert {one.fingerprint for one in (await mesh.look()).authorities} == {ROOT_FACTS.fingerprint, FOREIGN_FACTS.fingerprint}
+
+
+async def test_roots_that_are_not_understood_are_gaps_and_leave_the_others_useful() -> None:
+    mesh = Mesh()
+    mesh.trust("shop", "no PEM")
+    mesh.configure("caCertificates: [{pem: neither}]")
+    facts = await mesh.look()
+    assert [gap.partition(" is not understood: not a certificate")[0] for gap in facts.gaps] == [
+        "ConfigMap shop/istio-ca-root-cert",
+        "a root in the mesh configuration",
+    ]
+    assert facts.proxies[WEB].certificates[0].root == ROOT_FACTS.fingerprint
+
+
+async def test_a_proxy_that_trusts_another_root_leads_to_its_own() -> None:
+    mesh = Mesh()
+    for space in ("shop", "istio-system"):
+        mesh.trust(space, FOREIGN)
+    web = (await mesh.look()).proxies[WEB]
+    assert (web.roots, web.certificates[0].root) == ((ROOT_FACTS,), ROOT_FACTS.fingerprint)
+
+
+def without_listener() -> bytes:
+    return RECORDED.replace(b'"virtualInbound"', b'"other"')
+
+
+async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> None:
+    mesh = Mesh()
+    waiting = pod(name="waits", status={"phase": "Pending"})
+    own = {"name": "istio-proxy", "args": ["proxy", "sidecar"]}
+    mesh.add(
+        "v1", "pods", pod(name="closed"), pod(name="odd"), pod(name="young"), waiting, pod(name="alone", inits=[], containers=[APP, own])
+    )
+    mesh.says(Place("shop", "odd"), b"<html>")
+    mesh.says(Place("shop", "young"), without_listener())
+    mesh.says(Place("shop", "alone"), without_listener())
+    mesh.says(EDGE, without_listener())
+    mesh.syncz["istiod-1"] = [record("young.shop")]
+    found = (await mesh.look()).proxies
+    assert found[Place("shop", "closed")] == Proxy(problem="no port-forward to pod shop/closed")
+    assert found[Place("shop", "odd")].problem.startswith("its Envoy's answer cannot be understood")
+    assert found[Place("shop", "waits")] == Proxy(problem="its pod does not run")
+    assert ("shop", "waits", 15000) not in mesh.asked.asked
+    young = found[Place("shop", "young")]
+    assert (young.problem, young.certificates) == ("its Envoy has no inbound listener yet", ())
+    assert (young.version, young.synced) == ("1.30.2", True)
+    # Neither redirects traffic to such a listener.
+    assert (found[Place("shop", "alone")].problem, found[EDGE].problem) == ("", "")
+
+
+async def test_proxies_that_hang_do_not_hold_up_the_answers_of_others() -> None:
+    mesh = Mesh()
+    mesh.asked.hanging.add(EDGE.name)
+    facts = await mesh.look()
+    assert facts.proxies[EDGE].problem == "it was not asked within 30 s"
+    assert facts.proxies[WEB].version == "1.31.0"
+
+
+async def test_an_istiod_that_does_not_answer_is_a_gap_and_sync_is_not_known() -> None:
+    mesh = Mesh()
+    mesh.syncz["istiod-1"] = forbidden("pods/portforward")
+    facts = await mesh.look()
+    (gap,) = facts.gaps
+    assert gap.startswith("istiod istio-system/istiod-1 does not say which proxies are in sync: pods/portforward is forbidden")
+    assert (facts.proxies[WEB].synced, facts.proxies[WEB].version) == (None, "1.31.0")
+
+
+async def said(*istiods: list[Manifest]) -> dict[Place, tuple[str, bool | None]]:
+    """What comes of the answers of several istiods."""
+    answers = dict(enumerate(istiods))
+
+    async def syncz(_: str, pod: str) -> list[Manifest]:
+        return answers[int(pod)]
+
+    found, gaps = await ask_istiods([Place("istio-system", str(number)) for number in answers], Lenses(syncz, read_chain, read_roots))
+    assert gaps == ()
+    return {place: (sync.istiod.name, sync.synced) for place, sync in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("given", "synced"),
+    [
+        (record(), True),
+        (record(acked="a"), False),
+        (record(acked=""), False),
+        (record(sent="", acked=""), None),
+        ({"proxy": "web.shop", "listener_sent": "b", "listener_acked": "b", "cluster_sent": ""}, True),
+        ({"proxy": "web.shop", "listener_sent": "b", "cluster_sent": "b", "cluster_acked": "b"}, False),
+    ],
+    ids=["acknowledged", "another version", "nothing", "never sent", "as older istiods say it", "as older istiods say it not"],
+)
+async def test_a_proxy_is_in_sync_when_it_acknowledged_all_that_it_was_sent(given: Manifest, synced: object) -> None:
+    assert await said([given]) == {WEB: ("0", synced)}
+
+
+async def test_of_two_istiods_that_know_a_proxy_the_one_that_it_follows_counts() -> None:
+    assert await said([record(acked="a")], [record()]) == {WEB: ("1", True)}
+    assert await said([record()], [record(acked="a")]) == {WEB: ("0", True)}
+    assert await said([record("we.b.shop")], []) == {Place("shop", "we.b"): ("0", True)}
+
+
+@given(mutated(record() | {"listener_sent": "b", "listener_acked": "b"}))
+def test_whatever_istiod_says_of_a_proxy_is_read_or_refused(given: Manifest) -> None:
+    try:
+        place, sync = read_sync(given, BRAIN)
+    except MalformedError:
+        return
+    assert (type(place.name), type(sync.version)) == (str, str)
+
+
+async def test_an_istiod_that_says_something_else_is_a_gap() -> None:
+    mesh = Mesh()
+    mesh.syncz["istiod-1"] = [record() | {"resources": "all"}]
+    facts = await mesh.look()
+    assert facts.gaps == ("istiod istio-system/istiod-1 does not say which proxies are in sync: dict expected, found str",)
+    assert facts.proxies[WEB].synced is None
