@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from meshinstall.adapters.aks_azure import SERVER_APP, Azure
 from meshinstall.adapters.aks_errors import Task, explained
 from meshinstall.errors import ClusterError
+from meshinstall.model.yaml_text import load
 
 _MAX_SIZE = 1024**2
 _USER_ROLE = "Azure Kubernetes Service Cluster User Role"
@@ -60,14 +61,9 @@ def read_access(data: bytes, cluster: str) -> UserAccess:
 
 
 def _read(data: bytes) -> UserAccess:
-    import yaml
-
     if len(data) > _MAX_SIZE:
         raise ValueError(len(data))
-    try:
-        content = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are the safe one
-    except yaml.YAMLError as error:
-        raise ValueError from error
+    content = load(data)
     cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
     server = str(cluster["server"]).rstrip("/")
     parts = urlsplit(server)

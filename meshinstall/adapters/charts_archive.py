@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from meshinstall.errors import ChartError
 from meshinstall.model.chart import ChartFiles
+from meshinstall.model.yaml_text import load
 
 # Helm's own bounds (helm/pkg/chart/loader/archive): 100 MiB in all, 5 MiB for one file.
 MAX_UNPACKED = 100 * 1024**2
@@ -77,13 +78,11 @@ def _texts(tar: tarfile.TarFile, name: str) -> dict[str, str]:
 
 
 def _metadata(texts: Mapping[str, str], name: str) -> Mapping[str, Any]:
-    import yaml
-
     if "Chart.yaml" not in texts:
         raise ChartError(f"{name} has no Chart.yaml", "this is not a packed Helm chart")
     try:
-        found = yaml.load(texts["Chart.yaml"], Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        found = load(texts["Chart.yaml"])
+    except ValueError as error:
         raise ChartError(f"{name} has a Chart.yaml that is not YAML: {error}") from error
     if not isinstance(found, Mapping):
         raise ChartError(f"{name} has a Chart.yaml that is no map")

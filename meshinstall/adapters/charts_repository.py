@@ -11,6 +11,7 @@ from meshinstall.adapters.charts_source import MAX_ARCHIVE
 from meshinstall.adapters.charts_versions import missing
 from meshinstall.errors import ChartError
 from meshinstall.model.release import ChartRef
+from meshinstall.model.yaml_text import load
 
 # Istio's index has 2 MiB.
 _MAX_INDEX = 20 * 1024**2
@@ -58,14 +59,11 @@ class RepositorySource:
 
     def _read_index(self) -> Mapping[str, Any]:
         """Chart names with their versions."""
-        import yaml
-
         answer = self._http.get(f"{self._url}/index.yaml", _MAX_INDEX)
         _judge(answer)
         try:
-            # libyaml where it is compiled in: the pure loader takes half a minute for 2 MiB.
-            index = yaml.load(answer.body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            index = load(answer.body)
+        except ValueError as error:
             raise self._no_index("it is no YAML") from error
         entries = index.get("entries") if isinstance(index, Mapping) else None
         if not isinstance(entries, Mapping):

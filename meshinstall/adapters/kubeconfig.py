@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from meshinstall.errors import ClusterError, UsageError
+from meshinstall.model.yaml_text import load as load_yaml
 
 _DEFAULT = "~/.kube/config"
 
@@ -85,10 +86,8 @@ def load(path: Path | None = None, context: str = "", environ: Mapping[str, str]
 
 
 def _merge(file: Path, merged: _Merged) -> None:
-    import yaml
-
     try:
-        content = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # noqa: S506 - both are the safe one
+        content = load_yaml(file.read_bytes()) or {}
         if current := content.get("current-context"):
             merged.current.append(str(current))
         for items, inner, into in (
@@ -98,7 +97,7 @@ def _merge(file: Path, merged: _Merged) -> None:
         ):
             for item in items or ():
                 into.setdefault(str(item["name"]), _Entry(item.get(inner) or {}, file.parent))
-    except (yaml.YAMLError, OSError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"the kubeconfig {file} cannot be read: {str(error).splitlines()[0]}") from error
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from meshinstall.errors import ClusterError
 from meshinstall.model.release import Manifest, ReleaseRecord
+from meshinstall.model.yaml_text import load
 
 _SEPARATOR = re.compile(r"^---\s*$", re.MULTILINE)
 _CRD = re.compile(r"^kind: *\"?CustomResourceDefinition", re.MULTILINE)
@@ -13,18 +14,14 @@ _NAME = re.compile(r"^  name: *\"?([a-z0-9.-]+)", re.MULTILINE)
 
 def objects(record: ReleaseRecord) -> tuple[Manifest, ...]:
     """The objects of a release but its CRDs, which are a megabyte of schema; raises ClusterError."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = []
     for text in _documents(record):
         if _CRD.search(text):
             continue
         try:
-            # The loader is PyYAML's safe one, in C where that was built.
-            document = yaml.load(text, Loader=loader)  # noqa: S506
-        except yaml.YAMLError as error:
-            raise ClusterError(f"the manifest in Helm's record of {record.key} is not YAML: {error}") from error
+            document = load(text)
+        except ValueError as error:
+            raise ClusterError(f"the manifest in Helm's record of {record.key} cannot be read: {error}") from error
         if isinstance(document, dict) and "kind" in document:
             found.append(document)
     return tuple(found)

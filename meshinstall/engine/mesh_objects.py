@@ -10,13 +10,12 @@ from typing import Any
 from meshinstall.engine.fields import MalformedError, at, flag, number, rows, table, text, texts
 from meshinstall.model.mesh import ClientRule, ControlPlane, Mode, NamespaceFacts, PeerPolicy, Place
 from meshinstall.model.release import Manifest
+from meshinstall.model.yaml_text import load
 
 REVISION = "istio.io/rev"
 # What istiod takes for granted (istio: pkg/config/mesh/mesh.go, DefaultMeshConfig).
 _ROOT_NAMESPACE = "istio-system"
 _DOMAIN = "cluster.local"
-# Levels of a mesh configuration; real ones have a handful.
-_DEEPEST = 100
 # The version in an image's tag, without what says how the image was made.
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 
@@ -195,17 +194,9 @@ def mesh_settings(config_map: Manifest) -> MeshSettings:
 
 
 def _yaml(document: str) -> Mapping[str, Any]:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        depth = 0
-        for event in yaml.parse(document, Loader=loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            # A few lines of aliases can stand for gigabytes, and the loader in C does not survive what is too deep.
-            if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST:
-                raise MalformedError("YAML with aliases, or too deep")
-        # The loader is PyYAML's safe one, in C where that was built.
-        return table(yaml.load(document, Loader=loader))  # noqa: S506
-    except yaml.YAMLError as error:
-        raise MalformedError(f"not YAML: {error}") from error
+        return table(load(document, aliases=False))
+    except MalformedError:
+        raise
+    except ValueError as error:
+        raise MalformedError(str(error)) from error
