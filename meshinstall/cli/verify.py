@@ -53,8 +53,9 @@ def verify(
 
     async def work() -> None:
         verdict = await _seen(where.session(), scope, timeout)
-        _write(verdict, html, junit)
+        # Printed first: a file that cannot be written must not cost what was seen.
         _show(verdict, output)
+        _write(verdict, html, junit)
         raise typer.Exit(_STATUS[verdict.outcome])
 
     run(work, "interrupted; the probes are removed", "the same command again begins anew")

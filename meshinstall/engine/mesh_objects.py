@@ -33,13 +33,14 @@ class MeshSettings:
 
 @dataclass(frozen=True, slots=True)
 class Istiod:
-    """A Deployment of istiod; ``settings`` is the ConfigMap that holds its mesh configuration."""
+    """A Deployment of istiod; ``settings`` is the ConfigMap that holds its mesh configuration, ``ready`` whether any pod is."""
 
     place: Place
     revision: str
     version: str
     settings: str
     domain: str
+    ready: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ def istiod(deployment: Manifest) -> Istiod:
         version=version[0] if version else labels(deployment).get("app.kubernetes.io/version", ""),
         settings=settings,
         domain=dict(pairwise(args)).get("--domain") or _DOMAIN,
+        ready=bool(number(at(deployment, "status", "readyReplicas"))),
     )
 
 

@@ -14,7 +14,7 @@ Nothing here raises: what cannot be done is a problem of the ``Probing``.
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -33,6 +33,8 @@ from meshinstall.model.release import Manifest
 from meshinstall.model.wire import Answer, Probe, Probing, Seen, WireTarget
 from meshinstall.ports import Kube
 
+Say = Callable[[str], None]
+
 # Ports tried at most, and how many at the same time; never two connections at once to one port.
 MOST_TARGETS = 1000
 _AT_ONCE = 8
@@ -45,8 +47,10 @@ _CLEAN_UP = 15.0
 # Seconds between two looks, and after which a pod that cannot start is believed.
 _LOOK = 0.2
 _PATIENCE = 5.0
-# Seconds for istiod to give the namespace its roots, which the kubelet else asks for again only after a while.
-_ROOTS = 3.0
+# Seconds for istiod to give the namespace its roots, and after which it is said what is waited for. Only istiod's leader does
+# it: one that ended badly keeps its lease for 30 s, and who is next looks every 7.5 s (istio: pilot/pkg/leaderelection).
+_ROOTS = 45.0
+_ROOTS_LATE = 2.0
 # How old a namespace of probes is before it is nobody's, whoever made it.
 _FORGOTTEN = timedelta(minutes=20)
 _ADMIN = 15000
@@ -119,7 +123,7 @@ class Prober:
 
 
 @asynccontextmanager
-async def probes(session: Session, dialling: Dialling) -> AsyncIterator[Prober]:
+async def probes(session: Session, dialling: Dialling, say: Say) -> AsyncIterator[Prober]:
     """Start the probes' pods, wait until they are ready, and remove them after the ``with`` block, whatever happens in it."""
     prober = Prober(session, f"{probe_objects.PREFIX}{secrets.token_hex(4)}")
     try:
@@ -127,7 +131,7 @@ async def probes(session: Session, dialling: Dialling) -> AsyncIterator[Prober]:
             await remove_leftovers(session)
         except ClusterError as error:
             prober.gaps.append(f"what an earlier run left of its probes could not be removed: {short(error)}")
-        await _start(session, prober, dialling)
+        await _start(session, prober, dialling, say)
         yield prober
     finally:
         if prober.placed:
@@ -167,9 +171,10 @@ async def _remove(kube: Kube, namespace: str) -> None:
     await kube.delete(object_path("v1", "namespaces", "", namespace))
 
 
-async def _start(session: Session, prober: Prober, dialling: Dialling) -> None:
+async def _start(session: Session, prober: Prober, dialling: Dialling, say: Say) -> None:
     try:
-        roots = await _place(session, prober)
+        await _place(session, prober)
+        roots = await _roots(session.kube, prober.namespace, say)
         async with task_group() as group:
             group.start_soon(_start_target, session, prober)
             identity = await _started(session, prober.namespace, probe_objects.CLIENT)
@@ -187,14 +192,9 @@ async def _start_target(session: Session, prober: Prober) -> None:
         prober.gaps.append(f"the probes' own target cannot be started: {short(error)}")
 
 
-async def _place(session: Session, prober: Prober) -> str:
-    """Create everything but the pods; returns the mesh's roots in PEM."""
-    asker = Asker(session.kube)
-    istiods = await asker.facts(Wanted("Deployments", object_path("apps/v1", "deployments"), "app=istiod"), mesh_objects.istiod)
-    revisions = sorted({istiod.revision for istiod in istiods})
-    if not revisions:
-        raise ClusterError("; ".join(["no istiod was found", *asker.gaps]))
-    revision = "default" if "default" in revisions else revisions[0]
+async def _place(session: Session, prober: Prober) -> None:
+    """Create everything but the pods."""
+    revision = await _revision(session.kube)
     # A request that is on its way must have arrived before anything is removed.
     with anyio.CancelScope(shield=True):
         prober.placed = True
@@ -206,17 +206,33 @@ async def _place(session: Session, prober: Prober) -> str:
     async with task_group() as group:
         for placed in probe_objects.settings():
             group.start_soon(session.kube.create, object_path(placed.api_version, placed.plural, prober.namespace), placed.body)
-    return await _roots(session.kube, prober.namespace)
 
 
-async def _roots(kube: Kube, namespace: str) -> str:
+async def _revision(kube: Kube) -> str:
+    """The revision that shall inject the probes: the default one where there is one; raises ClusterError."""
+    asker = Asker(kube)
+    istiods = await asker.facts(Wanted("Deployments", object_path("apps/v1", "deployments"), "app=istiod"), mesh_objects.istiod)
+    if not istiods:
+        raise ClusterError("; ".join(["no istiod was found", *asker.gaps]))
+    if ready := sorted({istiod.revision for istiod in istiods if istiod.ready}):
+        return "default" if "default" in ready else ready[0]
+    raise ClusterError(f"no pod of istiod is ready: {', '.join(str(istiod.place) for istiod in istiods)}")
+
+
+async def _roots(kube: Kube, namespace: str, say: Say) -> str:
+    """The mesh's roots in PEM, when istiod has written them; the kubelet would look for them a second time only after a while."""
     path = object_path("v1", "configmaps", namespace, "istio-ca-root-cert")
-    with anyio.move_on_after(_ROOTS):
-        while True:
-            if roots := ((await kube.get(path) or {}).get("data") or {}).get("root-cert.pem"):
-                return str(roots)
-            await anyio.sleep(_LOOK)
-    raise ClusterError("istiod gives a new namespace no istio-ca-root-cert: is it running, and does it select all namespaces?")
+    started, told = anyio.current_time(), False
+    while (passed := anyio.current_time() - started) < _ROOTS:
+        if roots := ((await kube.get(path) or {}).get("data") or {}).get("root-cert.pem"):
+            return str(roots)
+        if passed > _ROOTS_LATE and not told:
+            say(f"waiting for istiod to write istio-ca-root-cert to {namespace}; after a restart it first elects a leader, up to 40 s")
+            told = True
+        await anyio.sleep(_LOOK)
+    raise ClusterError(
+        f"istiod gives a new namespace no istio-ca-root-cert within {_ROOTS:.0f} s: does it run, and does it select all namespaces?"
+    )
 
 
 async def _started(session: Session, namespace: str, name: str) -> str:

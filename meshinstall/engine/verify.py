@@ -1,18 +1,17 @@
 """Proves mTLS: probes are started, the mesh is looked at, its ports are tried, and all of it is judged."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from meshinstall.checks.mtls import judge, targets
 from meshinstall.engine.dialling import Dialling
-from meshinstall.engine.probing import probes
+from meshinstall.engine.probing import Say, probes
 from meshinstall.engine.proxies import Lenses
 from meshinstall.engine.session import Session
 from meshinstall.engine.survey import survey
+from meshinstall.model.mesh import MeshFacts
 from meshinstall.model.verdict import Verdict
 from meshinstall.model.wire import Probing
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
         facts = await survey(session, means.lenses, scope.namespaces)
         return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster)
     say("starting the probes")
-    async with probes(session, means.dialling) as prober:
+    async with probes(session, means.dialling, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
         facts = await survey(session, means.lenses, chosen)
@@ -48,4 +47,12 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
             say(f"trying {len(wanted)} ports on the wire")
         probing = await prober.probe(wanted)
         say("removing the probes")
+    if prober.problem:
+        facts = _without(facts, prober.namespace)
     return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster)
+
+
+def _without(facts: MeshFacts, namespace: str) -> MeshFacts:
+    """The facts as if the probes' namespace were not there: what kept them from starting is one problem, and not the mesh's."""
+    spaces = {name: space for name, space in facts.namespaces.items() if name != namespace}
+    return replace(facts, namespaces=spaces, pods=tuple(pod for pod in facts.pods if pod.place.namespace != namespace))

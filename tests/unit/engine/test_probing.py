@@ -43,9 +43,13 @@ class Nodes(FakeKube):
                 container["image"] = self.image
         made = await super().create(path, item, dry_run=dry_run)
         if item["kind"] == "Namespace" and self.roots:
-            metadata = {"name": "istio-ca-root-cert", "namespace": item["metadata"]["name"]}
-            self.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"root-cert.pem": "ROOT"}})
+            self.give_roots(item["metadata"]["name"])
         return made
+
+    def give_roots(self, namespace: str) -> None:
+        """What istiod's leader does for a new namespace."""
+        metadata = {"name": "istio-ca-root-cert", "namespace": namespace}
+        self.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"root-cert.pem": "ROOT"}})
 
     async def delete(self, path: str) -> None:
         """Delete, and with a namespace all that is in it."""
@@ -98,13 +102,15 @@ class Cluster(World):
         super().__init__()
         self.nodes = self.kube = Nodes()
         self.proxies = self.pods = Proxies()
+        self.said: list[str] = []
         labels = {"app": "istiod", "istio.io/rev": "default"}
         self.put_istiod("istiod", labels)
 
-    def put_istiod(self, name: str, labels: dict[str, str]) -> None:
+    def put_istiod(self, name: str, labels: dict[str, str], *, ready: bool = True) -> None:
         """A Deployment of istiod."""
         metadata = {"name": name, "namespace": "istio-system", "labels": labels}
-        self.kube.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {}})
+        status = {"readyReplicas": 1 if ready else 0}
+        self.kube.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {}, "status": status})
 
     def is_clean(self) -> bool:
         """Whether nothing of probes is left."""
@@ -148,7 +154,7 @@ def wire(heard: dict[Probe, Heard] | None = None, tried: list[tuple[WireTarget, 
 
 async def probed(cluster: Cluster, *targets: WireTarget, dialling: Callable[[str, str], Dial] | None = None) -> Probing:
     """One round of probes."""
-    async with probes(cluster.session(), dialling or wire()) as prober:
+    async with probes(cluster.session(), dialling or wire(), cluster.said.append) as prober:
         return await prober.probe(targets)
 
 
@@ -165,7 +171,7 @@ async def test_all_four_are_tried_in_order_and_kept_by_target(cluster: Cluster) 
 
 
 async def test_the_probes_stand_in_one_namespace_of_the_mesh_while_they_last(cluster: Cluster) -> None:
-    async with probes(cluster.session("ann@laptop/7-1"), wire()) as prober:
+    async with probes(cluster.session("ann@laptop/7-1"), wire(), cluster.said.append) as prober:
         assert (prober.problem, prober.gaps) == ("", [])
         namespace = cluster.nodes.objects[f"/api/v1/namespaces/{prober.namespace}"]
         assert namespace["metadata"]["labels"] | {"istio.io/rev": "default", **LABELS} == namespace["metadata"]["labels"]
@@ -183,7 +189,7 @@ async def test_pods_end_before_the_namespace_goes(cluster: Cluster) -> None:
 
 
 async def test_the_pods_use_the_meshs_own_image_and_no_rights(cluster: Cluster) -> None:
-    async with probes(cluster.session(), wire()) as prober:
+    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
         pods = [cluster.nodes.objects[f"/api/v1/namespaces/{prober.namespace}/pods/{name}"] for name in ("client", "target")]
     for pod in pods:
         assert [container["name"] for container in pod["spec"]["containers"]] == ["istio-proxy"]
@@ -198,7 +204,7 @@ async def test_one_revision_is_probed(cluster: Cluster, revisions: list[str], ch
         await cluster.kube.delete("/apis/apps/v1/namespaces/istio-system/deployments/istiod")
     for revision in revisions:
         cluster.put_istiod(f"istiod-{revision}", {"app": "istiod", "istio.io/rev": revision})
-    async with probes(cluster.session(), wire()) as prober:
+    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
         namespace = cluster.nodes.objects[f"/api/v1/namespaces/{prober.namespace}"]
         assert namespace["metadata"]["labels"]["istio.io/rev"] == chosen
 
@@ -291,7 +297,7 @@ async def test_a_missing_right_is_a_problem(cluster: Cluster, verb: str) -> None
 
 async def test_what_may_not_be_made_is_not_removed_either(cluster: Cluster) -> None:
     cluster.nodes.refusals["CREATE /api/v1/namespaces"] = forbidden("this")
-    async with probes(cluster.session(), wire()) as prober:
+    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
         assert prober.problem
     assert prober.gaps == []
     assert [call for call in cluster.nodes.calls if call.startswith("DELETE")] == []
@@ -300,6 +306,27 @@ async def test_what_may_not_be_made_is_not_removed_either(cluster: Cluster) -> N
 async def test_without_an_istiod_there_is_nothing_to_probe_with(cluster: Cluster) -> None:
     await cluster.kube.delete("/apis/apps/v1/namespaces/istio-system/deployments/istiod")
     assert "no istiod was found" in await problem(cluster)
+
+
+async def test_an_istiod_that_is_not_ready_is_not_waited_for(cluster: Cluster) -> None:
+    cluster.put_istiod("istiod", {"app": "istiod"}, ready=False)
+    assert "no pod of istiod is ready: istio-system/istiod" in await problem(cluster)
+    assert "CREATE /api/v1/namespaces" not in cluster.nodes.calls
+
+
+async def test_a_new_leader_of_istiod_is_waited_for_and_it_is_said(cluster: Cluster) -> None:
+    cluster.nodes.roots = False
+
+    async def elected() -> None:
+        await anyio.sleep(9)
+        (space,) = cluster.nodes.of_kind("Namespace")
+        cluster.nodes.give_roots(space)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(elected)
+        async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+            assert not prober.problem
+    assert ["waiting for istiod to write istio-ca-root-cert" in line for line in cluster.said] == [True]
 
 
 async def test_a_namespace_that_istiod_does_not_see_is_a_problem(cluster: Cluster) -> None:
@@ -361,21 +388,21 @@ async def test_a_client_without_an_identity_is_not_ready(cluster: Cluster, certs
 
 async def test_without_the_target_workloads_are_still_probed(cluster: Cluster) -> None:
     cluster.nodes.status["target"] = pulling("code = NotFound")
-    async with probes(cluster.session(), wire()) as prober:
+    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
         assert (await prober.probe([WEB])).seen[WEB][3].answer is Answer.SERVED
     assert ["the probes' own target cannot be started" in gap for gap in prober.gaps] == [True]
 
 
 async def test_an_error_inside_passes_and_leaves_nothing(cluster: Cluster) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with probes(cluster.session(), wire()):
+        async with probes(cluster.session(), wire(), cluster.said.append):
             raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("after", [0.0, 0.5, 1.5, 3.0])
 async def test_a_cancelled_run_leaves_nothing(cluster: Cluster, after: float) -> None:
     with anyio.move_on_after(after):
-        async with probes(cluster.session(), wire()):
+        async with probes(cluster.session(), wire(), cluster.said.append):
             await anyio.sleep_forever()
 
 
@@ -389,13 +416,13 @@ async def test_a_namespace_that_was_asked_for_is_not_left_by_a_cancelled_request
 
     monkeypatch.setattr(cluster.nodes, "create", slowly)
     with anyio.move_on_after(1):
-        async with probes(cluster.session(), wire()):
+        async with probes(cluster.session(), wire(), cluster.said.append):
             pytest.fail("was cancelled before")
     assert "CREATE /api/v1/namespaces" in cluster.nodes.calls
 
 
 async def test_what_cannot_be_cleaned_up_is_told(cluster: Cluster) -> None:
-    async with probes(cluster.session(), wire()) as prober:
+    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
         path = f"/api/v1/namespaces/{prober.namespace}"
         cluster.nodes.refusals[f"DELETE {path}"] = forbidden("deleting")
     assert prober.gaps == [f'namespace {prober.namespace} could not be removed: deleting is forbidden: User "ann" cannot do it']
@@ -419,7 +446,7 @@ async def test_leftovers_of_the_dead_and_the_forgotten_are_removed(cluster: Clus
         left("shop", "dead@laptop"),
         left("meshinstall-probe-other", "dead@laptop", labels={}),
     )
-    async with probes(cluster.session(), wire()) as prober:
+    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
         kept = {"meshinstall-probe-going", "meshinstall-probe-alive", "shop", "meshinstall-probe-other", prober.namespace}
         assert set(cluster.nodes.of_kind("Namespace")) == kept
     for name in ("going", "alive", "other"):
@@ -428,7 +455,7 @@ async def test_leftovers_of_the_dead_and_the_forgotten_are_removed(cluster: Clus
 
 async def test_leftovers_that_cannot_be_listed_stop_nothing(cluster: Cluster) -> None:
     cluster.nodes.refusals["LIST /api/v1/namespaces"] = forbidden("listing")
-    async with probes(cluster.session(), wire()) as prober:
+    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
         assert not prober.problem
     assert ["what an earlier run left" in gap for gap in prober.gaps] == [True]
     with pytest.raises(ForbiddenError):
