@@ -28,6 +28,16 @@ CLUSTER_KEYS: Mapping[Cloud, tuple[str, ...]] = {
 }
 
 
+# Secrets that each cloud's own tools read from the environment; programs that we start for something else do not get them.
+SECRET_VARIABLES: Mapping[Cloud, frozenset[str]] = {
+    Cloud.AKS: frozenset(
+        {"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD", "AAD_SERVICE_PRINCIPAL_CLIENT_SECRET"}
+    ),
+    Cloud.EKS: frozenset({"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"}),
+    Cloud.GKE: frozenset({"CLOUDSDK_AUTH_ACCESS_TOKEN", "GOOGLE_OAUTH_ACCESS_TOKEN", "GOOGLE_CREDENTIALS"}),
+}
+
+
 class CrdPolicy(StrEnum):
     """Who owns the CRDs that a chart brings; Istio's are templates marked ``helm.sh/resource-policy: keep``."""
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshinstall import catalog
 from meshinstall.errors import UsageError
 from meshinstall.model.cluster import Access, Cloud, CloudCluster, ClusterRef
 from meshinstall.ports import Charts, Kube, Provider
@@ -69,7 +70,13 @@ def _local(cluster: ClusterRef) -> _Way:
     from meshinstall.adapters.tokens import source_of
 
     config = kubeconfig.load(cluster.kubeconfig, cluster.context)
-    return _Way(config, source_of(config), Access(config.context, config.server, cluster.kubeconfig, config.context))
+    # A plugin of the user's own may belong to any cloud.
+    withheld = frozenset() if config.plugin else _secrets_of(*Cloud)
+    return _Way(config, source_of(config), Access(config.context, config.server, cluster.kubeconfig, config.context, withheld))
+
+
+def _secrets_of(*clouds: Cloud) -> frozenset[str]:
+    return frozenset().union(*(catalog.SECRET_VARIABLES.get(cloud, ()) for cloud in clouds))
 
 
 def _managed(cluster: ClusterRef, say: Say) -> _Way:
@@ -81,7 +88,8 @@ def _managed(cluster: ClusterRef, say: Say) -> _Way:
     found = asked.describe()
     way = reach(found, asked)
     file = write_private(document(found, cluster))
-    access = Access(way.config.context, way.config.server, file, way.config.context)
+    others = _secrets_of(*(cloud for cloud in Cloud if cloud is not cluster.cloud))
+    access = Access(way.config.context, way.config.server, file, way.config.context, others)
     return _Way(way.config, way.tokens, access, CloudSide(asked, found))
 
 

@@ -62,8 +62,10 @@ class _BoundedBody:
         while chunk := self._body.read1(amount, decode_content=True):
             size += len(chunk)
             if size > self._limits.size:
+                self._body.close()
                 raise ClusterError(f"{self._host} sends more than {self._limits.size // 1024**2} MiB", "is a proxy in between?")
             if time.monotonic() > self._end:
+                self._body.close()
                 raise UnreachableError(f"{self._host} did not finish its answer in {self._limits.exchange:g} s", "try again")
             yield chunk
 

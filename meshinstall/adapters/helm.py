@@ -105,6 +105,8 @@ class PyHelm:
             kubeconfig=self._access and self._access.kubeconfig,
             kubecontext=self._access and self._access.context,
         )
+        if self._access:
+            command.withheld = self._access.withheld
         try:
             return await call(command)
         except errors.Error as error:

@@ -17,6 +17,8 @@ class GroupCommand(Command):  # type: ignore[misc] # pyhelm3 ships no types
     its ensure_release uninstalls a release that another helm is still installing.
     """
 
+    withheld: frozenset[str] = frozenset()
+
     async def run(self, command: list[object], input: bytes | None = None) -> bytes:  # noqa: A002 - pyhelm3's name
         """Return helm's stdout; raises pyhelm3's Error when helm fails, OSError when it cannot be started."""
         argv = [self._executable, *(str(word) for word in command)]
@@ -24,7 +26,7 @@ class GroupCommand(Command):  # type: ignore[misc] # pyhelm3 ships no types
             argv += ["--kubeconfig", str(self._kubeconfig)]
         if self._kubecontext:
             argv += ["--kube-context", self._kubecontext]
-        outcome = await run(argv, input or b"", _environment())
+        outcome = await run(argv, input or b"", _environment(self.withheld))
         if outcome.status < 0:
             name = signal.Signals(-outcome.status).name
             raise HelmError(f"{self._executable} was killed ({name})", "the same command again repairs the release and goes on")
@@ -33,7 +35,7 @@ class GroupCommand(Command):  # type: ignore[misc] # pyhelm3 ships no types
         return outcome.stdout
 
 
-def _environment() -> dict[str, str]:
-    """The caller's, which kubeconfig exec plugins need, without what would make helm behave in another way."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HELM_")}
+def _environment(withheld: frozenset[str]) -> dict[str, str]:
+    """The caller's, which kubeconfig exec plugins need, without what is withheld and what would make helm behave in another way."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HELM_") and name not in withheld}
     return {**kept, "HELM_DRIVER": "secret", "HELM_NO_PLUGINS": "1", "NO_COLOR": "1"}

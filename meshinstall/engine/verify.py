@@ -1,17 +1,27 @@
 """Proves mTLS: probes are started, the mesh is looked at, its ports are tried, and all of it is judged."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
+
+import anyio
 
 from meshinstall.checks.mtls import judge, targets
+from meshinstall.checks.words import some
 from meshinstall.engine.dialling import Dialling
 from meshinstall.engine.probing import Say, probes
 from meshinstall.engine.proxies import Lenses
 from meshinstall.engine.session import Session
 from meshinstall.engine.survey import survey
-from meshinstall.model.mesh import MeshFacts
+from meshinstall.model.mesh import MeshFacts, Place
 from meshinstall.model.verdict import Verdict
 from meshinstall.model.wire import Probing
+
+# Seconds that a proxy may take before it is judged as it is: to acknowledge a push, and to find a new istiod (Envoy looks
+# again after 0.5 s to 30 s).
+_PATIENCE = {False: 3.0, None: 30.0}
+# Seconds between two looks.
+_LOOK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +45,13 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
     """Look, try and judge; leaves nothing behind. Raises UnreachableError when the API server is not there."""
     if scope.read_only:
         say("looking at the mesh; the wire is not tried")
-        facts = await survey(session, means.lenses, scope.namespaces)
+        facts = await settled(partial(survey, session, means.lenses, scope.namespaces), say)
         return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster)
     say("starting the probes")
     async with probes(session, means.dialling, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
-        facts = await survey(session, means.lenses, chosen)
+        facts = await settled(partial(survey, session, means.lenses, chosen), say)
         wanted = targets(facts, scope.sample)
         if wanted and not prober.problem:
             say(f"trying {len(wanted)} ports on the wire")
@@ -50,6 +60,27 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
     if prober.problem:
         facts = _without(facts, prober.namespace)
     return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster)
+
+
+async def settled(look: Callable[[], Awaitable[MeshFacts]], say: Say) -> MeshFacts:
+    """What ``look`` sees when the proxies have what istiod sent them last, or what there is when they take too long."""
+    started, told = anyio.current_time(), False
+    while True:
+        facts = await look()
+        waits = _unsettled(facts)
+        if not waits or anyio.current_time() - started > max(_PATIENCE[synced] for synced in waits.values()):
+            return facts
+        if not told:
+            say(f"waiting until proxies have what istiod sends: {some(map(str, sorted(waits)))}")
+            told = True
+        await anyio.sleep(_LOOK)
+
+
+def _unsettled(facts: MeshFacts) -> dict[Place, bool | None]:
+    """Proxies that answered but are not known to have istiod's last push (False), or are not connected to one (None)."""
+    if not facts.control_planes:
+        return {}
+    return {place: proxy.synced for place, proxy in facts.proxies.items() if not proxy.problem and proxy.synced is not True}
 
 
 def _without(facts: MeshFacts, namespace: str) -> MeshFacts:

@@ -35,12 +35,16 @@ def flag(selector: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The context that reaches the cluster, for helm and for our client; without a file, KUBECONFIG's."""
+    """The context that reaches the cluster, for helm and for our client; without a file, KUBECONFIG's.
+
+    ``withheld`` are variables of the environment that nothing on that way needs.
+    """
 
     cluster: str
     server: str
     kubeconfig: Path | None
     context: str
+    withheld: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

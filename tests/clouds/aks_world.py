@@ -2,11 +2,8 @@
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,11 +16,10 @@ from testbed.clouds.aks_shop import GROUP, NAME, PIPELINE, SUBSCRIPTION, TENANT,
 from testbed.cluster import Cluster
 from testbed.pki import Authority
 from testbed.shell import write_configuration
-from tests.cluster.meshinstall_run import Done
+from tests.clouds.people import Person
 
 SERVER = "https://shop-abcd1234.hcp.westeurope.azmk8s.io:443"
 AUTHORITY = Authority("kubernetes")
-_PATIENCE = 150
 LIMITS = Limits(connect=2, read=2, exchange=4)
 
 
@@ -50,29 +46,6 @@ def provider(name: str = NAME, **selectors: str) -> AksProvider:
     """The adapter for the shop's cluster, with deadlines for tests."""
     wanted = {"subscription": SUBSCRIPTION, "resource_group": GROUP, **selectors}
     return AksProvider(ClusterRef(Cloud.AKS, name, selectors=wanted), limits=LIMITS)
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody at a shell; ``env`` is all of its environment."""
-
-    env: Mapping[str, str]
-
-    def having(self, **env: str) -> "Person":
-        """The same with other variables."""
-        return replace(self, env={**self.env, **env})
-
-    def meshinstall(self, *argv: str) -> Done:
-        """Run meshinstall to its end."""
-        return self.run(sys.executable, "-P", "-m", "meshinstall", *argv)
-
-    def run(self, *argv: str) -> Done:
-        """Run a program to its end."""
-        done = subprocess.run(
-            argv, env=dict(self.env), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
 
 
 def person(home: Path, azure: FakeAzure, cluster: Cluster, **more: str) -> Person:

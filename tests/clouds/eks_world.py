@@ -2,11 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,44 +9,10 @@ from testbed.clouds import eks, eks_account
 from testbed.clouds.eks_identity import Identity
 from testbed.cluster import Cluster
 from testbed.shell import write_configuration
-from tests.cluster.meshinstall_run import Done
+from tests.clouds.people import Person
 
 NAME = "shop"
 GROUP = "mesh-admins"
-_PATIENCE = 150
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody at a shell; ``env`` is all of its environment."""
-
-    env: Mapping[str, str]
-
-    def having(self, **env: str) -> "Person":
-        """The same with other variables."""
-        return replace(self, env={**self.env, **env})
-
-    def meshinstall(self, *argv: str) -> Done:
-        """Run meshinstall to its end."""
-        return self.run(sys.executable, "-P", "-m", "meshinstall", *argv)
-
-    def run(self, *argv: str) -> Done:
-        """Run a program to its end."""
-        done = subprocess.run(
-            argv, env=dict(self.env), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    @contextmanager
-    def started(self, log: Path, *argv: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run meshinstall beside the test, its stderr into ``log``; it is killed when the test leaves it."""
-        argv = (sys.executable, "-P", "-m", "meshinstall", *argv)
-        with log.open("w") as err, subprocess.Popen(argv, env=dict(self.env), stdin=subprocess.DEVNULL, stderr=err) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
 
 
 def person(home: Path, aws: eks.Aws, identity: Identity, **more: str) -> Person:

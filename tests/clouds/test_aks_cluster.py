@@ -33,7 +33,8 @@ from testbed.cluster import Cluster
 from testbed.pki import KeyPair
 from testbed.spec import Nodes
 from testbed.waiting import until
-from tests.clouds.aks_world import Person, bind, configure, person
+from tests.clouds.aks_world import bind, configure, person
+from tests.clouds.people import Person, assert_secret, watch
 from tests.cluster.meshinstall_run import Done
 
 pytestmark = pytest.mark.cluster
@@ -263,6 +264,13 @@ def test_discovery_finds_the_mesh(world: World) -> None:
     assert done.status == 0, done
     (found,) = json.loads(done.out)["clusters"]
     assert (found["name"], found["endpoint"]["kind"], found["mesh"]["istiodVersions"]) == (NAME, "public", ["1.31.0"]), found
+
+
+def test_no_secret_is_written_shown_or_passed_on(world: World, tmp_path: Path) -> None:
+    argv = (*UP, "--set-string", "istio-ingress.podAnnotations.example=secrets")
+    traces = watch(world.engineer, "aks", tmp_path / "log", *argv)
+    assert world.azure.entra.issued
+    assert_secret(traces, (PIPELINE.secret, *world.azure.entra.issued), "aks", Path(world.engineer.env["HOME"]), tmp_path)
 
 
 def test_nothing_is_left_behind(first: Done, world: World) -> None:

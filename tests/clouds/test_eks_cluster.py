@@ -3,9 +3,7 @@
 import json
 import os
 import stat
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +20,8 @@ from testbed.cluster import Cluster
 from testbed.pki import Authority
 from testbed.spec import Nodes
 from testbed.waiting import until
-from tests.clouds.eks_world import GROUP, NAME, Person, account, configure, person
+from tests.clouds.eks_world import GROUP, NAME, account, configure, person
+from tests.clouds.people import Person, assert_secret, watch
 from tests.cluster.meshinstall_run import Done
 
 pytestmark = pytest.mark.cluster
@@ -173,25 +172,8 @@ def test_a_session_revoked_in_the_middle_ends_the_run_with_a_reason(world: World
 
 
 def test_no_secret_is_written_shown_or_passed_on(world: World, tmp_path: Path) -> None:
-    """Watched while it runs: command lines of everything below it; afterwards every file it may have written."""
-    log, seen = tmp_path / "stderr", set[bytes]()
     argv = (*UP, "--set-string", "istio-ingress.podAnnotations.example=secrets")
-    with world.engineer.started(log, *argv) as process:
-        while process.returncode is None:
-            seen |= {_read(each) for each in Path("/proc").glob("[0-9]*/cmdline")}
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.05)
-    assert process.returncode == 0, log.read_text()
-    assert any(b"helm" in line for line in seen)
-    home = Path(world.engineer.env["HOME"])
-    written = [log.read_bytes(), *(_read(path) for path in home.rglob("*") if path.is_file()), *seen]
-    secrets = [secret.encode() for secret in world.aws.keys.secrets()]
+    traces = watch(world.engineer, "eks", tmp_path / "log", *argv)
+    secrets = world.aws.keys.secrets()
     assert len(secrets) > 2
-    assert not [secret for secret in secrets for text in written if secret in text or b"k8s-aws-v1." in text]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    assert_secret(traces, (*secrets, "k8s-aws-v1."), "eks", Path(world.engineer.env["HOME"]), tmp_path)

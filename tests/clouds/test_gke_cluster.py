@@ -2,13 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +19,11 @@ from testbed.cluster import Cluster
 from testbed.shell import write_configuration
 from testbed.spec import Authentication, Nodes, Spec
 from tests.clouds.gke_world import DNS, LOCATION, NAME, PROJECT, World, cluster, endpoints, world
+from tests.clouds.people import Person, assert_secret, watch
 from tests.cluster.meshinstall_run import Done
 
 pytestmark = pytest.mark.cluster
 
-_PATIENCE = 240
 # Seconds into the first run: helm is at work by then.
 _REVOKED = 12.0
 UP = ("up", "--cloud", "gke", "--env", "staging", "--yes")
@@ -34,25 +31,11 @@ UP = ("up", "--cloud", "gke", "--env", "staging", "--yes")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A cluster, the Google that it belongs to, and the environment of a person's shell."""
+    """A cluster, the Google that it belongs to, and an engineer."""
 
     cluster: Cluster
     world: World
-    env: dict[str, str]
-
-    def having(self, **env: str) -> "Place":
-        """The same with other variables."""
-        return replace(self, env={**self.env, **env})
-
-    def run(self, *argv: str) -> Done:
-        """Run a program to its end."""
-        done = subprocess.run(argv, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def meshinstall(self, *argv: str) -> Done:
-        """Run meshinstall to its end."""
-        return self.run(sys.executable, "-P", "-m", "meshinstall", *argv)
+    engineer: Person
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +64,17 @@ def place(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
             yield Place(
                 found,
                 google,
-                {
-                    "PATH": ":".join([str(build_part(part)) for part in ("helm4", "kubectl", "istioctl")] + [os.environ["PATH"]]),
-                    "HOME": str(home),
-                    "XDG_STATE_HOME": str(home / "state"),
-                    "TMPDIR": str(home),
-                    "MESHINSTALL_CONFIG": str(folder),
-                    **google.env,
-                    **google.be("key"),
-                },
+                Person(
+                    {
+                        "PATH": ":".join([str(build_part(part)) for part in ("helm4", "kubectl", "istioctl")] + [os.environ["PATH"]]),
+                        "HOME": str(home),
+                        "XDG_STATE_HOME": str(home / "state"),
+                        "TMPDIR": str(home),
+                        "MESHINSTALL_CONFIG": str(folder),
+                        **google.env,
+                        **google.be("key"),
+                    }
+                ),
             )
         finally:
             testbed_cluster.down(name)
@@ -120,44 +105,21 @@ def first(place: Place) -> Done:
     issuer = place.world.google.issuer
     # Renewed at two minutes before the end: every five seconds here.
     issuer.life = 125
-    with _watched(issuer) as seen:
-        done = place.meshinstall(*UP)
+    with _revoked_once(issuer):
+        done = place.engineer.meshinstall(*UP)
     issuer.life = 3600
-    assert seen == set(), "a token stood on a command line"
     return done
 
 
 @contextmanager
-def _watched(issuer: Issuer) -> Iterator[set[str]]:
-    """Looks at every command line of the machine for tokens, all the time; revokes all tokens once, in the middle."""
-    seen: set[str] = set()
-    ended = threading.Event()
-    started = time.monotonic()
-
-    def watch() -> None:
-        revoked = False
-        while not ended.wait(0.05):
-            if not revoked and time.monotonic() - started > _REVOKED:
-                issuer.revoke_all()
-                revoked = True
-            seen.update(_tokens_on_command_lines())
-
-    thread = threading.Thread(target=watch)
-    thread.start()
+def _revoked_once(issuer: Issuer) -> Iterator[None]:
+    """Revokes all tokens in the middle of a run."""
+    timer = threading.Timer(_REVOKED, issuer.revoke_all)
+    timer.start()
     try:
-        yield seen
+        yield
     finally:
-        ended.set()
-        thread.join()
-
-
-def _tokens_on_command_lines() -> set[str]:
-    found: set[str] = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            with suppress(OSError):
-                found.update(word for word in (process / "cmdline").read_text(errors="replace").split("\0") if "ya29." in word)
-    return found
+        timer.cancel()
 
 
 def test_up_installs_a_mesh_by_the_dns_endpoint_with_tokens_that_end_and_are_revoked_in_the_middle(place: Place, first: Done) -> None:
@@ -170,41 +132,45 @@ def test_up_installs_a_mesh_by_the_dns_endpoint_with_tokens_that_end_and_are_rev
 
 @pytest.mark.usefixtures("first")
 def test_the_second_up_has_nothing_to_do(place: Place) -> None:
-    again = place.meshinstall(*UP)
+    again = place.engineer.meshinstall(*UP)
     assert (again.status, "Nothing to do." in again.err) == (0, True), again
 
 
-def test_no_token_stays_anywhere(place: Place, first: Done) -> None:
+@pytest.mark.usefixtures("first")
+def test_no_secret_is_written_shown_or_passed_on(place: Place, tmp_path: Path) -> None:
+    argv = (*UP, "--set-string", "istio-ingress.podAnnotations.example=secrets")
+    traces = watch(place.engineer, "gke", tmp_path / "log", *argv)
+    # The caller's key file is where it always was.
     tokens = tuple(place.world.google.issuer.tokens)
-    texts = [file.read_text(errors="replace") for file in Path(place.env["HOME"]).rglob("*") if file.is_file()]
-    assert not [token for token in tokens for text in (*texts, first.out, first.err) if token in text]
+    assert tokens
+    assert_secret(traces, tokens, "gke", Path(place.engineer.env["HOME"]), tmp_path)
     # The private kubeconfig went with the run.
-    assert not list(Path(place.env["TMPDIR"]).glob("meshinstall-*"))
+    assert not list(Path(place.engineer.env["TMPDIR"]).glob("meshinstall-*"))
 
 
 @pytest.mark.usefixtures("first")
 def test_kubectl_helm_and_istioctl_use_the_kubeconfig_without_secrets(place: Place, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
-    assert place.meshinstall("kubeconfig", "--cloud", "gke", "--env", "staging", "--file", str(file)).status == 0
+    assert place.engineer.meshinstall("kubeconfig", "--cloud", "gke", "--env", "staging", "--file", str(file)).status == 0
     assert "ya29." not in file.read_text()
     assert "certificate-authority-data" not in file.read_text()
-    said = place.run("kubectl", "--kubeconfig", str(file), "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+    said = place.engineer.run("kubectl", "--kubeconfig", str(file), "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
     assert said.out == place.world.caller.email, said
-    assert "istiod" in place.run("helm", "--kubeconfig", str(file), "list", "-n", "istio-system").out
-    assert "istio-ingress" in place.run("istioctl", "--kubeconfig", str(file), "proxy-status").out
+    assert "istiod" in place.engineer.run("helm", "--kubeconfig", str(file), "list", "-n", "istio-system").out
+    assert "istio-ingress" in place.engineer.run("istioctl", "--kubeconfig", str(file), "proxy-status").out
 
 
 @pytest.mark.usefixtures("first")
 @pytest.mark.parametrize("endpoint", ["dns", "public"])
 def test_each_way_leads_to_the_same_cluster(place: Place, endpoint: str) -> None:
-    done = place.meshinstall("plan", "--cloud", "gke", "--env", "staging", "--endpoint", endpoint)
+    done = place.engineer.meshinstall("plan", "--cloud", "gke", "--env", "staging", "--endpoint", endpoint)
     assert (done.status, "Nothing to do." in done.out + done.err) == (0, True), done
 
 
 def test_a_token_without_the_email_scope_is_a_number_without_rights(place: Place) -> None:
     issuer = place.world.google.issuer
     issuer.machine, issuer.machine_scopes = place.world.caller, frozenset({PLATFORM})
-    done = place.having(GOOGLE_APPLICATION_CREDENTIALS="").meshinstall("plan", "--cloud", "gke", "--env", "staging")
+    done = place.engineer.having(GOOGLE_APPLICATION_CREDENTIALS="").meshinstall("plan", "--cloud", "gke", "--env", "staging")
     assert done.status == 1, done
     assert f'User "{place.world.caller.number}"' in done.err
 
@@ -213,7 +179,7 @@ def test_iam_stands_in_front_of_the_dns_endpoint(place: Place) -> None:
     granted = place.world.caller.roles[PROJECT]
     granted.remove(CONNECT)
     try:
-        done = place.meshinstall("plan", "--cloud", "gke", "--env", "staging")
+        done = place.engineer.meshinstall("plan", "--cloud", "gke", "--env", "staging")
     finally:
         granted.add(CONNECT)
     assert (done.status, CONNECT in done.err) == (1, True), done
@@ -222,7 +188,7 @@ def test_iam_stands_in_front_of_the_dns_endpoint(place: Place) -> None:
 def test_a_cluster_that_another_token_opens_does_not_open_for_this_one(place: Place) -> None:
     place.world.google.issuer.revoke_all()
     place.world.google.fault("oauth2", Answer(400, b'{"error": "invalid_grant"}'), 10)
-    done = place.meshinstall("plan", "--cloud", "gke", "--env", "staging")
+    done = place.engineer.meshinstall("plan", "--cloud", "gke", "--env", "staging")
     place.world.google.faults.clear()
     assert done.status == 1, done
     assert "gcloud auth application-default login" in done.err

@@ -335,7 +335,8 @@ def test_it_lives_through_a_restart_of_the_api_server(minimal: Program, own_modu
 def test_a_disk_that_is_full_costs_the_journal_and_nothing_else(minimal: Program, tmp_path: Path, taken: int) -> None:
     state = tmp_path / "state" / "meshinstall"
     state.mkdir(parents=True)
-    full = minimal.having("--set", f"istiod.env.DISK_FULL={taken}", XDG_STATE_HOME=str(state.parent))
+    # A value that is longer than the disk: the journal begins with the run, and cannot go on with the step that changes it.
+    full = minimal.having("--set-string", f"istiod.env.DISK_FULL={taken}{'x' * 5000}", XDG_STATE_HOME=str(state.parent))
     done = _with_a_page_of_disk(full, state, taken, "--yes")
     assert done.status == 0, done
     complaint = rf"the journal {state}/runs/\S+\.jsonl cannot be written \(No space left on device\); the run goes on without it"

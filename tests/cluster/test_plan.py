@@ -114,11 +114,11 @@ def test_a_changed_value_is_shown_with_its_origin_and_runs_as_saved(program: Pro
         ),
         (
             ("set", "env", "deployment/istiod", "-n", _SYSTEM, "PILOT_ENABLE_ALPN_FILTER=true"),
-            r"Deployment istio-system/istiod was edited: spec.template.spec.containers\[discovery\].env\[PILOT_ENABLE_ALPN_FILTER\].value",
+            r"Deployment istio-system/istiod was edited by kubectl-set: .*containers\[discovery\]\.env\[PILOT_ENABLE_ALPN_FILTER\]\.value",
         ),
         (
             ("patch", "configmap", "istio", "-n", _SYSTEM, "--type=merge", "-p", '{"data": {"mesh": "accessLogFile: /dev/null"}}'),
-            "ConfigMap istio-system/istio was edited: data.mesh",
+            "ConfigMap istio-system/istio was edited by kubectl-patch: data.mesh",
         ),
         (
             ("delete", "peerauthentication", "default", "-n", _SYSTEM),

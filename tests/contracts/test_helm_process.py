@@ -30,7 +30,10 @@ def fake_helm(tmp_path: Path) -> FakeHelm:
         program = tmp_path / "helm"
         program.write_text(f'#!/bin/sh\nif [ "$1" = version ]; then echo v4.3.1; exit; fi\ncd {tmp_path}\n{script}\n')
         program.chmod(0o755)
-        return PyHelm(Access("mesh", "https://mesh", tmp_path / "kubeconfig", "the context; rm -rf /"), str(program))
+        return PyHelm(
+            Access("mesh", "https://mesh", tmp_path / "kubeconfig", "the context; rm -rf /", frozenset({"AZURE_CLIENT_SECRET"})),
+            str(program),
+        )
 
     return write
 
@@ -77,10 +80,12 @@ async def test_helm_keeps_the_environment_for_exec_plugins_but_not_its_own_setti
     monkeypatch.setenv("HELM_NAMESPACE", "elsewhere")
     monkeypatch.setenv("HELM_KUBETOKEN", "secret")
     monkeypatch.setenv("HELM_DRIVER", "configmap")
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "another cloud's")
 
     seen = dict(line.partition("=")[::2] for line in (await template(fake_helm("env"))).splitlines())
 
     assert seen["AWS_PROFILE"] == "staging"
+    assert "AZURE_CLIENT_SECRET" not in seen
     assert {name: value for name, value in seen.items() if name.startswith("HELM_")} == {"HELM_DRIVER": "secret", "HELM_NO_PLUGINS": "1"}
 
 

@@ -1,0 +1,57 @@
+"""A mesh in motion is looked at again, and one that stays as it is is judged as it is."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import anyio
+import pytest
+
+from meshinstall.engine.verify import settled
+from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy
+
+pytestmark = pytest.mark.anyio
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+PLANE = ControlPlane(Place("istio-system", "istiod"), "default", "1.31.0", "istio-system", "cluster.local")
+WEB = Place("shop", "web")
+SOUND, LOST, LATE = Proxy(synced=True), Proxy(synced=None), Proxy(synced=False)
+
+
+def mesh(proxy: Proxy, *planes: ControlPlane) -> MeshFacts:
+    """One proxy."""
+    return MeshFacts(NOON, planes, proxies={WEB: proxy})
+
+
+def looks(*seen: MeshFacts) -> Callable[[], Awaitable[MeshFacts]]:
+    """One after the other; the last one stays."""
+    rest = list(seen)
+
+    async def look() -> MeshFacts:
+        return rest.pop(0) if len(rest) > 1 else rest[0]
+
+    return look
+
+
+@pytest.mark.parametrize("moving", [LOST, LATE])
+async def test_a_proxy_that_finds_its_istiod_is_waited_for_and_it_is_said_once(moving: Proxy) -> None:
+    said: list[str] = []
+    facts = await settled(looks(mesh(moving, PLANE), mesh(moving, PLANE), mesh(SOUND, PLANE)), said.append)
+    assert facts.proxies == {WEB: SOUND}
+    assert said == ["waiting until proxies have what istiod sends: shop/web"]
+
+
+@pytest.mark.parametrize(("staying", "seconds"), [(LOST, 30), (LATE, 3)])
+async def test_a_proxy_that_does_not_is_judged_as_it_is(staying: Proxy, seconds: float) -> None:
+    started = anyio.current_time()
+    facts = await settled(looks(mesh(staying, PLANE)), print)
+    assert facts.proxies == {WEB: staying}
+    assert seconds <= anyio.current_time() - started <= seconds + 2
+
+
+@pytest.mark.parametrize("facts", [mesh(SOUND, PLANE), mesh(LOST), mesh(Proxy(problem="it does not answer"), PLANE)])
+async def test_nothing_else_is_waited_for(facts: MeshFacts) -> None:
+    """No istiod in this cluster, or a proxy that says nothing."""
+    said: list[str] = []
+    started = anyio.current_time()
+    assert await settled(looks(facts), said.append) is facts
+    assert (said, anyio.current_time() - started) == ([], 0)
