@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from meshinstall.engine.mesh_objects import place
-from meshinstall.errors import ClusterError, UnreachableError
+from meshinstall.errors import ClusterError, UnauthorizedError, UnreachableError
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
@@ -27,7 +27,7 @@ class Wanted:
 
 
 class Asker:
-    """Reads objects; raises UnreachableError alone.
+    """Reads objects; raises UnauthorizedError and UnreachableError alone.
 
     ``gaps`` are what it got no answer to, ``unread`` the kinds of which some or all are missing.
     """
@@ -49,7 +49,7 @@ class Asker:
                     wrong.append(f"{_name(item)}: {short(error)}")
                 else:
                     found += [] if fact is None else [fact]
-        except UnreachableError:
+        except (UnauthorizedError, UnreachableError):
             raise
         except ClusterError as error:
             self.miss(wanted.what, f"could not be listed: {short(error)}")
@@ -67,7 +67,7 @@ class Asker:
         try:
             item = await self._kube.get(path)
             return None if item is None else read(item)
-        except UnreachableError:
+        except (UnauthorizedError, UnreachableError):
             raise
         except (ClusterError, ValueError) as error:
             self.gaps.append(f"{what} could not be read: {short(error)}")

@@ -1,14 +1,20 @@
 """What a cloud says of its cluster, judged beside what the cluster says of itself."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import anyio.to_thread
 
+from meshinstall import catalog
 from meshinstall.checks.clouds import judge
 from meshinstall.engine.session import CloudSide, Session
-from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError
-from meshinstall.model.desired import Desired
+from meshinstall.errors import ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
+from meshinstall.model.cluster import Cloud, ClusterRef
+from meshinstall.model.desired import Desired, MtlsMode
 from meshinstall.model.finding import Finding
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
+from meshinstall.model.values import LayerKind, Origin
 
 
 async def cloud_findings(desired: Desired, session: Session) -> tuple[Finding, ...]:
@@ -26,17 +32,45 @@ async def _nodes(session: Session) -> list[Manifest]:
         return []
 
 
-async def explained(error: ClusterError, desired: Desired, session: Session) -> ClusterError:
-    """The error of a cluster that does not let us in, with what its cloud knows of the reason."""
+@asynccontextmanager
+async def explaining(session: Session, desired: Desired | None = None) -> AsyncIterator[None]:
+    """Adds to the error of a cluster that does not let us in what its cloud knows of the reason."""
+    try:
+        yield
+    except (UnauthorizedError, ForbiddenError, UnreachableError) as error:
+        lines = await _reasons(session, desired or _nothing(session))
+        if not lines:
+            raise
+        raise type(error)(error.message, "\n  ".join([error.hint, *lines])) from error
+
+
+async def _reasons(session: Session, desired: Desired) -> list[str]:
     if session.cloud is None:
-        return error
+        return []
     try:
         findings = await _judged(session.cloud, [], desired)
     except MeshinstallError:
         # The error that is being explained matters more.
-        return error
-    lines = [f"{finding.code}: {finding.title}{f' ({finding.hint})' if finding.hint else ''}" for finding in findings]
-    return type(error)(error.message, "\n  ".join([error.hint, *lines]))
+        return []
+    return [f"{finding.code}: {finding.title}{f' ({finding.hint})' if finding.hint else ''}" for finding in findings]
+
+
+def _nothing(session: Session) -> Desired:
+    """A look at a mesh wants nothing to be installed: the cluster alone is judged."""
+    cloud = session.cloud.cluster.cloud if session.cloud else Cloud.LOCAL
+    return Desired(
+        environment="",
+        cloud=cloud,
+        cluster=ClusterRef(cloud, session.cluster),
+        profile="",
+        istio_version=catalog.DEFAULT_ISTIO,
+        mesh_namespace=catalog.MESH_NAMESPACE,
+        mtls=MtlsMode.STRICT,
+        mtls_origin=Origin(LayerKind.PROFILE, ""),
+        namespaces=(),
+        releases=(),
+        policies=(),
+    )
 
 
 async def _judged(cloud: CloudSide, nodes: list[Manifest], desired: Desired) -> tuple[Finding, ...]:

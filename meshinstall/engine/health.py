@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshinstall.engine import webhook_objects
 from meshinstall.engine.asking import Asker, Wanted, short
+from meshinstall.engine.clouds import explaining
 from meshinstall.engine.exposure import by_http_route, by_virtual_service, inside
 from meshinstall.engine.fields import at, text
 from meshinstall.engine.observe import gather
@@ -41,7 +42,8 @@ _RESIDENT = re.compile(rb"^process_resident_memory_bytes (\S+)$", re.MULTILINE)
 
 async def look(session: Session, lenses: Lenses) -> HealthFacts:
     """Ask everything, as far as possible at the same time; changes nothing. Raises UnreachableError when the API server is not there."""
-    mesh = await survey(session, lenses)
+    async with explaining(session):
+        mesh = await survey(session, lenses)
     looks = _Looks(session, lenses)
     asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
         "webhooks": looks.webhooks,

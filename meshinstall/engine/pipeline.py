@@ -9,7 +9,7 @@ import anyio
 from meshinstall.checks.preflight import ALLOWABLE, before_changes
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
-from meshinstall.engine.clouds import cloud_findings, explained
+from meshinstall.engine.clouds import cloud_findings, explaining
 from meshinstall.engine.events import Emit, RunEnded, RunStarted
 from meshinstall.engine.inquiry import inquire
 from meshinstall.engine.lock import held
@@ -21,13 +21,10 @@ from meshinstall.engine.session import Session
 from meshinstall.errors import (
     ClusterError,
     ConfigError,
-    ForbiddenError,
     MeshinstallError,
     PlanRefusedError,
     Problem,
     StepError,
-    UnauthorizedError,
-    UnreachableError,
 )
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
@@ -42,10 +39,8 @@ _LAST_WORDS = 10
 
 async def make_plan(desired: Desired, session: Session) -> Plan:
     """Look at the cluster and decide; changes nothing. Raises ConfigError for values that a chart refuses."""
-    try:
+    async with explaining(session, desired):
         facts = await observe(desired, session.kube, session.releases, session.charts, session.lock)
-    except (UnauthorizedError, ForbiddenError, UnreachableError) as error:
-        raise await explained(error, desired, session) from error
     found = plan(desired, facts, session.now().date())
     if found.is_empty:
         return found
@@ -82,7 +77,8 @@ def refuse(found: Plan, allowed: frozenset[str]) -> None:
 async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Plan:
     """Look at the cluster and decide what down would remove; changes nothing."""
     charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
-    facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
+    async with explaining(session, desired):
+        facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
     return plan_removal(desired, facts, await strangers_in(session.kube, desired), crds=crds)
 
 

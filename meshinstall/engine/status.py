@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from meshinstall.engine import lock, readiness
+from meshinstall.engine.clouds import explaining
 from meshinstall.engine.manifests import objects
 from meshinstall.engine.observe import gather
 from meshinstall.engine.pipeline import SUMMARY
@@ -62,7 +63,8 @@ async def look(desired: Desired, session: Session, instruments: Instruments) -> 
         "summary": lambda: _maybe(session, object_path("v1", "configmaps", namespace, SUMMARY)),
         "lease": lambda: _maybe(session, lock.lease_path(namespace)),
     }
-    answers = await gather(asks, lambda name: asks[name]())
+    async with explaining(session, desired):
+        answers = await gather(asks, lambda name: asks[name]())
     releases: tuple[ReleaseHealth, ...] = answers["releases"]
     return MeshStatus(
         environment=desired.environment,

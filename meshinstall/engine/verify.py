@@ -8,6 +8,7 @@ import anyio
 
 from meshinstall.checks.mtls import judge, targets
 from meshinstall.checks.words import some
+from meshinstall.engine.clouds import explaining
 from meshinstall.engine.dialling import Dialling
 from meshinstall.engine.probing import Say, probes
 from meshinstall.engine.proxies import Lenses
@@ -45,13 +46,13 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
     """Look, try and judge; leaves nothing behind. Raises UnreachableError when the API server is not there."""
     if scope.read_only:
         say("looking at the mesh; the wire is not tried")
-        facts = await settled(partial(survey, session, means.lenses, scope.namespaces), say)
+        facts = await _look(session, means.lenses, scope.namespaces, say)
         return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster)
     say("starting the probes")
     async with probes(session, means.dialling, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
-        facts = await settled(partial(survey, session, means.lenses, chosen), say)
+        facts = await _look(session, means.lenses, chosen, say)
         wanted = targets(facts, scope.sample)
         if wanted and not prober.problem:
             say(f"trying {len(wanted)} ports on the wire")
@@ -60,6 +61,11 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
     if prober.problem:
         facts = _without(facts, prober.namespace)
     return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster)
+
+
+async def _look(session: Session, lenses: Lenses, namespaces: Collection[str] | None, say: Say) -> MeshFacts:
+    async with explaining(session):
+        return await settled(partial(survey, session, lenses, namespaces), say)
 
 
 async def settled(look: Callable[[], Awaitable[MeshFacts]], say: Say) -> MeshFacts:

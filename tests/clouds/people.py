@@ -71,7 +71,7 @@ def watch(somebody: Person, cloud: str, log: Path, *argv: str) -> Traces:
             for each in Path("/proc").glob("[0-9]*"):
                 line = _read(each / "cmdline")
                 traces.command_lines.add(line)
-                if line.partition(b"\0")[0].endswith(b"/helm"):
+                if line.partition(b"\0")[0].rpartition(b"/")[2] == b"helm":
                     traces.helm_environments.add(_read(each / "environ"))
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)

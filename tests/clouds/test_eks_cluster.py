@@ -138,10 +138,11 @@ def test_a_token_of_another_cluster_is_no_use_here(world: World) -> None:
     assert "does not accept the credentials" in done.err
 
 
-def test_a_role_without_an_access_entry_is_told_how_to_get_one(world: World) -> None:
+@pytest.mark.parametrize("command", ["up", "down", "status", "check", "verify"])
+def test_a_role_without_an_access_entry_is_told_how_to_get_one(world: World, command: str) -> None:
     auditor = f"arn:aws:iam::{ACCOUNT}:role/auditor"
     world.aws.roles[auditor] = timedelta(hours=1)
-    done = world.engineer.meshinstall(*UP, "--role-arn", auditor)
+    done = world.engineer.meshinstall(command, "--cloud", "eks", "--env", "staging", "--role-arn", auditor)
     assert done.status == 1
     assert f"EKS007: {auditor} has no access entry in the cluster" in done.err
     assert f"aws eks create-access-entry --region {REGION} --cluster-name {NAME} --principal-arn {auditor}" in done.err

@@ -137,18 +137,6 @@ def test_the_second_up_has_nothing_to_do(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("first")
-def test_no_secret_is_written_shown_or_passed_on(place: Place, tmp_path: Path) -> None:
-    argv = (*UP, "--set-string", "istio-ingress.podAnnotations.example=secrets")
-    traces = watch(place.engineer, "gke", tmp_path / "log", *argv)
-    # The caller's key file is where it always was.
-    tokens = tuple(place.world.google.issuer.tokens)
-    assert tokens
-    assert_secret(traces, tokens, "gke", Path(place.engineer.env["HOME"]), tmp_path)
-    # The private kubeconfig went with the run.
-    assert not list(Path(place.engineer.env["TMPDIR"]).glob("meshinstall-*"))
-
-
-@pytest.mark.usefixtures("first")
 def test_kubectl_helm_and_istioctl_use_the_kubeconfig_without_secrets(place: Place, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     assert place.engineer.meshinstall("kubeconfig", "--cloud", "gke", "--env", "staging", "--file", str(file)).status == 0
@@ -192,3 +180,15 @@ def test_a_cluster_that_another_token_opens_does_not_open_for_this_one(place: Pl
     place.world.google.faults.clear()
     assert done.status == 1, done
     assert "gcloud auth application-default login" in done.err
+
+
+@pytest.mark.usefixtures("first")
+def test_no_secret_is_written_shown_or_passed_on(place: Place, tmp_path: Path) -> None:
+    argv = (*UP, "--set-string", "istio-ingress.podAnnotations.example=secrets")
+    traces = watch(place.engineer, "gke", tmp_path / "log", *argv)
+    # The caller's key file is where it always was.
+    tokens = tuple(place.world.google.issuer.tokens)
+    assert tokens
+    assert_secret(traces, tokens, "gke", Path(place.engineer.env["HOME"]), tmp_path)
+    # The private kubeconfig went with the run.
+    assert not list(Path(place.engineer.env["TMPDIR"]).glob("meshinstall-*"))
