@@ -16,6 +16,7 @@ from meshinstall.model.release import ChartRef
 MAX_TOTAL = 200 * 1024**2
 # Seconds after which an unfinished download is nobody's any more.
 _ABANDONED = 3600
+_DRAFT = "new-"
 _UPDATE_HINT = "if the change is wanted, accept it with `meshinstall lock --update`; if not, somebody replaced the chart under its version"
 
 
@@ -30,11 +31,13 @@ class ArchiveCache:
         """The archive with this digest, read again and found right just now; a damaged one is removed."""
         archive = self._path(digest)
         try:
-            if archive.is_file():
-                if _digest(archive) == digest:
-                    os.utime(archive)
-                    return archive
-                archive.unlink()
+            if _digest(archive) == digest:
+                os.utime(archive)
+                return archive
+            archive.unlink(missing_ok=True)
+        except FileNotFoundError:
+            # It was never there, or another run has just trimmed it.
+            return None
         except OSError as error:
             raise self._unusable(error) from error
         return None
@@ -44,7 +47,7 @@ class ArchiveCache:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # mkstemp makes it readable by its owner only, and so it stays.
-            handle, name = tempfile.mkstemp(dir=self._folder, prefix="new-")
+            handle, name = tempfile.mkstemp(dir=self._folder, prefix=_DRAFT)
             draft = Path(name)
             try:
                 with os.fdopen(handle, "wb") as file:
@@ -63,12 +66,12 @@ class ArchiveCache:
 
     def _trim(self, keep: Path) -> None:
         """Remove unfinished downloads that nobody works on, then the archives used longest ago."""
-        files = sorted(((file.stat().st_mtime, file.stat().st_size, file) for file in self._folder.iterdir()), reverse=True)
+        files = sorted((known for file in self._folder.iterdir() if (known := _seen(file))), reverse=True)
         total = 0
         for used, size, file in files:
             total += size
-            abandoned = file.name.startswith("new-") and used < time.time() - _ABANDONED
-            if file != keep and (abandoned or total > self._max_total):
+            is_old = used < time.time() - _ABANDONED if file.name.startswith(_DRAFT) else total > self._max_total
+            if file != keep and is_old:
                 file.unlink(missing_ok=True)
 
     def _unusable(self, error: OSError) -> ChartError:
@@ -76,6 +79,15 @@ class ArchiveCache:
             f"the chart cache {self._folder} cannot be used: {error.strerror}",
             "free some space there, or name another folder in XDG_CACHE_HOME",
         )
+
+
+def _seen(file: Path) -> tuple[float, int, Path] | None:
+    """When it was used last, its size and itself; None for a download that was finished, and so renamed, since the folder was read."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime, status.st_size, file
 
 
 def mismatch(chart: ChartRef, came: str) -> ChartError:

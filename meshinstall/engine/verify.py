@@ -55,7 +55,7 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
         facts = await _look(session, means.lenses, chosen, say)
         wanted = targets(facts, scope.sample)
         if wanted and not prober.problem:
-            say(f"trying {len(wanted)} ports on the wire")
+            say(f"trying {len(wanted)} {'port' if len(wanted) == 1 else 'ports'} on the wire")
         probing = await prober.probe(wanted)
         say("removing the probes")
     if prober.problem:

@@ -5,6 +5,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,23 @@ def test_the_cache_drops_what_was_used_longest_ago(pack: Pack, tmp_path: Path) -
     assert cache.find(second) is None
     assert cache.find(first)
     assert cache.find(third)
+
+
+def test_many_runs_may_fill_one_cache_at_the_same_time(pack: Pack, tmp_path: Path) -> None:
+    """Downloads come, are renamed and are trimmed while others look at the folder."""
+    archives = [pack(member("demo/Chart.yaml", b"name: demo\nversion: 1.0.%d\n" % number)).read_bytes() for number in range(40)]
+    room = 5 * max(map(len, archives))
+
+    def run(number: int) -> str:
+        chart = ChartRef("demo", f"1.0.{number}", "here")
+        cache = ArchiveCache(tmp_path / "cache", max_total=room)
+        digest, _ = cache.add(chart, lambda file: file.write(archives[number]))
+        found = cache.find(digest)
+        assert found is None or found.name in digest + ".tgz"
+        return digest
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(run, [*range(40)] * 3))) == 40
 
 
 def test_the_cache_clears_downloads_that_nobody_finished(pack: Pack, tmp_path: Path) -> None:
