@@ -37,11 +37,13 @@ def _reached(chains: Sequence[InboundChain], port: int, transport: str) -> list[
     """Envoy's choice: port, then transport, each time the chains that name it, else those that leave it open.
 
     A port that chains name is not looked up again among the others (envoy: filter_chain_manager_impl.cc), but for
-    the listener's default chain, which leaves everything open.
+    the listener's default chain, which leaves everything open. It also takes who offers no ALPN that chains ask for.
     """
     pool = [chain for chain in chains if chain.port == port] or [chain for chain in chains if chain.port is None]
     found = [chain for chain in pool if chain.transport == transport] or [chain for chain in pool if not chain.transport]
-    return found or [chain for chain in chains if chain.port is None and not chain.transport and not chain.alpn]
+    if any(not chain.alpn for chain in found):
+        return found
+    return [*found, *(chain for chain in chains if chain.port is None and not chain.transport and not chain.alpn)]
 
 
 def proxy_evidence(proxy: Proxy | None, port: int, mode: Mode, policy: str) -> Evidence:

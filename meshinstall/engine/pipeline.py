@@ -1,8 +1,9 @@
 """The main flow: what ``up`` does, from the desired mesh to a finished run."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
@@ -44,10 +45,13 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
     found = plan(desired, facts, session.now().date())
     if found.is_empty:
         return found
-    warnings = await _check_values(found, desired, session)
-    inquiry = await inquire(desired, session.kube)
-    judged = await cloud_findings(desired, session)
-    return replace(found, findings=(*found.findings, *warnings, *before_changes(inquiry), *judged))
+    asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
+        "inquiry": lambda: inquire(desired, session.kube),
+        "cloud": lambda: cloud_findings(desired, session),
+        "values": lambda: _check_values(found, desired, session),
+    }
+    answers = await gather(asks, lambda name: asks[name]())
+    return replace(found, findings=(*found.findings, *answers["values"], *before_changes(answers["inquiry"]), *answers["cloud"]))
 
 
 async def _check_values(found: Plan, desired: Desired, session: Session) -> tuple[Finding, ...]:

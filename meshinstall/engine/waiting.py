@@ -14,8 +14,8 @@ from meshinstall.model.plan import ReleaseStep
 from meshinstall.model.release import Component, Manifest, ReleaseRecord
 from meshinstall.ports import Kube
 
-# Seconds between two looks.
-_LOOK = 0.25
+# Seconds between two looks: at first often, as most things are ready soon.
+_LOOK, _SOON, _LATER = 0.1, 10.0, 0.5
 # Seconds in which the webhooks of a ready istiod must answer.
 _WEBHOOK_PATIENCE = 90.0
 
@@ -74,6 +74,7 @@ async def _until_webhooks_answer(session: Session, namespace: str, tell: Tell) -
 async def until_gone(kube: Kube, path: str, tell: Tell) -> None:
     """Wait until the object at ``path`` is gone; ``tell`` hears what holds it."""
     told: str | None = None
+    started = anyio.current_time()
     while live := await kube.get(path):
         conditions = (live.get("status") or {}).get("conditions") or ()
         holders = [
@@ -87,7 +88,7 @@ async def until_gone(kube: Kube, path: str, tell: Tell) -> None:
         if held != told:
             tell(f": {held}" if held else "")
             told = held
-        await anyio.sleep(_LOOK)
+        await _pause(started)
 
 
 async def _until(look: Callable[[], Awaitable[Iterable[Trouble]]], tell: Tell) -> None:
@@ -100,7 +101,11 @@ async def _until(look: Callable[[], Awaitable[Iterable[Trouble]]], tell: Tell) -
         text = "; ".join(dict.fromkeys(trouble.text for trouble in troubles))
         if text != told:
             tell(told := text)
-        await anyio.sleep(_LOOK)
+        await _pause(started)
+
+
+async def _pause(started: float) -> None:
+    await anyio.sleep(_LOOK if anyio.current_time() - started < _SOON else _LATER)
 
 
 async def _record(session: Session, step: ReleaseStep) -> ReleaseRecord:

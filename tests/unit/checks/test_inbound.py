@@ -54,6 +54,8 @@ BLACKHOLE = plain(15006, "")
         ((plain(8080, ""), mutual(8080)), 8080, Entry(plaintext=True)),
         # The default chain takes what the port's own do not.
         ((mutual(8080), plain(transport="")), 8080, Entry(plaintext=True)),
+        # ... and who offers no protocol that they ask for.
+        ((mutual(8080, transport="", alpn=ALPN), plain(transport="")), 8080, Entry(plaintext=True, passed_on=True)),
         ((anonymous(),), 8080, Entry(anonymous=True)),
         ((InboundChain(8080, "", tls=True),), 8080, Entry(anonymous=True)),
         # The weakest of several protocols counts: who connects chooses.

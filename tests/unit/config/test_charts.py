@@ -10,7 +10,7 @@ import pytest
 from meshinstall.config.explain import explain
 from meshinstall.config.project import Project, load_project
 from meshinstall.config.resolve import Request, resolve
-from meshinstall.config.schema import check_values
+from meshinstall.config.schema import check_values, validate
 from meshinstall.errors import UsageError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.cluster import Cloud
@@ -104,6 +104,21 @@ def test_what_the_schema_refuses_is_an_error_without_the_value(builtin: Project,
         "--set istio-ingress.typo: the chart's schema has no key typo",
         "--set istio-ingress.volumes[0]: volumes.0 must be object",
     ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ("nonsense", "Expecting value"),
+        ('{"type": "strin"}', '"strin" is not valid'),
+        ('{"$ref": "https://127.0.0.1:9/schema.json"}', "Retrieval is disabled"),
+        ('{"$ref": "file:///etc/passwd"}', "Retrieval is disabled"),
+    ],
+)
+def test_a_schema_that_is_none_or_points_elsewhere_is_the_charts_problem(builtin: Project, schema: str, reason: str) -> None:
+    (problem,) = validate({"a": 1}, schema, release(builtin, "istio-ingress").values)
+    assert str(problem).startswith("the chart's values.schema.json: is no JSON schema that can be used: ")
+    assert reason in problem.text
 
 
 @pytest.mark.parametrize(
