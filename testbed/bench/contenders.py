@@ -61,20 +61,27 @@ def contenders(charts: Path, inputs: Path) -> tuple[Contender, ...]:
     istioctl = ("istioctl", "install", "--skip-confirmation", *(part for one in _ISTIOCTL_SETS for part in ("--set", one)))
     return (
         Contender("meshinstall up", (UP,)),
-        Contender("helm, three commands", tuple(_helm(release, charts, inputs) for release in RELEASES)),
+        Contender("helm, as documented", tuple(_helm(release, charts, _plain(release, inputs)) for release in RELEASES)),
+        Contender("helm, our values", tuple(_helm(release, charts, _values(release, inputs)) for release in RELEASES)),
         Contender("helmfile sync", (("helmfile", "--file", str(inputs / "helmfile.yaml"), "sync"),)),
         Contender("istioctl install", (istioctl,)),
     )
 
 
-def _helm(release: Release, charts: Path, inputs: Path) -> tuple[str, ...]:
-    chart, values = str(_archive(release, charts)), str(_values(release, inputs))
-    return ("helm", "upgrade", "--install", release.name, chart, "-n", release.namespace, "--create-namespace", "--wait", "-f", values)
+def _helm(release: Release, charts: Path, values: Path) -> tuple[str, ...]:
+    chart = str(_archive(release, charts))
+    return ("helm", "upgrade", "--install", release.name, chart, "-n", release.namespace, "--create-namespace", "--wait", "-f", str(values))
 
 
 def write_inputs(charts: Path, inputs: Path, env: Mapping[str, str]) -> None:
-    """Write into ``inputs`` the values that meshinstall gave its releases in the cluster of ``env``, and helmfile.yaml."""
+    """Write into ``inputs`` the values that meshinstall gave its releases in the cluster of ``env``, and helmfile.yaml.
+
+    Beside them those that the testbed's proxy needs and nothing else: with them helm installs as Istio's documentation says.
+    """
+    needs = Path(env["MESHINSTALL_CONFIG"], "values", "components")
     for release in RELEASES:
+        needed = needs / f"{release.chart}.yaml"
+        _plain(release, inputs).write_text(needed.read_text() if needed.exists() else "{}")
         argv = ["helm", "get", "values", release.name, "-n", release.namespace, "-o", "json"]
         said = subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout
         # A release without values answers null.
@@ -96,6 +103,10 @@ def helmfile(charts: Path, inputs: Path) -> dict[str, object]:
 
 def _archive(release: Release, charts: Path) -> Path:
     return charts / f"{release.chart}-{pins.ISTIO}.tgz"
+
+
+def _plain(release: Release, inputs: Path) -> Path:
+    return inputs / f"{release.name}-plain.yaml"
 
 
 def _values(release: Release, inputs: Path) -> Path:

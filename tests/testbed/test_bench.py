@@ -47,7 +47,7 @@ def test_a_program_that_ends_otherwise_is_no_measurement() -> None:
 
 def test_helmfile_installs_what_the_helm_commands_install_in_the_same_order() -> None:
     charts, inputs = Path("/charts"), Path("/inputs")
-    helm = next(one for one in contenders(charts, inputs) if one.name.startswith("helm,"))
+    helm = next(one for one in contenders(charts, inputs) if one.name == "helm, our values")
     releases: Any = helmfile(charts, inputs)["releases"]
     assert [(one["name"], one["chart"], one["namespace"], one["values"][0]) for one in releases] == [
         (argv[3], argv[4], argv[6], argv[-1]) for argv in helm.commands
