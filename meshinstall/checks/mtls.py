@@ -10,6 +10,7 @@ from itertools import groupby, zip_longest
 
 from meshinstall.checks.certificates import shown
 from meshinstall.checks.coverage import is_for_probes, outside
+from meshinstall.checks.history import history_text
 from meshinstall.checks.mtls_findings import OPEN, findings
 from meshinstall.checks.mtls_view import View, Workload
 from meshinstall.checks.wire import by_port, live, untried, wire_evidence
@@ -62,6 +63,7 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str) -> Verdict:
         outside=outside(facts, view.mesh, reachable),
         certificates=shown(facts, view.trust, (pod for workload in view.workloads for pod in workload.pods)),
         live=live(probing),
+        history=history_text(facts.history),
         gaps=facts.gaps,
     )
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from meshinstall.checks.certificates import certificate_findings
 from meshinstall.checks.coverage import unencrypted
+from meshinstall.checks.history import history_findings
 from meshinstall.checks.mend import Ill, mend
 from meshinstall.checks.mtls_view import View
 from meshinstall.checks.words import some
@@ -74,6 +75,7 @@ def findings(view: View, ports: Sequence[PortVerdict]) -> tuple[Finding, ...]:
     """Every finding, errors first."""
     found = [*_caused(view, ports), *_idle_policies(view), *_partly_running(view), *certificate_findings(view.facts, view.trust)]
     found += unencrypted(pod for pod in view.facts.pods if pod.place in view.merged)
+    found += history_findings(view.facts.history)
     return tuple(sorted(found, key=lambda finding: (_RANK[finding.severity], finding.code, finding.object)))
 
 

@@ -127,6 +127,8 @@ def _limits(verdict: Verdict) -> Html:
 
 def _limit_parts(verdict: Verdict) -> Iterator[Html]:
     yield tag("p", f"Live probes: {verdict.live or 'none'}.")
+    if verdict.history:
+        yield tag("p", f"Before: {verdict.history}.")
     yield tag("ul", *(tag("li", tag("strong", name), f": {text}") for name, text in _HOW.items()))
     if outside := [one for one in verdict.outside if one.pods]:
         rows = [

@@ -17,6 +17,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "at": verdict.at.isoformat(),
         "verdict": verdict.outcome,
         "liveProbes": verdict.live,
+        "history": verdict.history or None,
         "ports": [_port(port) for port in verdict.ports],
         "findings": [finding_json(finding) for finding in verdict.findings],
         "outside": [{"namespace": one.namespace, "pods": one.pods, "plaintextTo": list(one.reachable)} for one in verdict.outside],

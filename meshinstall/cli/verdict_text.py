@@ -31,6 +31,7 @@ def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
     lines += [line for gap in verdict.gaps[:_MOST_NAMED] for line in _wrapped(f"? not seen: {gap}")]
     lines += [f"? and {len(verdict.gaps) - _MOST_NAMED} more that were not seen"] if len(verdict.gaps) > _MOST_NAMED else []
     lines += _wrapped(f"Live probes: {verdict.live}") if verdict.live else []
+    lines += _wrapped(f"Before: {verdict.history}.") if verdict.history else []
     text = safe("\n".join([*lines, "", headline(verdict)]))
     return _paint(text) if coloured else text
 

@@ -38,6 +38,10 @@ def verify(
     namespace: Annotated[list[str] | None, typer.Option("--namespace", "-n", help="Only pods of this namespace; may be repeated.")] = None,
     sample: Annotated[int | None, typer.Option("--sample", min=0, help="Try at most so many ports on the wire.")] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Create nothing: the wire is not tried, so nothing can PASS.")] = False,
+    history: Annotated[
+        int | None,
+        typer.Option("--history", min=1, max=365, metavar="DAYS", help="Ask the cluster's Prometheus who was reached in plaintext."),
+    ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the verdict as a page, too.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML, too.")] = None,
     timeout: options.Seconds = _PATIENCE,
@@ -49,7 +53,7 @@ def verify(
     from meshinstall.engine.verify import Scope
 
     where = Where(env, cloud, context, kubeconfig, config, selectors)
-    scope = Scope(frozenset(namespace) if namespace else None, sample, read_only)
+    scope = Scope(frozenset(namespace) if namespace else None, sample, read_only, history)
 
     async def work() -> None:
         verdict = await _seen(where.session(), scope, timeout)

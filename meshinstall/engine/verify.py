@@ -10,6 +10,7 @@ from meshinstall.checks.mtls import judge, targets
 from meshinstall.checks.words import some
 from meshinstall.engine.clouds import explaining
 from meshinstall.engine.dialling import Dialling
+from meshinstall.engine.history import ask_history
 from meshinstall.engine.probing import Say, probes
 from meshinstall.engine.proxies import Lenses
 from meshinstall.engine.session import Session
@@ -27,11 +28,15 @@ _LOOK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How much is verified: pods of ``namespaces`` (None: all), at most ``sample`` ports on the wire, none when ``read_only``."""
+    """How much is verified: pods of ``namespaces`` (None: all), at most ``sample`` ports on the wire, none when ``read_only``.
+
+    With ``history``, in days, a Prometheus in the cluster is asked what it counted.
+    """
 
     namespaces: Collection[str] | None = None
     sample: int | None = None
     read_only: bool = False
+    history: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,13 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
     """Look, try and judge; leaves nothing behind. Raises UnreachableError when the API server is not there."""
     if scope.read_only:
         say("looking at the mesh; the wire is not tried")
-        facts = await _look(session, means.lenses, scope.namespaces, say)
+        facts = await _look(session, means.lenses, scope, scope.namespaces, say)
         return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster)
     say("starting the probes")
     async with probes(session, means.dialling, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
-        facts = await _look(session, means.lenses, chosen, say)
+        facts = await _look(session, means.lenses, scope, chosen, say)
         wanted = targets(facts, scope.sample)
         if wanted and not prober.problem:
             say(f"trying {len(wanted)} {'port' if len(wanted) == 1 else 'ports'} on the wire")
@@ -63,9 +68,12 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
     return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster)
 
 
-async def _look(session: Session, lenses: Lenses, namespaces: Collection[str] | None, say: Say) -> MeshFacts:
+async def _look(session: Session, lenses: Lenses, scope: Scope, namespaces: Collection[str] | None, say: Say) -> MeshFacts:
     async with explaining(session):
-        return await settled(partial(survey, session, lenses, namespaces), say)
+        facts = await settled(partial(survey, session, lenses, namespaces), say)
+        if scope.history is None:
+            return facts
+        return replace(facts, history=await ask_history(session, scope.history, scope.namespaces))
 
 
 async def settled(look: Callable[[], Awaitable[MeshFacts]], say: Say) -> MeshFacts:

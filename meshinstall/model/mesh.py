@@ -194,11 +194,25 @@ class ControlPlane:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What a Prometheus (``source``, its pod) counted in the last ``days``, or why nothing is known (``problem``).
+
+    ``plaintext`` are requests and connections without mutual TLS that reached a workload.
+    """
+
+    days: int
+    source: str = ""
+    plaintext: tuple[tuple[Place, int], ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MeshFacts:
     """Answers of one look at a mesh. ``proxies`` has one entry for each pod with a proxy; ``gaps`` are what was not answered, and why.
 
     ``unread`` are the kinds (``Pod``, ``Namespace``, ``Service``, ``Deployment``, ``PeerAuthentication``, ``DestinationRule``,
-    ``ConfigMap``) of which not every object could be listed and understood: that one is not here then proves nothing.
+    ``ConfigMap``) of which not every object could be listed and understood: that one is not here then proves nothing. ``history``
+    is None when nobody asked for it.
     """
 
     now: datetime
@@ -212,3 +226,4 @@ class MeshFacts:
     authorities: tuple[CertificateFacts, ...] = ()
     gaps: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    history: History | None = None

@@ -66,7 +66,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All that one verification says; ``live`` tells whether and how the wire was tried."""
+    """All that one verification says; ``live`` tells whether and how the wire was tried, ``history`` what was counted before."""
 
     at: datetime
     cluster: str
@@ -75,6 +75,7 @@ class Verdict:
     outside: tuple[Outside, ...] = ()
     certificates: tuple[tuple[str, CertificateFacts], ...] = field(default=())
     live: str = ""
+    history: str = ""
     gaps: tuple[str, ...] = ()
 
     @property

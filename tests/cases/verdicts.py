@@ -139,6 +139,8 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     for holder, certificate in verdict.certificates:
         yield f"certificate {holder} until {certificate.not_after:%Y-%m-%d %H:%M}"
     yield from (f"gap {gap}" for gap in verdict.gaps)
+    if verdict.history:
+        yield f"before: {verdict.history}"
 
 
 def _port_lines(port: PortVerdict) -> Iterator[str]:

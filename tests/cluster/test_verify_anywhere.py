@@ -121,6 +121,30 @@ def test_ctrl_c_leaves_nothing(looker: Program, shell: Shell, moment: str) -> No
     assert probe_namespaces(shell) == []
 
 
+def stand_in() -> dict[str, Any]:
+    """No Prometheus, but a pod that answers every query of one alike: no image of Prometheus can be had here."""
+    labels = {"destination_workload_namespace": "shop", "destination_workload": "web", "connection_security_policy": "none"}
+    answer = {"status": "success", "data": {"resultType": "vector", "result": [{"metric": labels, "value": [1795269600, "20.5"]}]}}
+    pod, _ = web("monitoring", "prometheus-0")
+    pod["metadata"]["labels"] = {"app.kubernetes.io/name": "prometheus"}
+    folder = "/srv/www/api/v1"
+    script = f"mkdir -p {folder} && printf %s '{json.dumps(answer)}' > {folder}/query && exec httpd -f -p 9090 -h /srv/www"
+    pod["spec"]["containers"][0]["command"] = ["/bin/sh", "-c", script]
+    return pod
+
+
+def test_the_past_is_told_and_changes_no_verdict(looker: Program, shell: Shell) -> None:
+    said = verify(looker, "--history", "7")
+    assert said.document["history"].startswith("the last 7 days are not known: no running pod has the label")
+    shell.apply(namespace("monitoring"), stand_in())
+    shell.ok("kubectl", "wait", "-n", "monitoring", "pod/prometheus-0", "--for=condition=Ready", "--timeout=60s")
+    said = verify(looker, "--history", "7")
+    shell.ok("kubectl", "delete", "namespace", "monitoring", "--wait=false")
+    # Twice, for requests and for connections.
+    assert said.finding("MTL060", "monitoring/prometheus-0")["detail"] == "requests and connections: shop/web (about 41)"
+    assert (said.outcome, said.codes()) == ("PASS", {"MTL060"})
+
+
 def test_the_rights_in_the_guide_suffice(looker: Program, shell: Shell, tmp_path: Path) -> None:
     look, secrets, probe = rights_of_the_guide()
     shell.apply(look, secrets, probe, *(bound(role, "trying") for role in (look, secrets, probe)))

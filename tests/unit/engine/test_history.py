@@ -1,0 +1,106 @@
+"""What a Prometheus counted, in the shape of its own HTTP API, or why that is not known."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from meshinstall.engine.history import ask_history
+from meshinstall.errors import ClusterError
+from meshinstall.model.mesh import History, Place
+from tests.fakes import FakePods, World
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = Place("monitoring", "prometheus-0")
+WEB = Place("shop", "web")
+
+
+def vector(*found: tuple[str, str, str, str]) -> bytes:
+    """An instant vector of namespace, workload, security and value."""
+    labels = ("destination_workload_namespace", "destination_workload", "connection_security_policy")
+    result = [{"metric": dict(zip(labels, one, strict=False)), "value": [1795269600.1, one[3]]} for one in found]
+    return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
+
+
+class Prometheus(FakePods):
+    """Answers by counter; keeps the queries."""
+
+    def __init__(self, requests: bytes, connections: bytes) -> None:
+        super().__init__()
+        self.bodies = {"istio_requests_total": requests, "istio_tcp_connections_opened_total": connections}
+        self.queries: list[str] = []
+
+    async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+        """As Prometheus does on its port."""
+        assert (namespace, pod, port) == (*SOURCE, 9090)
+        (query,) = parse_qs(urlsplit(path).query)["query"]
+        self.queries.append(query)
+        return next(body for counter, body in self.bodies.items() if counter in query)
+
+
+def cluster(requests: bytes = b"", connections: bytes = b"", *, prometheus: bool = True) -> World:
+    """One Prometheus, perhaps."""
+    there = World()
+    there.pods = Prometheus(requests, connections)
+    metadata = {"name": SOURCE.name, "namespace": SOURCE.namespace, "labels": {"app.kubernetes.io/name": "prometheus"}}
+    if prometheus:
+        there.kube.objects[f"/api/v1/namespaces/{SOURCE.namespace}/pods/{SOURCE.name}"] = {
+            "metadata": metadata,
+            "status": {"phase": "Running"},
+        }
+    return there
+
+
+async def test_plaintext_of_requests_and_connections_is_added_up_by_workload() -> None:
+    there = cluster(
+        vector(("shop", "web", "none", "41.7"), ("shop", "web", "mutual_tls", "900"), ("shop", "api", "mutual_tls", "3")),
+        vector(("shop", "web", "none", "2"), ("data", "db", "none", "0.3"), ("data", "cache", "none", "0")),
+    )
+    history = await ask_history(there.session(), 7)
+    assert history == History(7, str(SOURCE), ((Place("data", "db"), 1), (WEB, 44)))
+    assert isinstance(there.pods, Prometheus)
+    assert there.pods.queries[0] == (
+        "sum by (destination_workload_namespace, destination_workload, connection_security_policy)"
+        ' (increase(istio_requests_total{reporter="destination"}[7d]))'
+    )
+
+
+async def test_only_the_chosen_namespaces_count() -> None:
+    there = cluster(vector(("shop", "web", "none", "1"), ("data", "db", "none", "1")), vector())
+    assert (await ask_history(there.session(), 1, {"shop"})).plaintext == ((WEB, 1),)
+
+
+async def test_mutual_tls_alone_is_no_plaintext() -> None:
+    history = await ask_history(cluster(vector(("shop", "web", "mutual_tls", "5")), vector()).session(), 7)
+    assert (history.plaintext, history.problem) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (vector(), "has no metrics of Istio's proxies"),
+        (b"<html>", "Expecting value"),
+        (b'{"status": "error", "error": "query timed out"}', "Prometheus says: query timed out"),
+        (b'{"status": "success", "data": {"result": {}}}', "list expected, found dict"),
+        (vector(("shop", "web", "none", "many")), "could not convert string to float"),
+        (vector(("shop", "web", "none", "NaN")), "no number"),
+        (vector(("shop", "web", "none", "+Inf")), "no number"),
+    ],
+)
+async def test_an_answer_that_says_nothing_is_not_taken_for_peace(body: bytes, problem: str) -> None:
+    history = await ask_history(cluster(body, body).session(), 7)
+    assert history.plaintext == ()
+    assert problem in history.problem
+
+
+async def test_no_prometheus_and_one_that_may_not_be_asked_are_said() -> None:
+    assert (await ask_history(cluster(prometheus=False).session(), 7)).problem.startswith("no running pod has the label")
+    there = cluster()
+
+    async def refuse(*_: Any) -> bytes:
+        raise ClusterError("pods/portforward is forbidden")
+
+    there.pods.get = refuse  # type: ignore[method-assign,assignment]
+    assert (await ask_history(there.session(), 7)).problem == f"{SOURCE}: pods/portforward is forbidden"
