@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from hypothesis import HealthCheck, settings
 
 from testbed import cluster as testbed_cluster
 from testbed import paths
@@ -15,6 +16,10 @@ from testbed.build.builder import build
 from testbed.cluster import Cluster
 from testbed.spec import Nodes
 from testbed.waiting import until
+
+# How long an example takes says something of the machine, and nothing of the product.
+settings.register_profile("meshinstall", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("meshinstall")
 
 
 def _say(line: str) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from meshinstall.adapters.charts import read_chart
@@ -98,7 +98,6 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
         read_chart(archive)
 
 
-@settings(deadline=None)
 @given(some.binary(max_size=200))
 def test_any_bytes_are_a_chart_or_a_chart_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     archive = tmp_path_factory.getbasetemp() / "any.tgz"

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from meshinstall.config.lockfile import Lock, check, dump, load, write
@@ -40,7 +40,6 @@ texts = some.text(some.characters(exclude_categories=["C", "Z"]), min_size=1, ma
 charts = some.builds(ChartRef, texts, texts, texts, some.just(BASE.digest))
 
 
-@settings(deadline=None)
 @given(some.lists(charts, unique_by=lambda chart: (chart.name, chart.version)))
 def test_what_is_written_is_read_again_whatever_the_order(tmp_path_factory: pytest.TempPathFactory, written: list[ChartRef]) -> None:
     file = tmp_path_factory.getbasetemp() / "any.lock"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshinstall.checks.client_rules import ClientRules, client_evidence
@@ -211,13 +211,11 @@ some_rules = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(some_rules, st.permutations(range(5)))
 def test_the_order_of_a_list_decides_nothing(rules: list[ClientRule], order: list[int]) -> None:
     assert against(*[rules[index] for index in order if index < len(rules)]) == against(*rules)
 
 
-@settings(deadline=None)
 @given(some_rules)
 def test_every_answer_is_a_rule_that_says_so(rules: list[ClientRule]) -> None:
     said = {f"DISABLE {found.place}" for found in rules if found.mode == "DISABLE"}

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshinstall.checks.inbound import Entry, entry, proxy_evidence
@@ -95,7 +95,6 @@ def walked(chains: list[InboundChain], port: int, transport: str, alpn: str) -> 
     return pool or default
 
 
-@settings(deadline=None)
 @given(some_chains, st.sampled_from([1, 2, 3]))
 def test_every_connection_that_envoy_would_take_is_seen(chains: list[InboundChain], port: int) -> None:
     found = entry(chains, port)

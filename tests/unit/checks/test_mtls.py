@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshinstall.checks.mtls import judge, targets
@@ -126,7 +126,6 @@ BREAKS: list[Callable[[MeshFacts], MeshFacts]] = [
 ]
 
 
-@settings(deadline=None)
 @given(st.sets(st.sampled_from(range(len(BREAKS))), min_size=1, max_size=4))
 def test_whatever_is_broken_nothing_that_was_not_seen_passes(broken: set[int]) -> None:
     facts = STRICT.facts
@@ -138,7 +137,6 @@ def test_whatever_is_broken_nothing_that_was_not_seen_passes(broken: set[int]) -
         assert port.outcome is not Outcome.PASS or {evidence.source for evidence in port.evidence} >= needed(port)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000), st.sampled_from(list(CASES)))
 def test_the_order_of_facts_decides_nothing(seed: int, name: str) -> None:
     case = CASES[name]

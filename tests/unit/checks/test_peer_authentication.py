@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshinstall.checks.peer_authentication import Policies
@@ -129,14 +129,12 @@ def by_elimination(policies: list[PeerPolicy], of: Pod, port: int) -> Mode:
     return next((mode for mode in asked if mode is not Mode.UNSET), Mode.PERMISSIVE)
 
 
-@settings(deadline=None)
 @given(some_policies, st.sampled_from([ROOT, "shop"]), LABELS, st.integers(1, 3))
 def test_the_merge_is_istios(policies: list[PeerPolicy], namespace: str, labels: dict[str, str], port: int) -> None:
     of = pod(namespace, **labels)
     assert decided(*policies, of=of, at=port)[0] is by_elimination(policies, of, port)
 
 
-@settings(deadline=None)
 @given(some_policies, st.permutations(range(6)), LABELS)
 def test_the_order_of_a_list_decides_nothing(policies: list[PeerPolicy], order: list[int], labels: dict[str, str]) -> None:
     shuffled = [policies[index] for index in order if index < len(policies)]
@@ -144,7 +142,6 @@ def test_the_order_of_a_list_decides_nothing(policies: list[PeerPolicy], order: 
     assert [decided(*shuffled, of=of, at=port) for port in (1, 2, 3)] == [decided(*policies, of=of, at=port) for port in (1, 2, 3)]
 
 
-@settings(deadline=None)
 @given(some_policies, LABELS)
 def test_the_source_is_one_that_says_the_mode(policies: list[PeerPolicy], labels: dict[str, str]) -> None:
     merged = Policies.of(policies, ROOT).merged(pod(**labels))

@@ -24,7 +24,6 @@ Render = Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]], Sequence[str]
 # is not shrunk; pytest shows the cases that differ.
 few = settings(
     max_examples=4,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshinstall.engine.drift import differences, drift
@@ -47,7 +47,7 @@ WANTED: dict[str, Any] = {
 
 
 # Whole Deployments are drawn: on a busy machine that is slow, and says nothing of what is tested.
-SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=40)
 
 
 def compared(wanted: Any, live: Any) -> list[str]:
