@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -162,7 +162,8 @@ def test_what_is_odd_in_a_certificate_is_not_the_users_business() -> None:
 
 
 @given(st.integers(0, len(LEAF.certificate.public_bytes(serialization.Encoding.DER)) - 1), st.integers(1, 255))
-def test_a_certificate_of_which_any_byte_is_changed_leads_nowhere(place: int, change: int) -> None:
+def test_a_certificate_of_which_any_byte_is_changed_leads_nowhere_or_says_the_same(place: int, change: int) -> None:
+    """What is around the signed part can be written in more ways than one, such as how many bits of the signature's last byte count."""
     der = bytearray(LEAF.certificate.public_bytes(serialization.Encoding.DER))
     der[place] ^= change
     forged = in_pem(bytes(der))
@@ -170,7 +171,8 @@ def test_a_certificate_of_which_any_byte_is_changed_leads_nowhere(place: int, ch
         found = read_chain(forged + MIDDLE.pem, ROOT.pem)
     except ClusterError:
         return
-    assert found[0].root == "" or found[0].fingerprint == LEAF.fingerprint
+    (untouched, _) = read_chain(LEAF.pem + MIDDLE.pem, ROOT.pem)
+    assert found[0].root == "" or replace(found[0], fingerprint=untouched.fingerprint) == untouched
 
 
 def in_pem(der: bytes) -> bytes:
