@@ -56,7 +56,7 @@ class FakeKube:
     async def get(self, path: str) -> Manifest | None:
         """The object, or None."""
         await self._ask("GET", path)
-        return deepcopy(self.objects.get(path))
+        return deepcopy(self.objects.get(path) or self._discovered(path))
 
     async def list(self, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False) -> AsyncIterator[Manifest]:
         """The objects of a collection, as a server lists them: without apiVersion and kind."""
@@ -102,6 +102,15 @@ class FakeKube:
             self.objects[path]["metadata"]["deletionTimestamp"] = now().isoformat()
         else:
             self.objects.pop(path, None)
+
+    def _discovered(self, path: str) -> dict[str, Any] | None:
+        """What a group or a version of it serves: the kinds of its established CRDs."""
+        group, _, version = path.removeprefix("/apis/").partition("/")
+        crds = [item for item in self.objects.values() if item.get("kind") == "CustomResourceDefinition" and _is_established(item)]
+        kinds = [crd["metadata"]["name"].partition(".")[0] for crd in crds if crd["metadata"]["name"].endswith(f".{group}")]
+        if not kinds or version not in {"", "v1"}:
+            return None
+        return {"resources": [{"name": kind} for kind in kinds]} if version else {"versions": [{"groupVersion": f"{group}/v1"}]}
 
     async def _ask(self, verb: str, path: str) -> None:
         # Others get their turn, as with a real server.
@@ -286,6 +295,11 @@ def allow_everything(review: Manifest) -> Manifest:
 def forbidden(what: str) -> ForbiddenError:
     """As the API server words it."""
     return ForbiddenError(f'{what} is forbidden: User "ann" cannot do it')
+
+
+def _is_established(crd: Manifest) -> bool:
+    conditions = (crd.get("status") or {}).get("conditions") or ()
+    return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 import anyio
 
 from meshinstall.engine import manifests, readiness, webhook
+from meshinstall.engine.observe import gather
 from meshinstall.engine.readiness import Trouble
 from meshinstall.engine.session import Session
 from meshinstall.errors import StepError
@@ -16,6 +17,8 @@ from meshinstall.ports import Kube
 
 # Seconds between two looks: at first often, as most things are ready soon.
 _LOOK, _SOON, _LATER = 0.1, 10.0, 0.5
+# Seconds between two questions why something is not ready yet.
+_EXPLAIN = 1.0
 # Seconds in which the webhooks of a ready istiod must answer.
 _WEBHOOK_PATIENCE = 90.0
 
@@ -34,11 +37,11 @@ async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
     """
     record = await _record(session, step)
     names = manifests.crd_names(record)
-    await _until(lambda: _crds(session, names), tell)
+    await _until(lambda: _crds(session.kube, names), tell)
     keys = readiness.watched(manifests.objects(record), record.key)
     if step.revision:
         await _restart_what_hangs(session, keys, tell)
-    await _until(lambda: _objects(session, keys), tell)
+    await _until(_Objects(session, keys).look, tell)
     if step.component is Component.ISTIOD:
         await _until_webhooks_answer(session, record.key.namespace, tell)
     return await _addresses(session, keys)
@@ -113,29 +116,49 @@ async def _record(session: Session, step: ReleaseStep) -> ReleaseRecord:
     return records[step.release]
 
 
-async def _crds(session: Session, names: tuple[str, ...]) -> Iterable[Trouble]:
-    if not names:
-        return ()
-    wanted = set(names)
-    async for crd in session.kube.list(object_path("apiextensions.k8s.io/v1", "customresourcedefinitions")):
-        conditions = (crd.get("status") or {}).get("conditions") or ()
-        if any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions):
-            wanted.discard(crd["metadata"]["name"])
-    return (
-        [Trouble(f"not established yet: {min(wanted)}{f' and {len(wanted) - 1} more CRDs' if len(wanted) > 1 else ''}")] if wanted else ()
-    )
+async def _crds(kube: Kube, names: tuple[str, ...]) -> Iterable[Trouble]:
+    """CRDs whose kinds the API server does not serve yet.
+
+    It lists those of established CRDs alone (kubernetes: apiextensions-apiserver, customresource_discovery_controller.go), in a
+    few kilobytes where the CRDs themselves are megabytes.
+    """
+    groups = {name.partition(".")[2] for name in names}
+    served = await gather(groups, lambda group: _served(kube, group))
+    missing = sorted(set(names).difference(*served.values()))
+    more = f" and {len(missing) - 1} more CRDs" if len(missing) > 1 else ""
+    return [Trouble(f"not established yet: {missing[0]}{more}")] if missing else ()
 
 
-async def _objects(session: Session, keys: tuple[ObjectKey, ...]) -> Iterable[Trouble]:
-    troubles: list[Trouble] = []
-    for key in keys:
-        live = await session.kube.get(path_of(key))
-        if live is None:
-            troubles.append(Trouble(f"{key} is not there yet"))
-        elif wait := readiness.unready(live, key.kind):
-            why = [trouble async for trouble in reasons(session, key, live)]
-            troubles += why or [Trouble(f"{key}: {wait}")]
-    return troubles
+async def _served(kube: Kube, group: str) -> set[str]:
+    """Names of the CRDs of a group that are served, in any version."""
+    versions = [version["groupVersion"] for version in (await kube.get(f"/apis/{group}") or {}).get("versions") or ()]
+    lists = await gather(versions, lambda version: kube.get(f"/apis/{version}"))
+    return {f"{resource['name']}.{group}" for one in lists.values() for resource in (one or {}).get("resources") or ()}
+
+
+class _Objects:
+    """Looks whether objects are Current; what holds them up is asked less often: those lists take time from what starts on the cluster."""
+
+    def __init__(self, session: Session, keys: tuple[ObjectKey, ...]) -> None:
+        self._session = session
+        self._keys = keys
+        self._reasons: dict[ObjectKey, list[Trouble]] = {}
+        self._asked = -_EXPLAIN
+
+    async def look(self) -> list[Trouble]:
+        """What is not Current, and the newest known reasons."""
+        asks = anyio.current_time() - self._asked >= _EXPLAIN
+        self._asked = anyio.current_time() if asks else self._asked
+        troubles: list[Trouble] = []
+        for key in self._keys:
+            live = await self._session.kube.get(path_of(key))
+            if live is None:
+                troubles.append(Trouble(f"{key} is not there yet"))
+            elif wait := readiness.unready(live, key.kind):
+                if asks:
+                    self._reasons[key] = [trouble async for trouble in reasons(self._session, key, live)]
+                troubles += self._reasons.get(key) or [Trouble(f"{key}: {wait}")]
+        return troubles
 
 
 async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIterator[Trouble]:

@@ -31,7 +31,7 @@ def world(*, webhooks: bool = True) -> World:
     there.kube.answers[GATEWAYS] = _rejected if webhooks else _taken
     there.kube.answers[PODS] = _injected
     there.helm.brings = {
-        BASE: (_crd("gateways.networking.istio.io"),),
+        BASE: (crd("gateways.networking.istio.io"),),
         ISTIOD: plans.make({}).facts.owned[ISTIOD],
         PUBLIC: (gateway("public"),),
         PARTNERS: (gateway("partners"),),
@@ -68,7 +68,8 @@ def broken_gateway(there: World) -> tuple[Manifest, ...]:
     return (made,)
 
 
-def _crd(name: str) -> dict[str, Any]:
+def crd(name: str) -> dict[str, Any]:
+    """A CRD of the base chart."""
     metadata = {"name": name, "annotations": {"meta.helm.sh/release-name": "istio-base"}}
     return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": metadata, "spec": {}}
 

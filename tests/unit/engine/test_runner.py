@@ -13,8 +13,9 @@ from meshinstall.errors import ConflictError, HelmConflictError, HelmError, Mesh
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
-from tests.fakes import World, forbidden, record
+from tests.fakes import World, forbidden, record, settled
 from tests.unit.engine.installed import (
+    BASE,
     ISTIOD,
     NEWEST,
     PARTNERS,
@@ -22,7 +23,9 @@ from tests.unit.engine.installed import (
     POLICY_KEY,
     POLICY_PATH,
     PUBLIC,
+    REPLICAS,
     broken_gateway,
+    crd,
     gateway,
     replicas,
     world,
@@ -154,6 +157,32 @@ async def test_a_wait_is_told_once_until_it_changes() -> None:
         await Runner(plans.load("fresh").plan(), there.session(), events.append).run()
     waits = [event.reason for event in events if isinstance(event, StepWaiting) and event.step.name == "istio-ingress/public"]
     assert waits == ["helm install", "Deployment istio-ingress/public: 0 of 1 pods are ready"]
+
+
+async def test_istiod_waits_until_the_api_server_serves_every_kind_of_the_base_chart() -> None:
+    there = world()
+    (known,) = there.helm.brings[BASE]
+    late = {**crd("sidecars.networking.istio.io"), "status": {}}
+    there.helm.brings[BASE] = (known, late)
+    events: list[Event] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(Runner(plans.load("fresh").plan(), there.session(), events.append).run)
+        await anyio.sleep(5)
+        waits = [event.reason for event in events if isinstance(event, StepWaiting)]
+        assert waits == ["helm install", "not established yet: sidecars.networking.istio.io"]
+        there.kube.put(settled(crd("sidecars.networking.istio.io"), BASE))
+    assert ISTIOD in there.helm.sent
+
+
+async def test_the_lists_that_say_why_something_waits_are_asked_for_once_a_second() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = broken_gateway(there)
+    with anyio.move_on_after(5):
+        await Runner(plans.load("fresh").plan(), there.session(), lambda _: None).run()
+    looks = there.kube.calls.count("GET /apis/apps/v1/namespaces/istio-ingress/deployments/public")
+    lists = there.kube.calls.count(f"LIST {REPLICAS}")
+    assert 4 <= lists <= 6
+    assert looks >= 40
 
 
 async def test_a_pod_that_fits_nowhere_is_given_time_for_a_node_to_come() -> None:
