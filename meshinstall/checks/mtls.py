@@ -61,6 +61,7 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str) -> Verdict:
         ports=tuple(ports),
         findings=findings(view, ports),
         outside=outside(facts, view.mesh, reachable),
+        external=tuple(sorted(facts.external, key=lambda one: one.place)),
         certificates=shown(facts, view.trust, (pod for workload in view.workloads for pod in workload.pods)),
         live=live(probing),
         history=history_text(facts.history),

@@ -6,8 +6,9 @@ from itertools import groupby
 from meshinstall.cli.certificate_chart import chart
 from meshinstall.cli.markup import Html, join, style, tag
 from meshinstall.cli.verdict_style import STYLE
-from meshinstall.cli.verdict_text import by_workload, headline, worst
+from meshinstall.cli.verdict_text import by_workload, external_ports, headline, worst
 from meshinstall.model.finding import Finding
+from meshinstall.model.mesh import ExternalService
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Verdict
 
 _HOW = {
@@ -142,9 +143,21 @@ def _limit_parts(verdict: Verdict) -> Iterator[Html]:
         )
         caption = tag("caption", "Namespaces outside the mesh: nothing between them is encrypted by it")
         yield tag("div", tag("table", caption, tag("thead", tag("tr", *names)), tag("tbody", *rows)), class_="scroll")
+    if verdict.external:
+        yield _external(verdict.external)
     if verdict.gaps:
         yield join(tag("p", "Not seen:"), tag("ul", *(tag("li", gap) for gap in verdict.gaps)))
     yield tag("p", headline(verdict), class_="soft")
+
+
+def _external(services: Sequence[ExternalService]) -> Html:
+    rows = [
+        tag("tr", tag("th", str(one.place), scope="row"), *(tag("td", text) for text in (", ".join(one.hosts), external_ports(one))))
+        for one in services
+    ]
+    head = tag("tr", *(tag("th", name, scope="col") for name in ("ServiceEntry", "Hosts", "Ports")))
+    caption = tag("caption", "ServiceEntries that lead out of the mesh: what goes there is not judged")
+    return tag("div", tag("table", caption, tag("thead", head), tag("tbody", *rows)), class_="scroll")
 
 
 def _reach(ports: Sequence[str]) -> str:

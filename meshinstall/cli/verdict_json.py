@@ -3,7 +3,7 @@
 from typing import Any
 
 from meshinstall.model.finding import Finding
-from meshinstall.model.mesh import CertificateFacts
+from meshinstall.model.mesh import CertificateFacts, ExternalService
 from meshinstall.model.verdict import PortVerdict, Verdict
 
 SCHEMA = "meshinstall.dev/verify/v1"
@@ -21,6 +21,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "ports": [_port(port) for port in verdict.ports],
         "findings": [finding_json(finding) for finding in verdict.findings],
         "outside": [{"namespace": one.namespace, "pods": one.pods, "plaintextTo": list(one.reachable)} for one in verdict.outside],
+        "external": [_external(one) for one in verdict.external],
         "certificates": [_certificate(name, certificate) for name, certificate in verdict.certificates],
         "notSeen": list(verdict.gaps),
     }
@@ -59,6 +60,11 @@ def _port(port: PortVerdict) -> dict[str, Any]:
             for evidence in port.evidence
         ],
     }
+
+
+def _external(service: ExternalService) -> dict[str, Any]:
+    ports = [{"number": port.number, "protocol": port.protocol} for port in service.ports]
+    return {"object": f"ServiceEntry {service.place}", "hosts": list(service.hosts), "ports": ports}
 
 
 def _certificate(name: str, certificate: CertificateFacts) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 from meshinstall.cli.tables import columns
 from meshinstall.errors import safe
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.mesh import ExternalService
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 
 _WIDTH = 80
@@ -27,6 +28,7 @@ def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
     lines += [line for finding in verdict.findings for line in finding_lines(finding)]
     lines += [""] if verdict.findings else []
     lines += _outside(verdict)
+    lines += _external(verdict)
     lines += _certificates(verdict)
     lines += [line for gap in verdict.gaps[:_MOST_NAMED] for line in _wrapped(f"? not seen: {gap}")]
     lines += [f"? and {len(verdict.gaps) - _MOST_NAMED} more that were not seen"] if len(verdict.gaps) > _MOST_NAMED else []
@@ -102,6 +104,19 @@ def _outside(verdict: Verdict) -> Iterator[str]:
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         reach = f"reach in plaintext: {', '.join(open_ports[:_MOST_NAMED])}" if open_ports else "reach nothing of the mesh in plaintext"
         yield from _wrapped(f"Outside the mesh, by namespace (pods): {', '.join(names[:_MOST_NAMED])}{more}; they {reach}.")
+
+
+def _external(verdict: Verdict) -> Iterator[str]:
+    """Hosts that ServiceEntries lead to: encrypting what goes there is not the mesh's own doing."""
+    hosts = [f"{host} ({external_ports(one)})" for one in verdict.external for host in one.hosts]
+    if hosts:
+        more = f" and {len(hosts) - _MOST_NAMED} more" if len(hosts) > _MOST_NAMED else ""
+        yield from _wrapped(f"ServiceEntries lead out of the mesh, which is not judged: {', '.join(hosts[:_MOST_NAMED])}{more}.")
+
+
+def external_ports(service: ExternalService) -> str:
+    """Its ports and what clients speak there."""
+    return ", ".join(f"{port.number} {port.protocol}" for port in service.ports) or "any port"
 
 
 def _certificates(verdict: Verdict) -> Iterator[str]:

@@ -60,7 +60,7 @@ class Asker:
     def miss(self, what: str, why: str) -> None:
         """Keep that objects of a kind are missing."""
         self.gaps.append(f"{what} {why}")
-        self.unread.add(what.removesuffix("s"))
+        self.unread.add(f"{what[:-3]}y" if what.endswith("ies") else what.removesuffix("s"))
 
     async def one(self, what: str, path: str, read: Callable[[Manifest], _Fact]) -> _Fact | None:
         """What ``read`` makes of an object; None when it is not there, or there is a new gap."""

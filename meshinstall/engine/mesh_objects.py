@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from meshinstall.engine.fields import MalformedError, at, flag, number, rows, table, text, texts
-from meshinstall.model.mesh import ClientRule, ControlPlane, Mode, NamespaceFacts, PeerPolicy, Place
+from meshinstall.model.mesh import ClientRule, ControlPlane, ExternalService, Mode, NamespaceFacts, PeerPolicy, Place, Port
 from meshinstall.model.release import Manifest
 from meshinstall.model.yaml_text import load
 
@@ -127,6 +127,19 @@ def _tls(policy: Any) -> tuple[str, dict[int, str]]:
 def _client_mode(tls: Any) -> str:
     """Empty without TLS settings; in those the first mode of the API's list is the one that need not be said."""
     return "" if tls is None else text(at(tls, "mode")) or "DISABLE"
+
+
+def external_service(item: Manifest) -> ExternalService | None:
+    """A ServiceEntry, None when it adds to the mesh; external is the default (istio/api: networking/v1alpha3/service_entry.proto)."""
+    spec = at(item, "spec")
+    if text(at(spec, "location")) == "MESH_INTERNAL":
+        return None
+    hosts = tuple(text(host) for host in rows(at(spec, "hosts")))
+    return ExternalService(place(item), hosts, tuple(_external_port(port) for port in rows(at(spec, "ports"))))
+
+
+def _external_port(port: Any) -> Port:
+    return Port(number(at(port, "number")), text(at(port, "name")), text(at(port, "protocol")) or "TCP")
 
 
 def service(item: Manifest) -> Service:

@@ -1,8 +1,8 @@
 """Looks at a running mesh once, whoever installed it.
 
-Requests: seven lists (istiods, namespaces, pods, Services, PeerAuthentications,
-DestinationRules, roots), each one for every 500 objects; two to five questions
-for the API versions of Istio's kinds; one object and up to two Secrets for each
+Requests: eight lists (istiods, namespaces, pods, Services, PeerAuthentications,
+DestinationRules, ServiceEntries, roots), each one for every 500 objects; three to
+eight questions for the API versions of Istio's kinds; one object and up to two Secrets for each
 istiod; and one port-forward for each running pod of an istiod and of a proxy.
 With a choice of namespaces the list of pods is one for each, and one for istiods.
 """
@@ -32,16 +32,17 @@ _NOT_DONE = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 class _Kind(NamedTuple):
-    """A kind of Istio's; the newest of ``versions`` first, which an older Istio does not serve."""
+    """A kind of Istio's, of which several are ``many``; the newest of ``versions`` first, which an older Istio does not serve."""
 
-    name: str
+    many: str
     plural: str
     group: str
     versions: tuple[str, ...]
 
 
-_POLICIES = _Kind("PeerAuthentication", "peerauthentications", "security.istio.io", ("v1", "v1beta1"))
-_RULES = _Kind("DestinationRule", "destinationrules", "networking.istio.io", ("v1", "v1beta1", "v1alpha3"))
+_POLICIES = _Kind("PeerAuthentications", "peerauthentications", "security.istio.io", ("v1", "v1beta1"))
+_RULES = _Kind("DestinationRules", "destinationrules", "networking.istio.io", ("v1", "v1beta1", "v1alpha3"))
+_ENTRIES = _Kind("ServiceEntries", "serviceentries", "networking.istio.io", ("v1", "v1beta1", "v1alpha3"))
 
 
 async def survey(session: Session, lenses: Lenses, namespaces: Collection[str] | None = None) -> MeshFacts:
@@ -70,6 +71,7 @@ async def survey(session: Session, lenses: Lenses, namespaces: Collection[str] |
         services=services,
         policies=tuple(found["policies"]),
         client_rules=tuple(found["rules"]),
+        external=tuple(found["entries"]),
         proxies=proxies,
         authorities=authorities.own,
         gaps=(*asker.gaps, *authorities.gaps, *silent),
@@ -88,6 +90,7 @@ async def _objects(asker: Asker, istiods: list[Istiod], planes: AbstractSet[str]
         "services": lambda: asker.facts(Wanted("Services", object_path("v1", "services")), mesh_objects.service),
         "policies": lambda: _istio_facts(asker, _POLICIES, mesh_objects.peer_policy),
         "rules": lambda: _istio_facts(asker, _RULES, mesh_objects.client_rule),
+        "entries": lambda: _istio_facts(asker, _ENTRIES, mesh_objects.external_service),
     }
     return await gather(asks, lambda name: asks[name]())
 
@@ -125,13 +128,13 @@ def _is_istiod(pod: Pod) -> bool:
     return pod.running and pod.dataplane is Dataplane.CONTROL and pod.labels.get("app") == "istiod"
 
 
-async def _istio_facts(asker: Asker, kind: _Kind, read: Callable[[Manifest], _Fact]) -> list[_Fact]:
+async def _istio_facts(asker: Asker, kind: _Kind, read: Callable[[Manifest], _Fact | None]) -> list[_Fact]:
     """Objects of one of Istio's kinds; a list in a version that the server does not know would look empty."""
     for version in kind.versions:
         api = f"{kind.group}/{version}"
         if kind.plural in (await asker.one(f"API {api}", f"/apis/{api}", _resources) or ()):
-            return await asker.facts(Wanted(f"{kind.name}s", object_path(api, kind.plural)), read)
-    asker.miss(f"{kind.name}s", "could not be listed: the cluster does not know the kind")
+            return await asker.facts(Wanted(kind.many, object_path(api, kind.plural)), read)
+    asker.miss(kind.many, "could not be listed: the cluster does not know the kind")
     return []
 
 

@@ -132,6 +132,15 @@ class ServiceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalService:
+    """A ServiceEntry that leads out of the mesh (location MESH_EXTERNAL); of its ``ports`` protocol is what clients speak to it."""
+
+    place: Place
+    hosts: tuple[str, ...]
+    ports: tuple[Port, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateFacts:
     """An X.509 certificate: ``uris`` are its SPIFFE names; ``root`` is the fingerprint that it chains to, by signature, else empty."""
 
@@ -211,8 +220,8 @@ class MeshFacts:
     """Answers of one look at a mesh. ``proxies`` has one entry for each pod with a proxy; ``gaps`` are what was not answered, and why.
 
     ``unread`` are the kinds (``Pod``, ``Namespace``, ``Service``, ``Deployment``, ``PeerAuthentication``, ``DestinationRule``,
-    ``ConfigMap``) of which not every object could be listed and understood: that one is not here then proves nothing. ``history``
-    is None when nobody asked for it.
+    ``ServiceEntry``, ``ConfigMap``) of which not every object could be listed and understood: that one is not here then proves
+    nothing. ``history`` is None when nobody asked for it.
     """
 
     now: datetime
@@ -222,6 +231,7 @@ class MeshFacts:
     services: tuple[ServiceFacts, ...] = ()
     policies: tuple[PeerPolicy, ...] = ()
     client_rules: tuple[ClientRule, ...] = ()
+    external: tuple[ExternalService, ...] = ()
     proxies: Mapping[Place, Proxy] = field(default_factory=dict)
     authorities: tuple[CertificateFacts, ...] = ()
     gaps: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from meshinstall.model.finding import Finding
-from meshinstall.model.mesh import CertificateFacts, Dataplane, Place
+from meshinstall.model.mesh import CertificateFacts, Dataplane, ExternalService, Place
 
 
 class Outcome(StrEnum):
@@ -66,13 +66,18 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All that one verification says; ``live`` tells whether and how the wire was tried, ``history`` what was counted before."""
+    """All that one verification says.
+
+    ``live`` tells whether and how the wire was tried, ``history`` what was counted before. ``external`` leads out of the mesh and
+    is not judged.
+    """
 
     at: datetime
     cluster: str
     ports: tuple[PortVerdict, ...]
     findings: tuple[Finding, ...] = ()
     outside: tuple[Outside, ...] = ()
+    external: tuple[ExternalService, ...] = ()
     certificates: tuple[tuple[str, CertificateFacts], ...] = field(default=())
     live: str = ""
     history: str = ""

@@ -31,7 +31,7 @@ INBOUND: Mapping[str, list[dict[str, Any]]] = {
 }
 _AS_IT_SHOULD = {Probe.PLAINTEXT: "refused", Probe.ANONYMOUS: "refused", Probe.FOREIGN: "refused", Probe.MESHED: "served"}
 _CERTIFICATE, _POD, _FACTS = TypeAdapter(CertificateFacts), TypeAdapter(Pod), TypeAdapter(MeshFacts)
-_BY_PLACE = ("control_planes", "pods", "services", "policies", "client_rules")
+_BY_PLACE = ("control_planes", "pods", "services", "policies", "client_rules", "external")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,9 @@ def _lines(verdict: Verdict) -> Iterator[str]:
         yield from _finding_lines(finding)
     for one in verdict.outside:
         yield f"outside {one.namespace}: {one.pods} pods reach {', '.join(one.reachable) or 'nothing'}"
+    for service in verdict.external:
+        ports = (f"{port.number}/{port.protocol}" for port in service.ports)
+        yield f"external {service.place}: {', '.join(service.hosts)} {', '.join(ports)}".rstrip()
     for holder, certificate in verdict.certificates:
         yield f"certificate {holder} until {certificate.not_after:%Y-%m-%d %H:%M}"
     yield from (f"gap {gap}" for gap in verdict.gaps)

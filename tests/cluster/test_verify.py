@@ -27,6 +27,7 @@ from tests.cluster.verify_mesh import (
     policy,
     ready,
     verify,
+    way_out,
     workload,
 )
 
@@ -93,6 +94,7 @@ def clean(installed: Done, program: Program, shell: Shell) -> Said:
     assert installed.status == 0
     shell.apply(*(namespace(name, **{"istio-injection": "enabled"}) for name in SPACES))
     shell.apply(*(one for name in SPACES for one in workload(name, **(SHORT if name == "ended" else {}))))
+    shell.apply(way_out("sound"), way_out("past", location="MESH_INTERNAL"))
     ready(shell, *SPACES)
     return verify(Program(program.env))
 
@@ -176,6 +178,11 @@ def test_a_clean_mesh_passes_on_the_wire(clean: Said) -> None:
             f"refused plaintext, anonymous TLS, foreign certificate; served a meshed client as spiffe://cluster.local/ns/{name}/sa/default"
         )
         assert clean.evidence(name, 8080, "wire") == words
+
+
+def test_what_leads_out_of_the_mesh_is_listed(clean: Said) -> None:
+    ports = [{"number": 443, "protocol": "TLS"}]
+    assert clean.document["external"] == [{"object": "ServiceEntry sound/pay", "hosts": ["pay.example"], "ports": ports}]
 
 
 @pytest.mark.parametrize("name", FAULTS)

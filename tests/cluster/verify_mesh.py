@@ -90,6 +90,14 @@ def plaintext_rule(namespace: str) -> dict[str, Any]:
     return {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": metadata, "spec": spec}
 
 
+def way_out(namespace: str, **spec: str) -> dict[str, Any]:
+    """A ServiceEntry, external unless ``spec`` says otherwise."""
+    ports = [{"number": 443, "name": "tls", "protocol": "TLS"}]
+    metadata = {"name": "pay", "namespace": namespace}
+    told = {"hosts": ["pay.example"], "ports": ports, "resolution": "NONE", **spec}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": told}
+
+
 def workload(namespace: str, **annotations: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """A Deployment ``web`` of one pod that serves on 8080, and its Service."""
     pod, service = deepcopy(web(namespace))

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from meshinstall.cli.verdict_html import verdict_html
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.mesh import Dataplane, Place
+from meshinstall.model.mesh import Dataplane, ExternalService, Place, Port
 from meshinstall.model.verdict import Evidence, Outcome, Outside, PortVerdict, Source
 from tests.unit.cli.verdicts import HOSTILE, NOON, VERDICT, certificate
 
@@ -78,6 +78,7 @@ def test_what_a_cluster_says_stays_text() -> None:
         ports=(port,),
         findings=(finding,),
         outside=(Outside(HOSTILE, 1, (HOSTILE,)),),
+        external=(ExternalService(Place(HOSTILE, HOSTILE), (HOSTILE,), (Port(1, HOSTILE, HOSTILE),)),),
         certificates=((HOSTILE, certificate(1)),),
         live=HOSTILE,
         gaps=(HOSTILE,),

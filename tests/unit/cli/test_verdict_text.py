@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from meshinstall.cli.verdict_text import by_workload, headline, verdict_text
-from meshinstall.model.mesh import Dataplane
+from meshinstall.model.mesh import Dataplane, ExternalService, Place, Port
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 from tests.unit.cli.verdicts import HOSTILE, NOON, STRICT, VERDICT
 
@@ -29,6 +29,7 @@ def test_every_finding_says_how_it_is_mended_in_lines_to_copy() -> None:
 def test_what_is_outside_and_what_was_not_seen_is_said() -> None:
     text = " ".join(verdict_text(VERDICT).split())
     assert "Outside the mesh, by namespace (pods): legacy (3); they reach in plaintext: shop/Deployment web:8080." in text
+    assert "ServiceEntries lead out of the mesh, which is not judged: pay.example (443 TLS, 80 HTTP)." in text
     assert "? not seen: secrets in istio-system: forbidden" in text
     assert "the first to end is shop/api-0 on 2026-11-22" in text
     assert "Live probes: 4 ports probed" in text
@@ -70,7 +71,8 @@ def test_what_a_cluster_says_cannot_move_the_cursor() -> None:
     hostile = PortVerdict(
         HOSTILE, HOSTILE, 1, Dataplane.NONE, Outcome.FAIL, (Evidence(Source.WIRE, Outcome.FAIL, HOSTILE, HOSTILE, HOSTILE),)
     )
-    text = verdict_text(replace(VERDICT, ports=(hostile,), gaps=(HOSTILE,), cluster=HOSTILE))
+    external = ExternalService(Place(HOSTILE, HOSTILE), (HOSTILE,), (Port(1, HOSTILE, HOSTILE),))
+    text = verdict_text(replace(VERDICT, ports=(hostile,), external=(external,), gaps=(HOSTILE,), cluster=HOSTILE))
     assert "\x1b" not in text
     assert "\x00" not in text
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.mesh import CertificateFacts, Dataplane, Place
+from meshinstall.model.mesh import CertificateFacts, Dataplane, ExternalService, Place, Port
 from meshinstall.model.verdict import Evidence, Outcome, Outside, PortVerdict, Source, Verdict
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -46,6 +46,7 @@ VERDICT = Verdict(
         Finding("MTL011", Severity.WARNING, "a probe had no answer", object="shop/slow-0"),
     ),
     outside=(Outside("legacy", 3, ("shop/Deployment web:8080",)), Outside("empty", 0)),
+    external=(ExternalService(Place("shop", "pay"), ("pay.example",), (Port(443, "", "TLS"), Port(80, "", "HTTP"))),),
     certificates=(("root", certificate(3650, authority=True)), ("shop/api-0", certificate(1))),
     live="4 ports probed from meshinstall-probe-x",
     gaps=("secrets in istio-system: forbidden",),

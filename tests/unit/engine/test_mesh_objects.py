@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from meshinstall.engine import mesh_objects, mesh_pods
 from meshinstall.engine.mesh_objects import MeshSettings, Service, ServicePort
-from meshinstall.model.mesh import ClientRule, ControlPlane, Dataplane, Mode, NamespaceFacts, PeerPolicy, Place, Pod, Port, ServiceFacts
+from meshinstall.model.mesh import (
+    ClientRule,
+    ControlPlane,
+    Dataplane,
+    ExternalService,
+    Mode,
+    NamespaceFacts,
+    PeerPolicy,
+    Place,
+    Pod,
+    Port,
+    ServiceFacts,
+)
 from tests.unit.engine.hostile import mutated
 
 BORN = datetime(2026, 11, 21, 11, 7, 27, tzinfo=UTC)
@@ -88,6 +100,14 @@ SERVICE = {
         "ports": [{"port": 80, "targetPort": "http"}, {"port": 9090}, {"port": 53, "targetPort": 5353, "protocol": "UDP"}],
     },
 }
+ENTRY = {
+    "metadata": metadata("pay"),
+    "spec": {
+        "hosts": ["pay.example", "*.pay.example"],
+        "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}, {"number": 80}],
+        "resolution": "DNS",
+    },
+}
 ISTIOD = {
     "metadata": metadata("istiod-canary", "istio-system", labels={"istio.io/rev": "canary", "app.kubernetes.io/version": "1.30.0"}),
     "spec": {
@@ -127,6 +147,14 @@ def test_a_destination_rule_has_a_mode_for_the_host_its_ports_and_its_subsets() 
     )
     bare = mesh_objects.client_rule({"metadata": metadata(), "spec": {"host": "web"}})
     assert (bare.mode, bare.has_policy, bare.export_to) == ("", False, ())
+
+
+def test_a_service_entry_leads_out_of_the_mesh_unless_it_says_otherwise() -> None:
+    found = ExternalService(Place("shop", "pay"), ("pay.example", "*.pay.example"), (Port(443, "tls", "TLS"), Port(80, "", "TCP")))
+    assert mesh_objects.external_service(ENTRY) == found
+    for location, leads_out in (("MESH_EXTERNAL", True), ("MESH_INTERNAL", False)):
+        entry = {**ENTRY, "spec": {**ENTRY["spec"], "location": location}}
+        assert (mesh_objects.external_service(entry) == found) is leads_out
 
 
 def test_a_service_sends_to_numbers_and_names() -> None:
@@ -376,6 +404,7 @@ def test_a_namespace_has_labels() -> None:
 READERS: list[tuple[Callable[[Any], object], dict[str, Any]]] = [
     (mesh_objects.peer_policy, POLICY),
     (mesh_objects.client_rule, RULE),
+    (mesh_objects.external_service, ENTRY),
     (mesh_objects.service, SERVICE),
     (mesh_objects.istiod, ISTIOD),
     (mesh_objects.mesh_settings, {"data": {"mesh": "trustDomain: corp\nenableAutoMtls: true"}}),

@@ -20,7 +20,7 @@ from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from tests.fakes import FakePods, World, forbidden, now
 from tests.unit.engine.hostile import mutated
-from tests.unit.engine.test_mesh_objects import APP, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
+from tests.unit.engine.test_mesh_objects import APP, ENTRY, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +34,7 @@ WEB, EDGE, BRAIN = Place("shop", "web"), Place("edge", "gate"), Place("istio-sys
 LISTS = {
     "PeerAuthentication": "/apis/security.istio.io/v1/peerauthentications",
     "DestinationRule": "/apis/networking.istio.io/v1/destinationrules",
+    "ServiceEntry": "/apis/networking.istio.io/v1/serviceentries",
     "Service": "/api/v1/services",
     "Namespace": "/api/v1/namespaces",
     "ConfigMap": "/api/v1/configmaps",
@@ -81,9 +82,8 @@ class Mesh(World):
         self.configure("trustDomain: corp\nrootNamespace: istio-system")
         for space in ("shop", "istio-system"):
             self.trust(space, ROOT)
-        for group, plural, item in (("security", "peerauthentications", POLICY), ("networking", "destinationrules", RULE)):
-            self.kube.objects[f"/apis/{group}.istio.io/v1"] = {"metadata": {"name": "v1"}, "resources": [{"name": plural}]}
-            self.add(f"{group}.istio.io/v1", plural, item)
+        self.serves("security.istio.io/v1", peerauthentications=POLICY)
+        self.serves("networking.istio.io/v1", destinationrules=RULE, serviceentries=ENTRY)
         for place in (WEB, EDGE):
             self.says(place, RECORDED)
 
@@ -92,6 +92,12 @@ class Mesh(World):
         for item in items:
             where = object_path(group_version, plural, item["metadata"].get("namespace", ""), item["metadata"]["name"])
             self.kube.objects[where] = item
+
+    def serves(self, group_version: str, **kinds: dict[str, Any]) -> None:
+        """Let the cluster know these kinds, each with an object."""
+        self.kube.objects[f"/apis/{group_version}"] = {"metadata": {"name": "x"}, "resources": [{"name": plural} for plural in kinds]}
+        for plural, item in kinds.items():
+            self.add(group_version, plural, item)
 
     def configure(self, mesh: str) -> None:
         """What istiod was told."""
@@ -136,6 +142,7 @@ async def test_a_mesh_is_seen_as_a_whole() -> None:
     assert [one.ports for one in facts.services] == [{80: 8080, 9090: 9090, 53: 5353}]
     assert [one.mode for one in facts.policies] == [Mode.STRICT]
     assert [one.host for one in facts.client_rules] == ["web.shop.svc.cluster.local"]
+    assert [one.hosts for one in facts.external] == [("pay.example", "*.pay.example")]
     assert facts.authorities == (ROOT_FACTS,)
 
 
@@ -157,7 +164,7 @@ async def test_the_requests_do_not_depend_on_how_much_there_is_but_for_one_to_ea
     mesh = Mesh()
     mesh.add("v1", "pods", *(pod(name=f"web-{number}") for number in range(20)), pod(name="off", inits=[]))
     await mesh.look()
-    gets = ["/apis/security.istio.io/v1", "/apis/networking.istio.io/v1", "/api/v1/namespaces/istio-system/configmaps/istio-canary"]
+    gets = ["/apis/security.istio.io/v1", *["/apis/networking.istio.io/v1"] * 2, "/api/v1/namespaces/istio-system/configmaps/istio-canary"]
     gets += [f"/api/v1/namespaces/istio-system/secrets/{name}" for name in ("cacerts", "istio-ca-secret")]
     assert sorted(mesh.kube.calls) == sorted([f"LIST {path}" for path in LISTS.values()] + [f"GET {path}" for path in gets])
     assert sorted(mesh.asked.asked) == sorted([(*EDGE, 15000), (*WEB, 15000), *(("shop", f"web-{number}", 15000) for number in range(20))])
@@ -178,7 +185,8 @@ async def test_a_list_that_is_refused_is_a_gap(kind: str, path: str) -> None:
     mesh = Mesh()
     mesh.kube.refusals[f"LIST {path}"] = forbidden(kind)
     facts = await mesh.look()
-    assert facts.gaps == (f'{kind}s could not be listed: {kind} is forbidden: User "ann" cannot do it',)
+    many = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    assert facts.gaps == (f'{many} could not be listed: {kind} is forbidden: User "ann" cannot do it',)
     assert facts.unread == (kind,)
 
 
@@ -193,12 +201,13 @@ async def test_an_api_server_that_is_gone_is_no_gap() -> None:
 @pytest.mark.parametrize(("version", "older"), [("v1beta1", True), ("v1alpha3", True), ("v2", False)])
 async def test_istios_kinds_are_listed_in_a_version_that_the_cluster_knows(version: str, older: bool) -> None:  # noqa: FBT001 - a column
     mesh = Mesh()
-    mesh.kube.objects["/apis/networking.istio.io/v1"] = {"metadata": {"name": "v1"}, "resources": [{"name": "gateways"}]}
-    mesh.kube.objects[f"/apis/networking.istio.io/{version}"] = {"metadata": {"name": version}, "resources": [{"name": "destinationrules"}]}
-    mesh.add(f"networking.istio.io/{version}", "destinationrules", RULE)
+    mesh.serves("networking.istio.io/v1", gateways={"metadata": metadata()})
+    mesh.serves(f"networking.istio.io/{version}", destinationrules=RULE, serviceentries=ENTRY)
     facts = await mesh.look()
-    assert (len(facts.client_rules), facts.unread) == ((1, ()) if older else (0, ("DestinationRule",)))
-    assert facts.gaps == (() if older else ("DestinationRules could not be listed: the cluster does not know the kind",))
+    assert (len(facts.client_rules), len(facts.external)) == ((1, 1) if older else (0, 0))
+    assert facts.unread == (() if older else ("DestinationRule", "ServiceEntry"))
+    words = "could not be listed: the cluster does not know the kind"
+    assert facts.gaps == (() if older else (f"DestinationRules {words}", f"ServiceEntries {words}"))
 
 
 async def test_an_object_that_is_not_understood_is_a_gap_and_the_others_stay() -> None:
@@ -229,7 +238,7 @@ async def test_a_cluster_without_istio_has_no_control_plane() -> None:
     mesh.kube.objects.clear()
     facts = await mesh.look()
     assert (facts.control_planes, facts.pods, facts.proxies) == ((), (), {})
-    assert facts.unread == ("DestinationRule", "PeerAuthentication")
+    assert facts.unread == ("DestinationRule", "PeerAuthentication", "ServiceEntry")
 
 
 async def test_the_authority_that_istiod_signs_with_is_told_by_its_certificates_alone() -> None:
