@@ -12,7 +12,7 @@ from meshinstall.adapters.aks_details import answers, reachable, read_details, r
 from meshinstall.adapters.aks_discovery import READ, SUBSCRIPTION, discover
 from meshinstall.adapters.aks_errors import Say, Task, clean, explained
 from meshinstall.adapters.aks_kubeconfig import UserAccess, cluster_id, task_on, user_access
-from meshinstall.errors import ForbiddenError, UsageError
+from meshinstall.errors import ClusterError, ForbiddenError, UsageError
 from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class AksProvider:
                     details["supportedVersions"] = read_versions(answer.as_dict())
             except ForbiddenError:
                 unread["the Kubernetes versions that AKS supports"] = _VERSIONS
+            except ClusterError as error:
+                unread["the Kubernetes versions that AKS supports"] = error.message
         return replace(cluster, details=details, unread=unread)
 
     def discover(self) -> Listing:

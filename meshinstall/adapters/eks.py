@@ -62,11 +62,14 @@ class EksProvider:
         """The clusters of the region, or of each of several with commas between them."""
         from meshinstall.adapters.eks_discovery import discover
 
-        first, *more = self._regions()
-        return discover(self._session(), (first or self._session().region, *more), parse)
+        return discover(self._session(), tuple(self._regions()) or (self._session().region,), parse)
 
     def _regions(self) -> list[str]:
-        return self._ref.selectors.get("region", "").split(",")
+        """The regions that were named, each checked: it becomes part of a host name."""
+        from meshinstall.adapters.eks_session import checked_region
+
+        named = [region.strip() for region in self._ref.selectors.get("region", "").split(",")]
+        return [checked_region(region) for region in dict.fromkeys(named) if region]
 
     def _name(self) -> str:
         if not self._ref.name:
@@ -78,7 +81,7 @@ class EksProvider:
             from meshinstall.adapters.eks_session import open_aws
 
             asked = self._ref.selectors
-            self._aws = open_aws(self._regions()[0], asked.get("profile", ""), asked.get("role_arn", ""), self._say)
+            self._aws = open_aws(next(iter(self._regions()), ""), asked.get("profile", ""), asked.get("role_arn", ""), self._say)
         return self._aws
 
 

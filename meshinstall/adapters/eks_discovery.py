@@ -18,7 +18,8 @@ def discover(aws: Aws, regions: tuple[str, ...], parse: Callable[[Any, str], Clo
     clusters: list[CloudCluster] = []
     failures: dict[str, str] = {}
     # Making clients is not safe in several threads, using them is.
-    clients = {region: aws.client("eks", region_name=region) for region in regions}
+    with explained("eks:ListClusters"):
+        clients = {region: aws.client("eks", region_name=region) for region in regions}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         names = {region: pool.submit(_names, client) for region, client in clients.items()}
         asked: dict[tuple[str, str], Future[Any]] = {}

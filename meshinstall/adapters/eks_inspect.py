@@ -34,7 +34,8 @@ def inspect(aws: Aws, cluster: CloudCluster) -> CloudCluster:
 
 
 def _questions(aws: Aws, cluster: CloudCluster) -> Mapping[str, _Question]:
-    eks, ec2, sts = (aws.client(service) for service in ("eks", "ec2", "sts"))
+    with explained("sts:GetCallerIdentity"):
+        eks, ec2, sts = (aws.client(service) for service in ("eks", "ec2", "sts"))
     name = cluster.name
     questions: dict[str, _Question] = {
         "nodegroups": lambda: cleaned(_nodegroups(eks, name)),
@@ -122,4 +123,6 @@ def _rule(permission: Mapping[str, Any]) -> dict[str, Any]:
         "to": permission.get("ToPort", 65535),
         "groups": [pair.get("GroupId", "") for pair in permission.get("UserIdGroupPairs") or ()],
         "cidrs": [block.get("CidrIp", "") for block in permission.get("IpRanges") or ()],
+        # What they stand for is not known here.
+        "others": [*(permission.get("PrefixListIds") or ()), *(permission.get("Ipv6Ranges") or ())] != [],
     }

@@ -48,13 +48,18 @@ def open_aws(region: str, profile: str, role_arn: str, say: Callable[[str], None
         raise UsageError(plain(error), "aws configure list-profiles shows those that there are") from error
     if not own.region:
         raise UsageError("the AWS region is not known", "name it: --region, region in meshinstall.yaml, or AWS_DEFAULT_REGION")
-    if not _REGION.fullmatch(own.region):
-        # It becomes part of a host name.
-        raise UsageError(f"{own.region!r} cannot be an AWS region", "one such as eu-west-1")
-    return _assumed(own, role_arn) if role_arn else own
+    checked_region(own.region)
+    return _assumed(own, profile, role_arn) if role_arn else own
 
 
-def _assumed(own: Aws, role_arn: str) -> Aws:
+def checked_region(region: str) -> str:
+    """The region, which becomes part of a host name; raises UsageError."""
+    if not _REGION.fullmatch(region):
+        raise UsageError(f"{region!r} cannot be an AWS region", "one such as eu-west-1")
+    return region
+
+
+def _assumed(own: Aws, profile: str, role_arn: str) -> Aws:
     from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
     from botocore.session import Session
 
@@ -62,7 +67,8 @@ def _assumed(own: Aws, role_arn: str) -> Aws:
     if source is None:
         return own
     fetcher = AssumeRoleCredentialFetcher(own.client, source, role_arn, extra_args={"RoleSessionName": "meshinstall"})
-    session = Session()
+    # The same profile: its endpoints, authorities and retries hold for the role too.
+    session = Session(profile=profile or None)
     # botocore offers no other way to a session with given credentials that are renewed.
     session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # noqa: SLF001
     return Aws(session, own.region, own.say)

@@ -9,8 +9,8 @@ from meshinstall.adapters import gke_details
 from meshinstall.adapters.cloud_errors import plain
 from meshinstall.adapters.gke_api import GkeApi
 from meshinstall.adapters.gke_auth import Identity
-from meshinstall.adapters.gke_endpoint import choose, endpoint
-from meshinstall.adapters.gke_errors import BETWEEN, DisabledError, MissingError
+from meshinstall.adapters.gke_endpoint import choose, endpoint, gateway_service
+from meshinstall.adapters.gke_errors import ANY, BETWEEN, DisabledError, MissingError
 from meshinstall.adapters.gke_http import Http, Patience
 from meshinstall.errors import ClusterError, ForbiddenError, UsageError
 from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
@@ -66,7 +66,7 @@ class GkeProvider:
 
     def _projects(self, failures: dict[str, str]) -> list[str]:
         """Every active project that the caller sees; when it may not ask, the one of the credentials."""
-        asks = ("resourcemanager.projects.get", "any")
+        asks = ("resourcemanager.projects.get", ANY)
         try:
             pages = list(self._api.pages("cloudresourcemanager", "v3/projects:search", {"query": "state:ACTIVE", "pageSize": "500"}, asks))
         except ForbiddenError as error:
@@ -98,7 +98,8 @@ class GkeProvider:
         return self._gateway(host, project) if kind is EndpointKind.CONNECT_GATEWAY else endpoint(found, kind, host)
 
     def _gateway(self, membership: str, project: str) -> Endpoint:
-        answer = self._api.get("connectgateway", f"v1/{membership}:generateCredentials", "gkehub.gateway.generateCredentials", project)
+        asks = ("gkehub.gateway.generateCredentials", project)
+        answer = self._api.get(gateway_service(membership), f"v1/{membership}:generateCredentials", *asks)
         server = str(answer.get("endpoint", ""))
         if not server.startswith("https://"):
             raise ClusterError("the Connect Gateway names no https address for the cluster", "is a proxy in between?")
@@ -140,7 +141,7 @@ def _preferred(found: Mapping[str, Any], project: str) -> Endpoint | None:
     if way is None:
         return None
     if way[0] is EndpointKind.CONNECT_GATEWAY:
-        return Endpoint("https://connectgateway.googleapis.com", None, EndpointKind.CONNECT_GATEWAY)
+        return Endpoint(f"https://{gateway_service(way[1])}.googleapis.com", None, EndpointKind.CONNECT_GATEWAY)
     try:
         return endpoint(found, *way)
     except ClusterError:

@@ -49,7 +49,8 @@ class GkeApi:
         url = f"https://{service}.googleapis.com/{path}"
 
         def once() -> dict[str, Any]:
-            headers = {"Authorization": f"Bearer {self._identity.token()}"}
+            quota = self._identity.quota_project
+            headers = {"Authorization": f"Bearer {self._identity.token()}", **({"x-goog-user-project": quota} if quota else {})}
             reply = self._http(url, headers=headers)
             found = _object(reply.data)
             if reply.status in _BUSY:

@@ -52,6 +52,12 @@ def ways(cluster: Json) -> dict[EndpointKind, str]:
     return {kind: str(host) for kind, host in found.items() if host}
 
 
+def gateway_service(membership: str) -> str:
+    """The Connect Gateway of a membership's location (cloud.google.com: Connect Gateway, Python sample); without googleapis.com."""
+    location = membership.split("/")[3]
+    return "connectgateway" if location == "global" else f"{location}-connectgateway"
+
+
 def choose(cluster: Json, wanted: str, project: str) -> tuple[EndpointKind, str] | None:
     """The way ``wanted`` or the preferred one; None when there is none yet. Raises UsageError for one that is not there."""
     found = ways(cluster)

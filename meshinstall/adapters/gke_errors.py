@@ -9,6 +9,9 @@ from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, U
 
 BETWEEN = "is a proxy or a login page in between?"
 _LOGIN = "log in: gcloud auth application-default login"
+# Where a permission's first word is not the name of its API; and what stands for a project where none is asked.
+_SERVICES = {"gkehub.gateway.generateCredentials": "connectgateway", "resourcemanager.projects.get": "cloudresourcemanager"}
+ANY = "any"
 
 
 class DisabledError(ForbiddenError):
@@ -50,8 +53,7 @@ def refusal(permission: str, project: str, status: int, message: object, details
     said = plain(message)
     reason = _reason(details)
     if reason == "SERVICE_DISABLED" or "SERVICE_DISABLED" in said or "it is disabled" in said:
-        service = f"{permission.partition('.')[0]}.googleapis.com"
-        return DisabledError(f"{service} is not enabled in project {project}", f"gcloud services enable {service} --project={project}")
+        return _disabled(permission, project, said)
     match status:
         case 401:
             return _unknown(permission)
@@ -64,6 +66,17 @@ def refusal(permission: str, project: str, status: int, message: object, details
             return UnreachableError(f"Google did not answer {permission} in several tries: {status}: {said}", _later())
         case _:
             return ClusterError(f"Google refuses {permission}: {status}: {said}")
+
+
+def _disabled(permission: str, project: str, said: str) -> ClusterError:
+    if "quota project" in said.lower():
+        # Off in a project of Google's that logins without one are counted for: it says nothing of ours.
+        hint = "gcloud auth application-default set-quota-project PROJECT"
+        return ClusterError(f"Google wants to know which project {permission} is counted for: {said}", hint)
+    service = f"{_SERVICES.get(permission, permission.partition('.')[0])}.googleapis.com"
+    if project == ANY:
+        return DisabledError(f"{service} is not enabled in the caller's project", f"gcloud services enable {service}")
+    return DisabledError(f"{service} is not enabled in project {project}", f"gcloud services enable {service} --project={project}")
 
 
 def _unknown(permission: str) -> UnauthorizedError:

@@ -151,8 +151,9 @@ def _pools(aks: _Aks, desired: Desired) -> Iterator[Finding]:
         if state in _BROKEN:
             hint = f"look at it: az aks nodepool show --nodepool-name {name} {aks.pool_flags}"
             yield aks.finding("AKS008", Severity.WARNING, f"the last change of node pool {name} ended as {state}", hint=hint)
-        elif now != wanted or state not in {"", "Succeeded"}:
-            title = f"node pool {name} is being changed ({state}{f', {now} to {wanted}' if now != wanted else ''})"
+        # A pool that was asked for by its minor keeps that as what is wanted (ManagedClusterAgentPoolProfile.orchestratorVersion).
+        elif (moves := bool(now and wanted and not f"{now}.".startswith(f"{wanted}."))) or state not in {"", "Succeeded"}:
+            title = f"node pool {name} is being changed ({state}{f', {now} to {wanted}' if moves else ''})"
             hint = f"wait for its end: az aks nodepool wait --updated --nodepool-name {name} {aks.pool_flags}"
             yield aks.finding("AKS008", Severity.WARNING, title, "pods move while Istio is installed", hint)
         if 0 < _minor(now) < oldest:
@@ -216,9 +217,10 @@ def _data_plane(aks: _Aks, desired: Desired) -> Iterator[Finding]:
 
 
 def _unread(aks: _Aks) -> Iterator[Finding]:
-    for what, permission in aks.cluster.unread.items():
-        hint = f"a role with {permission} shows it; docs/clouds/aks/role.json has all of them"
-        yield aks.finding("AKS016", Severity.WARNING, f"NOT PROVEN: {what} could not be read", f"missing permission {permission}", hint)
+    for what, why in aks.cluster.unread.items():
+        hint = f"a role with {why} shows it; docs/clouds/aks/role.json has all of them" if " " not in why else ""
+        detail = f"missing permission {why}" if hint else why
+        yield aks.finding("AKS016", Severity.WARNING, f"NOT PROVEN: {what} could not be read", detail, hint)
 
 
 def _minor(version: str) -> int:

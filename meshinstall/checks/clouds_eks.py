@@ -12,7 +12,7 @@ from meshinstall.model.release import Component, Manifest
 # Where the API server answers; EKS keeps it answering through an update.
 _READY = frozenset({"ACTIVE", "UPDATING"})
 _EVERYBODY = "0.0.0.0/0"
-_ADMIN = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+_ADMIN = "eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 # EKS Auto Mode's own load balancer controller (docs.aws.amazon.com: Use Service annotations with Network Load Balancers, Auto Mode).
 _AUTO_MODE_CLASS = "eks.amazonaws.com/nlb"
 # What could not be read, in words.
@@ -117,8 +117,12 @@ def _same(entry: str, principal: str) -> bool:
 
 
 def _grant(cluster: CloudCluster, principal: str) -> str:
-    place = f"--region {cluster.location} --cluster-name {cluster.name} --principal-arn {principal}"
-    policy = f"aws eks associate-access-policy {place} --policy-arn {_ADMIN} --access-scope type=cluster"
+    role = principal.rpartition("/")[2]
+    # An access entry needs the role's path, which STS does not tell; those of IAM Identity Center always have one.
+    arn = f'"$(aws iam get-role --role-name {role} --query Role.Arn --output text)"' if role.startswith("AWSReservedSSO_") else principal
+    place = f"--region {cluster.location} --cluster-name {cluster.name} --principal-arn {arn}"
+    partition = ":".join(principal.split(":")[:2])
+    policy = f"aws eks associate-access-policy {place} --policy-arn {partition}:{_ADMIN} --access-scope type=cluster"
     return f"aws eks create-access-entry {place} && {policy}"
 
 

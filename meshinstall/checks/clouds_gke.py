@@ -11,6 +11,8 @@ from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import Component, Manifest
 
 _WEBHOOK_PORT = 15017
+# The network tag that GKE gives every node, and its own firewall rules name; istio.io has one of those extended.
+_NODES = re.compile(r"gke-[a-z0-9-]+-node")
 # Words of a fleet's service mesh feature for a control plane that Google runs (gkehub.v1 MembershipSpec.Mesh).
 _MANAGED = frozenset({"MANAGEMENT_AUTOMATIC"})
 _RUNNING = frozenset({"ACTIVE", "PROVISIONING", "DEGRADED"})
@@ -115,11 +117,11 @@ def _webhook(cluster: CloudCluster) -> Iterator[Finding]:
     if rules is None:
         # Said with the permission among what could not be read.
         return
-    tags = {str(tag) for pool in pools for tag in pool.get("tags") or ()}
-    if not any(_admits(rule, source, tags) for rule in _maps(rules)):
+    tags = [{str(tag) for tag in pool.get("tags") or ()} for pool in pools] or [set()]
+    if not all(any(_admits(rule, source, own) for rule in _maps(rules)) for own in tags):
         title = f"no firewall rule lets the control plane ({source}) reach istiod's webhook on private nodes, TCP {_WEBHOOK_PORT}"
         network = str((cluster.details.get("networkConfig") or {}).get("network", "")).rpartition("/")[2] or "NETWORK"
-        targets = f" --target-tags={','.join(sorted(tags))}" if tags else ""
+        targets = f" --target-tags={','.join(sorted(set().union(*tags)))}" if all(tags) else ""
         hint = (
             f"gcloud compute firewall-rules create {cluster.name}-istiod-webhook --project={_network_project(cluster)} --network={network}"
             f" --direction=INGRESS --source-ranges={source} --allow=tcp:{_WEBHOOK_PORT}{targets}"
@@ -130,11 +132,15 @@ def _webhook(cluster: CloudCluster) -> Iterator[Finding]:
 
 
 def _admits(rule: Mapping[str, Any], source: str, tags: set[str]) -> bool:
-    """Whether a rule opens the webhook's port to all of ``source``; a target that cannot be compared counts as one of the nodes'."""
+    """Whether a rule opens the webhook's port to all of ``source`` on a pool with ``tags``.
+
+    A target that cannot be compared counts as one of the nodes', and so does the tag that GKE itself gives them: the API does not
+    tell it, and ``source`` belongs to this cluster alone.
+    """
     if rule.get("disabled") or rule.get("direction", "INGRESS") != "INGRESS":
         return False
     targets = {str(tag) for tag in rule.get("targetTags") or ()}
-    if targets and tags and not targets & tags:
+    if targets and tags and not targets & tags and not any(_NODES.fullmatch(target) for target in targets):
         return False
     return any(_covers(each, source) for each in rule.get("sourceRanges") or ()) and any(
         _opens(each) for each in _maps(rule.get("allowed"))

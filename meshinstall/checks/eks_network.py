@@ -21,12 +21,16 @@ def webhook_port(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[F
     if network is None or not sources:
         return
     if nodes and not network["nodeGroupSets"]:
-        title = f"NOT PROVEN: whether the API server reaches the webhook (port {PORT})"
         hint = f"see that the nodes' security groups admit {PORT}: aws ec2 describe-instances --region {cluster.location}"
-        yield Finding("EKS015", Severity.WARNING, title, f"no EC2 instance has the tag kubernetes.io/cluster/{cluster.name}", hint=hint)
+        yield _unknown(f"no EC2 instance has the tag kubernetes.io/cluster/{cluster.name}", hint)
     for groups in network["nodeGroupSets"]:
-        rules = [rule for group in groups for rule in network["rules"].get(group, ())]
-        if not any(_admits(rule, sources, network["controlPlaneCidrs"]) for rule in rules):
+        rules = [rule for group in groups for rule in network["rules"].get(group, ()) if _opens(rule)]
+        if any(_admits(rule, sources, network["controlPlaneCidrs"]) for rule in rules):
+            continue
+        if any(rule["others"] for rule in rules):
+            hint = f"aws ec2 describe-security-groups --region {cluster.location} --group-ids {' '.join(groups)}"
+            yield _unknown(f"{', '.join(groups)} admit the port from prefix lists or IPv6 ranges, which are not looked into", hint)
+        else:
             title = f"nodes with security group {', '.join(groups)} do not admit port {PORT} from the control plane"
             detail = "the API server could not ask istiod's webhooks: pods would get no sidecar, or not start at all"
             hint = (
@@ -36,9 +40,16 @@ def webhook_port(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[F
             yield Finding("EKS014", Severity.ERROR, title, detail, ", ".join(groups), hint=hint)
 
 
+def _unknown(why: str, hint: str) -> Finding:
+    title = f"NOT PROVEN: whether the API server reaches the webhook (port {PORT})"
+    return Finding("EKS015", Severity.WARNING, title, why, hint=hint)
+
+
+def _opens(rule: Mapping[str, Any]) -> bool:
+    return rule["protocol"] == "-1" or (rule["protocol"] in {"tcp", "6"} and rule["from"] <= PORT <= rule["to"])
+
+
 def _admits(rule: Mapping[str, Any], sources: set[str], control_plane: Sequence[str]) -> bool:
-    if rule["protocol"] not in {"-1", "tcp", "6"} or (rule["protocol"] != "-1" and not rule["from"] <= PORT <= rule["to"]):
-        return False
     return bool(sources & set(rule["groups"])) or _covers(rule["cidrs"], control_plane)
 
 

@@ -179,4 +179,13 @@ def before_changes(inquiry: Inquiry) -> tuple[Finding, ...]:
 
 
 # The name that --allow takes for each finding that may be overruled.
-ALLOWABLE = {"PRE001": "kubernetes", "PRE004": "foreign", "PRE006": "downgrade", "PRE007": "skip-minor", "PRE008": "eol"}
+ALLOWABLE = {
+    "PRE001": "kubernetes",
+    "PRE004": "foreign",
+    "PRE006": "downgrade",
+    "PRE007": "skip-minor",
+    "PRE008": "eol",
+    # The port may be open by what was not looked at, such as a hierarchical firewall policy.
+    "EKS014": "webhook-port",
+    "GKE007": "webhook-port",
+}

@@ -42,7 +42,9 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="RELEASE.KEY=VALUE
 SetStrings = Annotated[list[str] | None, typer.Option("--set-string", help="RELEASE.KEY=TEXT, never a number; may be repeated.")]
 OutputKind = Annotated[Output, typer.Option("-o", "--output", help="How to print data on stdout.")]
 Seconds = Annotated[float, typer.Option("--timeout", min=1, help="Seconds for the whole run.")]
-Allow = Annotated[list[str] | None, typer.Option("--allow", help="Go on in spite of: downgrade, skip-minor, eol, kubernetes, foreign.")]
+Allow = Annotated[
+    list[str] | None, typer.Option("--allow", help="Go on in spite of: downgrade, skip-minor, eol, kubernetes, foreign, webhook-port.")
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from testbed.clouds.gke_apis import Apis, RefusalError
+from testbed.clouds.gke_apis import GATEWAYS, Apis, RefusalError
 from testbed.clouds.gke_identity import IAM, Issuer, RefusedError
 from testbed.clouds.gke_server import Answer, Door, Handler, Server
 from testbed.pki import Authority, kubeconfig, write_private
 from testbed.spec import API_PORT, AUTHENTICATION, Authentication, Spec
 
 _JSON = "application/json; charset=UTF-8"
-_APIS = frozenset(f"{name}.googleapis.com" for name in ("container", "compute", "gkehub", "connectgateway", "cloudresourcemanager"))
+_APIS = frozenset(f"{name}.googleapis.com" for name in ("container", "compute", "gkehub", "cloudresourcemanager")) | {*GATEWAYS.values()}
 _TOKENS = frozenset({"oauth2.googleapis.com", "iamcredentials.googleapis.com"})
 CONNECT = "container.clusters.connect"
 
@@ -46,11 +46,12 @@ class Front:
 
 @dataclass(slots=True)
 class Asked:
-    """A request as it came in: its token too, for tests that look for it elsewhere."""
+    """A request as it came in: its token too, for tests that look for it elsewhere; ``quota`` is the project that it is counted for."""
 
     host: str
     path: str
     authorization: str = field(default="", repr=False)
+    quota: str = ""
 
 
 class FakeGoogle:
@@ -136,7 +137,7 @@ class FakeGoogle:
         """The answer to one request."""
         authorization = headers.get("Authorization", "")
         with self._lock:
-            self.asked.append(Asked(host, target, authorization))
+            self.asked.append(Asked(host, target, authorization, headers.get("X-Goog-User-Project", "")))
             for fault in self.faults:
                 if fault.part in f"{host}{target}" and fault.count > 0:
                     fault.count -= 1

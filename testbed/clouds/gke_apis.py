@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from google.cloud.container_v1.types import Cluster, ListClustersResponse, ServerConfig
@@ -10,6 +11,8 @@ from google.cloud.container_v1.types import Cluster, ListClustersResponse, Serve
 from testbed.clouds.gke_identity import Account
 
 _PAGE = 2
+# The Connect Gateway by location.
+GATEWAYS = {"global": "connectgateway.googleapis.com", "europe-west1": "europe-west1-connectgateway.googleapis.com"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Apis:
             "container.googleapis.com": self._container,
             "compute.googleapis.com": self._compute,
             "gkehub.googleapis.com": self._hub,
-            "connectgateway.googleapis.com": self._gateway,
+            **{host: partial(self._gateway, location) for location, host in GATEWAYS.items()},
             "cloudresourcemanager.googleapis.com": self._search,
         }
         return routes[host](path, query, caller)
@@ -98,9 +101,10 @@ class Apis:
             raise RefusalError(404, "NOT_FOUND", f"Resource '{path[4:]}' was not found")
         return features[found[2]]
 
-    def _gateway(self, path: str, _: Mapping[str, str], caller: Account) -> dict[str, Any]:
-        found = re.fullmatch(r"/v1/projects/([^/]+)/locations/[^/]+/memberships/[^/]+:generateCredentials", path)
-        if not found:
+    def _gateway(self, location: str, path: str, _: Mapping[str, str], caller: Account) -> dict[str, Any]:
+        found = re.fullmatch(r"/v1/projects/([^/]+)/locations/([^/]+)/memberships/[^/]+:generateCredentials", path)
+        # A regional membership is known to its region's gateway alone.
+        if not found or found[2] != location:
             raise RefusalError(404, "NOT_FOUND", path)
         self._allowed(caller, found[1], "gkehub.gateway.generateCredentials")
         return {"kubeconfig": "", "endpoint": self.gateway}

@@ -156,6 +156,10 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
         cluster(disable_local_accounts=False),
         ("AKS014", Severity.INFO, "local accounts are on beside Entra ID", f"az aks update {FLAGS} --disable-local-accounts"),
     ),
+    "not answered": (
+        replace(cluster(), unread={"the cluster's settings": "Azure is busy"}),
+        ("AKS016", Severity.WARNING, "NOT PROVEN: the cluster's settings could not be read", ""),
+    ),
     "not readable": (
         replace(cluster(), unread={"the cluster's settings": "Microsoft.ContainerService/managedClusters/read"}),
         (
@@ -174,6 +178,7 @@ def test_a_cluster_that_is_not_well(found: CloudCluster, expected: tuple[str, Se
 
 
 WELL = {
+    "a pool that follows a minor": cluster(agent_pool_profiles=pool(orchestrator_version="1.36")),
     "as it should be": cluster(),
     "long-term support": cluster("1.33.1", support_plan="AKSLongTermSupport", agent_pool_profiles=[]),
     "versions not known": cluster("1.20.0", more={"supportedVersions": None}, agent_pool_profiles=[]),

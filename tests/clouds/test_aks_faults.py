@@ -47,6 +47,15 @@ def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAzure
         yield fake
 
 
+@pytest.mark.parametrize("status", [400, 429, 503])
+def test_what_only_a_warning_needs_stops_nothing_when_azure_does_not_tell_it(azure: FakeAzure, status: int) -> None:
+    azure.faults.append(Fault("kubernetesVersions", Answer(status, b"{}"), count=99))
+    aks = provider()
+    ((what, why),) = aks.inspect(aks.describe()).unread.items()
+    assert what == "the Kubernetes versions that AKS supports"
+    assert why.startswith("reading the versions that AKS supports: Azure ")
+
+
 @pytest.mark.parametrize("part", [CLUSTER, SIGN_IN])
 def test_throttling_is_waited_out_and_told(azure: FakeAzure, part: str) -> None:
     azure.faults.append(Fault(part, Answer(429, THROTTLED, headers={"Retry-After": "1"})))

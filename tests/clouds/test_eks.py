@@ -150,6 +150,19 @@ def test_a_token_lives_no_longer_than_the_session_that_signed_it(aws: eks.Aws, l
     assert ":assumed-role/admin/" in aws.keys.of_query(presigned(made.token, NAME)).arn
 
 
+def test_a_role_is_used_with_the_profile_that_assumes_it(aws: eks.Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its endpoints and authorities are the network's, not the caller's."""
+    file = tmp_path / "config"
+    file.write_text("[profile shop]\nuse_fips_endpoint = true\nca_bundle = /etc/proxy.pem\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    for role in ("", ADMIN_ROLE):
+        opened = eks_session.open_aws(REGION, "shop", role, print)
+        assert sts_host(opened) == f"sts-fips.{REGION}.amazonaws.com"
+        assert opened.session.get_config_variable("ca_bundle") == "/etc/proxy.pem"
+    assert aws.url
+
+
 def test_one_session_of_a_role_signs_many_tokens(aws: eks.Aws) -> None:
     asked = provider(role_arn=ADMIN_ROLE)
     for _ in range(5):
@@ -351,6 +364,24 @@ def test_what_does_not_answer_does_not_stop_the_rest(aws: eks.Aws) -> None:
     assert "did not answer eks:ListNodegroups" in found.unread["nodegroups"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "region", "error", "said"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": ""}, REGION, UnauthorizedError, "Partial credentials"),
+        ({}, f"{REGION}, evil.example/", UsageError, "cannot be an AWS region"),
+    ],
+    ids=["half a key", "a region that is none"],
+)
+@pytest.mark.usefixtures("aws")
+def test_discovery_with_what_cannot_be_used_is_no_traceback(
+    variables: dict[str, str], region: str, error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    with pytest.raises(error, match=said):
+        provider(region=region).discover()
+
+
 def test_discovery_asks_several_regions_and_reads_every_page(aws: eks.Aws) -> None:
     pages = (b'{"clusters": ["gone"], "nextToken": "more"}', b'{"clusters": ["shop"]}')
     aws.fail("eks:ListClusters", *(eks.say(page) for page in pages))
@@ -361,5 +392,5 @@ def test_discovery_asks_several_regions_and_reads_every_page(aws: eks.Aws) -> No
     found = provider(region=f"eu-north-1,{REGION}").discover()
     assert len(found.failures) == 1
     assert "AWS does not allow eks:ListClusters: explicit deny" in str(found.failures)
-    found = provider(region=f"eu-north-1,{REGION}").discover()
+    found = provider(region=f"eu-north-1, {REGION},").discover()
     assert ([cluster.name for cluster in found.clusters], dict(found.failures)) == ([NAME], {})

@@ -16,7 +16,7 @@ from meshinstall.model.finding import Severity
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
-ADMITTED = {"protocol": "tcp", "from": 15017, "to": 15017, "groups": ["sg-cluster"], "cidrs": []}
+ADMITTED = {"protocol": "tcp", "from": 15017, "to": 15017, "groups": ["sg-cluster"], "cidrs": [], "others": False}
 NETWORK = {"nodeGroupSets": [["sg-node"]], "rules": {"sg-node": [ADMITTED]}, "controlPlaneCidrs": ["10.0.0.0/24", "10.0.1.0/24"]}
 DETAILS: dict[str, Any] = {
     "resourcesVpcConfig": {
@@ -105,6 +105,10 @@ def ruled(**changed: Any) -> CloudCluster:
         (ruled(groups=[], cidrs=["10.0.0.0/16"]), [LINUX], []),
         (ruled(groups=[], cidrs=["10.0.0.0/24"]), [LINUX], ["EKS014"]),
         (ruled(groups=[], cidrs=["nonsense"]), [LINUX], ["EKS014"]),
+        # Prefix lists and IPv6 ranges may stand for the control plane or not.
+        (ruled(groups=[], others=True), [LINUX], ["EKS015"]),
+        (ruled(groups=[], others=True, protocol="udp"), [LINUX], ["EKS014"]),
+        (ruled(others=True), [LINUX], []),
         (having(network={**NETWORK, "nodeGroupSets": [["sg-node"], ["sg-more", "sg-node"], ["sg-bare"]]}), [LINUX], ["EKS014"]),
         (having(network={"nodeGroupSets": [], "rules": {}, "controlPlaneCidrs": []}), [LINUX], ["EKS015"]),
         (replace(GOOD, details={}), [LINUX], []),
@@ -146,6 +150,14 @@ def test_hints_are_commands_that_mend(desired: Desired) -> None:
         f"aws eks create-access-entry {place} && aws eks associate-access-policy {place} --policy-arn "
         "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy --access-scope type=cluster"
     )
+    (single,) = judge(
+        having(accessEntries=[], caller=f"arn:aws-us-gov:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Admin_0123/ann@example.com"),
+        [],
+        desired,
+    )
+    # The path of such a role is told by IAM alone, and the policy is the partition's own.
+    assert '--principal-arn "$(aws iam get-role --role-name AWSReservedSSO_Admin_0123 --query Role.Arn --output text)"' in single.hint
+    assert "--policy-arn arn:aws-us-gov:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy" in single.hint
     (unread,) = judge(replace(GOOD, unread={"network": "ec2:DescribeInstances"}), [LINUX], desired)
     assert unread.title == "NOT PROVEN: whether the API server reaches the webhook (port 15017)"
     assert unread.detail == "missing permission: ec2:DescribeInstances"

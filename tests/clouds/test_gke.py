@@ -98,6 +98,14 @@ def test_the_way_to_the_api_server(google: World, open_ways: dict[str, bool], fl
     assert (found.authority is not None) is (kind in {EndpointKind.PUBLIC, EndpointKind.PRIVATE})
 
 
+def test_a_regional_membership_is_asked_of_its_regions_connect_gateway(google: World) -> None:
+    google.project.clusters[:] = [cluster(fleet=Fleet(membership=MEMBERSHIP.replace("/global/", f"/{LOCATION}/")))]
+    assert google.provider(endpoint="connect-gateway").describe().endpoint
+    assert google.google.count(f"{LOCATION}-connectgateway.googleapis.com") == 1
+    (listed,) = GkeProvider(ClusterRef(Cloud.GKE, selectors={"project": PROJECT}), patience=HASTY).discover().clusters
+    assert listed.endpoint
+
+
 def test_an_old_cluster_says_its_addresses_in_other_fields(google: World) -> None:
     google.project.clusters[:] = [cluster(control_plane_endpoints_config=None)]
     found = google.provider().describe().endpoint
@@ -274,6 +282,42 @@ def test_a_missing_permission_is_named(google: World) -> None:
 def test_a_service_that_is_off_is_said_with_what_enables_it(google: World) -> None:
     google.project.off.add("container.googleapis.com")
     assert f"gcloud services enable container.googleapis.com --project={PROJECT}" in caught(google.provider()).hint
+
+
+def test_a_service_that_is_off_is_enabled_by_its_own_name(google: World) -> None:
+    off = Answer(403, json.dumps({"error": {"message": "off", "details": [{"reason": "SERVICE_DISABLED"}]}}).encode())
+    google.project.clusters[:] = [cluster(fleet=Fleet(membership=MEMBERSHIP))]
+    google.google.fault("connectgateway", off)
+    hint = caught(google.provider(endpoint="connect-gateway")).hint
+    assert hint == f"gcloud services enable connectgateway.googleapis.com --project={PROJECT}"
+    google.google.fault("cloudresourcemanager", off)
+    listing = GkeProvider(ClusterRef(Cloud.GKE), patience=HASTY).discover()
+    assert listing.failures["other projects"] == "cloudresourcemanager.googleapis.com is not enabled in the caller's project"
+
+
+def test_every_request_is_counted_for_the_project_that_a_login_names(google: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = google.folder / "quota.json"
+    file.write_text(json.dumps({**google.caller.login_file(), "quota_project_id": "pays"}))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    private = PrivateClusterConfig(enable_private_nodes=True, master_ipv4_cidr_block="172.16.0.0/28")
+    google.project.clusters[:] = [cluster(private_cluster_config=private, fleet=Fleet(membership=MEMBERSHIP))]
+    provider = google.provider(endpoint="connect-gateway")
+    provider.inspect(provider.describe())
+    GkeProvider(ClusterRef(Cloud.GKE), patience=HASTY).discover()
+    asked = {one.host.partition(".")[0]: one.quota for one in google.google.asked if not one.host.startswith("oauth2")}
+    assert asked == dict.fromkeys(("container", "compute", "gkehub", "connectgateway", "cloudresourcemanager"), "pays")
+
+
+def test_a_login_that_names_no_project_to_count_for_proves_nothing_of_a_mesh(google: World) -> None:
+    said = "The gkehub.googleapis.com API requires a quota project, which is not set by default."
+    body = {"error": {"message": said, "details": [{"reason": "SERVICE_DISABLED", "metadata": {"consumer": "projects/764086051850"}}]}}
+    google.project.clusters[:] = [cluster(fleet=Fleet(membership=MEMBERSHIP))]
+    google.google.fault("gkehub", Answer(403, json.dumps(body).encode()), 10_000)
+    provider = google.provider()
+    unread = provider.inspect(provider.describe()).unread
+    assert unread["whether the fleet manages a mesh here"].startswith(
+        "Google wants to know which project gkehub.features.get is counted for"
+    )
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -1,20 +1,28 @@
 """The client of the Kubernetes API against a server that answers well, badly or not at all."""
 
 import json
+import ssl
 import stat
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from meshinstall.adapters.kube import KubeClient
+from meshinstall.adapters.kube import KubeClient, tls_context
 from meshinstall.adapters.kubeconfig import ExecPlugin, Kubeconfig
 from meshinstall.adapters.tokens import source_of
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
@@ -190,6 +198,56 @@ async def test_a_server_of_another_name_is_not_trusted_unless_the_context_says_s
     with pytest.raises(ClusterError, match="hostname 'elsewhere' doesn't match"):
         await connect(reached(server_name="elsewhere")).get(POD)
     assert await connect(reached(server_name="localhost")).get(POD) == {}
+
+
+def without_key_identifiers() -> tuple[bytes, bytes]:
+    """An authority with basic constraints alone, as EKS makes them, and a server's certificate and key, both in PEM."""
+    now = datetime.now(UTC)
+
+    def made(name: str, key: ec.EllipticCurvePrivateKey, by: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> bytes:
+        names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, one)]) for one in (name, "kubernetes")]
+        builder = x509.CertificateBuilder(names[1], names[0], key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    root, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    pem = own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return made("kubernetes", root, root, x509.BasicConstraints(ca=True, path_length=None)), made("server", own, root, address) + pem
+
+
+def test_an_authority_without_key_identifiers_is_trusted_where_python_is_strict(
+    reached: Reached, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.13 and later ask for them by default."""
+    default = ssl.create_default_context
+
+    def strict(**given: Any) -> ssl.SSLContext:
+        context = default(**given)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    root, pair = without_key_identifiers()
+    file = tmp_path / "pair.pem"
+    file.write_bytes(pair)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+    shake(tls_context(reached(authority=root)), server)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake(tls_context(reached(authority=trustme.CA().cert_pem.bytes())), server)
+
+
+def shake(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    """A handshake with 127.0.0.1 in memory."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(back, there, server_hostname="127.0.0.1"), server.wrap_bio(there, back, server_side=True)]
+    while ends:
+        for end in tuple(ends):
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                ends.remove(end)
 
 
 async def test_a_redirect_is_not_followed(api: ApiServer, reached: Reached) -> None:
