@@ -25,7 +25,7 @@ class IstiodDebug:
         data = await self._pods.get(namespace, pod, _PORT, "/debug/syncz")
         try:
             found = json.loads(data or b"null")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # brackets without end are no ValueError
             raise ClusterError(f"istiod {namespace}/{pod} did not answer in JSON: {error}") from error
         if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
             raise ClusterError(f"istiod {namespace}/{pod} answered with something else than a list of proxies")
