@@ -39,11 +39,11 @@ async def ask_history(session: Session, days: int, namespaces: Collection[str] |
             body = await session.pods.get(*pods[0], _PORT, f"/api/v1/query?query={quote(query)}")
             for key, value in _counts(json.loads(body)):
                 counted[key] = counted.get(key, 0.0) + value
-        if not math.isfinite(sum(map(abs, counted.values()))):
-            raise ValueError("what it counted is more than can be added up")
     # Brackets without end are no ValueError.
     except (ClusterError, ValueError, RecursionError) as error:
         return History(days, str(pods[0]), problem=f"{pods[0]}: {short(error)}")
+    if not math.isfinite(sum(map(abs, counted.values()))):
+        return History(days, str(pods[0]), problem=f"{pods[0]} counted more than can be added up")
     if not counted:
         return History(days, str(pods[0]), problem=f"{pods[0]} has no metrics of Istio's proxies")
     found: dict[Place, float] = {}
