@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshinstall.adapters import certificates
 from meshinstall.adapters.certificates import read_certificates, read_chain, read_roots
 from meshinstall.errors import ClusterError
 
@@ -127,6 +128,61 @@ def test_of_two_ways_the_one_that_leads_to_a_root_is_found() -> None:
 
 def test_an_intermediate_that_is_trusted_is_where_a_chain_ends() -> None:
     assert [one.root for one in read_chain(LEAF.pem + MIDDLE.pem, MIDDLE.pem)] == [MIDDLE.fingerprint] * 2
+
+
+def test_of_two_trusted_certificates_the_first_is_named() -> None:
+    assert [one.root for one in read_chain(LEAF.pem + MIDDLE.pem, ROOT.pem + MIDDLE.pem)] == [MIDDLE.fingerprint, ROOT.fingerprint]
+    assert [one.root for one in read_chain(MIDDLE.pem, MIDDLE.pem + ROOT.pem)] == [MIDDLE.fingerprint]
+
+
+def signatures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[x509.Certificate, x509.Certificate]]:
+    """Who was held against whom by signature, as it happens."""
+    seen: list[tuple[x509.Certificate, x509.Certificate]] = []
+    verify = certificates._is_issued  # noqa: SLF001 - the class itself cannot be watched
+
+    def watched(one: x509.Certificate, issuer: x509.Certificate) -> bool:
+        seen.append((one, issuer))
+        return verify(one, issuer)
+
+    monkeypatch.setattr(certificates, "_is_issued", watched)
+    return seen
+
+
+def test_a_chain_of_one_name_beside_many_roots_of_it_ends_after_some_hundred_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod says what it likes: each of its authorities might have signed each other, and each root all of them."""
+    seen = signatures(monkeypatch)
+    chain = b"".join(make("O=cluster.local").pem for _ in range(16))
+    roots = b"".join(make("O=cluster.local").pem for _ in range(100))
+    with pytest.raises(ClusterError, match="more than 300 signatures would have to be verified"):
+        read_chain(chain, roots)
+    assert len(seen) == 300
+
+
+def test_real_chains_take_few_signatures_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While roots are replaced, all of them and those between have the name that istiod gives them."""
+    seen = signatures(monkeypatch)
+    name = "O=cluster.local"
+    roots = [make(name) for _ in range(5)]
+    upper = make(name, roots[4])
+    lower = make(name, upper)
+    leaf = make("web", lower, authority=False, uri=SPIFFE)
+    chain = leaf.pem + lower.pem + upper.pem + roots[4].pem
+    found = read_chain(chain, b"".join(root.pem for root in roots))
+    assert [one.root for one in found] == [roots[4].fingerprint] * 4
+    assert len(seen) == len(set(seen)) <= 32
+
+
+def test_a_certificate_that_is_there_many_times_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = signatures(monkeypatch)
+    assert {one.root for one in read_chain(LEAF.pem + MIDDLE.pem * 15, make("root").pem * 250 + ROOT.pem * 250)} == {ROOT.fingerprint}
+    assert len(seen) == 3
+
+
+def test_names_that_differ_take_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = signatures(monkeypatch)
+    others = b"".join(make(f"root {number}").pem for number in range(400))
+    assert read_chain(LEAF.pem + MIDDLE.pem, others)[0].root == ""
+    assert len(seen) == 1
 
 
 def test_roots_are_their_own() -> None:
