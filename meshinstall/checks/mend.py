@@ -8,18 +8,29 @@ from typing import Any
 
 from meshinstall.checks.coverage import joins
 from meshinstall.checks.mtls_view import View
+from meshinstall.checks.words import some
 from meshinstall.model.mesh import Place, Pod
 from meshinstall.model.verdict import PortVerdict
 
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
-_PAST_THE_PROXY = (
-    "traffic.sidecar.istio.io/excludeInboundPorts",
-    "traffic.sidecar.istio.io/includeInboundPorts",
-    "sidecar.istio.io/interceptionMode",
-    "ambient.istio.io/bypass-inbound-capture",
+# Annotations that take traffic past the proxy, but for these values. Where there is an istio-cni the webhook writes the first three on
+# every pod, from istiod's values if need be (istio: istio-discovery/files/injection-template.yaml).
+_PAST_THE_PROXY: Mapping[str, frozenset[str]] = {
+    "traffic.sidecar.istio.io/excludeInboundPorts": frozenset({"", "15020"}),
+    "traffic.sidecar.istio.io/includeInboundPorts": frozenset({"*"}),
+    "sidecar.istio.io/interceptionMode": frozenset({"REDIRECT", "TPROXY"}),
+    "traffic.sidecar.istio.io/excludeInterfaces": frozenset({""}),
+    "ambient.istio.io/bypass-inbound-capture": frozenset({"", "false"}),
+}
+_OF_PODS_ALONE = frozenset({"traffic.sidecar.istio.io/excludeInterfaces", "ambient.istio.io/bypass-inbound-capture"})
+_VALUES = (
+    "istiod's values, for the whole mesh: global.proxy.includeInboundPorts, global.proxy.excludeInboundPorts, "
+    "meshConfig.defaultConfig.interceptionMode"
 )
 _INJECT = "sidecar.istio.io/inject"
 _MODE = "istio.io/dataplane-mode"
+_INJECTION = "istio-injection"
+_REVISION = "istio.io/rev"
 # Workloads for which commands are written out.
 _MOST = 5
 _STRICT = """kubectl apply -f - <<'EOF'
@@ -73,8 +84,11 @@ def mend(code: str, ill: Ill) -> str:
 def _strict(ill: Ill) -> str:
     namespace, name = ill.place
     if not name:
-        pods = ill.pods
-        return _STRICT.format(namespace=shlex.quote(ill.view.root(pods[0])))
+        root = ill.view.root(ill.pods[0])
+        if not (mesh_wide := ill.view.policies[root].mesh_wide):
+            return _STRICT.format(namespace=shlex.quote(root))
+        # It says nothing, but a newer one beside it would not count.
+        namespace, name = map(shlex.quote, mesh_wide[0].place)
     return _patch(f"peerauthentication {name} -n {namespace}", {"mtls": {"mode": "STRICT"}})
 
 
@@ -97,26 +111,46 @@ def _automatic(_: Ill) -> str:
 
 
 def _inject(ill: Ill) -> str:
-    lines = []
-    namespace = ill.view.facts.namespaces.get(ill.ports[0].namespace)
-    if namespace is None or not joins(namespace.labels):
-        revisions = sorted(ill.view.planes)
-        label = "istio-injection=enabled" if not revisions or "default" in revisions else f"istio.io/rev={shlex.quote(revisions[0])}"
-        # A namespace that says no keeps the other label out of effect.
-        off = " istio-injection-" if namespace and "istio-injection" in namespace.labels and label.startswith("istio.io") else ""
-        lines.append(f"kubectl label namespace {ill.namespace} {label}{off} --overwrite")
+    label = _label(ill)
     out = {pod.workload for pod in ill.pods if "false" in {pod.labels.get(_INJECT), pod.annotations.get(_INJECT)} or _MODE in pod.labels}
     none = {"labels": {_INJECT: None, _MODE: None}, "annotations": {_INJECT: None}}
-    lines += [_template(workload, ill.namespace, {"metadata": none}) for workload in ill.workloads[:_MOST] if workload in out]
-    return "\n".join([*lines, _restart(ill, [name for name in ill.workloads if name not in out])]).strip()
+    patches = [_template(workload, ill.namespace, {"metadata": none}) for workload in ill.workloads[:_MOST] if workload in out]
+    return "\n".join([*label, *patches, _restart(ill, [name for name in ill.workloads if name not in out])]).strip()
+
+
+def _label(ill: Ill) -> list[str]:
+    """The command that labels a namespace for a control plane that is there; none when its labels do that already."""
+    space = ill.view.facts.namespaces.get(ill.ports[0].namespace)
+    labels = space.labels if space else {}
+    revisions = sorted(ill.view.planes)
+    injection, revision = labels.get(_INJECTION), labels.get(_REVISION)
+    asked = "default" if injection else revision or ""
+    contradicts = bool(injection and revision)
+    if joins(labels) and (labels.get(_MODE) == "ambient" or not revisions or (asked in revisions and not contradicts)):
+        return []
+    wanted = revision if revision in revisions else "default" if "default" in revisions or not revisions else revisions[0]
+    # Either label keeps the other out of effect, or contradicts it.
+    set_to, off = ("istio-injection=enabled", _REVISION) if wanted == "default" else (f"{_REVISION}={shlex.quote(wanted)}", _INJECTION)
+    away = f" {off}-" if off in labels else ""
+    is_unknown = joins(labels) and asked not in revisions
+    # Which tags there are is not known: one may be what the labels ask for.
+    tag = f"  # a revision tag does too; where {shlex.quote(asked)} is one (istioctl tag list), leave this out" if is_unknown else ""
+    return [f"kubectl label namespace {ill.namespace} {set_to}{away} --overwrite{tag}"]
 
 
 def _capture(ill: Ill) -> str:
     lines = []
+    by_values: list[str] = []
     for workload in ill.workloads[:_MOST]:
-        there = {name for pod in ill.pods if pod.workload == workload for name in pod.annotations}
-        named = [name for name in _PAST_THE_PROXY if name in there] or _PAST_THE_PROXY
-        lines.append(_template(workload, ill.namespace, {"metadata": {"annotations": dict.fromkeys(named)}}))
+        told = {(name, value) for pod in ill.pods if pod.workload == workload for name, value in pod.annotations.items()}
+        named = [name for name, harmless in _PAST_THE_PROXY.items() if any(name == one and value not in harmless for one, value in told)]
+        if named:
+            patch = _template(workload, ill.namespace, {"metadata": {"annotations": dict.fromkeys(named)}})
+            lines.append(patch if _OF_PODS_ALONE.issuperset(named) else f"{patch}  # if it stays, see {_VALUES}")
+        else:
+            by_values.append(workload)
+    if by_values:
+        lines += [f"# no annotation says it; change {_VALUES}; then:", _restart(ill, by_values)]
     return "\n".join(lines)
 
 
@@ -147,10 +181,13 @@ def _weaker(ill: Ill) -> str:
 
 
 def _push(ill: Ill) -> str:
+    return f"{_istiod_logs(ill)}  # istiod must run and push; then, if it stays:\n{_restart_all(ill)}"
+
+
+def _istiod_logs(ill: Ill) -> str:
     plane = ill.view.plane(ill.pods[0]) if ill.pods else None
     where = plane.place if plane else Place("istio-system", "istiod")
-    look = f"kubectl logs -n {shlex.quote(where.namespace)} deployment/{shlex.quote(where.name)} --tail=50"
-    return f"{look}  # istiod must run and push; then, if it stays:\n{_restart_all(ill)}"
+    return f"kubectl logs -n {shlex.quote(where.namespace)} deployment/{shlex.quote(where.name)} --tail=50"
 
 
 def _listener(ill: Ill) -> str:
@@ -164,16 +201,18 @@ def _secrets(ill: Ill) -> str:
 
 
 def _logs(ill: Ill) -> str:
-    return f"kubectl logs -n {ill.namespace} {_first_pod(ill).partition('.')[0]} -c istio-proxy --tail=50"
+    return f"kubectl logs -n {ill.namespace} {shlex.quote(ill.ports[0].pods[0].name)} -c istio-proxy --tail=50"
 
 
 def _roots(ill: Ill) -> str:
     trust, proxies = ill.view.trust, ill.view.facts.proxies.values()
     used = {proxy.certificates[0].root for proxy in proxies if proxy.certificates} & trust.known
-    lacking = [name for name, roots in trust.namespaces.items() if used - set(roots)]
-    return "\n".join(
-        f"kubectl delete configmap istio-ca-root-cert -n {shlex.quote(name)}  # istiod writes it anew" for name in lacking[:_MOST]
-    )
+    other = [name for name, roots in trust.namespaces.items() if roots and used - set(roots)]
+    lines = [f"kubectl delete configmap istio-ca-root-cert -n {shlex.quote(name)}  # istiod writes it anew" for name in other[:_MOST]]
+    if without := [name for name, roots in trust.namespaces.items() if not roots]:
+        why = "istiod's leader writes istio-ca-root-cert, where discoverySelectors do not leave the namespace out"
+        lines.append(f"{_istiod_logs(ill)}  # {why}: {some(map(shlex.quote, without))}")
+    return "\n".join(lines)
 
 
 def _authority(ill: Ill) -> str:

@@ -48,6 +48,11 @@ class Policies:
             found.setdefault(policy.place.namespace, []).append(policy)
         return cls(root_namespace, {namespace: tuple(some) for namespace, some in found.items()})
 
+    @property
+    def mesh_wide(self) -> tuple[PeerPolicy, ...]:
+        """Those for the whole mesh, the one that counts first."""
+        return tuple(policy for policy in self.by_namespace.get(self.root_namespace, ()) if not policy.selector)
+
     def merged(self, pod: Pod) -> Merged:
         """Merge for one pod: mesh, namespace, workload; the oldest of each scope alone counts and UNSET inherits."""
         mode, source = Mode.PERMISSIVE, None
@@ -70,9 +75,7 @@ class Policies:
 
     def _scopes(self, pod: Pod) -> tuple[tuple[PeerPolicy, ...], ...]:
         """The policies of the mesh, of the pod's namespace and for the pod itself."""
-        root = self.by_namespace.get(self.root_namespace, ())
-        mesh = tuple(policy for policy in root if not policy.selector)
         own = self.by_namespace.get(pod.place.namespace, ()) if pod.place.namespace != self.root_namespace else ()
         namespace = tuple(policy for policy in own if not policy.selector)
         workload = tuple(policy for policy in own if policy.selector and policy.selector.items() <= pod.labels.items())
-        return mesh, namespace, workload
+        return self.mesh_wide, namespace, workload
