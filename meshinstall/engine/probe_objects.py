@@ -62,8 +62,8 @@ def namespace(name: str, revision: str, holder: str) -> _Json:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels, "annotations": {HOLDER: holder}}}
 
 
-def settings() -> tuple[Placed, ...]:
-    """What is there before the pods, so that their first configuration is their last."""
+def settings(*, ipv6: bool) -> tuple[Placed, ...]:
+    """What is there before the pods, so that their first configuration is their last; ``ipv6`` when that is what pods have."""
     # The clients' own cluster configuration is all they need: nothing of any other namespace.
     alone = _object("networking.istio.io/v1beta1", "Sidecar", "probe", {"egress": [{"hosts": ["./*"]}]})
     client = [_add("CLUSTER", _cluster(PLAIN)), *(_add("CLUSTER", _cluster(path)) for path in _VERSIONS), _add("LISTENER", _tunnels())]
@@ -72,7 +72,7 @@ def settings() -> tuple[Placed, ...]:
         Placed("v1", "serviceaccounts", account),
         Placed("networking.istio.io/v1beta1", "sidecars", alone),
         Placed("networking.istio.io/v1alpha3", "envoyfilters", _filter(CLIENT, client)),
-        Placed("networking.istio.io/v1alpha3", "envoyfilters", _filter(TARGET, [_add("LISTENER", _server())])),
+        Placed("networking.istio.io/v1alpha3", "envoyfilters", _filter(TARGET, [_add("LISTENER", _server(ipv6=ipv6))])),
     )
 
 
@@ -169,14 +169,18 @@ def _tunnels() -> _Json:
             for path in (PLAIN, *_VERSIONS)
         ),
     ]
-    return _listener("meshinstall-probe", "127.0.0.1", LISTENER, routes)
+    # Pods have this loopback whatever the family of their addresses, and a port-forward tries it first.
+    return _listener("meshinstall-probe", {"address": "127.0.0.1", "port_value": LISTENER}, routes)
 
 
-def _server() -> _Json:
-    return _listener("meshinstall-probe", "0.0.0.0", _SERVED, [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}])  # noqa: S104 - its proxy stands before it
+def _server(*, ipv6: bool) -> _Json:
+    """The target's listener. An Envoy that cannot bind refuses the listener, and a node may have no IPv6 at all: never both at once."""
+    everywhere = {"address": "::", "ipv4_compat": True} if ipv6 else {"address": "0.0.0.0"}  # noqa: S104 - its proxy stands before it
+    routes = [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]
+    return _listener("meshinstall-probe", {**everywhere, "port_value": _SERVED}, routes)
 
 
-def _listener(name: str, address: str, port: int, routes: list[_Json]) -> _Json:
+def _listener(name: str, address: _Json, routes: list[_Json]) -> _Json:
     router = {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_TYPES}.extensions.filters.http.router.v3.Router"}}
     manager = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     config = {
@@ -190,6 +194,6 @@ def _listener(name: str, address: str, port: int, routes: list[_Json]) -> _Json:
     filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}]
     return {
         "name": name,
-        "address": {"socket_address": {"address": address, "port_value": port}},
+        "address": {"socket_address": address},
         "filter_chains": [{"filters": filters}],
     }

@@ -3,7 +3,7 @@
 Two pods of the mesh's own proxy image run in a namespace of their own while the
 probes last (engine/probe_objects.py); whatever happens it is removed, and what
 a killed run left behind by the next one. Whoever runs them needs list, create
-and delete on namespaces and list on deployments of all; in
+and delete on namespaces and list on deployments and pods of all; in
 ``meshinstall-probe-*`` create on serviceaccounts, sidecars and envoyfilters
 (networking.istio.io), create, get and delete on pods, get on configmaps, create
 and get on pods/portforward. The pods themselves have no rights and no token for
@@ -25,6 +25,7 @@ import anyio
 from meshinstall.engine import mesh_objects, probe_objects, readiness
 from meshinstall.engine.asking import Asker, Wanted, short
 from meshinstall.engine.dialling import Dial, Dialling, Heard, Talk
+from meshinstall.engine.fields import at, text
 from meshinstall.engine.groups import task_group
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, ForbiddenError
@@ -195,6 +196,7 @@ async def _start_target(session: Session, prober: Prober) -> None:
 async def _place(session: Session, prober: Prober) -> None:
     """Create everything but the pods."""
     revision = await _revision(session.kube)
+    ipv6 = await _is_ipv6(session.kube)
     # A request that is on its way must have arrived before anything is removed.
     with anyio.CancelScope(shield=True):
         prober.placed = True
@@ -204,7 +206,7 @@ async def _place(session: Session, prober: Prober) -> None:
             prober.placed = False
             raise
     async with task_group() as group:
-        for placed in probe_objects.settings():
+        for placed in probe_objects.settings(ipv6=ipv6):
             group.start_soon(session.kube.create, object_path(placed.api_version, placed.plural, prober.namespace), placed.body)
 
 
@@ -217,6 +219,12 @@ async def _revision(kube: Kube) -> str:
     if ready := sorted({istiod.revision for istiod in istiods if istiod.ready}):
         return "default" if "default" in ready else ready[0]
     raise ClusterError(f"no pod of istiod is ready: {', '.join(str(istiod.place) for istiod in istiods)}")
+
+
+async def _is_ipv6(kube: Kube) -> bool:
+    """Whether pods have IPv6 addresses, as those of istiod do; not where that is not known."""
+    pods = Wanted("Pods", object_path("v1", "pods"), "app=istiod")
+    return any(":" in ip for ip in await Asker(kube).facts(pods, lambda pod: text(at(pod, "status", "podIP"))))
 
 
 async def _roots(kube: Kube, namespace: str, say: Say) -> str:

@@ -182,6 +182,32 @@ async def test_the_probes_stand_in_one_namespace_of_the_mesh_while_they_last(clu
     assert cluster.is_clean()
 
 
+@pytest.mark.parametrize(
+    ("ip", "address"),
+    [
+        ("10.0.0.3", {"address": "0.0.0.0", "port_value": 8080}),  # noqa: S104 - its proxy stands before it
+        ("fd00::3", {"address": "::", "ipv4_compat": True, "port_value": 8080}),
+        ("", {"address": "0.0.0.0", "port_value": 8080}),  # noqa: S104 - as before
+    ],
+)
+async def test_the_target_listens_where_pods_have_their_addresses(cluster: Cluster, ip: str, address: dict[str, object]) -> None:
+    metadata = {"name": "istiod-1", "namespace": "istio-system", "labels": {"app": "istiod"}}
+    brain = {"metadata": metadata, "status": {"podIP": ip} if ip else {}}
+    cluster.nodes.objects["/api/v1/namespaces/istio-system/pods/istiod-1"] = brain
+    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+        filters = "/apis/networking.istio.io/v1alpha3/namespaces/{}/envoyfilters/{}"
+        found = [cluster.nodes.objects[filters.format(prober.namespace, name)] for name in ("client", "target")]
+    patches = [patch for one in found for patch in one["spec"]["configPatches"] if patch["applyTo"] == "LISTENER"]
+    client, target = (patch["patch"]["value"]["address"]["socket_address"] for patch in patches)
+    assert target == address
+    assert client == {"address": "127.0.0.1", "port_value": probe_objects.LISTENER}
+
+
+async def test_whoever_may_not_list_pods_can_still_probe(cluster: Cluster) -> None:
+    cluster.kube.refusals["LIST /api/v1/pods"] = ForbiddenError("pods is forbidden")
+    assert (await probed(cluster, WEB)).problem == ""
+
+
 async def test_pods_end_before_the_namespace_goes(cluster: Cluster) -> None:
     await probed(cluster)
     deleted = [call.rpartition("/")[2] for call in cluster.nodes.calls if call.startswith("DELETE")]
