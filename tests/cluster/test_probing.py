@@ -390,7 +390,7 @@ async def test_the_rights_that_are_named_are_enough(mesh: Mesh, tmp_path: Path) 
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "create", "delete"]},
         {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["create"]},
         {"apiGroups": ["networking.istio.io"], "resources": ["sidecars", "envoyfilters"], "verbs": ["create"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "delete"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "create", "get", "delete"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["create", "get"]},
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
