@@ -280,6 +280,6 @@ async def _identity(session: Session, namespace: str, name: str) -> tuple[str, s
         raise
     except ClusterError as error:
         return "", short(error)
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return "", "its Envoy does not say which certificates it has"
     return next((uri for uri in names if isinstance(uri, str) and uri.startswith("spiffe://")), ""), "its Envoy has no certificate yet"

@@ -80,7 +80,9 @@ class Proxies(FakePods):
             raise self.refusal
         if anyio.current_time() < self.ready:
             raise ClusterError(f"pod {pod} refuses {path} on {port}: HTTP 503")
-        return json.dumps(self.certs).encode() if path == "/certs" else b""
+        if path != "/certs":
+            return b""
+        return self.certs if isinstance(self.certs, bytes) else json.dumps(self.certs).encode()
 
     async def talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], Any]) -> Any:
         """Talk for 0.1 s."""
@@ -401,6 +403,7 @@ async def test_without_the_right_to_forward_ports_nobody_waits(cluster: Cluster)
 @pytest.mark.parametrize(
     ("certs", "words"),
     [
+        (b"[" * 200_000, "its Envoy does not say which certificates it has"),
         ([], "its Envoy does not say which certificates it has"),
         ({"certificates": [{"cert_chain": [{}]}]}, "its Envoy does not say which certificates it has"),
         ({"certificates": []}, "its Envoy has no certificate yet"),
