@@ -1,7 +1,8 @@
 """mTLS judged: which ports are worth a live probe, and what facts and probes say of every workload port.
 
 Nothing passes that was not seen: a port passes when policy, clients, its proxies' own configuration, their certificates and the wire
-all say so. Ports that nobody declared have no address to be probed and pass without the wire; ambient ones then do not.
+all say so. Ports that nobody declared have no address to be probed and pass without the wire; ambient ones then do not. Those of them
+that a policy or a proxy's own configuration names are looked at one by one, and told where they are worse than the rest.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from meshinstall.checks.history import history_text
 from meshinstall.checks.mtls_findings import OPEN, findings
 from meshinstall.checks.mtls_view import View, Workload
 from meshinstall.checks.wire import by_port, live, untried, wire_evidence
-from meshinstall.model.mesh import Dataplane, MeshFacts, Mode, Pod
+from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, MeshFacts, Mode, Pod
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 from meshinstall.model.wire import Probing, WireTarget
 
@@ -26,16 +27,17 @@ _ON_THE_WIRE = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One port of a workload before the wire is looked at."""
+    """One port of a workload before the wire is looked at; where nobody declared it nothing may listen."""
 
     workload: Workload
     port: int
     evidence: tuple[Evidence, ...]
     mode: str
+    declared: bool = True
 
     @property
     def is_for_the_wire(self) -> bool:
-        return self.port > 0 and bool(self.workload.running) and self.workload.dataplane in _ON_THE_WIRE
+        return self.declared and self.port > 0 and bool(self.workload.running) and self.workload.dataplane in _ON_THE_WIRE
 
 
 def targets(facts: MeshFacts, sample: int | None = None) -> tuple[WireTarget, ...]:
@@ -71,10 +73,19 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str) -> Verdict:
 
 def _rows(view: View) -> Iterator[_Row]:
     for workload in view.workloads:
-        for port in _ports(workload, view):
-            evidence = tuple(_evidence(workload, port, view))
-            modes = dict.fromkeys(str(view.effective(pod, port).mode) for pod in workload.pods if pod.place in view.merged)
-            yield _Row(workload, port, evidence, "/".join(modes))
+        ports = _ports(workload, view)
+        yield from (_row(workload, port, view) for port in ports)
+        rest = _row(workload, 0, view).evidence
+        for port in sorted(_named(workload, view) - set(ports)):
+            row = _row(workload, port, view, declared=False)
+            if any(one.outcome is not Outcome.PASS and one not in rest for one in row.evidence):
+                yield row
+
+
+def _row(workload: Workload, port: int, view: View, *, declared: bool = True) -> _Row:
+    evidence = tuple(_evidence(workload, port, view))
+    modes = dict.fromkeys(str(view.effective(pod, port).mode) for pod in workload.pods if pod.place in view.merged)
+    return _Row(workload, port, evidence, "/".join(modes), declared)
 
 
 def _ports(workload: Workload, view: View) -> list[int]:
@@ -83,6 +94,14 @@ def _ports(workload: Workload, view: View) -> list[int]:
     known |= {port for pod in workload.pods for port in pod.bypassed}
     rest = any(pod.dataplane is Dataplane.SIDECAR or _is_open(pod, view) for pod in workload.pods)
     return [*sorted(known), *([0] if rest or not known else [])]
+
+
+def _named(workload: Workload, view: View) -> set[int]:
+    """The ports that its own policy or a filter chain of its proxies is about, whoever declared them."""
+    policies = (view.merged[pod.place].workload for pod in workload.pods if pod.place in view.merged)
+    proxies = (view.facts.proxies.get(pod.place) for pod in workload.pods if pod.dataplane is Dataplane.SIDECAR)
+    told = {port for policy in policies if policy for port in policy.ports}
+    return (told | {chain.port for proxy in proxies if proxy for chain in proxy.inbound if chain.port}) - ISTIO_PORTS
 
 
 def _is_open(pod: Pod, view: View) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from meshinstall.engine.fields import at, flag, number, rows, table, text, texts
 from meshinstall.engine.mesh_objects import REVISION, Service, labels, place
-from meshinstall.model.mesh import Dataplane, Place, Pod, Port, ServiceFacts
+from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, Place, Pod, Port, ServiceFacts
 from meshinstall.model.release import Manifest
 
 _PROXY = "istio-proxy"
@@ -18,8 +18,6 @@ _MANAGED = "gateway.istio.io/managed"
 # What redirects a pod's traffic, or waits for the CNI plugin to have done so: both are given the same arguments, which nobody can
 # change afterwards, as the annotations that they were made of can be (istio: manifests/charts/istio-control/.../injection-template.yaml).
 _CAPTURE = ("istio-init", "istio-validation")
-# A proxy's own ports (istio.io: Ports used by Istio).
-_ISTIO_PORTS = frozenset({15000, 15001, 15002, 15004, 15006, 15008, 15009, 15020, 15021, 15053, 15090})
 _BYPASS_AMBIENT = "ambient.istio.io/bypass-inbound-capture"
 _REDIRECTED = "ambient.istio.io/redirection"
 # The first interface of a pod, whatever the CNI.
@@ -128,7 +126,7 @@ def _with_ports(one: PodSeen, services: Sequence[Service]) -> Pod:
     sent = (Port(port.target, "", port.protocol) for service in services for port in service.ports if isinstance(port.target, int))
     ports = _ports((*one.pod.ports, *sent), one.pod.dataplane)
     own = one.pod.dataplane is Dataplane.SIDECAR
-    bypassed = tuple(port for port in one.capture.bypassed(ports) if port not in _ISTIO_PORTS) if own else ()
+    bypassed = tuple(port for port in one.capture.bypassed(ports) if port not in ISTIO_PORTS) if own else ()
     return replace(one.pod, ports=ports, bypassed=bypassed, others_bypassed=own and bool(one.capture.include))
 
 
@@ -136,7 +134,7 @@ def _ports(ports: Iterable[Port], kind: Dataplane) -> tuple[Port, ...]:
     """Each port once, without the proxy's own where there is one."""
     found: dict[tuple[int, str], Port] = {}
     for port in ports:
-        if kind is Dataplane.NONE or port.number not in _ISTIO_PORTS:
+        if kind is Dataplane.NONE or port.number not in ISTIO_PORTS:
             found.setdefault((port.number, port.protocol), port)
     return tuple(found[key] for key in sorted(found))
 

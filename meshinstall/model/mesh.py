@@ -10,6 +10,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+# A proxy's own ports (istio.io: Ports used by Istio).
+ISTIO_PORTS = frozenset({15000, 15001, 15002, 15004, 15006, 15008, 15009, 15020, 15021, 15053, 15090})
+
 
 class Mode(StrEnum):
     """Mutual TLS mode of a PeerAuthentication (istio/api: security/v1beta1/peer_authentication.proto)."""
