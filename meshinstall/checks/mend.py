@@ -266,6 +266,9 @@ _MENDS: Mapping[str, Callable[[Ill], str]] = {
     "MTL023": _network,
     "MTL024": lambda ill: f"kubectl get pods -n {ill.namespace}",
     "MTL026": _permission,
+    "MTL027": lambda _: (
+        "kubectl get namespaces -L istio-injection,istio.io/rev,istio.io/dataplane-mode  # the right name, and of the mesh?"
+    ),
     "MTL030": _weaker,
     "MTL031": _listener,
     "MTL032": _logs,

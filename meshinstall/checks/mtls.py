@@ -5,7 +5,7 @@ all say so. Ports that nobody declared have no address to be probed and pass wit
 that a policy or a proxy's own configuration names are looked at one by one, and told where they are worse than the rest.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
 
@@ -51,11 +51,12 @@ def targets(facts: MeshFacts, sample: int | None = None) -> tuple[WireTarget, ..
     return (*ours, *spread[: _MOST_TARGETS if sample is None else sample])
 
 
-def judge(facts: MeshFacts, probing: Probing, cluster: str) -> Verdict:
-    """Facts and what the wire said: problems first."""
+def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[str] | None = None) -> Verdict:
+    """Facts and what the wire said: problems first; ``asked`` are the namespaces that it is about, None for all."""
     view = View.of(facts)
     rows = [_with_wire(row, view, probing) for row in _rows(view)]
-    ports = sorted((*map(_verdict, rows), *_unknown(facts)), key=lambda one: (_RANK[one.outcome], one.namespace, one.workload, one.port))
+    found = (*map(_verdict, rows), *_unknown(facts), *_empty(view, asked or ()))
+    ports = sorted(found, key=lambda one: (_RANK[one.outcome], one.namespace, one.workload, one.port))
     reachable = tuple(sorted(_name(port) for port in ports if any(one.code in OPEN for one in port.evidence)))
     return Verdict(
         at=facts.now,
@@ -168,6 +169,15 @@ def _unknown(facts: MeshFacts) -> Iterator[PortVerdict]:
         if kind in facts.unread:
             evidence = Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, f"not every {kind} could be read", kind, "MTL026")
             yield PortVerdict("", f"{kind}s that could not be read", 0, Dataplane.NONE, Outcome.NOT_PROVEN, (evidence,))
+
+
+def _empty(view: View, asked: Iterable[str]) -> Iterator[PortVerdict]:
+    """A namespace that was asked for and has nothing to judge, as a name that is misspelt has, proves nothing."""
+    for namespace in sorted({*asked} - {workload.namespace for workload in view.workloads}):
+        known = namespace in view.facts.namespaces or "Namespace" in view.facts.unread
+        text = "nothing of the mesh is there to be judged" if known else "there is no such namespace"
+        evidence = Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, text, f"Namespace {namespace}", "MTL027")
+        yield PortVerdict(namespace, "no workload", 0, Dataplane.NONE, Outcome.NOT_PROVEN, (evidence,))
 
 
 def _worst(found: Sequence[Evidence]) -> Outcome:

@@ -17,7 +17,7 @@ from meshinstall.model.verdict import Evidence, Outcome, PortVerdict
 # What lets plaintext in.
 OPEN = frozenset({"MTL001", "MTL002", "MTL003", "MTL020", "MTL021", "MTL022", "MTL023", "MTL030", "MTL050"})
 # Each is one finding for its object, else one for all, else one for each namespace.
-_BY_OBJECT = frozenset({"MTL001", "MTL002", "MTL003", "MTL010", "MTL011", "MTL012"})
+_BY_OBJECT = frozenset({"MTL001", "MTL002", "MTL003", "MTL010", "MTL011", "MTL012", "MTL027"})
 _ONCE = frozenset({"MTL006", "MTL013", "MTL026", "MTL047", "MTL049", "MTL055"})
 _SEVERITIES = {Outcome.FAIL: Severity.ERROR, Outcome.NOT_PROVEN: Severity.WARNING, Outcome.PASS: Severity.WARNING}
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -40,6 +40,7 @@ _TITLES: Mapping[str, str] = {
     "MTL023": "namespace {namespace} of the mesh has pods on the node's network",
     "MTL024": "namespace {namespace} has workloads of which no pod runs",
     "MTL026": "not everything in the cluster could be seen",
+    "MTL027": "{object} was asked for, and has nothing to judge",
     "MTL030": "namespace {namespace} has proxies that accept plaintext against the policy",
     "MTL031": "namespace {namespace} has proxies that take clients without a certificate",
     "MTL032": "namespace {namespace} has proxies that could not be asked",

@@ -52,7 +52,7 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
     if scope.read_only:
         say("looking at the mesh; the wire is not tried")
         facts = await _look(session, means.lenses, scope, scope.namespaces, say)
-        return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster)
+        return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster, scope.namespaces)
     say("starting the probes")
     async with probes(session, means.dialling, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
@@ -65,7 +65,7 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
         say("removing the probes")
     if prober.problem:
         facts = _without(facts, prober.namespace)
-    return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster)
+    return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster, scope.namespaces)
 
 
 async def _look(session: Session, lenses: Lenses, scope: Scope, namespaces: Collection[str] | None, say: Say) -> MeshFacts:

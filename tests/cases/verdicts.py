@@ -36,14 +36,15 @@ _BY_PLACE = ("control_planes", "pods", "services", "policies", "client_rules", "
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is there and what the wire said."""
+    """What is there, what the wire said, and which namespaces were asked for."""
 
     facts: MeshFacts
     probing: Probing
+    asked: tuple[str, ...] | None = None
 
     def verdict(self) -> Verdict:
         """What is made of both."""
-        return judge(self.facts, self.probing, "kind-dev")
+        return judge(self.facts, self.probing, "kind-dev", self.asked)
 
 
 def names() -> list[str]:
@@ -62,7 +63,7 @@ def make(differs: Mapping[str, Any]) -> Case:
     facts = _facts(found["facts"], found["certificates"])
     told = found["probing"]
     seen = {} if told["skipped"] or told["problem"] else dict(_answers(facts, told))
-    return Case(facts, Probing(seen, told["skipped"], told["problem"]))
+    return Case(facts, Probing(seen, told["skipped"], told["problem"]), found.get("asked"))
 
 
 def rendered(verdict: Verdict) -> dict[str, str]:

@@ -154,7 +154,7 @@ def test_the_order_of_facts_decides_nothing(seed: int, name: str) -> None:
         proxies=dict(mixed(tuple(facts.proxies.items()))),
     )
     assert targets(shuffled) == targets(facts)
-    assert verdicts.rendered(judge(shuffled, case.probing, "kind-dev")) == verdicts.rendered(ALL[name])
+    assert verdicts.rendered(judge(shuffled, case.probing, "kind-dev", case.asked)) == verdicts.rendered(ALL[name])
 
 
 def names(case: str, sample: int | None = None) -> list[str]:

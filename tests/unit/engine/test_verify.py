@@ -6,8 +6,14 @@ from datetime import UTC, datetime
 import anyio
 import pytest
 
-from meshinstall.engine.verify import settled
+from meshinstall.adapters.certificates import read_chain, read_roots
+from meshinstall.engine.dialling import Dial
+from meshinstall.engine.proxies import Lenses
+from meshinstall.engine.verify import Means, Scope, settled, verify
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy
+from meshinstall.model.release import Manifest
+from meshinstall.model.verdict import Outcome
+from tests.unit.engine.test_survey import Mesh
 
 pytestmark = pytest.mark.anyio
 
@@ -55,3 +61,20 @@ async def test_nothing_else_is_waited_for(facts: MeshFacts) -> None:
     started = anyio.current_time()
     assert await settled(looks(facts), said.append) is facts
     assert (said, anyio.current_time() - started) == ([], 0)
+
+
+@pytest.mark.parametrize(("namespace", "empty"), [("shpo", True), ("shop", False)])
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_namespace_that_is_misspelt_proves_nothing(namespace: str, empty: bool, read_only: bool) -> None:  # noqa: FBT001 - columns
+    async def syncz(_: str, __: str) -> list[Manifest]:
+        return []
+
+    def dialling(_: str, __: str) -> Dial:
+        raise AssertionError
+
+    means = Means(Lenses(syncz, read_chain, read_roots), dialling)
+    verdict = await verify(Mesh().session(), means, Scope({namespace}, read_only=read_only), print)
+    assert ("MTL027" in {finding.code for finding in verdict.findings}) is empty
+    if empty:
+        assert verdict.outcome is Outcome.NOT_PROVEN
+        assert [port.evidence[0].text for port in verdict.ports] == ["there is no such namespace"]
