@@ -58,6 +58,8 @@ def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str]) -> Evidenc
 
 
 def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]:
+    if pod.dataplane is Dataplane.GATEWAY and port in pod.bypassed:
+        return "MTL021", "a gateway redirects nothing: another container than its proxy answers on this port itself"
     if pod.dataplane is Dataplane.GATEWAY:
         return "", "a gateway: what its own listeners accept is by design and not judged"
     if pod.host_network:

@@ -9,7 +9,7 @@ from typing import Any
 from meshinstall.checks.coverage import joins
 from meshinstall.checks.mtls_view import View
 from meshinstall.checks.words import some
-from meshinstall.model.mesh import Place, Pod
+from meshinstall.model.mesh import Dataplane, Place, Pod
 from meshinstall.model.verdict import PortVerdict
 
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
@@ -142,7 +142,11 @@ def _capture(ill: Ill) -> str:
     lines = []
     by_values: list[str] = []
     for workload in ill.workloads[:_MOST]:
-        told = {(name, value) for pod in ill.pods if pod.workload == workload for name, value in pod.annotations.items()}
+        pods = [pod for pod in ill.pods if pod.workload == workload]
+        if any(pod.dataplane is Dataplane.GATEWAY for pod in pods):
+            lines.append(f"kubectl edit {_slashed(workload)} -n {ill.namespace}  # move what listens beside its proxy to a pod of its own")
+            continue
+        told = {annotation for pod in pods for annotation in pod.annotations.items()}
         named = [name for name, harmless in _PAST_THE_PROXY.items() if any(name == one and value not in harmless for one, value in told)]
         if named:
             patch = _template(workload, ill.namespace, {"metadata": {"annotations": dict.fromkeys(named)}})

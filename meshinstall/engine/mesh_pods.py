@@ -79,6 +79,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         running=phase == "Running" and not at(item, "metadata", "deletionTimestamp"),
         host_network=host_network,
         captured=not host_network and not capture.is_empty,
+        bypassed=_beside(containers.values(), carrier) if kind is Dataplane.GATEWAY else (),
         proxy_image=text(at(carrier, "image")) if kind in {Dataplane.SIDECAR, Dataplane.GATEWAY} else "",
     )
     return PodSeen(found, capture)
@@ -126,7 +127,7 @@ def _with_ports(one: PodSeen, services: Sequence[Service]) -> Pod:
     sent = (Port(port.target, "", port.protocol) for service in services for port in service.ports if isinstance(port.target, int))
     ports = _ports((*one.pod.ports, *sent), one.pod.dataplane)
     own = one.pod.dataplane is Dataplane.SIDECAR
-    bypassed = tuple(port for port in one.capture.bypassed(ports) if port not in ISTIO_PORTS) if own else ()
+    bypassed = tuple(port for port in one.capture.bypassed(ports) if port not in ISTIO_PORTS) if own else one.pod.bypassed
     return replace(one.pod, ports=ports, bypassed=bypassed, others_bypassed=own and bool(one.capture.include))
 
 
@@ -149,6 +150,12 @@ def _declared(containers: Iterable[Any]) -> Iterator[Port]:
     for container in containers:
         for port in rows(at(container, "ports")):
             yield Port(number(at(port, "containerPort")), text(at(port, "name")), text(at(port, "protocol")) or "TCP")
+
+
+def _beside(containers: Iterable[Any], carrier: Any) -> tuple[int, ...]:
+    """The ports of a gateway's other containers: nothing redirects those to its proxy."""
+    declared = _ports(_declared(one for one in containers if one is not carrier), Dataplane.GATEWAY)
+    return tuple(port.number for port in declared if port.protocol == "TCP")
 
 
 def _dataplane(item: Manifest, containers: Mapping[str, Any], annotations: Mapping[str, str], planes: AbstractSet[str]) -> Dataplane:

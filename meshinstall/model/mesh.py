@@ -59,7 +59,8 @@ class Pod:
 
     ``workload`` is its owner for people (``Deployment web``; the pod itself when nothing owns it).
     ``bypassed`` are ports whose inbound traffic does not pass the proxy (excludeInboundPorts, or not in
-    includeInboundPorts), ``others_bypassed`` tells whether those do that nobody declared (includeInboundPorts is a list);
+    includeInboundPorts; those of a gateway's other containers), ``others_bypassed`` tells whether those do that
+    nobody declared (includeInboundPorts is a list);
     ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork).
     """
 

@@ -86,6 +86,8 @@ def test_what_is_left_of_other_probes_is_not_judged_while_it_goes(labels: dict[s
         ({}, 0, ""),
         ({"dataplane": Dataplane.AMBIENT}, 8080, ""),
         ({"dataplane": Dataplane.GATEWAY, "host_network": True, "captured": False}, 8080, ""),
+        ({"dataplane": Dataplane.GATEWAY, "bypassed": (4180,)}, 4180, "MTL021"),
+        ({"dataplane": Dataplane.GATEWAY, "bypassed": (4180,)}, 8080, ""),
         ({"dataplane": Dataplane.NONE}, 8080, "MTL020"),
         ({"bypassed": (8080,)}, 8080, "MTL021"),
         ({"bypassed": (8080,)}, 9090, ""),

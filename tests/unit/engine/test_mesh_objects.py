@@ -350,6 +350,20 @@ def test_traffic_that_nothing_redirects_is_not_captured(given: dict[str, Any]) -
     assert (one.captured, one.others_bypassed) == (False, False)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"containers": [proxy("router"), APP]},
+        {"inits": [APP | {"restartPolicy": "Always"}], "containers": [proxy("waypoint")]},
+        {"containers": [{"name": "agentgateway", "ports": [{"containerPort": 8443}]}, APP], "labels": MANAGED},
+    ],
+    ids=["an application", "a helper that Kubernetes knows as one", "beside a gateway without Envoy"],
+)
+def test_what_stands_beside_a_gateways_proxy_is_reached_past_it(given: dict[str, Any]) -> None:
+    one = seen(**{"inits": [], **given})
+    assert (one.dataplane, one.bypassed) == (Dataplane.GATEWAY, (8080,))
+
+
 @pytest.mark.parametrize("kind", ["gateway", "none", "ambient"])
 def test_where_nothing_needs_to_redirect_all_is_captured(kind: str) -> None:
     kinds: dict[str, dict[str, Any]] = {"gateway": {"containers": [proxy("router")]}, "none": {}, "ambient": {"annotations": REDIRECTED}}
