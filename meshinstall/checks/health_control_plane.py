@@ -19,7 +19,13 @@ def presence(facts: HealthFacts) -> Iterator[Finding]:
     """There is an istiod."""
     if not facts.mesh.control_planes and "Deployment" not in facts.mesh.unread:
         hint = "install one: meshinstall up --cloud local --env dev"
-        yield Finding("CHK001", Severity.ERROR, "no istiod is in this cluster", "no Deployment has the label app=istiod", hint=hint)
+        yield Finding(
+            "CHK001",
+            Severity.ERROR,
+            "no istiod is in this cluster",
+            "no Deployment has the label app=istiod and a container discovery",
+            hint=hint,
+        )
 
 
 def webhook_path(facts: HealthFacts) -> Iterator[Finding]:

@@ -155,14 +155,16 @@ def _service_port(port: Any) -> ServicePort:
     return ServicePort(own, target if isinstance(target, str) else number(target) or own, text(at(port, "protocol")) or "TCP")
 
 
-def istiod(deployment: Manifest) -> Istiod:
-    """A Deployment of istiod; without a revision it is the one that is called default."""
+def istiod(deployment: Manifest) -> Istiod | None:
+    """A Deployment of istiod, None when it runs something else; without a revision it is the one that is called default."""
+    containers = rows(at(deployment, "spec", "template", "spec", "containers"))
+    discovery = next((one for one in containers if at(one, "name") == "discovery"), None)
+    if discovery is None:
+        # Anybody may call an application so.
+        return None
     revision = labels(deployment).get(REVISION) or "default"
     # istio: pilot/pkg/bootstrap/configcontroller.go.
     settings = "istio" if revision == "default" else f"istio-{revision}"
-    discovery = next(
-        (one for one in rows(at(deployment, "spec", "template", "spec", "containers")) if at(one, "name") == "discovery"), None
-    )
     args = [text(one) for one in rows(at(discovery, "args"))]
     # The image's tag tells what runs, the label what was installed.
     version = _VERSION.match(text(at(discovery, "image")).partition("@")[0].rpartition("/")[2].partition(":")[2])

@@ -116,7 +116,8 @@ def ill(api: Api) -> None:
 def istiod(api: Api) -> None:
     """With it probes could be started."""
     metadata = {"name": "istiod", "namespace": "istio-system", "labels": {"app": "istiod", "istio.io/rev": "default"}}
-    api.lists[DEPLOYMENTS] = [{"metadata": metadata, "spec": {"template": {"spec": {"containers": []}}}, "status": {"readyReplicas": 1}}]
+    spec = {"template": {"spec": {"containers": [{"name": "discovery"}]}}}
+    api.lists[DEPLOYMENTS] = [{"metadata": metadata, "spec": spec, "status": {"readyReplicas": 1}}]
 
 
 Run = Callable[..., Ended]

@@ -164,8 +164,14 @@ def test_a_service_sends_to_numbers_and_names() -> None:
     assert mesh_objects.service(outside).selector == {}
 
 
+def test_what_is_only_labelled_like_istiod_is_none() -> None:
+    spec = {"template": {"spec": {"containers": [{"name": "web", "image": "pilot:1.31.0"}]}}}
+    assert mesh_objects.istiod({"metadata": metadata("istiod", labels={"app": "istiod"}), "spec": spec}) is None
+
+
 def test_an_istiod_says_its_revision_version_and_domain() -> None:
     plane = mesh_objects.istiod(ISTIOD)
+    assert plane
     assert (plane.settings, plane.revision) == ("istio-canary", "canary")
     settings = MeshSettings("mesh", "corp", ("old",), auto_mtls=False)
     expected = ControlPlane(Place("istio-system", "istiod-canary"), "canary", "1.31.0", "mesh", "corp", ("old",), False, "mesh.corp")
@@ -186,6 +192,7 @@ def test_an_istiod_says_its_revision_version_and_domain() -> None:
 def test_the_version_is_the_images_and_else_the_charts(image: str, version: str) -> None:
     spec = {"template": {"spec": {"containers": [{"name": "other", "image": "x:9.9.9"}, {"name": "discovery", "image": image}]}}}
     found = mesh_objects.istiod({"metadata": metadata(labels={"app.kubernetes.io/version": "1.29.9"}), "spec": spec})
+    assert found
     assert (found.version, found.revision, found.settings, found.domain) == (version, "default", "istio", "cluster.local")
 
 

@@ -112,7 +112,8 @@ class Cluster(World):
         """A Deployment of istiod."""
         metadata = {"name": name, "namespace": "istio-system", "labels": labels}
         status = {"readyReplicas": 1 if ready else 0}
-        self.kube.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {}, "status": status})
+        spec = {"template": {"spec": {"containers": [{"name": "discovery"}]}}}
+        self.kube.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "status": status})
 
     def is_clean(self) -> bool:
         """Whether nothing of probes is left."""
