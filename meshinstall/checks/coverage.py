@@ -6,13 +6,12 @@ from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.mesh import Dataplane, MeshFacts, Pod
 from meshinstall.model.verdict import Evidence, Outcome, Outside, Source
+from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX
 
 _INJECTION = "istio-injection"
 _REVISION = "istio.io/rev"
 _MODE = "istio.io/dataplane-mode"
 _INJECT = "sidecar.istio.io/inject"
-# Set on the namespace of live probes and on their pods: what only sends is not judged.
-_PROBE = "meshinstall.dev/probe"
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 
 
@@ -39,7 +38,7 @@ def is_judged(pod: Pod, facts: MeshFacts, mesh: frozenset[str]) -> bool:
 
 
 def _is_our_client(pod: Pod, facts: MeshFacts) -> bool:
-    return is_for_probes(pod.place.namespace, facts) and pod.labels.get(_PROBE) == "client"
+    return is_for_probes(pod.place.namespace, facts) and pod.labels.get(PROBE_LABEL) == "client"
 
 
 def _is_over(namespace: str, facts: MeshFacts) -> bool:
@@ -47,8 +46,10 @@ def _is_over(namespace: str, facts: MeshFacts) -> bool:
 
 
 def is_for_probes(namespace: str, facts: MeshFacts) -> bool:
-    """Whether a namespace is that of live probes, which is gone afterwards."""
-    return namespace in facts.namespaces and _PROBE in facts.namespaces[namespace].labels
+    """Whether a namespace is that of live probes, which is gone afterwards; what only sends there is not judged."""
+    known = facts.namespaces.get(namespace)
+    # Anybody may set the label on a namespace of their own.
+    return known is not None and namespace.startswith(PROBE_PREFIX) and PROBE_LABEL in known.labels
 
 
 def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str]) -> Evidence:

@@ -13,9 +13,8 @@ proven too.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-PREFIX = "meshinstall-probe-"
-# On the namespace and, with the pod's name, on the pods.
-LABEL = "meshinstall.dev/probe"
+from meshinstall.model.wire import PROBE_LABEL
+
 HOLDER = "meshinstall.dev/holder"
 CLIENT = "client"
 TARGET = "target"
@@ -58,7 +57,7 @@ class Placed(NamedTuple):
 
 def namespace(name: str, revision: str, holder: str) -> _Json:
     """The namespace; ``holder`` names the run that it belongs to. Where there is no istio-cni a sidecar needs NET_ADMIN once."""
-    labels = {**_MANAGED, LABEL: "namespace", "istio.io/rev": revision, "pod-security.kubernetes.io/enforce": "privileged"}
+    labels = {**_MANAGED, PROBE_LABEL: "namespace", "istio.io/rev": revision, "pod-security.kubernetes.io/enforce": "privileged"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels, "annotations": {HOLDER: holder}}}
 
 
@@ -92,7 +91,7 @@ def pod(name: str) -> _Json:
         "containers": [container],
     }
     body = _object("v1", "Pod", name, spec)
-    body["metadata"] |= {"labels": {**_MANAGED, LABEL: name}, "annotations": annotations}
+    body["metadata"] |= {"labels": {**_MANAGED, PROBE_LABEL: name}, "annotations": annotations}
     return body
 
 
@@ -102,7 +101,7 @@ def _object(api_version: str, kind: str, name: str, spec: _Json | None = None) -
 
 
 def _filter(name: str, patches: list[_Json]) -> _Json:
-    spec = {"workloadSelector": {"labels": {LABEL: name}}, "configPatches": patches}
+    spec = {"workloadSelector": {"labels": {PROBE_LABEL: name}}, "configPatches": patches}
     return _object("networking.istio.io/v1alpha3", "EnvoyFilter", name, spec)
 
 

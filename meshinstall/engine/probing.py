@@ -31,7 +31,7 @@ from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
-from meshinstall.model.wire import Answer, Probe, Probing, Seen, WireTarget
+from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
 from meshinstall.ports import Kube
 
 Say = Callable[[str], None]
@@ -126,7 +126,7 @@ class Prober:
 @asynccontextmanager
 async def probes(session: Session, dialling: Dialling, say: Say) -> AsyncIterator[Prober]:
     """Start the probes' pods, wait until they are ready, and remove them after the ``with`` block, whatever happens in it."""
-    prober = Prober(session, f"{probe_objects.PREFIX}{secrets.token_hex(4)}")
+    prober = Prober(session, f"{PROBE_PREFIX}{secrets.token_hex(4)}")
     try:
         try:
             await remove_leftovers(session)
@@ -149,11 +149,11 @@ async def _clean_up(kube: Kube, prober: Prober) -> None:
 
 async def remove_leftovers(session: Session) -> None:
     """Remove the probes of runs that are dead, and any that are older than a run can be; raises ClusterError."""
-    found = session.kube.list(object_path("v1", "namespaces"), labels=f"{probe_objects.LABEL}=namespace", metadata_only=True)
+    found = session.kube.list(object_path("v1", "namespaces"), labels=f"{PROBE_LABEL}=namespace", metadata_only=True)
     for namespace in [one async for one in found]:
         metadata = namespace["metadata"]
         left = _is_left(metadata, session)
-        if metadata["name"].startswith(probe_objects.PREFIX) and left and "deletionTimestamp" not in metadata:
+        if metadata["name"].startswith(PROBE_PREFIX) and left and "deletionTimestamp" not in metadata:
             await _remove(session.kube, metadata["name"])
 
 

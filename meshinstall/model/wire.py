@@ -6,6 +6,10 @@ from enum import StrEnum
 
 from meshinstall.model.mesh import Place
 
+# How the names of the namespaces of live probes begin, and what labels them and, with the pod's name, their pods.
+PROBE_PREFIX = "meshinstall-probe-"
+PROBE_LABEL = "meshinstall.dev/probe"
+
 
 class Probe(StrEnum):
     """What was tried against a port.

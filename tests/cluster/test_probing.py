@@ -26,7 +26,7 @@ from meshinstall.engine.probing import Prober, probes
 from meshinstall.engine.session import Session
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.mesh import Place
-from meshinstall.model.wire import Answer, Probe, Seen, WireTarget
+from meshinstall.model.wire import PROBE_LABEL, Answer, Probe, Seen, WireTarget
 from testbed import pins
 from testbed.cluster import Cluster
 from tests.cluster.mesh import Shell, namespace, web
@@ -91,7 +91,7 @@ class Mesh:
 
     def namespaces(self) -> set[str]:
         """Those of probes that are still there."""
-        found = self.shell.ok("kubectl", "get", "namespace", "-l", probe_objects.LABEL, "-o", "name")
+        found = self.shell.ok("kubectl", "get", "namespace", "-l", PROBE_LABEL, "-o", "name")
         return {line.removeprefix("namespace/") for line in found.split()}
 
 

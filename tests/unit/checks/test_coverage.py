@@ -12,6 +12,7 @@ from meshinstall.model.verdict import Outcome, Outside
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 POD = Pod(Place("shop", "web-0"), "Deployment web", Dataplane.SIDECAR)
+PROBES = "meshinstall-probe-x"
 INJECTED = {"istio-injection": "enabled"}
 
 
@@ -58,25 +59,32 @@ def test_outside_the_mesh_only_gateways_are_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("namespace", "pod", "expected"),
+    ("namespace", "labels", "pod", "expected"),
     [
-        ({"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "client"}, False),
-        ({"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "target"}, True),
-        ({}, {"meshinstall.dev/probe": "client"}, True),
+        (PROBES, {"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "client"}, False),
+        (PROBES, {"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "target"}, True),
+        (PROBES, {}, {"meshinstall.dev/probe": "client"}, True),
+        ("shop", {"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "client"}, True),
     ],
 )
-def test_our_own_client_is_not_judged(namespace: dict[str, str], pod: dict[str, str], expected: bool) -> None:  # noqa: FBT001
-    assert is_judged(replace(POD, labels=pod), facts(shop=namespace), frozenset({"shop"})) is expected
+def test_our_own_client_is_not_judged(namespace: str, labels: dict[str, str], pod: dict[str, str], expected: bool) -> None:  # noqa: FBT001
+    client = replace(POD, place=Place(namespace, "client"), labels=pod)
+    assert is_judged(client, facts(**{namespace: labels}), frozenset({namespace})) is expected
 
 
 @pytest.mark.parametrize(
-    ("labels", "ending", "expected"),
-    [({"meshinstall.dev/probe": "namespace"}, True, False), ({"meshinstall.dev/probe": "namespace"}, False, True), ({}, True, True)],
+    ("name", "labels", "ending", "expected"),
+    [
+        (PROBES, {"meshinstall.dev/probe": "namespace"}, True, False),
+        (PROBES, {"meshinstall.dev/probe": "namespace"}, False, True),
+        (PROBES, {}, True, True),
+        ("shop", {"meshinstall.dev/probe": "namespace"}, True, True),
+    ],
 )
-def test_what_is_left_of_other_probes_is_not_judged_while_it_goes(labels: dict[str, str], ending: bool, expected: bool) -> None:  # noqa: FBT001
-    shop = NamespaceFacts("shop", labels, ending=ending)
-    target = replace(POD, labels={"meshinstall.dev/probe": "target"}, running=False)
-    assert is_judged(target, MeshFacts(NOW, namespaces={"shop": shop}), frozenset({"shop"})) is expected
+def test_what_is_left_of_other_probes_is_not_judged_while_it_goes(name: str, labels: dict[str, str], ending: bool, expected: bool) -> None:  # noqa: FBT001
+    space = NamespaceFacts(name, labels, ending=ending)
+    target = replace(POD, place=Place(name, "target"), labels={"meshinstall.dev/probe": "target"}, running=False)
+    assert is_judged(target, MeshFacts(NOW, namespaces={name: space}), frozenset({name})) is expected
 
 
 @pytest.mark.parametrize(

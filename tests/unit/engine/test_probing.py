@@ -13,7 +13,7 @@ from meshinstall.engine.probing import probes, remove_leftovers
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.mesh import Place
 from meshinstall.model.release import Manifest
-from meshinstall.model.wire import Answer, Probe, Probing, Seen, WireTarget
+from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
 from meshinstall.ports import Stream
 from tests.fakes import NOON, FakeKube, FakePods, World, forbidden
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 WEB = WireTarget(Place("shop", "web-1"), "10.0.0.7", 8080)
 OWN = "spiffe://cluster.local/ns/meshinstall-probe/sa/probe"
 CERTS = {"certificates": [{"ca_cert": [], "cert_chain": [{"subject_alt_names": [{"uri": OWN}]}]}]}
-LABELS = {probe_objects.LABEL: "namespace"}
+LABELS = {PROBE_LABEL: "namespace"}
 
 
 class Nodes(FakeKube):
@@ -75,7 +75,7 @@ class Proxies(FakePods):
 
     async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         """Ready, or not yet."""
-        assert namespace.startswith(probe_objects.PREFIX)
+        assert namespace.startswith(PROBE_PREFIX)
         if self.refusal:
             raise self.refusal
         if anyio.current_time() < self.ready:
@@ -87,7 +87,7 @@ class Proxies(FakePods):
     async def talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], Any]) -> Any:
         """Talk for 0.1 s."""
         assert (pod, port) == ("client", probe_objects.LISTENER)
-        assert namespace.startswith(probe_objects.PREFIX)
+        assert namespace.startswith(PROBE_PREFIX)
         self._open += 1
         self.most = max(self.most, self._open)
         try:
@@ -117,7 +117,7 @@ class Cluster(World):
 
     def is_clean(self) -> bool:
         """Whether nothing of probes is left."""
-        return not [path for path in self.nodes.objects if probe_objects.PREFIX in path]
+        return not [path for path in self.nodes.objects if PROBE_PREFIX in path]
 
 
 @pytest.fixture
