@@ -32,9 +32,16 @@ def is_judged(pod: Pod, facts: MeshFacts, mesh: frozenset[str]) -> bool:
 
     Nor has what is left of probes that are over, while it is being deleted.
     """
-    if pod.dataplane is Dataplane.CONTROL or _is_our_client(pod, facts) or _is_over(pod.place.namespace, facts):
+    if _is_control(pod, facts) or _is_our_client(pod, facts) or _is_over(pod.place.namespace, facts):
         return False
     return pod.dataplane is Dataplane.GATEWAY or pod.place.namespace in mesh
+
+
+def _is_control(pod: Pod, facts: MeshFacts) -> bool:
+    """Whether it is a part of Istio: in a namespace that asks for the mesh only where an istiod is, as anybody may name a container."""
+    namespace = facts.namespaces.get(pod.place.namespace)
+    at_home = pod.place.namespace in {plane.place.namespace for plane in facts.control_planes}
+    return pod.dataplane is Dataplane.CONTROL and (at_home or namespace is None or not joins(namespace.labels))
 
 
 def _is_our_client(pod: Pod, facts: MeshFacts) -> bool:
@@ -65,7 +72,7 @@ def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]
         return "", "a gateway: what its own listeners accept is by design and not judged"
     if pod.host_network:
         return "MTL023", "it is on the node's network (hostNetwork), where no proxy takes its traffic"
-    if pod.dataplane is Dataplane.NONE:
+    if pod.dataplane in {Dataplane.NONE, Dataplane.CONTROL}:
         return "MTL020", f"it has no proxy: {_why_not(pod, labels)}"
     if not pod.captured:
         why = (

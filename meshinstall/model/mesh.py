@@ -24,7 +24,7 @@ class Mode(StrEnum):
 
 
 class Dataplane(StrEnum):
-    """What carries the traffic of a pod; ``CONTROL`` are istiod, the CNI and ztunnel themselves."""
+    """What carries the traffic of a pod; ``CONTROL`` are istiod, the CNI and ztunnel themselves, as their containers say."""
 
     SIDECAR = "sidecar"
     AMBIENT = "ambient"

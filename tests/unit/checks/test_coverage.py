@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshinstall.checks.coverage import coverage_evidence, is_judged, joins, members, outside, unencrypted
-from meshinstall.model.mesh import Dataplane, MeshFacts, NamespaceFacts, Place, Pod, Port
+from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, NamespaceFacts, Place, Pod, Port
 from meshinstall.model.verdict import Outcome, Outside
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -51,6 +51,23 @@ def test_a_namespace_is_of_the_mesh_by_a_pod_that_is(dataplane: Dataplane, expec
 )
 def test_the_control_plane_is_not_judged(dataplane: Dataplane, expected: bool) -> None:  # noqa: FBT001
     assert is_judged(replace(POD, dataplane=dataplane), facts(), frozenset({"shop"})) is expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "istiod", "expected"),
+    [({}, "", False), (INJECTED, "", True), ({"istio.io/dataplane-mode": "ambient"}, "", True), (INJECTED, "shop", False)],
+    ids=["a namespace of its own", "injected", "ambient", "beside istiod"],
+)
+def test_what_is_named_like_a_part_of_istio_is_judged_where_the_mesh_is_asked_for(
+    labels: dict[str, str],
+    istiod: str,
+    expected: bool,  # noqa: FBT001 - a column
+) -> None:
+    planes = (ControlPlane(Place(istiod, "istiod"), "default", "1.31.0", istiod, "cluster.local"),) if istiod else ()
+    pretender = replace(POD, dataplane=Dataplane.CONTROL)
+    seen = replace(facts(pretender, shop=labels), control_planes=planes)
+    assert is_judged(pretender, seen, members(seen)) is expected
+    assert coverage_evidence(pretender, 8080, labels).code == "MTL020"
 
 
 def test_outside_the_mesh_only_gateways_are_judged() -> None:
