@@ -119,7 +119,7 @@ class View:
         return Evidence(Source.POLICY, Outcome.FAIL, f"{effective.mode}{alone} {what}", source, code)
 
     def _clients(self, pod: Pod, port: int) -> Iterator[Evidence]:
-        unread = [kind for kind in ("DestinationRule", "Service") if kind in self.facts.unread]
+        unread = [kind for kind in ("DestinationRule", "MeshConfig", "Service") if kind in self.facts.unread]
         if unread:
             text = f"what clients are told is not known: not every {some(unread)} could be read"
             yield Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL013")
@@ -128,7 +128,7 @@ class View:
         key = (self.root(pod), tuple((service.place, own) for service, own in reached))
         if key not in self.told:
             self.told[key] = client_evidence(self.rules[key[0]], reached)
-        yield from self.told[key]
+        yield from (one for one in self.told[key] if one.outcome is not Outcome.PASS or not unread)
 
     def reaching(self, pod: Pod, port: int) -> Sequence[tuple[ServiceFacts, int]]:
         """The Services, with their own ports, that send to a port of a pod."""

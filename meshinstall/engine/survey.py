@@ -105,6 +105,8 @@ async def _settings(asker: Asker, istiods: list[Istiod]) -> list[MeshSettings]:
         found = await asker.one(what, path, mesh_objects.mesh_settings)
         if found is None and len(asker.gaps) == before:
             asker.gaps.append(f"{what} is not there: istiod's defaults are assumed")
+        if found is None:
+            asker.unread.add("MeshConfig")
         return found or MeshSettings()
 
     answers = await gather(istiods, ask)

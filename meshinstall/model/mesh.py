@@ -224,8 +224,8 @@ class MeshFacts:
     """Answers of one look at a mesh. ``proxies`` has one entry for each pod with a proxy; ``gaps`` are what was not answered, and why.
 
     ``unread`` are the kinds (``Pod``, ``Namespace``, ``Service``, ``Deployment``, ``PeerAuthentication``, ``DestinationRule``,
-    ``ServiceEntry``, ``ConfigMap``) of which not every object could be listed and understood: that one is not here then proves
-    nothing. ``history`` is None when nobody asked for it.
+    ``ServiceEntry``, ``ConfigMap``, and ``MeshConfig``, what an istiod was told) of which not every object could be read and
+    understood: that one is not here then proves nothing. ``history`` is None when nobody asked for it.
     """
 
     now: datetime

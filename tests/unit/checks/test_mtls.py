@@ -114,6 +114,7 @@ BREAKS: list[Callable[[MeshFacts], MeshFacts]] = [
     lambda facts: replace(facts, control_planes=tuple(replace(one, auto_mtls=False) for one in facts.control_planes)),
     lambda facts: replace(facts, unread=("Pod",)),
     lambda facts: replace(facts, unread=("Service",)),
+    lambda facts: replace(facts, unread=("MeshConfig",)),
     lambda facts: _proxies(facts, inbound=()),
     lambda facts: _proxies(facts, certificates=()),
     lambda facts: _proxies(facts, problem="silent"),

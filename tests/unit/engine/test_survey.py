@@ -227,10 +227,13 @@ async def test_without_a_mesh_configuration_istiods_defaults_are_assumed_and_sai
     (plane,) = facts.control_planes
     assert (plane.trust_domain, plane.root_namespace, plane.auto_mtls) == ("cluster.local", "istio-system", True)
     assert facts.gaps == ("ConfigMap istio-system/istio-canary is not there: istiod's defaults are assumed",)
+    assert facts.unread == ("MeshConfig",)
 
     mesh.configure("a: {")
-    (gap,) = (await mesh.look()).gaps
+    facts = await mesh.look()
+    (gap,) = facts.gaps
     assert gap.startswith("ConfigMap istio-system/istio-canary could not be read: not YAML")
+    assert facts.unread == ("MeshConfig",)
 
 
 async def test_a_cluster_without_istio_has_no_control_plane() -> None:
