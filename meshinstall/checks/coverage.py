@@ -12,6 +12,7 @@ _INJECTION = "istio-injection"
 _REVISION = "istio.io/rev"
 _MODE = "istio.io/dataplane-mode"
 _INJECT = "sidecar.istio.io/inject"
+_ONE_FAMILY = "MTL028"
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 
 
@@ -62,7 +63,8 @@ def is_for_probes(namespace: str, facts: MeshFacts) -> bool:
 def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str]) -> Evidence:
     """Whether traffic to a port passes the pod's proxy; ``labels`` are the namespace's, port 0 is any that nobody declared."""
     code, text = _coverage(pod, port, labels)
-    return Evidence(Source.COVERAGE, Outcome.FAIL if code else Outcome.PASS, text, code=code)
+    outcome = Outcome.NOT_PROVEN if code == _ONE_FAMILY else Outcome.FAIL if code else Outcome.PASS
+    return Evidence(Source.COVERAGE, outcome, text, code=code)
 
 
 def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]:
@@ -85,6 +87,11 @@ def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]
 def _captured(pod: Pod, port: int) -> tuple[str, str]:
     if port in pod.bypassed or (port == 0 and pod.others_bypassed):
         return "MTL021", "traffic to this port goes past its proxy (excludeInboundPorts, includeInboundPorts)"
+    if pod.one_family:
+        return (
+            _ONE_FAMILY,
+            "it has IPv4 and IPv6 addresses; without Istio's dual stack only the first one's family is sure to be redirected",
+        )
     if pod.dataplane is Dataplane.AMBIENT:
         return "", "ztunnel carries its traffic; what ztunnel itself is configured to do was not read"
     return "", "its sidecar takes all traffic to this port"

@@ -158,6 +158,11 @@ def _capture(ill: Ill) -> str:
     return "\n".join(lines)
 
 
+def _dual_stack(ill: Ill) -> str:
+    settings = 'pilot.env.ISTIO_DUAL_STACK and meshConfig.defaultConfig.proxyMetadata.ISTIO_DUAL_STACK: "true"'
+    return f"# in istiod's values set {settings}, roll it out, then:\n{_restart_all(ill)}"
+
+
 def _network(ill: Ill) -> str:
     patches = [_template(workload, ill.namespace, {"spec": {"hostNetwork": None}}) for workload in ill.workloads[:_MOST]]
     return "\n".join([*patches, "# or, if it must be on the node's network, move it to a namespace outside the mesh"])
@@ -273,6 +278,7 @@ _MENDS: Mapping[str, Callable[[Ill], str]] = {
     "MTL027": lambda _: (
         "kubectl get namespaces -L istio-injection,istio.io/rev,istio.io/dataplane-mode  # the right name, and of the mesh?"
     ),
+    "MTL028": _dual_stack,
     "MTL030": _weaker,
     "MTL031": _listener,
     "MTL032": _logs,

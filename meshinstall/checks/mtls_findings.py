@@ -41,6 +41,7 @@ _TITLES: Mapping[str, str] = {
     "MTL024": "namespace {namespace} has workloads of which no pod runs",
     "MTL026": "not everything in the cluster could be seen",
     "MTL027": "{object} was asked for, and has nothing to judge",
+    "MTL028": "namespace {namespace} has pods of which one IP family may go past the proxy",
     "MTL030": "namespace {namespace} has proxies that accept plaintext against the policy",
     "MTL031": "namespace {namespace} has proxies that take clients without a certificate",
     "MTL032": "namespace {namespace} has proxies that could not be asked",

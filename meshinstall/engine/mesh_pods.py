@@ -17,7 +17,10 @@ _AGENTGATEWAY = "agentgateway"
 _MANAGED = "gateway.istio.io/managed"
 # What redirects a pod's traffic, or waits for the CNI plugin to have done so: both are given the same arguments, which nobody can
 # change afterwards, as the annotations that they were made of can be (istio: manifests/charts/istio-control/.../injection-template.yaml).
-_CAPTURE = ("istio-init", "istio-validation")
+_INIT = "istio-init"
+_CAPTURE = (_INIT, "istio-validation")
+# Redirects both families (istio: tools/istio-iptables/pkg/cmd/root.go, cni/pkg/plugin/sidecar_redirect.go).
+_DUAL_STACK = ("DUAL_STACK", "ISTIO_DUAL_STACK")
 _BYPASS_AMBIENT = "ambient.istio.io/bypass-inbound-capture"
 _REDIRECTED = "ambient.istio.io/redirection"
 # The first interface of a pod, whatever the CNI.
@@ -80,6 +83,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         host_network=host_network,
         captured=not host_network and not capture.is_empty,
         bypassed=_beside(containers.values(), carrier) if kind is Dataplane.GATEWAY else (),
+        one_family=kind is Dataplane.SIDECAR and _has_both_families(item) and not _is_dual_stack(spec, carrier),
         proxy_image=text(at(carrier, "image")) if kind in {Dataplane.SIDECAR, Dataplane.GATEWAY} else "",
     )
     return PodSeen(found, capture)
@@ -184,6 +188,17 @@ def _capture(spec: Mapping[str, Any], annotations: Mapping[str, str], kind: Data
         if text(at(container, "name")) in _CAPTURE:
             return _redirected([text(one) for one in rows(at(container, "args"))])
     return Capture(include=frozenset())
+
+
+def _has_both_families(item: Manifest) -> bool:
+    return len({":" in text(at(one, "ip")) for one in rows(at(item, "status", "podIPs"))}) > 1
+
+
+def _is_dual_stack(spec: Mapping[str, Any], proxy: Any) -> bool:
+    """Whether both IP families are redirected: istio-init decides by its own environment, the CNI plugin by the proxy's."""
+    init = next((one for one in rows(spec.get("initContainers")) if text(at(one, "name")) == _INIT), proxy)
+    env = {text(at(one, "name")): text(at(one, "value")) for one in rows(at(init, "env"))}
+    return any(env.get(name, "").lower() in {"1", "t", "true"} for name in _DUAL_STACK)
 
 
 def _redirected(args: Sequence[str]) -> Capture:

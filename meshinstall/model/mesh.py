@@ -61,6 +61,7 @@ class Pod:
     ``bypassed`` are ports whose inbound traffic does not pass the proxy (excludeInboundPorts, or not in
     includeInboundPorts; those of a gateway's other containers), ``others_bypassed`` tells whether those do that
     nobody declared (includeInboundPorts is a list);
+    ``one_family``: it has addresses of two IP families, and only those of the first are sure to be redirected;
     ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork).
     """
 
@@ -78,6 +79,7 @@ class Pod:
     captured: bool = True
     bypassed: tuple[int, ...] = ()
     others_bypassed: bool = False
+    one_family: bool = False
     proxy_image: str = ""
 
 

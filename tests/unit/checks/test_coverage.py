@@ -130,6 +130,12 @@ def test_traffic_that_passes_no_proxy(differs: dict[str, Any], port: int, code: 
     assert (found.code, found.outcome) == (code, Outcome.FAIL if code else Outcome.PASS)
 
 
+def test_where_one_ip_family_is_redirected_nothing_is_proven() -> None:
+    found = coverage_evidence(replace(POD, one_family=True), 8080, INJECTED)
+    assert (found.code, found.outcome) == ("MTL028", Outcome.NOT_PROVEN)
+    assert coverage_evidence(replace(POD, one_family=True, bypassed=(8080,)), 8080, INJECTED).outcome is Outcome.FAIL
+
+
 @pytest.mark.parametrize(
     ("differs", "namespace", "why"),
     [

@@ -371,6 +371,31 @@ def test_what_stands_beside_a_gateways_proxy_is_reached_past_it(given: dict[str,
     assert (one.dataplane, one.bypassed) == (Dataplane.GATEWAY, (8080,))
 
 
+BOTH = ("10.0.0.8", "fd00::8")
+DUAL = {"env": [{"name": "ISTIO_DUAL_STACK", "value": "true"}]}
+CNI = init(name="istio-validation")
+NATIVE = {**PROXY, "restartPolicy": "Always"}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "inits", "expected"),
+    [
+        (BOTH, [init(), NATIVE], True),
+        (BOTH[:1], [init(), NATIVE], False),
+        (("10.0.0.8", "10.0.0.9"), [init(), NATIVE], False),
+        (BOTH, [init() | DUAL, NATIVE], False),
+        (BOTH, [init(), NATIVE | DUAL], True),
+        (BOTH, [CNI, NATIVE | DUAL], False),
+        (BOTH, [CNI, NATIVE], True),
+        (BOTH, [], False),
+    ],
+    ids=["two families", "one", "two of one", "dual stack", "of the proxy alone", "with the CNI", "not with the CNI", "no sidecar"],
+)
+def test_without_dual_stack_one_ip_family_is_redirected(addresses: tuple[str, ...], inits: list[dict[str, Any]], expected: bool) -> None:  # noqa: FBT001 - a column
+    status = {"phase": "Running", "podIP": addresses[0], "podIPs": [{"ip": ip} for ip in addresses]}
+    assert seen(inits=inits, status=status).one_family is expected
+
+
 @pytest.mark.parametrize("kind", ["gateway", "none", "ambient"])
 def test_where_nothing_needs_to_redirect_all_is_captured(kind: str) -> None:
     kinds: dict[str, dict[str, Any]] = {"gateway": {"containers": [proxy("router")]}, "none": {}, "ambient": {"annotations": REDIRECTED}}
