@@ -76,11 +76,17 @@ def _rows(view: View) -> Iterator[_Row]:
     for workload in view.workloads:
         ports = _ports(workload, view)
         yield from (_row(workload, port, view) for port in ports)
-        rest = _row(workload, 0, view).evidence
-        for port in sorted(_named(workload, view) - set(ports)):
-            row = _row(workload, port, view, declared=False)
-            if any(one.outcome is not Outcome.PASS and one not in rest for one in row.evidence):
-                yield row
+        if named := sorted(_named(workload, view) - set(ports)):
+            yield from _worse(workload, named, view)
+
+
+def _worse(workload: Workload, ports: Iterable[int], view: View) -> Iterator[_Row]:
+    """Those of some undeclared ports that are worse than the rest of them."""
+    rest = _row(workload, 0, view).evidence
+    for port in ports:
+        row = _row(workload, port, view, declared=False)
+        if any(one.outcome is not Outcome.PASS and one not in rest for one in row.evidence):
+            yield row
 
 
 def _row(workload: Workload, port: int, view: View, *, declared: bool = True) -> _Row:
