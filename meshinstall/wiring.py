@@ -194,7 +194,15 @@ def lock_path(project: "Project") -> Path:
 
 def _who() -> str:
     """``user@host/place/pid-start``: enough for a person, and for us to know our own dead."""
-    return f"{getpass.getuser()}@{socket.gethostname()}/{_place()}/{os.getpid()}-{_started(os.getpid())}"
+    return f"{_user()}@{socket.gethostname()}/{_place()}/{os.getpid()}-{_started(os.getpid())}"
+
+
+def _user() -> str:
+    """The user's name; the number where a container runs as one that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # KeyError: Pythons before 3.13
+        return f"uid-{os.getuid()}"
 
 
 def _is_dead(holder: str) -> bool:

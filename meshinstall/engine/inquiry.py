@@ -126,7 +126,11 @@ def _is_ready(status: dict[str, object]) -> bool:
 
 
 def _pull_secrets(values: Mapping[str, Any]) -> Iterable[str]:
+    """Names of a release's own (maps, as pods have them) and of ``global`` (names); what has another shape names no Secret."""
     shared = values.get("global")
     for holder in (values, shared if isinstance(shared, dict) else {}):
-        for item in holder.get("imagePullSecrets") or ():
-            yield item["name"] if isinstance(item, dict) else str(item)
+        listed = holder.get("imagePullSecrets")
+        for item in listed if isinstance(listed, list | tuple) else ():
+            name = item.get("name") if isinstance(item, Mapping) else item
+            if name and isinstance(name, str):
+                yield name

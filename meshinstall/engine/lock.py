@@ -112,8 +112,9 @@ def _refuse_if_held(lease: Manifest, session: Session, now: datetime) -> None:
     holder = spec.get("holderIdentity")
     if not holder or session.is_dead(holder):
         return
-    renewed = datetime.fromisoformat(spec["renewTime"])
-    if now < renewed + timedelta(seconds=spec.get("leaseDurationSeconds", _LIFE)):
+    renewed = spec.get("renewTime")
+    # Who never said when it spoke may hold it still: a person decides.
+    if not renewed or now < datetime.fromisoformat(renewed) + timedelta(seconds=spec.get("leaseDurationSeconds", _LIFE)):
         raise _locked(lease)
 
 

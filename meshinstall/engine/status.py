@@ -275,6 +275,7 @@ def holder(lease: Manifest | None, now: datetime, is_dead: Callable[[str], bool]
     who = spec.get("holderIdentity")
     if not lease or not who:
         return None
-    ends = datetime.fromisoformat(spec["renewTime"]) + timedelta(seconds=spec.get("leaseDurationSeconds", 0))
+    renewed, since = spec.get("renewTime"), spec.get("acquireTime")
+    is_over = renewed is not None and now > datetime.fromisoformat(renewed) + timedelta(seconds=spec.get("leaseDurationSeconds", 0))
     what = (lease["metadata"].get("annotations") or {}).get("meshinstall.dev/run", "")
-    return Holder(who, str(spec.get("acquireTime", "")).partition(".")[0] + "Z", what, is_dead(who) or now > ends)
+    return Holder(who, f"{since.partition('.')[0]}Z" if since else "an unknown time", what, is_dead(who) or is_over)

@@ -72,6 +72,14 @@ async def test_each_pull_secret_must_be_in_the_namespace_of_its_release() -> Non
     assert (await inquire(plans.make({"desired": wanted}).desired, there.kube)).missing_secrets == ("istio-ingress/private",)
 
 
+@pytest.mark.parametrize("written", [[{"nme": "x"}], [{"name": ""}], "letters", [["x"]], [{"name": 7}], 7])
+async def test_pull_secrets_of_a_wrong_shape_name_no_secret(written: object) -> None:
+    gateway = {"kind": "FILE", "line": 1, "values": {"imagePullSecrets": written}}
+    wanted = {"releases": {"istio-ingress/public": {"layers": {"x.yaml": gateway}}}}
+    found = await inquire(plans.make({"desired": wanted}).desired, world().kube)
+    assert (found.missing_secrets, found.future_secrets) == ((), ())
+
+
 def roomy(there: World, name: str, cpu: str, memory: str, **spec: Any) -> None:
     status = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"cpu": cpu, "memory": memory}}
     there.kube.objects[f"/api/v1/nodes/{name}"] = {"metadata": {"name": name}, "spec": spec, "status": status}

@@ -58,6 +58,16 @@ async def test_a_holder_that_says_nothing_is_believed_for_its_lease(age: float, 
     assert there.kube.objects[LEASE]["spec"]["leaseTransitions"] == 5
 
 
+async def test_a_holder_that_never_said_when_it_spoke_is_left_its_lock() -> None:
+    there = World()
+    place(there, "bob@desk/8-1", age=60)
+    there.kube.objects[LEASE]["spec"] = {"holderIdentity": "bob@desk/8-1"}
+    with pytest.raises(LockedError, match="since an unknown time"):
+        await take(there)
+    del there.kube.objects[LEASE]["spec"]
+    await take(there)
+
+
 async def test_a_holder_known_to_be_dead_is_not_waited_for() -> None:
     there = World()
     place(there, "ann@laptop/3-1", age=1)

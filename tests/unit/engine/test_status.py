@@ -148,3 +148,10 @@ def test_the_lock_says_who_holds_it_and_whether_anybody_renews_it() -> None:
         found = holder(lease("me@here/1-2", seconds), NOW, lambda _, known=known_dead: known)  # type: ignore[misc]
         assert found
         assert (found.who, found.what, found.is_dead) == ("me@here/1-2", "up dev", is_dead)
+
+
+def test_a_lock_that_never_said_when_is_held_since_an_unknown_time() -> None:
+    found = holder({"metadata": {}, "spec": {"holderIdentity": "me@here/1-2"}}, NOW, lambda _: False)
+    assert found
+    assert (found.since, found.is_dead) == ("an unknown time", False)
+    assert holder({"metadata": {}}, NOW, lambda _: False) is None
