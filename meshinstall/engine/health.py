@@ -165,12 +165,14 @@ class _Looks:
 
     async def webhook_path(self, mesh: MeshFacts) -> dict[str, str]:
         """What each control plane's webhooks answered, by namespace."""
-        spaces = dict.fromkeys(plane.place.namespace for plane in mesh.control_planes)
+        planes = dict.fromkeys((plane.place.namespace, plane.revision) for plane in mesh.control_planes)
         try:
-            return await gather(spaces, lambda space: webhook_trouble(self._session.kube, space))
+            found = await gather(planes, lambda plane: webhook_trouble(self._session.kube, *plane))
         except ForbiddenError as error:
             self.unread["webhook path"] = f"dry-run requests are not permitted: {short(error)}"
             return {}
+        spaces = dict.fromkeys(space for space, _ in planes)
+        return {space: "; ".join(found[plane] for plane in planes if plane[0] == space and found[plane]) for space in spaces}
 
     def _note(self, what: str, asker: Asker) -> None:
         if asker.gaps:

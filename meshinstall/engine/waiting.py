@@ -13,6 +13,7 @@ from meshinstall.model.facts import ObjectKey
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import ReleaseStep
 from meshinstall.model.release import Component, Manifest, ReleaseRecord
+from meshinstall.model.stack import merge
 from meshinstall.ports import Kube
 
 # Seconds between two looks: at first often, as most things are ready soon.
@@ -43,7 +44,7 @@ async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
         await _restart_what_hangs(session, keys, tell)
     await _until(_Objects(session, keys).look, tell)
     if step.component is Component.ISTIOD:
-        await _until_webhooks_answer(session, record.key.namespace, tell)
+        await _until_webhooks_answer(session, step, tell)
     return await _addresses(session, keys)
 
 
@@ -59,7 +60,7 @@ async def _restart_what_hangs(session: Session, keys: tuple[ObjectKey, ...], tel
             await session.kube.patch(path_of(key), {"spec": {"template": {"metadata": {"annotations": annotations}}}})
 
 
-async def _until_webhooks_answer(session: Session, namespace: str, tell: Tell) -> None:
+async def _until_webhooks_answer(session: Session, step: ReleaseStep, tell: Tell) -> None:
     last = ""
 
     def hear(text: str) -> None:
@@ -69,7 +70,7 @@ async def _until_webhooks_answer(session: Session, namespace: str, tell: Tell) -
 
     try:
         with anyio.fail_after(_WEBHOOK_PATIENCE):
-            await _until(lambda: _webhooks(session, namespace), hear)
+            await _until(lambda: _webhooks(session, step), hear)
     except TimeoutError:
         raise StepError(f"istiod is ready, but its webhooks do not answer: {last}", webhook.FIREWALL) from None
 
@@ -197,8 +198,12 @@ async def _events(session: Session, key: ObjectKey) -> list[str]:
     return [str(event.get("message", "")) for event in found][-1:]
 
 
-async def _webhooks(session: Session, namespace: str) -> Iterable[Trouble]:
-    trouble = await webhook.webhook_trouble(session.kube, namespace)
+async def _webhooks(session: Session, step: ReleaseStep) -> Iterable[Trouble]:
+    # What stands under `pilot` wins (istiod chart: zzy_descope_legacy.yaml).
+    values = merge(step.values, step.values.get("pilot") or {})
+    revision = values.get("revision") or "default"
+    validates = bool((values.get("global") or {}).get("configValidation", True))
+    trouble = await webhook.webhook_trouble(session.kube, step.release.namespace, revision, validates=validates)
     return [Trouble(trouble)] if trouble else ()
 
 
