@@ -5,7 +5,7 @@ Service of type LoadBalancer is Current only when it has an address.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,9 @@ _PULL_GRACE = 15.0
 _REFUSED_PODS = "change what refuses them, or the values (resources.requests and limits), then run the same command again"
 _NO_ROOM = "add or uncordon nodes, or ask for less (resources.requests), then run the same command again"
 _NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry; the same command goes on"
+# What an autoscaler says of a pod that it makes a node for: cluster-autoscaler (EKS, AKS, GKE) and Karpenter (EKS, node
+# auto-provisioning of AKS); karpenter: pkg/controllers/provisioning/scheduling/events.go.
+_NODE_COMES = {"TriggeredScaleUp", "Nominated"}
 # Characters of a message of a node or a controller that are passed on.
 _LONGEST = 600
 # A first crash may be the order in which things start.
@@ -42,12 +45,16 @@ _CRASHES_ALLOWED = 2
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why something is not ready; ``hopeless`` when waiting will not help, once ``grace`` seconds are over; ``hint``: what will."""
+    """Why something is not ready; ``hopeless`` when waiting will not help, ``hint`` says what will.
+
+    With a ``grace``, so many seconds after it was first seen; ``key`` is what of it stays the same while its text changes.
+    """
 
     text: str
     hopeless: bool = False
     grace: float = 0.0
     hint: str = ""
+    key: str = ""
 
 
 def watched(manifests: tuple[Manifest, ...], release: ReleaseKey) -> tuple[ObjectKey, ...]:
@@ -108,13 +115,26 @@ def replica_failure(replicas: Manifest) -> Trouble | None:
     return None
 
 
-def pod_troubles(pod: Manifest) -> Iterator[Trouble]:
-    """Why a pod is not ready, from its own status."""
+def unschedulable(pod: Manifest) -> Mapping[str, Any] | None:
+    """The condition of a pod that fits on no node."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return next((one for one in conditions if one.get("type") == "PodScheduled" and one.get("reason") == "Unschedulable"), None)
+
+
+def _no_room(name: str, condition: Mapping[str, Any], events: Iterable[Manifest]) -> Trouble:
+    for event in events:
+        if event.get("reason") in _NODE_COMES:
+            # It takes minutes; the run's timeout is the end.
+            return Trouble(f"pod {name} fits on no node yet, an autoscaler makes one: {_told(event)}")
+    text = f"pod {name} fits on no node: {_told(condition)}"
+    return Trouble(text, hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=_NO_ROOM, key=f"{name} has no node")
+
+
+def pod_troubles(pod: Manifest, events: Iterable[Manifest] = ()) -> Iterator[Trouble]:
+    """Why a pod is not ready, from its own status; ``events`` are those of a pod that fits on no node."""
     status = pod.get("status") or {}
-    name = pod["metadata"]["name"]
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield Trouble(f"pod {name} fits on no node: {_told(condition)}", hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=_NO_ROOM)
+    if condition := unschedulable(pod):
+        yield _no_room(pod["metadata"]["name"], condition, events)
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         state = container.get("state") or {}
         waiting = state.get("waiting")
@@ -134,7 +154,8 @@ def _waiting(pod: Manifest, container: Mapping[str, Any], waiting: Mapping[str, 
     detail = _told(waiting)
     text += f": {detail}" if detail else ""
     if reason in _PULLS:
-        return Trouble(text, hopeless=True, grace=0 if _REFUSED.search(detail) else _PULL_GRACE, hint=_NO_IMAGE)
+        grace = 0 if _REFUSED.search(detail) else _PULL_GRACE
+        return Trouble(text, hopeless=True, grace=grace, hint=_NO_IMAGE, key=f"{pod['name']} {container.get('name')} has no image")
     return Trouble(text, reason in _HOPELESS)
 
 

@@ -8,7 +8,7 @@ from meshinstall.engine import manifests, readiness, webhook
 from meshinstall.engine.observe import gather
 from meshinstall.engine.readiness import Trouble
 from meshinstall.engine.session import Session
-from meshinstall.errors import StepError
+from meshinstall.errors import ForbiddenError, StepError
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import ReleaseStep
@@ -98,9 +98,13 @@ async def until_gone(kube: Kube, path: str, tell: Tell) -> None:
 async def _until(look: Callable[[], Awaitable[Iterable[Trouble]]], tell: Tell) -> None:
     told = ""
     started = anyio.current_time()
+    since: dict[str, float] = {}
     while troubles := list(await look()):
+        now = anyio.current_time()
+        # What is not seen in one look is forgotten.
+        since = {trouble.key: since.get(trouble.key, now) for trouble in troubles}
         for trouble in troubles:
-            if trouble.hopeless and anyio.current_time() - started >= trouble.grace:
+            if trouble.hopeless and now - since[trouble.key] >= trouble.grace:
                 raise StepError(trouble.text, trouble.hint)
         text = "; ".join(dict.fromkeys(trouble.text for trouble in troubles))
         if text != told:
@@ -165,8 +169,8 @@ class _Objects:
 async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIterator[Trouble]:
     """Why an object is not Current, from its pods or its events."""
     if key.kind == "Service":
-        for text in await _events(session, key):
-            yield Trouble(f"{key} has no load balancer address yet: {text}")
+        for event in (await _events(session, key, ",type=Warning"))[-1:]:
+            yield Trouble(f"{key} has no load balancer address yet: {event.get('message', '')}")
         return
     if not readiness.is_observed(live):
         return
@@ -182,7 +186,9 @@ async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIter
         selector = f"{selector},{_TEMPLATE}={replicas['metadata']['labels'][_TEMPLATE]}"
     async for pod in session.kube.list(object_path("v1", "pods", key.namespace), labels=selector):
         if "deletionTimestamp" not in pod["metadata"]:
-            for trouble in readiness.pod_troubles(pod):
+            about = ObjectKey("v1", "Pod", key.namespace, pod["metadata"]["name"])
+            events = await _events(session, about) if readiness.unschedulable(pod) else ()
+            for trouble in readiness.pod_troubles(pod, events):
                 yield trouble
 
 
@@ -191,11 +197,13 @@ async def _newest(session: Session, key: ObjectKey, live: Manifest, selector: st
     return readiness.newest([replicas async for replicas in session.kube.list(path, labels=selector)], live)
 
 
-async def _events(session: Session, key: ObjectKey) -> list[str]:
-    """Warnings about an object, the newest last."""
-    selector = f"involvedObject.kind={key.kind},involvedObject.name={key.name},type=Warning"
-    found = [event async for event in session.kube.list(object_path("v1", "events", key.namespace), fields=selector)]
-    return [str(event.get("message", "")) for event in found][-1:]
+async def _events(session: Session, key: ObjectKey, more: str = "") -> list[Manifest]:
+    """Events about an object, the newest last; none for who may not list them."""
+    selector = f"involvedObject.kind={key.kind},involvedObject.name={key.name}{more}"
+    try:
+        return [event async for event in session.kube.list(object_path("v1", "events", key.namespace), fields=selector)]
+    except ForbiddenError:
+        return []
 
 
 async def _webhooks(session: Session, step: ReleaseStep) -> Iterable[Trouble]:

@@ -8,7 +8,10 @@ from meshinstall.engine.readiness import Trouble, newest, pod_troubles, replica_
 
 NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry; the same command goes on"
 LOGS = "see why: kubectl logs p -n n -c c --previous"
+NO_PULL = "p c has no image"
 NO_ROOM = "add or uncordon nodes, or ask for less (resources.requests), then run the same command again"
+
+NOWHERE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: Insufficient cpu"}
 
 
 def deployment(wanted: int | None = 2, generation: int = 1, **status: Any) -> dict[str, Any]:
@@ -63,8 +66,8 @@ def pod(*containers: Any, **status: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("statuses", "trouble"),
     [
-        (container("ErrImagePull", "i/o timeout"), Trouble("pod p, container c: ErrImagePull: i/o timeout", True, 15, NO_IMAGE)),
-        (container("ImagePullBackOff", "x: 500 "), Trouble("pod p, container c: ImagePullBackOff: x: 500 ", True, 15, NO_IMAGE)),
+        (container("ErrImagePull", "i/o timeout"), Trouble("pod p, container c: ErrImagePull: i/o timeout", True, 15, NO_IMAGE, NO_PULL)),
+        (container("ImagePullBackOff", "x: 500 "), Trouble("pod p, container c: ImagePullBackOff: x: 500 ", True, 15, NO_IMAGE, NO_PULL)),
         (container("InvalidImageName"), Trouble("pod p, container c: InvalidImageName", hopeless=True)),
         (
             container("CreateContainerConfigError", "secret x not found"),
@@ -107,9 +110,19 @@ def test_init_containers_count() -> None:
 
 
 def test_a_pod_that_fits_nowhere_says_so() -> None:
-    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: Insufficient cpu"}
-    found = list(pod_troubles(pod(conditions=[condition])))
-    assert found == [Trouble("pod p fits on no node: 0/3 nodes: Insufficient cpu", hopeless=True, grace=20, hint=NO_ROOM)]
+    expected = Trouble("pod p fits on no node: 0/3 nodes: Insufficient cpu", hopeless=True, grace=20, hint=NO_ROOM, key="p has no node")
+    for events in ([], [{"reason": "FailedScheduling"}, {"reason": "NotTriggerScaleUp"}]):
+        assert list(pod_troubles(pod(conditions=[NOWHERE]), events)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [("TriggeredScaleUp", "pod triggered scale-up: [{pool 1->2 (max: 3)}]"), ("Nominated", "Pod should schedule on: nodeclaim/a-7x")],
+)
+def test_a_pod_for_which_an_autoscaler_makes_a_node_is_waited_for(reason: str, message: str) -> None:
+    events = [{"reason": "FailedScheduling", "message": "no"}, {"reason": reason, "message": message}]
+    found = list(pod_troubles(pod(conditions=[NOWHERE]), events))
+    assert found == [Trouble(f"pod p fits on no node yet, an autoscaler makes one: {message}")]
 
 
 # As containerd 2 says it when the registry answered, and when it did not.

@@ -1,0 +1,68 @@
+"""How long a run waits for trouble to pass, and for whom."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from meshinstall.engine.events import Event, StepWaiting
+from meshinstall.engine.runner import Runner
+from tests.cases import plans
+from tests.fakes import World, forbidden
+from tests.unit.engine.installed import NEWEST, PUBLIC, broken_gateway, world
+from tests.unit.engine.test_runner import stopped
+
+pytestmark = pytest.mark.anyio
+
+POD = "/api/v1/namespaces/istio-ingress/pods/p"
+NOWHERE = {"conditions": [{"type": "PodScheduled", "reason": "Unschedulable", "message": "0/1 nodes are available"}]}
+UNREACHED = {"containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "ErrImagePull", "message": "i/o timeout"}}}]}
+
+
+def _is(there: World, status: dict[str, Any]) -> None:
+    there.kube.objects[POD] = {"metadata": {"name": "p", "namespace": "istio-ingress", "labels": NEWEST}, "status": status}
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(NOWHERE, 20), (UNREACHED, 15)])
+async def test_trouble_that_comes_late_or_again_has_its_whole_time_to_pass(status: dict[str, Any], seconds: int) -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = broken_gateway(there)
+    _is(there, {})
+
+    async def fate() -> None:
+        for moment in (40, 50):
+            await anyio.sleep_until(moment)
+            _is(there, status)
+            await anyio.sleep(5)
+            _is(there, {})
+        await anyio.sleep_until(70)
+        _is(there, status)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(fate)
+        await stopped(there, plans.load("fresh").plan())
+    assert anyio.current_time() == pytest.approx(70 + seconds, abs=2)
+
+
+async def test_a_pod_for_which_a_node_is_made_is_waited_for_to_the_end() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = broken_gateway(there)
+    _is(there, NOWHERE)
+    about = {"kind": "Pod", "name": "p"}
+    event = {"metadata": {"name": "e"}, "involvedObject": about, "reason": "TriggeredScaleUp", "type": "Normal", "message": "1->2"}
+    there.kube.objects["/api/v1/namespaces/istio-ingress/events/e"] = event
+    events: list[Event] = []
+    with anyio.move_on_after(300) as scope:
+        await Runner(plans.load("fresh").plan(), there.session(), events.append).run()
+    assert scope.cancelled_caught
+    waits = [event.reason for event in events if isinstance(event, StepWaiting) and event.step.name == "istio-ingress/public"]
+    assert waits[-1] == "pod p fits on no node yet, an autoscaler makes one: 1->2"
+
+
+async def test_who_may_not_list_events_hears_of_no_autoscaler() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = broken_gateway(there)
+    _is(there, NOWHERE)
+    there.kube.refusals["LIST /api/v1/namespaces/istio-ingress/events"] = forbidden("events")
+    _, error = await stopped(there, plans.load("fresh").plan())
+    assert error.message == "istio-ingress/public: pod p fits on no node: 0/1 nodes are available"
