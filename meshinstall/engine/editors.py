@@ -23,12 +23,20 @@ def may_be_taken_over(managers: frozenset[str], shown: tuple[str, ...]) -> bool:
 
 
 def editors(live: Manifest, paths: Iterable[str]) -> tuple[str, ...]:
-    """Names of the managers, Helm's aside, that own one of ``paths``, something below one, or the whole that one is in; sorted."""
+    """Names of the managers, Helm's aside, that own one of ``paths``, something below one, or the whole that one is in; sorted.
+
+    Whoever writes the spec through a subresource (``scale`` of ``kubectl scale``) has it as if there were none: helm conflicts with it too.
+    """
     wanted = tuple(paths)
     found = set()
     for entry in live["metadata"].get("managedFields") or ():
         manager, fields = entry.get("manager"), entry.get("fieldsV1")
-        if isinstance(manager, str) and isinstance(fields, Mapping) and not entry.get("subresource") and manager not in _NOT_EDITORS:
+        if (
+            isinstance(manager, str)
+            and isinstance(fields, Mapping)
+            and entry.get("subresource") != "status"
+            and manager not in _NOT_EDITORS
+        ):
             owned = tuple(_leaves(fields, ""))
             if any(_touch(path, other) for path in wanted for other in owned):
                 found.add(manager)

@@ -31,6 +31,17 @@ CONFLICTS = (
     '- .webhooks[name="rev.object.sidecar-injector.istio.io"].failurePolicy\n'
 )
 
+# A Deployment after ``kubectl scale``.
+SCALED = (
+    "Error: UPGRADE FAILED: conflict occurred while applying object istio-system/istiod apps/v1, Kind=Deployment: Apply failed with 1 "
+    'conflict: conflict with "kubectl" with subresource "scale" using apps/v1 at 2026-11-21T08:17:43Z: .spec.replicas\n'
+)
+SCALED_AND_EDITED = (
+    "Error: UPGRADE FAILED: conflict occurred while applying object istio-system/istiod apps/v1, Kind=Deployment: Apply failed with 2 "
+    'conflicts: conflicts with "kubectl" with subresource "scale" using apps/v1:\n- .spec.replicas\n'
+    'conflicts with "kubectl-edit" using apps/v1:\n- .spec.minReadySeconds\n'
+)
+
 MANY = "Error: UPGRADE FAILED: " + " && ".join(
     f"conflict occurred while applying object /{name} v1, Kind=ConfigMap: Apply failed with 1 conflict: conflict with "
     f'"istio-operator": .data.{name}'
@@ -48,6 +59,7 @@ MANY = "Error: UPGRADE FAILED: " + " && ".join(
             "shop/demo /v1, Kind=ConfigMap has fields that another manager owns: .data.colour is set by 'admissionsenforcer'",
             "keep",
         ),
+        (SCALED, "Kind=Deployment has fields that another manager owns: .spec.replicas is set by 'kubectl'", "keep"),
         (MANY, "/a v1, Kind=ConfigMap has fields that another manager owns: .data.a is set by 'istio-operator' (and 2 more", "keep"),
         (
             "Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress\n",
@@ -113,6 +125,8 @@ def test_a_long_message_keeps_its_end_and_is_bounded() -> None:
         (CONFLICT, {"admissionsenforcer"}),
         (CONFLICTS, {"admissionsenforcer", "kubectl-edit"}),
         (MANY, {"istio-operator"}),
+        (SCALED, {"kubectl"}),
+        (SCALED_AND_EDITED, {"kubectl", "kubectl-edit"}),
         # Of so many words the first are not read, and with them perhaps a manager.
         (CONFLICTS + "x" * 65536 + MANY, set()),
     ],

@@ -184,6 +184,14 @@ def test_objects_that_are_gone_or_edited_are_told_in_sentences() -> None:
     )
 
 
+def test_kubectl_scale_is_named_as_helm_names_it_in_a_conflict() -> None:
+    scaled = deepcopy(WANTED)
+    scaled["spec"]["replicas"] = 1
+    entry = {"manager": "kubectl", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    scaled["metadata"]["managedFields"] = [entry]
+    assert sentences(facts(WANTED, live=(scaled,))) == ("Deployment istio-system/istiod was edited by kubectl: spec.replicas",)
+
+
 def test_cluster_wide_objects_are_found_without_a_namespace() -> None:
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "istiod"}, "rules": []}
     assert drift(facts(role, live=(role,)), ISTIOD) == ()

@@ -49,6 +49,11 @@ def test_helm_and_kubernetes_are_no_editors() -> None:
     assert editors(entries, [IMAGE]) == ("a", "b")
 
 
+def test_who_scaled_through_the_subresource_is_an_editor_of_the_replicas() -> None:
+    scaled = {"manager": "kubectl", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    assert editors({"metadata": {"managedFields": [scaled]}}, ["spec.replicas"]) == ("kubectl",)
+
+
 def test_an_object_may_say_nothing_of_its_managers() -> None:
     assert editors({"metadata": {}}, [IMAGE]) == ()
 
