@@ -25,6 +25,9 @@ _READ: Mapping[Component, Mapping[str, KeyPath]] = {
     Component.ZTUNNEL: {key: path[1:] for key, path in _GLOBAL.items()},
     Component.GATEWAY: {"pullPolicy": ("imagePullPolicy",), "pullSecrets": ("imagePullSecrets",)},
 }
+# A pod gets the injector's image when it is made: an annotation with what was asked for makes the Deployment roll.
+_PROXY: KeyPath = ("podAnnotations", "meshinstall.dev/proxy-image")
+_PROXY_KEYS = ("hub", "tag", "variant")
 
 # distribution/reference: host and port, then parts of a path; what follows the last colon or @ is no part of it.
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -68,13 +71,26 @@ def image_layer(document: Document, component: Component) -> Layer | None:
     positions: dict[KeyPath, tuple[int, int]] = {}
     for key, path in _READ[component].items():
         if images.get(key):
-            *parents, last = path
-            into = values
-            for parent in parents:
-                into = into.setdefault(parent, {})
-            into[last] = _shape(component, key, images[key])
+            _put(values, path, _shape(component, key, images[key]))
             positions[path] = document.place(("images", key))
+    written = [key for key in _PROXY_KEYS if images.get(key)]
+    if component is Component.GATEWAY and written:
+        _put(values, _PROXY, _proxy_image(images))
+        positions[_PROXY] = document.place(("images", written[0]))
     return Layer(LayerKind.PROJECT, document.source, values, positions) if values else None
+
+
+def _put(values: dict[str, Any], path: KeyPath, value: Any) -> None:
+    *parents, last = path
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[last] = value
+
+
+def _proxy_image(images: Mapping[str, Any]) -> str:
+    """``HUB/proxyv2:TAG-VARIANT`` of what is written."""
+    hub, *ending = (images.get(key) or "" for key in _PROXY_KEYS)
+    return ":".join(filter(None, ("/".join(filter(None, (hub, "proxyv2"))), "-".join(filter(None, ending)))))
 
 
 def _shape(component: Component, key: str, value: Any) -> Any:

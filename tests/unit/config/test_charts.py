@@ -214,3 +214,7 @@ def test_images_reach_the_pods(tmp_path: Path, template: Template) -> None:
     gateway = template(release(project, "istio-ingress"), "deployment")
     assert "imagePullPolicy: Never" in gateway
     assert "imagePullSecrets:\n        - name: login" in gateway
+    # Beside the chart's own annotations.
+    assert "meshinstall.dev/proxy-image: example.com/istio/proxyv2:1.31.0-p1" in gateway
+    assert "prometheus.io/scrape: " in gateway
+    assert "inject.istio.io/templates: gateway" in gateway

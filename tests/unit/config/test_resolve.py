@@ -277,10 +277,35 @@ def test_one_setting_of_images_reaches_each_chart_where_it_reads_it(write: Write
         "istiod": {"global": everywhere | pull},
         "istio-cni": {"global": everywhere | pull},
         "ztunnel": everywhere | pull,
-        "istio-ingress": {"imagePullPolicy": "Always", "imagePullSecrets": [{"name": "login"}]},
+        "istio-ingress": {
+            "imagePullPolicy": "Always",
+            "imagePullSecrets": [{"name": "login"}],
+            "podAnnotations": {"meshinstall.dev/proxy-image": "example.com/istio/proxyv2:1.31.0-p1-distroless"},
+        },
     }
     spoken = release(desired, "ztunnel").values.explain(("tag",))
     assert (str(spoken[-1].origin), spoken[-1].origin.column) == ("meshinstall.yaml:2", 34)
+
+
+@pytest.mark.parametrize(
+    ("images", "annotation"),
+    [
+        ("hub: example.com/istio", "example.com/istio/proxyv2"),
+        ("tag: 1.31.0-p1", "proxyv2:1.31.0-p1"),
+        ("variant: debug", "proxyv2:debug"),
+        ("hub: example.com:5000/istio, variant: debug", "example.com:5000/istio/proxyv2:debug"),
+    ],
+)
+def test_a_gateway_rolls_when_its_proxys_image_is_another(write: Write, images: str, annotation: str) -> None:
+    values = release(resolved(write({"meshinstall.yaml": HEAD + f"images: {{{images}}}\n"}), environment="staging"), "istio-ingress").values
+    assert values.merged()["podAnnotations"]["meshinstall.dev/proxy-image"] == annotation
+    spoken = values.explain(("podAnnotations", "meshinstall.dev/proxy-image"))
+    assert (str(spoken[-1].origin), spoken[-1].value) == ("meshinstall.yaml:2", annotation)
+
+
+def test_a_gateway_does_not_roll_for_how_images_are_pulled(write: Write) -> None:
+    desired = resolved(write({"meshinstall.yaml": HEAD + "images: {pullPolicy: Always}\n"}), environment="staging")
+    assert "podAnnotations" not in release(desired, "istio-ingress").values.merged()
 
 
 def _image_layer(each: Release) -> Any:
