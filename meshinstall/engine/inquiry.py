@@ -14,31 +14,44 @@ from meshinstall.model.release import Component, Manifest
 from meshinstall.ports import Kube
 
 _REVIEWS = object_path("authorization.k8s.io/v1", "selfsubjectaccessreviews")
-# What a run writes, by API group: the charts' kinds, Helm's records, our lock and summary.
+# What helm does with the charts' objects: those that a newer version no longer has are deleted (helm: pkg/kube/client.go).
+# The next plan lists them.
+_HELM = ("create", "get", "list", "patch", "delete")
+_OURS = ("create", "get", "patch")
 _CLUSTER_WIDE = (
-    ("", "namespaces"),
-    ("apiextensions.k8s.io", "customresourcedefinitions"),
-    ("rbac.authorization.k8s.io", "clusterroles"),
-    ("rbac.authorization.k8s.io", "clusterrolebindings"),
-    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
-    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+    ("", "namespaces", _OURS),
+    # They stay when their chart goes (helm.sh/resource-policy: keep).
+    ("apiextensions.k8s.io", "customresourcedefinitions", ("create", "get", "list", "patch")),
+    ("rbac.authorization.k8s.io", "clusterroles", _HELM),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", _HELM),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", _HELM),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", _HELM),
 )
 _NAMESPACED = (
-    ("", "secrets"),
-    ("", "configmaps"),
-    ("", "services"),
-    ("", "serviceaccounts"),
-    ("", "pods"),
-    ("apps", "deployments"),
-    ("autoscaling", "horizontalpodautoscalers"),
-    ("rbac.authorization.k8s.io", "roles"),
-    ("rbac.authorization.k8s.io", "rolebindings"),
+    # Helm's records, which it updates and prunes (helm: pkg/storage/driver/secrets.go); one of a helm that was killed is patched.
+    ("", "secrets", ("create", "get", "list", "update", "patch", "delete")),
+    ("", "configmaps", _HELM),
+    ("", "services", _HELM),
+    ("", "serviceaccounts", _HELM),
+    ("apps", "deployments", _HELM),
+    ("autoscaling", "horizontalpodautoscalers", _HELM),
+    ("policy", "poddisruptionbudgets", _HELM),
+    ("rbac.authorization.k8s.io", "roles", _HELM),
+    ("rbac.authorization.k8s.io", "rolebindings", _HELM),
+    # Why something is not ready yet.
+    ("", "pods", ("list",)),
+    ("apps", "replicasets", ("list",)),
 )
-_NODE_AGENTS = (("apps", "daemonsets"),)
-_MESH_ONLY = (("coordination.k8s.io", "leases"), ("security.istio.io", "peerauthentications"))
+_NODE_AGENTS = (("apps", "daemonsets", _HELM),)
+_MESH_ONLY = (
+    ("coordination.k8s.io", "leases", _OURS),
+    ("security.istio.io", "peerauthentications", _OURS),
+    # Dry runs that prove the webhooks (engine/webhook.py).
+    ("", "pods", ("create",)),
+    ("networking.istio.io", "gateways", ("create",)),
+)
 # Nodes whose pods are listed at most; a node has about a hundred.
 _NODES = 10
-_VERBS = ("create", "patch", "list")
 
 
 async def inquire(desired: Desired, kube: Kube) -> Inquiry:
@@ -102,13 +115,11 @@ def _is_tainted(node: Manifest) -> bool:
 
 async def _denied(desired: Desired, kube: Kube) -> tuple[Ask, ...]:
     spaces = [namespace.name for namespace in desired.namespaces]
-    asks = [Ask(verb, *resource) for resource in _CLUSTER_WIDE for verb in _VERBS]
-    agents: tuple[tuple[str, str], ...] = (
-        _NODE_AGENTS if any(release.component in {Component.CNI, Component.ZTUNNEL} for release in desired.releases) else ()
-    )
-    asks += [Ask(verb, *resource, space) for resource in (*_NAMESPACED, *agents) for verb in _VERBS for space in spaces]
-    asks += [Ask("list", "apps", "replicasets", space) for space in spaces]
-    asks += [Ask(verb, *resource, desired.mesh_namespace) for resource in _MESH_ONLY for verb in ("create", "patch")]
+    has_agents = any(release.component in {Component.CNI, Component.ZTUNNEL} for release in desired.releases)
+    namespaced = (*_NAMESPACED, *(_NODE_AGENTS if has_agents else ()))
+    asks = [Ask(verb, group, resource) for group, resource, verbs in _CLUSTER_WIDE for verb in verbs]
+    asks += [Ask(verb, group, resource, space) for group, resource, verbs in namespaced for verb in verbs for space in spaces]
+    asks += [Ask(verb, group, resource, desired.mesh_namespace) for group, resource, verbs in _MESH_ONLY for verb in verbs]
     answers = await gather(asks, lambda ask: _allowed(kube, ask))
     return tuple(ask for ask in asks if not answers[ask])
 

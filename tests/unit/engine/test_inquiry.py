@@ -53,6 +53,34 @@ async def test_missing_permissions_are_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("verb", "group", "resource", "where"),
+    [
+        # Profile production makes them; helm updates and prunes its records, looks at each object and deletes what a chart dropped.
+        ("create", "policy", "poddisruptionbudgets", "istio-ingress"),
+        ("update", "", "secrets", "istio-system"),
+        ("delete", "", "secrets", "istio-system"),
+        ("get", "apps", "deployments", "istio-ingress"),
+        ("delete", "rbac.authorization.k8s.io", "clusterroles", ""),
+        ("create", "networking.istio.io", "gateways", "istio-system"),
+        ("create", "", "pods", "istio-system"),
+        ("list", "apps", "replicasets", "istio-ingress"),
+        ("list", "autoscaling", "horizontalpodautoscalers", "istio-ingress"),
+    ],
+)
+async def test_each_permission_that_helm_or_a_wait_needs_is_asked_for(verb: str, group: str, resource: str, where: str) -> None:
+    there = world()
+    lacks = {"verb": verb, "group": group, "resource": resource, "namespace": where}
+    there.kube.answers[REVIEWS] = allowing(lambda asked: asked["verb"] != "*" and asked != lacks)
+    assert (await inquire(DESIRED, there.kube)).denied == (Ask(verb, group, resource, where),)
+
+
+async def test_the_agents_of_ambient_are_asked_for_where_there_are_any() -> None:
+    there = world()
+    there.kube.answers[REVIEWS] = allowing(lambda asked: asked["verb"] != "*" and asked["resource"] != "daemonsets")
+    assert (await inquire(DESIRED, there.kube)).denied == ()
+
+
 async def test_nodes_that_are_cordoned_or_not_ready_take_no_pods() -> None:
     there = world()
     there.kube.objects["/api/v1/nodes/one"]["spec"]["unschedulable"] = True
