@@ -319,6 +319,12 @@ def _collections(path: str) -> set[str]:
 def _has(item: Manifest, labels: str, fields: str) -> bool:
     there = item["metadata"].get("labels") or {}
     wanted = [one.split("=") for one in labels.split(",") if one]
-    named = dict(one.split("=") for one in fields.split(",") if one)
-    name = item["metadata"]["name"]
-    return all(there.get(label) == value for label, value in wanted) and named.get("metadata.name", name) == name
+    seen = {"metadata.name": item["metadata"]["name"], "type": item.get("type", "")}
+    return all(there.get(label) == value for label, value in wanted) and all(_selects(one, seen) for one in fields.split(",") if one)
+
+
+def _selects(field: str, seen: Mapping[str, str]) -> bool:
+    """Whether one term of a field selector takes an object; fields that the fake does not know take any."""
+    name, _, value = field.partition("=")
+    known = name.removesuffix("!")
+    return known not in seen or (seen[known] == value) is not name.endswith("!")

@@ -16,9 +16,10 @@ from meshinstall.engine.inquiry import inquire
 from meshinstall.engine.lock import held
 from meshinstall.engine.observe import gather, observe
 from meshinstall.engine.planner import audit_labels, plan
-from meshinstall.engine.removal import delete_root_certificates, plan_removal, strangers_in, survivors
+from meshinstall.engine.removal import delete_root_certificates, plan_removal, removable, survivors
 from meshinstall.engine.runner import Runner
 from meshinstall.engine.session import Session
+from meshinstall.engine.strangers import why_kept
 from meshinstall.errors import (
     ClusterError,
     ConfigError,
@@ -83,7 +84,10 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
     charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
     async with explaining(session, desired):
         facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
-    return plan_removal(desired, facts, await strangers_in(session.kube, desired), crds=crds)
+        # One that is being deleted already cannot be kept.
+        staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
+        kept = await why_kept(session.kube, desired, facts, staying, crds=crds)
+    return plan_removal(desired, facts, kept, crds=crds)
 
 
 def _undigested(chart: ChartRef) -> ChartRef:
@@ -100,7 +104,7 @@ async def down(found: Plan, desired: Desired, session: Session, emit: Emit, seco
     async with held(session, found.mesh_namespace, f"down {found.environment}, run {run}") if there else nullcontext():
         emit(RunStarted(run, found))
         await _bounded(Runner(found, session, emit), run, emit, seconds)
-    await delete_root_certificates(session.kube)
+    await delete_root_certificates(session.kube, desired)
     crds = any(isinstance(step, ObjectStep) and step.manifest["kind"] == "CustomResourceDefinition" for step in found.steps)
     if left := await survivors(session.kube, desired, crds=crds):
         raise StepError(f"still there: {', '.join(left)}", "look at who owns them; kubectl delete removes what nobody does")

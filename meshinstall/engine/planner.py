@@ -12,7 +12,7 @@ from meshinstall.engine.readiness import release_state
 from meshinstall.model.desired import Desired, DesiredNamespace, Policy, Release
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
-from meshinstall.model.release import ChartRef, ReleaseRecord, ReleaseStatus
+from meshinstall.model.release import ChartRef, Manifest, ReleaseRecord, ReleaseStatus
 from meshinstall.model.stack import ValuesStack, leaves
 from meshinstall.model.values import KeyPath
 
@@ -43,6 +43,11 @@ def plan(desired: Desired, facts: Facts, today: date) -> Plan:
 def audit_labels(desired: Desired) -> dict[str, str]:
     """Labels of everything that meshinstall itself makes: the audit trail in the cluster."""
     return {MANAGED_BY: MANAGER, f"{_LABELS}/environment": desired.environment, f"{_LABELS}/profile": desired.profile}
+
+
+def is_ours(live: Manifest) -> bool:
+    """Whether an object carries the label of what meshinstall makes."""
+    return bool((live["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER)
 
 
 def recorded_digest(record: ReleaseRecord) -> str:
@@ -150,8 +155,10 @@ def _told(value: Any) -> Any:
 
 def _policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, facts: Facts) -> ObjectStep:
     key = key_of(policy.manifest)
-    manifest = {**policy.manifest, "metadata": {**policy.manifest["metadata"], "labels": audit_labels(desired)}}
     live = facts.policies.get(key)
+    # Our labels on what somebody else made would have down delete it.
+    labels = {"labels": audit_labels(desired)} if live is None or is_ours(live) else {}
+    manifest = {**policy.manifest, "metadata": {**policy.manifest["metadata"], **labels}}
     step = ObjectStep(name=f"{key.kind}/{key.namespace}/{key.name}", action=Action.APPLY, needs=releases, manifest=manifest)
     if live is None:
         changes = _changed_leaves(policy.manifest["spec"], {}, "spec", str(policy.origin))

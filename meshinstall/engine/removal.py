@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from meshinstall.engine.planner import MANAGED_BY, MANAGER
+from meshinstall.engine.planner import is_ours
+from meshinstall.engine.strangers import CERTIFICATES, owner_of
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.paths import object_path
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
-from meshinstall.model.release import ReleaseStatus
+from meshinstall.model.release import Manifest, ReleaseStatus
 from meshinstall.ports import Kube
 
-# What istiod puts into every namespace and no chart owns (pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go).
-_CERTIFICATES = ("istio-ca-root-cert", "istio-ca-crl")
 _CLUSTER_WIDE = (
     ("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations"),
     ("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations"),
@@ -21,25 +20,26 @@ _CLUSTER_WIDE = (
 )
 _NAMESPACED = (("apps/v1", "deployments"), ("apps/v1", "daemonsets"), ("v1", "services"))
 _ISTIO = "app.kubernetes.io/part-of=istio"
-_RELEASE = "meta.helm.sh/release"
 
 
-def plan_removal(desired: Desired, facts: Facts, strangers: Mapping[str, list[str]], *, crds: bool) -> Plan:
+def removable(facts: Facts) -> dict[str, Manifest]:
+    """The namespaces that ``up`` made."""
+    return {name: live for name, live in facts.namespaces.items() if live and is_ours(live)}
+
+
+def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], *, crds: bool) -> Plan:
     """Policies first, then releases against their install order, then our namespaces, then CRDs when asked for.
 
-    ``strangers`` maps a namespace to objects in it that are not of our
-    releases: it stays for their sake.
+    ``kept`` maps a namespace that stays to the reason.
     """
     policies = tuple(
         ObjectStep(name=f"{key.kind}/{key.namespace}/{key.name}", action=Action.DELETE, manifest=policy.manifest)
         for policy in desired.policies
-        if (live := facts.policies.get(key := key_of(policy.manifest))) and _is_ours(live)
+        if (live := facts.policies.get(key := key_of(policy.manifest))) and is_ours(live)
     )
     releases = _release_steps(desired, facts, tuple(step.name for step in policies))
     before = tuple(step.name for step in (*policies, *releases))
-    namespaces = tuple(
-        _namespace_step(name, before, strangers.get(name, [])) for name, live in facts.namespaces.items() if live and _is_ours(live)
-    )
+    namespaces = tuple(_namespace_step(name, before, kept.get(name, "")) for name in removable(facts))
     definitions = tuple(
         ObjectStep(
             name=f"crd/{name}",
@@ -60,26 +60,9 @@ def plan_removal(desired: Desired, facts: Facts, strangers: Mapping[str, list[st
     )
 
 
-def _namespace_step(name: str, needs: tuple[str, ...], strangers: list[str]) -> ObjectStep:
+def _namespace_step(name: str, needs: tuple[str, ...], kept: str) -> ObjectStep:
     step = ObjectStep(name=f"namespace/{name}", action=Action.DELETE, needs=needs, manifest=_stub("v1", "Namespace", name))
-    if not strangers:
-        return step
-    more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
-    return replace(step, action=Action.KEEP, reasons=(f"{strangers[0]}{more} in it is not of this installation",))
-
-
-async def strangers_in(kube: Kube, desired: Desired) -> dict[str, list[str]]:
-    """Workloads and Services in the desired namespaces that none of the desired releases owns."""
-    ours = {(release.key.namespace, release.key.name) for release in desired.releases}
-    found: dict[str, list[str]] = {}
-    for namespace in desired.namespaces:
-        for version, plural in (*_NAMESPACED, ("apps/v1", "statefulsets"), ("v1", "pods")):
-            async for item in kube.list(object_path(version, plural, namespace.name), metadata_only=True):
-                metadata = item["metadata"]
-                notes = metadata.get("annotations") or {}
-                if (notes.get(f"{_RELEASE}-namespace"), notes.get(f"{_RELEASE}-name")) not in ours and not metadata.get("ownerReferences"):
-                    found.setdefault(namespace.name, []).append(f"{plural}/{metadata['name']}")
-    return found
+    return replace(step, action=Action.KEEP, reasons=(kept,)) if kept else step
 
 
 def _release_steps(desired: Desired, facts: Facts, policies: tuple[str, ...]) -> tuple[ReleaseStep, ...]:
@@ -122,20 +105,23 @@ async def survivors(kube: Kube, desired: Desired, *, crds: bool) -> list[str]:
     return found
 
 
-async def delete_root_certificates(kube: Kube) -> int:
-    """Delete the ConfigMaps that istiod puts into every namespace; returns how many."""
+async def delete_root_certificates(kube: Kube, desired: Desired) -> None:
+    """Delete the ConfigMaps that istiod puts into every namespace, unless another control plane lives: its proxies read them."""
+    if await _others_live(kube, desired):
+        return
     path = object_path("v1", "configmaps")
     found = [
-        item["metadata"] for name in _CERTIFICATES async for item in kube.list(path, fields=f"metadata.name={name}", metadata_only=True)
+        item["metadata"] for name in CERTIFICATES async for item in kube.list(path, fields=f"metadata.name={name}", metadata_only=True)
     ]
     for metadata in found:
         await kube.delete(object_path("v1", "configmaps", metadata["namespace"], metadata["name"]))
-    return len(found)
 
 
-def _is_ours(live: object) -> bool:
-    labels = (live.get("metadata") or {}).get("labels") or {} if isinstance(live, dict) else {}
-    return bool(labels.get(MANAGED_BY) == MANAGER)
+async def _others_live(kube: Kube, desired: Desired) -> bool:
+    """Whether there is a control plane that is not of these releases."""
+    ours = {(release.key.namespace, release.key.name) for release in desired.releases}
+    planes = kube.list(object_path("apps/v1", "deployments"), labels="app=istiod", metadata_only=True)
+    return any([owner_of(plane["metadata"]) not in ours async for plane in planes])
 
 
 def _stub(version: str, kind: str, name: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from meshinstall.engine.planner import value_changes
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.plan import Change, Plan, ReleaseStep
+from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import Layer, LayerKind
 from tests.cases import plans
@@ -99,3 +99,10 @@ def test_a_value_that_no_layer_sets_any_more_is_a_change_without_origin() -> Non
 
 def test_a_value_in_place_of_an_empty_map_is_a_change() -> None:
     assert value_changes({"pilot": {}}, stack({"pilot": 1})) == (Change("pilot", {}, 1, "0.yaml"),)
+
+
+@pytest.mark.parametrize(("mode", "action"), [("STRICT", Action.KEEP), ("PERMISSIVE", Action.APPLY)])
+def test_a_policy_that_somebody_else_made_is_never_labelled_as_ours(mode: str, action: Action) -> None:
+    plan = plans.make({"facts": {"policies": {"strict": {"metadata": {"labels": None}, "spec": {"mtls": {"mode": mode}}}}}}).plan()
+    [step] = [step for step in plan.steps if isinstance(step, ObjectStep) and step.manifest["kind"] == "PeerAuthentication"]
+    assert (step.action, step.manifest["metadata"].get("labels")) == (action, None)

@@ -1,6 +1,7 @@
 """What down removes, in which order, and what it finds left."""
 
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
@@ -11,16 +12,16 @@ from meshinstall.errors import StepError
 from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import ReleaseStatus
 from tests.cases import plans
-from tests.fakes import World
-from tests.unit.engine.installed import PUBLIC, world
+from tests.fakes import World, forbidden
+from tests.unit.engine.installed import POLICY, POLICY_PATH, PUBLIC, world
 
 pytestmark = pytest.mark.anyio
 
 FRESH = plans.load("fresh")
 
 
-async def installed() -> World:
-    there = world()
+async def installed(there: World | None = None) -> World:
+    there = there or world()
     session = there.session()
     await pipeline.up(await pipeline.make_plan(FRESH.desired, session), FRESH.desired, session, lambda _: None, 600)
     there.helm.calls.clear()
@@ -82,10 +83,85 @@ async def test_a_namespace_that_others_use_stays() -> None:
     ]
 
 
+def placed(there: World, path: str, **more: Any) -> None:
+    """Put an object of any kind at a path below that of the namespace istio-ingress, in the API of its group."""
+    root, plural, name = path.rsplit("/", 2)
+    metadata = {"name": name, "namespace": "istio-ingress"} | more.pop("metadata", {})
+    there.kube.objects[f"/{root}/namespaces/istio-ingress/{plural}/{name}"] = {"metadata": metadata, **more}
+
+
+def reasons(plan: Plan) -> list[str]:
+    return [f"{step.name}: {' '.join(step.reasons)}" for step in plan.steps if not step.is_pending]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "api/v1/secrets/shop-tls",
+        "api/v1/configmaps/page",
+        "api/v1/persistentvolumeclaims/data",
+        "apis/batch/v1/jobs/once",
+        "apis/batch/v1/cronjobs/nightly",
+        "apis/networking.istio.io/v1/gateways/shop",
+        "apis/gateway.networking.k8s.io/v1/httproutes/shop",
+    ],
+)
+async def test_a_namespace_that_holds_what_others_made_stays(path: str) -> None:
+    there = await installed()
+    placed(there, path)
+    assert reasons(await removal(there)) == [f"namespace/istio-ingress: {'/'.join(path.split('/')[-2:])} in it is not of this installation"]
+
+
+async def test_istio_objects_that_go_with_their_crds_keep_no_namespace() -> None:
+    there = await installed()
+    placed(there, "apis/networking.istio.io/v1/gateways/shop")
+    assert reasons(await removal(there, crds=True)) == []
+
+
+async def test_a_secret_that_an_operator_made_of_what_is_kept_elsewhere_stays() -> None:
+    there = await installed()
+    placed(there, "api/v1/secrets/shop-tls", metadata={"ownerReferences": [{"kind": "ExternalSecret"}]})
+    assert reasons(await removal(there)) == ["namespace/istio-ingress: secrets/shop-tls in it is not of this installation"]
+
+
+async def test_the_authority_that_a_user_brought_stays() -> None:
+    there = await installed()
+    there.kube.objects["/api/v1/namespaces/istio-system/secrets/cacerts"] = {"metadata": {"name": "cacerts"}}
+    assert reasons(await removal(there)) == ["namespace/istio-system: secrets/cacerts in it is not of this installation"]
+
+
+async def test_what_kubernetes_helm_and_istiod_put_into_a_namespace_does_not_keep_it() -> None:
+    there = await installed()
+    placed(there, "api/v1/configmaps/kube-root-ca.crt")
+    placed(there, "api/v1/configmaps/istio-ca-root-cert")
+    placed(there, "api/v1/configmaps/istio-leader", metadata={"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}})
+    placed(there, "api/v1/secrets/istio-ca-secret", type="istio.io/ca-root")
+    placed(there, "api/v1/secrets/sh.helm.release.v1.public.v1", type="helm.sh/release.v1")
+    placed(there, "api/v1/secrets/public-token", type="kubernetes.io/service-account-token")
+    placed(there, "apis/batch/v1/jobs/once", metadata={"ownerReferences": [{"kind": "CronJob"}]})
+    assert reasons(await removal(there)) == []
+
+
+async def test_a_namespace_that_may_not_be_looked_into_stays() -> None:
+    there = await installed()
+    there.kube.refusals["LIST /api/v1/namespaces/istio-ingress/secrets"] = forbidden("secrets")
+    assert reasons(await removal(there)) == [
+        'namespace/istio-ingress: whether others have secrets in it is not known: secrets is forbidden: User "ann" cannot do it'
+    ]
+
+
 async def test_a_policy_that_others_made_stays() -> None:
     there = await installed()
     path = "/apis/security.istio.io/v1/namespaces/istio-system/peerauthentications/default"
     there.kube.objects[path]["metadata"]["labels"] = {}
+    assert not any(step.name.startswith("PeerAuthentication") for step in (await removal(there)).steps)
+
+
+async def test_a_policy_that_others_made_and_up_found_right_stays_theirs() -> None:
+    there = world()
+    there.kube.put(POLICY)
+    await installed(there)
+    assert "labels" not in there.kube.objects[POLICY_PATH]["metadata"]
     assert not any(step.name.startswith("PeerAuthentication") for step in (await removal(there)).steps)
 
 
@@ -152,3 +228,12 @@ async def test_the_root_certificate_in_every_namespace_goes() -> None:
     assert [path for path in there.kube.objects if "/configmaps/" in path and "istio-system" not in path] == [
         "/api/v1/namespaces/shop/configmaps/theirs"
     ]
+
+
+async def test_the_root_certificate_stays_while_another_control_plane_lives() -> None:
+    there = await installed()
+    there.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-ca-root-cert", "namespace": "shop"}})
+    other = {"name": "istiod-canary", "namespace": "istio-canary", "labels": {"app": "istiod"}}
+    there.kube.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": other})
+    await down(there)
+    assert "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert" in there.kube.objects
