@@ -157,11 +157,10 @@ def down(
         desired, session = _opened(asked)
         removal = await pipeline.make_removal(desired, session, crds=crds)
         _show(removal)
-        if not removal.is_empty:
-            if not yes:
-                _ask()
-            with _listeners(session, output) as emit:
-                await pipeline.down(removal, desired, session, emit, timeout)
+        if not yes and not removal.is_empty:
+            _ask()
+        with _listeners(session, output) as emit:
+            await pipeline.down(removal, desired, session, emit, timeout)
 
     run(work, *_INTERRUPTED)
 

@@ -12,6 +12,7 @@ from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, ConflictError, LockedError
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
+from meshinstall.ports import Kube
 
 NAME = "meshinstall"
 # Seconds: how long a holder that says nothing is believed, and how often it speaks.
@@ -24,14 +25,21 @@ def lease_path(namespace: str) -> str:
     return object_path("coordination.k8s.io/v1", "leases", namespace, NAME)
 
 
+async def has_place(kube: Kube, namespace: str) -> bool:
+    """Whether a namespace can hold a lock: it is there, and nothing is made any more in one that is being deleted."""
+    live = await kube.get(object_path("v1", "namespaces", name=namespace))
+    return live is not None and "deletionTimestamp" not in live["metadata"]
+
+
 @asynccontextmanager
-async def held(session: Session, namespace: str, what: str) -> AsyncIterator[None]:
+async def held(session: Session, namespace: str, what: str, *, leaving: bool = False) -> AsyncIterator[None]:
     """Hold the lock for a ``with`` block and renew it; raises LockedError with who holds it since when.
 
     A holder that died on this same machine is known to be dead at once; any
-    other is believed for 30 s after its last word.
+    other is believed for 30 s after its last word. ``leaving``: the run
+    deletes the namespace, and the lock with it.
     """
-    lock = _Lock(session, namespace)
+    lock = _Lock(session, namespace, leaving=leaving)
     await lock.acquire(what)
     async with task_group() as group:
         group.start_soon(lock.renew)
@@ -46,11 +54,12 @@ async def held(session: Session, namespace: str, what: str) -> AsyncIterator[Non
 class _Lock:
     """The Lease as this run last saw it: what was changed by another is never written over."""
 
-    def __init__(self, session: Session, namespace: str) -> None:
+    def __init__(self, session: Session, namespace: str, *, leaving: bool) -> None:
         self._session = session
         self._namespace = namespace
         self._path = lease_path(namespace)
         self._version = ""
+        self._leaving = leaving
 
     async def acquire(self, what: str) -> None:
         lease = await self._session.kube.get(self._path)
@@ -76,17 +85,26 @@ class _Lock:
         self._version = taken["metadata"]["resourceVersion"]
 
     async def renew(self) -> None:
-        """Say that this run lives, for ever; an API server that is away is believed to come back within the lease's life."""
+        """Say that this run lives, until the lock goes with its namespace; an API server that is away may be so for the lease's life."""
         heard = anyio.current_time()
         while True:
             await anyio.sleep(_RENEW)
             try:
                 await self._write({"renewTime": _micro(self._session.now())})
             except ClusterError:
+                if self._leaving and await self._is_gone():
+                    return
                 if anyio.current_time() - heard > _LIFE:
                     raise
             else:
                 heard = anyio.current_time()
+
+    async def _is_gone(self) -> bool:
+        """Whether there is no place for a lock any more, so that nobody else can take it either."""
+        try:
+            return not await has_place(self._session.kube, self._namespace)
+        except ClusterError:
+            return False
 
     async def release(self) -> None:
         try:

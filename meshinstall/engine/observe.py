@@ -1,8 +1,8 @@
 """Looks at a cluster once, everything at the same time, before planning.
 
-Requests: one for the version, one each for control planes and CRDs, one for
-each desired namespace and policy, one for Helm's records in each namespace,
-and one for each kind of object in each namespace that the releases own. None
+Requests: one for the version, one each for control planes, CRDs and the
+namespaces that we made, one for each desired namespace and policy, one for
+Helm's records in each namespace, and one for each kind of object in each namespace that the releases own. None
 of them depends on how many pods or namespaces the cluster has.
 """
 
@@ -16,6 +16,7 @@ from meshinstall.config import lockfile
 from meshinstall.config.lockfile import Lock
 from meshinstall.engine.groups import task_group
 from meshinstall.engine.manifests import crd_names, objects
+from meshinstall.engine.planner import ENVIRONMENT, MANAGED_BY, MANAGER
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.paths import KINDS, object_path, path_of
@@ -43,9 +44,12 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         charts_seen = _soon(group, lambda names: gather(names, lambda name: _chart(charts, lock, wanted_charts[name])), list(wanted_charts))
         planes = _soon(group, lambda path: _all(kube, path, "app=istiod"), "/apis/apps/v1/deployments")
         crds = _soon(group, lambda path: _all(kube, path, "", metadata_only=True), _CRDS)
+        made = _soon(group, lambda asked: made_for(kube, asked), desired)
+    left = {name: live for name, live in made.value.items() if name not in spaces}
     wanted = {release.key for release in desired.releases}
     releases = {key: record for key, record in found.value.items() if key in wanted}
-    orphans = [record for key, record in found.value.items() if key not in wanted and record.description.startswith("meshinstall:")]
+    # A gateway that was taken out of the configuration has, by default, a namespace of its own.
+    seen = {**found.value, **(await records.newest(left) if left else {})}
     owned = {key: objects(record) for key, record in releases.items()}
     return Facts(
         kubernetes=str((version.value or {}).get("gitVersion", "")).removeprefix("v"),
@@ -58,9 +62,21 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         control_planes=tuple(planes.value),
         # Labels of Istio's CRDs changed over the versions; their groups did not.
         crds={crd["metadata"]["name"]: crd for crd in crds.value if crd["metadata"]["name"].endswith(".istio.io")},
-        orphans=tuple(orphans),
+        orphans=tuple(record for key, record in seen.items() if key not in wanted and made_by_us(record)),
+        left=left,
         missing_crds=tuple(_missing(releases.values(), crds.value)),
     )
+
+
+async def made_for(kube: Kube, desired: Desired) -> dict[str, Manifest]:
+    """The namespaces that runs for this environment made, desired or not."""
+    labels = f"{MANAGED_BY}={MANAGER},{ENVIRONMENT}={desired.environment}"
+    return {item["metadata"]["name"]: item for item in await _all(kube, object_path("v1", "namespaces"), labels, metadata_only=True)}
+
+
+def made_by_us(record: ReleaseRecord) -> bool:
+    """Whether a run of ours made the newest revision of a release."""
+    return record.description.startswith("meshinstall:")
 
 
 async def gather(items: Iterable[_Input], ask: Callable[[_Input], Awaitable[_Answer]]) -> dict[_Input, _Answer]:

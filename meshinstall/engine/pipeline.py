@@ -13,7 +13,7 @@ from meshinstall.config.schema import check_values
 from meshinstall.engine.clouds import cloud_findings, explaining
 from meshinstall.engine.events import Emit, RunEnded, RunStarted
 from meshinstall.engine.inquiry import inquire
-from meshinstall.engine.lock import held
+from meshinstall.engine.lock import has_place, held
 from meshinstall.engine.observe import gather, observe
 from meshinstall.engine.planner import audit_labels, plan
 from meshinstall.engine.removal import delete_root_certificates, plan_removal, removable, survivors
@@ -96,18 +96,29 @@ def _undigested(chart: ChartRef) -> ChartRef:
 
 
 async def down(found: Plan, desired: Desired, session: Session, emit: Emit, seconds: float) -> None:
-    """Run a removal under the lock; raises StepError with what survived."""
+    """Run a removal under the lock, then clear up what no step names; raises StepError with what survived.
+
+    A removal of nothing clears up too: an earlier one may have been ended before it did.
+    """
+    if not found.is_empty:
+        await _remove(found, session, emit, seconds)
+    await delete_root_certificates(session.kube, desired)
+    crds = any(isinstance(step, ObjectStep) and step.manifest["kind"] == "CustomResourceDefinition" for step in found.steps)
+    if left := await survivors(session, desired, crds=crds):
+        raise StepError(
+            f"still there: {', '.join(left)}",
+            "helm uninstall removes a release; look at who owns the rest, kubectl delete removes what nobody does",
+        )
+
+
+async def _remove(found: Plan, session: Session, emit: Emit, seconds: float) -> None:
     run = _run_name(found, session)
     await session.helm.version()
     # Where an earlier down removed the namespace, only objects of the whole cluster are left, and no place for a lock.
-    there = await session.kube.get(object_path("v1", "namespaces", name=found.mesh_namespace))
-    async with held(session, found.mesh_namespace, f"down {found.environment}, run {run}") if there else nullcontext():
+    there = await has_place(session.kube, found.mesh_namespace)
+    async with held(session, found.mesh_namespace, f"down {found.environment}, run {run}", leaving=True) if there else nullcontext():
         emit(RunStarted(run, found))
         await _bounded(Runner(found, session, emit), run, emit, seconds)
-    await delete_root_certificates(session.kube, desired)
-    crds = any(isinstance(step, ObjectStep) and step.manifest["kind"] == "CustomResourceDefinition" for step in found.steps)
-    if left := await survivors(session.kube, desired, crds=crds):
-        raise StepError(f"still there: {', '.join(left)}", "look at who owns them; kubectl delete removes what nobody does")
 
 
 async def up(found: Plan, desired: Desired, session: Session, emit: Emit, seconds: float) -> None:

@@ -19,7 +19,7 @@ from meshinstall.model.values import KeyPath
 # What marks objects and namespaces as made by us.
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "meshinstall"
-_LABELS = "meshinstall.dev"
+ENVIRONMENT = "meshinstall.dev/environment"
 _DIGEST = re.compile(r"\bchart (sha256:[0-9a-f]{64})\b")
 
 
@@ -42,7 +42,7 @@ def plan(desired: Desired, facts: Facts, today: date) -> Plan:
 
 def audit_labels(desired: Desired) -> dict[str, str]:
     """Labels of everything that meshinstall itself makes: the audit trail in the cluster."""
-    return {MANAGED_BY: MANAGER, f"{_LABELS}/environment": desired.environment, f"{_LABELS}/profile": desired.profile}
+    return {MANAGED_BY: MANAGER, ENVIRONMENT: desired.environment, "meshinstall.dev/profile": desired.profile}
 
 
 def is_ours(live: Manifest) -> bool:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from meshinstall.engine.observe import made_by_us, made_for
 from meshinstall.engine.planner import is_ours
+from meshinstall.engine.session import Session
 from meshinstall.engine.strangers import CERTIFICATES, owner_of
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, key_of
@@ -23,8 +25,8 @@ _ISTIO = "app.kubernetes.io/part-of=istio"
 
 
 def removable(facts: Facts) -> dict[str, Manifest]:
-    """The namespaces that ``up`` made."""
-    return {name: live for name, live in facts.namespaces.items() if live and is_ours(live)}
+    """The namespaces that ``up`` made, and those of what was taken out of the configuration since."""
+    return {name: live for name, live in {**facts.namespaces, **facts.left}.items() if live and is_ours(live)}
 
 
 def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], *, crds: bool) -> Plan:
@@ -84,20 +86,21 @@ def _release_steps(desired: Desired, facts: Facts, policies: tuple[str, ...]) ->
     )
 
 
-async def survivors(kube: Kube, desired: Desired, *, crds: bool) -> list[str]:
-    """What of the mesh is still there: objects of Istio, and of ours; CRDs only when they were to go."""
-    found: list[str] = []
-    for version, plural in _CLUSTER_WIDE:
-        found += [
-            f"{plural}/{item['metadata']['name']}"
-            async for item in kube.list(object_path(version, plural), labels=_ISTIO, metadata_only=True)
-        ]
-    for namespace in desired.namespaces:
-        for version, plural in _NAMESPACED:
-            path = object_path(version, plural, namespace.name)
-            found += [
-                f"{plural}/{namespace.name}/{item['metadata']['name']}" async for item in kube.list(path, labels=_ISTIO, metadata_only=True)
-            ]
+async def survivors(session: Session, desired: Desired, *, crds: bool) -> list[str]:
+    """What is still there of what runs for this environment made: releases and objects of Istio; CRDs only when they were to go."""
+    kube = session.kube
+    spaces = dict.fromkeys([*(namespace.name for namespace in desired.namespaces), *await made_for(kube, desired)])
+    records = await session.releases.newest(spaces)
+    ours = {*(release.key for release in desired.releases), *(key for key, record in records.items() if made_by_us(record))}
+    # What no Helm release has may be another control plane's.
+    theirs = await _others_live(kube, desired)
+    found = [f"release {key}" for key, record in records.items() if key in ours and record.status is not ReleaseStatus.UNINSTALLED]
+    places = [(*kind, "") for kind in _CLUSTER_WIDE] + [(*kind, namespace) for namespace in spaces for kind in _NAMESPACED]
+    for version, plural, namespace in places:
+        async for item in kube.list(object_path(version, plural, namespace), labels=_ISTIO, metadata_only=True):
+            owner = owner_of(item["metadata"])
+            if owner in ours or (owner is None and not theirs):
+                found.append("/".join(filter(None, (plural, namespace, item["metadata"]["name"]))))
     if crds:
         path = object_path("apiextensions.k8s.io/v1", "customresourcedefinitions")
         names = [item["metadata"]["name"] async for item in kube.list(path, metadata_only=True)]
@@ -119,7 +122,7 @@ async def delete_root_certificates(kube: Kube, desired: Desired) -> None:
 
 async def _others_live(kube: Kube, desired: Desired) -> bool:
     """Whether there is a control plane that is not of these releases."""
-    ours = {(release.key.namespace, release.key.name) for release in desired.releases}
+    ours = {release.key for release in desired.releases}
     planes = kube.list(object_path("apps/v1", "deployments"), labels="app=istiod", metadata_only=True)
     return any([owner_of(plane["metadata"]) not in ours async for plane in planes])
 

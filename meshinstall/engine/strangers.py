@@ -9,6 +9,7 @@ from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts
 from meshinstall.model.paths import object_path
+from meshinstall.model.release import ReleaseKey
 from meshinstall.ports import Kube
 
 # What istiod puts into every namespace and no chart owns (pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go).
@@ -35,10 +36,10 @@ _FIELDS = {"secrets": "type!=helm.sh/release.v1,type!=kubernetes.io/service-acco
 _LEADER = "control-plane.alpha.kubernetes.io/leader"
 
 
-def owner_of(metadata: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Namespace and name of the Helm release that an object is of."""
+def owner_of(metadata: Mapping[str, Any]) -> ReleaseKey | None:
+    """The Helm release that an object is of."""
     notes = metadata.get("annotations") or {}
-    return (notes.get(f"{_RELEASE}-namespace", ""), notes[f"{_RELEASE}-name"]) if f"{_RELEASE}-name" in notes else None
+    return ReleaseKey(notes.get(f"{_RELEASE}-namespace", ""), notes[f"{_RELEASE}-name"]) if f"{_RELEASE}-name" in notes else None
 
 
 async def why_kept(kube: Kube, desired: Desired, facts: Facts, namespaces: Collection[str], *, crds: bool) -> dict[str, str]:
@@ -46,7 +47,7 @@ async def why_kept(kube: Kube, desired: Desired, facts: Facts, namespaces: Colle
 
     Where the ``crds`` go, every object of theirs goes by the user's own word.
     """
-    ours = {(release.key.namespace, release.key.name) for release in desired.releases}
+    ours = {release.key for release in desired.releases}
     kinds = (*_KINDS, *(await _istio_kinds(kube, facts.crds) if namespaces and not crds else ()))
 
     async def look(question: tuple[str, str, str]) -> list[str] | ForbiddenError:
@@ -86,7 +87,7 @@ def _reason(answers: list[tuple[str, list[str] | ForbiddenError]]) -> str:
     return next(unknown, "")
 
 
-def _is_strange(metadata: Mapping[str, Any], plural: str, ours: Collection[tuple[str, str]], *, owned_stays: bool) -> bool:
+def _is_strange(metadata: Mapping[str, Any], plural: str, ours: Collection[ReleaseKey], *, owned_stays: bool) -> bool:
     if metadata["name"] in _NOBODYS.get(plural, ()) or _LEADER in (metadata.get("annotations") or {}):
         return False
     if owner_of(metadata) in ours or (metadata.get("labels") or {}).get(MANAGED_BY) == MANAGER:

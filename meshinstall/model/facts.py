@@ -36,7 +36,7 @@ class Facts:
     maps each release to the objects that Helm's record says it has, ``live``
     to what of them was found; ``charts`` maps a chart's name to what the
     source has; ``missing_crds`` are those that a record has and the cluster has not;
-    ``orphans`` are releases of ours that are no longer desired.
+    ``orphans`` are releases of ours that are no longer desired, ``left`` such namespaces.
     """
 
     kubernetes: str
@@ -50,6 +50,7 @@ class Facts:
     crds: Mapping[str, Manifest] = field(default_factory=dict)
     missing_crds: tuple[str, ...] = ()
     orphans: tuple[ReleaseRecord, ...] = ()
+    left: Mapping[str, Manifest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

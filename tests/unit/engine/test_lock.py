@@ -123,6 +123,32 @@ async def test_a_namespace_that_is_gone_at_the_end_is_no_error() -> None:
         del there.kube.objects[LEASE]
 
 
+@pytest.mark.parametrize("left", [{}, {"deletionTimestamp": "2026-11-21T12:00:01Z"}])
+async def test_a_removal_goes_on_when_the_lock_went_with_its_namespace(left: dict[str, str]) -> None:
+    there, ended = World(), False
+    async with held(there.session(), "istio-system", "down dev, run 1", leaving=True):
+        del there.kube.objects[LEASE]
+        if left:
+            there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system", **left}})
+        await anyio.sleep(120)
+        ended = True
+    assert ended
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+async def test_a_lock_that_vanishes_from_a_namespace_that_stays_ends_the_run(leaving: bool) -> None:  # noqa: FBT001 - both ways
+    there = World()
+    there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system"}})
+
+    async def ours() -> None:
+        async with held(there.session(), "istio-system", "up dev, run 1", leaving=leaving):
+            del there.kube.objects[LEASE]
+            await anyio.sleep(120)
+
+    with pytest.raises(ClusterError, match="not found"):
+        await ours()
+
+
 async def test_the_lock_is_given_back_when_the_run_fails_or_is_cancelled() -> None:
     there = World()
     with pytest.raises(ConflictError):

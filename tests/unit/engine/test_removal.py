@@ -8,12 +8,13 @@ import pytest
 
 from meshinstall.engine import pipeline
 from meshinstall.engine.events import Event, StepDone, StepWaiting
+from meshinstall.engine.lock import lease_path
 from meshinstall.errors import StepError
 from meshinstall.model.plan import Plan, ReleaseStep
-from meshinstall.model.release import ReleaseStatus
+from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
-from tests.fakes import World, forbidden
-from tests.unit.engine.installed import POLICY, POLICY_PATH, PUBLIC, world
+from tests.fakes import World, forbidden, record, settled
+from tests.unit.engine.installed import ISTIOD, POLICY, POLICY_PATH, PUBLIC, world
 
 pytestmark = pytest.mark.anyio
 
@@ -217,6 +218,56 @@ async def test_what_survives_is_named() -> None:
     there.kube.put(left)
     with pytest.raises(StepError, match="still there: deployments/istio-ingress/odd"):
         await down(there)
+
+
+async def test_a_removal_waits_for_a_namespace_that_is_being_deleted_and_makes_no_lock_in_it() -> None:
+    there = await installed()
+    await down(there)
+    ending = {
+        "name": "istio-system",
+        "labels": {"app.kubernetes.io/managed-by": "meshinstall"},
+        "deletionTimestamp": "2026-11-21T12:00:01Z",
+    }
+    there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": ending})
+    there.kube.objects.pop(lease_path("istio-system"), None)
+    there.kube.refusals[f"CREATE {lease_path('istio-system').rpartition('/')[0]}"] = forbidden("leases")
+    assert order(await down(there)) == ["namespace/istio-system"]
+
+
+async def test_a_removal_that_was_ended_before_it_cleared_up_is_finished_by_the_next() -> None:
+    there = await installed()
+    await down(there)
+    there.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-ca-root-cert", "namespace": "shop"}})
+    role = settled({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "istiod"}}, ISTIOD)
+    role["metadata"]["labels"]["app.kubernetes.io/part-of"] = "istio"
+    there.kube.put(role)
+    assert (await removal(there)).is_empty
+    with pytest.raises(StepError, match="still there: clusterroles/istiod"):
+        await down(there)
+    assert "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert" not in there.kube.objects
+
+
+async def test_where_others_run_istio_and_we_do_not_nothing_of_theirs_is_named() -> None:
+    there = world()
+    labels = {"app": "istiod", "app.kubernetes.io/part-of": "istio"}
+    for version, kind, namespace in (("apps/v1", "Deployment", "istio-system"), ("rbac.authorization.k8s.io/v1", "ClusterRole", "")):
+        there.kube.put({"apiVersion": version, "kind": kind, "metadata": {"name": "istiod", "namespace": namespace, "labels": labels}})
+    assert await down(there) == []
+
+
+async def test_a_gateway_that_was_taken_out_of_the_configuration_is_found_in_its_own_namespace() -> None:
+    there = await installed()
+    labels = {"app.kubernetes.io/managed-by": "meshinstall", "meshinstall.dev/environment": "dev"}
+    there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "old", "labels": labels}})
+    key = ReleaseKey("old", "old")
+    there.releases.records[key] = record(key, "gateway", description="meshinstall: environment dev")
+    plan = await pipeline.make_plan(FRESH.desired, there.session())
+    assert [finding.object for finding in plan.findings if finding.code == "PRE013"] == ["release old/old"]
+    assert reasons(await removal(there)) == ["namespace/old: release old/old in it is no longer in the configuration"]
+    with pytest.raises(StepError, match="still there: release old/old"):
+        await down(there)
+    del there.releases.records[key]
+    assert order(await down(there)) == ["namespace/old"]
 
 
 async def test_the_root_certificate_in_every_namespace_goes() -> None:
