@@ -122,15 +122,31 @@ async def _remove(found: Plan, session: Session, emit: Emit, seconds: float) -> 
 
 
 async def up(found: Plan, desired: Desired, session: Session, emit: Emit, seconds: float) -> None:
-    """Run a plan under the lock, within ``seconds`` in all; raises what stopped it."""
+    """Run a plan under the lock, within ``seconds`` in all; raises what stopped it, PlanRefusedError when the releases have moved."""
     run = _run_name(found, session)
     await session.helm.version()
     runner = Runner(found, session, emit)
     await runner.ensure_namespace(found.mesh_namespace)
     async with held(session, found.mesh_namespace, f"up {found.environment}, run {run}"):
+        await _insist_unmoved(found, session)
         emit(RunStarted(run, found))
         async with _summarised(session, desired, found, run):
             await _bounded(runner, run, emit, seconds)
+
+
+async def _insist_unmoved(found: Plan, session: Session) -> None:
+    """Refuse when another run changed a release between the look at the cluster and the lock: this plan would undo it."""
+    steps = [step for step in found.pending if isinstance(step, ReleaseStep)]
+    records = await session.releases.newest({step.release.namespace: None for step in steps})
+    for step in steps:
+        record = records.get(step.release)
+        revision, is_pending = (record.revision, record.status.is_pending) if record else (0, False)
+        if (revision, is_pending) != (step.revision, step.repair):
+            now = f"revision {revision}, {record.status}" if record else "not installed"
+            raise PlanRefusedError(
+                f"release {step.release} has moved since the plan was made: it is {now} now, and was at revision {step.revision}",
+                "run the same command again: it plans anew",
+            )
 
 
 def _run_name(found: Plan, session: Session) -> str:

@@ -118,6 +118,8 @@ async def _pause(started: float) -> None:
 
 async def _record(session: Session, step: ReleaseStep) -> ReleaseRecord:
     records = await session.releases.newest([step.release.namespace])
+    if step.release not in records:
+        raise StepError("its release is gone: somebody uninstalled it meanwhile", "run the same command again: it plans anew")
     return records[step.release]
 
 

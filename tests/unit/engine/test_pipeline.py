@@ -1,5 +1,6 @@
 """The main flow against a cluster in memory: plan, refuse, run, and the summary that is left."""
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ from meshinstall.engine.lock import lease_path
 from meshinstall.errors import ConfigError, HelmError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.plan import Plan
+from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
 from tests.fakes import World, forbidden
 from tests.unit.engine.installed import PUBLIC, gateway, world
@@ -123,6 +125,57 @@ async def test_after_a_timeout_the_same_command_goes_on() -> None:
     there.helm.calls.clear()
     await up(there)
     assert there.helm.calls == []
+
+
+async def test_a_plan_that_another_run_overtook_is_refused_and_undoes_nothing() -> None:
+    there = world()
+    stale = await planned(there)
+    await up(there)
+    there.helm.calls.clear()
+    before = summary(there)
+    with pytest.raises(PlanRefusedError, match=r"release istio-system/istio-base has moved .* revision 1, deployed now") as caught:
+        await pipeline.up(stale, DESIRED, there.session(), lambda _: None, 600)
+    assert "again" in caught.value.hint
+    assert (there.helm.calls, summary(there)) == ([], before)
+    assert there.kube.objects[lease_path("istio-system")]["spec"]["holderIdentity"] == ""
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"status": ReleaseStatus.PENDING_UPGRADE}, "revision 1, pending-upgrade"),
+        ({"revision": 2}, "revision 2, failed"),
+        (None, "not installed"),
+    ],
+)
+async def test_a_release_that_moved_while_a_person_thought_is_not_touched(now: dict[str, Any] | None, said: str) -> None:
+    there = world()
+    await up(there)
+    there.releases.records[PUBLIC] = replace(there.releases.records[PUBLIC], status=ReleaseStatus.FAILED)
+    plan = await planned(there)
+    there.helm.calls.clear()
+    if now is None:
+        del there.releases.records[PUBLIC]
+    else:
+        there.releases.records[PUBLIC] = replace(there.releases.records[PUBLIC], **now)
+    with pytest.raises(PlanRefusedError, match=f"istio-ingress/public has moved .* it is {said} now, and was at revision 1"):
+        await pipeline.up(plan, DESIRED, there.session(), lambda _: None, 600)
+    assert there.helm.calls == []
+
+
+async def test_a_release_that_vanishes_during_the_run_is_said() -> None:
+    there = world()
+
+    upgrade = there.helm.upgrade
+
+    async def upgraded(key: ReleaseKey, *given: Any, **more: Any) -> None:
+        await upgrade(key, *given, **more)
+        if key == PUBLIC:
+            del there.releases.records[PUBLIC]
+
+    there.helm.upgrade = upgraded  # type: ignore[method-assign]
+    error, _ = await failed(there)
+    assert (type(error), str(error)) == (StepError, "istio-ingress/public: its release is gone: somebody uninstalled it meanwhile")
 
 
 async def test_a_summary_that_cannot_be_written_does_not_hide_the_runs_own_error() -> None:
