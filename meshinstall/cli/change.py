@@ -1,6 +1,7 @@
 """Commands that plan and change a mesh: up, plan, down."""
 
 import json
+import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -235,7 +236,16 @@ def _show(plan: "Plan") -> None:
 def _ask() -> None:
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to confirm the plan", "add --yes to run it without asking")
-    if not typer.confirm("Do this?", err=True):
+    # asyncio's handler would cancel the task, which is noticed only after the answer.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        agreed = typer.confirm("Do this?", err=True)
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo(err=True)
+        agreed = False
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not agreed:
         raise InterruptedRunError("nothing was done")
 
 
