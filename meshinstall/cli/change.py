@@ -73,12 +73,18 @@ def up(
     permitted = options.allowed(allow)
 
     async def work() -> None:
-        started = time.monotonic()
         desired, session, plan = await _planned(asked)
         _show(plan)
         if saved:
             _insist(plan, saved)
-        await _run(plan, desired, session, permitted, yes=yes or saved is not None, seconds=timeout, output=output)
+        if plan.is_empty:
+            # What is refused is a change; a nightly run that finds nothing to do is no failure.
+            if not no_verify:
+                typer.echo("Nothing was changed, so nothing is verified; meshinstall verify proves mTLS.", err=True)
+            return
+        _agree(plan, permitted, yes=yes or saved is not None)
+        started = time.monotonic()
+        await _run(plan, desired, session, seconds=timeout, output=output)
         if not no_verify:
             await verified(session, output, max(timeout - (time.monotonic() - started), 1))
 
@@ -181,19 +187,20 @@ async def _planned(asked: Asked) -> "tuple[Desired, Session, Plan]":
     return desired, session, await make_plan(desired, session)
 
 
-async def _run(
-    plan: "Plan", desired: "Desired", session: "Session", permitted: frozenset[str], *, yes: bool, seconds: float, output: Output
-) -> None:
+def _agree(plan: "Plan", permitted: frozenset[str], *, yes: bool) -> None:
+    """Raise unless the plan may be run and, where it is asked, a person says so."""
+    from meshinstall.engine.pipeline import refuse
+
+    refuse(plan, permitted)
+    if not yes:
+        _ask()
+
+
+async def _run(plan: "Plan", desired: "Desired", session: "Session", *, seconds: float, output: Output) -> None:
     from meshinstall.cli.printers import summary_text
     from meshinstall.engine import pipeline
     from meshinstall.engine.events import StepDone
 
-    if plan.is_empty:
-        # What is refused is a change; a nightly run that finds nothing to do is no failure.
-        return
-    pipeline.refuse(plan, permitted)
-    if not yes:
-        _ask()
     done: list[StepDone] = []
     with _listeners(session, output) as emit:
 
