@@ -50,6 +50,19 @@ def test_everything_goes_but_the_crds_and_what_others_made(program: Program, she
     assert len(_istios(shell, "crds")) > 10
 
 
+def test_a_namespace_with_something_of_others_stays_until_that_is_gone(program: Program, shell: Shell) -> None:
+    minimal = program.having("--profile", "minimal")
+    minimal.up()
+    shell.ok("kubectl", "create", "secret", "generic", "theirs", "-n", "istio-system", "--from-literal=key=value")
+    said = minimal.ok("down", "--yes").err
+    assert "secrets/theirs in it is not of this installation" in said
+    assert shell.ok("kubectl", "get", "secret", "theirs", "-n", "istio-system", "-o", "name") == "secret/theirs\n"
+    assert _istios(shell, f"deployments,services,{_CLUSTER_WIDE}") == []
+    shell.ok("kubectl", "delete", "secret", "theirs", "-n", "istio-system")
+    minimal.ok("down", "--yes")
+    assert _istios(shell, "namespaces") == []
+
+
 @pytest.mark.usefixtures("program")
 def test_crds_go_when_asked_for_and_then_nothing_is_left_to_do(program: Program, shell: Shell) -> None:
     program.up("--profile", "minimal")

@@ -90,3 +90,14 @@ def test_what_another_controller_sets_is_not_fought_over(program: Program, shell
         shell.ok("kubectl", "set", "image", "deployment/istiod", "-n", _SYSTEM, f"discovery={image}")
         program.up()
     assert program.pending() == {}
+
+
+def test_what_was_scaled_by_hand_goes_back(program: Program, shell: Shell) -> None:
+    fixed = program.having("--set", "istiod.autoscaleEnabled=false")
+    fixed.up()
+    shell.ok("kubectl", "scale", "deployment/istiod", "-n", _SYSTEM, "--replicas=2")
+    (step,) = fixed.pending().values()
+    assert re.fullmatch(r"Deployment istio-system/istiod was edited by kubectl: spec\.replicas", " ".join(step["reasons"])), step
+    fixed.up()
+    assert fixed.pending() == {}
+    assert shell.ok("kubectl", "get", "deployment", "istiod", "-n", _SYSTEM, "-o", "jsonpath={.spec.replicas}") == "1"

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from testbed import pins
 from testbed.cluster import Cluster
 from tests.cluster.mesh import Shell
 from tests.cluster.meshinstall_run import Program, meshinstall, recording_helm
@@ -86,3 +88,20 @@ def test_a_pipe_is_not_asked_and_nothing_happens(program: Program) -> None:
     assert "nobody is there to confirm the plan" in done.err
     assert "add --yes" in done.err
     assert "begins" not in done.err
+
+
+@pytest.mark.usefixtures("first_words")
+def test_a_gateway_rolls_when_the_images_change(program: Program, shell: Shell, tmp_path: Path) -> None:
+    """What is changed here is no more than that the tag is said: the pods are made anew all the same."""
+    folder = Path(program.env["MESHINSTALL_CONFIG"])
+    shutil.copytree(folder, tmp_path / "config")
+    file = tmp_path / "config" / "meshinstall.yaml"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "images": {"tag": pins.ISTIO}}))
+    hash_of = ("kubectl", "get", "pods", "-n", "istio-ingress", "-o", "jsonpath={.items[*].metadata.labels.pod-template-hash}")
+    before = set(shell.ok(*hash_of).split())
+    tagged = program.having(MESHINSTALL_CONFIG=str(file.parent))
+    assert "istio-ingress/istio-ingress" in tagged.pending()
+    tagged.up("--no-verify")
+    assert tagged.pending() == {}
+    # The old pod may still be ending.
+    assert set(shell.ok(*hash_of).split()) - before

@@ -274,6 +274,13 @@ def test_read_only_creates_nothing_and_proves_nothing(mended: Said, looker: Prog
     assert said.document["liveProbes"] == "not tried: not asked for (--read-only)"
 
 
+@pytest.mark.parametrize("name", ["sond", "istio-system"])
+def test_a_namespace_with_nothing_to_judge_proves_nothing(looker: Program, name: str) -> None:
+    said = verify(looker, "--namespace", name)
+    assert said.outcome == "NOT PROVEN"
+    assert said.finding("MTL027", f"Namespace {name}")["severity"] == "warning"
+
+
 @pytest.mark.parametrize(("sample", "outcome", "tried"), [("0", "NOT PROVEN", "1 port tried"), ("1", "PASS", "2 ports tried")])
 def test_a_sample_bounds_what_is_tried_beside_our_own(looker: Program, shell: Shell, sample: str, outcome: str, tried: str) -> None:
     with audit(shell) as created:
