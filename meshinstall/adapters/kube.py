@@ -135,7 +135,7 @@ def _object(status: int, data: bytes, server: str) -> dict[str, Any]:
     """The JSON object in an answer; a page of a proxy that says all is well is none."""
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets without end are no ValueError
         found = None
     if isinstance(found, dict):
         return found

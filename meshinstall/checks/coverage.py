@@ -77,8 +77,9 @@ def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]
     if pod.dataplane in {Dataplane.NONE, Dataplane.CONTROL}:
         return "MTL020", f"it has no proxy: {_why_not(pod, labels)}"
     if not pod.captured:
+        ambient = pod.dataplane is Dataplane.AMBIENT
         why = (
-            "ambient.istio.io/bypass-inbound-capture" if pod.dataplane is Dataplane.AMBIENT else "interceptionMode NONE, or no inbound port"
+            "ambient.istio.io/bypass-inbound-capture" if ambient else "interceptionMode NONE, no inbound port, or its interface is excluded"
         )
         return "MTL022", f"nothing sends its traffic through its proxy ({why})"
     return _captured(pod, port)
@@ -108,7 +109,8 @@ def _why_not(pod: Pod, labels: Mapping[str, str]) -> str:
     if labels.get(_INJECTION) not in {None, "enabled"}:
         return f"its namespace has {_INJECTION}={labels[_INJECTION]}, while others of it are in the mesh"
     if joins(labels):
-        return "it began before its namespace was labelled, or the webhook was passed over"
+        unknown = f", or no istiod has its {_REVISION}" if labels.get(_REVISION) else ""
+        return f"it began before its namespace was labelled, or the webhook was passed over{unknown}"
     return "its namespace has no label that asks for one, while others of it are in the mesh"
 
 

@@ -147,8 +147,9 @@ async def test_html_of_a_proxy_is_shown_in_part(api: ApiServer, reached: Reached
     assert len(caught.value.message) < 300
 
 
-async def test_html_with_status_200_is_no_object(api: ApiServer, reached: Reached) -> None:
-    api.respond = lambda request: reply(request, 200, b"<html>Please log in")
+@pytest.mark.parametrize("body", [b"<html>Please log in", b"[" * 200_000], ids=["html", "brackets without end"])
+async def test_what_is_no_object_with_status_200_is_an_error(api: ApiServer, reached: Reached, body: bytes) -> None:
+    api.respond = lambda request: reply(request, 200, body)
     with pytest.raises(ClusterError):
         await connect(reached()).get(POD)
 
