@@ -21,7 +21,7 @@ HELM_MINIMUM = "3.18.0"
 
 # What names a cluster for each provider, besides name, context and kubeconfig; others pass through.
 CLUSTER_KEYS: Mapping[Cloud, tuple[str, ...]] = {
-    Cloud.AKS: ("resourceGroup", "subscription"),
+    Cloud.AKS: ("resourceGroup", "subscription", "login"),
     Cloud.EKS: ("region", "profile", "roleArn"),
     Cloud.GKE: ("location", "project", "endpoint"),
     Cloud.LOCAL: (),

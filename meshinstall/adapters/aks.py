@@ -18,6 +18,8 @@ from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credentia
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+# How callers sign in to a cluster, as a kubeconfig of ours tells its plugin: it saves a request to Azure before each token.
+_ENTRA = "entra"
 _VERSIONS = "Microsoft.ContainerService/locations/kubernetesVersions/read"
 _GROUP = re.compile(r"[\w().-]{1,90}")
 _NAME = re.compile(r"[a-zA-Z0-9]([\w-]{0,61}[a-zA-Z0-9])?")
@@ -51,12 +53,13 @@ class AksProvider:
             ready=answers(details),
             endpoint=Endpoint(access.server, access.authority, EndpointKind.PRIVATE if private else EndpointKind.PUBLIC),
             details={**details, "entra": access.entra, "id": cluster_id(*self._target())},
+            selectors={"login": _ENTRA} if access.entra else {},
             unread=unread,
         )
 
     def credential(self) -> Credential:
         """A token of Entra ID, or the client certificate of a cluster without it, asked of Azure each time and kept nowhere."""
-        if not self._entra:
+        if not (self._entra or self._signs_in_by_entra()):
             access = self._access()
             if not access.entra:
                 return Credential(certificate=access.certificate, key=access.key)
@@ -94,6 +97,12 @@ class AksProvider:
                 return self._connect().clusters(subscription).managed_clusters.get(group, name).as_dict(), {}
         except ForbiddenError:
             return {}, {"the cluster's settings": READ}
+
+    def _signs_in_by_entra(self) -> bool:
+        login = self._ref.selectors.get("login", "")
+        if login not in {"", _ENTRA}:
+            raise UsageError(f"--login {clean(login)} is no way to sign in to an AKS cluster", f"{_ENTRA}, or leave it out: Azure is asked")
+        return bool(login)
 
     def _access(self) -> UserAccess:
         access = user_access(self._connect(), *self._target())

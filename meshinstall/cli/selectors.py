@@ -17,6 +17,7 @@ _OPTIONS: Mapping[str, tuple[str, str]] = {
     "role_arn": ("roleArn", "Role to assume for the cluster (eks)."),
     "resource_group": ("resourceGroup", "Its resource group (aks)."),
     "subscription": ("subscription", "Its subscription (aks)."),
+    "login": ("login", "How its callers sign in, where that is known: entra (aks)."),
     "project": ("project", "Its project (gke)."),
     "location": ("location", "Its region or zone (gke)."),
     "endpoint": ("endpoint", "Which way to its API server: dns, public, private or connect-gateway (gke)."),

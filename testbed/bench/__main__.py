@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from testbed import machine, paths, pins
-from testbed.bench import install, prove, report, scale, start
+from testbed.bench import clouds, install, prove, report, scale, start
 from testbed.bench.session import Session
 from testbed.build import catalog
 from testbed.build.builder import build
@@ -22,9 +22,10 @@ class What(StrEnum):
     SCALE = "scale"
     START = "start"
     VERIFY = "verify"
+    CLOUDS = "clouds"
 
 
-_PARTS = {What.INSTALL: install.PARTS, What.SCALE: scale.PARTS, What.START: (), What.VERIFY: prove.PARTS}
+_PARTS = {What.INSTALL: install.PARTS, What.SCALE: scale.PARTS, What.START: (), What.VERIFY: prove.PARTS, What.CLOUDS: ()}
 
 app = typer.Typer(add_completion=False)
 
@@ -45,6 +46,7 @@ def bench(
     load = os.getloadavg()[0]
     results = report.Results(
         start=start.run() if What.START in wanted else None,
+        clouds=clouds.run() if What.CLOUDS in wanted else None,
         scale=scale.run(session) if What.SCALE in wanted else None,
         verify=prove.run(session) if What.VERIFY in wanted else None,
         install=install.run(session) if What.INSTALL in wanted else None,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from testbed.bench.clouds import Times as CloudTimes
 from testbed.bench.install import Times as InstallTimes
 from testbed.bench.prove import WORKLOADS
 from testbed.bench.prove import Times as VerifyTimes
@@ -21,6 +22,7 @@ class Results:
     scale: ScaleTimes | None = None
     start: float | None = None
     verify: VerifyTimes | None = None
+    clouds: Mapping[str, CloudTimes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ def markdown(results: Results) -> str:
         tables.append(scale_table(results.scale))
     if results.verify:
         tables.append(verify_table(results.verify))
+    if results.clouds:
+        tables.append(clouds_table(results.clouds))
     tables.append(goals_table(list(goals(results))))
     return "\n\n".join(tables)
 
@@ -81,6 +85,12 @@ def verify_table(times: VerifyTimes) -> str:
     return _table(("`verify`, with live probes", "s"), rows)
 
 
+def clouds_table(times: Mapping[str, CloudTimes]) -> str:
+    """One row for each cloud, and what its SDK alone takes to be imported."""
+    rows = [(name, _spread(one.credential), _spread(one.sdk), _spread(one.describe)) for name, one in times.items()]
+    return _table(("", "`credential`, s", "of it the SDK's import, s", "`kubeconfig`, s"), rows)
+
+
 def goals(results: Results) -> Iterator[Goal]:
     """The goals that the measured parts decide."""
     if results.install:
@@ -96,6 +106,9 @@ def goals(results: Results) -> Iterator[Goal]:
         yield Goal("`up` on a full cluster against an empty one", 1.5, median(results.scale.full_up) / median(results.scale.empty_up), "x")
     if results.verify:
         yield Goal(f"`verify` of {WORKLOADS} workloads with live probes", 10, median(results.verify.workloads), "s")
+    for name, asked in (results.clouds or {}).items():
+        yield Goal(f"credential plugin, {name}", 0.35, median(asked.credential), "s")
+        yield Goal(f"sign in and describe a cluster, {name}", 1.0, median(asked.describe), "s")
     if results.start is not None:
         yield Goal("CPU of `--help` beyond the interpreter's", 100, results.start * 1000, "ms")
 

@@ -76,6 +76,20 @@ def test_each_credential_is_a_new_token(azure: FakeAzure) -> None:
     assert azure.count("listClusterUserCredential") == 1
 
 
+def test_a_plugin_that_is_told_how_one_signs_in_asks_entra_id_alone(azure: FakeAzure) -> None:
+    described = provider().describe()
+    assert described.selectors == {"login": "entra"}
+    azure.asked.clear()
+    assert claims(azure, provider(**described.selectors).credential().token)["aud"] == SERVER_APP
+    assert azure.count("listClusterUserCredential") == 0
+
+
+@pytest.mark.usefixtures("azure")
+def test_another_way_to_sign_in_is_refused() -> None:
+    with pytest.raises(UsageError, match="--login certificate is no way to sign in to an AKS cluster"):
+        provider(login="certificate").credential()
+
+
 def test_a_cluster_without_entra_gives_its_certificate_each_time(azure: FakeAzure) -> None:
     pair = AUTHORITY.client("masterclient", "system:masters")
     azure.arm.clusters[0].kubeconfig = certificate_kubeconfig(SERVER, AUTHORITY.pair.certificate, pair)
@@ -84,6 +98,7 @@ def test_a_cluster_without_entra_gives_its_certificate_each_time(azure: FakeAzur
         found = aks.credential()
         assert (found.token, found.certificate.encode(), found.key.encode()) == ("", pair.certificate, pair.key)
         assert azure.count("listClusterUserCredential") == times
+    assert aks.describe().selectors == {}
     assert "PRIVATE" not in repr(found)
 
 

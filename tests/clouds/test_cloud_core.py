@@ -222,7 +222,7 @@ def test_options_of_another_cloud_are_refused() -> None:
 
 
 def test_every_option_that_the_plugin_is_given_is_one_that_it_takes() -> None:
-    ref = ClusterRef(Cloud.GKE, "a", selectors={"project": "p", "location": "l", "endpoint": "dns"})
+    ref = ClusterRef(Cloud.GKE, "a", selectors={"project": "p", "location": "l", "endpoint": "dns", "login": "entra"})
     command = credential_command(ref)
     done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
     for word in command[5:]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testbed import pins
-from testbed.bench import install, report, scale
+from testbed.bench import clouds, install, report, scale
 from testbed.bench.contenders import RELEASES, contenders, helmfile
 from testbed.bench.process import measure
 from testbed.errors import TestbedError
@@ -78,7 +78,8 @@ def results(**changed: float) -> report.Results:
     ours = install.Times([changed.get("fresh", 10.0)], [changed.get("again", 0.8)], int(changed.get("memory", 120) * MEGABYTE))
     installs = {"ours": ours, "helm": install.Times([10.0], [4.0], 1), "istioctl": install.Times([10.0], [1.0], 1)}
     times = scale.Times([changed.get("plan", 1.0)], [0.5], [2.0], [0.6], [changed.get("full", 3.0)])
-    return report.Results(installs, times, changed.get("start", 0.1))
+    asked = {"eks": clouds.Times([changed.get("credential", 0.35)], [0.2], [changed.get("describe", 1.0)])}
+    return report.Results(installs, times, changed.get("start", 0.1), clouds=asked)
 
 
 def test_a_goal_that_is_just_met_is_met() -> None:
@@ -93,6 +94,8 @@ def test_a_goal_that_is_just_met_is_met() -> None:
         ({"memory": 121}, ["peak memory of `up`"]),
         ({"plan": 1.01}, ["slowest of the three `plan` medians"]),
         ({"full": 3.1}, ["`up` on a full cluster against an empty one"]),
+        ({"credential": 0.36}, ["credential plugin, eks"]),
+        ({"describe": 1.01}, ["sign in and describe a cluster, eks"]),
         ({"start": 0.101}, ["CPU of `--help` beyond the interpreter's"]),
     ],
 )
