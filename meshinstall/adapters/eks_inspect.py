@@ -124,5 +124,5 @@ def _rule(permission: Mapping[str, Any]) -> dict[str, Any]:
         "groups": [pair.get("GroupId", "") for pair in permission.get("UserIdGroupPairs") or ()],
         "cidrs": [block.get("CidrIp", "") for block in permission.get("IpRanges") or ()],
         # What they stand for is not known here.
-        "others": [*(permission.get("PrefixListIds") or ()), *(permission.get("Ipv6Ranges") or ())] != [],
+        "others": bool(permission.get("PrefixListIds") or permission.get("Ipv6Ranges")),
     }

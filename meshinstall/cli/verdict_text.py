@@ -101,17 +101,21 @@ def _outside(verdict: Verdict) -> Iterator[str]:
     open_ports = sorted({port for one in verdict.outside for port in one.reachable})
     names = [f"{one.namespace} ({one.pods})" for one in verdict.outside if one.pods]
     if names:
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         reach = f"reach in plaintext: {', '.join(open_ports[:_MOST_NAMED])}" if open_ports else "reach nothing of the mesh in plaintext"
-        yield from _wrapped(f"Outside the mesh, by namespace (pods): {', '.join(names[:_MOST_NAMED])}{more}; they {reach}.")
+        yield from _wrapped(f"Outside the mesh, by namespace (pods): {_named(names)}; they {reach}.")
 
 
 def _external(verdict: Verdict) -> Iterator[str]:
     """Hosts that ServiceEntries lead to: encrypting what goes there is not the mesh's own doing."""
     hosts = [f"{host} ({external_ports(one)})" for one in verdict.external for host in one.hosts]
     if hosts:
-        more = f" and {len(hosts) - _MOST_NAMED} more" if len(hosts) > _MOST_NAMED else ""
-        yield from _wrapped(f"ServiceEntries lead out of the mesh, which is not judged: {', '.join(hosts[:_MOST_NAMED])}{more}.")
+        yield from _wrapped(f"ServiceEntries lead out of the mesh, which is not judged: {_named(hosts)}.")
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def external_ports(service: ExternalService) -> str:

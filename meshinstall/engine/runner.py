@@ -8,7 +8,7 @@ from meshinstall.engine import waiting
 from meshinstall.engine.editors import may_be_taken_over
 from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.engine.groups import task_group
-from meshinstall.engine.planner import MANAGED_BY, MANAGER
+from meshinstall.engine.planner import is_ours
 from meshinstall.engine.session import Session
 from meshinstall.errors import ConflictError, HelmConflictError, MeshinstallError, StepError
 from meshinstall.model.facts import ObjectKey, key_of
@@ -135,8 +135,7 @@ class Runner:
             await self._session.kube.apply(path, step.manifest)
         except ConflictError as error:
             live = await self._session.kube.get(path)
-            labels = ((live or {}).get("metadata") or {}).get("labels") or {}
-            if labels.get(MANAGED_BY) != MANAGER:
+            if live is None or not is_ours(live):
                 raise ConflictError(
                     error.message, f"{key_of(step.manifest)} was not made by meshinstall: remove it or change it by hand"
                 ) from error

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from meshinstall.engine.discovery import served
 from meshinstall.engine.observe import gather
-from meshinstall.engine.planner import MANAGED_BY, MANAGER
+from meshinstall.engine.planner import is_ours
 from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts
 from meshinstall.model.paths import object_path
-from meshinstall.model.release import ReleaseKey
+from meshinstall.model.release import Manifest, ReleaseKey
 from meshinstall.ports import Kube
 
 # What istiod puts into every namespace and no chart owns (pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go).
@@ -48,17 +49,18 @@ async def why_kept(kube: Kube, desired: Desired, facts: Facts, namespaces: Colle
     Where the ``crds`` go, every object of theirs goes by the user's own word.
     """
     ours = {release.key for release in desired.releases}
-    kinds = (*_KINDS, *(await _istio_kinds(kube, facts.crds) if namespaces and not crds else ()))
+    istios = await served(kube, facts.crds) if namespaces and not crds else {}
+    kinds = (*_KINDS, *((version, name.partition(".")[0]) for name, version in istios.items()))
 
     async def look(question: tuple[str, str, str]) -> list[str] | ForbiddenError:
         namespace, version, plural = question
         path = object_path(version, plural, namespace)
         try:
-            items = [item["metadata"] async for item in kube.list(path, fields=_FIELDS.get(plural, ""), metadata_only=True)]
+            items = [item async for item in kube.list(path, fields=_FIELDS.get(plural, ""), metadata_only=True)]
         except ForbiddenError as error:
             return error
         owned_stays = (version, plural) in _DATA
-        return [f"{plural}/{item['name']}" for item in items if _is_strange(item, plural, ours, owned_stays=owned_stays)]
+        return [f"{plural}/{item['metadata']['name']}" for item in items if _is_strange(item, plural, ours, owned_stays=owned_stays)]
 
     questions = [(namespace, *kind) for namespace in namespaces for kind in kinds]
     answers = await gather(questions, look)
@@ -87,20 +89,10 @@ def _reason(answers: list[tuple[str, list[str] | ForbiddenError]]) -> str:
     return next(unknown, "")
 
 
-def _is_strange(metadata: Mapping[str, Any], plural: str, ours: Collection[ReleaseKey], *, owned_stays: bool) -> bool:
+def _is_strange(item: Manifest, plural: str, ours: Collection[ReleaseKey], *, owned_stays: bool) -> bool:
+    metadata = item["metadata"]
     if metadata["name"] in _NOBODYS.get(plural, ()) or _LEADER in (metadata.get("annotations") or {}):
         return False
-    if owner_of(metadata) in ours or (metadata.get("labels") or {}).get(MANAGED_BY) == MANAGER:
+    if owner_of(metadata) in ours or is_ours(item):
         return False
     return owned_stays or not metadata.get("ownerReferences")
-
-
-async def _istio_kinds(kube: Kube, crds: Collection[str]) -> list[tuple[str, str]]:
-    """Version and plural of the kinds of these CRDs, as the API server serves them."""
-    groups = sorted({name.partition(".")[2] for name in crds})
-    found: dict[str, str] = {}
-    for group in groups:
-        for version in (await kube.get(f"/apis/{group}") or {}).get("versions") or ():
-            for resource in (await kube.get(f"/apis/{version['groupVersion']}") or {}).get("resources") or ():
-                found.setdefault(f"{resource['name']}.{group}", version["groupVersion"])
-    return [(version, name.partition(".")[0]) for name, version in found.items() if name in crds]

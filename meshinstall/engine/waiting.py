@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 import anyio
 
 from meshinstall.engine import manifests, readiness, webhook
-from meshinstall.engine.observe import gather
+from meshinstall.engine.discovery import served
 from meshinstall.engine.readiness import Trouble
 from meshinstall.engine.session import Session
 from meshinstall.errors import ForbiddenError, StepError
@@ -124,23 +124,10 @@ async def _record(session: Session, step: ReleaseStep) -> ReleaseRecord:
 
 
 async def _crds(kube: Kube, names: tuple[str, ...]) -> Iterable[Trouble]:
-    """CRDs whose kinds the API server does not serve yet.
-
-    It lists those of established CRDs alone (kubernetes: apiextensions-apiserver, customresource_discovery_controller.go), in a
-    few kilobytes where the CRDs themselves are megabytes.
-    """
-    groups = {name.partition(".")[2] for name in names}
-    served = await gather(groups, lambda group: _served(kube, group))
-    missing = sorted(set(names).difference(*served.values()))
+    """CRDs whose kinds the API server does not serve yet."""
+    missing = sorted(set(names) - (await served(kube, names)).keys())
     more = f" and {len(missing) - 1} more CRDs" if len(missing) > 1 else ""
     return [Trouble(f"not established yet: {missing[0]}{more}")] if missing else ()
-
-
-async def _served(kube: Kube, group: str) -> set[str]:
-    """Names of the CRDs of a group that are served, in any version."""
-    versions = [version["groupVersion"] for version in (await kube.get(f"/apis/{group}") or {}).get("versions") or ()]
-    lists = await gather(versions, lambda version: kube.get(f"/apis/{version}"))
-    return {f"{resource['name']}.{group}" for one in lists.values() for resource in (one or {}).get("resources") or ()}
 
 
 class _Objects:
