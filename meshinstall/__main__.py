@@ -8,13 +8,18 @@ from meshinstall.errors import InterruptedRunError, MeshinstallError, safe
 
 def main() -> None:
     """Run the command line and exit; a MeshinstallError is a message, never a traceback."""
-    from meshinstall.cli import app
+    import click
+
+    from meshinstall.cli import commands
 
     try:
-        app(prog_name="meshinstall")
+        sys.exit(commands.main(prog_name="meshinstall", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except MeshinstallError as error:
         sys.exit(_tell(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         sys.exit(_tell(InterruptedRunError("interrupted", "what is done stays; the same command goes on from there")))
     except BrokenPipeError:
         # Whoever read our output (head, less) has left; nothing more to say.

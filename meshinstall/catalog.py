@@ -19,15 +19,6 @@ ENVIRONMENTS = ("dev", "staging", "prod")
 # The oldest helm that runs; every 4.x is newer.
 HELM_MINIMUM = "3.18.0"
 
-# What names a cluster for each provider, besides name, context and kubeconfig; others pass through.
-CLUSTER_KEYS: Mapping[Cloud, tuple[str, ...]] = {
-    Cloud.AKS: ("resourceGroup", "subscription", "login"),
-    Cloud.EKS: ("region", "profile", "roleArn"),
-    Cloud.GKE: ("location", "project", "endpoint"),
-    Cloud.LOCAL: (),
-}
-
-
 # Secrets that each cloud's own tools read from the environment; programs that we start for something else do not get them.
 SECRET_VARIABLES: Mapping[Cloud, frozenset[str]] = {
     Cloud.AKS: frozenset(

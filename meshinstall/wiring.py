@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshinstall import catalog
 from meshinstall.errors import UsageError
 from meshinstall.model.cluster import Access, Cloud, CloudCluster, ClusterRef
-from meshinstall.ports import Charts, Kube, Provider
 
 if TYPE_CHECKING:
     # A credential plugin needs none of them, and its start is waited for.
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from meshinstall.engine.session import CloudSide, Session
     from meshinstall.engine.status import Instruments
     from meshinstall.engine.verify import Means
+    from meshinstall.ports import Charts, Kube, Provider
 
 Say = Callable[[str], None]
 
@@ -76,6 +75,8 @@ def _local(cluster: ClusterRef) -> _Way:
 
 
 def _secrets_of(*clouds: Cloud) -> frozenset[str]:
+    from meshinstall import catalog
+
     return frozenset().union(*(catalog.SECRET_VARIABLES.get(cloud, ()) for cloud in clouds))
 
 
@@ -93,7 +94,7 @@ def _managed(cluster: ClusterRef, say: Say) -> _Way:
     return _Way(way.config, way.tokens, access, CloudSide(asked, found))
 
 
-def open_kube(cluster: CloudCluster, asked: ClusterRef, say: Say) -> Kube:
+def open_kube(cluster: CloudCluster, asked: ClusterRef, say: Say) -> "Kube":
     """The API of a cluster that was discovered with what ``asked`` says of the caller; raises UsageError or ClusterError."""
     from meshinstall.adapters.cloud_access import reach
     from meshinstall.adapters.kube import KubeClient
@@ -110,7 +111,7 @@ def exec_kubeconfig(cluster: ClusterRef, say: Say) -> str:
     return document(provider(cluster, say).describe(), cluster)
 
 
-def provider(cluster: ClusterRef, say: Say) -> Provider:
+def provider(cluster: ClusterRef, say: Say) -> "Provider":
     """The cloud of a cluster; raises UsageError when its SDK is not installed, or when what is asked for does not name a cluster."""
     match cluster.cloud:
         case Cloud.AKS:
@@ -147,7 +148,7 @@ def _require(extra: str, *modules: str) -> None:
             raise UsageError(f"{module}, which this cloud needs, is not installed", f"pip install 'meshinstall[{extra}]'")
 
 
-def open_charts(say: Say) -> Charts:
+def open_charts(say: Say) -> "Charts":
     """The charts alone, for what needs no cluster."""
     from meshinstall.adapters.charts import ChartStore, default_cache
 

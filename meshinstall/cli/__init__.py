@@ -1,5 +1,5 @@
 """The command line: options in, one call to the engine, output by a printer."""
 
-from meshinstall.cli.app import app
+from meshinstall.cli.root import commands
 
-__all__ = ["app"]
+__all__ = ["commands"]

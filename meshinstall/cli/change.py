@@ -13,7 +13,8 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
-from meshinstall.cli.options import Asked, Output
+from meshinstall.cli.options import Output
+from meshinstall.cli.reaching import Asked, complain
 from meshinstall.cli.running import run
 from meshinstall.cli.selectors import Selectors, selecting
 from meshinstall.cli.verify import verified
@@ -77,16 +78,14 @@ def up(
         _show(plan)
         if saved:
             _insist(plan, saved)
-        if plan.is_empty:
-            # What is refused is a change; a nightly run that finds nothing to do is no failure.
-            if not no_verify:
-                typer.echo("Nothing was changed, so nothing is verified; meshinstall verify proves mTLS.", err=True)
-            return
-        _agree(plan, permitted, yes=yes or saved is not None)
-        started = time.monotonic()
-        await _run(plan, desired, session, seconds=timeout, output=output)
+        deadline = time.monotonic() + timeout
+        # What is refused, or asked about, is a change; a nightly run that finds nothing to do is no failure.
+        if not plan.is_empty:
+            _agree(plan, permitted, yes=yes or saved is not None)
+            deadline = time.monotonic() + timeout
+            await _run(plan, desired, session, seconds=timeout, output=output)
         if not no_verify:
-            await verified(session, output, max(timeout - (time.monotonic() - started), 1))
+            await verified(session, output, max(deadline - time.monotonic(), 1))
 
     run(work, *_INTERRUPTED)
 
@@ -176,7 +175,7 @@ def _opened(asked: Asked) -> "tuple[Desired, Session]":
     from meshinstall.wiring import open_session
 
     project, desired = asked.resolve()
-    session = open_session(desired.cluster, project, _complain)
+    session = open_session(desired.cluster, project, complain)
     return replace(desired, cluster=replace(desired.cluster, name=session.cluster)), session
 
 
@@ -220,7 +219,7 @@ def _listeners(session: "Session", output: Output) -> "Iterator[Emit]":
     from meshinstall.cli.printers import progress
     from meshinstall.wiring import journal
 
-    kept = journal(session, _complain)
+    kept = journal(session, complain)
     with progress(output) as told:
 
         def tell(event: "Event") -> None:
@@ -228,10 +227,6 @@ def _listeners(session: "Session", output: Output) -> "Iterator[Emit]":
             kept(event)
 
         yield tell
-
-
-def _complain(text: str) -> None:
-    typer.echo(f"warning: {text}", err=True)
 
 
 def _show(plan: "Plan") -> None:

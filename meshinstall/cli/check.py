@@ -6,8 +6,8 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
-from meshinstall.cli.options import Asked, Output
-from meshinstall.cli.reaching import AnyEnv, Where, complain
+from meshinstall.cli.options import Output
+from meshinstall.cli.reaching import Asked, Where, complain
 from meshinstall.cli.selectors import Selectors, selecting
 from meshinstall.errors import UsageError
 
@@ -20,7 +20,7 @@ _FAILED, _NOT_PROVEN = 4, 5
 @app.command()
 @selecting
 def check(
-    env: AnyEnv = "",
+    env: options.AnyEnv = "",
     cloud: options.CloudName = None,
     context: options.Context = "",
     kubeconfig: options.KubeconfigFile = None,

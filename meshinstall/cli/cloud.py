@@ -1,4 +1,4 @@
-"""Commands about managed clusters: credential, kubeconfig, clusters."""
+"""Commands about managed clusters: kubeconfig, clusters."""
 
 import os
 from pathlib import Path
@@ -8,25 +8,14 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
-from meshinstall.cli.options import Asked, Output
+from meshinstall.cli.options import Output
+from meshinstall.cli.reaching import cluster_of, complain
 from meshinstall.cli.selectors import Selectors, selecting
 from meshinstall.errors import UsageError
-from meshinstall.model.cluster import Cloud, ClusterRef
 
 _INCOMPLETE = 1
 
 Env = Annotated[str, typer.Option("--env", help="Environment whose cluster is meant, instead of naming the cluster.")]
-
-
-@app.command()
-@selecting
-def credential(cloud: options.CloudName = None, env: Env = "", config: options.Config = None, *, selectors: Selectors) -> None:
-    """Print a short-lived credential the way kubectl, helm and istioctl ask for one; it is a secret."""
-    from meshinstall.cli import exec_credential
-    from meshinstall.wiring import provider
-
-    version = exec_credential.wanted(os.environ.get("KUBERNETES_EXEC_INFO", ""))
-    typer.echo(exec_credential.document(provider(_cluster(cloud, env, config, selectors), _complain).credential(), version))
 
 
 @app.command()
@@ -42,7 +31,7 @@ def kubeconfig(
     """Print a kubeconfig without any secret, for kubectl, helm and istioctl: it names meshinstall as their credential plugin."""
     from meshinstall.wiring import exec_kubeconfig
 
-    text = exec_kubeconfig(_cluster(cloud, env, config, selectors), _complain)
+    text = exec_kubeconfig(cluster_of(cloud, env, config, selectors), complain)
     if file is None:
         typer.echo(text, nl=False)
         return
@@ -76,28 +65,12 @@ def clusters(
     from meshinstall.engine.meshes import find_meshes
     from meshinstall.wiring import open_kube, provider
 
-    asked = _cluster(cloud, env, config, selectors)
-    found = provider(asked, _complain).discover()
-    meshes = anyio.run(find_meshes, found.clusters, lambda cluster: open_kube(cluster, asked, _complain))
+    asked = cluster_of(cloud, env, config, selectors)
+    found = provider(asked, complain).discover()
+    meshes = anyio.run(find_meshes, found.clusters, lambda cluster: open_kube(cluster, asked, complain))
     if output is Output.JSON:
         typer.echo(printers.dump(cluster_tables.listing_json(found, meshes)))
     else:
         typer.echo(cluster_tables.listing_text(found, meshes))
     if found.failures:
         raise typer.Exit(_INCOMPLETE)
-
-
-def _cluster(cloud: Cloud | None, env: str, config: Path | None, selectors: Selectors) -> ClusterRef:
-    """The cluster of an environment, or the one that flags alone name, which reads no file."""
-    if env:
-        _, desired = Asked(env, cloud, config=config, selectors=selectors).resolve()
-        return desired.cluster
-    if cloud is None:
-        raise UsageError("which cluster is not said", "name an environment with --env, or --cloud and --cluster")
-    from meshinstall.config.reference import named
-
-    return named(cloud, selectors)
-
-
-def _complain(text: str) -> None:
-    typer.echo(f"warning: {text}", err=True)

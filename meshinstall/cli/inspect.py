@@ -8,7 +8,8 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
-from meshinstall.cli.options import Asked, Output
+from meshinstall.cli.options import Output
+from meshinstall.cli.reaching import Asked, complain
 from meshinstall.cli.selectors import Selectors, selecting
 from meshinstall.errors import ChartError, UsageError
 
@@ -130,7 +131,7 @@ async def _look(asked: Asked) -> "MeshStatus":
     from meshinstall.wiring import open_instruments, open_session
 
     project, desired = asked.resolve()
-    session = open_session(desired.cluster, project, _complain)
+    session = open_session(desired.cluster, project, complain)
     named = replace(desired, cluster=replace(desired.cluster, name=session.cluster))
     return await look(named, session, open_instruments(session))
 
@@ -145,7 +146,7 @@ async def _explained(asked: Asked, component: str, key: str) -> "list[ExplainedR
     chosen = _chosen(desired, component)
     pinned = lockfile.load(lock_path(project)).pinned(chosen[0].chart.name, chosen[0].chart.version)
     chart = replace(chosen[0].chart, digest=pinned.digest) if pinned else chosen[0].chart
-    files = await open_charts(_complain).read(chart)
+    files = await open_charts(complain).read(chart)
     return [ExplainedRelease(release, explain_values(release, files, key)) for release in chosen]
 
 
@@ -168,7 +169,7 @@ async def _resolved(desired: "list[Desired]") -> "list[ChartRef]":
     from meshinstall.engine.observe import gather
     from meshinstall.wiring import open_charts
 
-    charts: Charts = open_charts(_complain)
+    charts: Charts = open_charts(complain)
     wanted = dict.fromkeys(release.chart for one in desired for release in one.releases)
     found = await gather(wanted, charts.resolve)
     return [found[chart] for chart in wanted]
@@ -188,7 +189,3 @@ def _pin_line(pins: "Lock", chart: "ChartRef") -> tuple[str, bool]:
     except ChartError as error:
         return f"✗ {error.message}\n    {error.hint}", False
     return f"✓ chart {chart.name} {chart.version} is {chart.digest}", True
-
-
-def _complain(text: str) -> None:
-    typer.echo(f"warning: {text}", err=True)

@@ -1,20 +1,14 @@
-"""Options that several commands share, and what they make together."""
+"""Options that several commands share."""
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from meshinstall.errors import UsageError
 from meshinstall.model.cluster import Cloud
-
-if TYPE_CHECKING:
-    from meshinstall.config.project import Project
-    from meshinstall.model.desired import Desired
 
 _DESIRED = "What to install"
 _WHERE = "Which cluster"
@@ -28,6 +22,9 @@ class Output(StrEnum):
 
 
 Env = Annotated[str, typer.Option("--env", help="Environment: dev, staging, prod or one of yours.", rich_help_panel=_DESIRED)]
+AnyEnv = Annotated[
+    str, typer.Option("--env", help="Environment whose cluster is meant; without it the current context, or --cloud and --cluster.")
+]
 CloudName = Annotated[
     Cloud | None, typer.Option("--cloud", help="Where the cluster runs; local is any cluster of your kubeconfig.", rich_help_panel=_WHERE)
 ]
@@ -45,44 +42,6 @@ Seconds = Annotated[float, typer.Option("--timeout", min=1, help="Seconds for th
 Allow = Annotated[
     list[str] | None, typer.Option("--allow", help="Go on in spite of: downgrade, skip-minor, eol, kubernetes, foreign, webhook-port.")
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a command line asks for, before any file is read; ``selectors`` have the keys of ``cluster`` in meshinstall.yaml."""
-
-    environment: str
-    cloud: Cloud | None = None
-    context: str = ""
-    kubeconfig: Path | None = None
-    config: Path | None = None
-    profile: str | None = None
-    charts: str | None = None
-    istio_version: str | None = None
-    files: Sequence[str] = ()
-    sets: Sequence[str] = ()
-    set_strings: Sequence[str] = ()
-    selectors: Mapping[str, str] = field(default_factory=dict)
-
-    def resolve(self) -> "tuple[Project, Desired]":
-        """Read the configuration and resolve it; raises ConfigError or UsageError."""
-        from meshinstall.config.project import load_project
-        from meshinstall.config.resolve import Request, resolve
-
-        project = load_project(self.config, os.environ, Path.cwd())
-        cluster = {"context": self.context, "kubeconfig": str(self.kubeconfig or ""), **self.selectors}
-        request = Request(
-            environment=self.environment,
-            cloud=self.cloud,
-            profile=self.profile,
-            files=tuple(self.files),
-            sets=tuple(self.sets),
-            set_strings=tuple(self.set_strings),
-            cluster={key: value for key, value in cluster.items() if value},
-            charts=self.charts,
-            istio_version=self.istio_version,
-        )
-        return project, resolve(request, project)
 
 
 def allowed(names: Sequence[str] | None) -> frozenset[str]:

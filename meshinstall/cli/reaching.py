@@ -1,24 +1,58 @@
-"""Reaches a cluster for commands that look at any mesh, also one that no environment describes."""
+"""What a command line asks for: an environment, or a cluster that no environment describes. Without typer, for credential plugins."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from meshinstall.cli.options import Asked
 from meshinstall.errors import UsageError
 from meshinstall.model.cluster import Cloud, ClusterRef
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from meshinstall.config.project import Project
     from meshinstall.engine.session import Session
+    from meshinstall.model.desired import Desired
 
-AnyEnv = Annotated[
-    str, typer.Option("--env", help="Environment whose cluster is meant; without it the current context, or --cloud and --cluster.")
-]
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a command line asks for, before any file is read; ``selectors`` have the keys of ``cluster`` in meshinstall.yaml."""
+
+    environment: str
+    cloud: Cloud | None = None
+    context: str = ""
+    kubeconfig: Path | None = None
+    config: Path | None = None
+    profile: str | None = None
+    charts: str | None = None
+    istio_version: str | None = None
+    files: Sequence[str] = ()
+    sets: Sequence[str] = ()
+    set_strings: Sequence[str] = ()
+    selectors: Mapping[str, str] = field(default_factory=dict)
+
+    def resolve(self) -> "tuple[Project, Desired]":
+        """Read the configuration and resolve it; raises ConfigError or UsageError."""
+        from meshinstall.config.project import load_project
+        from meshinstall.config.resolve import Request, resolve
+
+        project = load_project(self.config, os.environ, Path.cwd())
+        cluster = {"context": self.context, "kubeconfig": str(self.kubeconfig or ""), **self.selectors}
+        request = Request(
+            environment=self.environment,
+            cloud=self.cloud,
+            profile=self.profile,
+            files=tuple(self.files),
+            sets=tuple(self.sets),
+            set_strings=tuple(self.set_strings),
+            cluster={key: value for key, value in cluster.items() if value},
+            charts=self.charts,
+            istio_version=self.istio_version,
+        )
+        return project, resolve(request, project)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +64,7 @@ class Where:
     context: str = ""
     kubeconfig: Path | None = None
     config: Path | None = None
-    selectors: "Mapping[str, str]" = field(default_factory=dict)
+    selectors: Mapping[str, str] = field(default_factory=dict)
 
     def session(self) -> "Session":
         """Reach it; raises ConfigError, UsageError or ClusterError."""
@@ -53,6 +87,18 @@ class Where:
         return named(self.cloud, self.selectors)
 
 
+def cluster_of(cloud: Cloud | None, env: str, config: Path | None, selectors: Mapping[str, str]) -> ClusterRef:
+    """The managed cluster of an environment, or the one that flags alone name, which reads no file; raises ConfigError or UsageError."""
+    if env:
+        _, desired = Asked(env, cloud, config=config, selectors=selectors).resolve()
+        return desired.cluster
+    if cloud is None:
+        raise UsageError("which cluster is not said", "name an environment with --env, or --cloud and --cluster")
+    from meshinstall.config.reference import named
+
+    return named(cloud, selectors)
+
+
 def complain(text: str) -> None:
     """Tell of what is no reason to stop."""
-    typer.echo(f"warning: {text}", err=True)
+    click.echo(f"warning: {text}", err=True)

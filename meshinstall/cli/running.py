@@ -15,7 +15,7 @@ def run(work: Callable[[], Awaitable[None]], interrupted: str, hint: str) -> Non
     try:
         anyio.run(work)
     except KeyboardInterrupt:
-        # Here and not in main: typer would turn it into a silent exit.
+        # Here and not in main: click would turn it into a silent exit.
         raise InterruptedRunError(interrupted, hint) from None
 
 

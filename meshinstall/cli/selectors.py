@@ -5,12 +5,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-import typer
+from meshinstall.model.cluster import flag
 
 Selectors = Mapping[str, str]
 
 # For each option its key under ``cluster`` in meshinstall.yaml, and what it means.
-_OPTIONS: Mapping[str, tuple[str, str]] = {
+OPTIONS: Mapping[str, tuple[str, str]] = {
     "cluster": ("name", "Name of the cluster (aks, eks, gke)."),
     "region": ("region", "Its region (eks)."),
     "aws_profile": ("profile", "Profile of the AWS configuration to use (eks)."),
@@ -24,16 +24,21 @@ _OPTIONS: Mapping[str, tuple[str, str]] = {
 }
 
 
+def used(named: Mapping[str, str]) -> Selectors:
+    """Of the options in ``named``, those that were given, by the keys of the file."""
+    return {key: value for name, (key, _) in OPTIONS.items() if (value := named[name])}
+
+
 def selecting(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for each way to name a cluster; it gets those that were used as ``selectors``, by their keys."""
     signature = inspect.signature(command)
     kept = [parameter for parameter in signature.parameters.values() if parameter.name != "selectors"]
-    options = [_parameter(name, text) for name, (_, text) in _OPTIONS.items()]
+    options = [_parameter(name, text) for name, (_, text) in OPTIONS.items()]
 
     @functools.wraps(command)
     def wrapped(**given: Any) -> None:
-        selectors = {key: value for name, (key, _) in _OPTIONS.items() if (value := given.pop(name))}
-        command(**given, selectors=selectors)
+        named = {name: given.pop(name) for name in OPTIONS}
+        command(**given, selectors=used(named))
 
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*kept, *options)]
     # What typer reads.
@@ -43,5 +48,7 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(name: str, text: str) -> inspect.Parameter:
-    option = typer.Option(f"--{name.replace('_', '-')}", help=text, rich_help_panel="Which cluster")
+    import typer
+
+    option = typer.Option(flag(name), help=text, rich_help_panel="Which cluster")
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default="", annotation=Annotated[str, option])

@@ -12,7 +12,7 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.reaching import AnyEnv, Where
+from meshinstall.cli.reaching import Where
 from meshinstall.cli.running import run
 from meshinstall.cli.selectors import Selectors, selecting
 from meshinstall.errors import StepError, UsageError
@@ -30,7 +30,7 @@ _PATIENCE = 300.0
 @app.command()
 @selecting
 def verify(
-    env: AnyEnv = "",
+    env: options.AnyEnv = "",
     cloud: options.CloudName = None,
     context: options.Context = "",
     kubeconfig: options.KubeconfigFile = None,

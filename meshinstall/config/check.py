@@ -8,7 +8,7 @@ from meshinstall.config.documents import Environment, Gateway, Project, suggesti
 from meshinstall.config.images import check_images
 from meshinstall.config.source import Document
 from meshinstall.errors import Problem
-from meshinstall.model.cluster import Cloud
+from meshinstall.model.cluster import CLUSTER_KEYS, Cloud
 from meshinstall.model.release import Component
 from meshinstall.model.values import KeyPath
 
@@ -17,7 +17,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?")
 _COMPONENTS = tuple(Component)
 # Keys of a cluster that are written otherwise than they should be are close to one of these.
-_CLUSTER_KEYS = ("name", "context", "kubeconfig", *sorted({key for keys in catalog.CLUSTER_KEYS.values() for key in keys}))
+_CLUSTER_KEYS = ("name", "context", "kubeconfig", *sorted({key for keys in CLUSTER_KEYS.values() for key in keys}))
 
 
 def check_version(version: str) -> str:

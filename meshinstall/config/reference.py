@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from meshinstall import catalog
 from meshinstall.errors import ConfigError, Problem
-from meshinstall.model.cluster import Cloud, ClusterRef, flag
+from meshinstall.model.cluster import CLUSTER_KEYS, Cloud, ClusterRef, flag
 
 # Keys of a cluster that every provider has; the others are the provider's selectors.
 _COMMON = frozenset({"name", "context", "kubeconfig"})
@@ -33,7 +32,7 @@ def reference(cloud: Cloud, written: Mapping[str, str], base: Path) -> ClusterRe
 def strangers(written: Mapping[str, str], cloud: Cloud) -> Iterator[Problem]:
     """Options that name a cluster of another cloud: they would be silently ignored."""
     for key in written:
-        if key not in _COMMON and key not in catalog.CLUSTER_KEYS[cloud]:
+        if key not in _COMMON and key not in CLUSTER_KEYS[cloud]:
             yield Problem(flag(_snake(key)), 0, 0, f"means nothing for --cloud {cloud}")
 
 

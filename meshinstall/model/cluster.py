@@ -17,6 +17,15 @@ class Cloud(StrEnum):
     LOCAL = "local"
 
 
+# What names a cluster for each provider, besides name, context and kubeconfig; others pass through.
+CLUSTER_KEYS: Mapping[Cloud, tuple[str, ...]] = {
+    Cloud.AKS: ("resourceGroup", "subscription", "login"),
+    Cloud.EKS: ("region", "profile", "roleArn"),
+    Cloud.GKE: ("location", "project", "endpoint"),
+    Cloud.LOCAL: (),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterRef:
     """A cluster as the user names it; ``selectors`` are the provider's own (region, project, ...)."""

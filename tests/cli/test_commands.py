@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from meshinstall.__main__ import main
-from meshinstall.cli.app import LISTED, app
+from meshinstall.cli.app import app
+from meshinstall.cli.root import LISTED
+from tests.cases import commands as reference
 
 Run = Callable[..., "Ended"]
 
@@ -158,7 +160,7 @@ def test_a_process_ends_with_the_status_of_its_error_and_no_traceback() -> None:
     assert done.stderr.startswith("meshinstall: no kubeconfig at /nowhere\n  hint: ")
 
 
-HEAVY = ("jsonschema", "kubernetes", "pydantic", "pyhelm3", "rich", "ruamel", "urllib3", "yaml")
+HEAVY = ("jsonschema", "kubernetes", "pydantic", "pyhelm3", "rich", "ruamel", "typer", "urllib3", "yaml")
 
 
 def test_the_command_line_imports_nothing_heavy() -> None:
@@ -167,7 +169,25 @@ def test_the_command_line_imports_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_a_credential_plugin_starts_without_what_its_answer_does_not_need() -> None:
+    program = f"import sys, meshinstall.cli.credential, meshinstall.wiring; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_users_shell_can_complete_commands(run: Run, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    monkeypatch.setenv("_MESHINSTALL_COMPLETE", f"{shell}_source")
+    done = run()
+    assert (done.status, "_MESHINSTALL_COMPLETE" in done.out) == (0, True)
+
+
+def test_the_reference_says_what_the_commands_say() -> None:
+    assert reference.FILE.read_text() == reference.text(), "scripts/golden writes it anew"
+
+
 def test_the_help_names_every_command_that_there_is() -> None:
     for module in {module for module, _ in LISTED.values()}:
         import_module(f"meshinstall.cli.{module}")
-    assert {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands} == set(LISTED)
+    by_typer = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    assert by_typer == set(LISTED) - {"credential"}

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
-from typer.testing import CliRunner
 
-from meshinstall.cli import app
+from meshinstall.cli import commands
 from meshinstall.cli.tables import status_json, status_text
 from meshinstall.errors import ChartError, UsageError
 from meshinstall.model.facts import ObjectKey
@@ -64,7 +63,7 @@ def run(project: Path) -> Run:
     env = {"XDG_CACHE_HOME": str(project / "cache"), "KUBECONFIG": "/nonexistent"}
 
     def one(*argv: str) -> Result:
-        found = CliRunner(env=env).invoke(app, [*argv, "--config", str(project)])
+        found = CliRunner(env=env).invoke(commands, [*argv, "--config", str(project)])
         if found.exception and not isinstance(found.exception, SystemExit):
             raise found.exception
         return found
@@ -149,18 +148,18 @@ def test_lock_update_keeps_the_pins_of_other_profiles(run: Run) -> None:
 
 def test_init_writes_an_example_once(tmp_path: Path) -> None:
     folder = tmp_path / "new"
-    assert CliRunner().invoke(app, ["init", str(folder)]).exit_code == 0
+    assert CliRunner().invoke(commands, ["init", str(folder)]).exit_code == 0
     assert "apiVersion: meshinstall.dev/v1" in (folder / "meshinstall.yaml").read_text()
 
     (folder / "meshinstall.yaml").write_text("mine")
-    again = CliRunner().invoke(app, ["init", str(folder)])
+    again = CliRunner().invoke(commands, ["init", str(folder)])
     assert isinstance(again.exception, UsageError)
     assert (folder / "meshinstall.yaml").read_text() == "mine"
 
 
 def test_init_says_where_it_may_not_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    found = CliRunner().invoke(app, ["init", str(tmp_path / "file")])
+    found = CliRunner().invoke(commands, ["init", str(tmp_path / "file")])
     assert isinstance(found.exception, UsageError)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from meshinstall.checks.preflight import ALLOWABLE
-from meshinstall.cli.options import Asked, allowed
+from meshinstall.cli.options import allowed
+from meshinstall.cli.reaching import Asked
 from meshinstall.errors import ConfigError, UsageError
 from meshinstall.model.cluster import Cloud
 

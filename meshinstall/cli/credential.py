@@ -1,0 +1,28 @@
+"""The command ``credential``, which kubectl, helm and istioctl call and wait for: no typer (docs/decisions/0015)."""
+
+import os
+from pathlib import Path
+
+import click
+
+from meshinstall.cli import exec_credential
+from meshinstall.cli.reaching import cluster_of, complain
+from meshinstall.cli.root import HELP
+from meshinstall.cli.selectors import OPTIONS, used
+from meshinstall.model.cluster import Cloud, flag
+
+
+@click.command(context_settings=HELP)
+@click.option("--cloud", type=click.Choice([cloud.value for cloud in Cloud]), help="Where the cluster runs.")
+@click.option("--env", default="", help="Environment whose cluster is meant, instead of naming the cluster.")
+@click.option("--config", type=click.Path(path_type=Path), help="meshinstall.yaml or its folder; found in this folder or above by default.")
+def credential(cloud: str | None, env: str, config: Path | None, **named: str) -> None:
+    """Print a short-lived credential the way kubectl, helm and istioctl ask for one; it is a secret."""
+    from meshinstall.wiring import provider
+
+    version = exec_credential.wanted(os.environ.get("KUBERNETES_EXEC_INFO", ""))
+    cluster = cluster_of(Cloud(cloud) if cloud else None, env, config, used(named))
+    click.echo(exec_credential.document(provider(cluster, complain).credential(), version))
+
+
+credential.params += [click.Option([name, flag(name)], default="", help=text) for name, (_, text) in OPTIONS.items()]

@@ -1,0 +1,69 @@
+"""The command ``meshinstall``: its commands are listed here, and imported when they are run.
+
+This group, and the one command that other programs wait for, are click's own; all others are typer's, whose import costs as much
+again as click's (docs/decisions/0015).
+"""
+
+from importlib import import_module
+
+import click
+
+# In the order of the help: the module below meshinstall.cli that has the command, and what it does.
+LISTED = {
+    "up": ("change", "Install or upgrade Istio: plan, show, ask, run, wait until it works, prove mTLS."),
+    "plan": ("change", "Show what up would do, and change nothing."),
+    "down": ("change", "Remove what up installed, gateways first, and prove that it is gone."),
+    "verify": ("verify", "Prove that mTLS is in force, on any mesh."),
+    "check": ("check", "Check a control plane, or with --pre whether a cluster is ready for one."),
+    "status": ("inspect", "Show what is installed and whether it is well."),
+    "explain": ("inspect", "Show where each value of a component comes from."),
+    "clusters": ("cloud", "List the managed clusters that you can see."),
+    "kubeconfig": ("cloud", "Print a kubeconfig without any secret for a managed cluster."),
+    "credential": ("credential", "Print a short-lived credential; what the kubeconfig calls."),
+    "lock": ("inspect", "Check that every chart is pinned, or pin it."),
+    "init": ("inspect", "Write a working example of meshinstall.yaml."),
+}
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class _Commands(click.Group):
+    """Help needs the table alone; each command's options, and what they import, only the command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature, here and below
+        """Their names, in the order of the table."""
+        return list(LISTED)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, imported now; None when there is none of that name."""
+        if cmd_name not in LISTED:
+            return None
+        command = getattr(import_module(f"meshinstall.cli.{LISTED[cmd_name][0]}"), cmd_name)
+        if isinstance(command, click.Command):
+            return command
+        from meshinstall.cli.app import typed
+
+        return typed(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The table, as click writes it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in LISTED.items()])
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - the shape of a callback
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"meshinstall {version('meshinstall')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_Commands,
+    name="meshinstall",
+    help="Installs and operates Istio on AKS, EKS, GKE and local clusters, and proves that its mTLS holds.",
+    context_settings=HELP,
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version and exit.")
+def commands() -> None:
+    """Options before the command."""
