@@ -153,13 +153,16 @@ class FakeHelm:
     def __init__(self, kube: FakeKube, releases: FakeReleases) -> None:
         self.brings: dict[ReleaseKey, tuple[Manifest, ...]] = {}
         self.before: dict[ReleaseKey, Callable[[], Awaitable[None]]] = {}
+        self.unusable = ""
         self.calls: list[str] = []
         self.sent: dict[ReleaseKey, Values] = {}
         self._kube = kube
         self._releases = releases
 
     async def version(self) -> str:
-        """A good one."""
+        """A good one, or HelmError with the words of ``unusable``."""
+        if self.unusable:
+            raise HelmError(self.unusable, "install it")
         return "4.3.1"
 
     async def upgrade(self, key: ReleaseKey, archive: Path, values: Values, *, description: str, force: bool = False) -> None:

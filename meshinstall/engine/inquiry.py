@@ -52,6 +52,7 @@ _MESH_ONLY = (
 )
 # Nodes whose pods are listed at most; a node has about a hundred.
 _NODES = 10
+_JOINING = "node.kubernetes.io/not-ready"
 
 
 async def inquire(desired: Desired, kube: Kube) -> Inquiry:
@@ -110,7 +111,9 @@ async def _instances(kube: Kube, space: str) -> list[str]:
 
 
 def _is_tainted(node: Manifest) -> bool:
-    return any(taint.get("effect") in {"NoSchedule", "NoExecute"} for taint in node["spec"].get("taints") or ())
+    taints = node["spec"].get("taints") or ()
+    # A Ready node that has just joined keeps the first for a moment.
+    return any(taint.get("key") != _JOINING and taint.get("effect") in {"NoSchedule", "NoExecute"} for taint in taints)
 
 
 async def _denied(desired: Desired, kube: Kube) -> tuple[Ask, ...]:

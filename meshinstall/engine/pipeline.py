@@ -23,6 +23,7 @@ from meshinstall.engine.strangers import why_kept
 from meshinstall.errors import (
     ClusterError,
     ConfigError,
+    HelmError,
     MeshinstallError,
     PlanRefusedError,
     Problem,
@@ -35,6 +36,7 @@ from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef
 
 SUMMARY = "meshinstall"
+NO_HELM = "PRE901"
 # Seconds for the last words of a run: the summary and the lock.
 _LAST_WORDS = 10
 
@@ -50,9 +52,19 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
         "inquiry": lambda: inquire(desired, session.kube),
         "cloud": lambda: cloud_findings(desired, session),
         "values": lambda: _check_values(found, desired, session),
+        "helm": lambda: _helm_findings(session),
     }
     answers = await gather(asks, lambda name: asks[name]())
-    return replace(found, findings=(*found.findings, *answers["values"], *before_changes(answers["inquiry"]), *answers["cloud"]))
+    found_now = (*answers["helm"], *answers["values"], *before_changes(answers["inquiry"]), *answers["cloud"])
+    return replace(found, findings=(*found.findings, *found_now))
+
+
+async def _helm_findings(session: Session) -> tuple[Finding, ...]:
+    try:
+        await session.helm.version()
+    except HelmError as error:
+        return (Finding(NO_HELM, Severity.ERROR, error.message, hint=error.hint),)
+    return ()
 
 
 async def _check_values(found: Plan, desired: Desired, session: Session) -> tuple[Finding, ...]:

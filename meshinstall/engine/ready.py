@@ -1,6 +1,6 @@
 """Whether a cluster is ready for a mesh: what ``up`` would stop at, asked before anything is installed."""
 
-from meshinstall.engine.pipeline import make_plan
+from meshinstall.engine.pipeline import NO_HELM, make_plan
 from meshinstall.engine.session import Session
 from meshinstall.errors import ChartError, HelmError
 from meshinstall.model.desired import Desired
@@ -19,7 +19,9 @@ async def ready(desired: Desired, session: Session) -> tuple[CheckResult, ...]:
     except ChartError as error:
         charts = Finding("PRE900", Severity.ERROR, error.message, hint=error.hint)
         return (helm, _result("PRE900", "the charts can be had", (charts,)))
-    found = [_result(finding.code, finding.title, (finding,)) for finding in plan.findings if finding.severity is not Severity.INFO]
+    # Of helm a plan only says when it cannot be used.
+    told = [finding for finding in plan.findings if finding.severity is not Severity.INFO and finding.code != NO_HELM]
+    found = [_result(finding.code, finding.title, (finding,)) for finding in told]
     return (
         helm,
         _result("PRE900", "the charts can be had", ()),
@@ -32,8 +34,8 @@ async def _helm(session: Session) -> CheckResult:
     try:
         version = await session.helm.version()
     except HelmError as error:
-        return _result("PRE901", "a usable helm is on the PATH", (Finding("PRE901", Severity.ERROR, error.message, hint=error.hint),))
-    return _result("PRE901", f"helm {version} is on the PATH", ())
+        return _result(NO_HELM, "a usable helm is on the PATH", (Finding(NO_HELM, Severity.ERROR, error.message, hint=error.hint),))
+    return _result(NO_HELM, f"helm {version} is on the PATH", ())
 
 
 def _result(code: str, title: str, findings: tuple[Finding, ...]) -> CheckResult:

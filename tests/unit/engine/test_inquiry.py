@@ -137,6 +137,12 @@ async def test_what_is_on_a_node_takes_room_and_needs_no_other() -> None:
         assert expected in (await short(there))[0]
 
 
+async def test_a_ready_node_that_has_just_joined_is_counted_on() -> None:
+    there = world()
+    roomy(there, "one", "8", "32Gi", taints=[{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}])
+    assert await short(there) == []
+
+
 async def test_a_node_with_a_taint_is_not_counted_on() -> None:
     there = world()
     roomy(there, "one", "8", "32Gi", taints=[{"key": "gpu", "effect": "NoSchedule"}])

@@ -62,6 +62,23 @@ async def test_a_plan_changes_nothing() -> None:
     assert there.helm.calls == []
 
 
+async def test_a_plan_with_something_to_do_says_that_there_is_no_helm_and_is_refused() -> None:
+    there = world()
+    there.helm.unusable = "helm cannot be started"
+    plan = await planned(there)
+    assert [(one.code, one.title, one.hint) for one in plan.refusals] == [("PRE901", "helm cannot be started", "install it")]
+    with pytest.raises(PlanRefusedError, match="PRE901: helm cannot be started"):
+        pipeline.refuse(plan, frozenset())
+
+
+async def test_a_plan_with_nothing_to_do_needs_no_helm() -> None:
+    there = world()
+    await up(there)
+    there.helm.unusable = "helm cannot be started"
+    plan = await planned(there)
+    assert (plan.is_empty, plan.refusals) == (True, ())
+
+
 async def test_a_run_is_told_from_the_whole_plan_to_its_end() -> None:
     events = await up(world())
     assert isinstance(events[2], RunStarted)
