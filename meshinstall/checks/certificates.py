@@ -1,5 +1,6 @@
 """Whether the certificates of the mesh hold: identity, chain, time, and what else proxies trust."""
 
+import itertools
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,27 +19,34 @@ _LEAST_AUTHORITY = timedelta(days=60)
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The roots of the mesh by fingerprint, and which namespaces of it know which; ``known`` is empty when none could be read."""
+    """The roots of the mesh by fingerprint, and which namespaces of it know which; ``known`` is empty when none could be read.
+
+    ``planes`` are the roots in the namespace of each control plane.
+    """
 
     known: frozenset[str]
     namespaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     certificates: Mapping[str, CertificateFacts] = field(default_factory=dict)
+    planes: tuple[frozenset[str], ...] = ()
 
     @classmethod
     def of(cls, facts: MeshFacts, mesh: Iterable[str]) -> "Trust":
         """The roots are those of its authorities and those that istiod writes for itself; others may have written elsewhere."""
-        planes = {plane.place.namespace for plane in facts.control_planes}
-        written = {root for name in planes if name in facts.namespaces for root in facts.namespaces[name].roots}
-        known = written | {name for one in facts.authorities for name in (one.fingerprint, one.root) if name}
+        homes = {plane.place.namespace for plane in facts.control_planes} & facts.namespaces.keys()
+        planes = tuple(frozenset(facts.namespaces[name].roots) for name in sorted(homes))
+        known = {*itertools.chain(*planes)} | {name for one in facts.authorities for name in (one.fingerprint, one.root) if name}
         trusted = (certificate for proxy in facts.proxies.values() for certificate in proxy.roots)
         named = {one.fingerprint: one for one in (*trusted, *facts.authorities)}
         there = sorted(name for name in set(mesh) & facts.namespaces.keys() if not facts.namespaces[name].ending)
         asked = () if "ConfigMap" in facts.unread else there
-        return cls(frozenset(known), {name: facts.namespaces[name].roots for name in asked}, named)
+        return cls(frozenset(known), {name: facts.namespaces[name].roots for name in asked}, named, planes)
 
-    def strangers(self, root: str) -> tuple[str, ...]:
-        """Namespaces of the mesh that have roots, but not this one."""
-        return tuple(name for name, roots in self.namespaces.items() if roots and root not in roots)
+    def strangers(self, root: str, home: str) -> tuple[str, ...]:
+        """Namespaces of the mesh that have roots, but not this one of a pod in ``home``; not those of another control plane's root."""
+        own = any(root in roots for roots in self.planes)
+        others = {name for roots in self.planes if own and root not in roots for name in roots}
+        without = (name for name, roots in self.namespaces.items() if roots and root not in roots)
+        return tuple(name for name in without if name == home or not others.issuperset(self.namespaces[name]))
 
 
 def identities(pod: Pod, plane: ControlPlane) -> frozenset[str]:
@@ -58,7 +66,12 @@ def certificate_evidence(pod: Pod, proxy: Proxy | None, plane: ControlPlane | No
         what = "the mesh's trust domain" if plane is None else "the mesh's own roots"
         return (*_times(proxy, trust, now), _unproven(f"{what} could not be read", "MTL048"))
     leaf = proxy.certificates[0]
-    found = (*_times(proxy, trust, now), *_identity(leaf, identities(pod, plane)), *_root(leaf, trust), *_foreign(proxy, trust))
+    found = (
+        *_times(proxy, trust, now),
+        *_identity(leaf, identities(pod, plane)),
+        *_root(leaf, trust, pod.place.namespace),
+        *_foreign(proxy, trust),
+    )
     text = f"its certificate says {', '.join(leaf.uris)} and comes from the mesh's root"
     return found or (Evidence(Source.CERTIFICATE, Outcome.PASS, text),)
 
@@ -79,11 +92,11 @@ def _identity(leaf: CertificateFacts, expected: frozenset[str]) -> Iterator[Evid
         yield _failed(f"its certificate says {', '.join(leaf.uris) or 'nothing'}, and not {min(expected)}", "MTL042")
 
 
-def _root(leaf: CertificateFacts, trust: Trust) -> Iterator[Evidence]:
+def _root(leaf: CertificateFacts, trust: Trust, home: str) -> Iterator[Evidence]:
     if leaf.root not in trust.known:
         yield _failed("its certificate does not come from a root of the mesh", "MTL043")
         return
-    if strangers := trust.strangers(leaf.root):
+    if strangers := trust.strangers(leaf.root, home):
         yield _failed(f"its root is not in the istio-ca-root-cert of {some(strangers)}", "MTL047")
     if without := tuple(name for name, roots in trust.namespaces.items() if not roots):
         yield _unproven(f"{some(without)} has no istio-ca-root-cert", "MTL047")

@@ -214,9 +214,9 @@ def _logs(ill: Ill) -> str:
 
 
 def _roots(ill: Ill) -> str:
-    trust, proxies = ill.view.trust, ill.view.facts.proxies.values()
-    used = {proxy.certificates[0].root for proxy in proxies if proxy.certificates} & trust.known
-    other = [name for name, roots in trust.namespaces.items() if roots and used - set(roots)]
+    trust, proxies = ill.view.trust, ill.view.facts.proxies.items()
+    used = {(proxy.certificates[0].root, place.namespace) for place, proxy in proxies if proxy.certificates}
+    other = sorted({name for root, home in used if root in trust.known for name in trust.strangers(root, home)})
     lines = [f"kubectl delete configmap istio-ca-root-cert -n {shlex.quote(name)}  # istiod writes it anew" for name in other[:_MOST]]
     if without := [name for name, roots in trust.namespaces.items() if not roots]:
         why = "istiod's leader writes istio-ca-root-cert, where discoverySelectors do not leave the namespace out"

@@ -133,6 +133,21 @@ def test_a_namespace_that_does_not_know_the_root() -> None:
     assert judged(facts=namespaces(istio_system=("root",), shop=())) == unproven("MTL047")
 
 
+def test_namespaces_of_another_control_plane_know_its_root() -> None:
+    second = replace(PLANE, place=Place("istio-second", "istiod"))
+    both = replace(FACTS, control_planes=(PLANE, second))
+
+    def codes(**roots: tuple[str, ...]) -> list[str]:
+        facts = replace(both, namespaces=namespaces(**roots).namespaces)
+        trust = Trust.of(facts, facts.namespaces)
+        return [one.code for one in certificate_evidence(POD, PROXY, PLANE, trust, NOW)]
+
+    assert codes(istio_system=("root",), istio_second=("second",), shop=("root",), other=("second",)) == [""]
+    assert codes(istio_system=("root",), istio_second=("second",), shop=("second",)) == ["MTL047"]
+    assert codes(istio_system=("root",), istio_second=("second",), shop=("root",), other=("third",)) == ["MTL047"]
+    assert codes(istio_system=("new",), istio_second=("second",), shop=("second",)) == ["MTL047"]
+
+
 def test_a_namespace_that_is_being_deleted_needs_no_root() -> None:
     for ending, code in ((True, ""), (False, "MTL047")):
         facts = with_namespace(FACTS, NamespaceFacts("gone", ending=ending))
