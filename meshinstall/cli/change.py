@@ -17,7 +17,6 @@ from meshinstall.cli.options import Output
 from meshinstall.cli.reaching import Asked, complain
 from meshinstall.cli.running import run
 from meshinstall.cli.selectors import Selectors, selecting
-from meshinstall.cli.verify import verified
 from meshinstall.errors import InterruptedRunError, PlanRefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -85,6 +84,8 @@ def up(
             deadline = time.monotonic() + timeout
             await _run(plan, desired, session, seconds=timeout, output=output)
         if not no_verify:
+            from meshinstall.cli.verify import verified
+
             await verified(session, output, max(deadline - time.monotonic(), 1))
 
     run(work, *_INTERRUPTED)

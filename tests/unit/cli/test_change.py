@@ -11,7 +11,7 @@ import pytest
 
 from meshinstall import wiring
 from meshinstall.__main__ import main
-from meshinstall.cli import change
+from meshinstall.cli import change, verify
 from tests.fakes import World
 from tests.unit.engine.installed import world
 
@@ -31,11 +31,11 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that each verification got."""
     given: list[float] = []
 
-    async def verify(_session: object, _output: object, seconds: float) -> None:
+    async def noted(_session: object, _output: object, seconds: float) -> None:
         await anyio.lowlevel.checkpoint()
         given.append(seconds)
 
-    monkeypatch.setattr(change, "verified", verify)
+    monkeypatch.setattr(verify, "verified", noted)
     return given
 
 
