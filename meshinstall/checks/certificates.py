@@ -1,6 +1,5 @@
 """Whether the certificates of the mesh hold: identity, chain, time, and what else proxies trust."""
 
-import itertools
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,12 +33,12 @@ class Trust:
         """The roots are those of its authorities and those that istiod writes for itself; others may have written elsewhere."""
         homes = {plane.place.namespace for plane in facts.control_planes} & facts.namespaces.keys()
         planes = tuple(frozenset(facts.namespaces[name].roots) for name in sorted(homes))
-        known = {*itertools.chain(*planes)} | {name for one in facts.authorities for name in (one.fingerprint, one.root) if name}
+        known = frozenset[str]().union(*planes) | {name for one in facts.authorities for name in (one.fingerprint, one.root) if name}
         trusted = (certificate for proxy in facts.proxies.values() for certificate in proxy.roots)
         named = {one.fingerprint: one for one in (*trusted, *facts.authorities)}
         there = sorted(name for name in set(mesh) & facts.namespaces.keys() if not facts.namespaces[name].ending)
         asked = () if "ConfigMap" in facts.unread else there
-        return cls(frozenset(known), {name: facts.namespaces[name].roots for name in asked}, named, planes)
+        return cls(known, {name: facts.namespaces[name].roots for name in asked}, named, planes)
 
     def strangers(self, root: str, home: str) -> tuple[str, ...]:
         """Namespaces of the mesh that have roots, but not this one of a pod in ``home``; not those of another control plane's root."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from meshinstall import catalog
+from meshinstall.checks.words import first
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts, WebhookKind
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place
@@ -159,8 +160,7 @@ def _count(names: list[str]) -> str:
 
 def some(names: Iterable[str]) -> str:
     """The first five names, and how many more there are."""
-    listed = sorted(names)
-    return ", ".join(listed[:_SHOWN]) + (f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else "")
+    return first(sorted(names), _SHOWN)
 
 
 def _home(place: Place | None) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from meshinstall import catalog
+from meshinstall.checks.words import first
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, Inquiry
 from meshinstall.model.finding import Finding, Severity
@@ -158,8 +159,7 @@ def before_changes(inquiry: Inquiry) -> tuple[Finding, ...]:
     found = []
     if inquiry.denied:
         asks = [str(ask) for ask in inquiry.denied]
-        more = f" and {len(asks) - _SHOWN} more" if len(asks) > _SHOWN else ""
-        title = f"missing permissions: {', '.join(asks[:_SHOWN])}{more}"
+        title = f"missing permissions: {first(asks, _SHOWN)}"
         hint = f"ask for them, or use another context; see for yourself: kubectl auth can-i {asks[0].replace(' in ', ' -n ')}"
         found.append(Finding("PRE010", Severity.ERROR, title, hint=hint))
     elif not inquiry.schedulable:

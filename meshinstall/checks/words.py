@@ -1,11 +1,15 @@
 """How findings name many things."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _SHOWN = 5
 
 
 def some(names: Iterable[str]) -> str:
-    """The first five names in their order, and how many more there are."""
-    listed = list(dict.fromkeys(names))
-    return ", ".join(listed[:_SHOWN]) + (f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else "")
+    """The first five names in their order, each once, and how many more there are."""
+    return first(list(dict.fromkeys(names)), _SHOWN)
+
+
+def first(names: Sequence[str], shown: int) -> str:
+    """The first ``shown`` of the names, and how many more there are."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -50,20 +50,12 @@ class _Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in LISTED.items()])
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - the shape of a callback
-    if wanted:
-        from importlib.metadata import version
-
-        click.echo(f"meshinstall {version('meshinstall')}")
-        ctx.exit()
-
-
 @click.group(
     cls=_Commands,
     name="meshinstall",
     help="Installs and operates Istio on AKS, EKS, GKE and local clusters, and proves that its mTLS holds.",
     context_settings=HELP,
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version and exit.")
+@click.version_option(package_name="meshinstall", message="meshinstall %(version)s", help="Print the version and exit.")
 def commands() -> None:
     """Options before the command."""

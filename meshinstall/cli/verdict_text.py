@@ -6,6 +6,7 @@ from itertools import groupby
 
 import typer
 
+from meshinstall.checks.words import first
 from meshinstall.cli.tables import columns
 from meshinstall.errors import safe
 from meshinstall.model.finding import Finding, Severity
@@ -102,20 +103,14 @@ def _outside(verdict: Verdict) -> Iterator[str]:
     names = [f"{one.namespace} ({one.pods})" for one in verdict.outside if one.pods]
     if names:
         reach = f"reach in plaintext: {', '.join(open_ports[:_MOST_NAMED])}" if open_ports else "reach nothing of the mesh in plaintext"
-        yield from _wrapped(f"Outside the mesh, by namespace (pods): {_named(names)}; they {reach}.")
+        yield from _wrapped(f"Outside the mesh, by namespace (pods): {first(names, _MOST_NAMED)}; they {reach}.")
 
 
 def _external(verdict: Verdict) -> Iterator[str]:
     """Hosts that ServiceEntries lead to: encrypting what goes there is not the mesh's own doing."""
     hosts = [f"{host} ({external_ports(one)})" for one in verdict.external for host in one.hosts]
     if hosts:
-        yield from _wrapped(f"ServiceEntries lead out of the mesh, which is not judged: {_named(hosts)}.")
-
-
-def _named(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(names[:_MOST_NAMED])}{more}"
+        yield from _wrapped(f"ServiceEntries lead out of the mesh, which is not judged: {first(hosts, _MOST_NAMED)}.")
 
 
 def external_ports(service: ExternalService) -> str:

@@ -52,14 +52,15 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
         "inquiry": lambda: inquire(desired, session.kube),
         "cloud": lambda: cloud_findings(desired, session),
         "values": lambda: _check_values(found, desired, session),
-        "helm": lambda: _helm_findings(session),
+        "helm": lambda: helm_findings(session),
     }
     answers = await gather(asks, lambda name: asks[name]())
-    found_now = (*answers["helm"], *answers["values"], *before_changes(answers["inquiry"]), *answers["cloud"])
-    return replace(found, findings=(*found.findings, *found_now))
+    asked = (*answers["helm"], *answers["values"], *before_changes(answers["inquiry"]), *answers["cloud"])
+    return replace(found, findings=(*found.findings, *asked))
 
 
-async def _helm_findings(session: Session) -> tuple[Finding, ...]:
+async def helm_findings(session: Session) -> tuple[Finding, ...]:
+    """That there is no helm which can be used, when there is none."""
     try:
         await session.helm.version()
     except HelmError as error:

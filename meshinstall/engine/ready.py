@@ -1,8 +1,8 @@
 """Whether a cluster is ready for a mesh: what ``up`` would stop at, asked before anything is installed."""
 
-from meshinstall.engine.pipeline import NO_HELM, make_plan
+from meshinstall.engine.pipeline import NO_HELM, helm_findings, make_plan
 from meshinstall.engine.session import Session
-from meshinstall.errors import ChartError, HelmError
+from meshinstall.errors import ChartError
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import CheckResult
@@ -31,11 +31,9 @@ async def ready(desired: Desired, session: Session) -> tuple[CheckResult, ...]:
 
 
 async def _helm(session: Session) -> CheckResult:
-    try:
-        version = await session.helm.version()
-    except HelmError as error:
-        return _result(NO_HELM, "a usable helm is on the PATH", (Finding(NO_HELM, Severity.ERROR, error.message, hint=error.hint),))
-    return _result(NO_HELM, f"helm {version} is on the PATH", ())
+    if findings := await helm_findings(session):
+        return _result(NO_HELM, "a usable helm is on the PATH", findings)
+    return _result(NO_HELM, f"helm {await session.helm.version()} is on the PATH", ())
 
 
 def _result(code: str, title: str, findings: tuple[Finding, ...]) -> CheckResult:

@@ -163,14 +163,9 @@ def test_a_process_ends_with_the_status_of_its_error_and_no_traceback() -> None:
 HEAVY = ("jsonschema", "kubernetes", "pydantic", "pyhelm3", "rich", "ruamel", "typer", "urllib3", "yaml")
 
 
-def test_the_command_line_imports_nothing_heavy() -> None:
-    program = f"import sys, meshinstall.cli; print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-
-
-def test_a_credential_plugin_starts_without_what_its_answer_does_not_need() -> None:
-    program = f"import sys, meshinstall.cli.credential, meshinstall.wiring; print([name for name in {HEAVY} if name in sys.modules])"
+@pytest.mark.parametrize("modules", ["meshinstall.cli", "meshinstall.cli.credential, meshinstall.wiring"], ids=["help", "credential"])
+def test_what_is_waited_for_imports_nothing_heavy(modules: str) -> None:
+    program = f"import sys, {modules}; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
