@@ -36,8 +36,9 @@ class FakeKube:
 
     ``answers`` stand in for the server where a request makes no object, by
     collection; ``refusals`` are raised, by ``VERB path``; ``calls`` keeps every
-    request so. An object with finalizers stays, marked, until a test removes
-    it. ``foreign`` are paths of objects whose every field another manager owns.
+    request so; ``pauses`` are the seconds that the next answers take. An object
+    with finalizers stays, marked, until a test removes it. ``foreign`` are paths
+    of objects whose every field another manager owns.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class FakeKube:
         self.calls: list[str] = []
         self.answers: dict[str, Callable[[Manifest], Manifest]] = {REVIEWS: allow_everything}
         self.refusals: dict[str, ClusterError] = {}
+        self.pauses: dict[str, list[float]] = {}
         self.foreign: set[str] = set()
         self._version = 0
 
@@ -116,6 +118,8 @@ class FakeKube:
         # Others get their turn, as with a real server.
         await anyio.lowlevel.checkpoint()
         self.calls.append(f"{verb} {path}")
+        if pauses := self.pauses.get(f"{verb} {path}"):
+            await anyio.sleep(pauses.pop(0))
         if refusal := self.refusals.get(f"{verb} {path}"):
             raise refusal
 

@@ -14,8 +14,6 @@ from meshinstall.adapters.charts_archive import read_chart
 from meshinstall.adapters.charts_cache import ArchiveCache, mismatch
 from meshinstall.adapters.charts_folder import FolderSource
 from meshinstall.adapters.charts_http import TOTAL, Deadline, Http, Say, is_safe, shown
-from meshinstall.adapters.charts_oci import OciSource
-from meshinstall.adapters.charts_repository import RepositorySource
 from meshinstall.adapters.charts_source import Source
 from meshinstall.adapters.charts_versions import is_version, newest
 from meshinstall.errors import ChartError
@@ -101,8 +99,12 @@ class ChartStore:
 
     def _open(self, source: str, http: Http) -> Source:
         if source.startswith("oci://"):
+            from meshinstall.adapters.charts_oci import OciSource
+
             return OciSource(source, http)
         if "://" in source:
+            from meshinstall.adapters.charts_repository import RepositorySource
+
             return RepositorySource(source, http, self._indexes)
         return FolderSource(Path(source).expanduser())
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from meshinstall.checks import clouds_aks, clouds_eks, clouds_gke
 from meshinstall.model.cluster import Cloud, CloudCluster
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding
@@ -13,10 +12,16 @@ def judge(cluster: CloudCluster, nodes: Sequence[Manifest], desired: Desired) ->
     """Findings on a managed cluster; ``nodes`` is empty where they cannot be asked."""
     match cluster.cloud:
         case Cloud.AKS:
+            from meshinstall.checks import clouds_aks
+
             return clouds_aks.judge(cluster, nodes, desired)
         case Cloud.EKS:
+            from meshinstall.checks import clouds_eks
+
             return clouds_eks.judge(cluster, nodes, desired)
         case Cloud.GKE:
+            from meshinstall.checks import clouds_gke
+
             return clouds_gke.judge(cluster, nodes, desired)
         case Cloud.LOCAL:
             return ()

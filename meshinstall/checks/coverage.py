@@ -4,14 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
 from meshinstall.model.mesh import Dataplane, MeshFacts, Pod
 from meshinstall.model.verdict import Evidence, Outcome, Outside, Source
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX
 
-_INJECTION = "istio-injection"
-_REVISION = "istio.io/rev"
-_MODE = "istio.io/dataplane-mode"
-_INJECT = "sidecar.istio.io/inject"
 _ONE_FAMILY = "MTL028"
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 
@@ -24,8 +21,8 @@ def members(facts: MeshFacts) -> frozenset[str]:
 
 def joins(labels: Mapping[str, str]) -> bool:
     """Whether a namespace's labels ask for the mesh; istio-injection decides over istio.io/rev (istio.io: Installing the Sidecar)."""
-    injection = labels.get(_INJECTION)
-    return injection == "enabled" or (injection is None and bool(labels.get(_REVISION))) or labels.get(_MODE) == "ambient"
+    injection = labels.get(INJECTION)
+    return injection == "enabled" or (injection is None and bool(labels.get(REVISION))) or labels.get(MODE) == "ambient"
 
 
 def is_judged(pod: Pod, facts: MeshFacts, mesh: frozenset[str]) -> bool:
@@ -100,16 +97,16 @@ def _captured(pod: Pod, port: int) -> tuple[str, str]:
 
 def _why_not(pod: Pod, labels: Mapping[str, str]) -> str:
     """The likeliest reason, by the labels."""
-    if {pod.labels.get(_INJECT), pod.annotations.get(_INJECT)} & {"false"}:
-        return f"it opts out with {_INJECT}=false"
-    if pod.labels.get(_MODE) == "none":
-        return f"it opts out with {_MODE}=none"
-    if labels.get(_INJECTION) == "enabled" and labels.get(_REVISION):
-        return f"its namespace has {_INJECTION} and {_REVISION}, and of the two {_INJECTION} decides"
-    if labels.get(_INJECTION) not in {None, "enabled"}:
-        return f"its namespace has {_INJECTION}={labels[_INJECTION]}, while others of it are in the mesh"
+    if {pod.labels.get(INJECT), pod.annotations.get(INJECT)} & {"false"}:
+        return f"it opts out with {INJECT}=false"
+    if pod.labels.get(MODE) == "none":
+        return f"it opts out with {MODE}=none"
+    if labels.get(INJECTION) == "enabled" and labels.get(REVISION):
+        return f"its namespace has {INJECTION} and {REVISION}, and of the two {INJECTION} decides"
+    if labels.get(INJECTION) not in {None, "enabled"}:
+        return f"its namespace has {INJECTION}={labels[INJECTION]}, while others of it are in the mesh"
     if joins(labels):
-        unknown = f", or no istiod has its {_REVISION}" if labels.get(_REVISION) else ""
+        unknown = f", or no istiod has its {REVISION}" if labels.get(REVISION) else ""
         return f"it began before its namespace was labelled, or the webhook was passed over{unknown}"
     return "its namespace has no label that asks for one, while others of it are in the mesh"
 

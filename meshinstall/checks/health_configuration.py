@@ -6,9 +6,8 @@ from meshinstall.checks.health_control_plane import some
 from meshinstall.checks.peer_authentication import Policies
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts, WebhookKind
+from meshinstall.model.labels import INJECTION, MODE, REVISION
 from meshinstall.model.mesh import NamespaceFacts, PeerPolicy
-
-_INJECTION, _REVISION, _MODE = "istio-injection", "istio.io/rev", "istio.io/dataplane-mode"
 
 
 def labels(facts: HealthFacts) -> Iterator[Finding]:
@@ -21,19 +20,19 @@ def labels(facts: HealthFacts) -> Iterator[Finding]:
 
 
 def _contradictions(name: str, found: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    injection, revision, mode = found.get(_INJECTION), found.get(_REVISION), found.get(_MODE)
+    injection, revision, mode = found.get(INJECTION), found.get(REVISION), found.get(MODE)
     if injection and revision:
-        detail = f"{_INJECTION}={injection} wins over {_REVISION}={revision}, so the revision is never used"
-        yield detail, f"keep one: kubectl label namespace {name} {_INJECTION}-"
+        detail = f"{INJECTION}={injection} wins over {REVISION}={revision}, so the revision is never used"
+        yield detail, f"keep one: kubectl label namespace {name} {INJECTION}-"
     if injection and injection not in {"enabled", "disabled"}:
         yield (
-            f"{_INJECTION}={injection} means nothing; the values are enabled and disabled",
-            f"kubectl label --overwrite namespace {name} {_INJECTION}=enabled",
+            f"{INJECTION}={injection} means nothing; the values are enabled and disabled",
+            f"kubectl label --overwrite namespace {name} {INJECTION}=enabled",
         )
     if mode == "ambient" and (injection == "enabled" or revision):
         yield (
             "it asks for sidecars and for ambient; pods with a sidecar are left out of ambient",
-            f"keep one: kubectl label namespace {name} {_MODE}-",
+            f"keep one: kubectl label namespace {name} {MODE}-",
         )
     if "control-plane" in found and (injection == "enabled" or revision):
         detail = "AKS's admissions enforcer keeps webhooks away from namespaces with the label control-plane, so nothing is injected"
@@ -47,13 +46,13 @@ def revisions(facts: HealthFacts) -> Iterator[Finding]:
         if webhook.kind is WebhookKind.MUTATING:
             known |= {*webhook.revisions, *([webhook.tag] if webhook.tag else ())}
     for name, namespace in facts.mesh.namespaces.items():
-        wanted = namespace.labels.get(_REVISION)
-        if wanted and wanted not in known and not namespace.labels.get(_INJECTION):
+        wanted = namespace.labels.get(REVISION)
+        if wanted and wanted not in known and not namespace.labels.get(INJECTION):
             yield _unknown_revision(
                 f"namespace {name}",
                 wanted,
                 known,
-                f"kubectl label --overwrite namespace {name} {_REVISION}={min(known, default='default')}",
+                f"kubectl label --overwrite namespace {name} {REVISION}={min(known, default='default')}",
             )
     lost = [pod for pod in facts.mesh.pods if pod.revision and pod.revision not in known]
     if lost:
@@ -68,7 +67,7 @@ def revisions(facts: HealthFacts) -> Iterator[Finding]:
 
 
 def _by_injection(namespaces: Mapping[str, NamespaceFacts]) -> list[str]:
-    return [name for name, namespace in namespaces.items() if namespace.labels.get(_INJECTION) == "enabled"]
+    return [name for name, namespace in namespaces.items() if namespace.labels.get(INJECTION) == "enabled"]
 
 
 def _unknown_revision(who: str, wanted: str, known: set[str], hint: str) -> Finding:

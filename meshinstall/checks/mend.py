@@ -9,6 +9,7 @@ from typing import Any
 from meshinstall.checks.coverage import joins
 from meshinstall.checks.mtls_view import View
 from meshinstall.checks.words import some
+from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
 from meshinstall.model.mesh import Dataplane, Place, Pod
 from meshinstall.model.verdict import PortVerdict
 
@@ -27,10 +28,6 @@ _VALUES = (
     "istiod's values, for the whole mesh: global.proxy.includeInboundPorts, global.proxy.excludeInboundPorts, "
     "meshConfig.defaultConfig.interceptionMode"
 )
-_INJECT = "sidecar.istio.io/inject"
-_MODE = "istio.io/dataplane-mode"
-_INJECTION = "istio-injection"
-_REVISION = "istio.io/rev"
 # Workloads for which commands are written out.
 _MOST = 5
 _STRICT = """kubectl apply -f - <<'EOF'
@@ -112,8 +109,8 @@ def _automatic(_: Ill) -> str:
 
 def _inject(ill: Ill) -> str:
     label = _label(ill)
-    out = {pod.workload for pod in ill.pods if "false" in {pod.labels.get(_INJECT), pod.annotations.get(_INJECT)} or _MODE in pod.labels}
-    none = {"labels": {_INJECT: None, _MODE: None}, "annotations": {_INJECT: None}}
+    out = {pod.workload for pod in ill.pods if "false" in {pod.labels.get(INJECT), pod.annotations.get(INJECT)} or MODE in pod.labels}
+    none = {"labels": {INJECT: None, MODE: None}, "annotations": {INJECT: None}}
     patches = [_template(workload, ill.namespace, {"metadata": none}) for workload in ill.workloads[:_MOST] if workload in out]
     return "\n".join([*label, *patches, _restart(ill, [name for name in ill.workloads if name not in out])]).strip()
 
@@ -123,14 +120,14 @@ def _label(ill: Ill) -> list[str]:
     space = ill.view.facts.namespaces.get(ill.ports[0].namespace)
     labels = space.labels if space else {}
     revisions = sorted(ill.view.planes)
-    injection, revision = labels.get(_INJECTION), labels.get(_REVISION)
+    injection, revision = labels.get(INJECTION), labels.get(REVISION)
     asked = "default" if injection else revision or ""
     contradicts = bool(injection and revision)
-    if joins(labels) and (labels.get(_MODE) == "ambient" or not revisions or (asked in revisions and not contradicts)):
+    if joins(labels) and (labels.get(MODE) == "ambient" or not revisions or (asked in revisions and not contradicts)):
         return []
     wanted = revision if revision in revisions else "default" if "default" in revisions or not revisions else revisions[0]
     # Either label keeps the other out of effect, or contradicts it.
-    set_to, off = ("istio-injection=enabled", _REVISION) if wanted == "default" else (f"{_REVISION}={shlex.quote(wanted)}", _INJECTION)
+    set_to, off = (f"{INJECTION}=enabled", REVISION) if wanted == "default" else (f"{REVISION}={shlex.quote(wanted)}", INJECTION)
     away = f" {off}-" if off in labels else ""
     is_unknown = joins(labels) and asked not in revisions
     # Which tags there are is not known: one may be what the labels ask for.

@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 from meshinstall.engine.fields import MalformedError, at, flag, number, rows, table, text, texts
+from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import ClientRule, ControlPlane, ExternalService, Mode, NamespaceFacts, PeerPolicy, Place, Port
 from meshinstall.model.release import Manifest
 from meshinstall.model.yaml_text import load
 
-REVISION = "istio.io/rev"
 # What istiod takes for granted (istio: pkg/config/mesh/mesh.go, DefaultMeshConfig).
 _ROOT_NAMESPACE = "istio-system"
 _DOMAIN = "cluster.local"

@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 from meshinstall.engine.fields import at, flag, number, rows, table, text, texts
-from meshinstall.engine.mesh_objects import REVISION, Service, labels, place
+from meshinstall.engine.mesh_objects import Service, labels, place
+from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, Place, Pod, Port, ServiceFacts
 from meshinstall.model.release import Manifest
 

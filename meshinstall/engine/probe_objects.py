@@ -13,6 +13,7 @@ proven too.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from meshinstall.model.labels import REVISION
 from meshinstall.model.wire import PROBE_LABEL
 
 HOLDER = "meshinstall.dev/holder"
@@ -57,7 +58,7 @@ class Placed(NamedTuple):
 
 def namespace(name: str, revision: str, holder: str) -> _Json:
     """The namespace; ``holder`` names the run that it belongs to. Where there is no istio-cni a sidecar needs NET_ADMIN once."""
-    labels = {**_MANAGED, PROBE_LABEL: "namespace", "istio.io/rev": revision, "pod-security.kubernetes.io/enforce": "privileged"}
+    labels = {**_MANAGED, PROBE_LABEL: "namespace", REVISION: revision, "pod-security.kubernetes.io/enforce": "privileged"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels, "annotations": {HOLDER: holder}}}
 
 

@@ -17,6 +17,7 @@ from meshinstall.engine.waiting import reasons
 from meshinstall.errors import ClusterError
 from meshinstall.model.desired import Desired, Release
 from meshinstall.model.facts import ObjectKey
+from meshinstall.model.labels import REVISION
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
 from meshinstall.model.status import (
@@ -174,7 +175,7 @@ async def _revision(desired: Desired, session: Session) -> str:
         if release.component is Component.ISTIOD:
             path = object_path("apps/v1", "deployments", release.key.namespace)
             async for live in session.kube.list(path, labels=f"{_ISTIOD},release={release.key.name}"):
-                return str((live["metadata"].get("labels") or {}).get("istio.io/rev", ""))
+                return str((live["metadata"].get("labels") or {}).get(REVISION, ""))
     return ""
 
 

@@ -22,6 +22,8 @@ _LOOK, _SOON, _LATER = 0.1, 10.0, 0.5
 _EXPLAIN = 1.0
 # Seconds in which the webhooks of a ready istiod must answer.
 _WEBHOOK_PATIENCE = 90.0
+# Seconds of one look at them: the first, and the longest, which outlasts the API server's own deadline.
+_FIRST_PATIENCE, _LAST_PATIENCE = 0.3, 12.0
 
 # The label by which a Deployment tells the pods of one template from those of another.
 _TEMPLATE = "pod-template-hash"
@@ -37,8 +39,7 @@ async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
     Raises StepError as soon as waiting cannot help. The deadline is the caller's.
     """
     record = await _record(session, step)
-    names = manifests.crd_names(record)
-    await _until(lambda: _crds(session.kube, names), tell)
+    await _until(_Crds(session.kube, manifests.crd_names(record)).look, tell)
     keys = readiness.watched(manifests.objects(record), record.key)
     if step.revision:
         await _restart_what_hangs(session, keys, tell)
@@ -70,7 +71,7 @@ async def _until_webhooks_answer(session: Session, step: ReleaseStep, tell: Tell
 
     try:
         with anyio.fail_after(_WEBHOOK_PATIENCE):
-            await _until(lambda: _webhooks(session, step), hear)
+            await _until(_Webhooks(session, step).look, hear)
     except TimeoutError:
         raise StepError(f"istiod is ready, but its webhooks do not answer: {last}", webhook.FIREWALL) from None
 
@@ -123,11 +124,20 @@ async def _record(session: Session, step: ReleaseStep) -> ReleaseRecord:
     return records[step.release]
 
 
-async def _crds(kube: Kube, names: tuple[str, ...]) -> Iterable[Trouble]:
-    """CRDs whose kinds the API server does not serve yet."""
-    missing = sorted(set(names) - (await served(kube, names)).keys())
-    more = f" and {len(missing) - 1} more CRDs" if len(missing) > 1 else ""
-    return [Trouble(f"not established yet: {missing[0]}{more}")] if missing else ()
+class _Crds:
+    """Looks which CRDs the API server does not serve yet; what it once served is not asked for again."""
+
+    def __init__(self, kube: Kube, names: Iterable[str]) -> None:
+        self._kube = kube
+        self._missing = set(names)
+
+    async def look(self) -> list[Trouble]:
+        """The first that is missing, and how many more."""
+        self._missing -= (await served(self._kube, self._missing)).keys()
+        if not self._missing:
+            return []
+        more = f" and {len(self._missing) - 1} more CRDs" if len(self._missing) > 1 else ""
+        return [Trouble(f"not established yet: {min(self._missing)}{more}")]
 
 
 class _Objects:
@@ -195,13 +205,30 @@ async def _events(session: Session, key: ObjectKey, more: str = "") -> list[Mani
         return []
 
 
-async def _webhooks(session: Session, step: ReleaseStep) -> Iterable[Trouble]:
-    # What stands under `pilot` wins (istiod chart: zzy_descope_legacy.yaml).
-    values = merge(step.values, step.values.get("pilot") or {})
-    revision = values.get("revision") or "default"
-    validates = bool((values.get("global") or {}).get("configValidation", True))
-    trouble = await webhook.webhook_trouble(session.kube, step.release.namespace, revision, validates=validates)
-    return [Trouble(trouble)] if trouble else ()
+class _Webhooks:
+    """Looks whether the webhooks of a release's istiod answer, each time with twice the patience.
+
+    A node that does not know the way to a new istiod yet may drop the API server's first packet. It is sent again
+    after a second; that of the next look goes at once.
+    """
+
+    def __init__(self, session: Session, step: ReleaseStep) -> None:
+        # What stands under `pilot` wins (istiod chart: zzy_descope_legacy.yaml).
+        values = merge(step.values, step.values.get("pilot") or {})
+        self._kube = session.kube
+        self._namespace = step.release.namespace
+        self._revision = values.get("revision") or "default"
+        self._validates = bool((values.get("global") or {}).get("configValidation", True))
+        self._patience = _FIRST_PATIENCE
+
+    async def look(self) -> list[Trouble]:
+        """What does not work yet."""
+        with anyio.move_on_after(self._patience):
+            trouble = await webhook.webhook_trouble(self._kube, self._namespace, self._revision, validates=self._validates)
+            return [Trouble(trouble)] if trouble else []
+        text = f"webhooks: no answer in {self._patience:.1f} s"
+        self._patience = min(2 * self._patience, _LAST_PATIENCE)
+        return [Trouble(text)]
 
 
 async def _addresses(session: Session, keys: tuple[ObjectKey, ...]) -> str:

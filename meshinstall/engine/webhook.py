@@ -7,8 +7,8 @@ else. Dry-run requests change nothing.
 
 import re
 
-from meshinstall.engine.mesh_objects import REVISION
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError
+from meshinstall.model.labels import INJECT, INJECTION, REVISION
 from meshinstall.model.paths import object_path
 from meshinstall.ports import Kube
 
@@ -24,7 +24,6 @@ _CALL_FAILED = "failed calling webhook"
 # A permission that is missing, in the words of the API server's authorization; admission has others.
 _NOT_PERMITTED = "is forbidden: User"
 _DEFAULT = "default"
-_INJECTION = "istio-injection"
 _VALIDATORS = object_path("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations")
 
 
@@ -59,9 +58,9 @@ async def _keeping_away(kube: Kube, namespace: str, revision: str) -> str:
     """The label of a namespace whose pods this revision does not inject, whatever they ask for (istiod chart: mutatingwebhook.yaml)."""
     live = await kube.get(object_path("v1", "namespaces", name=namespace)) or {}
     labels: dict[str, str] = (live.get("metadata") or {}).get("labels") or {}
-    injection, chosen = labels.get(_INJECTION), labels.get(REVISION)
+    injection, chosen = labels.get(INJECTION), labels.get(REVISION)
     if injection is not None and (injection != "enabled" or revision != _DEFAULT):
-        return f"{_INJECTION}: {injection}"
+        return f"{INJECTION}: {injection}"
     return f"{REVISION}: {chosen}" if injection is None and chosen not in {None, revision} else ""
 
 
@@ -84,7 +83,7 @@ async def _validation_trouble(kube: Kube, namespace: str, revision: str) -> str:
 
 async def _injection_trouble(kube: Kube, namespace: str, revision: str) -> str:
     """Ask for a pod that wants a sidecar."""
-    labels = {"sidecar.istio.io/inject": "true", REVISION: revision}
+    labels = {INJECT: "true", REVISION: revision}
     body = {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from meshinstall.engine.fields import at, flag, rows, table, text
-from meshinstall.engine.mesh_objects import REVISION
 from meshinstall.errors import ClusterError
 from meshinstall.model.health import Crd, Webhook, WebhookKind
+from meshinstall.model.labels import INJECTION, REVISION
 from meshinstall.model.mesh import CertificateFacts, Place
 from meshinstall.model.release import Manifest
 
 # Names of Istio's webhooks end so, whatever their configuration is called.
 _OURS = ".istio.io"
 _TAG = "istio.io/tag"
-_INJECTION = "istio-injection"
 _UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 
 
@@ -37,7 +36,7 @@ def _webhook(item: Manifest, one: Any, kind: WebhookKind, read_roots: Callable[[
         roots=_roots(text(at(one, "clientConfig", "caBundle")), read_roots),
         failure_policy=text(at(one, "failurePolicy")),
         revisions=tuple(dict.fromkeys(value for key, value in asked if key == REVISION)),
-        default=(_INJECTION, "enabled") in asked,
+        default=(INJECTION, "enabled") in asked,
     )
 
 

@@ -9,8 +9,8 @@ from meshinstall.engine.events import Event, StepWaiting
 from meshinstall.engine.runner import Runner
 from tests.cases import plans
 from tests.fakes import World, forbidden
-from tests.unit.engine.installed import NEWEST, PUBLIC, broken_gateway, world
-from tests.unit.engine.test_runner import stopped
+from tests.unit.engine.installed import GATEWAYS, NEWEST, PUBLIC, broken_gateway, world
+from tests.unit.engine.test_runner import ran, stopped
 
 pytestmark = pytest.mark.anyio
 
@@ -66,3 +66,19 @@ async def test_who_may_not_list_events_hears_of_no_autoscaler() -> None:
     there.kube.refusals["LIST /api/v1/namespaces/istio-ingress/events"] = forbidden("events")
     _, error = await stopped(there, plans.load("fresh").plan())
     assert error.message == "istio-ingress/public: pod p fits on no node: 0/1 nodes are available"
+
+
+async def test_a_lost_packet_to_the_webhooks_costs_no_second() -> None:
+    there = world()
+    there.kube.pauses[f"CREATE {GATEWAYS}"] = [1.0]
+    await ran(there, plans.load("fresh").plan())
+    assert anyio.current_time() < 1
+
+
+async def test_webhooks_that_are_slow_every_time_are_waited_for() -> None:
+    there = world()
+    there.kube.pauses[f"CREATE {GATEWAYS}"] = [4.0] * 9
+    events: list[Event] = []
+    await Runner(plans.load("fresh").plan(), there.session(), events.append).run()
+    waits = [event.reason for event in events if isinstance(event, StepWaiting) and event.reason.startswith("webhooks")]
+    assert waits == [f"webhooks: no answer in {seconds} s" for seconds in (0.3, 0.6, 1.2, 2.4)]

@@ -1,0 +1,6 @@
+"""Labels by which namespaces and pods tell Istio what to do with them (istio: api/label/labels.gen.go)."""
+
+REVISION = "istio.io/rev"
+INJECTION = "istio-injection"
+INJECT = "sidecar.istio.io/inject"
+MODE = "istio.io/dataplane-mode"
