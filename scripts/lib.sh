@@ -51,10 +51,12 @@ ensure_venv() {
   if [ "$(cat .venv/.synced 2>/dev/null)" != "$key" ]; then
     echo "setting up .venv" >&2
     [ -x .venv/bin/python ] || uv venv --quiet --python "$(find_python)" .venv
-    uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt
+    uv pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements/dev.txt
     uv pip install --quiet --python .venv/bin/python --no-deps --editable .
     echo "$key" >.venv/.synced
   fi
+  # Where PYTHONDONTWRITEBYTECODE is set, each start would compile everything anew.
+  .venv/bin/python -m compileall -q meshinstall testbed
   export PATH="$REPOSITORY/.venv/bin:$PATH"
 }
 

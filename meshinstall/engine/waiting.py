@@ -6,6 +6,7 @@ import anyio
 
 from meshinstall.engine import manifests, readiness, webhook
 from meshinstall.engine.discovery import served
+from meshinstall.engine.nudging import nudge
 from meshinstall.engine.readiness import Trouble
 from meshinstall.engine.session import Session
 from meshinstall.errors import ForbiddenError, StepError
@@ -43,8 +44,9 @@ async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
     keys = readiness.watched(manifests.objects(record), record.key)
     if step.revision:
         await _restart_what_hangs(session, keys, tell)
-    await _until(_Objects(session, keys).look, tell)
-    if step.component is Component.ISTIOD:
+    is_istiod = step.component is Component.ISTIOD
+    await _until(_Objects(session, keys, nudges=is_istiod).look, tell)
+    if is_istiod:
         await _until_webhooks_answer(session, step, tell)
     return await _addresses(session, keys)
 
@@ -143,9 +145,10 @@ class _Crds:
 class _Objects:
     """Looks whether objects are Current; what holds them up is asked less often: those lists take time from what starts on the cluster."""
 
-    def __init__(self, session: Session, keys: tuple[ObjectKey, ...]) -> None:
+    def __init__(self, session: Session, keys: tuple[ObjectKey, ...], *, nudges: bool) -> None:
         self._session = session
         self._keys = keys
+        self._nudges = nudges
         self._reasons: dict[ObjectKey, list[Trouble]] = {}
         self._asked = -_EXPLAIN
 
@@ -161,6 +164,8 @@ class _Objects:
             elif wait := readiness.unready(live, key.kind):
                 if asks:
                     self._reasons[key] = [trouble async for trouble in reasons(self._session, key, live)]
+                    if self._nudges and key.kind == "Deployment":
+                        await nudge(self._session, key, live)
                 troubles += self._reasons.get(key) or [Trouble(f"{key}: {wait}")]
         return troubles
 

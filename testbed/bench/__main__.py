@@ -1,6 +1,7 @@
 """The command ``scripts/bench``."""
 
 import os
+import platform
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -52,7 +53,7 @@ def bench(
         install=install.run(session) if What.INSTALL in wanted else None,
     )
     print(
-        f"{os.cpu_count()} cores, load {load:.1f} before the start, {rounds} rounds; "
+        f"{os.cpu_count()} cores, load {load:.1f} before the start, {rounds} rounds; Python {platform.python_version()}, "
         f"Helm {pins.HELM4}, Helmfile {pins.HELMFILE}, istioctl {pins.ISTIO}. Medians, in parentheses the least and the most.\n"
     )
     print(report.markdown(results))
