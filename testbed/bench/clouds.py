@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from testbed.bench.contenders import MESHINSTALL
-from testbed.bench.process import measure
+from testbed.bench.process import Cost, measure
 from testbed.pki import Authority
 
 _RUNS = 11
@@ -33,10 +33,12 @@ class Caller:
 class Times:
     """Seconds of whole processes: ``meshinstall credential``; ``meshinstall kubeconfig``, which describes the cluster.
 
-    ``sdk`` is a Python that does no more than import what the SDK needs for a credential.
+    ``busy`` are the seconds of CPU of a credential: all but the time that the cloud takes to answer. ``sdk`` is a Python
+    that does no more than import what the SDK needs for one.
     """
 
     credential: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
     sdk: list[float] = field(default_factory=list)
     describe: list[float] = field(default_factory=list)
 
@@ -54,20 +56,21 @@ def run() -> dict[str, Times]:
             for cloud, caller in callers.items():
                 credential, sdk, describe = _once(cloud, caller)
                 if number:
-                    times[cloud].credential.append(credential)
-                    times[cloud].sdk.append(sdk)
-                    times[cloud].describe.append(describe)
+                    times[cloud].credential.append(credential.seconds)
+                    times[cloud].busy.append(credential.cpu)
+                    times[cloud].sdk.append(sdk.seconds)
+                    times[cloud].describe.append(describe.seconds)
     return times
 
 
-def _once(cloud: str, caller: Caller) -> tuple[float, float, float]:
+def _once(cloud: str, caller: Caller) -> tuple[Cost, Cost, Cost]:
     target = ("--cloud", cloud, "--cluster", _NAME, *caller.flags)
     # As the kubeconfigs that we write ask for it.
     login = ("--login", "entra") if cloud == "aks" else ()
     credential = measure((*MESHINSTALL, "credential", *target, *login), caller.env)
     sdk = measure((sys.executable, "-c", f"import {caller.sdk}"), {})
     describe = measure((*MESHINSTALL, "kubeconfig", *target), caller.env)
-    return credential.seconds, sdk.seconds, describe.seconds
+    return credential, sdk, describe
 
 
 @contextmanager
