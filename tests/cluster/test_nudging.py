@@ -15,19 +15,20 @@ from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.facts import ObjectKey
 from testbed import pins
 from testbed.cluster import Cluster
+from testbed.waiting import until
 from tests.cluster.mesh import Shell, namespace
 
 pytestmark = pytest.mark.cluster
 
 KEY = ObjectKey("apps/v1", "Deployment", "nudging", "slow")
-# Seconds between two looks of the kubelet's own: longer than any test waits.
-PERIOD = 600
-FLAG = "/ready"
+# Seconds between two looks of the kubelet's own, and those in which a touched pod must be ready: far less. A kubelet that is younger than
+# the period waits up to a whole one before its first look.
+PERIOD, PATIENCE = 50, 20
 
 
 def deployment() -> dict[str, Any]:
     """One pod that is ready when its file is there."""
-    probe = {"exec": {"command": ["test", "-f", FLAG]}, "periodSeconds": PERIOD, "failureThreshold": 9}
+    probe = {"exec": {"command": ["/bin/sh", "-c", "test -f /ready"]}, "periodSeconds": PERIOD}
     container = {
         "name": "app",
         "image": pins.APP_IMAGE,
@@ -63,8 +64,8 @@ def test_a_touched_pod_is_looked_at_before_its_time(
     shell.apply(namespace(KEY.namespace), deployment())
     try:
         until_true(lambda: "Readiness probe failed" in shell.ok("kubectl", "get", "events", "-n", KEY.namespace))
-        shell.ok("kubectl", "exec", "-n", KEY.namespace, f"deployment/{KEY.name}", "--", "touch", FLAG)
+        shell.ok("kubectl", "exec", "-n", KEY.namespace, f"deployment/{KEY.name}", "--", "/bin/sh", "-c", ": > /ready")
         assert not is_ready()
-        until_true(is_ready_once_touched)
+        assert until(is_ready_once_touched, PATIENCE, lambda: "it was touched, and not looked at")
     finally:
         shell.ok("kubectl", "delete", "namespace", KEY.namespace, "--wait=false")
