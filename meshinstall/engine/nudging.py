@@ -5,6 +5,7 @@ after a second counts after four, at each install and each upgrade. The kubelet 
 ready changes (kubernetes: pkg/kubelet/prober/prober_manager.go, UpdatePodStatus), and an annotation is a change.
 """
 
+from meshinstall.engine.readiness import pods_of
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError
 from meshinstall.model.facts import ObjectKey
@@ -16,10 +17,8 @@ AWAITED = "meshinstall.dev/awaited"
 
 async def nudge(session: Session, key: ObjectKey, live: Manifest) -> None:
     """Annotate the pods of a Deployment that run and are not ready, each with the time."""
-    labels = live["spec"]["selector"].get("matchLabels") or {}
-    selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
     moment = session.now().isoformat(timespec="milliseconds")
-    async for pod in session.kube.list(object_path("v1", "pods", key.namespace), labels=selector):
+    async for pod in session.kube.list(object_path("v1", "pods", key.namespace), labels=pods_of(live)):
         if _runs_unready(pod):
             path = object_path("v1", "pods", key.namespace, pod["metadata"]["name"])
             try:

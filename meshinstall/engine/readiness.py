@@ -89,6 +89,12 @@ def is_observed(live: Manifest) -> bool:
     return bool(live["metadata"].get("generation", 0) <= (live.get("status") or {}).get("observedGeneration", 0))
 
 
+def pods_of(workload: Manifest) -> str:
+    """The label selector of a workload's pods, of all its templates."""
+    labels = workload["spec"]["selector"].get("matchLabels") or {}
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+
 def _rolled(wanted: int, updated: int, available: int, total: int = 0) -> str:
     if updated < wanted:
         return f"{updated} of {wanted} pods are of the new version"

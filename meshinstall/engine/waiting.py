@@ -178,8 +178,7 @@ async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIter
         return
     if not readiness.is_observed(live):
         return
-    labels = live["spec"]["selector"].get("matchLabels") or {}
-    selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    selector = readiness.pods_of(live)
     if key.kind == "Deployment":
         # Pods of older templates go by themselves, and their troubles with them.
         replicas = await _newest(session, key, live, selector)
