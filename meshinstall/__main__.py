@@ -7,8 +7,8 @@ import sys
 
 from meshinstall.errors import InterruptedRunError, MeshinstallError, safe
 
-# Objects that may be made before the interpreter looks for cycles among them; a few megabytes.
-_GARBAGE = 50_000
+# Objects that may be made before the interpreter looks for cycles among them, 30 ms each time; more than a plan makes.
+_GARBAGE = 200_000
 
 
 def main() -> None:

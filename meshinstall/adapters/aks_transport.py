@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import requests
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 
 from meshinstall.adapters.aks_azure import Limits
 from meshinstall.adapters.aks_errors import Say
@@ -39,6 +40,10 @@ class _BoundedAdapter(HTTPAdapter):
         # Trying again is the SDK's business.
         super().__init__(max_retries=0)
         self._limits = limits
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """By urllib3's default a body leaves for a proxy only when its headers are acknowledged, up to 40 ms later."""
+        return super().proxy_manager_for(proxy, socket_options=HTTPConnection.default_socket_options, **kwargs)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         end = time.monotonic() + self._limits.exchange

@@ -11,20 +11,48 @@ from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException"})
-_ENDED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException", "InvalidClientTokenId"})
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException", "ForbiddenException"})
+_ENDED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidIdentityToken",
+    }
+)
 _SKEWED = re.compile(r"signature (?:not yet current|expired)", re.IGNORECASE)
 _BUSY = re.compile(r"throttl|toomanyrequests|requestlimit|slowdown|serviceunavailable|internal|serverexception", re.IGNORECASE)
 _LOGIN = "log in again (aws sso login), or renew the keys; aws sts get-caller-identity shows whose they are"
+# What any request may come to first, because the SDK signs in with it: by operation its permission, and what to do when it is
+# denied and when the credentials for it are refused.
+_SIGNING_IN = {
+    "AssumeRole": (
+        "sts:AssumeRole",
+        "the caller needs sts:AssumeRole, and the role's trust policy the caller: docs/clouds/eks/trust-policy.json",
+        _LOGIN,
+    ),
+    "AssumeRoleWithWebIdentity": (
+        "sts:AssumeRoleWithWebIdentity",
+        "the role's trust policy must name this service account and its cluster's issuer: aws iam get-role --role-name ROLE",
+        "look at the token in AWS_WEB_IDENTITY_TOKEN_FILE, its issuer, audience and end: aws sts get-caller-identity uses it too",
+    ),
+    "GetRoleCredentials": (
+        "sso:GetRoleCredentials",
+        "is sso_role_name of the profile assigned to you in sso_account_id? aws configure sso lists what is",
+        _LOGIN,
+    ),
+}
 
 
 class DeniedError(ForbiddenError):
     """An IAM ``permission`` that the caller lacks."""
 
-    def __init__(self, permission: str, said: str) -> None:
+    def __init__(self, permission: str, said: str, hint: str = "") -> None:
         super().__init__(
             f"AWS does not allow {permission}: {said}",
-            f"give the caller {permission} (docs/clouds/eks/preflight-policy.json has all that is asked)",
+            hint or f"give the caller {permission} (docs/clouds/eks/preflight-policy.json has all that is asked)",
         )
         self.permission = permission
 
@@ -51,14 +79,15 @@ def explained(action: str) -> Iterator[None]:
         raise ClusterError(
             f"AWS answered {action} with something that is no answer of its API", "is a proxy or a login page in between?"
         ) from error
+    except OSError as error:
+        # A file that the SDK signs in with, such as a service account's token.
+        raise UnauthorizedError(f"the AWS credentials cannot be read: {plain(error)}", _LOGIN) from error
     except exceptions.BotoCoreError as error:
         raise UsageError(f"the AWS configuration cannot be used for {action}: {plain(error)}", "aws configure list shows it") from error
 
 
 def _refused(action: str, error: "ClientError") -> ClusterError:
-    if error.operation_name == "AssumeRole":
-        # Every other request may come to it first.
-        action = "sts:AssumeRole"
+    action, denied, ended = _SIGNING_IN.get(error.operation_name, (action, "", _LOGIN))
     detail = error.response.get("Error", {})
     code, said = str(detail.get("Code", "")), plain(detail.get("Message", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -67,9 +96,9 @@ def _refused(action: str, error: "ClientError") -> ClusterError:
             f"AWS refuses {action}, for the time in its signature: {said}", "this machine's clock is wrong: timedatectl shows and sets it"
         )
     if code in _DENIED:
-        return DeniedError(action, said)
+        return DeniedError(action, said, denied)
     if code in _ENDED:
-        return UnauthorizedError(f"AWS does not accept the credentials: {code}: {said}", _LOGIN)
+        return UnauthorizedError(f"AWS does not accept the credentials: {code}: {said}", ended)
     if _BUSY.search(code) or status >= 500:  # noqa: PLR2004 - HTTP's own
         return UnreachableError(
             f"AWS did not answer {action} in several tries: {plain(code)}: {said}", "wait a moment, then repeat the command"

@@ -1,6 +1,7 @@
 """Who calls Google: application default credentials, perhaps impersonating a service account."""
 
 import os
+import re
 import threading
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,14 @@ IMPERSONATE = "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"
 # A token with less than this is not begun with.
 _WORTH = timedelta(minutes=5)
 _LOGIN = "log in: gcloud auth application-default login; or name a key or federation file in GOOGLE_APPLICATION_CREDENTIALS"
+# Of an answer without a token (RFC 6749 5.2, RFC 8693 2.2.2).
+_CODES = ("invalid_grant", "invalid_client", "invalid_scope", "unauthorized_client", "invalid_request", "invalid_target")
+# google.auth's words for a federated identity's token.
+_MISSING = re.compile(r"File '([^']*)' was not found\.")
+_FEDERATED = (
+    "does its issuer, audience and end fit the pool's provider, and the provider's attribute condition the job? "
+    "gcloud iam workload-identity-pools providers describe shows them; a wrong clock also does this (timedatectl)"
+)
 
 
 class Identity:
@@ -69,10 +78,8 @@ class Identity:
         source = self._load()
         try:
             source.refresh(self._http)
-        except exceptions.TransportError as error:
-            raise _unreachable(error) from error
         except exceptions.GoogleAuthError as error:
-            raise refused(error) from error
+            raise _refused(error) from error
         # What a hostile answer may lead to in google.auth: missing keys, wrong types, dates that are none.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ClusterError(f"Google's token service answered something that is no token ({type(error).__name__})", _BETWEEN) from error
@@ -101,6 +108,9 @@ def _default(http: Any) -> tuple[Any, str]:
             source = _impersonated(source, target)
     except exceptions.DefaultCredentialsError as error:
         raise UnauthorizedError(f"there are no Google credentials: {_reason(error)}", _LOGIN) from error
+    except (exceptions.TransportError, exceptions.RefreshError, exceptions.OAuthError) as error:
+        # A federated identity's project is asked for with a token.
+        raise _refused(error) from error
     except (exceptions.GoogleAuthError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         # A broken file; what stands in it may be a secret.
         raise UnauthorizedError(f"the Google credentials cannot be used ({type(error).__name__})", _LOGIN) from error
@@ -129,8 +139,13 @@ def _impersonated(source: Any, target: str) -> Any:
     return untyped.Credentials(source, target_principal=target, target_scopes=list(SCOPES))
 
 
-def refused(error: Exception) -> ClusterError:
+def _refused(error: Exception) -> ClusterError:
     """A token that Google did not give, explained by the error's code alone: descriptions may repeat what was sent."""
+    from google.auth.exceptions import TransportError
+
+    if isinstance(error, TransportError):
+        hint = "does a proxy (HTTPS_PROXY) stand between this machine and Google, and is its certificate authority in SSL_CERT_FILE?"
+        return UnreachableError(f"Google's token service does not answer: {plain(error)}", hint)
     said = f"{error.args!r}"
     if "getAccessToken" in said:
         who = plain(os.environ.get(IMPERSONATE, "")) or "that service account"
@@ -138,20 +153,26 @@ def refused(error: Exception) -> ClusterError:
             f"the caller may not impersonate {who}: iam.serviceAccounts.getAccessToken is missing",
             f"gcloud iam service-accounts add-iam-policy-binding {who} --role=roles/iam.serviceAccountTokenCreator --member=CALLER",
         )
-    code = next((word for word in ("invalid_grant", "invalid_client", "invalid_scope", "unauthorized_client") if word in said), "")
-    if code == "invalid_grant":
-        hint = f"{_LOGIN}; a service account's key is also refused when this machine's clock is wrong (timedatectl)"
-        return UnauthorizedError("Google does not accept the credentials any more (invalid_grant)", hint)
-    if code:
-        return UnauthorizedError(f"Google does not accept the credentials ({code})", _LOGIN)
+    if missing := _MISSING.fullmatch(str(error)):
+        hint = "credential_source of the file that GOOGLE_APPLICATION_CREDENTIALS names says where it is: does the CI job write it?"
+        return UnauthorizedError(f"the job's own token is not there: {plain(missing[1])}", hint)
+    if code := next((word for word in _CODES if word in said), ""):
+        return _not_accepted(error, code)
     if getattr(error, "retryable", False):
         return UnreachableError("Google's token service did not answer in several tries", "wait a moment, then repeat the command")
     return ClusterError("Google gave no access token", _LOGIN)
 
 
-def _unreachable(error: Exception) -> UnreachableError:
-    hint = "does a proxy (HTTPS_PROXY) stand between this machine and Google, and is its certificate authority in SSL_CERT_FILE?"
-    return UnreachableError(f"Google's token service does not answer: {plain(error)}", hint)
+def _not_accepted(error: Exception, code: str) -> UnauthorizedError:
+    from google.auth.exceptions import OAuthError
+
+    # The one that google.auth raises of a federated identity.
+    if isinstance(error, OAuthError):
+        return UnauthorizedError(f"Google does not accept the job's own token ({code})", _FEDERATED)
+    if code == "invalid_grant":
+        hint = f"{_LOGIN}; a service account's key is also refused when this machine's clock is wrong (timedatectl)"
+        return UnauthorizedError("Google does not accept the credentials any more (invalid_grant)", hint)
+    return UnauthorizedError(f"Google does not accept the credentials ({code})", _LOGIN)
 
 
 def _reason(error: Exception) -> str:

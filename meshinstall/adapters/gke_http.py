@@ -88,11 +88,17 @@ class Http:
 
     def _pool(self, url: str) -> "PoolManager":
         from urllib3 import PoolManager, ProxyManager
+        from urllib3.connection import HTTPConnection
 
         proxy = _proxy(url)
         if proxy not in self._pools:
             context = trust()
-            self._pools[proxy] = ProxyManager(proxy, ssl_context=context) if proxy else PoolManager(ssl_context=context, maxsize=8)
+            if proxy:
+                # By urllib3's default a body leaves for a proxy only when its headers are acknowledged, up to 40 ms later.
+                pool: PoolManager = ProxyManager(proxy, ssl_context=context, socket_options=HTTPConnection.default_socket_options)
+            else:
+                pool = PoolManager(ssl_context=context, maxsize=8)
+            self._pools[proxy] = pool
         return self._pools[proxy]
 
 

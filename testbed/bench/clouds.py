@@ -17,7 +17,8 @@ from testbed.pki import Authority
 _RUNS = 11
 _NAME = "shop"
 _SERVER = "https://203.0.113.7"
-_NO_OTHER_WAY = {"NO_PROXY": "", "no_proxy": ""}
+# What this machine sets and the fakes' own environments leave: ways around them, and authorities that none of them is of.
+_NOTHING_ELSE = {"NO_PROXY": "", "no_proxy": "", "REQUESTS_CA_BUNDLE": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _aks(folder: Path) -> Iterator[Caller]:
     add_cluster(fake, entra_kubeconfig(_SERVER, Authority(_NAME).pair.certificate))
     who = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": PIPELINE.client_id, "AZURE_CLIENT_SECRET": PIPELINE.secret}
     with fake.running():
-        env = {**fake.environment(), **who, **_NO_OTHER_WAY}
+        env = {**_NOTHING_ELSE, **fake.environment(), **who}
         yield Caller(env, ("--resource-group", GROUP, "--subscription", SUBSCRIPTION), "azure.identity")
 
 
@@ -123,7 +124,7 @@ def _gke(folder: Path) -> Iterator[Caller]:
     key = folder / "key.json"
     key.write_text(json.dumps(caller.key_file(project)))
     with FakeGoogle(Issuer(caller), Apis({project: Project([cluster])}), folder).running() as google:
-        env = {**google.environment(), **_NO_OTHER_WAY, "GOOGLE_APPLICATION_CREDENTIALS": str(key)}
+        env = {**_NOTHING_ELSE, **google.environment(), "GOOGLE_APPLICATION_CREDENTIALS": str(key)}
         yield Caller(env, ("--project", project, "--location", location), "google.oauth2.service_account")
 
 

@@ -1,9 +1,7 @@
 """EKS, STS and EC2 as far as meshinstall asks them: moto, with its gaps filled and every request's signature checked."""
 
-import json
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
-from testbed.clouds.eks_identity import ACCOUNT, Identity, Keys, RefusedError, Signed, path_and_query
+from testbed.clouds.eks_answers import Answer, assumed, error, json_answer, xml_answer
+from testbed.clouds.eks_identity import Identity, Keys, RefusedError, Signed, path_and_query
+from testbed.clouds.eks_logins import UNSIGNED, Logins
 from testbed.clouds.eks_sts import caller
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ _ACTIONS = (
     ("GET", r"/clusters/[^/]+/fargate-profiles/[^/]+", "DescribeFargateProfile"),
     ("GET", r"/clusters/[^/]+/access-entries", "ListAccessEntries"),
 )
-# What moto 5.2 has no route for.
-_OWN = frozenset({"eks:ListAccessEntries", "eks:DescribeClusterVersions"})
-
-Answer = tuple[int, Mapping[str, str], bytes]
 Fault = Callable[[], Answer]
 
 
@@ -46,6 +42,11 @@ class Aws:
     faults: list[tuple[str, Fault]] = field(default_factory=list)  # for the next request of an action
     asked: list[str] = field(default_factory=list)
     url: str = ""
+    logins: Logins = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Logins give sessions of the same keys."""
+        self.logins = Logins(self.keys)
 
     def fail(self, action: str, *faults: Fault) -> None:
         """Answer the next requests of ``action`` with these, one each."""
@@ -54,8 +55,7 @@ class Aws:
 
 def refuse(status: int, code: str, message: str = "told to") -> Fault:
     """An error as the EKS API words it."""
-    body = json.dumps({"message": message}).encode()
-    return lambda: (status, {"Content-Type": "application/json", "x-amzn-errortype": code}, body)
+    return lambda: error("eks", RefusedError(status, code, message))
 
 
 def say(body: bytes, content: str = "application/json", length: int = -1) -> Fault:
@@ -76,10 +76,16 @@ def hang(until: threading.Event) -> Fault:
 @contextmanager
 def serving(aws: Aws) -> Iterator[Aws]:
     """Serve on the loopback while the block runs; ``aws.url`` is for AWS_ENDPOINT_URL."""
+    from moto.moto_api._internal import moto_api_backend
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
     class Quiet(MotoRequestHandler):  # type: ignore[misc] # moto ships no types
+        def make_environ(self) -> "WSGIEnvironment":
+            # Werkzeug drops headers with an underscore; this one is AWS's own name.
+            environ: WSGIEnvironment = super().make_environ()
+            return environ | {"HTTP_X_AMZ_SSO_BEARER_TOKEN": self.headers.get("x-amz-sso_bearer_token", "")}
+
         def log(self, *_: object) -> None:
             """Say nothing."""
 
@@ -95,6 +101,8 @@ def serving(aws: Aws) -> Iterator[Aws]:
         server.shutdown()
         server.server_close()
         thread.join()
+        # Moto's accounts are the process's.
+        moto_api_backend.reset()
 
 
 class _Gate:
@@ -106,19 +114,22 @@ class _Gate:
 
     def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         request = _request(environ)
-        service = _service(request)
+        service, name = _asked(request)
+        action = f"{service}:{name}"
+        self._aws.asked.append(action)
+        if fault := self._fault(action):
+            return _send(start, *fault())
         try:
-            action = f"{service}:{_action(service, request)}"
-            self._aws.asked.append(action)
-            if fault := self._fault(action):
-                return _send(start, *fault())
-            identity = self._aws.keys.of_header(request)
-            if action in identity.denied:
-                raise _denied(service, identity, action)
-            own = self._own(action, request, identity)
+            own = self._aws.logins.answer(action, request) or self._signed(service, action, request)
         except RefusedError as refusal:
-            return _send(start, *_worded(service, refusal))
+            return _send(start, *error(service, refusal))
         return _send(start, *own) if own else self._moto(environ, start)
+
+    def _signed(self, service: str, action: str, request: Signed) -> Answer | None:
+        identity = self._aws.keys.of_header(request)
+        if action in identity.denied:
+            raise _denied(service, identity, action)
+        return self._own(action, request, identity)
 
     def _fault(self, action: str) -> Fault | None:
         for waiting in self._aws.faults:
@@ -131,35 +142,21 @@ class _Gate:
         match action:
             case "sts:GetCallerIdentity":
                 found = caller(identity)["GetCallerIdentityResponse"]
-                return _xml("GetCallerIdentity", found["GetCallerIdentityResult"])  # type: ignore[index]
+                return xml_answer("GetCallerIdentity", found["GetCallerIdentityResult"])  # type: ignore[index]
             case "sts:AssumeRole":
                 return self._assume(parse_qs(request.body.decode()))
+            # Moto 5.2 has no route for these.
             case "eks:ListAccessEntries":
-                return _json({"accessEntries": self._aws.access_entries})
+                return json_answer({"accessEntries": self._aws.access_entries})
             case "eks:DescribeClusterVersions":
-                return _json({"clusterVersions": self._aws.versions})
+                return json_answer({"clusterVersions": self._aws.versions})
         return None
 
     def _assume(self, form: Mapping[str, list[str]]) -> Answer:
         role, session = form["RoleArn"][0], form["RoleSessionName"][0]
         if role not in self._aws.roles:
             raise RefusedError(403, "AccessDenied", f"User is not authorized to perform: sts:AssumeRole on resource: {role}")
-        name = role.rpartition("/")[2]
-        arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{session}"
-        made = self._aws.keys.add(Identity(arn, f"AROATESTBED:{session}", token=f"session-{time.monotonic_ns()}"))
-        ends = datetime.now(UTC) + self._aws.roles[role]
-        return _xml(
-            "AssumeRole",
-            {
-                "Credentials": {
-                    "AccessKeyId": made.access_key,
-                    "SecretAccessKey": made.secret,
-                    "SessionToken": made.token,
-                    "Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                },
-                "AssumedRoleUser": {"AssumedRoleId": made.user_id, "Arn": arn},
-            },
-        )
+        return assumed("AssumeRole", self._aws.keys.session(role, session), datetime.now(UTC) + self._aws.roles[role])
 
 
 def _request(environ: "WSGIEnvironment") -> Signed:
@@ -175,46 +172,22 @@ def _request(environ: "WSGIEnvironment") -> Signed:
     return Signed(environ["REQUEST_METHOD"], path, query, headers, body)
 
 
-def _service(request: Signed) -> str:
-    """The service in the signature's scope, as moto tells them apart too."""
+def _asked(request: Signed) -> tuple[str, str]:
+    """Service and action; the service is in the signature's scope, where moto reads it too."""
     found = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", request.headers.get("authorization", ""))
-    return found[1] if found else "unsigned"
-
-
-def _action(service: str, request: Signed) -> str:
+    if not found and request.path in UNSIGNED:
+        return UNSIGNED[request.path]
+    service = found[1] if found else "sts"
     if service != "eks":
-        return parse_qs(request.body.decode()).get("Action", ["?"])[0]
+        return service, parse_qs(request.body.decode()).get("Action", ["?"])[0]
     path = unquote(request.path) if "%2F" not in request.path else request.path
-    return next((name for method, form, name in _ACTIONS if method == request.method and re.fullmatch(form, path)), "?")
+    return service, next((name for method, form, name in _ACTIONS if method == request.method and re.fullmatch(form, path)), "?")
 
 
 def _denied(service: str, identity: Identity, action: str) -> RefusedError:
     if service == "ec2":
         return RefusedError(403, "UnauthorizedOperation", f"You are not authorized to perform this operation. User: {identity.arn}")
     return RefusedError(403, "AccessDeniedException", f"User: {identity.arn} is not authorized to perform: {action}")
-
-
-def _worded(service: str, refusal: RefusedError) -> Answer:
-    if service == "eks":
-        return refuse(refusal.status, refusal.code, refusal.message)()
-    if service == "ec2":
-        error = f"<Errors><Error><Code>{refusal.code}</Code><Message>{refusal.message}</Message></Error></Errors>"
-        return refusal.status, {"Content-Type": "text/xml"}, f"<Response>{error}<RequestID>t</RequestID></Response>".encode()
-    error = f"<Error><Type>Sender</Type><Code>{refusal.code}</Code><Message>{refusal.message}</Message></Error>"
-    return refusal.status, {"Content-Type": "text/xml"}, f"<ErrorResponse>{error}<RequestId>t</RequestId></ErrorResponse>".encode()
-
-
-def _json(body: object) -> Answer:
-    return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
-
-
-def _xml(action: str, result: Mapping[str, Any]) -> Answer:
-    text = f"<{action}Response><{action}Result>{_elements(result)}</{action}Result></{action}Response>"
-    return 200, {"Content-Type": "text/xml"}, text.encode()
-
-
-def _elements(of: Mapping[str, Any]) -> str:
-    return "".join(f"<{key}>{_elements(value) if isinstance(value, dict) else value}</{key}>" for key, value in of.items())
 
 
 def _send(start: "StartResponse", status: int, headers: Mapping[str, str], body: bytes) -> Iterable[bytes]:

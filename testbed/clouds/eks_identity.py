@@ -58,6 +58,12 @@ class Keys:
         self._known[identity.access_key] = identity
         return identity
 
+    def session(self, role: str, name: str) -> Identity:
+        """A new session of a role, given by its ARN."""
+        short = role.rpartition("/")[2]
+        arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{short}/{name}"
+        return self.add(Identity(arn, f"AROATESTBED:{name}", token=f"session-{secrets.token_hex(8)}"))
+
     def end(self, role: str) -> None:
         """Revoke every session of a role."""
         for identity in self._known.values():

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from testbed.clouds.gke_apis import GATEWAYS, Apis, RefusalError
+from testbed.clouds.gke_federation import Pool, principal
 from testbed.clouds.gke_identity import IAM, Issuer, RefusedError
 from testbed.clouds.gke_server import Answer, Door, Handler, Server
 from testbed.pki import Authority, kubeconfig, write_private
@@ -22,7 +23,7 @@ from testbed.spec import API_PORT, AUTHENTICATION, Authentication, Spec
 
 _JSON = "application/json; charset=UTF-8"
 _APIS = frozenset(f"{name}.googleapis.com" for name in ("container", "compute", "gkehub", "cloudresourcemanager")) | {*GATEWAYS.values()}
-_TOKENS = frozenset({"oauth2.googleapis.com", "iamcredentials.googleapis.com"})
+_TOKENS = frozenset({"oauth2.googleapis.com", "iamcredentials.googleapis.com", "sts.googleapis.com"})
 CONNECT = "container.clusters.connect"
 
 
@@ -60,6 +61,7 @@ class FakeGoogle:
     def __init__(self, issuer: Issuer, apis: Apis, folder: Path) -> None:
         self.issuer = issuer
         self.apis = apis
+        self.pool = Pool()
         self.faults: list[Fault] = []
         self.asked: list[Asked] = []
         # DNS endpoints by name, and clusters by address.
@@ -169,6 +171,9 @@ class FakeGoogle:
     def _token(self, host: str, path: str, authorization: str, body: bytes) -> Answer:
         if host.startswith("oauth2"):
             return _json(self.issuer.token(dict(parse_qsl(body.decode()))))
+        if host.startswith("sts"):
+            form = dict(parse_qsl(body.decode()))
+            return _json(self.issuer.exchange(principal(self.pool.subject(form)), frozenset(form["scope"].split())))
         caller = self.issuer.who(authorization, IAM)
         target = path.rpartition("/")[2].removesuffix(":generateAccessToken")
         granted = self.issuer.impersonate(caller, target, json.loads(body)) if caller else None

@@ -110,6 +110,9 @@ class Apis:
         return {"kubeconfig": "", "endpoint": self.gateway}
 
     def _search(self, path: str, query: Mapping[str, str], caller: Account) -> dict[str, Any]:
+        if path.startswith("/v1/projects/"):
+            # By number, of which nothing here knows whose it is: for callers it is a project that they may not see.
+            raise RefusalError(403, "PERMISSION_DENIED", "The caller does not have permission", "IAM_PERMISSION_DENIED")
         if path != "/v3/projects:search":
             raise RefusalError(404, "NOT_FOUND", path)
         seen = [name for name, granted in caller.roles.items() if "resourcemanager.projects.get" in granted]

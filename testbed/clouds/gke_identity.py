@@ -150,6 +150,12 @@ class Issuer:
             raise _grant("Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.")
         return account, frozenset(claims["scope"].split())
 
+    def exchange(self, name: str, scopes: frozenset[str]) -> dict[str, Any]:
+        """A token for a federated identity, which is in no directory."""
+        value, _ = self.issue(self.accounts.get(name) or Account(name, name), scopes)
+        kind = "urn:ietf:params:oauth:token-type:access_token"
+        return {"access_token": value, "issued_token_type": kind, "expires_in": self.life, "token_type": "Bearer"}
+
     def impersonate(self, caller: Account, target: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
         """IAM credentials' generateAccessToken; None when the caller may not."""
         if target not in caller.acts_as:

@@ -1,12 +1,14 @@
 """A person with AWS keys, an account, and meshinstall in a shell of theirs."""
 
+import base64
 import json
 import os
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from testbed.clouds import eks, eks_account
-from testbed.clouds.eks_identity import Identity
+from testbed.clouds.eks_identity import Identity, Signed
 from testbed.cluster import Cluster
 from testbed.shell import write_configuration
 from tests.clouds.people import Person
@@ -48,3 +50,15 @@ def account(aws: eks.Aws, server: str, authority: bytes, life: timedelta = timed
     eks_account.make(aws, owner, NAME, server, authority, "1.36")
     aws.roles[eks_account.ADMIN_ROLE] = life
     return owner
+
+
+def url_of(token: str) -> str:
+    """The presigned URL that a token is."""
+    encoded = token.removeprefix("k8s-aws-v1.")
+    return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+
+
+def presigned(token: str, cluster: str) -> Signed:
+    """The request that a verifier for ``cluster`` makes of a token."""
+    parts = urlsplit(url_of(token))
+    return Signed("GET", parts.path, parts.query, {"host": parts.netloc, "x-k8s-aws-id": cluster})

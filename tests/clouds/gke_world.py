@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.cloud.container_v1.types import (
     Cluster,
     ControlPlaneEndpointsConfig,
@@ -20,6 +21,7 @@ from google.cloud.container_v1.types import (
 
 from meshinstall.adapters.gke import GkeProvider
 from meshinstall.adapters.gke_http import Patience
+from meshinstall.errors import MeshinstallError
 from meshinstall.model.cluster import Cloud, ClusterRef
 from testbed.clouds.gke import CONNECT, FakeGoogle
 from testbed.clouds.gke_apis import Apis, Project
@@ -27,6 +29,7 @@ from testbed.clouds.gke_identity import Account, Issuer
 from testbed.pki import Authority
 
 PROJECT = "shop-prod"
+MEMBERSHIP = f"//gkehub.googleapis.com/projects/{PROJECT}/locations/global/memberships/shop"
 LOCATION = "europe-west1"
 NAME = "shop"
 DNS = "gke-0123456789abcdef-1234567890.europe-west1.gke.goog"
@@ -125,6 +128,19 @@ def world(folder: Path) -> Iterator[World]:
         yield World(google, caller, deputy, google.environment(), folder)
 
 
-def clean_environment() -> dict[str, str]:
-    """Variables of this machine that could answer in Google's place."""
-    return {name: "" for name in os.environ if name.startswith(("GOOGLE_", "CLOUDSDK_", "GCE_", "REQUESTS_CA"))}
+def inhabit(found: World, patch: pytest.MonkeyPatch, who: Mapping[str, str]) -> None:
+    """Make this process a program whose way to Google leads to the fake, and who it says that it is."""
+    for name in os.environ:
+        if name.startswith(("GOOGLE_", "CLOUDSDK_", "GCE_", "REQUESTS_CA")):
+            # It could answer in the fake's place.
+            patch.setenv(name, "")
+    for name, value in {**found.env, **who}.items():
+        patch.setenv(name, value)
+    patch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+
+
+def caught(provider: GkeProvider) -> MeshinstallError:
+    """What describing a cluster raised."""
+    with pytest.raises(MeshinstallError) as found:
+        provider.describe()
+    return found.value

@@ -1,6 +1,5 @@
 """EKS over the wire: the unmodified SDK against servers that check what AWS checks."""
 
-import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -19,9 +18,9 @@ from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, 
 from meshinstall.model.cluster import Cloud, ClusterRef, EndpointKind
 from testbed.clouds import eks, eks_account
 from testbed.clouds.eks_account import ADMIN_ROLE, REGION
-from testbed.clouds.eks_identity import ACCOUNT, Identity, RefusedError, Signed
+from testbed.clouds.eks_identity import ACCOUNT, Identity, RefusedError
 from testbed.pki import Authority
-from tests.clouds.eks_world import NAME, account
+from tests.clouds.eks_world import NAME, account, presigned, url_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVER = "https://127.0.0.1:1"
@@ -61,17 +60,6 @@ def become(identity: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def provider(name: str = NAME, say: Callable[[str], None] = print, **selectors: str) -> EksProvider:
     return EksProvider(ClusterRef(Cloud.EKS, name, selectors={"region": REGION, **selectors}), say)
-
-
-def url_of(token: str) -> str:
-    encoded = token.removeprefix("k8s-aws-v1.")
-    return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
-
-
-def presigned(token: str, cluster: str) -> Signed:
-    """The request that a verifier for ``cluster`` makes of a token."""
-    parts = urlsplit(url_of(token))
-    return Signed("GET", parts.path, parts.query, {"host": parts.netloc, "x-k8s-aws-id": cluster})
 
 
 @pytest.mark.usefixtures("aws")
