@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from meshinstall.adapters.eks_errors import explained
-from meshinstall.adapters.eks_session import Aws
+from meshinstall.adapters.eks_session import Aws, Clients
 from meshinstall.errors import MeshinstallError
 from meshinstall.model.cluster import CloudCluster, Listing
 
@@ -14,18 +14,19 @@ _MOST = 1000
 
 
 def discover(aws: Aws, regions: tuple[str, ...], parse: Callable[[Any, str], CloudCluster]) -> Listing:
-    """The clusters of ``regions``; for each region or cluster that could not be asked, why."""
+    """The clusters of ``regions``, one at least; for each region or cluster that could not be asked, why; raises ClusterError."""
     clusters: list[CloudCluster] = []
     failures: dict[str, str] = {}
-    # Making clients is not safe in several threads, using them is.
+    clients = Clients(aws)
+    # Credentials that are none are the same in every region: an error, before any is asked.
     with explained("eks:ListClusters"):
-        clients = {region: aws.client("eks", region_name=region) for region in regions}
+        clients("eks", regions[0])
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        names = {region: pool.submit(_names, client) for region, client in clients.items()}
+        names = {region: pool.submit(_names, clients, region) for region in regions}
         asked: dict[tuple[str, str], Future[Any]] = {}
         for region, found in names.items():
             try:
-                asked |= {(region, name): pool.submit(_describe, clients[region], name) for name in found.result()}
+                asked |= {(region, name): pool.submit(_describe, clients, region, name) for name in found.result()}
             except MeshinstallError as error:
                 failures[region] = error.message
         for (region, name), answer in asked.items():
@@ -36,12 +37,12 @@ def discover(aws: Aws, regions: tuple[str, ...], parse: Callable[[Any, str], Clo
     return Listing(tuple(clusters), failures)
 
 
-def _names(client: Any) -> list[str]:
+def _names(clients: Clients, region: str) -> list[str]:
     with explained("eks:ListClusters"):
-        pages = client.get_paginator("list_clusters").paginate(PaginationConfig={"MaxItems": _MOST})
+        pages = clients("eks", region).get_paginator("list_clusters").paginate(PaginationConfig={"MaxItems": _MOST})
         return [name for page in pages for name in page.get("clusters") or ()]
 
 
-def _describe(client: Any, name: str) -> Any:
+def _describe(clients: Clients, region: str, name: str) -> Any:
     with explained("eks:DescribeCluster"):
-        return client.describe_cluster(name=name).get("cluster")
+        return clients("eks", region).describe_cluster(name=name).get("cluster")

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshinstall.adapters.cloud_errors import cleaned
 from meshinstall.adapters.eks_errors import DeniedError, explained
-from meshinstall.adapters.eks_session import Aws
+from meshinstall.adapters.eks_session import Aws, Clients
 from meshinstall.errors import MeshinstallError
 from meshinstall.model.cluster import CloudCluster
 
@@ -34,50 +34,49 @@ def inspect(aws: Aws, cluster: CloudCluster) -> CloudCluster:
 
 
 def _questions(aws: Aws, cluster: CloudCluster) -> Mapping[str, _Question]:
-    with explained("sts:GetCallerIdentity"):
-        eks, ec2, sts = (aws.client(service) for service in ("eks", "ec2", "sts"))
-    name = cluster.name
+    clients, name = Clients(aws), cluster.name
     questions: dict[str, _Question] = {
-        "nodegroups": lambda: cleaned(_nodegroups(eks, name)),
-        "fargateProfiles": lambda: cleaned(_fargate_profiles(eks, name)),
-        "versions": lambda: cleaned(_versions(eks, cluster.version)),
-        "caller": lambda: cleaned(_caller(sts)),
-        "network": lambda: _network(ec2, cluster),
+        "nodegroups": lambda: cleaned(_nodegroups(clients, name)),
+        "fargateProfiles": lambda: cleaned(_fargate_profiles(clients, name)),
+        "versions": lambda: cleaned(_versions(clients, cluster.version)),
+        "caller": lambda: cleaned(_caller(clients)),
+        "network": lambda: _network(clients, cluster),
     }
     if (cluster.details.get("accessConfig") or {}).get("authenticationMode") in {"API", "API_AND_CONFIG_MAP"}:
-        questions["accessEntries"] = lambda: cleaned(list(_pages(eks, "eks:ListAccessEntries", "accessEntries", clusterName=name)))
+        questions["accessEntries"] = lambda: cleaned(list(_pages(clients, "eks:ListAccessEntries", "accessEntries", clusterName=name)))
     return questions
 
 
-def _pages(client: Any, action: str, key: str, **asked: Any) -> Iterator[Any]:
-    """The items of a paginated list, up to a bound; ``action`` names the operation and its permission."""
-    operation = "".join(f"_{char.lower()}" if char.isupper() else char for char in action.partition(":")[2]).lstrip("_")
+def _pages(clients: Clients, action: str, key: str, **asked: Any) -> Iterator[Any]:
+    """The items of a paginated list, up to a bound; ``action`` names the service, the operation and its permission."""
+    service, _, name = action.partition(":")
+    operation = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
     with explained(action):
-        pages = client.get_paginator(operation).paginate(**asked, PaginationConfig={"MaxItems": _MOST})
+        pages = clients(service).get_paginator(operation).paginate(**asked, PaginationConfig={"MaxItems": _MOST})
         yield from (item for page in pages for item in page.get(key) or ())
 
 
-def _nodegroups(eks: Any, name: str) -> list[dict[str, Any]]:
+def _nodegroups(clients: Clients, name: str) -> list[dict[str, Any]]:
     found = []
-    for nodegroup in _pages(eks, "eks:ListNodegroups", "nodegroups", clusterName=name):
+    for nodegroup in _pages(clients, "eks:ListNodegroups", "nodegroups", clusterName=name):
         with explained("eks:DescribeNodegroup"):
-            group = eks.describe_nodegroup(clusterName=name, nodegroupName=nodegroup).get("nodegroup") or {}
+            group = clients("eks").describe_nodegroup(clusterName=name, nodegroupName=nodegroup).get("nodegroup") or {}
         found.append({"nodegroupName": nodegroup, "amiType": group.get("amiType", ""), "status": group.get("status", "")})
     return found
 
 
-def _fargate_profiles(eks: Any, name: str) -> list[dict[str, Any]]:
+def _fargate_profiles(clients: Clients, name: str) -> list[dict[str, Any]]:
     found = []
-    for profile in _pages(eks, "eks:ListFargateProfiles", "fargateProfileNames", clusterName=name):
+    for profile in _pages(clients, "eks:ListFargateProfiles", "fargateProfileNames", clusterName=name):
         with explained("eks:DescribeFargateProfile"):
-            described = eks.describe_fargate_profile(clusterName=name, fargateProfileName=profile).get("fargateProfile") or {}
+            described = clients("eks").describe_fargate_profile(clusterName=name, fargateProfileName=profile).get("fargateProfile") or {}
         namespaces = [selector.get("namespace", "") for selector in described.get("selectors") or ()]
         found.append({"fargateProfileName": profile, "namespaces": namespaces})
     return found
 
 
-def _versions(eks: Any, version: str) -> list[dict[str, str]]:
-    found = _pages(eks, "eks:DescribeClusterVersions", "clusterVersions", clusterVersions=[version])
+def _versions(clients: Clients, version: str) -> list[dict[str, str]]:
+    found = _pages(clients, "eks:DescribeClusterVersions", "clusterVersions", clusterVersions=[version])
     return [
         {
             "clusterVersion": str(one.get("clusterVersion", "")),
@@ -88,16 +87,16 @@ def _versions(eks: Any, version: str) -> list[dict[str, str]]:
     ]
 
 
-def _caller(sts: Any) -> str:
+def _caller(clients: Clients) -> str:
     with explained("sts:GetCallerIdentity"):
-        return str(sts.get_caller_identity().get("Arn", ""))
+        return str(clients("sts").get_caller_identity().get("Arn", ""))
 
 
-def _network(ec2: Any, cluster: CloudCluster) -> dict[str, Any]:
+def _network(clients: Clients, cluster: CloudCluster) -> dict[str, Any]:
     """The node's sets of security groups, their rules, and the control plane's addresses."""
     tag = {"Name": f"tag:kubernetes.io/cluster/{cluster.name}", "Values": ["owned", "shared"]}
     running = {"Name": "instance-state-name", "Values": ["pending", "running"]}
-    reservations = _pages(ec2, "ec2:DescribeInstances", "Reservations", Filters=[tag, running])
+    reservations = _pages(clients, "ec2:DescribeInstances", "Reservations", Filters=[tag, running])
     instances = [instance for reservation in reservations for instance in reservation.get("Instances") or ()]
     sets = {tuple(sorted(group["GroupId"] for group in instance.get("SecurityGroups") or ())) for instance in instances}
     access = cluster.details.get("resourcesVpcConfig") or {}
@@ -107,11 +106,11 @@ def _network(ec2: Any, cluster: CloudCluster) -> dict[str, Any]:
         "nodeGroupSets": sorted(map(list, sets)),
         "rules": {
             group["GroupId"]: [_rule(permission) for permission in group.get("IpPermissions") or ()]
-            for group in (_pages(ec2, "ec2:DescribeSecurityGroups", "SecurityGroups", GroupIds=groups) if groups else ())
+            for group in (_pages(clients, "ec2:DescribeSecurityGroups", "SecurityGroups", GroupIds=groups) if groups else ())
         },
         "controlPlaneCidrs": [
             subnet["CidrBlock"]
-            for subnet in (_pages(ec2, "ec2:DescribeSubnets", "Subnets", SubnetIds=subnets) if subnets and groups else ())
+            for subnet in (_pages(clients, "ec2:DescribeSubnets", "Subnets", SubnetIds=subnets) if subnets and groups else ())
         ],
     }
 

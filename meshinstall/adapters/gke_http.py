@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from meshinstall.adapters.cloud_errors import plain
+from meshinstall.adapters.tls import shared_context
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -104,7 +105,7 @@ class Http:
 
 def trust() -> ssl.SSLContext:
     """The system's authorities or those of SSL_CERT_FILE, and those of REQUESTS_CA_BUNDLE, which Google's own tools read."""
-    context = ssl.create_default_context()
+    context = shared_context()
     if bundle := os.environ.get("REQUESTS_CA_BUNDLE"):
         context.load_verify_locations(bundle)
     return context

@@ -5,9 +5,7 @@ On urllib3, which the official client stands on: importing that client costs
 """
 
 import json
-import os
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -17,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import anyio.to_thread
 
 from meshinstall.adapters.kubeconfig import Kubeconfig
+from meshinstall.adapters.tls import load_pair, shared_context
 from meshinstall.adapters.tokens import TokenSource
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
 from meshinstall.model.release import Manifest
@@ -191,9 +190,7 @@ def _proxy_of_environment(server: str) -> str:
 def tls_context(config: Kubeconfig) -> ssl.SSLContext:
     """What trusts the cluster's authority and shows the client certificate, if any; raises ClusterError."""
     try:
-        context = ssl.create_default_context(cadata=config.authority.decode() if config.authority else None)
-        # From Python 3.13 on refuses authorities without key identifiers, which EKS has. Chain, names and dates are checked as ever.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context = shared_context(config.authority)
         if config.certificate and config.key:
             load_pair(context, config.certificate + b"\n" + config.key)
     except (ssl.SSLError, ValueError) as error:
@@ -201,22 +198,6 @@ def tls_context(config: Kubeconfig) -> ssl.SSLContext:
             f"a certificate or key of context {config.context!r} in the kubeconfig {config.source} is not usable: {error}"
         ) from error
     return context
-
-
-def load_pair(context: ssl.SSLContext, pem: bytes) -> None:
-    """Load a client certificate and key without leaving the key in a file: the ssl module takes paths only."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("client")
-        try:
-            os.write(descriptor, pem)
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-        finally:
-            os.close(descriptor)
-        return
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(pem)
-        file.flush()
-        context.load_cert_chain(file.name)
 
 
 def _refusal(status: int, answer: Mapping[str, Any], request: _Request, config: Kubeconfig) -> ClusterError:

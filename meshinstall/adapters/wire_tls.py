@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from meshinstall.adapters.kube import load_pair
+from meshinstall.adapters.tls import load_pair
 from meshinstall.adapters.tunnel import Tunnel
 from meshinstall.model.wire import Answer
 

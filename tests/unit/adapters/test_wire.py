@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshinstall.adapters import wire, wire_tls
-from meshinstall.adapters.kube import load_pair
+from meshinstall.adapters.tls import load_pair
 from meshinstall.engine import probe_objects
 from meshinstall.engine.dialling import Heard
 from meshinstall.model.mesh import Place
