@@ -1,4 +1,4 @@
-"""TLS towards clusters and clouds, for connections that begin in several threads at the same time."""
+"""TLS towards clusters and clouds: whom it trusts, what it shows, and what threads may share of it."""
 
 import os
 import ssl

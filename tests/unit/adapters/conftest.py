@@ -3,6 +3,7 @@
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -11,6 +12,7 @@ import trustme
 from meshinstall.adapters.kubeconfig import Kubeconfig
 
 Respond = Callable[[BaseHTTPRequestHandler], object]
+Reached = Callable[..., Kubeconfig]
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def api(authority: trustme.CA) -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def reached(api: ApiServer, authority: trustme.CA) -> Callable[..., Kubeconfig]:
+def reached(api: ApiServer, authority: trustme.CA) -> Reached:
     """A context that reaches the server; what differs from the usual is named."""
 
     def config(**fields: object) -> Kubeconfig:
@@ -82,3 +84,14 @@ def reached(api: ApiServer, authority: trustme.CA) -> Callable[..., Kubeconfig]:
         return Kubeconfig(**(usual | fields))  # type: ignore[arg-type]
 
     return config
+
+
+def shake(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    """A handshake with 127.0.0.1 in memory."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(back, there, server_hostname="127.0.0.1"), server.wrap_bio(there, back, server_side=True)]
+    while ends:
+        for end in tuple(ends):
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                ends.remove(end)

@@ -7,11 +7,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
@@ -26,11 +26,10 @@ from meshinstall.adapters.kubeconfig import ExecPlugin, Kubeconfig
 from meshinstall.adapters.tokens import source_of
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
 from tests.contracts.servers import reply
-from tests.unit.adapters.conftest import ApiServer
+from tests.unit.adapters.conftest import ApiServer, Reached, shake
 
 pytestmark = pytest.mark.anyio
 
-Reached = Callable[..., Kubeconfig]
 TOKEN = "t"  # noqa: S105 - opens nothing
 POD = "/api/v1/namespaces/a/pods/b"
 
@@ -217,8 +216,18 @@ def without_key_identifiers() -> tuple[bytes, bytes]:
     return made("kubernetes", root, root, x509.BasicConstraints(ca=True, path_length=None)), made("server", own, root, address) + pem
 
 
-def test_an_authority_without_key_identifiers_is_trusted(reached: Reached, tmp_path: Path) -> None:
-    """By default Python 3.13 and later ask for them."""
+def test_an_authority_without_key_identifiers_is_trusted_where_python_is_strict(
+    reached: Reached, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.13 and later ask for them by default."""
+    default = ssl.create_default_context
+
+    def strict(**given: Any) -> ssl.SSLContext:
+        context = default(**given)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
     root, pair = without_key_identifiers()
     file = tmp_path / "pair.pem"
     file.write_bytes(pair)
@@ -227,17 +236,6 @@ def test_an_authority_without_key_identifiers_is_trusted(reached: Reached, tmp_p
     shake(tls_context(reached(authority=root)), server)
     with pytest.raises(ssl.SSLCertVerificationError):
         shake(tls_context(reached(authority=trustme.CA().cert_pem.bytes())), server)
-
-
-def shake(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
-    """A handshake with 127.0.0.1 in memory."""
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = [client.wrap_bio(back, there, server_hostname="127.0.0.1"), server.wrap_bio(there, back, server_side=True)]
-    while ends:
-        for end in tuple(ends):
-            with suppress(ssl.SSLWantReadError):
-                end.do_handshake()
-                ends.remove(end)
 
 
 async def test_a_redirect_is_not_followed(api: ApiServer, reached: Reached) -> None:

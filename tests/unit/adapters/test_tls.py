@@ -1,7 +1,6 @@
 """Connections that begin in several threads at the same time."""
 
 import ssl
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -15,11 +14,9 @@ from botocore.session import Session
 from meshinstall.adapters.eks_session import Aws, Clients
 from meshinstall.adapters.gke_http import trust
 from meshinstall.adapters.kube import tls_context
-from meshinstall.adapters.kubeconfig import Kubeconfig
 from meshinstall.adapters.tls import shared_context
-from tests.unit.adapters.test_kube import shake
+from tests.unit.adapters.conftest import Reached, shake
 
-Reached = Callable[..., Kubeconfig]
 # ALPN's extension: its number, its length, the list's length, and the one name with its length.
 OFFER = b"\x00\x10\x00\x0b\x00\x09\x08http/1.1"
 
