@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from meshinstall.adapters.cloud_errors import plain
+from meshinstall.adapters.pools import pool_manager
 from meshinstall.adapters.tls import shared_context
 
 if TYPE_CHECKING:
@@ -88,18 +89,9 @@ class Http:
         return Reply(response.status, response.headers, data)
 
     def _pool(self, url: str) -> "PoolManager":
-        from urllib3 import PoolManager, ProxyManager
-        from urllib3.connection import HTTPConnection
-
         proxy = _proxy(url)
         if proxy not in self._pools:
-            context = trust()
-            if proxy:
-                # By urllib3's default a body leaves for a proxy only when its headers are acknowledged, up to 40 ms later.
-                pool: PoolManager = ProxyManager(proxy, ssl_context=context, socket_options=HTTPConnection.default_socket_options)
-            else:
-                pool = PoolManager(ssl_context=context, maxsize=8)
-            self._pools[proxy] = pool
+            self._pools[proxy] = pool_manager(proxy, ssl_context=trust(), maxsize=8)
         return self._pools[proxy]
 
 

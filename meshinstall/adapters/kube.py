@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import anyio.to_thread
 
 from meshinstall.adapters.kubeconfig import Kubeconfig
+from meshinstall.adapters.pools import pool_manager
 from meshinstall.adapters.tls import load_pair, shared_context
 from meshinstall.adapters.tokens import TokenSource
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
@@ -161,7 +162,7 @@ class _Request:
 
 
 def _connect(config: Kubeconfig) -> "PoolManager":
-    from urllib3 import PoolManager, ProxyManager, Timeout
+    from urllib3 import Timeout
 
     # Our own deadlines and errors, not urllib3's silent three tries.
     settings: dict[str, Any] = {
@@ -172,8 +173,7 @@ def _connect(config: Kubeconfig) -> "PoolManager":
     }
     if config.server_name:
         settings |= {"server_hostname": config.server_name, "assert_hostname": config.server_name}
-    proxy = config.proxy or _proxy_of_environment(config.server)
-    return ProxyManager(proxy, **settings) if proxy else PoolManager(**settings)
+    return pool_manager(config.proxy or _proxy_of_environment(config.server), **settings)
 
 
 def _proxy_of_environment(server: str) -> str:

@@ -54,7 +54,7 @@ def sts(keys: Keys, authority: Authority, region: str) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.socket = _tls(authority, f"sts.{region}.amazonaws.com").wrap_socket(server.socket, server_side=True)
-    with _serving(server), _proxy(server.server_address[1]) as url:
+    with _serving(server), proxy(server.server_address[1]) as url:
         yield url
 
 
@@ -68,7 +68,7 @@ def _tls(authority: Authority, name: str) -> ssl.SSLContext:
 
 
 @contextmanager
-def _proxy(port: int) -> Iterator[str]:
+def proxy(port: int) -> Iterator[str]:
     """A CONNECT proxy that leads everything to one port of the loopback, whatever host is asked for."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -3,11 +3,14 @@
 import hashlib
 import io
 import json
+import os
+import socket
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from meshinstall.model.release import ChartRef
 
@@ -82,3 +85,17 @@ def registry(blob: Respond) -> Respond:
 def chart(host: str) -> ChartRef:
     """The chart of ``registry`` at ``host``."""
     return ChartRef("demo", "1.0.0", f"oci://{host}/charts")
+
+
+def delays_small_packets(port: int) -> list[bool]:
+    """Nagle's algorithm, of each connection that this process holds open to a port of the loopback."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            with socket.socket(fileno=os.dup(int(entry.name))) as one:
+                if one.getpeername()[1:2] == (port,):
+                    found.append(not one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        except OSError:
+            # No socket, one that listens, or closed since.
+            continue
+    return found

@@ -25,7 +25,8 @@ from meshinstall.adapters.kube import KubeClient, tls_context
 from meshinstall.adapters.kubeconfig import ExecPlugin, Kubeconfig
 from meshinstall.adapters.tokens import source_of
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
-from tests.contracts.servers import reply
+from testbed.clouds.eks_sts import proxy
+from tests.contracts.servers import delays_small_packets, reply
 from tests.unit.adapters.conftest import ApiServer, Reached, shake
 
 pytestmark = pytest.mark.anyio
@@ -236,6 +237,19 @@ def test_an_authority_without_key_identifiers_is_trusted_where_python_is_strict(
     shake(tls_context(reached(authority=root)), server)
     with pytest.raises(ssl.SSLCertVerificationError):
         shake(tls_context(reached(authority=trustme.CA().cert_pem.bytes())), server)
+
+
+async def test_behind_a_proxy_a_body_does_not_wait_for_the_acknowledgement_of_its_headers(api: ApiServer, reached: Reached) -> None:
+    delayed = []
+
+    def respond(request: BaseHTTPRequestHandler) -> None:
+        delayed.extend(delays_small_packets(int(url.rpartition(":")[2])))
+        answer(request, 200, {})
+
+    api.respond = respond
+    with proxy(api.server_port) as url:
+        await connect(reached(proxy=url)).create("/api/v1/namespaces", {"kind": "Namespace"})
+    assert delayed == [False]
 
 
 async def test_a_redirect_is_not_followed(api: ApiServer, reached: Reached) -> None:
