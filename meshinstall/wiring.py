@@ -14,8 +14,8 @@ from meshinstall.model.cluster import Access, Cloud, CloudCluster, ClusterRef
 
 if TYPE_CHECKING:
     # A credential plugin needs none of them, and its start is waited for.
-    from meshinstall.adapters.kubeconfig import Kubeconfig
-    from meshinstall.adapters.tokens import TokenSource
+    from meshinstall.adapters.kube.kubeconfig import Kubeconfig
+    from meshinstall.adapters.kube.tokens import TokenSource
     from meshinstall.config.project import Project
     from meshinstall.engine.events import Emit
     from meshinstall.engine.proxies import Lenses
@@ -29,11 +29,11 @@ Say = Callable[[str], None]
 
 def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session":
     """Reach the cluster and put the ports together; raises UsageError or ClusterError."""
-    from meshinstall.adapters.charts import ChartStore, default_cache
-    from meshinstall.adapters.helm import PyHelm
-    from meshinstall.adapters.kube import KubeClient
-    from meshinstall.adapters.portforward import PodPorts
-    from meshinstall.adapters.releases import HelmReleases
+    from meshinstall.adapters.charts.store import ChartStore, default_cache
+    from meshinstall.adapters.helm.client import PyHelm
+    from meshinstall.adapters.helm.releases import HelmReleases
+    from meshinstall.adapters.kube.client import KubeClient
+    from meshinstall.adapters.kube.portforward import PodPorts
     from meshinstall.config import lockfile
     from meshinstall.engine.session import Session
 
@@ -65,8 +65,8 @@ class _Way:
 
 
 def _local(cluster: ClusterRef) -> _Way:
-    from meshinstall.adapters import kubeconfig
-    from meshinstall.adapters.tokens import source_of
+    from meshinstall.adapters.kube import kubeconfig
+    from meshinstall.adapters.kube.tokens import source_of
 
     config = kubeconfig.load(cluster.kubeconfig, cluster.context)
     # A plugin of the user's own may belong to any cloud.
@@ -81,8 +81,8 @@ def _secrets_of(*clouds: Cloud) -> frozenset[str]:
 
 
 def _managed(cluster: ClusterRef, say: Say) -> _Way:
-    from meshinstall.adapters.cloud_access import reach
-    from meshinstall.adapters.exec_kubeconfig import document, write_private
+    from meshinstall.adapters.cloud.access import reach
+    from meshinstall.adapters.cloud.exec_kubeconfig import document, write_private
     from meshinstall.engine.session import CloudSide
 
     asked = provider(cluster, say)
@@ -96,8 +96,8 @@ def _managed(cluster: ClusterRef, say: Say) -> _Way:
 
 def open_kube(cluster: CloudCluster, asked: ClusterRef, say: Say) -> "Kube":
     """The API of a cluster that was discovered with what ``asked`` says of the caller; raises UsageError or ClusterError."""
-    from meshinstall.adapters.cloud_access import reach
-    from meshinstall.adapters.kube import KubeClient
+    from meshinstall.adapters.cloud.access import reach
+    from meshinstall.adapters.kube.client import KubeClient
 
     named = replace(asked, name=cluster.name, selectors={**asked.selectors, **cluster.selectors})
     way = reach(cluster, provider(named, say))
@@ -106,7 +106,7 @@ def open_kube(cluster: CloudCluster, asked: ClusterRef, say: Say) -> "Kube":
 
 def exec_kubeconfig(cluster: ClusterRef, say: Say) -> str:
     """A kubeconfig without any secret for a managed cluster; raises UsageError or ClusterError."""
-    from meshinstall.adapters.exec_kubeconfig import document
+    from meshinstall.adapters.cloud.exec_kubeconfig import document
 
     return document(provider(cluster, say).describe(), cluster)
 
@@ -116,17 +116,17 @@ def provider(cluster: ClusterRef, say: Say) -> "Provider":
     match cluster.cloud:
         case Cloud.AKS:
             _require("azure", "azure.identity", "azure.mgmt.containerservice")
-            from meshinstall.adapters.aks import AksProvider
+            from meshinstall.adapters.aks.provider import AksProvider
 
             return AksProvider(cluster, say)
         case Cloud.EKS:
             _require("aws", "botocore")
-            from meshinstall.adapters.eks import EksProvider
+            from meshinstall.adapters.eks.provider import EksProvider
 
             return EksProvider(cluster, say)
         case Cloud.GKE:
             _require("gcp", "google.auth", "google.cloud.container")
-            from meshinstall.adapters.gke import GkeProvider
+            from meshinstall.adapters.gke.provider import GkeProvider
 
             return GkeProvider(cluster, say)
         case Cloud.LOCAL:
@@ -150,7 +150,7 @@ def _require(extra: str, *modules: str) -> None:
 
 def open_charts(say: Say) -> "Charts":
     """The charts alone, for what needs no cluster."""
-    from meshinstall.adapters.charts import ChartStore, default_cache
+    from meshinstall.adapters.charts.store import ChartStore, default_cache
 
     return ChartStore(default_cache(), say)
 
@@ -175,7 +175,7 @@ def open_lenses(session: "Session") -> "Lenses":
 
 def open_means(session: "Session") -> "Means":
     """What a verification uses besides the session's ports."""
-    from meshinstall.adapters.wire import dialling
+    from meshinstall.adapters.wire.probes import dialling
     from meshinstall.engine.verify import Means
 
     return Means(open_lenses(session), dialling)

@@ -19,8 +19,8 @@ from google.cloud.container_v1.types import (
     ServerConfig,
 )
 
-from meshinstall.adapters.gke import GkeProvider
-from meshinstall.adapters.gke_http import Patience
+from meshinstall.adapters.gke.http import Patience
+from meshinstall.adapters.gke.provider import GkeProvider
 from meshinstall.errors import MeshinstallError
 from meshinstall.model.cluster import Cloud, ClusterRef
 from testbed.clouds.gke import CONNECT, FakeGoogle

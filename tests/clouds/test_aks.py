@@ -336,7 +336,7 @@ def test_no_secret_is_logged_at_any_level(azure: FakeAzure, caplog: pytest.LogCa
 
 
 def test_importing_it_loads_no_kubernetes_and_no_other_cloud() -> None:
-    modules = "meshinstall.adapters.aks, meshinstall.adapters.aks_transport, azure.identity, azure.mgmt.containerservice"
+    modules = "meshinstall.adapters.aks.provider, meshinstall.adapters.aks.transport, azure.identity, azure.mgmt.containerservice"
     code = f"import sys, {modules}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     loaded = {name.split(".")[0] for name in done.stdout.split()}
@@ -344,6 +344,6 @@ def test_importing_it_loads_no_kubernetes_and_no_other_cloud() -> None:
 
 
 def test_the_adapter_alone_loads_no_sdk() -> None:
-    code = "import sys, meshinstall.adapters.aks; print(*sys.modules)"
+    code = "import sys, meshinstall.adapters.aks.provider; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert not {name.split(".")[0] for name in done.stdout.split()} & {"azure", "requests", "urllib3", "msal", "cryptography", "yaml"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from azure.mgmt.containerservice import models
 
-from meshinstall.adapters.aks_details import answers, read_details, status_of
+from meshinstall.adapters.aks.details import answers, read_details, status_of
 from meshinstall.checks.clouds import judge
 from meshinstall.config.project import load_project
 from meshinstall.config.resolve import Request, resolve

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from azure.mgmt.containerservice.models import PowerState
 
-from meshinstall.adapters.aks import AksProvider
+from meshinstall.adapters.aks.provider import AksProvider
 from meshinstall.errors import ClusterError
 from meshinstall.model.cluster import Cloud, ClusterRef, EndpointKind, Listing
 from testbed.clouds.aks import Answer, FakeAzure, Fault

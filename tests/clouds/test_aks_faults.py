@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from meshinstall.adapters.aks import AksProvider
-from meshinstall.adapters.aks_azure import Limits
+from meshinstall.adapters.aks.limits import Limits
+from meshinstall.adapters.aks.provider import AksProvider
 from meshinstall.errors import ClusterError, UnreachableError
 from meshinstall.model.cluster import Cloud, ClusterRef
 from testbed.clouds.aks import Answer, FakeAzure, Fault

@@ -16,9 +16,9 @@ import anyio
 import jsonschema
 import pytest
 
-from meshinstall.adapters.cloud_access import reach
-from meshinstall.adapters.cloud_errors import cleaned, plain
-from meshinstall.adapters.exec_kubeconfig import credential_command, document, write_private
+from meshinstall.adapters.cloud.access import reach
+from meshinstall.adapters.cloud.exec_kubeconfig import credential_command, document, write_private
+from meshinstall.adapters.cloud.foreign_text import cleaned, plain
 from meshinstall.checks.clouds import judge
 from meshinstall.cli import exec_credential
 from meshinstall.cli.cluster_tables import listing_json, listing_text
@@ -166,7 +166,7 @@ def test_a_publicly_trusted_endpoint_gets_no_authority() -> None:
 
 def test_the_private_copy_is_ours_alone_and_goes_with_the_process(tmp_path: Path) -> None:
     code = (
-        "import os; from pathlib import Path; from meshinstall.adapters.exec_kubeconfig import write_private; "
+        "import os; from pathlib import Path; from meshinstall.adapters.cloud.exec_kubeconfig import write_private; "
         "path = write_private('x'); print(path, oct(path.stat().st_mode), oct(path.parent.stat().st_mode))"
     )
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}

@@ -11,9 +11,9 @@ import botocore.session
 import pytest
 from botocore.config import Config
 
-from meshinstall.adapters import eks_session
-from meshinstall.adapters.eks import EksProvider
-from meshinstall.adapters.eks_token import sts_host
+from meshinstall.adapters.eks import session
+from meshinstall.adapters.eks.provider import EksProvider
+from meshinstall.adapters.eks.token import sts_host
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.cluster import Cloud, ClusterRef, EndpointKind
 from testbed.clouds import eks, eks_account
@@ -126,7 +126,7 @@ def test_every_partition_has_its_own_sts(
     assert aws.url
     for name, value in options.items():
         monkeypatch.setenv(name, value)
-    assert sts_host(eks_session.open_aws(region, "", "", print)) == host
+    assert sts_host(session.open_aws(region, "", "", print)) == host
 
 
 @pytest.mark.parametrize(("life", "expected"), [(timedelta(hours=1), timedelta(minutes=14)), (timedelta(minutes=8), timedelta(minutes=8))])
@@ -145,7 +145,7 @@ def test_a_role_is_used_with_the_profile_that_assumes_it(aws: eks.Aws, tmp_path:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
     for role in ("", ADMIN_ROLE):
-        opened = eks_session.open_aws(REGION, "shop", role, print)
+        opened = session.open_aws(REGION, "shop", role, print)
         assert sts_host(opened) == f"sts-fips.{REGION}.amazonaws.com"
         assert opened.session.get_config_variable("ca_bundle") == "/etc/proxy.pem"
     assert aws.url
@@ -232,7 +232,7 @@ def test_a_long_burst_ends(aws: eks.Aws, status: int, code: str) -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(aws: eks.Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eks_session, "_READ", 0.2)
+    monkeypatch.setattr(session, "_READ", 0.2)
     done = threading.Event()
     aws.fail("eks:DescribeCluster", *[eks.hang(done)] * 3)
     try:

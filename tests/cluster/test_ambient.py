@@ -11,7 +11,7 @@ import anyio
 import pytest
 import yaml
 
-from meshinstall.adapters.helm import PyHelm
+from meshinstall.adapters.helm.client import PyHelm
 from meshinstall.config.project import load_project
 from meshinstall.config.resolve import Request, resolve
 from meshinstall.model.cluster import Cloud

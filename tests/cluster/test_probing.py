@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshinstall import wiring
-from meshinstall.adapters.wire import dialling
+from meshinstall.adapters.wire.probes import dialling
 from meshinstall.config.project import load_project
 from meshinstall.engine import probe_objects
 from meshinstall.engine.probing import Prober, probes

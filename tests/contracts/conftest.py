@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meshinstall.adapters.charts import ChartStore
+from meshinstall.adapters.charts.store import ChartStore
 from meshinstall.ports import Charts
 from tests.contracts.servers import QuietHandler, Respond, serving
 

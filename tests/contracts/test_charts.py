@@ -12,7 +12,7 @@ import anyio
 import pytest
 import urllib3
 
-from meshinstall.adapters.charts import read_chart
+from meshinstall.adapters.charts.store import read_chart
 from meshinstall.errors import ChartError
 from meshinstall.model.release import ChartRef
 from meshinstall.ports import Charts

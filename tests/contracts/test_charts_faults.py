@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from meshinstall.adapters.charts import ChartStore
+from meshinstall.adapters.charts.store import ChartStore
 from meshinstall.errors import ChartError
 from meshinstall.model.release import ChartRef
 from meshinstall.ports import Charts

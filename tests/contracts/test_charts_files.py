@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshinstall.adapters.charts import read_chart
-from meshinstall.adapters.charts_cache import ArchiveCache
-from meshinstall.adapters.charts_versions import newest
+from meshinstall.adapters.charts.cache import ArchiveCache
+from meshinstall.adapters.charts.store import read_chart
+from meshinstall.adapters.charts.versions import newest
 from meshinstall.errors import ChartError
 from meshinstall.model.release import ChartRef
 

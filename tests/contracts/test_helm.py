@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from meshinstall.adapters.helm import PyHelm
+from meshinstall.adapters.helm.client import PyHelm
 from meshinstall.errors import HelmError
 from meshinstall.model.cluster import Access
 from meshinstall.model.release import ReleaseKey

@@ -9,10 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from meshinstall.adapters import kubeconfig
-from meshinstall.adapters.helm import PyHelm
-from meshinstall.adapters.helm_records import SECRET_TYPE, mark_failed, newest
-from meshinstall.adapters.kube import KubeClient
+from meshinstall.adapters.helm.client import PyHelm
+from meshinstall.adapters.helm.records import SECRET_TYPE, mark_failed, newest
+from meshinstall.adapters.kube import kubeconfig
+from meshinstall.adapters.kube.client import KubeClient
 from meshinstall.errors import HelmError
 from meshinstall.model.cluster import Access
 from meshinstall.model.release import ReleaseKey, ReleaseRecord, ReleaseStatus

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshinstall.adapters.helm_errors import explain
+from meshinstall.adapters.helm.errors import explain
 from meshinstall.errors import HelmConflictError
 
 OWNED = (

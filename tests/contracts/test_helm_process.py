@@ -10,8 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from meshinstall.adapters.helm import PyHelm
-from meshinstall.adapters.helm_process import GRACE
+from meshinstall.adapters.helm.client import PyHelm
+from meshinstall.adapters.helm.process import GRACE
 from meshinstall.errors import HelmError
 from meshinstall.model.cluster import Access
 from meshinstall.model.release import ReleaseKey

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshinstall.adapters.helm_records import MAX_RECORD, SECRET_TYPE, decode, mark_failed, newest
+from meshinstall.adapters.helm.records import MAX_RECORD, SECRET_TYPE, decode, mark_failed, newest
 from meshinstall.errors import ClusterError, ConflictError
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from meshinstall.adapters import kubeconfig
-from meshinstall.adapters.kube import KubeClient
+from meshinstall.adapters.kube import kubeconfig
+from meshinstall.adapters.kube.client import KubeClient
 from meshinstall.errors import ConflictError
 from meshinstall.model.paths import object_path
 from testbed.cluster import Cluster

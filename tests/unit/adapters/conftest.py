@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
-from meshinstall.adapters.kubeconfig import Kubeconfig
+from meshinstall.adapters.kube.kubeconfig import Kubeconfig
 
 Respond = Callable[[BaseHTTPRequestHandler], object]
 Reached = Callable[..., Kubeconfig]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshinstall.adapters.helm_command import GroupCommand
+from meshinstall.adapters.helm.command import GroupCommand
 
 pytestmark = pytest.mark.anyio
 

@@ -21,9 +21,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from meshinstall.adapters.kube import KubeClient, tls_context
-from meshinstall.adapters.kubeconfig import ExecPlugin, Kubeconfig
-from meshinstall.adapters.tokens import source_of
+from meshinstall.adapters.kube.client import KubeClient, tls_context
+from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
+from meshinstall.adapters.kube.tokens import source_of
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
 from testbed.clouds.eks_sts import proxy
 from tests.contracts.servers import delays_small_packets, reply

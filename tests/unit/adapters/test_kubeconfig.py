@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meshinstall.adapters.kubeconfig import ExecPlugin, load
+from meshinstall.adapters.kube.kubeconfig import ExecPlugin, load
 from meshinstall.errors import MeshinstallError, UsageError
 
 Write = Callable[..., Path]

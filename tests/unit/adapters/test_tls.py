@@ -11,10 +11,10 @@ import pytest
 import trustme
 from botocore.session import Session
 
-from meshinstall.adapters.eks_session import Aws, Clients
-from meshinstall.adapters.gke_http import trust
-from meshinstall.adapters.kube import tls_context
-from meshinstall.adapters.tls import shared_context
+from meshinstall.adapters.eks.session import Aws, Clients
+from meshinstall.adapters.gke.http import trust
+from meshinstall.adapters.kube.client import tls_context
+from meshinstall.adapters.net.tls import shared_context
 from tests.unit.adapters.conftest import Reached, shake
 
 # ALPN's extension: its number, its length, the list's length, and the one name with its length.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from meshinstall.adapters.kubeconfig import ExecPlugin, Kubeconfig
-from meshinstall.adapters.tokens import Token, TokenSource, source_of
+from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
+from meshinstall.adapters.kube.tokens import Token, TokenSource, source_of
 from meshinstall.errors import ClusterError
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from meshinstall.adapters import wire, wire_tls
-from meshinstall.adapters.tls import load_pair
+from meshinstall.adapters.net.tls import load_pair
+from meshinstall.adapters.wire import foreign_tls, probes
 from meshinstall.engine import probe_objects
 from meshinstall.engine.dialling import Heard
 from meshinstall.model.mesh import Place
@@ -208,13 +208,13 @@ def mesh() -> Authority:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits for what never comes are short."""
     for name in ("_PATIENCE", "_LINGER", "_HOLD"):
-        monkeypatch.setattr(wire, name, 0.1)
+        monkeypatch.setattr(probes, name, 0.1)
 
 
 def dial(mesh: Authority, probe: Probe, *servers: Callable[[Peer], None]) -> tuple[Heard, Envoy]:
     """Probe, again when asked to, and what was heard last."""
     envoy = Envoy(list(servers))
-    talk = wire.dialling(mesh.root, CLIENT)(TARGET, probe)
+    talk = probes.dialling(mesh.root, CLIENT)(TARGET, probe)
     with envoy.stream() as stream:
         heard = talk(stream)
     if heard.again:
@@ -516,13 +516,13 @@ def test_a_server_that_speaks_after_the_handshake_serves(mesh: Authority) -> Non
 def test_a_foreign_certificate_is_taken_by_who_trusts_anyone(mesh: Authority) -> None:
     stranger = server(mesh, demands=True)
     # Trusts what the probe itself brings: its leaf stands in for a root.
-    foreign = wire_tls.foreign_pair(CLIENT)
+    foreign = foreign_tls.foreign_pair(CLIENT)
     stranger.load_verify_locations(cadata=foreign.decode().partition("-----BEGIN PRIVATE")[0])
     stranger.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    who = wire_tls.Client(mesh.root, foreign)
+    who = foreign_tls.Client(mesh.root, foreign)
     envoy = Envoy([tls(stranger)])
     with envoy.stream() as stream:
-        heard = wire._without_trust(stream, "10.0.0.7:8080", who, Probe.FOREIGN)  # noqa: SLF001 - with a pair that the test knows
+        heard = probes._without_trust(stream, "10.0.0.7:8080", who, Probe.FOREIGN)  # noqa: SLF001 - with a pair that the test knows
     assert heard.seen.answer is Answer.SERVED
 
 
@@ -556,5 +556,5 @@ def test_an_address_of_version_6_stands_in_brackets(mesh: Authority) -> None:
     envoy = Envoy([resets])
     target = WireTarget(Place("shop", "web-1"), "fd00::7", 8080)
     with envoy.stream() as stream:
-        wire.dialling(mesh.root, CLIENT)(target, Probe.PLAINTEXT)(stream)
+        probes.dialling(mesh.root, CLIENT)(target, Probe.PLAINTEXT)(stream)
     assert envoy.seen == [("/plain", "[fd00::7]:8080")]

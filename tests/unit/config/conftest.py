@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from meshinstall.adapters.charts_archive import read_chart
+from meshinstall.adapters.charts.archive import read_chart
 from meshinstall.config.project import Project, load_project
 from meshinstall.model.chart import ChartFiles
 

@@ -1,0 +1,92 @@
+"""The AKS clusters that a caller can see, over several subscriptions at a time."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from meshinstall.adapters.aks.details import answers, read_details, status_of
+from meshinstall.adapters.aks.errors import Task, clean, explained
+from meshinstall.adapters.aks.sdk import Azure
+from meshinstall.adapters.aks.user_kubeconfig import user_access
+from meshinstall.errors import MeshinstallError, UsageError
+from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind, Listing
+
+SUBSCRIPTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+READ = "Microsoft.ContainerService/managedClusters/read"
+_SUBSCRIPTIONS = "{endpoint}/subscriptions?api-version=2022-12-01"
+_GROUP = re.compile(r"/resourceGroups/([^/]+)/", re.IGNORECASE)
+# Bounds of a listing: pages of one that never ends, and subscriptions asked at a time.
+_PAGES = 200
+_AT_A_TIME = 8
+
+
+def discover(azure: Azure, named: Sequence[str]) -> Listing:
+    """The clusters of the subscriptions that are named, else of all that the caller can see."""
+    subscriptions = tuple(dict.fromkeys(named or _subscriptions(azure)))
+    with ThreadPoolExecutor(_AT_A_TIME) as threads:
+        found = list(threads.map(lambda one: _attempt(azure, one), subscriptions))
+        listed = [cluster for clusters in found if not isinstance(clusters, str) for cluster in clusters]
+        clusters = tuple(threads.map(lambda one: _with_authority(azure, one), listed))
+    failures = {one: said for one, said in zip(subscriptions, found, strict=True) if isinstance(said, str)}
+    return Listing(clusters, failures)
+
+
+def _with_authority(azure: Azure, cluster: CloudCluster) -> CloudCluster:
+    """The cluster with its API server's authority, which a listing lacks; as it is where the caller may not sign in."""
+    if not cluster.ready or cluster.endpoint is None:
+        return cluster
+    try:
+        access = user_access(azure, cluster.selectors["subscription"], cluster.selectors["resource_group"], cluster.name)
+    except MeshinstallError:
+        return cluster
+    return replace(cluster, endpoint=replace(cluster.endpoint, server=access.server, authority=access.authority))
+
+
+def _attempt(azure: Azure, subscription: str) -> tuple[CloudCluster, ...] | str:
+    """The clusters of one subscription, or why they cannot be had."""
+    try:
+        if not SUBSCRIPTION.fullmatch(subscription):
+            raise UsageError(f"{clean(subscription)} is no ID of a subscription")
+        with explained(Task(f"listing the clusters of subscription {subscription}", READ)):
+            pages = azure.clusters(subscription).managed_clusters.list().by_page()
+            return tuple(_listed(subscription, one.as_dict()) for page in islice(pages, _PAGES) for one in page)
+    except MeshinstallError as error:
+        return error.message
+
+
+def _subscriptions(azure: Azure) -> Iterator[str]:
+    """IDs of the subscriptions in use; the SDK for clusters has no call of its own for them."""
+    from azure.core.rest import HttpRequest
+
+    client = azure.clusters("")
+    url = _SUBSCRIPTIONS
+    with explained(Task("listing the subscriptions")):
+        for _ in range(_PAGES):
+            response = client.send_request(HttpRequest("GET", url))
+            response.raise_for_status()
+            answer = response.json()
+            yield from (str(one["subscriptionId"]) for one in answer["value"] if one.get("state") in {"Enabled", "Warned", "PastDue"})
+            url = answer.get("nextLink")
+            if not url:
+                return
+
+
+def _listed(subscription: str, answer: Mapping[str, Any]) -> CloudCluster:
+    details = read_details(answer)
+    private = details["enablePrivateCluster"]
+    host = details["privateFQDN"] if private else details["fqdn"]
+    group = _GROUP.search(str(answer.get("id", "")))
+    return CloudCluster(
+        Cloud.AKS,
+        clean(str(answer.get("name", ""))),
+        clean(str(answer.get("location", ""))),
+        details["currentKubernetesVersion"],
+        status_of(details),
+        ready=answers(details),
+        endpoint=Endpoint(f"https://{host}:443", None, EndpointKind.PRIVATE if private else EndpointKind.PUBLIC) if host else None,
+        details=details,
+        selectors={"subscription": subscription, "resource_group": clean(group[1]) if group else ""},
+    )

@@ -1,0 +1,82 @@
+"""The Azure SDK as it is used here: which Azure is asked, as whom, and with which limits."""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from meshinstall.adapters.aks.errors import Say, clean
+from meshinstall.adapters.aks.limits import Limits
+from meshinstall.errors import UsageError
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.mgmt.containerservice import ContainerServiceClient
+
+# The AKS API server's application in Entra ID: the same in every tenant and cloud (kubelogin, docs/book/src/concepts/aks.md).
+SERVER_APP = "6dae42f8-4368-4678-94ff-3960e28e3630"
+_AUTHORITY = "AZURE_AUTHORITY_HOST"
+# Authority host to the name of the cloud in the SDK.
+_CLOUDS: Mapping[str, str] = {
+    "login.microsoftonline.com": "AZURE_PUBLIC_CLOUD",
+    "login.microsoftonline.us": "AZURE_US_GOVERNMENT",
+    "login.chinacloudapi.cn": "AZURE_CHINA_CLOUD",
+}
+
+
+class Azure:
+    """One of Azure's clouds, as the caller's own identity sees it; safe for threads."""
+
+    def __init__(self, limits: Limits, say: Say) -> None:
+        from meshinstall.adapters.aks.transport import BoundedTransport
+
+        # Else what the SDK warns of goes to the terminal, many lines at a time; what matters of it is in our errors.
+        logging.getLogger("azure").addHandler(logging.NullHandler())
+        self._cloud = cloud_of(os.environ)
+        self._limits = limits
+        self._transport = BoundedTransport(limits, say)
+        self.identity = self.sign_in()
+
+    def sign_in(self) -> "TokenCredential":
+        """Who the caller is: environment, workload identity, managed identity, then the tools one signs in with."""
+        from azure.identity import DefaultAzureCredential
+
+        try:
+            return DefaultAzureCredential(transport=self._transport, **self._limits.retry())
+        except (ValueError, OSError) as error:
+            hint = "set or unset AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET together"
+            raise UsageError(f"the AZURE_ variables name no identity: {clean(str(error))}", hint) from error
+
+    def clusters(self, subscription: str) -> "ContainerServiceClient":
+        """The client for one subscription.
+
+        Its policies are named one by one because the default ones register resource providers in the subscription,
+        which is a change that nobody asked for.
+        """
+        from azure.core import AzureClouds
+        from azure.core.pipeline.policies import ContentDecodePolicy, RetryPolicy, UserAgentPolicy
+        from azure.mgmt.containerservice import ContainerServiceClient
+        from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
+        from azure.mgmt.core.tools import get_arm_endpoints
+
+        cloud = AzureClouds[self._cloud]
+        scopes = get_arm_endpoints(cloud)["credential_scopes"]
+        policies = [
+            UserAgentPolicy(base_user_agent="meshinstall"),
+            ContentDecodePolicy(),
+            RetryPolicy(**self._limits.retry()),
+            ARMChallengeAuthenticationPolicy(self.identity, *scopes),
+        ]
+        return ContainerServiceClient(
+            self.identity, subscription, cloud_setting=cloud, credential_scopes=scopes, policies=policies, transport=self._transport
+        )
+
+
+def cloud_of(environ: Mapping[str, str]) -> str:
+    """The SDK's name of the cloud whose Entra ID is AZURE_AUTHORITY_HOST; the public one when it is not set."""
+    said = environ.get(_AUTHORITY) or "login.microsoftonline.com"
+    host = (urlsplit(said).hostname or said).lower().rstrip("/")
+    if host not in _CLOUDS:
+        raise UsageError(f"{_AUTHORITY} names no cloud of Azure: {host}", f"it is one of {', '.join(_CLOUDS)}, or not set")
+    return _CLOUDS[host]

@@ -1,0 +1,78 @@
+"""HTTP of the Azure SDK, bounded: how long, how large, how often. Loads the SDK, so it is imported inside functions only."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from azure.core.pipeline.transport import RequestsTransport
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+
+from meshinstall.adapters.aks.errors import Say
+from meshinstall.adapters.aks.limits import Limits
+from meshinstall.errors import ClusterError, UnreachableError
+
+
+# The SDK hands the class out at run time, unseen by type checkers.
+class BoundedTransport(RequestsTransport):  # type: ignore[misc]
+    """What the SDK sends its requests with; every wait before another try is told to ``say``."""
+
+    def __init__(self, limits: Limits, say: Say) -> None:
+        session = requests.Session()
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _BoundedAdapter(limits))
+        super().__init__(session=session, connection_timeout=limits.connect, read_timeout=limits.read)
+        self._limits = limits
+        self._say = say
+
+    def sleep(self, duration: float) -> None:
+        """Wait before another try; raises UnreachableError when the server asks for more than is reasonable."""
+        if duration > self._limits.pause:
+            raise UnreachableError(f"Azure is busy and asks to come back in {duration:g} s", "try again after that")
+        self._say(f"Azure is busy or did not answer; trying again in {duration:.1f} s")
+        time.sleep(duration)
+
+
+class _BoundedAdapter(HTTPAdapter):
+    def __init__(self, limits: Limits) -> None:
+        # Trying again is the SDK's business.
+        super().__init__(max_retries=0)
+        self._limits = limits
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """By urllib3's default a body leaves for a proxy only when its headers are acknowledged, up to 40 ms later."""
+        return super().proxy_manager_for(proxy, socket_options=HTTPConnection.default_socket_options, **kwargs)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        end = time.monotonic() + self._limits.exchange
+        response = super().send(request, *args, **kwargs)
+        response.raw = _BoundedBody(response.raw, end, self._limits, urlsplit(str(request.url)).hostname or "Azure")
+        return response
+
+
+class _BoundedBody:
+    """A body as urllib3 gives it, which ends when it grows too large or takes too long."""
+
+    def __init__(self, body: Any, end: float, limits: Limits, host: str) -> None:
+        self._body = body
+        self._end = end
+        self._limits = limits
+        self._host = host
+
+    def stream(self, amount: int, **_: Any) -> Iterator[bytes]:
+        size = 0
+        # read1 returns with what has come; stream and read wait until ``amount`` is there, however slowly it drips.
+        while chunk := self._body.read1(amount, decode_content=True):
+            size += len(chunk)
+            if size > self._limits.size:
+                self._body.close()
+                raise ClusterError(f"{self._host} sends more than {self._limits.size // 1024**2} MiB", "is a proxy in between?")
+            if time.monotonic() > self._end:
+                self._body.close()
+                raise UnreachableError(f"{self._host} did not finish its answer in {self._limits.exchange:g} s", "try again")
+            yield chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)

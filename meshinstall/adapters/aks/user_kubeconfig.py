@@ -1,0 +1,96 @@
+"""What the kubeconfig that Azure gives out says: where the API server is, and how one signs in to it."""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from meshinstall.adapters.aks.errors import Task, explained
+from meshinstall.adapters.aks.sdk import SERVER_APP, Azure
+from meshinstall.errors import ClusterError
+from meshinstall.model.yaml_text import load
+
+_MAX_SIZE = 1024**2
+_USER_ROLE = "Azure Kubernetes Service Cluster User Role"
+_SIGN_IN = "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action"
+
+
+@dataclass(frozen=True, slots=True)
+class UserAccess:
+    """The API server and, where Entra ID does not guard it, the client certificate and key (PEM) of all its users."""
+
+    server: str
+    authority: bytes
+    entra: bool
+    certificate: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+
+
+def user_access(azure: Azure, subscription: str, group: str, name: str) -> UserAccess:
+    """Ask Azure how users sign in to a cluster; raises ClusterError."""
+    with explained(task_on((subscription, group, name), f"asking how to sign in to cluster {name}", _SIGN_IN)):
+        # It changes nothing, so it is tried again like a GET.
+        answer = azure.clusters(subscription).managed_clusters.list_cluster_user_credentials(
+            group, name, format="exec", retry_on_methods=frozenset({"POST"})
+        )
+        given = answer.kubeconfigs or []
+        data = given[0].value if given else None
+    if not isinstance(data, bytes | bytearray):
+        hint = f"see why: az aks get-credentials -g {group} -n {name} --file -"
+        raise ClusterError(f"Azure gives no kubeconfig for cluster {name}", hint)
+    return read_access(bytes(data), name)
+
+
+def task_on(target: tuple[str, str, str], doing: str, permission: str) -> Task:
+    """Something that is done with a cluster, by who has the role of its users."""
+    return Task(doing, permission, _USER_ROLE, cluster_id(*target))
+
+
+def cluster_id(subscription: str, group: str, name: str) -> str:
+    """The name of a cluster among all of Azure's resources."""
+    return f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{name}"
+
+
+def read_access(data: bytes, cluster: str) -> UserAccess:
+    """Read the kubeconfig of ``listClusterUserCredential``; raises ClusterError, which never shows what stands in it."""
+    try:
+        return _read(data)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise ClusterError(f"the kubeconfig that Azure gave for cluster {cluster} is not of the right shape") from error
+
+
+def _read(data: bytes) -> UserAccess:
+    if len(data) > _MAX_SIZE:
+        raise ValueError(len(data))
+    content = load(data)
+    cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
+    server = str(cluster["server"]).rstrip("/")
+    parts = urlsplit(server)
+    if parts.scheme != "https" or not parts.hostname or parts.username:
+        raise ValueError(parts.scheme)
+    authority = _pem(cluster["certificate-authority-data"], "CERTIFICATE")
+    if plugin := user.get("exec"):
+        _refuse_other_app([str(word) for word in plugin.get("args") or ()])
+        return UserAccess(server, authority, entra=True)
+    certificate, key = _pem(user["client-certificate-data"], "CERTIFICATE"), _pem(user["client-key-data"], "PRIVATE KEY")
+    return UserAccess(server, authority, entra=False, certificate=certificate.decode(), key=key.decode())
+
+
+def _pem(data: Any, kind: str) -> bytes:
+    try:
+        found = base64.b64decode(data, validate=True)
+    except binascii.Error as error:
+        raise ValueError from error
+    if f"{kind}-----".encode() not in found or not found.isascii():
+        raise ValueError(kind)
+    return found
+
+
+def _refuse_other_app(words: list[str]) -> None:
+    """A token for another application is not AKS's to ask for; clusters that need one are of the legacy integration."""
+    if "--server-id" in words and words[words.index("--server-id") + 1] != SERVER_APP:
+        raise ClusterError(
+            "the cluster uses the legacy integration with Entra ID, which AKS has retired",
+            "turn on the managed one: az aks update --enable-aad --name NAME --resource-group GROUP",
+        )

@@ -1,0 +1,58 @@
+"""A managed cluster as our own clients reach it: nothing of it is written anywhere."""
+
+from dataclasses import dataclass
+
+from meshinstall.adapters.kube.kubeconfig import Kubeconfig
+from meshinstall.adapters.kube.tokens import Token, TokenSource
+from meshinstall.errors import ClusterError
+from meshinstall.model.cluster import CloudCluster, Credential, Endpoint
+from meshinstall.ports import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class CloudAccess:
+    """Where a managed cluster is and what opens it; ``tokens`` is None where a client certificate does."""
+
+    config: Kubeconfig
+    tokens: TokenSource | None
+
+
+def context_name(cluster: CloudCluster) -> str:
+    """What its context is called: two clusters of one name in two regions must not become one when files are merged."""
+    return f"{cluster.cloud}_{cluster.location}_{cluster.name}"
+
+
+def endpoint_of(cluster: CloudCluster) -> Endpoint:
+    """Where its API server is; raises ClusterError while it has none, or one that a token must not be sent to."""
+    if cluster.endpoint is None:
+        raise ClusterError(
+            f"cluster {cluster.name} is {cluster.status} and has no API server yet", "wait until the cloud says that it is ready"
+        )
+    if not cluster.endpoint.server.startswith("https://"):
+        raise ClusterError(f"the cloud names {cluster.endpoint.server!r} as the API server of {cluster.name}, which is no https address")
+    return cluster.endpoint
+
+
+def reach(cluster: CloudCluster, provider: Provider) -> CloudAccess:
+    """What opens ``cluster``, with a first credential that all its clients share; raises ClusterError."""
+    endpoint = endpoint_of(cluster)
+    first = provider.credential()
+    config = Kubeconfig(
+        source=f"of {cluster.cloud}",
+        context=context_name(cluster),
+        server=endpoint.server.rstrip("/"),
+        authority=endpoint.authority,
+        certificate=first.certificate.encode() or None,
+        key=first.key.encode() or None,
+    )
+    return CloudAccess(config, _tokens(first, provider) if first.token else None)
+
+
+def _tokens(first: Credential, provider: Provider) -> TokenSource:
+    waiting = [first]
+
+    def fetch() -> Token:
+        credential = waiting.pop() if waiting else provider.credential()
+        return Token(credential.token, credential.expires)
+
+    return TokenSource(fetch)

@@ -1,0 +1,63 @@
+"""Kubeconfigs for helm, kubectl and istioctl that hold no secret: they name a command that fetches one."""
+
+import atexit
+import base64
+import json
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from meshinstall.adapters.cloud.access import context_name, endpoint_of
+from meshinstall.model.cluster import CloudCluster, ClusterRef, flag
+
+API_VERSION = "client.authentication.k8s.io/v1"
+
+
+def document(cluster: CloudCluster, ref: ClusterRef) -> str:
+    """A kubeconfig for ``cluster``, as JSON, which is YAML; raises ClusterError when it has no endpoint."""
+    endpoint = endpoint_of(cluster)
+    name = context_name(cluster)
+    server: dict[str, Any] = {"server": endpoint.server}
+    if endpoint.authority:
+        server["certificate-authority-data"] = base64.b64encode(endpoint.authority).decode()
+    command, *args = credential_command(replace(ref, selectors={**cluster.selectors, **ref.selectors}))
+    plugin = {
+        "apiVersion": API_VERSION,
+        "command": command,
+        "args": args,
+        "interactiveMode": "IfAvailable",
+        "provideClusterInfo": False,
+        "installHint": "meshinstall is not where it was when this file was written; write it again: meshinstall kubeconfig",
+    }
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": server}],
+        "users": [{"name": name, "user": {"exec": plugin}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name,
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def credential_command(ref: ClusterRef) -> tuple[str, ...]:
+    """The command line that prints a credential for ``ref``, for this Python and from any folder."""
+    flags = [f"{flag(key)}={value}" for key, value in sorted(ref.selectors.items())]
+    # -P: a folder called meshinstall where kubectl happens to run is not ours.
+    return (sys.executable, "-P", "-m", "meshinstall", "credential", f"--cloud={ref.cloud}", f"--cluster={ref.name}", *flags)
+
+
+def write_private(text: str) -> Path:
+    """Write a kubeconfig that only we can read and that goes when this process ends; killed, it leaves nothing secret."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    folder = tempfile.mkdtemp(prefix="meshinstall-", dir=runtime if runtime and os.access(runtime, os.W_OK) else None)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "kubeconfig")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    return path

@@ -1,0 +1,1 @@
+"""EKS behind the Provider port: AWS's API, STS tokens, and how AWS is spoken to."""

@@ -1,0 +1,48 @@
+"""Every EKS cluster that the caller can see, in one region or in several at the same time."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from meshinstall.adapters.eks.errors import explained
+from meshinstall.adapters.eks.session import Aws, Clients
+from meshinstall.errors import MeshinstallError
+from meshinstall.model.cluster import CloudCluster, Listing
+
+_AT_ONCE = 16
+_MOST = 1000
+
+
+def discover(aws: Aws, regions: tuple[str, ...], parse: Callable[[Any, str], CloudCluster]) -> Listing:
+    """The clusters of ``regions``, one at least; for each region or cluster that could not be asked, why; raises ClusterError."""
+    clusters: list[CloudCluster] = []
+    failures: dict[str, str] = {}
+    clients = Clients(aws)
+    # Credentials that are none are the same in every region: an error, before any is asked.
+    with explained("eks:ListClusters"):
+        clients("eks", regions[0])
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        names = {region: pool.submit(_names, clients, region) for region in regions}
+        asked: dict[tuple[str, str], Future[Any]] = {}
+        for region, found in names.items():
+            try:
+                asked |= {(region, name): pool.submit(_describe, clients, region, name) for name in found.result()}
+            except MeshinstallError as error:
+                failures[region] = error.message
+        for (region, name), answer in asked.items():
+            try:
+                clusters.append(parse(answer.result(), region))
+            except MeshinstallError as error:
+                failures[f"{region}/{name}"] = error.message
+    return Listing(tuple(clusters), failures)
+
+
+def _names(clients: Clients, region: str) -> list[str]:
+    with explained("eks:ListClusters"):
+        pages = clients("eks", region).get_paginator("list_clusters").paginate(PaginationConfig={"MaxItems": _MOST})
+        return [name for page in pages for name in page.get("clusters") or ()]
+
+
+def _describe(clients: Clients, region: str, name: str) -> Any:
+    with explained("eks:DescribeCluster"):
+        return clients("eks", region).describe_cluster(name=name).get("cluster")

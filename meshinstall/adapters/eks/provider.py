@@ -1,0 +1,122 @@
+"""EKS behind the Provider port."""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from meshinstall.adapters.cloud.foreign_text import cleaned, plain
+from meshinstall.adapters.eks.errors import explained
+from meshinstall.errors import ClusterError, UsageError
+from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
+
+if TYPE_CHECKING:
+    from meshinstall.adapters.eks.session import Aws
+
+# In these the API server answers; in the others it does not yet, or not any more.
+_READY = frozenset({"ACTIVE", "UPDATING"})
+# Of what DescribeCluster tells, what preflight judges.
+_KEPT = ("arn", "platformVersion", "resourcesVpcConfig", "health", "accessConfig", "upgradePolicy", "computeConfig")
+
+
+def _hush(_: str) -> None:
+    """Nobody listens."""
+
+
+class EksProvider:
+    """One EKS cluster, seen with the caller's AWS credentials or those of the role in ``role_arn``."""
+
+    def __init__(self, ref: ClusterRef, say: Callable[[str], None] = _hush) -> None:
+        self._ref = ref
+        self._say = say
+        self._aws: Aws | None = None
+
+    def describe(self) -> CloudCluster:
+        """The cluster that was asked for; raises ClusterError."""
+        name = self._name()
+        with explained("eks:DescribeCluster"):
+            client = self._session().client("eks")
+            try:
+                answer = client.describe_cluster(name=name)
+            except client.exceptions.ResourceNotFoundException as error:
+                region = client.meta.region_name
+                hint = f"see what there is: meshinstall clusters --cloud eks --region {region}"
+                raise UsageError(f"there is no EKS cluster {name!r} in {region}, for these credentials", hint) from error
+        return parse(answer.get("cluster"), self._session().region)
+
+    def credential(self) -> Credential:
+        """A new token for its API server, for at most 14 minutes; raises ClusterError."""
+        from meshinstall.adapters.eks.token import presign
+
+        name = self._name()
+        with explained("sts:AssumeRole"):
+            return presign(self._session(), name)
+
+    def inspect(self, cluster: CloudCluster) -> CloudCluster:
+        """The same cluster with its nodes, network, access entries and support in ``details``."""
+        from meshinstall.adapters.eks.inspect import inspect
+
+        return inspect(self._session(), cluster)
+
+    def discover(self) -> Listing:
+        """The clusters of the region, or of each of several with commas between them."""
+        from meshinstall.adapters.eks.discovery import discover
+
+        return discover(self._session(), tuple(self._regions()) or (self._session().region,), parse)
+
+    def _regions(self) -> list[str]:
+        """The regions that were named, each checked: it becomes part of a host name."""
+        from meshinstall.adapters.eks.session import checked_region
+
+        named = [region.strip() for region in self._ref.selectors.get("region", "").split(",")]
+        return [checked_region(region) for region in dict.fromkeys(named) if region]
+
+    def _name(self) -> str:
+        if not self._ref.name:
+            raise UsageError("which EKS cluster is not said", "name it: --cluster, or cluster: {name: ...} in meshinstall.yaml")
+        return self._ref.name
+
+    def _session(self) -> "Aws":
+        if self._aws is None:
+            from meshinstall.adapters.eks.session import open_aws
+
+            asked = self._ref.selectors
+            self._aws = open_aws(next(iter(self._regions()), ""), asked.get("profile", ""), asked.get("role_arn", ""), self._say)
+        return self._aws
+
+
+def parse(cluster: Any, region: str) -> CloudCluster:
+    """A cluster as DescribeCluster tells of it; raises ClusterError on anything else."""
+    if not isinstance(cluster, dict):
+        raise ClusterError("AWS answered eks:DescribeCluster without a cluster", "is a proxy in between?")
+    name, status = _text(cluster, "name"), _text(cluster, "status")
+    if cluster.get("outpostConfig"):
+        raise UsageError(f"EKS cluster {name} is a local cluster on an Outpost, whose tokens are made in another way", "use --cloud local")
+    return CloudCluster(
+        cloud=Cloud.EKS,
+        name=name,
+        location=region,
+        version=_text(cluster, "version"),
+        status=status,
+        ready=status in _READY,
+        endpoint=_endpoint(cluster) if cluster.get("endpoint") else None,
+        details=cleaned({key: cluster[key] for key in _KEPT if key in cluster}),
+        selectors={"region": region},
+    )
+
+
+def _endpoint(cluster: Mapping[str, Any]) -> Endpoint:
+    access = cluster.get("resourcesVpcConfig") or {}
+    kind = EndpointKind.PUBLIC if isinstance(access, dict) and access.get("endpointPublicAccess") else EndpointKind.PRIVATE
+    authority = cluster.get("certificateAuthority") or {}
+    try:
+        return Endpoint(_text(cluster, "endpoint"), base64.b64decode(_text(authority, "data"), validate=True), kind)
+    except binascii.Error as error:
+        raise ClusterError(f"the certificate authority of EKS cluster {plain(cluster['name'])} is not base64") from error
+
+
+def _text(of: Any, key: str) -> str:
+    found = of.get(key) if isinstance(of, dict) else None
+    if not isinstance(found, str) or (plain(found) != found and key != "data"):
+        raise ClusterError(f"AWS describes the cluster without a usable {key!r}", "repeat the command; if it stays, show it to AWS support")
+    return found

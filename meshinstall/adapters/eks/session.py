@@ -1,0 +1,152 @@
+"""How AWS is spoken to: with the caller's own configuration, deadlines, bounded answers and a bounded number of tries."""
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshinstall.adapters.cloud.foreign_text import plain
+from meshinstall.errors import ClusterError, UsageError
+
+if TYPE_CHECKING:
+    from botocore.session import Session
+
+# Seconds to connect, for an answer to begin or go on, and for all of it; tries in all, with botocore's back-off in between.
+_CONNECT, _READ, _WHOLE = 5, 10, 30
+_TRIES = 3
+# Bytes of one answer.
+_MAX_ANSWER = 8 * 1024**2
+_PIECE = 64 * 1024
+_REGION = re.compile(r"[a-z0-9][-a-z0-9]{1,40}")
+_ATTEMPT = re.compile(r"attempt=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """The caller's session with AWS; ``say`` hears of every further try."""
+
+    session: "Session"
+    region: str
+    say: Callable[[str], None]
+
+    def client(self, service: str, **options: Any) -> Any:
+        """A client for a service; every answer is bounded in bytes and seconds."""
+        return _bounded(self.session.create_client(service, **{"region_name": self.region, **options}, config=_config()), self.say)
+
+
+class Clients:
+    """Clients for several threads: each thread has its own, because making them is not safe at the same time, and using one is not either.
+
+    The connections of one client share an SSL context, which urllib3 changes before each (see ``tls``). A further client costs 2 ms.
+    """
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self._making = threading.Lock()
+        self._made: dict[tuple[int, str, str], Any] = {}
+
+    def __call__(self, service: str, region: str = "") -> Any:
+        """The thread's client for a service in a region; empty: that of the session."""
+        key = (threading.get_ident(), service, region)
+        if key not in self._made:
+            with self._making:
+                self._made[key] = self._aws.client(service, region_name=region or self._aws.region)
+        return self._made[key]
+
+
+def open_aws(region: str, profile: str, role_arn: str, say: Callable[[str], None]) -> Aws:
+    """The caller's session, or that of a role it assumes, which is renewed like any other; raises UsageError."""
+    # boto3's core: boto3 itself adds nothing here, and a third to the start of a credential plugin.
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        session = Session(profile=profile or None)
+        own = Aws(session, region or session.get_config_variable("region") or "", say)
+    except BotoCoreError as error:
+        raise UsageError(plain(error), "aws configure list-profiles shows those that there are") from error
+    if not own.region:
+        raise UsageError("the AWS region is not known", "name it: --region, region in meshinstall.yaml, or AWS_DEFAULT_REGION")
+    checked_region(own.region)
+    return _assumed(own, profile, role_arn) if role_arn else own
+
+
+def checked_region(region: str) -> str:
+    """The region, which becomes part of a host name; raises UsageError."""
+    if not _REGION.fullmatch(region):
+        raise UsageError(f"{region!r} cannot be an AWS region", "one such as eu-west-1")
+    return region
+
+
+def _assumed(own: Aws, profile: str, role_arn: str) -> Aws:
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+    from botocore.session import Session
+
+    source = own.session.get_credentials()
+    if source is None:
+        return own
+    fetcher = AssumeRoleCredentialFetcher(own.client, source, role_arn, extra_args={"RoleSessionName": "meshinstall"})
+    # The same profile: its endpoints, authorities and retries hold for the role too.
+    session = Session(profile=profile or None)
+    # botocore offers no other way to a session with given credentials that are renewed.
+    session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # noqa: SLF001
+    return Aws(session, own.region, own.say)
+
+
+def _config() -> Any:
+    from botocore.config import Config
+
+    return Config(connect_timeout=_CONNECT, read_timeout=_READ, retries={"mode": "standard", "total_max_attempts": _TRIES})
+
+
+def _bounded(client: Any, say: Callable[[str], None]) -> Any:
+    """The same client, which reads answers itself: botocore would take all that comes, for as long as it comes."""
+    # Not public, but the only door to the connection that botocore has set up.
+    http = client._endpoint.http_session  # noqa: SLF001
+
+    def send(request: Any, event_name: str, **_: Any) -> Any:
+        _tell(request, event_name, say)
+        request.stream_output = True
+        response = http.send(request)
+        response._content = _read(response.raw, event_name)  # noqa: SLF001 - where botocore keeps what it has read
+        return response
+
+    client.meta.events.register_last("before-send", send)
+    return client
+
+
+def _tell(request: Any, event_name: str, say: Callable[[str], None]) -> None:
+    header = request.headers.get("amz-sdk-request", b"")
+    found = _ATTEMPT.search(header.decode() if isinstance(header, bytes) else header)
+    if found and int(found[1]) > 1:
+        say(f"AWS did not answer {_operation(event_name)} well; try {found[1]} of {_TRIES}")
+
+
+def _read(raw: Any, event_name: str) -> bytes:
+    """All of an answer; raises ClusterError when it is too long or takes too long."""
+    from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+    from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import ReadTimeoutError as SlowError
+
+    started, pieces, size = time.monotonic(), [], 0
+    try:
+        for piece in raw.stream(_PIECE):
+            pieces.append(piece)
+            size += len(piece)
+            if size > _MAX_ANSWER or time.monotonic() - started > _WHOLE:
+                raw.close()
+                raise ClusterError(
+                    f"AWS answered {_operation(event_name)} with more than {_MAX_ANSWER // 1024**2} MiB or {_WHOLE} s of data"
+                )
+    except SlowError as error:
+        raise ReadTimeoutError(endpoint_url=_operation(event_name)) from error
+    except HTTPError as error:
+        raise ConnectionClosedError(endpoint_url=_operation(event_name)) from error
+    return b"".join(pieces)
+
+
+def _operation(event_name: str) -> str:
+    """``before-send.eks.DescribeCluster`` is eks DescribeCluster to a person."""
+    return " ".join(event_name.split(".")[1:])

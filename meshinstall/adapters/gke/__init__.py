@@ -1,0 +1,1 @@
+"""GKE behind the Provider port: Google's REST APIs and the caller's credentials."""

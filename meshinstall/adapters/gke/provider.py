@@ -1,0 +1,148 @@
+"""GKE behind the Provider port."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from meshinstall.adapters.cloud.foreign_text import plain
+from meshinstall.adapters.gke import details
+from meshinstall.adapters.gke.api import GkeApi
+from meshinstall.adapters.gke.credentials import Identity
+from meshinstall.adapters.gke.endpoint import choose, endpoint, gateway_service
+from meshinstall.adapters.gke.errors import ANY, BETWEEN, DisabledError, MissingError
+from meshinstall.adapters.gke.http import Http, Patience
+from meshinstall.errors import ClusterError, ForbiddenError, UsageError
+from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
+
+# In these the API server answers; in the others it does not yet, or not any more.
+_READY = frozenset({"RUNNING", "RECONCILING", "DEGRADED"})
+# Projects that are asked at the same time.
+_AT_ONCE = 8
+
+
+def _hush(_: str) -> None:
+    """Nobody listens."""
+
+
+class GkeProvider:
+    """One GKE cluster, or all that the caller sees, with application default credentials."""
+
+    def __init__(self, ref: ClusterRef, say: Callable[[str], None] = _hush, patience: Patience | None = None) -> None:
+        self._ref = ref
+        http = Http(patience or Patience())
+        self._identity = Identity(http)
+        self._api = GkeApi(self._identity, http, say)
+
+    def describe(self) -> CloudCluster:
+        """The cluster that was asked for; raises ClusterError."""
+        name, location = self._asked("name", self._ref.name), self._asked("location", self._ref.selectors.get("location", ""))
+        project = self._project()
+        try:
+            found = self._api.cluster(project, location, name)
+        except MissingError as error:
+            hint = f"see what there is: meshinstall clusters --cloud gke --project {project}"
+            raise UsageError(f"there is no GKE cluster {name!r} in {location} of project {project}", hint) from error
+        if found.get("name") != name:
+            raise ClusterError("Google answered container.clusters.get with something that is not the cluster", BETWEEN)
+        return replace(_parse(found, project), endpoint=self._endpoint(found, project))
+
+    def credential(self) -> Credential:
+        """An access token that was not given out before; raises ClusterError."""
+        return self._identity.credential()
+
+    def inspect(self, cluster: CloudCluster) -> CloudCluster:
+        """The cluster with its network's firewall, the fleet's mesh and GKE's versions."""
+        return details.inspect(self._api, cluster)
+
+    def discover(self) -> Listing:
+        """The clusters of the project asked for, or of every project that the caller sees."""
+        asked = self._ref.selectors.get("project", "")
+        failures: dict[str, str] = {}
+        projects = asked.split(",") if asked else self._projects(failures)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = [cluster for listed in pool.map(lambda project: self._listed(project, failures), projects) for cluster in listed]
+        return Listing(tuple(found), failures)
+
+    def _projects(self, failures: dict[str, str]) -> list[str]:
+        """Every active project that the caller sees; when it may not ask, the one of the credentials."""
+        asks = ("resourcemanager.projects.get", ANY)
+        try:
+            pages = list(self._api.pages("cloudresourcemanager", "v3/projects:search", {"query": "state:ACTIVE", "pageSize": "500"}, asks))
+        except ForbiddenError as error:
+            if not self._identity.project:
+                raise UsageError("which project is not said, and projects cannot be listed", "name it: --project") from error
+            failures["other projects"] = error.message
+            return [self._identity.project]
+        listed = (each for page in pages if isinstance(page.get("projects"), list) for each in page["projects"])
+        return [str(each["projectId"]) for each in listed if isinstance(each, Mapping) and each.get("projectId")]
+
+    def _listed(self, project: str, failures: dict[str, str]) -> list[CloudCluster]:
+        try:
+            found = self._api.clusters(project)
+        except DisabledError:
+            # No clusters where GKE is switched off.
+            return []
+        except ClusterError as error:
+            failures[project] = error.message
+            return []
+        for zone in found.get("missingZones") or ():
+            failures[f"{project}/{plain(zone)}"] = "this zone did not answer"
+        return [replace(_parse(each, project), endpoint=_preferred(each, project)) for each in found.get("clusters") or ()]
+
+    def _endpoint(self, found: Mapping[str, Any], project: str) -> Endpoint | None:
+        way = choose(found, self._ref.selectors.get("endpoint", ""), project)
+        if way is None:
+            return None
+        kind, host = way
+        return self._gateway(host, project) if kind is EndpointKind.CONNECT_GATEWAY else endpoint(found, kind, host)
+
+    def _gateway(self, membership: str, project: str) -> Endpoint:
+        asks = ("gkehub.gateway.generateCredentials", project)
+        answer = self._api.get(gateway_service(membership), f"v1/{membership}:generateCredentials", *asks)
+        server = str(answer.get("endpoint", ""))
+        if not server.startswith("https://"):
+            raise ClusterError("the Connect Gateway names no https address for the cluster", "is a proxy in between?")
+        return Endpoint(server, None, EndpointKind.CONNECT_GATEWAY)
+
+    def _project(self) -> str:
+        return self._asked("project", self._ref.selectors.get("project", "") or self._identity.project)
+
+    def _asked(self, key: str, value: str) -> str:
+        if not value:
+            flag = "cluster" if key == "name" else key
+            raise UsageError(
+                f"the {key} of the GKE cluster is not said", f"name it: --{flag}, or cluster: {{{key}: ...}} in meshinstall.yaml"
+            )
+        if not details.NAME.fullmatch(value):
+            raise UsageError(f"{plain(value)!r} is no {key} of a GKE cluster")
+        return value
+
+
+def _parse(found: Mapping[str, Any], project: str) -> CloudCluster:
+    status = plain(found.get("status", "")) or "STATUS_UNSPECIFIED"
+    location = plain(found.get("location", ""))
+    return CloudCluster(
+        cloud=Cloud.GKE,
+        name=plain(found.get("name", "")),
+        location=location,
+        version=plain(found.get("currentMasterVersion", "")),
+        status=status,
+        ready=status in _READY,
+        endpoint=None,
+        details={"project": project, **details.kept(found)},
+        selectors={"project": project, "location": location},
+    )
+
+
+def _preferred(found: Mapping[str, Any], project: str) -> Endpoint | None:
+    """The way that would be taken; for the Connect Gateway its kind, for the address would cost a call each."""
+    way = choose(found, "", project)
+    if way is None:
+        return None
+    if way[0] is EndpointKind.CONNECT_GATEWAY:
+        return Endpoint(f"https://{gateway_service(way[1])}.googleapis.com", None, EndpointKind.CONNECT_GATEWAY)
+    try:
+        return endpoint(found, *way)
+    except ClusterError:
+        return None

@@ -1,0 +1,1 @@
+"""The Helm and Releases ports: the helm program, and the records that it keeps in the cluster."""

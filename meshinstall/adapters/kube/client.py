@@ -1,0 +1,232 @@
+"""The Kubernetes API in plain JSON.
+
+On urllib3, which the official client stands on: importing that client costs
+0.3 s, and of what it offers only port-forwarding is not a plain request.
+"""
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+import anyio.to_thread
+
+from meshinstall.adapters.kube.kubeconfig import Kubeconfig
+from meshinstall.adapters.kube.tokens import TokenSource
+from meshinstall.adapters.net.pools import pool_manager
+from meshinstall.adapters.net.tls import load_pair, shared_context
+from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
+from meshinstall.model.release import Manifest
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
+
+FIELD_MANAGER = "meshinstall"
+# Seconds: to connect, and for an answer to begin or go on.
+_TIMEOUT = (5.0, 30.0)
+# Connections kept open; as many requests run at the same time.
+_THREADS = 16
+# Bytes of one answer, and objects asked for at a time.
+_MAX_ANSWER = 64 * 1024**2
+_PAGE = 500
+# Seconds: how long an API server that was there may be away, as one of a single node is when it restarts, and between two tries.
+_OUTAGE = 30.0
+_RETRY = 0.5
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class KubeClient:
+    """Implements ports.Kube; requests run in threads, each with a deadline."""
+
+    def __init__(self, config: Kubeconfig, tokens: TokenSource | None) -> None:
+        self._config = config
+        self._tokens = tokens
+        self._answered = False
+        self._pool = _connect(config)
+
+    async def get(self, path: str) -> Manifest | None:
+        """The object at ``path``, or None when there is none."""
+        return await self._in_thread(_Request("GET", path, missing_ok=True))
+
+    async def list(self, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False) -> AsyncIterator[Manifest]:
+        """The objects of a collection, page by page; nothing when the server does not know the kind."""
+        query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
+        accept = _METADATA_ONLY if metadata_only else "application/json"
+        while True:
+            answer = await self._in_thread(_Request("GET", path, query=query, accept=accept, missing_ok=True))
+            for item in (answer or {}).get("items") or ():
+                yield item
+            query["continue"] = ((answer or {}).get("metadata") or {}).get("continue") or ""
+            if not query["continue"]:
+                return
+
+    async def apply(self, path: str, body: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
+        """Server-side apply as field manager meshinstall; raises ConflictError when another manager owns a field."""
+        query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), "dryRun": "All" if dry_run else ""}
+        return await self._in_thread(_Request("PATCH", path, body, query, content=_APPLY)) or {}
+
+    async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Create an object in the collection at ``path``."""
+        return await self._in_thread(_Request("POST", path, body, {"dryRun": "All" if dry_run else ""})) or {}
+
+    async def patch(self, path: str, body: Manifest) -> Manifest:
+        """Merge ``body`` into an object; with a resourceVersion in it, only into that version."""
+        return await self._in_thread(_Request("PATCH", path, body, content=_MERGE)) or {}
+
+    async def delete(self, path: str) -> None:
+        """Delete an object, its dependents in the background; nothing when it is gone already."""
+        await self._in_thread(_Request("DELETE", path, query={"propagationPolicy": "Background"}, missing_ok=True))
+
+    async def _in_thread(self, request: "_Request") -> dict[str, Any] | None:
+        started = anyio.current_time()
+        while True:
+            try:
+                found = await anyio.to_thread.run_sync(self._send, request, abandon_on_cancel=True)
+            except UnreachableError:
+                # A server that never answered is wrongly named or down; one that did is restarting.
+                if not self._answered or request.method != "GET" or anyio.current_time() - started > _OUTAGE:
+                    raise
+                await anyio.sleep(_RETRY)
+            else:
+                self._answered = True
+                return found
+
+    def _send(self, request: "_Request") -> dict[str, Any] | None:
+        for again in (True, False):
+            token = self._tokens.get() if self._tokens else ""
+            status, answer = self._exchange(request, token)
+            if status == HTTPStatus.UNAUTHORIZED and again and self._tokens:
+                # Revoked, or our clock is behind: one fresh token, one more try.
+                self._tokens.discard(token)
+                continue
+            break
+        if status == HTTPStatus.NOT_FOUND and request.missing_ok:
+            return None
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise _refusal(status, answer, request, self._config)
+        return answer
+
+    def _exchange(self, request: "_Request", token: str) -> tuple[int, dict[str, Any]]:
+        from urllib3.exceptions import HTTPError
+
+        headers = {"Accept": request.accept, "Content-Type": request.content, **({"Authorization": f"Bearer {token}"} if token else {})}
+        body = None if request.body is None else json.dumps(request.body)
+        url = self._config.server + request.target()
+        try:
+            answer = self._pool.request(request.method, url, headers=headers, body=body, preload_content=False, redirect=False)
+            data = answer.read(_MAX_ANSWER + 1, decode_content=True)
+            answer.release_conn()
+        except (HTTPError, OSError) as error:
+            raise UnreachableError(
+                f"the API server {self._config.server} does not answer: {_root_cause(error)}", _unreachable_hint(error)
+            ) from error
+        if len(data) > _MAX_ANSWER:
+            answer.close()
+            raise ClusterError(f"the API server sent more than {_MAX_ANSWER // 1024**2} MiB for {request.method} {request.path}")
+        return answer.status, _object(answer.status, data, self._config.server)
+
+
+def _object(status: int, data: bytes, server: str) -> dict[str, Any]:
+    """The JSON object in an answer; a page of a proxy that says all is well is none."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):  # brackets without end are no ValueError
+        found = None
+    if isinstance(found, dict):
+        return found
+    if status < HTTPStatus.BAD_REQUEST:
+        raise ClusterError(f"{server} answers with something that is no JSON object", "is a proxy or a login page in between?")
+    return {"message": data[:200].decode(errors="replace")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request; empty query values are left out."""
+
+    method: str
+    path: str
+    body: Manifest | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    accept: str = "application/json"
+    content: str = "application/json"
+    missing_ok: bool = False
+
+    def target(self) -> str:
+        text = urlencode({key: value for key, value in self.query.items() if value})
+        return f"{self.path}?{text}" if text else self.path
+
+
+def _connect(config: Kubeconfig) -> "PoolManager":
+    from urllib3 import Timeout
+
+    # Our own deadlines and errors, not urllib3's silent three tries.
+    settings: dict[str, Any] = {
+        "ssl_context": tls_context(config),
+        "retries": False,
+        "timeout": Timeout(connect=_TIMEOUT[0], read=_TIMEOUT[1]),
+        "maxsize": _THREADS,
+    }
+    if config.server_name:
+        settings |= {"server_hostname": config.server_name, "assert_hostname": config.server_name}
+    return pool_manager(config.proxy or _proxy_of_environment(config.server), **settings)
+
+
+def _proxy_of_environment(server: str) -> str:
+    """The proxy that HTTPS_PROXY and NO_PROXY ask for; empty for none."""
+    from urllib.request import getproxies, proxy_bypass
+
+    address = urlsplit(server)
+    proxies = getproxies()
+    if address.scheme not in proxies or proxy_bypass(address.netloc):
+        return ""
+    return proxies[address.scheme]
+
+
+def tls_context(config: Kubeconfig) -> ssl.SSLContext:
+    """What trusts the cluster's authority and shows the client certificate, if any; raises ClusterError."""
+    try:
+        context = shared_context(config.authority)
+        if config.certificate and config.key:
+            load_pair(context, config.certificate + b"\n" + config.key)
+    except (ssl.SSLError, ValueError) as error:
+        raise ClusterError(
+            f"a certificate or key of context {config.context!r} in the kubeconfig {config.source} is not usable: {error}"
+        ) from error
+    return context
+
+
+def _refusal(status: int, answer: Mapping[str, Any], request: _Request, config: Kubeconfig) -> ClusterError:
+    said = str(answer.get("message") or answer.get("reason") or f"HTTP {status}")
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            hint = "its credentials may have ended: log in again, then repeat the command"
+            return UnauthorizedError(
+                f"the API server {config.server} does not accept the credentials of context {config.context!r}: {said}", hint
+            )
+        case HTTPStatus.FORBIDDEN:
+            return ForbiddenError(said, "ask for this permission, or use a context that has it")
+        case HTTPStatus.SERVICE_UNAVAILABLE | HTTPStatus.TOO_MANY_REQUESTS:
+            return UnreachableError(f"the API server {config.server} is not ready: {said}", "wait a moment, then repeat the command")
+        case HTTPStatus.CONFLICT:
+            return ConflictError(said)
+        case _:
+            return ClusterError(f"{request.method} {request.path}: {said}")
+
+
+def _root_cause(error: BaseException) -> str:
+    reason = getattr(error, "reason", None)
+    return _root_cause(reason) if isinstance(reason, BaseException) else str(error).splitlines()[0]
+
+
+def _unreachable_hint(error: BaseException) -> str:
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "the kubeconfig's certificate authority did not sign this server's certificate: fetch the kubeconfig again"
+    if "expired" in text:
+        return "the client certificate of this context has ended: fetch the kubeconfig again"
+    return "is the cluster running, and is this machine in its network?"

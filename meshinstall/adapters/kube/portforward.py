@@ -1,0 +1,181 @@
+"""Ports on the loopback of pods, through the API server's port-forward over a websocket."""
+
+import http.client
+import io
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+from meshinstall.adapters.kube.client import tls_context
+from meshinstall.adapters.kube.kubeconfig import Kubeconfig
+from meshinstall.adapters.kube.tokens import TokenSource
+from meshinstall.errors import ClusterError, ForbiddenError
+from meshinstall.model.paths import object_path
+from meshinstall.ports import Stream
+
+_Answer = TypeVar("_Answer")
+
+# Channels of the one port that is forwarded.
+_DATA, _ERROR = 0, 1
+# Seconds: for each answer on the wire, and for everything.
+_TIMEOUT = 10.0
+_TOTAL = 15.0
+# Bytes: 64 MiB hold what istiod says of more than 20,000 proxies.
+_MAX_ANSWER = 64 * 1024**2
+# Streams open at the same time: the kubelet and the API server carry each as a connection of its own.
+_AT_ONCE = 8
+
+
+class PodPorts:
+    """Implements ports.Pods for one cluster."""
+
+    def __init__(self, config: Kubeconfig, tokens: TokenSource | None) -> None:
+        self._config = config
+        self._tokens = tokens
+        self._limiter: CapacityLimiter | None = None
+
+    async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+        """The body of an HTTP GET; anything but 200 is a ClusterError."""
+
+        def ask(stream: Stream) -> bytes:
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            connection.sock = _HttpSocket(stream)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            data = answer.read(_MAX_ANSWER + 1)
+            if answer.status != http.HTTPStatus.OK:
+                raise ClusterError(f"pod {namespace}/{pod} refuses {path}: HTTP {answer.status}")
+            if len(data) > _MAX_ANSWER:
+                raise ClusterError(f"pod {namespace}/{pod} sent more than {_MAX_ANSWER // 1024**2} MiB")
+            return data
+
+        return await self.talk(namespace, pod, port, ask)
+
+    async def talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], _Answer]) -> _Answer:
+        """Open a stream and run ``talk`` on it, in a thread; raises ClusterError."""
+        # Its own threads: streams that hang must not hold up plain requests.
+        self._limiter = self._limiter or CapacityLimiter(_AT_ONCE)
+        async with self._limiter:
+            try:
+                with anyio.fail_after(_TOTAL):
+                    return await anyio.to_thread.run_sync(self._talk, namespace, pod, port, talk, abandon_on_cancel=True)
+            except TimeoutError as error:
+                raise ClusterError(f"pod {namespace}/{pod} did not answer on port {port} within {_TOTAL:.0f} s") from error
+
+    def _talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], _Answer]) -> _Answer:
+        from websocket import WebSocketException
+
+        try:
+            with closing(self._connected(object_path("v1", "pods", namespace, pod, "portforward"), port)) as stream:
+                return talk(stream)
+        except (WebSocketException, http.client.HTTPException, OSError) as error:
+            raise _refused(namespace, pod, error) from error
+
+    def _connected(self, path: str, port: int) -> "_WebsocketStream":
+        from websocket import WebSocketBadStatusException
+
+        token = self._tokens.get() if self._tokens else ""
+        try:
+            return self._open(path, port, token)
+        except WebSocketBadStatusException as error:
+            if error.status_code != http.HTTPStatus.UNAUTHORIZED or not self._tokens:
+                raise
+            # Revoked, or our clock is behind: one fresh token, one more try.
+            self._tokens.discard(token)
+            return self._open(path, port, self._tokens.get())
+
+    def _open(self, path: str, port: int, token: str) -> "_WebsocketStream":
+        from websocket import WebSocket
+
+        socket: Any = WebSocket(sslopt={"context": tls_context(self._config), "server_hostname": self._config.server_name or None})
+        socket.settimeout(_TIMEOUT)
+        proxy = urlsplit(self._config.proxy)
+        socket.connect(
+            # https becomes wss, http becomes ws.
+            f"ws{self._config.server.removeprefix('http')}{path}?ports={port}",
+            header=[f"Authorization: Bearer {token}"] if token else [],
+            subprotocols=["v4.channel.k8s.io"],
+            **({"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port, "proxy_type": proxy.scheme} if proxy.hostname else {}),
+        )
+        return _WebsocketStream(socket)
+
+
+class _WebsocketStream:
+    """Implements ports.Stream.
+
+    The first byte of a frame is its channel, and the first frame of a channel is
+    the port's number (kubernetes: pkg/kubelet/server/portforward/websocket.go).
+    """
+
+    def __init__(self, websocket: Any) -> None:
+        self._websocket = websocket
+        self._begun: set[int] = set()
+        self._rest = b""
+
+    def send(self, data: bytes) -> None:
+        self._websocket.send_binary(bytes([_DATA]) + data)
+
+    def receive(self, size: int, seconds: float | None = None) -> bytes:
+        from websocket import WebSocketTimeoutException
+
+        self._websocket.settimeout(seconds or _TIMEOUT)
+        while not self._rest:
+            try:
+                frame = self._websocket.recv()
+            except WebSocketTimeoutException as error:
+                raise TimeoutError("no answer in time") from error
+            if not frame:
+                return b""
+            channel, content = frame[0], frame[1:]
+            if channel not in self._begun:
+                self._begun.add(channel)
+            elif channel == _ERROR:
+                raise OSError(content.decode(errors="replace"))
+            else:
+                self._rest = content
+        given, self._rest = self._rest[:size], self._rest[size:]
+        return given
+
+    def close(self) -> None:
+        self._websocket.shutdown()
+
+
+class _HttpSocket:
+    """What http.client needs of a socket."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def sendall(self, data: bytes) -> None:
+        self._stream.send(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Raw(self._stream))
+
+    def close(self) -> None:
+        """The stream is closed by who opened it."""
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.receive(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _refused(namespace: str, pod: str, error: Exception) -> ClusterError:
+    status = getattr(error, "status_code", 0)
+    if status == http.HTTPStatus.FORBIDDEN:
+        return ForbiddenError(f"no permission for pods/portforward in {namespace}", "ask for create and get on pods/portforward")
+    reason = f"HTTP {status}" if status else str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ClusterError(f"no port-forward to pod {namespace}/{pod}: {reason}")

@@ -1,0 +1,1 @@
+"""Network plumbing for all adapters: TLS and connection pools."""
