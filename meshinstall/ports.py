@@ -1,6 +1,7 @@
 """What the engine asks of the outside world; adapters implement it, tests fake it."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -8,6 +9,7 @@ from meshinstall.model.chart import ChartFiles
 from meshinstall.model.cluster import CloudCluster, Credential, Listing
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.model.values import Values
+from meshinstall.model.wire import Probe, Seen, WireTarget
 
 _Answer = TypeVar("_Answer")
 
@@ -94,6 +96,28 @@ class Pods(Protocol):
 
     async def talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], _Answer]) -> _Answer:
         """Open a stream and run ``talk`` on it, in a thread."""
+
+
+# Speaks on a stream to the client's listener, blocking, for use in a thread; raises OSError when the way there is broken.
+Talk = Callable[[Stream], "Heard"]
+# What to say for one probe of one port.
+Dial = Callable[[WireTarget, Probe], Talk]
+# The same for a mesh, given its roots in PEM and the SPIFFE name of the client.
+Dialling = Callable[[str, str], Dial]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one connection brought.
+
+    ``connected``: there was a TCP connection. ``held``: after the handshake it stayed open, as it does when something
+    serves behind a proxy. ``again`` is another way to try that this one showed to be needed.
+    """
+
+    seen: Seen
+    connected: bool = True
+    held: bool = True
+    again: Talk | None = None
 
 
 class Provider(Protocol):

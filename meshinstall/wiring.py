@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from meshinstall.adapters.kube.tokens import TokenSource
     from meshinstall.config.project import Project
     from meshinstall.engine.events import Emit
-    from meshinstall.engine.proxies import Lenses
+    from meshinstall.engine.gates.verify import Means
+    from meshinstall.engine.mesh.proxies import Lenses
+    from meshinstall.engine.report.status import Instruments
     from meshinstall.engine.session import CloudSide, Session
-    from meshinstall.engine.status import Instruments
-    from meshinstall.engine.verify import Means
     from meshinstall.ports import Charts, Kube, Provider
 
 Say = Callable[[str], None]
@@ -159,7 +159,7 @@ def open_instruments(session: "Session") -> "Instruments":
     """What a status asks besides the session's ports."""
     from meshinstall.adapters.certificates import read_certificates
     from meshinstall.adapters.istiod import IstiodDebug
-    from meshinstall.engine.status import Instruments
+    from meshinstall.engine.report.status import Instruments
 
     return Instruments(IstiodDebug(session.pods).syncz, read_certificates)
 
@@ -168,7 +168,7 @@ def open_lenses(session: "Session") -> "Lenses":
     """What a survey asks besides the session's ports."""
     from meshinstall.adapters.certificates import read_chain, read_roots
     from meshinstall.adapters.istiod import IstiodDebug
-    from meshinstall.engine.proxies import Lenses
+    from meshinstall.engine.mesh.proxies import Lenses
 
     return Lenses(IstiodDebug(session.pods).syncz, read_chain, read_roots)
 
@@ -176,7 +176,7 @@ def open_lenses(session: "Session") -> "Lenses":
 def open_means(session: "Session") -> "Means":
     """What a verification uses besides the session's ports."""
     from meshinstall.adapters.wire.probes import dialling
-    from meshinstall.engine.verify import Means
+    from meshinstall.engine.gates.verify import Means
 
     return Means(open_lenses(session), dialling)
 

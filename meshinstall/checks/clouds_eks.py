@@ -7,6 +7,7 @@ from meshinstall.checks import eks_network
 from meshinstall.model.cluster import CloudCluster
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.istio import WEBHOOK_PORT
 from meshinstall.model.release import Component, Manifest
 
 # Where the API server answers; EKS keeps it answering through an update.
@@ -22,7 +23,7 @@ _UNREAD = {
     "versions": "whether this Kubernetes is in standard support",
     "caller": "who the caller is",
     "accessEntries": "whether the caller has an access entry",
-    "network": f"whether the API server reaches the webhook (port {eks_network.PORT})",
+    "network": f"whether the API server reaches the webhook (port {WEBHOOK_PORT})",
 }
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from meshinstall.model.cluster import CloudCluster, EndpointKind
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.istio import WEBHOOK_PORT
 from meshinstall.model.release import Component, Manifest
 
-_WEBHOOK_PORT = 15017
 # The network tag that GKE gives every node, and its own firewall rules name; istio.io has one of those extended.
 _NODES = re.compile(r"gke-[a-z0-9-]+-node")
 # Words of a fleet's service mesh feature for a control plane that Google runs (gkehub.v1 MembershipSpec.Mesh).
@@ -109,7 +109,7 @@ def _webhook(cluster: CloudCluster) -> Iterator[Finding]:
         return
     source = str(private.get("masterIpv4CidrBlock", ""))
     if not source:
-        title = f"NOT PROVEN: whether the control plane reaches istiod's webhook on private nodes, TCP {_WEBHOOK_PORT}"
+        title = f"NOT PROVEN: whether the control plane reaches istiod's webhook on private nodes, TCP {WEBHOOK_PORT}"
         detail = "this cluster's control plane has no address range that a firewall rule could name; the check after istiod is up will tell"
         yield Finding("GKE006", Severity.WARNING, title, detail, cluster.name)
         return
@@ -119,12 +119,12 @@ def _webhook(cluster: CloudCluster) -> Iterator[Finding]:
         return
     tags = [{str(tag) for tag in pool.get("tags") or ()} for pool in pools] or [set()]
     if not all(any(_admits(rule, source, own) for rule in _maps(rules)) for own in tags):
-        title = f"no firewall rule lets the control plane ({source}) reach istiod's webhook on private nodes, TCP {_WEBHOOK_PORT}"
+        title = f"no firewall rule lets the control plane ({source}) reach istiod's webhook on private nodes, TCP {WEBHOOK_PORT}"
         network = str((cluster.details.get("networkConfig") or {}).get("network", "")).rpartition("/")[2] or "NETWORK"
         targets = f" --target-tags={','.join(sorted(set().union(*tags)))}" if all(tags) else ""
         hint = (
             f"gcloud compute firewall-rules create {cluster.name}-istiod-webhook --project={_network_project(cluster)} --network={network}"
-            f" --direction=INGRESS --source-ranges={source} --allow=tcp:{_WEBHOOK_PORT}{targets}"
+            f" --direction=INGRESS --source-ranges={source} --allow=tcp:{WEBHOOK_PORT}{targets}"
         )
         yield Finding(
             "GKE007", Severity.ERROR, title, "every pod that asks for a sidecar would wait and start without one, or not at all", hint=hint
@@ -164,7 +164,7 @@ def _opens(allowed: Mapping[str, Any]) -> bool:
 
 def _within(span: str) -> bool:
     low, _, high = span.partition("-")
-    return low.isdecimal() and (high or low).isdecimal() and int(low) <= _WEBHOOK_PORT <= int(high or low)
+    return low.isdecimal() and (high or low).isdecimal() and int(low) <= WEBHOOK_PORT <= int(high or low)
 
 
 def _autopilot(cluster: CloudCluster, desired: Desired) -> Iterator[Finding]:

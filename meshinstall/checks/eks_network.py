@@ -6,10 +6,10 @@ from typing import Any
 
 from meshinstall.model.cluster import CloudCluster
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.istio import WEBHOOK_PORT
 from meshinstall.model.release import Manifest
 
 # The port of istiod's pods behind its webhook Service.
-PORT = 15017
 
 
 def webhook_port(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[Finding]:
@@ -21,7 +21,7 @@ def webhook_port(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[F
     if network is None or not sources:
         return
     if nodes and not network["nodeGroupSets"]:
-        hint = f"see that the nodes' security groups admit {PORT}: aws ec2 describe-instances --region {cluster.location}"
+        hint = f"see that the nodes' security groups admit {WEBHOOK_PORT}: aws ec2 describe-instances --region {cluster.location}"
         yield _unknown(f"no EC2 instance has the tag kubernetes.io/cluster/{cluster.name}", hint)
     for groups in network["nodeGroupSets"]:
         rules = [rule for group in groups for rule in network["rules"].get(group, ()) if _opens(rule)]
@@ -31,22 +31,22 @@ def webhook_port(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[F
             hint = f"aws ec2 describe-security-groups --region {cluster.location} --group-ids {' '.join(groups)}"
             yield _unknown(f"{', '.join(groups)} admit the port from prefix lists or IPv6 ranges, which are not looked into", hint)
         else:
-            title = f"nodes with security group {', '.join(groups)} do not admit port {PORT} from the control plane"
+            title = f"nodes with security group {', '.join(groups)} do not admit port {WEBHOOK_PORT} from the control plane"
             detail = "the API server could not ask istiod's webhooks: pods would get no sidecar, or not start at all"
             hint = (
                 f"aws ec2 authorize-security-group-ingress --region {cluster.location} --group-id {groups[0] if groups else 'GROUP'} "
-                f"--protocol tcp --port {PORT} --source-group {own or min(sources)}"
+                f"--protocol tcp --port {WEBHOOK_PORT} --source-group {own or min(sources)}"
             )
             yield Finding("EKS014", Severity.ERROR, title, detail, ", ".join(groups), hint=hint)
 
 
 def _unknown(why: str, hint: str) -> Finding:
-    title = f"NOT PROVEN: whether the API server reaches the webhook (port {PORT})"
+    title = f"NOT PROVEN: whether the API server reaches the webhook (port {WEBHOOK_PORT})"
     return Finding("EKS015", Severity.WARNING, title, why, hint=hint)
 
 
 def _opens(rule: Mapping[str, Any]) -> bool:
-    return rule["protocol"] == "-1" or (rule["protocol"] in {"tcp", "6"} and rule["from"] <= PORT <= rule["to"])
+    return rule["protocol"] == "-1" or (rule["protocol"] in {"tcp", "6"} and rule["from"] <= WEBHOOK_PORT <= rule["to"])
 
 
 def _admits(rule: Mapping[str, Any], sources: set[str], control_plane: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ from meshinstall import catalog
 from meshinstall.checks.words import first
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts, WebhookKind
+from meshinstall.model.istio import ISTIOD_SELECTOR, OPEN_WEBHOOK_PORT
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place
 
 # Names of objects that one finding spells out.
@@ -24,20 +25,16 @@ def presence(facts: HealthFacts) -> Iterator[Finding]:
             "CHK001",
             Severity.ERROR,
             "no istiod is in this cluster",
-            "no Deployment has the label app=istiod and a container discovery",
+            f"no Deployment has the label {ISTIOD_SELECTOR} and a container discovery",
             hint=hint,
         )
 
 
 def webhook_path(facts: HealthFacts) -> Iterator[Finding]:
-    """Istiod answered when the API server called it (dry-run requests: engine/webhook.py)."""
+    """Istiod answered when the API server called it (dry-run requests: engine/mesh/webhook_answers.py)."""
     for namespace, trouble in facts.webhook_trouble.items():
         if trouble:
-            hint = (
-                "the API server must reach istiod's pods on port 15017: on EKS allow it from the cluster security group to the nodes, "
-                "on GKE private clusters add tcp:15017 to the master's firewall rule; then see kubectl -n "
-                f"{namespace} logs deploy/istiod"
-            )
+            hint = f"{OPEN_WEBHOOK_PORT}; then see kubectl -n {namespace} logs deploy/istiod"
             yield Finding("CHK002", Severity.ERROR, "istiod's webhooks do not answer the API server", trouble, namespace, hint=hint)
 
 

@@ -9,9 +9,9 @@ from meshinstall.checks.words import first
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, Inquiry
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.ownership import HELM_RELEASE
 from meshinstall.model.release import Component, Manifest, ReleaseRecord
 
-_RELEASE = "meta.helm.sh/release-name"
 # Missing permissions, and nodes without room, that are spelled out.
 _SHOWN = 5
 _MINOR = re.compile(r"1\.(\d+)")
@@ -89,7 +89,7 @@ def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
     for plane in facts.control_planes:
         metadata = plane["metadata"]
         place = f"{metadata['namespace']}/{metadata['name']}"
-        owner = (metadata.get("annotations") or {}).get(_RELEASE, "")
+        owner = (metadata.get("annotations") or {}).get(HELM_RELEASE, "")
         if owner in ours and metadata["namespace"] == desired.mesh_namespace:
             continue
         yield Finding(
@@ -101,7 +101,7 @@ def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
             hint="remove it first, or install beside it on purpose: --allow foreign",
         )
     for crd in facts.crds.values():
-        owner = (crd["metadata"].get("annotations") or {}).get(_RELEASE, "")
+        owner = (crd["metadata"].get("annotations") or {}).get(HELM_RELEASE, "")
         if owner not in {release.key.name for release in desired.releases}:
             yield _foreign_crd(crd, owner)
             return

@@ -48,7 +48,7 @@ def _health(where: Where) -> "tuple[CheckResult, ...]":
     import anyio
 
     from meshinstall.checks import health
-    from meshinstall.engine.health import look
+    from meshinstall.engine.gates.check import look
     from meshinstall.wiring import open_lenses
 
     session = where.session()
@@ -58,7 +58,7 @@ def _health(where: Where) -> "tuple[CheckResult, ...]":
 def _ready(asked: Asked) -> "tuple[CheckResult, ...]":
     import anyio
 
-    from meshinstall.engine.ready import ready
+    from meshinstall.engine.report.check_pre import ready
     from meshinstall.wiring import open_session
 
     project, desired = asked.resolve()

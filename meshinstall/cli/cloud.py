@@ -62,7 +62,7 @@ def clusters(
     import anyio
 
     from meshinstall.cli import cluster_tables, printers
-    from meshinstall.engine.meshes import find_meshes
+    from meshinstall.engine.mesh.find_meshes import find_meshes
     from meshinstall.wiring import open_kube, provider
 
     asked = cluster_of(cloud, env, config, selectors)

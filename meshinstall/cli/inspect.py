@@ -127,7 +127,7 @@ def lock(
 
 
 async def _look(asked: Asked) -> "MeshStatus":
-    from meshinstall.engine.status import look
+    from meshinstall.engine.report.status import look
     from meshinstall.wiring import open_instruments, open_session
 
     project, desired = asked.resolve()
@@ -166,7 +166,7 @@ def _chosen(desired: "Desired", wanted: str) -> "list[Release]":
 
 async def _resolved(desired: "list[Desired]") -> "list[ChartRef]":
     """Each chart of these environments once, with the digest that its source has now."""
-    from meshinstall.engine.observe import gather
+    from meshinstall.engine.tasks import gather
     from meshinstall.wiring import open_charts
 
     charts: Charts = open_charts(complain)

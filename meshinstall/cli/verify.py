@@ -19,8 +19,8 @@ from meshinstall.errors import StepError, UsageError
 from meshinstall.model.verdict import Outcome
 
 if TYPE_CHECKING:
+    from meshinstall.engine.gates.verify import Scope
     from meshinstall.engine.session import Session
-    from meshinstall.engine.verify import Scope
     from meshinstall.model.verdict import Verdict
 
 _STATUS = {Outcome.PASS: 0, Outcome.FAIL: 4, Outcome.NOT_PROVEN: 5}
@@ -50,7 +50,7 @@ def verify(
     selectors: Selectors,
 ) -> None:
     """Prove that mTLS is in force, on any mesh: exit status 4 when it is not, 5 when that could not be shown."""
-    from meshinstall.engine.verify import Scope
+    from meshinstall.engine.gates.verify import Scope
 
     where = Where(env, cloud, context, kubeconfig, config, selectors)
     scope = Scope(frozenset(namespace) if namespace else None, sample, read_only, history)
@@ -69,7 +69,7 @@ async def _seen(session: "Session", scope: "Scope", seconds: float) -> "Verdict"
     """Verify with progress on stderr; raises StepError when it is not done in time."""
     import anyio
 
-    from meshinstall.engine.verify import verify as engine_verify
+    from meshinstall.engine.gates.verify import verify as engine_verify
     from meshinstall.wiring import open_means
 
     started = time.monotonic()
@@ -87,7 +87,7 @@ async def _seen(session: "Session", scope: "Scope", seconds: float) -> "Verdict"
 async def verified(session: "Session", output: Output, seconds: float) -> None:
     """The end of a run that changed a mesh: verify all of it, print the verdict, and exit with its status unless it is PASS."""
     from meshinstall.cli.verdict_json import verdict_json
-    from meshinstall.engine.verify import Scope
+    from meshinstall.engine.gates.verify import Scope
 
     verdict = await _seen(session, Scope(), seconds)
     if output is Output.JSON:

@@ -10,16 +10,18 @@ import anyio
 from meshinstall.checks.preflight import ALLOWABLE, before_changes
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
-from meshinstall.engine.clouds import cloud_findings, explaining
 from meshinstall.engine.events import Emit, RunEnded, RunStarted
-from meshinstall.engine.inquiry import inquire
-from meshinstall.engine.lock import has_place, held
-from meshinstall.engine.observe import gather, observe
-from meshinstall.engine.planner import audit_labels, plan
-from meshinstall.engine.removal import delete_root_certificates, plan_removal, removable, survivors
-from meshinstall.engine.runner import Runner
+from meshinstall.engine.observe.cloud import cloud_findings, explaining
+from meshinstall.engine.observe.cluster import observe
+from meshinstall.engine.observe.namespace_contents import why_kept
+from meshinstall.engine.observe.prerequisites import inquire
+from meshinstall.engine.plan.planner import plan
+from meshinstall.engine.plan.removal import plan_removal, removable
+from meshinstall.engine.run.leftovers import delete_root_certificates, survivors
+from meshinstall.engine.run.run_lock import has_place, held
+from meshinstall.engine.run.runner import Runner
 from meshinstall.engine.session import Session
-from meshinstall.engine.strangers import why_kept
+from meshinstall.engine.tasks import gather
 from meshinstall.errors import (
     ClusterError,
     ConfigError,
@@ -31,6 +33,7 @@ from meshinstall.errors import (
 )
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.ownership import audit_labels
 from meshinstall.model.paths import object_path
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef

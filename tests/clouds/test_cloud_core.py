@@ -25,7 +25,7 @@ from meshinstall.cli.cluster_tables import listing_json, listing_text
 from meshinstall.config.project import load_project
 from meshinstall.config.reference import named
 from meshinstall.config.resolve import Request, resolve
-from meshinstall.engine.meshes import find_meshes
+from meshinstall.engine.mesh.find_meshes import find_meshes
 from meshinstall.engine.pipeline import make_plan
 from meshinstall.engine.session import CloudSide
 from meshinstall.errors import ClusterError, ConfigError, UnauthorizedError, UnreachableError, UsageError

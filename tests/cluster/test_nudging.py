@@ -10,7 +10,7 @@ import pytest
 
 from meshinstall import wiring
 from meshinstall.config.project import load_project
-from meshinstall.engine.nudging import nudge
+from meshinstall.engine.run.kubelet_nudge import nudge
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.facts import ObjectKey
 from testbed import pins

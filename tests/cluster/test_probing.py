@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from meshinstall import wiring
 from meshinstall.adapters.wire.probes import dialling
 from meshinstall.config.project import load_project
-from meshinstall.engine import probe_objects
-from meshinstall.engine.probing import Prober, probes
+from meshinstall.engine.probe import probe_objects
+from meshinstall.engine.probe.prober import Prober, probes
 from meshinstall.engine.session import Session
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.mesh import Place
@@ -43,7 +43,7 @@ from pathlib import Path
 from meshinstall import wiring
 from meshinstall.adapters.wire import dialling
 from meshinstall.config.project import load_project
-from meshinstall.engine.probing import probes
+from meshinstall.engine.probe.prober import probes
 from meshinstall.model.cluster import Cloud, ClusterRef
 
 async def main():

@@ -14,7 +14,7 @@ import pytest
 from meshinstall import wiring
 from meshinstall.adapters.certificates import read_chain, read_roots
 from meshinstall.config.project import load_project
-from meshinstall.engine.survey import survey
+from meshinstall.engine.mesh.survey import survey
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.mesh import Dataplane, InboundChain, MeshFacts, Mode, Place, Pod, Proxy
 from testbed.cluster import Cluster

@@ -18,7 +18,8 @@ _OWNED = re.compile(
 _OWNER = re.compile(r'release-(?P<part>name|namespace)" must equal "[^"]*": current value is "(?P<value>[^"]*)"')
 # helm/pkg/kube/client.go; the list of managers is the API server's.
 _CONFLICT = re.compile(r"conflict occurred while applying object (?P<object>\S+ \S+ Kind=\w+)")
-# Its subresource is left out of the name, as ``engine/editors.py`` does (apimachinery: pkg/util/managedfields/internal/conflict.go).
+# Its subresource is left out of the name, as engine/objects/field_managers.py does
+# (apimachinery: pkg/util/managedfields/internal/conflict.go).
 _MANAGER = re.compile(r'conflicts? with "(?P<manager>[^"]+)"[^\n]*?:(?P<fields>(?: \.[^\n]+)|(?:\n- [^\n]+)+)')
 
 _HINTS = (

@@ -13,10 +13,9 @@ from http import HTTPStatus
 
 from meshinstall.adapters.wire import foreign_tls
 from meshinstall.adapters.wire.tunnel import Head, Tunnel, connected
-from meshinstall.engine import probe_objects
-from meshinstall.engine.dialling import Dial, Heard, Talk
+from meshinstall.engine.probe import probe_objects
 from meshinstall.model.wire import Answer, Probe, Seen, WireTarget
-from meshinstall.ports import Stream
+from meshinstall.ports import Dial, Heard, Stream, Talk
 
 # No TLS record, and the five bytes that Envoy needs to know that. Where a protocol begins with a length they promise more
 # than there is, and where it has lines this is none.

@@ -1,4 +1,4 @@
-"""Connections made from inside the cluster, by the Envoy of the probes' client (engine/probe_objects.py).
+"""Connections made from inside the cluster, by the Envoy of the probes' client (engine/probe/probe_objects.py).
 
 A port-forward tells the end of a connection seconds late or never, and a reset
 like an end. So each tunnel runs inside another one that leads to the same
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from meshinstall.engine import probe_objects
+from meshinstall.engine.probe import probe_objects
 from meshinstall.ports import Stream
 
 # Bytes: of the head of an answer, and of one read.

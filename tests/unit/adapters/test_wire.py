@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshinstall.adapters.net.tls import load_pair
 from meshinstall.adapters.wire import foreign_tls, probes
-from meshinstall.engine import probe_objects
-from meshinstall.engine.dialling import Heard
+from meshinstall.engine.probe import probe_objects
 from meshinstall.model.mesh import Place
 from meshinstall.model.wire import Answer, Probe, WireTarget
+from meshinstall.ports import Heard
 
 TARGET = WireTarget(Place("shop", "web-1"), "10.0.0.7", 8080)
 SERVER = "spiffe://cluster.local/ns/shop/sa/web"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.capacity import Need, Room, needs, room_on, unplaced
+from meshinstall.engine.objects.capacity import Need, Room, needs, room_on, unplaced
 from meshinstall.model.quantity import quantity
 from tests.cases import plans
 from tests.unit.engine.installed import ISTIOD, PARTNERS, PUBLIC

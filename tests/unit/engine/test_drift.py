@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshinstall.engine.drift import differences, drift
+from meshinstall.engine.plan.drift import differences, drift
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.release import ReleaseKey
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.editors import editors, may_be_taken_over
+from meshinstall.engine.objects.field_managers import editors, may_be_taken_over
 
 IMAGE = "spec.template.spec.containers[discovery].image"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.engine.envoy import EnvoyDump, read_dump
+from meshinstall.engine.mesh.envoy import EnvoyDump, read_dump
 from meshinstall.errors import ClusterError
 from meshinstall.model.mesh import InboundChain
 from tests.unit.engine.hostile import mutated

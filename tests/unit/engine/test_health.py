@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from meshinstall.engine.exposure import by_http_route, by_virtual_service, inside
-from meshinstall.engine.health import skew
-from meshinstall.engine.webhook_objects import crd, memory, webhooks
+from meshinstall.engine.gates.check import skew
+from meshinstall.engine.mesh.dashboards import by_http_route, by_virtual_service, inside
+from meshinstall.engine.mesh.webhooks import crd, memory, webhooks
 from meshinstall.errors import ClusterError
 from meshinstall.model.health import WebhookKind
 from meshinstall.model.mesh import CertificateFacts, Place

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from meshinstall.engine.history import ask_history
+from meshinstall.engine.mesh.plaintext_history import ask_history
 from meshinstall.errors import ClusterError
 from meshinstall.model.mesh import History, Place
 from tests.fakes import FakePods, World

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from meshinstall.checks.preflight import before_changes
-from meshinstall.engine.inquiry import inquire
+from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.model.facts import Ask, Inquiry, Shortage
 from meshinstall.model.release import Manifest, ReleaseKey
 from tests.cases import plans

@@ -5,7 +5,7 @@ from datetime import timedelta
 import anyio
 import pytest
 
-from meshinstall.engine.lock import held, lease_path
+from meshinstall.engine.run.run_lock import held, lease_path
 from meshinstall.errors import ClusterError, ConflictError, LockedError
 from tests.fakes import NOON, World
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.engine import mesh_objects, mesh_pods
-from meshinstall.engine.mesh_objects import MeshSettings, Service, ServicePort
+from meshinstall.engine.mesh import kube_objects, pods
+from meshinstall.engine.mesh.kube_objects import MeshSettings, Service, ServicePort
 from meshinstall.model.mesh import (
     ClientRule,
     ControlPlane,
@@ -60,9 +60,9 @@ def pod(*, containers: Any = None, inits: Any = None, spec: Any = None, status: 
 
 def seen(*services: Service, **given: Any) -> Pod:
     """The facts of a pod to which ``services`` send."""
-    one = mesh_pods.pod(pod(**given), PLANES)
+    one = pods.pod(pod(**given), PLANES)
     assert one
-    (found,), _ = mesh_pods.joined([one], services)
+    (found,), _ = pods.joined([one], services)
     return found
 
 
@@ -128,12 +128,12 @@ ISTIOD = {
 
 def test_a_peer_authentication_has_a_mode_a_selector_and_ports() -> None:
     ports = {9090: Mode.DISABLE, 8080: Mode.UNSET}
-    assert mesh_objects.peer_policy(POLICY) == PeerPolicy(Place("shop", "holes"), BORN, Mode.STRICT, {"app": "holes"}, ports)
-    assert mesh_objects.peer_policy({"metadata": metadata()}) == PeerPolicy(Place("shop", "web"), BORN)
+    assert kube_objects.peer_policy(POLICY) == PeerPolicy(Place("shop", "holes"), BORN, Mode.STRICT, {"app": "holes"}, ports)
+    assert kube_objects.peer_policy({"metadata": metadata()}) == PeerPolicy(Place("shop", "web"), BORN)
 
 
 def test_a_destination_rule_has_a_mode_for_the_host_its_ports_and_its_subsets() -> None:
-    assert mesh_objects.client_rule(RULE) == ClientRule(
+    assert kube_objects.client_rule(RULE) == ClientRule(
         Place("shop", "web"),
         "web.shop.svc.cluster.local",
         BORN,
@@ -145,37 +145,37 @@ def test_a_destination_rule_has_a_mode_for_the_host_its_ports_and_its_subsets() 
         {"app": "client"},
         has_policy=True,
     )
-    bare = mesh_objects.client_rule({"metadata": metadata(), "spec": {"host": "web"}})
+    bare = kube_objects.client_rule({"metadata": metadata(), "spec": {"host": "web"}})
     assert (bare.mode, bare.has_policy, bare.export_to) == ("", False, ())
 
 
 def test_a_service_entry_leads_out_of_the_mesh_unless_it_says_otherwise() -> None:
     found = ExternalService(Place("shop", "pay"), ("pay.example", "*.pay.example"), (Port(443, "tls", "TLS"), Port(80, "", "TCP")))
-    assert mesh_objects.external_service(ENTRY) == found
+    assert kube_objects.external_service(ENTRY) == found
     for location, leads_out in (("MESH_EXTERNAL", True), ("MESH_INTERNAL", False)):
         entry = {**ENTRY, "spec": {**ENTRY["spec"], "location": location}}
-        assert (mesh_objects.external_service(entry) == found) is leads_out
+        assert (kube_objects.external_service(entry) == found) is leads_out
 
 
 def test_a_service_sends_to_numbers_and_names() -> None:
     ports = (ServicePort(80, "http"), ServicePort(9090, 9090), ServicePort(53, 5353, "UDP"))
-    assert mesh_objects.service(SERVICE) == Service(Place("shop", "web"), "NodePort", {"app": "web"}, ports)
+    assert kube_objects.service(SERVICE) == Service(Place("shop", "web"), "NodePort", {"app": "web"}, ports)
     outside = {"metadata": metadata(), "spec": {"type": "ExternalName", "externalName": "example.com", "selector": {"app": "web"}}}
-    assert mesh_objects.service(outside).selector == {}
+    assert kube_objects.service(outside).selector == {}
 
 
 def test_what_is_only_labelled_like_istiod_is_none() -> None:
     spec = {"template": {"spec": {"containers": [{"name": "web", "image": "pilot:1.31.0"}]}}}
-    assert mesh_objects.istiod({"metadata": metadata("istiod", labels={"app": "istiod"}), "spec": spec}) is None
+    assert kube_objects.istiod({"metadata": metadata("istiod", labels={"app": "istiod"}), "spec": spec}) is None
 
 
 def test_an_istiod_says_its_revision_version_and_domain() -> None:
-    plane = mesh_objects.istiod(ISTIOD)
+    plane = kube_objects.istiod(ISTIOD)
     assert plane
     assert (plane.settings, plane.revision) == ("istio-canary", "canary")
     settings = MeshSettings("mesh", "corp", ("old",), auto_mtls=False)
     expected = ControlPlane(Place("istio-system", "istiod-canary"), "canary", "1.31.0", "mesh", "corp", ("old",), False, "mesh.corp")
-    assert mesh_objects.control_plane(plane, settings) == expected
+    assert kube_objects.control_plane(plane, settings) == expected
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_an_istiod_says_its_revision_version_and_domain() -> None:
 )
 def test_the_version_is_the_images_and_else_the_charts(image: str, version: str) -> None:
     spec = {"template": {"spec": {"containers": [{"name": "other", "image": "x:9.9.9"}, {"name": "discovery", "image": image}]}}}
-    found = mesh_objects.istiod({"metadata": metadata(labels={"app.kubernetes.io/version": "1.29.9"}), "spec": spec})
+    found = kube_objects.istiod({"metadata": metadata(labels={"app.kubernetes.io/version": "1.29.9"}), "spec": spec})
     assert found
     assert (found.version, found.revision, found.settings, found.domain) == (version, "default", "istio", "cluster.local")
 
@@ -210,7 +210,7 @@ def test_the_version_is_the_images_and_else_the_charts(image: str, version: str)
     ids=["istiod's defaults", "camel", "snake", "lists"],
 )
 def test_the_mesh_configuration_is_read_as_istiod_reads_it(mesh: str, settings: MeshSettings) -> None:
-    assert mesh_objects.mesh_settings({"data": {"mesh": mesh}}) == settings
+    assert kube_objects.mesh_settings({"data": {"mesh": mesh}}) == settings
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_the_mesh_configuration_is_read_as_istiod_reads_it(mesh: str, settings: 
 )
 def test_a_mesh_configuration_that_is_no_such_thing_is_refused(mesh: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        mesh_objects.mesh_settings({"data": {"mesh": mesh}})
+        kube_objects.mesh_settings({"data": {"mesh": mesh}})
 
 
 def test_a_pod_with_a_sidecar() -> None:
@@ -411,7 +411,7 @@ def test_the_proxys_own_ports_are_not_the_workloads() -> None:
 
 
 def test_ports_are_those_that_are_declared_and_those_that_services_send_to() -> None:
-    service = mesh_objects.service(SERVICE)
+    service = kube_objects.service(SERVICE)
     assert seen(service, labels={"app": "web"}).ports == (Port(5353, "", "UDP"), Port(8080, "http"), Port(9090))
     assert seen(service, labels={"app": "other"}).ports == (Port(5353, "", "UDP"), Port(8080, "http"))
     assert seen(service, labels={"app": "web"}, namespace="elsewhere").ports == (Port(5353, "", "UDP"), Port(8080, "http"))
@@ -420,21 +420,21 @@ def test_ports_are_those_that_are_declared_and_those_that_services_send_to() -> 
 
 
 def test_names_of_a_services_targets_are_resolved_by_its_pods() -> None:
-    one = mesh_pods.pod(pod(labels={"app": "web"}), PLANES)
-    other = mesh_pods.pod(
+    one = pods.pod(pod(labels={"app": "web"}), PLANES)
+    other = pods.pod(
         pod(name="x", labels={"app": "web"}, containers=[{"name": "a", "ports": [{"containerPort": 1, "name": "http"}]}]), PLANES
     )
     assert one
     assert other
-    _, (facts,) = mesh_pods.joined([one, other], [mesh_objects.service(SERVICE)])
+    _, (facts,) = pods.joined([one, other], [kube_objects.service(SERVICE)])
     assert facts == ServiceFacts(Place("shop", "web"), {"app": "web"}, {80: 8080, 9090: 9090, 53: 5353}, "NodePort")
-    _, (alone,) = mesh_pods.joined([], [mesh_objects.service(SERVICE)])
+    _, (alone,) = pods.joined([], [kube_objects.service(SERVICE)])
     assert alone.ports == {9090: 9090, 53: 5353}
 
 
 def test_a_pod_that_is_done_is_none_and_one_that_ends_does_not_run() -> None:
-    assert mesh_pods.pod(pod(status={"phase": "Succeeded"}), PLANES) is None
-    assert mesh_pods.pod(pod(status={"phase": "Failed"}), PLANES) is None
+    assert pods.pod(pod(status={"phase": "Succeeded"}), PLANES) is None
+    assert pods.pod(pod(status={"phase": "Failed"}), PLANES) is None
     assert not seen(status={"phase": "Pending"}).running
     assert not seen(deletionTimestamp="2026-11-21T12:00:00Z").running
     assert seen().running
@@ -442,21 +442,21 @@ def test_a_pod_that_is_done_is_none_and_one_that_ends_does_not_run() -> None:
 
 def test_a_namespace_has_labels() -> None:
     item: dict[str, Any] = {"metadata": {"name": "shop", "labels": {"istio-injection": "enabled"}}}
-    assert mesh_objects.namespace(item) == NamespaceFacts("shop", {"istio-injection": "enabled"})
+    assert kube_objects.namespace(item) == NamespaceFacts("shop", {"istio-injection": "enabled"})
     item["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
-    assert mesh_objects.namespace(item) == NamespaceFacts("shop", {"istio-injection": "enabled"}, ending=True)
+    assert kube_objects.namespace(item) == NamespaceFacts("shop", {"istio-injection": "enabled"}, ending=True)
 
 
 READERS: list[tuple[Callable[[Any], object], dict[str, Any]]] = [
-    (mesh_objects.peer_policy, POLICY),
-    (mesh_objects.client_rule, RULE),
-    (mesh_objects.external_service, ENTRY),
-    (mesh_objects.service, SERVICE),
-    (mesh_objects.istiod, ISTIOD),
-    (mesh_objects.mesh_settings, {"data": {"mesh": "trustDomain: corp\nenableAutoMtls: true"}}),
-    (mesh_objects.namespace, {"metadata": {"name": "shop", "labels": {"a": "b"}}}),
+    (kube_objects.peer_policy, POLICY),
+    (kube_objects.client_rule, RULE),
+    (kube_objects.external_service, ENTRY),
+    (kube_objects.service, SERVICE),
+    (kube_objects.istiod, ISTIOD),
+    (kube_objects.mesh_settings, {"data": {"mesh": "trustDomain: corp\nenableAutoMtls: true"}}),
+    (kube_objects.namespace, {"metadata": {"name": "shop", "labels": {"a": "b"}}}),
     (
-        lambda item: mesh_pods.pod(item, PLANES),
+        lambda item: pods.pod(item, PLANES),
         pod(labels={"app": "web"}, annotations=REDIRECTED, ownerReferences=DAEMON, containers=[APP, PROXY]),
     ),
 ]
@@ -469,6 +469,6 @@ def test_whatever_an_object_holds_is_read_or_refused(read: Callable[[Any], objec
         found = read(data.draw(mutated(item)))
     except ValueError:
         return
-    if isinstance(found, mesh_pods.PodSeen):
-        mesh_pods.joined([found], [mesh_objects.service(SERVICE)])
+    if isinstance(found, pods.PodSeen):
+        pods.joined([found], [kube_objects.service(SERVICE)])
     hash(str(found))

@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from meshinstall.engine.nudging import AWAITED
+from meshinstall.engine.run.kubelet_nudge import AWAITED
 from tests.cases import plans
 from tests.fakes import World, forbidden
 from tests.unit.engine.installed import ISTIOD, PODS, PUBLIC, broken_gateway, world

@@ -8,7 +8,7 @@ import pytest
 
 from meshinstall.engine import pipeline
 from meshinstall.engine.events import Event, RunEnded, RunStarted
-from meshinstall.engine.lock import lease_path
+from meshinstall.engine.run.run_lock import lease_path
 from meshinstall.errors import ConfigError, HelmError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.plan import Plan

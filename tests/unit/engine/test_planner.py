@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from meshinstall.engine.planner import value_changes
+from meshinstall.engine.plan.planner import value_changes
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.stack import ValuesStack

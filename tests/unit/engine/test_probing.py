@@ -7,14 +7,13 @@ from typing import Any
 import anyio
 import pytest
 
-from meshinstall.engine import probe_objects, probing
-from meshinstall.engine.dialling import Dial, Heard, Talk
-from meshinstall.engine.probing import probes, remove_leftovers
+from meshinstall.engine.probe import probe_objects, prober
+from meshinstall.engine.probe.prober import probes, remove_leftovers
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.mesh import Place
 from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
-from meshinstall.ports import Stream
+from meshinstall.ports import Dial, Heard, Stream, Talk
 from tests.fakes import NOON, FakeKube, FakePods, World, forbidden
 
 pytestmark = pytest.mark.anyio
@@ -305,7 +304,7 @@ async def test_a_target_that_is_named_twice_is_tried_once(cluster: Cluster) -> N
 
 @pytest.mark.parametrize(("limit", "words"), [("MOST_TARGETS", "no more than 20 ports are tried at a time"), ("_ALL", "not within 20 s")])
 async def test_what_is_too_much_is_not_proven(cluster: Cluster, limit: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, limit, 20)
+    monkeypatch.setattr(prober, limit, 20)
     targets = many(500)
     found = await probed(cluster, *targets)
     assert list(found.seen) == targets

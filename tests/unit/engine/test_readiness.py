@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.readiness import Trouble, newest, pod_troubles, replica_failure, unready
+from meshinstall.engine.objects.readiness import Trouble, newest, pod_troubles, replica_failure, unready
 
 NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry; the same command goes on"
 LOGS = "see why: kubectl logs p -n n -c c --previous"

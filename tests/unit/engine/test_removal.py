@@ -8,7 +8,7 @@ import pytest
 
 from meshinstall.engine import pipeline
 from meshinstall.engine.events import Event, StepDone, StepWaiting
-from meshinstall.engine.lock import lease_path
+from meshinstall.engine.run.run_lock import lease_path
 from meshinstall.errors import StepError
 from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import ReleaseKey, ReleaseStatus

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from meshinstall.engine.events import Event, StepDone, StepEnded, StepStarted, StepWaiting
-from meshinstall.engine.runner import Runner
+from meshinstall.engine.run.runner import Runner
 from meshinstall.errors import ConflictError, HelmConflictError, HelmError, MeshinstallError, StepError
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import ReleaseKey, ReleaseStatus

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.engine.readiness import Trouble
-from meshinstall.engine.status import count_proxies, holder, release_health, workload
+from meshinstall.engine.objects.readiness import Trouble
+from meshinstall.engine.report.status import count_proxies, holder, release_health, workload
 from meshinstall.model.desired import Release
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.release import ChartRef, Component, ReleaseKey, ReleaseRecord, ReleaseStatus

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 
 from meshinstall.adapters.certificates import read_chain, read_roots
-from meshinstall.engine.envoy import ADMIN_PORT, DUMP, read_dump
-from meshinstall.engine.fields import MalformedError
-from meshinstall.engine.proxies import Lenses, ask_istiods, read_sync
-from meshinstall.engine.survey import survey
+from meshinstall.engine.mesh.envoy import ADMIN_PORT, DUMP, read_dump
+from meshinstall.engine.mesh.proxies import Lenses, ask_istiods, read_sync
+from meshinstall.engine.mesh.survey import survey
+from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.errors import ClusterError, UnreachableError
 from meshinstall.model.mesh import CertificateFacts, ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy
 from meshinstall.model.paths import object_path

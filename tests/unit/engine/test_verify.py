@@ -7,12 +7,12 @@ import anyio
 import pytest
 
 from meshinstall.adapters.certificates import read_chain, read_roots
-from meshinstall.engine.dialling import Dial
-from meshinstall.engine.proxies import Lenses
-from meshinstall.engine.verify import Means, Scope, settled, verify
+from meshinstall.engine.gates.verify import Means, Scope, settled, verify
+from meshinstall.engine.mesh.proxies import Lenses
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy
 from meshinstall.model.release import Manifest
 from meshinstall.model.verdict import Outcome
+from meshinstall.ports import Dial
 from tests.unit.engine.test_survey import Mesh
 
 pytestmark = pytest.mark.anyio

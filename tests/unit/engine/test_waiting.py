@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from meshinstall.engine.events import Event, StepWaiting
-from meshinstall.engine.runner import Runner
+from meshinstall.engine.run.runner import Runner
 from tests.cases import plans
 from tests.fakes import World, forbidden
 from tests.unit.engine.installed import GATEWAYS, NEWEST, PUBLIC, broken_gateway, world

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.webhook import webhook_trouble
+from meshinstall.engine.mesh.webhook_answers import webhook_trouble
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnreachableError
 from meshinstall.model.plan import ReleaseStep
 from meshinstall.model.release import Manifest

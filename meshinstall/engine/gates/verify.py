@@ -1,0 +1,103 @@
+"""Proves mTLS: probes are started, the mesh is looked at, its ports are tried, and all of it is judged."""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+from functools import partial
+
+import anyio
+
+from meshinstall.checks.mtls import judge, targets
+from meshinstall.checks.words import some
+from meshinstall.engine.mesh.plaintext_history import ask_history
+from meshinstall.engine.mesh.proxies import Lenses
+from meshinstall.engine.mesh.survey import survey
+from meshinstall.engine.observe.cloud import explaining
+from meshinstall.engine.probe.prober import Say, probes
+from meshinstall.engine.session import Session
+from meshinstall.model.mesh import MeshFacts, Place
+from meshinstall.model.verdict import Verdict
+from meshinstall.model.wire import Probing
+from meshinstall.ports import Dialling
+
+# Seconds that a proxy may take before it is judged as it is: to acknowledge a push, and to find a new istiod (Envoy looks
+# again after 0.5 s to 30 s).
+_PATIENCE = {False: 3.0, None: 30.0}
+# Seconds between two looks.
+_LOOK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much is verified: pods of ``namespaces`` (None: all), at most ``sample`` ports on the wire, none when ``read_only``.
+
+    With ``history``, in days, a Prometheus in the cluster is asked what it counted.
+    """
+
+    namespaces: Collection[str] | None = None
+    sample: int | None = None
+    read_only: bool = False
+    history: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a verification uses besides the session's ports: readers of certificates and of istiod, and a dialler for the probes."""
+
+    lenses: Lenses
+    dialling: Dialling
+
+
+async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verdict:
+    """Look, try and judge; leaves nothing behind. Raises UnreachableError when the API server is not there."""
+    if scope.read_only:
+        say("looking at the mesh; the wire is not tried")
+        facts = await _look(session, means.lenses, scope, scope.namespaces, say)
+        return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster, scope.namespaces)
+    say("starting the probes")
+    async with probes(session, means.dialling, say) as prober:
+        say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
+        chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
+        facts = await _look(session, means.lenses, scope, chosen, say)
+        wanted = targets(facts, scope.sample)
+        if wanted and not prober.problem:
+            say(f"trying {len(wanted)} {'port' if len(wanted) == 1 else 'ports'} on the wire")
+        probing = await prober.probe(wanted)
+        say("removing the probes")
+    if prober.problem:
+        facts = _without(facts, prober.namespace)
+    return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster, scope.namespaces)
+
+
+async def _look(session: Session, lenses: Lenses, scope: Scope, namespaces: Collection[str] | None, say: Say) -> MeshFacts:
+    async with explaining(session):
+        facts = await settled(partial(survey, session, lenses, namespaces), say)
+        if scope.history is None:
+            return facts
+        return replace(facts, history=await ask_history(session, scope.history, scope.namespaces))
+
+
+async def settled(look: Callable[[], Awaitable[MeshFacts]], say: Say) -> MeshFacts:
+    """What ``look`` sees when the proxies have what istiod sent them last, or what there is when they take too long."""
+    started, told = anyio.current_time(), False
+    while True:
+        facts = await look()
+        waits = _unsettled(facts)
+        if not waits or anyio.current_time() - started > max(_PATIENCE[synced] for synced in waits.values()):
+            return facts
+        if not told:
+            say(f"waiting until proxies have what istiod sends: {some(map(str, sorted(waits)))}")
+            told = True
+        await anyio.sleep(_LOOK)
+
+
+def _unsettled(facts: MeshFacts) -> dict[Place, bool | None]:
+    """Proxies that answered but are not known to have istiod's last push (False), or are not connected to one (None)."""
+    if not facts.control_planes:
+        return {}
+    return {place: proxy.synced for place, proxy in facts.proxies.items() if not proxy.problem and proxy.synced is not True}
+
+
+def _without(facts: MeshFacts, namespace: str) -> MeshFacts:
+    """The facts as if the probes' namespace were not there: what kept them from starting is one problem, and not the mesh's."""
+    spaces = {name: space for name, space in facts.namespaces.items() if name != namespace}
+    return replace(facts, namespaces=spaces, pods=tuple(pod for pod in facts.pods if pod.place.namespace != namespace))

@@ -1,0 +1,219 @@
+"""Turns Kubernetes' objects into facts of a mesh; pure. What is not as the API says it raises ValueError."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
+from meshinstall.model.labels import REVISION
+from meshinstall.model.mesh import ClientRule, ControlPlane, ExternalService, Mode, NamespaceFacts, PeerPolicy, Place, Port
+from meshinstall.model.release import Manifest
+from meshinstall.model.yaml_text import load
+
+# What istiod takes for granted (istio: pkg/config/mesh/mesh.go, DefaultMeshConfig).
+_ROOT_NAMESPACE = "istio-system"
+_DOMAIN = "cluster.local"
+# The version in an image's tag, without what says how the image was made.
+_VERSION = re.compile(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSettings:
+    """What of an istiod's mesh configuration decides mTLS; ``authorities`` are roots that it names beside its own, in PEM."""
+
+    root_namespace: str = _ROOT_NAMESPACE
+    trust_domain: str = _DOMAIN
+    trust_domain_aliases: tuple[str, ...] = ()
+    auto_mtls: bool = True
+    authorities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Istiod:
+    """A Deployment of istiod; ``settings`` is the ConfigMap that holds its mesh configuration, ``ready`` whether any pod is."""
+
+    place: Place
+    revision: str
+    version: str
+    settings: str
+    domain: str
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """A port of a Service; ``target`` is the number or the name of the pods' port."""
+
+    number: int
+    target: int | str
+    protocol: str = "TCP"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service before the names of its targets are known."""
+
+    place: Place
+    type: str = "ClusterIP"
+    selector: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[ServicePort, ...] = ()
+
+
+def place(item: Manifest) -> Place:
+    """Where an object stands."""
+    return Place(text(at(item, "metadata", "namespace")), text(at(item, "metadata", "name")))
+
+
+def labels(item: Manifest) -> dict[str, str]:
+    """The labels of an object."""
+    return texts(at(item, "metadata", "labels"))
+
+
+def created(item: Manifest) -> datetime:
+    """When an object was made."""
+    stamp = datetime.fromisoformat(text(at(item, "metadata", "creationTimestamp")))
+    return stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+
+
+def namespace(item: Manifest) -> NamespaceFacts:
+    """A Namespace; its roots stand elsewhere."""
+    return NamespaceFacts(place(item).name, labels(item), ending=bool(at(item, "metadata", "deletionTimestamp")))
+
+
+def peer_policy(item: Manifest) -> PeerPolicy:
+    """A PeerAuthentication (istio/api: security/v1beta1/peer_authentication.proto)."""
+    spec = at(item, "spec")
+    return PeerPolicy(
+        place=place(item),
+        created=created(item),
+        mode=_mode(at(spec, "mtls")),
+        selector=texts(at(spec, "selector", "matchLabels")),
+        ports={int(port): _mode(mtls) for port, mtls in table(at(spec, "portLevelMtls")).items()},
+    )
+
+
+def _mode(mtls: Any) -> Mode:
+    return Mode(text(at(mtls, "mode")) or Mode.UNSET)
+
+
+def client_rule(item: Manifest) -> ClientRule:
+    """A DestinationRule (istio/api: networking/v1alpha3/destination_rule.proto)."""
+    spec = at(item, "spec")
+    mode, ports = _tls(at(spec, "trafficPolicy"))
+    return ClientRule(
+        place=place(item),
+        host=text(at(spec, "host")),
+        created=created(item),
+        mode=mode,
+        ports=ports,
+        subsets={text(at(subset, "name")): _tls(at(subset, "trafficPolicy")) for subset in rows(at(spec, "subsets"))},
+        export_to=tuple(text(one) for one in rows(at(spec, "exportTo"))),
+        selector=texts(at(spec, "workloadSelector", "matchLabels")),
+        has_policy=at(spec, "trafficPolicy") is not None,
+    )
+
+
+def _tls(policy: Any) -> tuple[str, dict[int, str]]:
+    """The mode, and that of each port with settings of its own: those inherit nothing, and of two for one port the first counts."""
+    ports: dict[int, str] = {}
+    for one in rows(at(policy, "portLevelSettings")):
+        ports.setdefault(number(at(one, "port", "number")), _client_mode(at(one, "tls")))
+    return _client_mode(at(policy, "tls")), ports
+
+
+def _client_mode(tls: Any) -> str:
+    """Empty without TLS settings; in those the first mode of the API's list is the one that need not be said."""
+    return "" if tls is None else text(at(tls, "mode")) or "DISABLE"
+
+
+def external_service(item: Manifest) -> ExternalService | None:
+    """A ServiceEntry, None when it adds to the mesh; external is the default (istio/api: networking/v1alpha3/service_entry.proto)."""
+    spec = at(item, "spec")
+    if text(at(spec, "location")) == "MESH_INTERNAL":
+        return None
+    hosts = tuple(text(host) for host in rows(at(spec, "hosts")))
+    return ExternalService(place(item), hosts, tuple(_external_port(port) for port in rows(at(spec, "ports"))))
+
+
+def _external_port(port: Any) -> Port:
+    return Port(number(at(port, "number")), text(at(port, "name")), text(at(port, "protocol")) or "TCP")
+
+
+def service(item: Manifest) -> Service:
+    """A Service; one that only names a host outside selects nothing."""
+    spec = at(item, "spec")
+    kind = text(at(spec, "type")) or "ClusterIP"
+    selector = {} if kind == "ExternalName" else texts(at(spec, "selector"))
+    return Service(place(item), kind, selector, tuple(_service_port(port) for port in rows(at(spec, "ports"))))
+
+
+def _service_port(port: Any) -> ServicePort:
+    own, target = number(at(port, "port")), at(port, "targetPort")
+    return ServicePort(own, target if isinstance(target, str) else number(target) or own, text(at(port, "protocol")) or "TCP")
+
+
+def istiod(deployment: Manifest) -> Istiod | None:
+    """A Deployment of istiod, None when it runs something else; without a revision it is the one that is called default."""
+    containers = rows(at(deployment, "spec", "template", "spec", "containers"))
+    discovery = next((one for one in containers if at(one, "name") == "discovery"), None)
+    if discovery is None:
+        # Anybody may call an application so.
+        return None
+    revision = labels(deployment).get(REVISION) or "default"
+    # istio: pilot/pkg/bootstrap/configcontroller.go.
+    settings = "istio" if revision == "default" else f"istio-{revision}"
+    args = [text(one) for one in rows(at(discovery, "args"))]
+    # The image's tag tells what runs, the label what was installed.
+    version = _VERSION.match(text(at(discovery, "image")).partition("@")[0].rpartition("/")[2].partition(":")[2])
+    return Istiod(
+        place=place(deployment),
+        revision=revision,
+        version=version[0] if version else labels(deployment).get("app.kubernetes.io/version", ""),
+        settings=settings,
+        domain=dict(pairwise(args)).get("--domain") or _DOMAIN,
+        ready=bool(number(at(deployment, "status", "readyReplicas"))),
+    )
+
+
+def control_plane(istiod: Istiod, settings: MeshSettings) -> ControlPlane:
+    """An istiod with what it was told."""
+    return ControlPlane(
+        place=istiod.place,
+        revision=istiod.revision,
+        version=istiod.version,
+        root_namespace=settings.root_namespace,
+        trust_domain=settings.trust_domain,
+        trust_domain_aliases=settings.trust_domain_aliases,
+        auto_mtls=settings.auto_mtls,
+        domain=istiod.domain,
+    )
+
+
+def mesh_settings(config_map: Manifest) -> MeshSettings:
+    """The mesh configuration in an istiod's ConfigMap, which takes both spellings of a field."""
+    document = _yaml(text(at(config_map, "data", "mesh")))
+
+    def get(name: str) -> Any:
+        snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+        return document.get(name, document.get(snake))
+
+    auto = get("enableAutoMtls")
+    return MeshSettings(
+        root_namespace=text(get("rootNamespace")) or _ROOT_NAMESPACE,
+        trust_domain=text(get("trustDomain")) or _DOMAIN,
+        trust_domain_aliases=tuple(text(one) for one in rows(get("trustDomainAliases"))),
+        auto_mtls=True if auto is None else flag(auto),
+        authorities=tuple(filter(None, (text(at(one, "pem")) for one in rows(get("caCertificates"))))),
+    )
+
+
+def _yaml(document: str) -> Mapping[str, Any]:
+    try:
+        return table(load(document, aliases=False))
+    except MalformedError:
+        raise
+    except ValueError as error:
+        raise MalformedError(str(error)) from error

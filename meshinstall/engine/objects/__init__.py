@@ -1,0 +1,1 @@
+"""Kubernetes' objects read and judged: readiness, manifests, field managers, room; pure."""

@@ -1,0 +1,125 @@
+"""Looks at a cluster once, everything at the same time, before planning.
+
+Requests: one for the version, one each for control planes, CRDs and the
+namespaces that we made, one for each desired namespace and policy, one for
+Helm's records in each namespace, and one for each kind of object in each namespace that the releases own. None
+of them depends on how many pods or namespaces the cluster has.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from anyio.abc import TaskGroup
+
+from meshinstall.config import lockfile
+from meshinstall.config.lockfile import Lock
+from meshinstall.engine.objects.release_manifest import crd_names, objects
+from meshinstall.engine.tasks import gather, task_group
+from meshinstall.model.desired import Desired
+from meshinstall.model.facts import Facts, ObjectKey, key_of
+from meshinstall.model.istio import ISTIOD_SELECTOR
+from meshinstall.model.ownership import ENVIRONMENT, HELM_MANAGER, MANAGED_BY, MANAGER, made_by_us
+from meshinstall.model.paths import KINDS, object_path, path_of
+from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
+from meshinstall.ports import Charts, Kube, Releases
+
+_Input = TypeVar("_Input")
+_Answer = TypeVar("_Answer")
+
+# What Helm writes on everything it makes.
+_HELM_OWNED = f"{MANAGED_BY}={HELM_MANAGER}"
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+async def observe(desired: Desired, kube: Kube, records: Releases, charts: Charts, lock: Lock) -> Facts:
+    """Answer everything that planning asks; raises ClusterError or ChartError."""
+    spaces = [namespace.name for namespace in desired.namespaces]
+    policies = [key_of(policy.manifest) for policy in desired.policies]
+    wanted_charts = {release.chart.name: release.chart for release in desired.releases}
+    async with task_group() as group:
+        version = _soon(group, kube.get, "/version")
+        found = _soon(group, records.newest, spaces)
+        spaces_seen = _soon(group, lambda names: gather(names, lambda name: kube.get(object_path("v1", "namespaces", name=name))), spaces)
+        policies_seen = _soon(group, lambda keys: gather(keys, lambda key: kube.get(path_of(key))), policies)
+        charts_seen = _soon(group, lambda names: gather(names, lambda name: _chart(charts, lock, wanted_charts[name])), list(wanted_charts))
+        planes = _soon(group, lambda path: _all(kube, path, ISTIOD_SELECTOR), "/apis/apps/v1/deployments")
+        crds = _soon(group, lambda path: _all(kube, path, "", metadata_only=True), _CRDS)
+        made = _soon(group, lambda asked: made_for(kube, asked), desired)
+    left = {name: live for name, live in made.value.items() if name not in spaces}
+    wanted = {release.key for release in desired.releases}
+    releases = {key: record for key, record in found.value.items() if key in wanted}
+    # A gateway that was taken out of the configuration has, by default, a namespace of its own.
+    seen = {**found.value, **(await records.newest(left) if left else {})}
+    owned = {key: objects(record) for key, record in releases.items()}
+    return Facts(
+        kubernetes=str((version.value or {}).get("gitVersion", "")).removeprefix("v"),
+        namespaces=spaces_seen.value,
+        releases=releases,
+        charts=charts_seen.value,
+        owned=owned,
+        live=await _live(kube, owned),
+        policies=policies_seen.value,
+        control_planes=tuple(planes.value),
+        # Labels of Istio's CRDs changed over the versions; their groups did not.
+        crds={crd["metadata"]["name"]: crd for crd in crds.value if crd["metadata"]["name"].endswith(".istio.io")},
+        orphans=tuple(record for key, record in seen.items() if key not in wanted and made_by_us(record)),
+        left=left,
+        missing_crds=tuple(_missing(releases.values(), crds.value)),
+    )
+
+
+async def made_for(kube: Kube, desired: Desired) -> dict[str, Manifest]:
+    """The namespaces that runs for this environment made, desired or not."""
+    labels = f"{MANAGED_BY}={MANAGER},{ENVIRONMENT}={desired.environment}"
+    return {item["metadata"]["name"]: item for item in await _all(kube, object_path("v1", "namespaces"), labels, metadata_only=True)}
+
+
+class _Later(list[_Answer]):
+    """An answer that is there when the task group has ended."""
+
+    @property
+    def value(self) -> _Answer:
+        return self[0]
+
+
+def _soon(group: TaskGroup, ask: Callable[[_Input], Awaitable[_Answer]], given: _Input) -> _Later[_Answer]:
+    later: _Later[_Answer] = _Later()
+
+    async def run() -> None:
+        later.append(await ask(given))
+
+    group.start_soon(run)
+    return later
+
+
+async def _chart(charts: Charts, lock: Lock, chart: ChartRef) -> ChartRef:
+    """The chart with its digest: of the lock file when there is one, else what the source has now."""
+    if pinned := lock.pinned(chart.name, chart.version):
+        return replace(chart, digest=pinned.digest)
+    found = chart if chart.digest else await charts.resolve(chart)
+    if lock.charts:
+        lockfile.check(lock, [found])
+    return found
+
+
+async def _all(kube: Kube, path: str, labels: str, *, metadata_only: bool = False) -> list[Manifest]:
+    return [item async for item in kube.list(path, labels=labels, metadata_only=metadata_only)]
+
+
+async def _live(kube: Kube, owned: Mapping[ReleaseKey, tuple[Manifest, ...]]) -> dict[ObjectKey, Manifest]:
+    """What of the owned objects is there, by one list for each kind and namespace."""
+    keys = {key_of(manifest, release.namespace) for release, manifests in owned.items() for manifest in manifests}
+    collections = {key._replace(name="", namespace=key.namespace if KINDS[key.kind][1] else "") for key in keys if key.kind in KINDS}
+    lists = await gather(collections, lambda one: _all(kube, path_of(one), _HELM_OWNED))
+    # Items of a list carry no apiVersion and kind.
+    return {
+        one._replace(name=item["metadata"]["name"], namespace=item["metadata"].get("namespace", "")): item
+        for one, items in lists.items()
+        for item in items
+    }
+
+
+def _missing(records: Iterable[ReleaseRecord], crds: Iterable[Manifest]) -> list[str]:
+    there = {crd["metadata"]["name"] for crd in crds}
+    return [name for record in records for name in crd_names(record) if name not in there]

@@ -1,0 +1,150 @@
+"""Questions that are asked only when something is to be changed: permissions, nodes and the room on them, pull secrets."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from meshinstall.engine.objects import capacity
+from meshinstall.engine.tasks import gather
+from meshinstall.errors import ForbiddenError
+from meshinstall.model.desired import Desired
+from meshinstall.model.facts import Ask, Inquiry, Shortage
+from meshinstall.model.paths import object_path
+from meshinstall.model.release import Component, Manifest
+from meshinstall.ports import Kube
+
+_REVIEWS = object_path("authorization.k8s.io/v1", "selfsubjectaccessreviews")
+# What helm does with the charts' objects: those that a newer version no longer has are deleted (helm: pkg/kube/client.go).
+# The next plan lists them.
+_HELM = ("create", "get", "list", "patch", "delete")
+_OURS = ("create", "get", "patch")
+_CLUSTER_WIDE = (
+    ("", "namespaces", _OURS),
+    # They stay when their chart goes (helm.sh/resource-policy: keep).
+    ("apiextensions.k8s.io", "customresourcedefinitions", ("create", "get", "list", "patch")),
+    ("rbac.authorization.k8s.io", "clusterroles", _HELM),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", _HELM),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", _HELM),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", _HELM),
+)
+_NAMESPACED = (
+    # Helm's records, which it updates and prunes (helm: pkg/storage/driver/secrets.go); one of a helm that was killed is patched.
+    ("", "secrets", ("create", "get", "list", "update", "patch", "delete")),
+    ("", "configmaps", _HELM),
+    ("", "services", _HELM),
+    ("", "serviceaccounts", _HELM),
+    ("apps", "deployments", _HELM),
+    ("autoscaling", "horizontalpodautoscalers", _HELM),
+    ("policy", "poddisruptionbudgets", _HELM),
+    ("rbac.authorization.k8s.io", "roles", _HELM),
+    ("rbac.authorization.k8s.io", "rolebindings", _HELM),
+    # Why something is not ready yet.
+    ("", "pods", ("list",)),
+    ("apps", "replicasets", ("list",)),
+)
+_NODE_AGENTS = (("apps", "daemonsets", _HELM),)
+_MESH_ONLY = (
+    ("coordination.k8s.io", "leases", _OURS),
+    ("security.istio.io", "peerauthentications", _OURS),
+    # Dry runs that prove the webhooks (engine/mesh/webhook_answers.py).
+    ("", "pods", ("create",)),
+    ("networking.istio.io", "gateways", ("create",)),
+)
+# Nodes whose pods are listed at most; a node has about a hundred.
+_NODES = 10
+_JOINING = "node.kubernetes.io/not-ready"
+
+
+async def inquire(desired: Desired, kube: Kube) -> Inquiry:
+    """Ask everything; an administrator costs one review."""
+    denied = () if await _allowed(kube, Ask("*", "*", "*")) else await _denied(desired, kube)
+    nodes = [node async for node in kube.list(object_path("v1", "nodes"))] if not denied else []
+    usable = [node for node in nodes if not node["spec"].get("unschedulable") and _is_ready(node.get("status") or {})]
+    wanted = {(release.key.namespace, name) for release in desired.releases for name in _pull_secrets(release.values.merged())}
+    found = await gather(wanted, lambda one: kube.get(object_path("v1", "secrets", *one)))
+    missing = sorted(one for one, secret in found.items() if secret is None)
+    spaces = await gather({space for space, _ in missing}, lambda space: kube.get(object_path("v1", "namespaces", name=space)))
+    return Inquiry(
+        denied,
+        len(usable),
+        tuple(f"{space}/{name}" for space, name in missing if spaces[space]),
+        tuple(f"{space}/{name}" for space, name in missing if not spaces[space]),
+        await _shortages(desired, kube, usable),
+    )
+
+
+async def _shortages(desired: Desired, kube: Kube, nodes: list[Manifest]) -> tuple[Shortage, ...]:
+    """Pods for which there is no room; none where more nodes than are looked at could have it, or pods may not be listed.
+
+    Pods are listed node by node, the emptiest by its allocatable first, until all is placed: never all pods of a cluster.
+    """
+    takes = sorted((node for node in nodes if not _is_tainted(node)), key=capacity.allocatable, reverse=True)
+    try:
+        there = await _pods_there(desired, kube)
+        left = wanted = capacity.needs(desired, there)
+        free: dict[str, capacity.Room] = {}
+        for node in takes[:_NODES]:
+            if not left:
+                break
+            name = node["metadata"]["name"]
+            on_it = [pod async for pod in kube.list(object_path("v1", "pods"), fields=f"spec.nodeName={name}")]
+            free[name] = capacity.room_on(node, on_it)
+            left = capacity.unplaced(wanted, free)
+    except ForbiddenError:
+        return ()
+    if not takes[_NODES:]:
+        told = tuple(f"{name} has {room}" for name, room in free.items())
+        return tuple(Shortage(need.release, need.pods, str(need.each), told) for need in left)
+    return ()
+
+
+async def _pods_there(desired: Desired, kube: Kube) -> Mapping[str, int]:
+    """How many pods each release has on a node already."""
+    spaces = {release.key.namespace for release in desired.releases}
+    found = await gather(spaces, lambda space: _instances(kube, space))
+    return Counter(name for names in found.values() for name in names)
+
+
+async def _instances(kube: Kube, space: str) -> list[str]:
+    pods = kube.list(object_path("v1", "pods", space), fields="spec.nodeName!=", metadata_only=True)
+    return [capacity.release_of(pod) async for pod in pods]
+
+
+def _is_tainted(node: Manifest) -> bool:
+    taints = node["spec"].get("taints") or ()
+    # A Ready node that has just joined keeps the first for a moment.
+    return any(taint.get("key") != _JOINING and taint.get("effect") in {"NoSchedule", "NoExecute"} for taint in taints)
+
+
+async def _denied(desired: Desired, kube: Kube) -> tuple[Ask, ...]:
+    spaces = [namespace.name for namespace in desired.namespaces]
+    has_agents = any(release.component in {Component.CNI, Component.ZTUNNEL} for release in desired.releases)
+    namespaced = (*_NAMESPACED, *(_NODE_AGENTS if has_agents else ()))
+    asks = [Ask(verb, group, resource) for group, resource, verbs in _CLUSTER_WIDE for verb in verbs]
+    asks += [Ask(verb, group, resource, space) for group, resource, verbs in namespaced for verb in verbs for space in spaces]
+    asks += [Ask(verb, group, resource, desired.mesh_namespace) for group, resource, verbs in _MESH_ONLY for verb in verbs]
+    answers = await gather(asks, lambda ask: _allowed(kube, ask))
+    return tuple(ask for ask in asks if not answers[ask])
+
+
+async def _allowed(kube: Kube, ask: Ask) -> bool:
+    attributes = {"verb": ask.verb, "group": ask.group, "resource": ask.resource, "namespace": ask.namespace}
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
+    answer = await kube.create(_REVIEWS, body)
+    return bool((answer.get("status") or {}).get("allowed"))
+
+
+def _is_ready(status: dict[str, object]) -> bool:
+    conditions = status.get("conditions")
+    return isinstance(conditions, list) and any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
+def _pull_secrets(values: Mapping[str, Any]) -> Iterable[str]:
+    """Names of a release's own (maps, as pods have them) and of ``global`` (names); what has another shape names no Secret."""
+    shared = values.get("global")
+    for holder in (values, shared if isinstance(shared, dict) else {}):
+        listed = holder.get("imagePullSecrets")
+        for item in listed if isinstance(listed, list | tuple) else ():
+            name = item.get("name") if isinstance(item, Mapping) else item
+            if name and isinstance(name, str):
+                yield name

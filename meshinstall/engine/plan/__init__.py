@@ -1,0 +1,1 @@
+"""From what is desired and what is there to a plan; pure."""

@@ -1,0 +1,156 @@
+"""From what is desired and what is there to a plan; pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from meshinstall.checks.preflight import preflight
+from meshinstall.engine.objects.readiness import release_state
+from meshinstall.engine.plan.drift import differences, drift
+from meshinstall.model.desired import Desired, DesiredNamespace, Policy, Release
+from meshinstall.model.facts import Facts, key_of
+from meshinstall.model.ownership import audit_labels, is_ours, recorded_digest
+from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
+from meshinstall.model.release import ChartRef, ReleaseRecord, ReleaseStatus
+from meshinstall.model.stack import ValuesStack, leaves
+from meshinstall.model.values import KeyPath
+
+
+def plan(desired: Desired, facts: Facts, today: date) -> Plan:
+    """Decide what to do for every namespace, release and policy; ``today`` judges the end of support."""
+    namespaces = tuple(_namespace_step(namespace, desired, facts) for namespace in desired.namespaces)
+    releases = tuple(_release_step(release, facts) for release in desired.releases)
+    names = tuple(step.name for step in releases)
+    policies = tuple(_policy_step(policy, names, desired, facts) for policy in desired.policies)
+    return Plan(
+        environment=desired.environment,
+        cluster=desired.cluster.name,
+        profile=desired.profile,
+        istio_version=desired.istio_version,
+        mesh_namespace=desired.mesh_namespace,
+        steps=(*namespaces, *releases, *policies),
+        findings=(*desired.warnings, *preflight(desired, facts, today)),
+    )
+
+
+def _namespace_step(namespace: DesiredNamespace, desired: Desired, facts: Facts) -> ObjectStep:
+    live = facts.namespaces.get(namespace.name)
+    labels = dict(namespace.labels) if live else {**namespace.labels, **audit_labels(desired)}
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name, "labels": labels}}
+    step = ObjectStep(name=f"namespace/{namespace.name}", action=Action.APPLY, manifest=manifest)
+    if live is None:
+        return replace(step, reasons=("does not exist",))
+    changes = _changed_leaves(labels, (live["metadata"].get("labels") or {}), "metadata.labels")
+    return replace(step, action=Action.APPLY if changes else Action.KEEP, changes=changes)
+
+
+def _release_step(release: Release, facts: Facts) -> ReleaseStep:
+    record = facts.releases.get(release.key)
+    chart = facts.charts.get(release.chart.name, release.chart)
+    changes = value_changes(record.values if record else {}, release.values)
+    edits = drift(facts, release.key) if record else ()
+    reasons = (*_reasons(record, chart, changes, facts, release), *map(str, edits))
+    action, reasons = _decide(record, release, reasons, facts)
+    return ReleaseStep(
+        name=str(release.key),
+        action=action,
+        reasons=reasons,
+        changes=changes if action in {Action.INSTALL, Action.UPGRADE} else (),
+        needs=(f"namespace/{release.key.namespace}", *(str(need) for need in release.needs)),
+        release=release.key,
+        component=release.component,
+        chart=chart,
+        values=release.values.merged(),
+        revision=record.revision if record else 0,
+        repair=bool(record and record.status.is_pending),
+        editors=tuple(sorted({editor for edit in edits for editor in edit.editors})),
+    )
+
+
+def _decide(record: ReleaseRecord | None, release: Release, reasons: tuple[str, ...], facts: Facts) -> tuple[Action, tuple[str, ...]]:
+    if record is None or record.status is ReleaseStatus.UNINSTALLED:
+        return Action.INSTALL, reasons
+    if reasons:
+        return Action.UPGRADE, reasons
+    waits = release_state(release.key, facts)
+    return (Action.WAIT, waits) if waits else (Action.KEEP, ())
+
+
+def _reasons(record: ReleaseRecord | None, chart: ChartRef, changes: tuple[Change, ...], facts: Facts, release: Release) -> Iterator[str]:
+    if record is None:
+        yield "is not installed"
+        return
+    if record.status.is_pending:
+        yield f"a helm process died at it ({record.status}, since {record.updated})"
+    elif record.status is not ReleaseStatus.DEPLOYED:
+        yield f"its last revision is {record.status}: {record.description}"
+    if record.version != chart.version:
+        yield f"chart {record.version} becomes {chart.version}"
+    elif (before := recorded_digest(record)) and chart.digest and before != chart.digest:
+        yield f"the chart's content differs from what was installed as {chart.version}"
+    if changes:
+        yield f"{len(changes)} value{'s change' if len(changes) > 1 else ' changes'}"
+    if missing := [name for name in facts.missing_crds if record.chart == "base" or release.chart.name == "base"]:
+        yield f"CRDs are gone: {', '.join(missing)}"
+
+
+def value_changes(before: Mapping[str, Any], after: ValuesStack) -> tuple[Change, ...]:
+    """What of the values sent differs from those of the last revision, each with the layer that decides it."""
+    winners = after.winners()
+    merged = after.merged()
+    paths = sorted({*leaves(before), *winners})
+    found = []
+    for path in paths:
+        old, new = _at(before, path), _at(merged, path)
+        # A map on one side is spelled out by its own leaves.
+        if old != new and not _is_spelled_out(old) and not _is_spelled_out(new):
+            spoken = winners.get(path)
+            found.append(Change(".".join(path), _told(old), _told(new), str(spoken.origin) if spoken else ""))
+    return tuple(found)
+
+
+def _is_spelled_out(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value)
+
+
+# A null is a value of its own: it takes a chart's default away.
+_ABSENT = object()
+
+
+def _at(values: Mapping[str, Any], path: KeyPath) -> Any:
+    found: Any = values
+    for key in path:
+        if not isinstance(found, Mapping) or key not in found:
+            return _ABSENT
+        found = found[key]
+    return found
+
+
+def _told(value: Any) -> Any:
+    return None if value is _ABSENT else value
+
+
+def _policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, facts: Facts) -> ObjectStep:
+    key = key_of(policy.manifest)
+    live = facts.policies.get(key)
+    # Our labels on what somebody else made would have down delete it.
+    labels = {"labels": audit_labels(desired)} if live is None or is_ours(live) else {}
+    manifest = {**policy.manifest, "metadata": {**policy.manifest["metadata"], **labels}}
+    step = ObjectStep(name=f"{key.kind}/{key.namespace}/{key.name}", action=Action.APPLY, needs=releases, manifest=manifest)
+    if live is None:
+        changes = _changed_leaves(policy.manifest["spec"], {}, "spec", str(policy.origin))
+        return replace(step, reasons=("does not exist",), changes=changes)
+    edited = differences(manifest, live)
+    changes = _changed_leaves(policy.manifest["spec"], live.get("spec") or {}, "spec", str(policy.origin))
+    action = Action.APPLY if edited or changes else Action.KEEP
+    reasons = (f"differs in {', '.join(edited)}",) if edited else ()
+    return replace(step, action=action, reasons=reasons, changes=changes)
+
+
+def _changed_leaves(wanted: Mapping[str, Any], live: Mapping[str, Any], prefix: str, origin: str = "") -> tuple[Change, ...]:
+    return tuple(
+        Change(f"{prefix}.{'.'.join(path)}", _told(_at(live, path)), _told(_at(wanted, path)), origin)
+        for path in leaves(wanted)
+        if _at(live, path) != _at(wanted, path)
+    )

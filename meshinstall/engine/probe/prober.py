@@ -1,0 +1,287 @@
+"""Live probes: what is really served, refused and proven on the ports of a mesh.
+
+Two pods of the mesh's own proxy image run in a namespace of their own while the
+probes last (engine/probe/probe_objects.py); whatever happens it is removed, and what
+a killed run left behind by the next one. Whoever runs them needs list, create
+and delete on namespaces and list on deployments and pods of all; in
+``meshinstall-probe-*`` create on serviceaccounts, sidecars and envoyfilters
+(networking.istio.io), create, get and delete on pods, get on configmaps, create
+and get on pods/portforward. The pods themselves have no rights and no token for
+the API server.
+
+Nothing here raises: what cannot be done is a problem of the ``Probing``.
+"""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import anyio
+
+from meshinstall.engine.mesh import kube_objects
+from meshinstall.engine.mesh.reader import Asker, Wanted, short
+from meshinstall.engine.objects import readiness
+from meshinstall.engine.objects.json_fields import at, text
+from meshinstall.engine.probe import probe_objects
+from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import task_group
+from meshinstall.errors import ClusterError, ForbiddenError
+from meshinstall.model.istio import ISTIOD_SELECTOR, ROOT_CERTIFICATE
+from meshinstall.model.paths import object_path
+from meshinstall.model.release import Manifest
+from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
+from meshinstall.ports import Dial, Dialling, Heard, Kube, Talk
+
+Say = Callable[[str], None]
+
+# Ports tried at most, and how many at the same time; never two connections at once to one port.
+MOST_TARGETS = 1000
+_AT_ONCE = 8
+# Seconds for the pods to be ready: without the target there is still something to prove.
+_START = {probe_objects.CLIENT: 45.0, probe_objects.TARGET: 20.0}
+# Seconds: for one connection, which ends itself long before; for all of them; to clean up.
+_EACH = 12.0
+_ALL = 300.0
+_CLEAN_UP = 15.0
+# Seconds between two looks, and after which a pod that cannot start is believed.
+_LOOK = 0.2
+_PATIENCE = 5.0
+# Seconds for istiod to give the namespace its roots, and after which it is said what is waited for. Only istiod's leader does
+# it: one that ended badly keeps its lease for 30 s, and who is next looks every 7.5 s (istio: pilot/pkg/leaderelection).
+_ROOTS = 45.0
+_ROOTS_LATE = 2.0
+# How old a namespace of probes is before it is nobody's, whoever made it.
+_FORGOTTEN = timedelta(minutes=20)
+_ADMIN = 15000
+
+
+class Prober:
+    """Probes that are ready; with a ``problem`` there are none. ``gaps`` are what else went wrong, also while cleaning up.
+
+    ``placed`` tells whether its namespace may be there.
+    """
+
+    def __init__(self, session: Session, namespace: str) -> None:
+        self.namespace = namespace
+        self.placed = False
+        self.problem = ""
+        self.gaps: list[str] = []
+        self._session = session
+        self._dial: Dial | None = None
+
+    def be_ready(self, dial: Dial) -> None:
+        """From now on there is a client."""
+        self._dial = dial
+
+    async def probe(self, targets: Iterable[WireTarget]) -> Probing:
+        """Try all four probes on every target; what could not be tried in time says so."""
+        wanted = tuple(dict.fromkeys(targets))
+        if self._dial is None:
+            return Probing(problem=self.problem)
+        seen: dict[WireTarget, tuple[Seen, ...]] = {}
+        limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+        async def one(dial: Dial, target: WireTarget) -> None:
+            async with limiter:
+                seen[target] = await self._target(dial, target)
+
+        with anyio.move_on_after(_ALL):
+            async with task_group() as group:
+                for target in wanted[:MOST_TARGETS]:
+                    group.start_soon(one, self._dial, target)
+        late = f"not within {_ALL:.0f} s" if len(wanted) <= MOST_TARGETS else f"no more than {MOST_TARGETS} ports are tried at a time"
+        rest = {target: tuple(Seen(probe, Answer.FAILED, late) for probe in Probe) for target in wanted if target not in seen}
+        return Probing({target: (seen | rest)[target] for target in wanted})
+
+    async def _target(self, dial: Dial, target: WireTarget) -> tuple[Seen, ...]:
+        """Plaintext first: where no connection can be made, none of the others is tried."""
+        plain = await self._hear(Probe.PLAINTEXT, dial(target, Probe.PLAINTEXT))
+        if not plain.connected:
+            return tuple(replace(plain.seen, probe=probe) for probe in Probe)
+        anonymous, foreign, meshed = [
+            await self._hear(probe, dial(target, probe)) for probe in (Probe.ANONYMOUS, Probe.FOREIGN, Probe.MESHED)
+        ]
+        if plain.seen.answer is Answer.REFUSED and not meshed.held:
+            words = f"{plain.seen.words}, but nothing serves behind a proxy there, and that ends alike"
+            plain = replace(plain, seen=Seen(Probe.PLAINTEXT, Answer.NOTHING, words))
+        return (plain.seen, anonymous.seen, foreign.seen, meshed.seen)
+
+    async def _hear(self, probe: Probe, talk: Talk) -> Heard:
+        next_talk: Talk | None = talk
+        heard = Heard(Seen(probe, Answer.FAILED))
+        try:
+            with anyio.fail_after(_EACH):
+                while next_talk:
+                    heard = await self._session.pods.talk(self.namespace, probe_objects.CLIENT, probe_objects.LISTENER, next_talk)
+                    next_talk = heard.again
+        except ClusterError as error:
+            return Heard(Seen(probe, Answer.FAILED, short(error)))
+        except TimeoutError:
+            return Heard(Seen(probe, Answer.FAILED, f"the probes' client did not answer within {_EACH:.0f} s"))
+        return heard
+
+
+@asynccontextmanager
+async def probes(session: Session, dialling: Dialling, say: Say) -> AsyncIterator[Prober]:
+    """Start the probes' pods, wait until they are ready, and remove them after the ``with`` block, whatever happens in it."""
+    prober = Prober(session, f"{PROBE_PREFIX}{secrets.token_hex(4)}")
+    try:
+        try:
+            await remove_leftovers(session)
+        except ClusterError as error:
+            prober.gaps.append(f"what an earlier run left of its probes could not be removed: {short(error)}")
+        await _start(session, prober, dialling, say)
+        yield prober
+    finally:
+        if prober.placed:
+            await _clean_up(session.kube, prober)
+
+
+async def _clean_up(kube: Kube, prober: Prober) -> None:
+    with anyio.CancelScope(shield=True), anyio.move_on_after(_CLEAN_UP):
+        try:
+            await _remove(kube, prober.namespace)
+        except ClusterError as error:
+            prober.gaps.append(f"namespace {prober.namespace} could not be removed: {short(error)}")
+
+
+async def remove_leftovers(session: Session) -> None:
+    """Remove the probes of runs that are dead, and any that are older than a run can be; raises ClusterError."""
+    found = session.kube.list(object_path("v1", "namespaces"), labels=f"{PROBE_LABEL}=namespace", metadata_only=True)
+    for namespace in [one async for one in found]:
+        metadata = namespace["metadata"]
+        left = _is_left(metadata, session)
+        if metadata["name"].startswith(PROBE_PREFIX) and left and "deletionTimestamp" not in metadata:
+            await _remove(session.kube, metadata["name"])
+
+
+def _is_left(metadata: Manifest, session: Session) -> bool:
+    holder = (metadata.get("annotations") or {}).get(probe_objects.HOLDER, "")
+    created = metadata.get("creationTimestamp")
+    age = session.now() - datetime.fromisoformat(created) if created else timedelta()
+    return session.is_dead(holder) or age > _FORGOTTEN
+
+
+async def _remove(kube: Kube, namespace: str) -> None:
+    """Pods first: they end at once, and with them what they could reach."""
+    async with task_group() as group:
+        for name in (probe_objects.CLIENT, probe_objects.TARGET):
+            group.start_soon(kube.delete, object_path("v1", "pods", namespace, name))
+    await kube.delete(object_path("v1", "namespaces", "", namespace))
+
+
+async def _start(session: Session, prober: Prober, dialling: Dialling, say: Say) -> None:
+    try:
+        await _place(session, prober)
+        roots = await _roots(session.kube, prober.namespace, say)
+        async with task_group() as group:
+            group.start_soon(_start_target, session, prober)
+            identity = await _started(session, prober.namespace, probe_objects.CLIENT)
+    except ClusterError as error:
+        prober.problem = f"the probes cannot be started: {short(error)}"
+    else:
+        prober.be_ready(dialling(roots, identity))
+
+
+async def _start_target(session: Session, prober: Prober) -> None:
+    """Without it workloads can still be probed."""
+    try:
+        await _started(session, prober.namespace, probe_objects.TARGET)
+    except ClusterError as error:
+        prober.gaps.append(f"the probes' own target cannot be started: {short(error)}")
+
+
+async def _place(session: Session, prober: Prober) -> None:
+    """Create everything but the pods."""
+    revision = await _revision(session.kube)
+    ipv6 = await _is_ipv6(session.kube)
+    # A request that is on its way must have arrived before anything is removed.
+    with anyio.CancelScope(shield=True):
+        prober.placed = True
+        try:
+            await session.kube.create(object_path("v1", "namespaces"), probe_objects.namespace(prober.namespace, revision, session.who))
+        except ForbiddenError:
+            prober.placed = False
+            raise
+    async with task_group() as group:
+        for placed in probe_objects.settings(ipv6=ipv6):
+            group.start_soon(session.kube.create, object_path(placed.api_version, placed.plural, prober.namespace), placed.body)
+
+
+async def _revision(kube: Kube) -> str:
+    """The revision that shall inject the probes: the default one where there is one; raises ClusterError."""
+    asker = Asker(kube)
+    istiods = await asker.facts(Wanted("Deployments", object_path("apps/v1", "deployments"), ISTIOD_SELECTOR), kube_objects.istiod)
+    if not istiods:
+        raise ClusterError("; ".join(["no istiod was found", *asker.gaps]))
+    if ready := sorted({istiod.revision for istiod in istiods if istiod.ready}):
+        return "default" if "default" in ready else ready[0]
+    raise ClusterError(f"no pod of istiod is ready: {', '.join(str(istiod.place) for istiod in istiods)}")
+
+
+async def _is_ipv6(kube: Kube) -> bool:
+    """Whether pods have IPv6 addresses, as those of istiod do; not where that is not known."""
+    pods = Wanted("Pods", object_path("v1", "pods"), ISTIOD_SELECTOR)
+    return any(":" in ip for ip in await Asker(kube).facts(pods, lambda pod: text(at(pod, "status", "podIP"))))
+
+
+async def _roots(kube: Kube, namespace: str, say: Say) -> str:
+    """The mesh's roots in PEM, when istiod has written them; the kubelet would look for them a second time only after a while."""
+    path = object_path("v1", "configmaps", namespace, ROOT_CERTIFICATE)
+    started, told = anyio.current_time(), False
+    while (passed := anyio.current_time() - started) < _ROOTS:
+        if roots := ((await kube.get(path) or {}).get("data") or {}).get("root-cert.pem"):
+            return str(roots)
+        if passed > _ROOTS_LATE and not told:
+            say(f"waiting for istiod to write {ROOT_CERTIFICATE} to {namespace}; after a restart it first elects a leader, up to 40 s")
+            told = True
+        await anyio.sleep(_LOOK)
+    raise ClusterError(
+        f"istiod gives a new namespace no {ROOT_CERTIFICATE} within {_ROOTS:.0f} s: does it run, and does it select all namespaces?"
+    )
+
+
+async def _started(session: Session, namespace: str, name: str) -> str:
+    """Create a pod and wait until its Envoy has its configuration; returns its SPIFFE name. Raises ClusterError."""
+    path = object_path("v1", "pods", namespace)
+    pod = await session.kube.create(path, probe_objects.pod(name))
+    if any(container.get("image") == "auto" for container in pod["spec"]["containers"]):
+        raise ClusterError("the injection webhook leaves a pod that asks for a sidecar as it is")
+    started = anyio.current_time()
+    while True:
+        pod = await session.kube.get(f"{path}/{name}") or {}
+        waits = f"it is {(pod.get('status') or {}).get('phase', 'gone')}"
+        if waits == "it is Running":
+            identity, waits = await _identity(session, namespace, name)
+            if identity:
+                return identity
+        passed = anyio.current_time() - started
+        for trouble in readiness.pod_troubles(pod) if pod else ():
+            if trouble.hopeless and passed > min(trouble.grace, _PATIENCE):
+                raise ClusterError(trouble.text, trouble.hint)
+            waits = trouble.text
+        if passed > _START[name]:
+            raise ClusterError(f"pod {name} was not ready within {_START[name]:.0f} s: {waits}")
+        await anyio.sleep(_LOOK)
+
+
+async def _identity(session: Session, namespace: str, name: str) -> tuple[str, str]:
+    """The SPIFFE name that a pod's Envoy has a certificate for, or why there is none yet; raises ForbiddenError."""
+    try:
+        await session.pods.get(namespace, name, _ADMIN, "/ready")
+        if name == probe_objects.CLIENT:
+            await session.pods.get(namespace, name, probe_objects.LISTENER, probe_objects.READY)
+        found: Any = json.loads(await session.pods.get(namespace, name, _ADMIN, "/certs"))
+        chains = [certificate["cert_chain"] for certificate in found["certificates"]]
+        names = [entry["uri"] for chain in chains for one in chain for entry in one["subject_alt_names"] if "uri" in entry]
+    except ForbiddenError:
+        raise
+    except ClusterError as error:
+        return "", short(error)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return "", "its Envoy does not say which certificates it has"
+    return next((uri for uri in names if isinstance(uri, str) and uri.startswith("spiffe://")), ""), "its Envoy has no certificate yet"

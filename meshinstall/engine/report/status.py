@@ -1,0 +1,282 @@
+"""Looks at an installed mesh: what is there, whether it is well, and who worked on it last."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from meshinstall.engine.objects import readiness
+from meshinstall.engine.objects.release_manifest import objects
+from meshinstall.engine.observe.cloud import explaining
+from meshinstall.engine.pipeline import SUMMARY
+from meshinstall.engine.run import run_lock
+from meshinstall.engine.run.waiting import reasons
+from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import gather
+from meshinstall.errors import ClusterError
+from meshinstall.model.desired import Desired, Release
+from meshinstall.model.facts import ObjectKey
+from meshinstall.model.istio import CA_SECRETS, ISTIOD_SELECTOR, ROOT_CERTIFICATE
+from meshinstall.model.labels import REVISION
+from meshinstall.model.paths import object_path, path_of
+from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
+from meshinstall.model.status import (
+    Certificate,
+    CertificateTimes,
+    Health,
+    Holder,
+    LastRun,
+    MeshStatus,
+    Proxies,
+    ReleaseHealth,
+    StaleProxy,
+    Workload,
+    worst,
+)
+
+# A proxy that takes this long to acknowledge what it was sent is not just being updated.
+_PATIENCE = timedelta(seconds=30)
+# The keys of istiod's certificate in the Secret of its CA (istio: pilot/pkg/bootstrap/istio_ca.go).
+_CA_KEYS = ("ca-cert.pem", "tls.crt")
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What only a status needs: istiod's ``/debug/syncz`` of a pod (namespace, name), and a reader of PEM."""
+
+    syncz: Callable[[str, str], Awaitable[list[Manifest]]]
+    read_certificates: Callable[[bytes], tuple[CertificateTimes, ...]]
+
+
+async def look(desired: Desired, session: Session, instruments: Instruments) -> MeshStatus:
+    """Ask everything at the same time; changes nothing. Raises ClusterError when Helm's records cannot be read."""
+    namespace = desired.mesh_namespace
+    asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
+        "releases": lambda: _releases(desired, session),
+        "revision": lambda: _revision(desired, session),
+        "proxies": lambda: _proxies(session, namespace, instruments),
+        "root": lambda: _root(session, namespace, instruments),
+        "ca": lambda: _authority(session, namespace, instruments),
+        "summary": lambda: _maybe(session, object_path("v1", "configmaps", namespace, SUMMARY)),
+        "lease": lambda: _maybe(session, run_lock.lease_path(namespace)),
+    }
+    async with explaining(session, desired):
+        answers = await gather(asks, lambda name: asks[name]())
+    releases: tuple[ReleaseHealth, ...] = answers["releases"]
+    return MeshStatus(
+        environment=desired.environment,
+        cluster=desired.cluster.name,
+        now=session.now(),
+        istio_version=next((release.istio_version for release in releases if release.component is Component.ISTIOD), ""),
+        revision=answers["revision"],
+        releases=releases,
+        proxies=answers["proxies"],
+        certificates=(*answers["root"], *answers["ca"]),
+        last_run=last_run(answers["summary"]),
+        holder=holder(answers["lease"], session.now(), session.is_dead),
+    )
+
+
+async def _maybe(session: Session, path: str) -> Manifest | None:
+    """An object that is worth a line when it can be read."""
+    try:
+        return await session.kube.get(path)
+    except ClusterError:
+        return None
+
+
+async def _releases(desired: Desired, session: Session) -> tuple[ReleaseHealth, ...]:
+    records = await session.releases.newest([namespace.name for namespace in desired.namespaces])
+    found = await gather((release.key for release in desired.releases), lambda key: _workloads(session, records.get(key)))
+    return tuple(release_health(release, records.get(release.key), found[release.key]) for release in desired.releases)
+
+
+async def _workloads(session: Session, record: ReleaseRecord | None) -> tuple[Workload, ...]:
+    if record is None:
+        return ()
+    keys = readiness.watched(objects(record), record.key)
+    found = await gather(keys, lambda key: _workload(session, key))
+    return tuple(found[key] for key in keys)
+
+
+async def _workload(session: Session, key: ObjectKey) -> Workload:
+    live = await session.kube.get(path_of(key))
+    if live is None or not readiness.unready(live, key.kind):
+        return workload(key, live, ())
+    return workload(key, live, [trouble async for trouble in reasons(session, key, live)])
+
+
+def workload(key: ObjectKey, live: Manifest | None, troubles: Iterable[readiness.Trouble]) -> Workload:
+    """The health of an object; ``troubles`` are what is known of its pods."""
+    if live is None:
+        return Workload(key, Health.NOT_FOUND, "it is in Helm's record and not in the cluster")
+    spec, status = live.get("spec") or {}, live.get("status") or {}
+    if key.kind == "DaemonSet":
+        ready, wanted = status.get("numberAvailable", 0), status.get("desiredNumberScheduled", 0)
+    else:
+        ready, wanted = status.get("availableReplicas", 0), spec.get("replicas", 1)
+    if key.kind == "Service":
+        ready = wanted = 0
+    health, detail = _health(live, key.kind, list(troubles))
+    return Workload(key, health, detail, ready, wanted, spec.get("type", ""), tuple(_addresses(live)) if key.kind == "Service" else ())
+
+
+def _health(live: Manifest, kind: str, troubles: list[readiness.Trouble]) -> tuple[Health, str]:
+    waits = readiness.unready(live, kind)
+    if not waits:
+        return Health.CURRENT, ""
+    why = "; ".join(dict.fromkeys(trouble.text for trouble in troubles)) or waits
+    if "deletionTimestamp" in live["metadata"]:
+        return Health.TERMINATING, waits
+    conditions = (live.get("status") or {}).get("conditions") or ()
+    given_up = any(condition.get("reason") == "ProgressDeadlineExceeded" for condition in conditions)
+    hopeless = any(trouble.hopeless for trouble in troubles)
+    return (Health.FAILED if given_up or hopeless else Health.IN_PROGRESS), why
+
+
+def _addresses(service: Manifest) -> Iterator[str]:
+    """How a Service is reached: the load balancer's addresses, else the one inside the cluster."""
+    if service["spec"].get("type") == "LoadBalancer":
+        for point in ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
+            yield point.get("ip") or point.get("hostname") or ""
+    elif (inside := service["spec"].get("clusterIP", "")) not in {"", "None"}:
+        yield inside
+
+
+def release_health(release: Release, record: ReleaseRecord | None, workloads: tuple[Workload, ...]) -> ReleaseHealth:
+    """The health of a release: of Helm's record, and of what it brought."""
+    if record is None or record.status is ReleaseStatus.UNINSTALLED:
+        return ReleaseHealth(release.key, release.component, Health.NOT_FOUND, "it is not installed")
+    health, detail = Health.CURRENT, ""
+    if record.status.is_pending:
+        health, detail = Health.IN_PROGRESS, f"helm is at work or died at it ({record.status}, since {record.updated})"
+    elif record.status is not ReleaseStatus.DEPLOYED:
+        health, detail = Health.FAILED, f"its last revision is {record.status}: {record.description}"
+    return ReleaseHealth(
+        release.key,
+        release.component,
+        worst(iter((health, *(each.health for each in workloads)))),
+        detail,
+        record.chart,
+        record.version,
+        record.app_version,
+        record.status,
+        workloads,
+    )
+
+
+async def _revision(desired: Desired, session: Session) -> str:
+    """What istiod's Deployment says of its revision; empty when there is none."""
+    for release in desired.releases:
+        if release.component is Component.ISTIOD:
+            path = object_path("apps/v1", "deployments", release.key.namespace)
+            async for live in session.kube.list(path, labels=f"{ISTIOD_SELECTOR},release={release.key.name}"):
+                return str((live["metadata"].get("labels") or {}).get(REVISION, ""))
+    return ""
+
+
+async def _proxies(session: Session, namespace: str, instruments: Instruments) -> Proxies:
+    """Each istiod knows its own proxies only, so that all are asked; one that does not answer leaves the numbers unknown."""
+    try:
+        pods = session.kube.list(object_path("v1", "pods", namespace), labels=ISTIOD_SELECTOR, fields="status.phase=Running")
+        names = [pod["metadata"]["name"] async for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        if not names:
+            return Proxies(unknown="no istiod is running")
+        answers = await gather(names, lambda name: instruments.syncz(namespace, name))
+    except ClusterError as error:
+        return Proxies(unknown=error.message)
+    return count_proxies((record for records in answers.values() for record in records), session.now())
+
+
+def count_proxies(records: Iterable[Manifest], now: datetime) -> Proxies:
+    """Judge records of ``/debug/syncz`` (istio: pilot/pkg/xds/debug.go, SyncStatus).
+
+    A proxy that moves between two istiods is in both lists for a while: its better word counts.
+    """
+    words: dict[str, str | None] = {}
+    for record in records:
+        name = str(record.get("proxy", ""))
+        word = _unacknowledged(record, now)
+        words[name] = min(words.get(name, word), word, key=lambda one: (one is not None, bool(one)))
+    stale = tuple(StaleProxy(name, word) for name, word in sorted(words.items()) if word)
+    return Proxies(len(words), sum(word is None for word in words.values()), stale)
+
+
+def _unacknowledged(record: Manifest, now: datetime) -> str | None:
+    """Why a proxy is stale, empty when it is being updated, None when it is in sync."""
+    if resources := record.get("resources"):
+        waiting = {kind: one for kind, one in resources.items() if one.get("sent", "") != one.get("acked", "")}
+        if not waiting:
+            return None
+        for kind, one in waiting.items():
+            if one.get("lastError"):
+                return f"it rejects {_short(kind)}: {one['lastError']}"
+        late = [_short(kind) for kind, one in waiting.items() if not _is_recent(one.get("sentTime"), now)]
+        return f"it has not acknowledged {', '.join(late)} for more than {_PATIENCE.seconds} s" if late else ""
+    # Older istiods send pairs of fields, and no times.
+    kinds = [key.removesuffix("_sent") for key in record if key.endswith("_sent")]
+    late = [kind for kind in kinds if record[f"{kind}_sent"] != record.get(f"{kind}_acked")]
+    return f"it has not acknowledged {', '.join(late)}" if late else None
+
+
+def _short(kind: str) -> str:
+    return kind.rpartition(".")[2]
+
+
+def _is_recent(sent: object, now: datetime) -> bool:
+    try:
+        return now - datetime.fromisoformat(str(sent)) < _PATIENCE
+    except (ValueError, TypeError):
+        return False
+
+
+async def _root(session: Session, namespace: str, instruments: Instruments) -> tuple[Certificate, ...]:
+    source = f"ConfigMap {namespace}/{ROOT_CERTIFICATE}"
+    try:
+        live = await session.kube.get(object_path("v1", "configmaps", namespace, ROOT_CERTIFICATE))
+        if live is None:
+            return (Certificate("root", source, unknown=f"{source} is not there"),)
+        pem = str((live.get("data") or {}).get("root-cert.pem", ""))
+        return tuple(Certificate("root", source, times) for times in instruments.read_certificates(pem.encode()))
+    except ClusterError as error:
+        return (Certificate("root", source, unknown=error.message),)
+
+
+async def _authority(session: Session, namespace: str, instruments: Instruments) -> tuple[Certificate, ...]:
+    """The certificate that istiod signs with; of the Secret, nothing but the certificate is looked at."""
+    for name in CA_SECRETS:
+        source = f"Secret {namespace}/{name}"
+        try:
+            secret = await session.kube.get(object_path("v1", "secrets", namespace, name))
+            data: Mapping[str, str] = (secret or {}).get("data") or {}
+            if encoded := next((data[key] for key in _CA_KEYS if data.get(key)), ""):
+                found = instruments.read_certificates(base64.b64decode(encoded, validate=True))
+                return tuple(Certificate("CA", source, times) for times in found[:1])
+        except (ClusterError, binascii.Error) as error:
+            return (Certificate("CA", source, unknown=str(error)),)
+    return (
+        Certificate("CA", "", unknown=f"no Secret {' or '.join(CA_SECRETS)} in {namespace}: it signs with somebody else's, or not yet"),
+    )
+
+
+def last_run(summary: Manifest | None) -> LastRun | None:
+    """What the summary in the cluster says."""
+    data = (summary or {}).get("data")
+    if not data:
+        return None
+    keys = ("run", "result", "finished", "by", "environment", "profile", "istioVersion", "plan")
+    return LastRun(*(str(data.get(key, "")) for key in keys))
+
+
+def holder(lease: Manifest | None, now: datetime, is_dead: Callable[[str], bool]) -> Holder | None:
+    """Who holds the lock; None when nobody does."""
+    spec = (lease or {}).get("spec") or {}
+    who = spec.get("holderIdentity")
+    if not lease or not who:
+        return None
+    renewed, since = spec.get("renewTime"), spec.get("acquireTime")
+    is_over = renewed is not None and now > datetime.fromisoformat(renewed) + timedelta(seconds=spec.get("leaseDurationSeconds", 0))
+    what = (lease["metadata"].get("annotations") or {}).get("meshinstall.dev/run", "")
+    return Holder(who, f"{since.partition('.')[0]}Z" if since else "an unknown time", what, is_dead(who) or is_over)

@@ -1,0 +1,1 @@
+"""Carries out a plan: steps, waits, the run lock, and what a removal leaves behind."""

@@ -1,0 +1,60 @@
+"""What a removal leaves behind: certificates that no chart owns are deleted, all else is named."""
+
+from meshinstall.engine.observe.cluster import made_for
+from meshinstall.engine.session import Session
+from meshinstall.model.desired import Desired
+from meshinstall.model.istio import ISTIOD_SELECTOR, ROOT_CERTIFICATES
+from meshinstall.model.ownership import made_by_us, owner_of
+from meshinstall.model.paths import object_path
+from meshinstall.model.release import ReleaseStatus
+from meshinstall.ports import Kube
+
+_CLUSTER_WIDE = (
+    ("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations"),
+    ("rbac.authorization.k8s.io/v1", "clusterroles"),
+    ("rbac.authorization.k8s.io/v1", "clusterrolebindings"),
+)
+_NAMESPACED = (("apps/v1", "deployments"), ("apps/v1", "daemonsets"), ("v1", "services"))
+_ISTIO = "app.kubernetes.io/part-of=istio"
+
+
+async def survivors(session: Session, desired: Desired, *, crds: bool) -> list[str]:
+    """What is still there of what runs for this environment made: releases and objects of Istio; CRDs only when they were to go."""
+    kube = session.kube
+    spaces = dict.fromkeys([*(namespace.name for namespace in desired.namespaces), *await made_for(kube, desired)])
+    records = await session.releases.newest(spaces)
+    ours = {*(release.key for release in desired.releases), *(key for key, record in records.items() if made_by_us(record))}
+    # What no Helm release has may be another control plane's.
+    theirs = await _others_live(kube, desired)
+    found = [f"release {key}" for key, record in records.items() if key in ours and record.status is not ReleaseStatus.UNINSTALLED]
+    places = [(*kind, "") for kind in _CLUSTER_WIDE] + [(*kind, namespace) for namespace in spaces for kind in _NAMESPACED]
+    for version, plural, namespace in places:
+        async for item in kube.list(object_path(version, plural, namespace), labels=_ISTIO, metadata_only=True):
+            owner = owner_of(item["metadata"])
+            if owner in ours or (owner is None and not theirs):
+                found.append("/".join(filter(None, (plural, namespace, item["metadata"]["name"]))))
+    if crds:
+        path = object_path("apiextensions.k8s.io/v1", "customresourcedefinitions")
+        names = [item["metadata"]["name"] async for item in kube.list(path, metadata_only=True)]
+        found += [f"customresourcedefinitions/{name}" for name in names if name.endswith(".istio.io")]
+    return found
+
+
+async def delete_root_certificates(kube: Kube, desired: Desired) -> None:
+    """Delete the ConfigMaps that istiod puts into every namespace, unless another control plane lives: its proxies read them."""
+    if await _others_live(kube, desired):
+        return
+    path = object_path("v1", "configmaps")
+    found = [
+        item["metadata"] for name in ROOT_CERTIFICATES async for item in kube.list(path, fields=f"metadata.name={name}", metadata_only=True)
+    ]
+    for metadata in found:
+        await kube.delete(object_path("v1", "configmaps", metadata["namespace"], metadata["name"]))
+
+
+async def _others_live(kube: Kube, desired: Desired) -> bool:
+    """Whether there is a control plane that is not of these releases."""
+    ours = {release.key for release in desired.releases}
+    planes = kube.list(object_path("apps/v1", "deployments"), labels=ISTIOD_SELECTOR, metadata_only=True)
+    return any([owner_of(plane["metadata"]) not in ours async for plane in planes])

@@ -1,0 +1,148 @@
+"""Runs a plan: each step when what it needs is done, side by side where nothing forbids it."""
+
+from graphlib import TopologicalSorter
+
+import anyio
+
+from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.engine.objects.field_managers import may_be_taken_over
+from meshinstall.engine.run import waiting
+from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import task_group
+from meshinstall.errors import ConflictError, HelmConflictError, MeshinstallError, StepError
+from meshinstall.model.facts import ObjectKey, key_of
+from meshinstall.model.ownership import is_ours, release_description
+from meshinstall.model.paths import object_path, path_of
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
+
+
+class Runner:
+    """Runs the steps of one plan and keeps what is done and what is waited for."""
+
+    def __init__(self, plan: Plan, session: Session, emit: Emit) -> None:
+        self.done: list[Step] = []
+        self.waits: dict[str, str] = {}
+        self._plan = plan
+        self._session = session
+        self._emit = emit
+        self._failures: list[MeshinstallError] = []
+
+    async def run(self) -> None:
+        """Run everything that is pending; after a failure nothing new is begun. Raises the first failure."""
+        steps = {step.name: step for step in self._plan.steps}
+        order = TopologicalSorter({name: [need for need in step.needs if need in steps] for name, step in steps.items()})
+        order.prepare()
+        news = anyio.Event()
+
+        async def one(step: Step) -> None:
+            nonlocal news
+            if await self._run(step):
+                order.done(step.name)
+            news.set()
+
+        async with task_group() as group:
+            while order.is_active() and not self._failures:
+                news = anyio.Event()
+                for name in order.get_ready():
+                    group.start_soon(one, steps[name])
+                await news.wait()
+        if self._failures:
+            raise self._failures[0]
+
+    async def ensure_namespace(self, name: str) -> None:
+        """Make the mesh's own namespace before all else: the lock lives in it."""
+        step = next(step for step in self._plan.steps if step.name == f"namespace/{name}")
+        await self._run(step)
+        if self._failures:
+            raise self._failures[0]
+
+    async def _run(self, step: Step) -> bool:
+        if not step.is_pending or step in self.done:
+            return True
+        started = anyio.current_time()
+        self._emit(StepStarted(step))
+        try:
+            detail = await self._act(step)
+        except MeshinstallError as error:
+            self._emit(StepEnded(step, anyio.current_time() - started, error.message))
+            self._failures.append(StepError(f"{step.name}: {error.message}", error.hint) if type(error) is StepError else error)
+            return False
+        except anyio.get_cancelled_exc_class():
+            self._emit(StepEnded(step, anyio.current_time() - started, self.waits.get(step.name, "stopped")))
+            raise
+        self.done.append(step)
+        self.waits.pop(step.name, None)
+        self._emit(StepDone(step, anyio.current_time() - started, detail))
+        return True
+
+    async def _act(self, step: Step) -> str:
+        match step:
+            case ReleaseStep(action=Action.UNINSTALL):
+                await self._uninstall(step)
+            case ReleaseStep():
+                return await self._release(step)
+            case ObjectStep(action=Action.DELETE):
+                await self._delete(key_of(step.manifest), step)
+            case ObjectStep():
+                await self._apply(step)
+        return ""
+
+    async def _release(self, step: ReleaseStep) -> str:
+        session = self._session
+        if step.repair:
+            await self._repair(step)
+        if step.action in {Action.INSTALL, Action.UPGRADE}:
+            self._tell(step, f"helm {'upgrade' if step.revision else 'install'}")
+            archive = await session.charts.fetch(step.chart)
+            description = release_description(self._plan, step.chart)
+            try:
+                await session.helm.upgrade(step.release, archive, step.values, description=description)
+            except HelmConflictError as error:
+                if not may_be_taken_over(error.managers, step.editors):
+                    raise
+                # Edited by a person: the plan said that it goes back.
+                await session.helm.upgrade(step.release, archive, step.values, description=description, force=True)
+        return await waiting.until_ready(session, step, lambda text: self._tell(step, text))
+
+    async def _uninstall(self, step: ReleaseStep) -> None:
+        """A gateway's Services go first: their finalizer gives the cloud's load balancer back."""
+        if step.repair:
+            await self._repair(step)
+        path = object_path("v1", "services", step.release.namespace)
+        services = [item async for item in self._session.kube.list(path, labels=f"app.kubernetes.io/instance={step.release.name}")]
+        for service in services:
+            if service["spec"].get("type") == "LoadBalancer":
+                name = service["metadata"]["name"]
+                await self._delete(ObjectKey("v1", "Service", step.release.namespace, name), step)
+        self._tell(step, "helm uninstall")
+        await self._session.helm.uninstall(step.release)
+
+    async def _delete(self, key: ObjectKey, step: Step) -> None:
+        """Delete an object and wait until it is gone."""
+        path = path_of(key)
+        await self._session.kube.delete(path)
+        await waiting.until_gone(self._session.kube, path, lambda held_by: self._tell(step, f"{key} is being deleted{held_by}"))
+
+    async def _repair(self, step: ReleaseStep) -> None:
+        """Free a release whose helm died: we hold the lock, so nobody is at it."""
+        records = await self._session.releases.newest([step.release.namespace])
+        record = records.get(step.release)
+        if record and record.status.is_pending:
+            await self._session.releases.mark_failed(record, "a helm process died; freed by meshinstall")
+
+    async def _apply(self, step: ObjectStep) -> None:
+        path = path_of(key_of(step.manifest))
+        try:
+            await self._session.kube.apply(path, step.manifest)
+        except ConflictError as error:
+            live = await self._session.kube.get(path)
+            if live is None or not is_ours(live):
+                raise ConflictError(
+                    error.message, f"{key_of(step.manifest)} was not made by meshinstall: remove it or change it by hand"
+                ) from error
+            # Ours, and edited by somebody: the plan said that it goes back.
+            await self._session.kube.apply(path, step.manifest, force=True)
+
+    def _tell(self, step: Step, text: str) -> None:
+        self.waits[step.name] = text
+        self._emit(StepWaiting(step, text))

@@ -1,0 +1,246 @@
+"""Waits for what a release brings, and says why it is not there yet."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+import anyio
+
+from meshinstall.engine.mesh import webhook_answers
+from meshinstall.engine.objects import readiness, release_manifest
+from meshinstall.engine.objects.readiness import Trouble
+from meshinstall.engine.observe.api_kinds import served
+from meshinstall.engine.run.kubelet_nudge import nudge
+from meshinstall.engine.session import Session
+from meshinstall.errors import ForbiddenError, StepError
+from meshinstall.model.facts import ObjectKey
+from meshinstall.model.istio import OPEN_WEBHOOK_PORT
+from meshinstall.model.paths import object_path, path_of
+from meshinstall.model.plan import ReleaseStep
+from meshinstall.model.release import Component, Manifest, ReleaseRecord
+from meshinstall.model.stack import merge
+from meshinstall.ports import Kube
+
+# Seconds between two looks: at first often, as most things are ready soon.
+_LOOK, _SOON, _LATER = 0.1, 10.0, 0.5
+# Seconds between two questions why something is not ready yet.
+_EXPLAIN = 1.0
+# Seconds in which the webhooks of a ready istiod must answer.
+_WEBHOOK_PATIENCE = 90.0
+# Seconds of one look at them: the first, and the longest, which outlasts the API server's own deadline.
+_FIRST_PATIENCE, _LAST_PATIENCE = 0.3, 12.0
+
+# The label by which a Deployment tells the pods of one template from those of another.
+_TEMPLATE = "pod-template-hash"
+# As ``kubectl rollout restart`` writes it.
+_RESTARTED = "kubectl.kubernetes.io/restartedAt"
+
+Tell = Callable[[str], None]
+
+
+async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
+    """Wait until everything in the step's release is Current; return what is worth knowing (an address).
+
+    Raises StepError as soon as waiting cannot help. The deadline is the caller's.
+    """
+    record = await _record(session, step)
+    await _until(_Crds(session.kube, release_manifest.crd_names(record)).look, tell)
+    keys = readiness.watched(release_manifest.objects(record), record.key)
+    if step.revision:
+        await _restart_what_hangs(session, keys, tell)
+    is_istiod = step.component is Component.ISTIOD
+    await _until(_Objects(session, keys, nudges=is_istiod).look, tell)
+    if is_istiod:
+        await _until_webhooks_answer(session, step, tell)
+    return await _addresses(session, keys)
+
+
+async def _restart_what_hangs(session: Session, keys: tuple[ObjectKey, ...], tell: Tell) -> None:
+    """Start anew what hung before: its cause may be mended, and Kubernetes may try again in minutes only."""
+    for key in keys:
+        live = await session.kube.get(path_of(key))
+        if live is None or key.kind == "Service" or not readiness.unready(live, key.kind):
+            continue
+        if hung := [trouble.text async for trouble in reasons(session, key, live) if trouble.hopeless]:
+            tell(f"{key} hung before this step and is restarted: {hung[0]}")
+            annotations = {_RESTARTED: session.now().isoformat(timespec="seconds")}
+            await session.kube.patch(path_of(key), {"spec": {"template": {"metadata": {"annotations": annotations}}}})
+
+
+async def _until_webhooks_answer(session: Session, step: ReleaseStep, tell: Tell) -> None:
+    last = ""
+
+    def hear(text: str) -> None:
+        nonlocal last
+        last = text
+        tell(text)
+
+    try:
+        with anyio.fail_after(_WEBHOOK_PATIENCE):
+            await _until(_Webhooks(session, step).look, hear)
+    except TimeoutError:
+        raise StepError(f"istiod is ready, but its webhooks do not answer: {last}", OPEN_WEBHOOK_PORT) from None
+
+
+async def until_gone(kube: Kube, path: str, tell: Tell) -> None:
+    """Wait until the object at ``path`` is gone; ``tell`` hears what holds it."""
+    told: str | None = None
+    started = anyio.current_time()
+    while live := await kube.get(path):
+        conditions = (live.get("status") or {}).get("conditions") or ()
+        holders = [
+            condition["message"]
+            for condition in conditions
+            # What Kubernetes says of a namespace that is not empty; a CRD's conditions say nothing of why it stays.
+            if condition["type"].startswith("Namespace") and condition.get("status") == "True" and condition.get("message")
+        ]
+        finalizers = live["metadata"].get("finalizers") or ()
+        held = "; ".join(holders) or (f"held by {', '.join(finalizers)}" if finalizers else "")
+        if held != told:
+            tell(f": {held}" if held else "")
+            told = held
+        await _pause(started)
+
+
+async def _until(look: Callable[[], Awaitable[Iterable[Trouble]]], tell: Tell) -> None:
+    told = ""
+    started = anyio.current_time()
+    since: dict[str, float] = {}
+    while troubles := list(await look()):
+        now = anyio.current_time()
+        # What is not seen in one look is forgotten.
+        since = {trouble.key: since.get(trouble.key, now) for trouble in troubles}
+        for trouble in troubles:
+            if trouble.hopeless and now - since[trouble.key] >= trouble.grace:
+                raise StepError(trouble.text, trouble.hint)
+        text = "; ".join(dict.fromkeys(trouble.text for trouble in troubles))
+        if text != told:
+            tell(told := text)
+        await _pause(started)
+
+
+async def _pause(started: float) -> None:
+    await anyio.sleep(_LOOK if anyio.current_time() - started < _SOON else _LATER)
+
+
+async def _record(session: Session, step: ReleaseStep) -> ReleaseRecord:
+    records = await session.releases.newest([step.release.namespace])
+    if step.release not in records:
+        raise StepError("its release is gone: somebody uninstalled it meanwhile", "run the same command again: it plans anew")
+    return records[step.release]
+
+
+class _Crds:
+    """Looks which CRDs the API server does not serve yet; what it once served is not asked for again."""
+
+    def __init__(self, kube: Kube, names: Iterable[str]) -> None:
+        self._kube = kube
+        self._missing = set(names)
+
+    async def look(self) -> list[Trouble]:
+        """The first that is missing, and how many more."""
+        self._missing -= (await served(self._kube, self._missing)).keys()
+        if not self._missing:
+            return []
+        more = f" and {len(self._missing) - 1} more CRDs" if len(self._missing) > 1 else ""
+        return [Trouble(f"not established yet: {min(self._missing)}{more}")]
+
+
+class _Objects:
+    """Looks whether objects are Current; what holds them up is asked less often: those lists take time from what starts on the cluster."""
+
+    def __init__(self, session: Session, keys: tuple[ObjectKey, ...], *, nudges: bool) -> None:
+        self._session = session
+        self._keys = keys
+        self._nudges = nudges
+        self._reasons: dict[ObjectKey, list[Trouble]] = {}
+        self._asked = -_EXPLAIN
+
+    async def look(self) -> list[Trouble]:
+        """What is not Current, and the newest known reasons."""
+        asks = anyio.current_time() - self._asked >= _EXPLAIN
+        self._asked = anyio.current_time() if asks else self._asked
+        troubles: list[Trouble] = []
+        for key in self._keys:
+            live = await self._session.kube.get(path_of(key))
+            if live is None:
+                troubles.append(Trouble(f"{key} is not there yet"))
+            elif wait := readiness.unready(live, key.kind):
+                if asks:
+                    self._reasons[key] = [trouble async for trouble in reasons(self._session, key, live)]
+                    if self._nudges and key.kind == "Deployment":
+                        await nudge(self._session, key, live)
+                troubles += self._reasons.get(key) or [Trouble(f"{key}: {wait}")]
+        return troubles
+
+
+async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIterator[Trouble]:
+    """Why an object is not Current, from its pods or its events."""
+    if key.kind == "Service":
+        for event in (await _events(session, key, ",type=Warning"))[-1:]:
+            yield Trouble(f"{key} has no load balancer address yet: {event.get('message', '')}")
+        return
+    if not readiness.is_observed(live):
+        return
+    selector = readiness.pods_of(live)
+    if key.kind == "Deployment":
+        # Pods of older templates go by themselves, and their troubles with them.
+        replicas = await _newest(session, key, live, selector)
+        if replicas is None:
+            return
+        if failure := readiness.replica_failure(replicas):
+            yield failure
+        selector = f"{selector},{_TEMPLATE}={replicas['metadata']['labels'][_TEMPLATE]}"
+    async for pod in session.kube.list(object_path("v1", "pods", key.namespace), labels=selector):
+        if "deletionTimestamp" not in pod["metadata"]:
+            about = ObjectKey("v1", "Pod", key.namespace, pod["metadata"]["name"])
+            events = await _events(session, about) if readiness.unschedulable(pod) else ()
+            for trouble in readiness.pod_troubles(pod, events):
+                yield trouble
+
+
+async def _newest(session: Session, key: ObjectKey, live: Manifest, selector: str) -> Manifest | None:
+    path = object_path("apps/v1", "replicasets", key.namespace)
+    return readiness.newest([replicas async for replicas in session.kube.list(path, labels=selector)], live)
+
+
+async def _events(session: Session, key: ObjectKey, more: str = "") -> list[Manifest]:
+    """Events about an object, the newest last; none for who may not list them."""
+    selector = f"involvedObject.kind={key.kind},involvedObject.name={key.name}{more}"
+    try:
+        return [event async for event in session.kube.list(object_path("v1", "events", key.namespace), fields=selector)]
+    except ForbiddenError:
+        return []
+
+
+class _Webhooks:
+    """Looks whether the webhooks of a release's istiod answer, each time with twice the patience.
+
+    A node that does not know the way to a new istiod yet may drop the API server's first packet. It is sent again
+    after a second; that of the next look goes at once.
+    """
+
+    def __init__(self, session: Session, step: ReleaseStep) -> None:
+        # What stands under `pilot` wins (istiod chart: zzy_descope_legacy.yaml).
+        values = merge(step.values, step.values.get("pilot") or {})
+        self._kube = session.kube
+        self._namespace = step.release.namespace
+        self._revision = values.get("revision") or "default"
+        self._validates = bool((values.get("global") or {}).get("configValidation", True))
+        self._patience = _FIRST_PATIENCE
+
+    async def look(self) -> list[Trouble]:
+        """What does not work yet."""
+        with anyio.move_on_after(self._patience):
+            trouble = await webhook_answers.webhook_trouble(self._kube, self._namespace, self._revision, validates=self._validates)
+            return [Trouble(trouble)] if trouble else []
+        text = f"webhooks: no answer in {self._patience:.1f} s"
+        self._patience = min(2 * self._patience, _LAST_PATIENCE)
+        return [Trouble(text)]
+
+
+async def _addresses(session: Session, keys: tuple[ObjectKey, ...]) -> str:
+    found = []
+    for key in keys:
+        live = await session.kube.get(path_of(key)) if key.kind == "Service" else None
+        ingress = (((live or {}).get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+        found += [point.get("ip") or point.get("hostname") or "" for point in ingress]
+    return ", ".join(found)

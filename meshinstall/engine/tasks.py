@@ -1,0 +1,47 @@
+"""Task groups whose errors arrive as themselves, and questions asked side by side."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from meshinstall.errors import MeshinstallError
+
+_Input = TypeVar("_Input")
+_Answer = TypeVar("_Answer")
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[TaskGroup]:
+    """An anyio task group; a MeshinstallError among its errors is raised in the group's stead."""
+    try:
+        async with anyio.create_task_group() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        raise _telling(errors) from None
+
+
+async def gather(items: Iterable[_Input], ask: Callable[[_Input], Awaitable[_Answer]]) -> dict[_Input, _Answer]:
+    """Ask for all ``items`` at the same time; map each to its answer."""
+    answers: dict[_Input, _Answer] = {}
+
+    async def one(item: _Input) -> None:
+        answers[item] = await ask(item)
+
+    async with task_group() as group:
+        for item in items:
+            group.start_soon(one, item)
+    return answers
+
+
+def _telling(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    matching, rest = errors.split(MeshinstallError)
+    if matching and not rest:
+        return _first(matching)
+    return _first(errors) if len(errors.exceptions) == 1 else errors
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

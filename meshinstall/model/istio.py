@@ -1,0 +1,21 @@
+"""Names of Istio's own objects and ports, as istiod and its charts use them."""
+
+# The label of every istiod, whatever its revision.
+ISTIOD_APP = "istiod"
+ISTIOD_SELECTOR = f"app={ISTIOD_APP}"
+
+# What istiod writes into every namespace and no chart owns (istio: pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go).
+ROOT_CERTIFICATE = "istio-ca-root-cert"
+ROOT_CERTIFICATES = (ROOT_CERTIFICATE, "istio-ca-crl")
+
+# Where istiod's CA can be, the user's own first (istio: pilot/pkg/bootstrap/istio_ca.go, security/pkg/pki/ca/ca.go).
+USER_CA_SECRET = "cacerts"  # noqa: S105 - the name of a Secret
+OWN_CA_SECRET = "istio-ca-secret"  # noqa: S105 - the name of a Secret
+CA_SECRETS = (USER_CA_SECRET, OWN_CA_SECRET)
+
+# The port of istiod's pods that the API server calls for injection and validation.
+WEBHOOK_PORT = 15017
+OPEN_WEBHOOK_PORT = (
+    f"the API server must reach istiod's pods on port {WEBHOOK_PORT}: on EKS allow it from the cluster security group to the nodes, "
+    f"on GKE private clusters add tcp:{WEBHOOK_PORT} to the master's firewall rule"
+)
