@@ -47,12 +47,12 @@ def check(
 def _health(where: Where) -> "tuple[CheckResult, ...]":
     import anyio
 
-    from meshinstall.checks import health
+    from meshinstall.checks.control_plane.judge import judge
     from meshinstall.engine.gates.check import look
     from meshinstall.wiring import open_lenses
 
     session = where.session()
-    return health.judge(anyio.run(look, session, open_lenses(session)))
+    return judge(anyio.run(look, session, open_lenses(session)))
 
 
 def _ready(asked: Asked) -> "tuple[CheckResult, ...]":

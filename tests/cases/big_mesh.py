@@ -5,7 +5,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from meshinstall.checks.mtls import judge, targets
+from meshinstall.checks.mtls.judge import judge, targets
 from meshinstall.model.mesh import (
     CertificateFacts,
     ClientRule,

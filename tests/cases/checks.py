@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from meshinstall.checks.health import judge
+from meshinstall.checks.control_plane.judge import judge
 from meshinstall.cli.check_text import check_json, check_text
 from meshinstall.cli.printers import dump
 from meshinstall.model.health import CheckResult, HealthFacts

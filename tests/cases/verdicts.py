@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from meshinstall.checks.mtls import judge, targets
+from meshinstall.checks.mtls.judge import judge, targets
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import CertificateFacts, MeshFacts, Pod
 from meshinstall.model.verdict import Outcome, PortVerdict, Verdict

@@ -9,7 +9,7 @@ import pytest
 from azure.mgmt.containerservice import models
 
 from meshinstall.adapters.aks.details import answers, read_details, status_of
-from meshinstall.checks.clouds import judge
+from meshinstall.checks.clouds.judge import judge
 from meshinstall.config.project import load_project
 from meshinstall.config.resolve import Request, resolve
 from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind

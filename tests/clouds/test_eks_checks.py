@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.checks.clouds_eks import judge
+from meshinstall.checks.clouds.eks import judge
 from meshinstall.config.project import load_project
 from meshinstall.config.resolve import Request, resolve
 from meshinstall.model.cluster import Cloud, CloudCluster

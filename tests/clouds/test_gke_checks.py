@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.checks.clouds_gke import judge
+from meshinstall.checks.clouds.gke import judge
 from meshinstall.config.project import load_project
 from meshinstall.config.resolve import Request, resolve
 from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind

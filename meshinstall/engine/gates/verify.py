@@ -6,7 +6,7 @@ from functools import partial
 
 import anyio
 
-from meshinstall.checks.mtls import judge, targets
+from meshinstall.checks.mtls.judge import judge, targets
 from meshinstall.checks.words import some
 from meshinstall.engine.mesh.plaintext_history import ask_history
 from meshinstall.engine.mesh.proxies import Lenses

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 
 from meshinstall import catalog
-from meshinstall.checks.clouds import judge
+from meshinstall.checks.clouds.judge import judge
 from meshinstall.engine.session import CloudSide, Session
 from meshinstall.errors import ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
 from meshinstall.model.cluster import Cloud, ClusterRef

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.checks.certificates import Trust, certificate_evidence, certificate_findings, identities, shown
+from meshinstall.checks.mtls.certificates import Trust, certificate_evidence, certificate_findings, identities, shown
 from meshinstall.model.mesh import (
     CertificateFacts,
     ControlPlane,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.checks.client_rules import ClientRules, client_evidence
+from meshinstall.checks.mtls.client_rules import ClientRules, client_evidence
 from meshinstall.model.mesh import ClientRule, Place, ServiceFacts
 from meshinstall.model.verdict import Outcome
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.checks.coverage import coverage_evidence, is_judged, joins, members, outside, unencrypted
+from meshinstall.checks.mtls.coverage import coverage_evidence, is_judged, joins, members, outside, unencrypted
 from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, NamespaceFacts, Place, Pod, Port
 from meshinstall.model.verdict import Outcome, Outside
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from meshinstall.checks.health import CHECKS, judge
+from meshinstall.checks.control_plane.judge import CHECKS, judge
 from meshinstall.cli.check_text import check_json
 from meshinstall.model.finding import Severity
 from meshinstall.model.verdict import Outcome

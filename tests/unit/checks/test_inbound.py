@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.checks.inbound import Entry, entry, proxy_evidence
+from meshinstall.checks.mtls.inbound import Entry, entry, proxy_evidence
 from meshinstall.model.mesh import InboundChain, Mode, Proxy
 from meshinstall.model.verdict import Outcome
 

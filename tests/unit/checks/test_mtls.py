@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.checks.mtls import judge, targets
-from meshinstall.checks.mtls_findings import OPEN
+from meshinstall.checks.mtls.findings import OPEN
+from meshinstall.checks.mtls.judge import judge, targets
 from meshinstall.model.mesh import Dataplane, MeshFacts, Mode, Place
 from meshinstall.model.verdict import Outcome, PortVerdict, Source
 from meshinstall.model.wire import Probing, WireTarget

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.checks.peer_authentication import Policies
+from meshinstall.checks.mtls.peer_authentication import Policies
 from meshinstall.model.mesh import Dataplane, Mode, PeerPolicy, Place, Pod
 
 ROOT = "istio-system"

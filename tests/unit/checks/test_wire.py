@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from meshinstall.checks.wire import Names, live, untried, wire_evidence
+from meshinstall.checks.mtls.wire import Names, live, untried, wire_evidence
 from meshinstall.model.mesh import Place
 from meshinstall.model.verdict import Outcome
 from meshinstall.model.wire import Answer, Probe, Probing, Seen, WireTarget

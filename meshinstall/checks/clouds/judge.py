@@ -12,16 +12,16 @@ def judge(cluster: CloudCluster, nodes: Sequence[Manifest], desired: Desired) ->
     """Findings on a managed cluster; ``nodes`` is empty where they cannot be asked."""
     match cluster.cloud:
         case Cloud.AKS:
-            from meshinstall.checks import clouds_aks
+            from meshinstall.checks.clouds import aks
 
-            return clouds_aks.judge(cluster, nodes, desired)
+            return aks.judge(cluster, nodes, desired)
         case Cloud.EKS:
-            from meshinstall.checks import clouds_eks
+            from meshinstall.checks.clouds import eks
 
-            return clouds_eks.judge(cluster, nodes, desired)
+            return eks.judge(cluster, nodes, desired)
         case Cloud.GKE:
-            from meshinstall.checks import clouds_gke
+            from meshinstall.checks.clouds import gke
 
-            return clouds_gke.judge(cluster, nodes, desired)
+            return gke.judge(cluster, nodes, desired)
         case Cloud.LOCAL:
             return ()

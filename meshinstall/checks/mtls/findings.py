@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from meshinstall.checks.certificates import certificate_findings
-from meshinstall.checks.coverage import unencrypted
-from meshinstall.checks.history import history_findings
-from meshinstall.checks.mend import Ill, mend
-from meshinstall.checks.mtls_view import View
+from meshinstall.checks.mtls.certificates import certificate_findings
+from meshinstall.checks.mtls.coverage import unencrypted
+from meshinstall.checks.mtls.fixes import Ill, mend
+from meshinstall.checks.mtls.plaintext_history import history_findings
+from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.mesh import Dataplane, PeerPolicy

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from meshinstall.checks.certificates import Trust, certificate_evidence, identities
-from meshinstall.checks.client_rules import ClientRules, client_evidence
-from meshinstall.checks.coverage import coverage_evidence, is_for_probes, is_judged, joins, members
-from meshinstall.checks.inbound import proxy_evidence
-from meshinstall.checks.peer_authentication import Effective, Merged, Policies
-from meshinstall.checks.wire import Names
+from meshinstall.checks.mtls.certificates import Trust, certificate_evidence, identities
+from meshinstall.checks.mtls.client_rules import ClientRules, client_evidence
+from meshinstall.checks.mtls.coverage import coverage_evidence, is_for_probes, is_judged, joins, members
+from meshinstall.checks.mtls.inbound import proxy_evidence
+from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies
+from meshinstall.checks.mtls.wire import Names
 from meshinstall.checks.words import some
 from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Pod, ServiceFacts
 from meshinstall.model.verdict import Evidence, Outcome, Source

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshinstall.checks.coverage import joins
-from meshinstall.checks.mtls_view import View
+from meshinstall.checks.mtls.coverage import joins
+from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
 from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
 from meshinstall.model.mesh import Dataplane, Place, Pod

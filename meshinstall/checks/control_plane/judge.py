@@ -7,7 +7,7 @@ anchor in docs/checks.md.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from meshinstall.checks import health_certificates, health_cluster, health_configuration, health_control_plane
+from meshinstall.checks.control_plane import certificates, cluster, configuration, istiod
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import CheckResult, HealthFacts
 from meshinstall.model.verdict import Outcome
@@ -29,29 +29,29 @@ class Check:
 _PLANE, _TLS, _SETTINGS, _CLUSTER = "control plane", "certificates", "configuration", "cluster"
 
 CHECKS: tuple[Check, ...] = (
-    Check("CHK001", _PLANE, "a control plane is there", health_control_plane.presence, ("Deployment",)),
-    Check("CHK002", _PLANE, "the API server reaches istiod's webhooks", health_control_plane.webhook_path, ("webhook path",)),
-    Check("CHK003", _PLANE, "webhooks trust istiod's authority", health_control_plane.webhook_roots, ("webhooks", "authorities")),
-    Check("CHK004", _PLANE, "invalid configuration is refused", health_control_plane.failure_policy, ("webhooks",)),
-    Check("CHK005", _PLANE, "revisions and tags lead to an istiod", health_control_plane.tags, ("webhooks", "Deployment")),
-    Check("CHK006", _PLANE, "proxies have the version of their control plane", health_control_plane.versions, ("proxies",)),
-    Check("CHK007", _PLANE, "proxies have what istiod last sent", health_control_plane.sync, ("proxies",)),
-    Check("CHK008", _PLANE, "istiod has the memory that it needs", health_control_plane.usage, ("usage",)),
-    Check("CHK009", _TLS, "authorities will not end soon", health_certificates.authorities, ("authorities",)),
-    Check("CHK010", _TLS, "workload certificates are renewed", health_certificates.workloads, ("proxies",)),
-    Check("CHK011", _TLS, "clocks agree", health_certificates.clocks, ("clock",)),
-    Check("CHK012", _SETTINGS, "namespaces are labelled without contradiction", health_configuration.labels, ("Namespace",)),
+    Check("CHK001", _PLANE, "a control plane is there", istiod.presence, ("Deployment",)),
+    Check("CHK002", _PLANE, "the API server reaches istiod's webhooks", istiod.webhook_path, ("webhook path",)),
+    Check("CHK003", _PLANE, "webhooks trust istiod's authority", istiod.webhook_roots, ("webhooks", "authorities")),
+    Check("CHK004", _PLANE, "invalid configuration is refused", istiod.failure_policy, ("webhooks",)),
+    Check("CHK005", _PLANE, "revisions and tags lead to an istiod", istiod.tags, ("webhooks", "Deployment")),
+    Check("CHK006", _PLANE, "proxies have the version of their control plane", istiod.versions, ("proxies",)),
+    Check("CHK007", _PLANE, "proxies have what istiod last sent", istiod.sync, ("proxies",)),
+    Check("CHK008", _PLANE, "istiod has the memory that it needs", istiod.usage, ("usage",)),
+    Check("CHK009", _TLS, "authorities will not end soon", certificates.authorities, ("authorities",)),
+    Check("CHK010", _TLS, "workload certificates are renewed", certificates.workloads, ("proxies",)),
+    Check("CHK011", _TLS, "clocks agree", certificates.clocks, ("clock",)),
+    Check("CHK012", _SETTINGS, "namespaces are labelled without contradiction", configuration.labels, ("Namespace",)),
     Check(
         "CHK013",
         _SETTINGS,
         "namespaces and pods name revisions that exist",
-        health_configuration.revisions,
+        configuration.revisions,
         ("Namespace", "webhooks", "Deployment"),
     ),
-    Check("CHK014", _SETTINGS, "every PeerAuthentication has an effect", health_configuration.policies, ("PeerAuthentication",)),
-    Check("CHK015", _CLUSTER, "Istio's CRDs are complete and serve what is stored", health_cluster.crds, ("crds",)),
-    Check("CHK016", _CLUSTER, "the Gateway API fits this Istio", health_cluster.gateway_api, ("crds",)),
-    Check("CHK017", _CLUSTER, "dashboards and debug ports are not exposed", health_cluster.exposures, ("services",)),
+    Check("CHK014", _SETTINGS, "every PeerAuthentication has an effect", configuration.policies, ("PeerAuthentication",)),
+    Check("CHK015", _CLUSTER, "Istio's CRDs are complete and serve what is stored", cluster.crds, ("crds",)),
+    Check("CHK016", _CLUSTER, "the Gateway API fits this Istio", cluster.gateway_api, ("crds",)),
+    Check("CHK017", _CLUSTER, "dashboards and debug ports are not exposed", cluster.exposures, ("services",)),
 )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from meshinstall.checks.health_control_plane import some
+from meshinstall.checks.control_plane.istiod import some
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts
 from meshinstall.model.mesh import CertificateFacts

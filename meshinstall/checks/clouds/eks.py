@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from meshinstall.checks import eks_network
+from meshinstall.checks.clouds import eks_network
 from meshinstall.model.cluster import CloudCluster
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from meshinstall.checks.health_control_plane import some
-from meshinstall.checks.peer_authentication import Policies
+from meshinstall.checks.control_plane.istiod import some
+from meshinstall.checks.mtls.peer_authentication import Policies
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts, WebhookKind
 from meshinstall.model.labels import INJECTION, MODE, REVISION

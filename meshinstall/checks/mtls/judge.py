@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
 
-from meshinstall.checks.certificates import shown
-from meshinstall.checks.coverage import is_for_probes, outside
-from meshinstall.checks.history import history_text
-from meshinstall.checks.mtls_findings import OPEN, findings
-from meshinstall.checks.mtls_view import View, Workload
-from meshinstall.checks.wire import by_port, live, untried, wire_evidence
+from meshinstall.checks.mtls.certificates import shown
+from meshinstall.checks.mtls.coverage import is_for_probes, outside
+from meshinstall.checks.mtls.findings import OPEN, findings
+from meshinstall.checks.mtls.plaintext_history import history_text
+from meshinstall.checks.mtls.view import View, Workload
+from meshinstall.checks.mtls.wire import by_port, live, untried, wire_evidence
 from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, MeshFacts, Mode, Pod
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 from meshinstall.model.wire import Probing, WireTarget
