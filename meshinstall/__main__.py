@@ -15,14 +15,14 @@ def main() -> None:
     """Run the command line and exit; a MeshinstallError is a message, never a traceback."""
     import click
 
-    from meshinstall.cli import commands
+    from meshinstall.cli.root import command_line
 
     # Imports alone make a hundred thousand objects that stay: looking for garbage after each 700 takes a tenth of a short run.
     gc.set_threshold(_GARBAGE, 10, 10)
     # The interpreter's last collections would walk through everything just before all of it goes: a sixth of a plugin's time.
     atexit.register(gc.freeze)
     try:
-        sys.exit(commands.main(prog_name="meshinstall", standalone_mode=False))
+        sys.exit(command_line.main(prog_name="meshinstall", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

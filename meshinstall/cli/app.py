@@ -3,7 +3,7 @@
 import typer
 from click import Command
 
-from meshinstall.cli.root import HELP
+from meshinstall.cli.settings import HELP
 
 # Rich, for help and for tracebacks, costs more time to import than typer itself.
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP)

@@ -8,7 +8,9 @@ from importlib import import_module
 
 import click
 
-# In the order of the help: the module below meshinstall.cli that has the command, and what it does.
+from meshinstall.cli.settings import HELP
+
+# In the order of the help: the module below meshinstall.cli.commands that has the command, and what it does.
 LISTED = {
     "up": ("change", "Install or upgrade Istio: plan, show, ask, run, wait until it works, prove mTLS."),
     "plan": ("change", "Show what up would do, and change nothing."),
@@ -23,7 +25,6 @@ LISTED = {
     "lock": ("inspect", "Check that every chart is pinned, or pin it."),
     "init": ("inspect", "Write a working example of meshinstall.yaml."),
 }
-HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class _Commands(click.Group):
@@ -37,7 +38,7 @@ class _Commands(click.Group):
         """The command, imported now; None when there is none of that name."""
         if cmd_name not in LISTED:
             return None
-        command = getattr(import_module(f"meshinstall.cli.{LISTED[cmd_name][0]}"), cmd_name)
+        command = getattr(import_module(f"meshinstall.cli.commands.{LISTED[cmd_name][0]}"), cmd_name)
         if isinstance(command, click.Command):
             return command
         from meshinstall.cli.app import typed
@@ -57,5 +58,5 @@ class _Commands(click.Group):
     context_settings=HELP,
 )
 @click.version_option(package_name="meshinstall", message="meshinstall %(version)s", help="Print the version and exit.")
-def commands() -> None:
+def command_line() -> None:
     """Options before the command."""

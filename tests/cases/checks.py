@@ -8,8 +8,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from meshinstall.checks.control_plane.judge import judge
-from meshinstall.cli.check_text import check_json, check_text
-from meshinstall.cli.printers import dump
+from meshinstall.cli.output.check_text import check_json, check_text
+from meshinstall.cli.output.printers import dump
 from meshinstall.model.health import CheckResult, HealthFacts
 from meshinstall.model.mesh import Place, Proxy
 from tests.cases.plans import patched

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from meshinstall.cli import commands
+from meshinstall.cli.root import command_line
 
 FILE = Path(__file__).parents[2] / "docs" / "commands.md"
 _WIDTH = 100
@@ -17,13 +17,13 @@ Written by `scripts/golden` from the code: what `--help` says. How they are used
 
 def text() -> str:
     """The whole page."""
-    with commands.make_context("meshinstall", [], resilient_parsing=True, terminal_width=_WIDTH) as root:
+    with command_line.make_context("meshinstall", [], resilient_parsing=True, terminal_width=_WIDTH) as root:
         return "\n".join([_HEAD, *_sections(root)])
 
 
 def _sections(root: click.Context) -> Iterator[str]:
-    for name in commands.list_commands(root):
-        command = commands.get_command(root, name)
+    for name in command_line.list_commands(root):
+        command = command_line.get_command(root, name)
         assert command is not None
         with command.make_context(name, [], parent=root, resilient_parsing=True) as context:
             yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"

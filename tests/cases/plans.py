@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from meshinstall.cli.printers import dump, plan_json, plan_text
+from meshinstall.cli.output.printers import dump, plan_json, plan_text
 from meshinstall.engine.plan.planner import plan
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release

@@ -163,7 +163,9 @@ def test_a_process_ends_with_the_status_of_its_error_and_no_traceback() -> None:
 HEAVY = ("jsonschema", "kubernetes", "pydantic", "pyhelm3", "rich", "ruamel", "typer", "urllib3", "yaml")
 
 
-@pytest.mark.parametrize("modules", ["meshinstall.cli", "meshinstall.cli.credential, meshinstall.wiring"], ids=["help", "credential"])
+@pytest.mark.parametrize(
+    "modules", ["meshinstall.cli.root", "meshinstall.cli.commands.credential, meshinstall.wiring"], ids=["help", "credential"]
+)
 def test_what_is_waited_for_imports_nothing_heavy(modules: str) -> None:
     program = f"import sys, {modules}; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -183,6 +185,6 @@ def test_the_reference_says_what_the_commands_say() -> None:
 
 def test_the_help_names_every_command_that_there_is() -> None:
     for module in {module for module, _ in LISTED.values()}:
-        import_module(f"meshinstall.cli.{module}")
+        import_module(f"meshinstall.cli.commands.{module}")
     by_typer = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
     assert by_typer == set(LISTED) - {"credential"}

@@ -20,8 +20,8 @@ from meshinstall.adapters.cloud.access import reach
 from meshinstall.adapters.cloud.exec_kubeconfig import credential_command, document, write_private
 from meshinstall.adapters.cloud.foreign_text import cleaned, plain
 from meshinstall.checks.clouds.judge import judge
-from meshinstall.cli import exec_credential
-from meshinstall.cli.cluster_tables import listing_json, listing_text
+from meshinstall.cli.output import exec_credential
+from meshinstall.cli.output.cluster_tables import listing_json, listing_text
 from meshinstall.config.project import load_project
 from meshinstall.config.reference import named
 from meshinstall.config.resolve import Request, resolve

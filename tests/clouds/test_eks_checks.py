@@ -171,7 +171,7 @@ def test_a_gateway_with_auto_modes_own_class_is_fine(tmp_path: Path) -> None:
 
 def test_every_code_is_explained() -> None:
     root = Path(__file__).parents[2]
-    sources = (root / "meshinstall/checks" / name for name in ("clouds_eks.py", "eks_network.py"))
+    sources = (root / "meshinstall/checks/clouds" / name for name in ("eks.py", "eks_network.py"))
     codes = {code for source in sources for code in re.findall(r"EKS\d{3}", source.read_text())}
     assert len(codes) == 15
     assert codes == set(re.findall(r"^### (EKS\d{3})$", (root / "docs/checks.md").read_text(), re.MULTILINE))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meshinstall.cli.verdict_html import verdict_html
+from meshinstall.cli.output.verdict_html import verdict_html
 from tests.pages.chromium import Tab, tab
 from tests.unit.cli.verdicts import VERDICT
 

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from meshinstall.checks.control_plane.judge import CHECKS, judge
-from meshinstall.cli.check_text import check_json
+from meshinstall.cli.output.check_text import check_json
 from meshinstall.model.finding import Severity
 from meshinstall.model.verdict import Outcome
 from tests.cases import checks

@@ -11,7 +11,7 @@ import pytest
 
 from meshinstall import wiring
 from meshinstall.__main__ import main
-from meshinstall.cli import change, verify
+from meshinstall.cli.commands import change, verify
 from tests.fakes import World
 from tests.unit.engine.installed import world
 

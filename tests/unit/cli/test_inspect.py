@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 
-from meshinstall.cli import commands
-from meshinstall.cli.tables import status_json, status_text
+from meshinstall.cli.output.tables import status_json, status_text
+from meshinstall.cli.root import command_line
 from meshinstall.errors import ChartError, UsageError
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.release import Component, ReleaseKey
@@ -63,7 +63,7 @@ def run(project: Path) -> Run:
     env = {"XDG_CACHE_HOME": str(project / "cache"), "KUBECONFIG": "/nonexistent"}
 
     def one(*argv: str) -> Result:
-        found = CliRunner(env=env).invoke(commands, [*argv, "--config", str(project)])
+        found = CliRunner(env=env).invoke(command_line, [*argv, "--config", str(project)])
         if found.exception and not isinstance(found.exception, SystemExit):
             raise found.exception
         return found
@@ -148,18 +148,18 @@ def test_lock_update_keeps_the_pins_of_other_profiles(run: Run) -> None:
 
 def test_init_writes_an_example_once(tmp_path: Path) -> None:
     folder = tmp_path / "new"
-    assert CliRunner().invoke(commands, ["init", str(folder)]).exit_code == 0
+    assert CliRunner().invoke(command_line, ["init", str(folder)]).exit_code == 0
     assert "apiVersion: meshinstall.dev/v1" in (folder / "meshinstall.yaml").read_text()
 
     (folder / "meshinstall.yaml").write_text("mine")
-    again = CliRunner().invoke(commands, ["init", str(folder)])
+    again = CliRunner().invoke(command_line, ["init", str(folder)])
     assert isinstance(again.exception, UsageError)
     assert (folder / "meshinstall.yaml").read_text() == "mine"
 
 
 def test_init_says_where_it_may_not_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    found = CliRunner().invoke(commands, ["init", str(tmp_path / "file")])
+    found = CliRunner().invoke(command_line, ["init", str(tmp_path / "file")])
     assert isinstance(found.exception, UsageError)
 
 

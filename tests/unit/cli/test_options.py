@@ -6,7 +6,7 @@ import pytest
 
 from meshinstall.checks.preflight import ALLOWABLE
 from meshinstall.cli.options import allowed
-from meshinstall.cli.reaching import Asked
+from meshinstall.cli.target import Asked
 from meshinstall.errors import ConfigError, UsageError
 from meshinstall.model.cluster import Cloud
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshinstall.cli.printers import dump, event_text, json_lines, plain, plan_json, plan_text
+from meshinstall.cli.output.printers import dump, event_text, json_lines, plain, plan_json, plan_text
 from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.errors import safe
 from meshinstall.model.plan import Change, Plan

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from meshinstall.cli.printers import json_lines, plan_json
-from meshinstall.cli.verdict_json import verdict_json
+from meshinstall.cli.output.printers import json_lines, plan_json
+from meshinstall.cli.output.verdict_json import verdict_json
 from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 
-from meshinstall.cli.verdict_html import verdict_html
+from meshinstall.cli.output.verdict_html import verdict_html
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.mesh import Dataplane, ExternalService, Place, Port
 from meshinstall.model.verdict import Evidence, Outcome, Outside, PortVerdict, Source

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
-from meshinstall.cli.verdict_junit import verdict_junit
+from meshinstall.cli.output.verdict_junit import verdict_junit
 from meshinstall.model.mesh import Dataplane
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source
 from tests.unit.cli.verdicts import HOSTILE, VERDICT

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshinstall.cli.verdict_text import by_workload, headline, verdict_text
+from meshinstall.cli.output.verdict_text import by_workload, headline, verdict_text
 from meshinstall.model.mesh import Dataplane, ExternalService, Place, Port
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 from tests.unit.cli.verdicts import HOSTILE, NOON, STRICT, VERDICT

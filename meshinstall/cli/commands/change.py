@@ -14,9 +14,9 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.reaching import Asked, complain
 from meshinstall.cli.running import run
 from meshinstall.cli.selectors import Selectors, selecting
+from meshinstall.cli.target import Asked, complain
 from meshinstall.errors import InterruptedRunError, PlanRefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def up(
             deadline = time.monotonic() + timeout
             await _run(plan, desired, session, seconds=timeout, output=output)
         if not no_verify:
-            from meshinstall.cli.verify import verified
+            from meshinstall.cli.commands.verify import verified
 
             await verified(session, output, max(deadline - time.monotonic(), 1))
 
@@ -111,7 +111,7 @@ def plan(
     selectors: Selectors,
 ) -> None:
     """Show what up would do, and change nothing; exit status 3 when something is to be done."""
-    from meshinstall.cli import printers
+    from meshinstall.cli.output import printers
 
     asked = Asked(
         env,
@@ -197,7 +197,7 @@ def _agree(plan: "Plan", permitted: frozenset[str], *, yes: bool) -> None:
 
 
 async def _run(plan: "Plan", desired: "Desired", session: "Session", *, seconds: float, output: Output) -> None:
-    from meshinstall.cli.printers import summary_text
+    from meshinstall.cli.output.printers import summary_text
     from meshinstall.engine import pipeline
     from meshinstall.engine.events import StepDone
 
@@ -217,7 +217,7 @@ async def _run(plan: "Plan", desired: "Desired", session: "Session", *, seconds:
 @contextmanager
 def _listeners(session: "Session", output: Output) -> "Iterator[Emit]":
     """Who hears of a run: the terminal and the journal."""
-    from meshinstall.cli.printers import progress
+    from meshinstall.cli.output.printers import progress
     from meshinstall.wiring import journal
 
     kept = journal(session, complain)
@@ -231,7 +231,7 @@ def _listeners(session: "Session", output: Output) -> "Iterator[Emit]":
 
 
 def _show(plan: "Plan") -> None:
-    from meshinstall.cli.printers import plan_text
+    from meshinstall.cli.output.printers import plan_text
 
     typer.echo(plan_text(plan), err=True)
 
@@ -253,7 +253,7 @@ def _ask() -> None:
 
 
 def _save(found: "Plan", path: Path) -> None:
-    from meshinstall.cli import printers
+    from meshinstall.cli.output import printers
 
     try:
         path.write_text(printers.dump(printers.plan_json(found)) + "\n")
@@ -263,7 +263,7 @@ def _save(found: "Plan", path: Path) -> None:
 
 def _insist(found: "Plan", path: Path) -> None:
     """Refuse unless the plan of now is the one that was saved."""
-    from meshinstall.cli.printers import SCHEMA
+    from meshinstall.cli.output.printers import SCHEMA
 
     try:
         saved = json.loads(path.read_text())

@@ -9,8 +9,8 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.reaching import cluster_of, complain
 from meshinstall.cli.selectors import Selectors, selecting
+from meshinstall.cli.target import cluster_of, complain
 from meshinstall.errors import UsageError
 
 _INCOMPLETE = 1
@@ -61,7 +61,7 @@ def clusters(
     """
     import anyio
 
-    from meshinstall.cli import cluster_tables, printers
+    from meshinstall.cli.output import cluster_tables, printers
     from meshinstall.engine.mesh.find_meshes import find_meshes
     from meshinstall.wiring import open_kube, provider
 

@@ -7,8 +7,8 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.reaching import Asked, Where, complain
 from meshinstall.cli.selectors import Selectors, selecting
+from meshinstall.cli.target import Asked, Where, complain
 from meshinstall.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def check(
     selectors: Selectors,
 ) -> None:
     """Check a control plane, whoever installed it; exit status 4 when something is wrong, 5 when something could not be seen."""
-    from meshinstall.cli import check_text, printers
+    from meshinstall.cli.output import check_text, printers
 
     if pre and not env:
         raise UsageError("--pre needs to know what is to be installed", "name an environment: --env dev")

@@ -5,8 +5,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from meshinstall.cli.verdict_json import finding_json
-from meshinstall.cli.verdict_text import finding_lines
+from meshinstall.cli.output.verdict_json import finding_json
+from meshinstall.cli.output.verdict_text import finding_lines
 from meshinstall.errors import safe
 from meshinstall.model.finding import Severity
 from meshinstall.model.health import CheckResult

@@ -12,9 +12,9 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.reaching import Where
 from meshinstall.cli.running import run
 from meshinstall.cli.selectors import Selectors, selecting
+from meshinstall.cli.target import Where
 from meshinstall.errors import StepError, UsageError
 from meshinstall.model.verdict import Outcome
 
@@ -86,7 +86,7 @@ async def _seen(session: "Session", scope: "Scope", seconds: float) -> "Verdict"
 
 async def verified(session: "Session", output: Output, seconds: float) -> None:
     """The end of a run that changed a mesh: verify all of it, print the verdict, and exit with its status unless it is PASS."""
-    from meshinstall.cli.verdict_json import verdict_json
+    from meshinstall.cli.output.verdict_json import verdict_json
     from meshinstall.engine.gates.verify import Scope
 
     verdict = await _seen(session, Scope(), seconds)
@@ -101,7 +101,7 @@ async def verified(session: "Session", output: Output, seconds: float) -> None:
 
 def _show(verdict: "Verdict", output: Output) -> None:
     """Print a verdict on stdout."""
-    from meshinstall.cli import printers, verdict_json, verdict_text
+    from meshinstall.cli.output import printers, verdict_json, verdict_text
 
     if output is Output.JSON:
         typer.echo(printers.dump(verdict_json.verdict_json(verdict)))
@@ -111,8 +111,8 @@ def _show(verdict: "Verdict", output: Output) -> None:
 
 
 def _write(verdict: "Verdict", html: Path | None, junit: Path | None) -> None:
-    from meshinstall.cli.verdict_html import verdict_html
-    from meshinstall.cli.verdict_junit import verdict_junit
+    from meshinstall.cli.output.verdict_html import verdict_html
+    from meshinstall.cli.output.verdict_junit import verdict_junit
 
     for path, make in ((html, verdict_html), (junit, verdict_junit)):
         if path:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from meshinstall.cli.certificate_chart import chart
-from meshinstall.cli.markup import Html, join, style, tag
-from meshinstall.cli.verdict_style import STYLE
-from meshinstall.cli.verdict_text import by_workload, external_ports, headline, worst
+from meshinstall.cli.output.certificate_chart import chart
+from meshinstall.cli.output.markup import Html, join, style, tag
+from meshinstall.cli.output.verdict_style import STYLE
+from meshinstall.cli.output.verdict_text import by_workload, external_ports, headline, worst
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import ExternalService
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Verdict

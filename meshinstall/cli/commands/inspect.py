@@ -9,12 +9,12 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.reaching import Asked, complain
 from meshinstall.cli.selectors import Selectors, selecting
+from meshinstall.cli.target import Asked, complain
 from meshinstall.errors import ChartError, UsageError
 
 if TYPE_CHECKING:
-    from meshinstall.cli.tables import ExplainedRelease
+    from meshinstall.cli.output.tables import ExplainedRelease
     from meshinstall.config.lockfile import Lock
     from meshinstall.model.desired import Desired, Release
     from meshinstall.model.release import ChartRef
@@ -43,7 +43,7 @@ def status(
     """Show what is installed and whether it is well; exit status 1 when something is not."""
     import anyio
 
-    from meshinstall.cli import printers, tables
+    from meshinstall.cli.output import printers, tables
 
     found = anyio.run(_look, Asked(env, cloud, context, kubeconfig, config, profile, selectors=selectors))
     typer.echo(printers.dump(tables.status_json(found)) if output is Output.JSON else tables.status_text(found))
@@ -70,7 +70,7 @@ def explain(
     """Show every layer that sets a value, with file and line, and which one wins; needs no cluster."""
     import anyio
 
-    from meshinstall.cli import printers, tables
+    from meshinstall.cli.output import printers, tables
 
     asked = Asked(env, cloud, "", None, config, profile, charts, istio_version, values or (), set_ or (), set_string or ())
     found = anyio.run(_explained, asked, component, key)
@@ -137,7 +137,7 @@ async def _look(asked: Asked) -> "MeshStatus":
 
 
 async def _explained(asked: Asked, component: str, key: str) -> "list[ExplainedRelease]":
-    from meshinstall.cli.tables import ExplainedRelease
+    from meshinstall.cli.output.tables import ExplainedRelease
     from meshinstall.config import lockfile
     from meshinstall.config.explain import explain as explain_values
     from meshinstall.wiring import lock_path, open_charts

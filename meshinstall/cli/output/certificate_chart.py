@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from meshinstall.cli.markup import Html, join, tag
+from meshinstall.cli.output.markup import Html, join, tag
 from meshinstall.model.mesh import CertificateFacts
 
 # Drawing units.

@@ -7,7 +7,7 @@ from itertools import groupby
 import typer
 
 from meshinstall.checks.words import first
-from meshinstall.cli.tables import columns
+from meshinstall.cli.output.tables import columns
 from meshinstall.errors import safe
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.mesh import ExternalService

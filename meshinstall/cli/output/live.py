@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from meshinstall.cli.printers import event_text
+from meshinstall.cli.output.event_text import event_text
 from meshinstall.engine.events import Emit, Event, RunEnded, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.errors import safe
 

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TextIO
 
 from meshinstall.cli.options import Output
+from meshinstall.cli.output.event_text import event_text
 from meshinstall.engine.event_json import event_json
-from meshinstall.engine.events import Emit, Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.engine.events import Emit, Event, StepDone
 from meshinstall.errors import safe
 from meshinstall.model.finding import Finding
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step
@@ -95,26 +96,9 @@ def progress(output: Output) -> AbstractContextManager[Emit]:
         return json_lines()
     if not sys.stderr.isatty() or os.environ.get("CI"):
         return plain()
-    from meshinstall.cli.live import live
+    from meshinstall.cli.output.live import live
 
     return live()
-
-
-def event_text(event: Event) -> str:
-    """One line for an event; empty for what needs no word."""
-    match event:
-        case RunStarted(run=run):
-            return f"run {run} begins"
-        case StepStarted(step=step):
-            return f"  {step.name}: {step.action}"
-        case StepWaiting(step=step, reason=reason):
-            return f"  {step.name}: … {reason}"
-        case StepDone(step=step, seconds=seconds, detail=detail):
-            return f"✓ {step.name}: done in {seconds:.1f} s{f', {detail}' if detail else ''}"
-        case StepEnded(step=step, seconds=seconds, reason=reason):
-            return f"✗ {step.name}: stopped after {seconds:.1f} s: {reason}"
-        case RunEnded(seconds=seconds, failure=failure):
-            return "" if failure else f"done in {seconds:.1f} s"
 
 
 def summary_text(done: Sequence[StepDone]) -> str:

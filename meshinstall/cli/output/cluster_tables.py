@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from meshinstall.cli.tables import columns
+from meshinstall.cli.output.tables import columns
 from meshinstall.errors import safe
 from meshinstall.model.cluster import Listing, MeshFound
 

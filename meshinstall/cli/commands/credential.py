@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from meshinstall.cli import exec_credential
-from meshinstall.cli.reaching import cluster_of, complain
-from meshinstall.cli.root import HELP
+from meshinstall.cli.output import exec_credential
 from meshinstall.cli.selectors import OPTIONS, used
+from meshinstall.cli.settings import HELP
+from meshinstall.cli.target import cluster_of, complain
 from meshinstall.model.cluster import Cloud, flag
 
 

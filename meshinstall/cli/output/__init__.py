@@ -1,0 +1,1 @@
+"""Plans, events, verdicts and tables as people and programs read them."""
