@@ -16,7 +16,7 @@ from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
 from tests.unit.cli.verdicts import VERDICT
 
-SCHEMAS = Path(__file__).parents[3] / "docs/schemas"
+SCHEMAS = Path(__file__).parents[4] / "docs/schemas"
 RELEASE = ReleaseStep(
     name="istio-system/istiod",
     action=Action.UPGRADE,

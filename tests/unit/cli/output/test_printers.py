@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from meshinstall.cli.output.printers import dump, event_text, json_lines, plain, plan_json, plan_text
+from meshinstall.cli.output.event_text import event_text
+from meshinstall.cli.output.printers import dump, json_lines, plain, plan_json, plan_text
 from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.errors import safe
 from meshinstall.model.plan import Change, Plan

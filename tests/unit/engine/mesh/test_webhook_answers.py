@@ -13,7 +13,7 @@ from meshinstall.model.release import Manifest
 from tests.cases import plans
 from tests.fakes import World
 from tests.unit.engine.installed import GATEWAYS, ISTIOD, PODS, world
-from tests.unit.engine.test_runner import ran, stopped
+from tests.unit.engine.run.test_runner import ran, stopped
 
 pytestmark = pytest.mark.anyio
 

@@ -31,7 +31,7 @@ from meshinstall.model.status import (
 )
 
 Run = Callable[..., Result]
-SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
+SCHEMAS = Path(__file__).parents[4] / "docs" / "schemas"
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 VERSION = "1.31.0"
 PROJECT = f"""\

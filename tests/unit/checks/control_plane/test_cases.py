@@ -12,8 +12,8 @@ from meshinstall.model.finding import Severity
 from meshinstall.model.verdict import Outcome
 from tests.cases import checks
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "docs/schemas/check.json").read_text())
-DOCS = Path(__file__).parents[3] / "docs/checks.md"
+SCHEMA = json.loads((Path(__file__).parents[4] / "docs/schemas/check.json").read_text())
+DOCS = Path(__file__).parents[4] / "docs/checks.md"
 
 
 @pytest.mark.parametrize("name", checks.names())

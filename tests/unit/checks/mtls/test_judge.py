@@ -19,7 +19,7 @@ from meshinstall.model.verdict import Outcome, PortVerdict, Source
 from meshinstall.model.wire import Probing, WireTarget
 from tests.cases import verdicts
 
-DOCS = (Path(__file__).parents[3] / "docs/checks.md").read_text()
+DOCS = (Path(__file__).parents[4] / "docs/checks.md").read_text()
 CASES = {name: verdicts.load(name) for name in verdicts.names()}
 ALL = {name: case.verdict() for name, case in CASES.items()}
 STRICT = CASES["strict"]

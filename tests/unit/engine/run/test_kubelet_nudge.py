@@ -9,7 +9,7 @@ from meshinstall.engine.run.kubelet_nudge import AWAITED
 from tests.cases import plans
 from tests.fakes import World, forbidden
 from tests.unit.engine.installed import ISTIOD, PODS, PUBLIC, broken_gateway, world
-from tests.unit.engine.test_runner import ran
+from tests.unit.engine.run.test_runner import ran
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from meshinstall.engine.run.runner import Runner
 from tests.cases import plans
 from tests.fakes import World, forbidden
 from tests.unit.engine.installed import GATEWAYS, NEWEST, PUBLIC, broken_gateway, world
-from tests.unit.engine.test_runner import ran, stopped
+from tests.unit.engine.run.test_runner import ran, stopped
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,7 @@ from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from tests.fakes import FakePods, World, forbidden, now
 from tests.unit.engine.hostile import mutated
-from tests.unit.engine.test_mesh_objects import APP, ENTRY, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
+from tests.unit.engine.mesh.test_kube_objects import APP, ENTRY, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
 
 pytestmark = pytest.mark.anyio
 

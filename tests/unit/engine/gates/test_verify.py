@@ -13,7 +13,7 @@ from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy
 from meshinstall.model.release import Manifest
 from meshinstall.model.verdict import Outcome
 from meshinstall.ports import Dial
-from tests.unit.engine.test_survey import Mesh
+from tests.unit.engine.mesh.test_survey import Mesh
 
 pytestmark = pytest.mark.anyio
 
