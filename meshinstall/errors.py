@@ -18,12 +18,25 @@ MeshinstallError                 exit code
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What the exit status of every command means."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    CHANGES_PENDING = 3
+    VIOLATION = 4
+    NOT_PROVEN = 5
+    INTERRUPTED = 130
 
 
 class MeshinstallError(Exception):
     """What happened and to which object; ``hint`` says what to do next."""
 
-    exit_code = 1
+    exit_code = ExitStatus.FAILED
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -34,7 +47,7 @@ class MeshinstallError(Exception):
 class UsageError(MeshinstallError):
     """Options or files that do not make sense."""
 
-    exit_code = 2
+    exit_code = ExitStatus.USAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,7 @@ class PlanRefusedError(MeshinstallError):
 class InterruptedRunError(MeshinstallError):
     """The user ended the run."""
 
-    exit_code = 130
+    exit_code = ExitStatus.INTERRUPTED
 
 
 def safe(text: str) -> str:

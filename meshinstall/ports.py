@@ -7,7 +7,9 @@ from typing import Protocol, TypeVar
 
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.cluster import CloudCluster, Credential, Listing
+from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
+from meshinstall.model.status import CertificateTimes
 from meshinstall.model.values import Values
 from meshinstall.model.wire import Probe, Seen, WireTarget
 
@@ -102,8 +104,6 @@ class Pods(Protocol):
 Talk = Callable[[Stream], "Heard"]
 # What to say for one probe of one port.
 Dial = Callable[[WireTarget, Probe], Talk]
-# The same for a mesh, given its roots in PEM and the SPIFFE name of the client.
-Dialling = Callable[[str, str], Dial]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,33 @@ class Heard:
     connected: bool = True
     held: bool = True
     again: Talk | None = None
+
+
+class WireProbe(Protocol):
+    """Speaks on the wire of a mesh, as a client of it and as a stranger."""
+
+    def dial(self, roots: str, identity: str) -> Dial:
+        """Conversations with a mesh that has these roots, in PEM, where the client has this SPIFFE name."""
+
+
+class IstiodDebug(Protocol):
+    """The debug endpoint of istiod's pods."""
+
+    async def syncz(self, namespace: str, pod: str) -> list[Manifest]:
+        """One record (istio: SyncStatus) for each proxy connected to the pod; raises ClusterError."""
+
+
+class Certificates(Protocol):
+    """Reads certificates in PEM; raises ClusterError for what it cannot read."""
+
+    def read_certificates(self, pem: bytes) -> tuple[CertificateTimes, ...]:
+        """When each certificate is valid."""
+
+    def read_chain(self, pem: bytes, roots: bytes) -> tuple[CertificateFacts, ...]:
+        """The certificates of a chain, each with the root among ``roots`` that it leads to."""
+
+    def read_roots(self, pem: bytes) -> tuple[CertificateFacts, ...]:
+        """Authorities that are trusted."""
 
 
 class Provider(Protocol):

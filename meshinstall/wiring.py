@@ -18,20 +18,19 @@ if TYPE_CHECKING:
     from meshinstall.adapters.kube.tokens import TokenSource
     from meshinstall.config.project import Project
     from meshinstall.engine.events import Emit
-    from meshinstall.engine.gates.verify import Means
-    from meshinstall.engine.mesh.proxies import Lenses
-    from meshinstall.engine.report.status import Instruments
     from meshinstall.engine.session import CloudSide, Session
-    from meshinstall.ports import Charts, Kube, Provider
+    from meshinstall.ports import Charts, Dial, Kube, Provider
 
 Say = Callable[[str], None]
 
 
 def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session":
     """Reach the cluster and put the ports together; raises UsageError or ClusterError."""
+    from meshinstall.adapters import certificates
     from meshinstall.adapters.charts.store import ChartStore, default_cache
     from meshinstall.adapters.helm.client import PyHelm
     from meshinstall.adapters.helm.releases import HelmReleases
+    from meshinstall.adapters.istiod import IstiodDebug
     from meshinstall.adapters.kube.client import KubeClient
     from meshinstall.adapters.kube.portforward import PodPorts
     from meshinstall.config import lockfile
@@ -39,19 +38,33 @@ def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session"
 
     way = _local(cluster) if cluster.cloud is Cloud.LOCAL else _managed(cluster, say)
     kube = KubeClient(way.config, way.tokens)
+    pods = PodPorts(way.config, way.tokens)
     return Session(
         cluster=cluster.name or way.access.cluster,
         kube=kube,
-        pods=PodPorts(way.config, way.tokens),
+        pods=pods,
         helm=PyHelm(way.access),
         releases=HelmReleases(kube),
         charts=ChartStore(default_cache(), say),
-        lock=lockfile.load(lock_path(project)),
+        istiod=IstiodDebug(pods),
+        certificates=certificates,
+        wire=_Wire(),
+        chart_pins=lockfile.load(lock_path(project)),
         now=lambda: datetime.now(UTC),
         who=_who(),
         is_dead=_is_dead,
         cloud=way.cloud,
     )
+
+
+class _Wire:
+    """Implements ports.WireProbe; what speaks TLS as a stranger is loaded when a port is tried, and a plan tries none."""
+
+    def dial(self, roots: str, identity: str) -> "Dial":
+        """Conversations with a mesh."""
+        from meshinstall.adapters.wire.probes import dial
+
+        return dial(roots, identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,32 +166,6 @@ def open_charts(say: Say) -> "Charts":
     from meshinstall.adapters.charts.store import ChartStore, default_cache
 
     return ChartStore(default_cache(), say)
-
-
-def open_instruments(session: "Session") -> "Instruments":
-    """What a status asks besides the session's ports."""
-    from meshinstall.adapters.certificates import read_certificates
-    from meshinstall.adapters.istiod import IstiodDebug
-    from meshinstall.engine.report.status import Instruments
-
-    return Instruments(IstiodDebug(session.pods).syncz, read_certificates)
-
-
-def open_lenses(session: "Session") -> "Lenses":
-    """What a survey asks besides the session's ports."""
-    from meshinstall.adapters.certificates import read_chain, read_roots
-    from meshinstall.adapters.istiod import IstiodDebug
-    from meshinstall.engine.mesh.proxies import Lenses
-
-    return Lenses(IstiodDebug(session.pods).syncz, read_chain, read_roots)
-
-
-def open_means(session: "Session") -> "Means":
-    """What a verification uses besides the session's ports."""
-    from meshinstall.adapters.wire.probes import dialling
-    from meshinstall.engine.gates.verify import Means
-
-    return Means(open_lenses(session), dialling)
 
 
 def journal(session: "Session", complain: Say) -> "Emit":

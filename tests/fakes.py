@@ -12,15 +12,17 @@ import anyio
 import anyio.lowlevel
 import yaml
 
+from meshinstall.adapters import certificates
 from meshinstall.config.lockfile import Lock
 from meshinstall.engine.session import Session
 from meshinstall.errors import ChartError, ClusterError, ConflictError, ForbiddenError, HelmError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.facts import key_of
+from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.paths import path_of
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
 from meshinstall.model.values import Values
-from meshinstall.ports import Stream
+from meshinstall.ports import Dial, Stream
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -247,6 +249,48 @@ class FakePods:
         raise ClusterError(f"no port-forward to pod {namespace}/{pod}: {port}, {talk}")
 
 
+class FakeIstiod:
+    """Implements ports.IstiodDebug over the ``records`` of each pod; an error among them is raised."""
+
+    def __init__(self, records: dict[str, list[Manifest] | ClusterError] | None = None) -> None:
+        self.records = records if records is not None else {}
+
+    async def syncz(self, namespace: str, pod: str) -> list[Manifest]:  # noqa: ARG002 - the port's
+        """The records of a pod."""
+        await anyio.lowlevel.checkpoint()
+        found = self.records[pod]
+        if isinstance(found, ClusterError):
+            raise found
+        return found
+
+
+class FakeCertificates:
+    """Implements ports.Certificates by the real reader; ``chains`` are those that were read."""
+
+    read_certificates = staticmethod(certificates.read_certificates)
+    read_roots = staticmethod(certificates.read_roots)
+
+    def __init__(self) -> None:
+        self.chains: list[bytes] = []
+
+    def read_chain(self, pem: bytes, roots: bytes) -> tuple[CertificateFacts, ...]:
+        """The chain, read and kept."""
+        self.chains.append(pem)
+        return certificates.read_chain(pem, roots)
+
+
+class FakeWire:
+    """Implements ports.WireProbe by ``dialled``; without it nothing may be tried."""
+
+    def __init__(self, dialled: Callable[[str, str], Dial] | None = None) -> None:
+        self._dialled = dialled
+
+    def dial(self, roots: str, identity: str) -> Dial:
+        """What ``dialled`` makes of it."""
+        assert self._dialled, "no port was to be tried"
+        return self._dialled(roots, identity)
+
+
 class World:
     """One cluster with all its ports; ``dead`` are holders of a lock that are known to be dead."""
 
@@ -256,11 +300,28 @@ class World:
         self.releases = FakeReleases()
         self.helm = FakeHelm(self.kube, self.releases)
         self.charts = FakeCharts()
+        self.istiod = FakeIstiod()
+        self.certificates = FakeCertificates()
+        self.wire = FakeWire()
         self.dead: set[str] = set()
 
     def session(self, who: str = "ann@laptop/7-1") -> Session:
         """What the engine gets of it."""
-        return Session("kind-dev", self.kube, self.pods, self.helm, self.releases, self.charts, Lock(()), now, who, self.dead.__contains__)
+        return Session(
+            cluster="kind-dev",
+            kube=self.kube,
+            pods=self.pods,
+            helm=self.helm,
+            releases=self.releases,
+            charts=self.charts,
+            istiod=self.istiod,
+            certificates=self.certificates,
+            wire=self.wire,
+            chart_pins=Lock(()),
+            now=now,
+            who=who,
+            is_dead=self.dead.__contains__,
+        )
 
 
 def digest_of(name: str, version: str) -> str:

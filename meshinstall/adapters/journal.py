@@ -26,24 +26,19 @@ class Journal:
         self._now = now
         self._complain = complain
         self._path: Path | None = None
-        self._early: list[Event] = []
         self._broken = False
 
     def __call__(self, event: Event) -> None:
-        """Write one event; those before the run has its name wait for it."""
-        if self._broken:
-            return
+        """Write one event; without a run there is nothing to keep."""
         if isinstance(event, RunStarted):
             self._path = self._folder / f"{event.run}.jsonl"
-        if self._path is None:
-            self._early.append(event)
+        if self._path is None or self._broken:
             return
-        events, self._early = [*self._early, event], []
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                file.writelines(json.dumps(self._line(one), default=str) + "\n" for one in events)
+                file.write(json.dumps(self._line(event), default=str) + "\n")
         except OSError as error:
             self._broken = True
             self._complain(f"the journal {self._path} cannot be written ({error.strerror}); the run goes on without it")

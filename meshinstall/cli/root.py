@@ -45,6 +45,18 @@ class _Commands(click.Group):
 
         return typed(cmd_name)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names; for a mistyped one the error names the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(args[0], LISTED, n=1)
+            if not nearest:
+                raise
+            raise click.UsageError(f"{error.format_message()} Did you mean {nearest[0]}?", ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The table, as click writes it."""
         with formatter.section("Commands"):

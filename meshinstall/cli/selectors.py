@@ -1,13 +1,6 @@
-"""The options that name a managed cluster: the same on every command that reaches one."""
+"""The options that name a managed cluster; without typer, for credential plugins."""
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
-
-from meshinstall.model.cluster import flag
-
-Selectors = Mapping[str, str]
+from collections.abc import Mapping
 
 # For each option its key under ``cluster`` in meshinstall.yaml, and what it means.
 OPTIONS: Mapping[str, tuple[str, str]] = {
@@ -24,31 +17,13 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def used(named: Mapping[str, str]) -> Selectors:
-    """Of the options in ``named``, those that were given, by the keys of the file."""
-    return {key: value for name, (key, _) in OPTIONS.items() if (value := named[name])}
+def read_selectors(given: Mapping[str, str]) -> dict[str, str]:
+    """Of the options in ``given``, those that have a value, by the keys of the file."""
+    return {key: value for name, (key, _) in OPTIONS.items() if (value := given.get(name, ""))}
 
 
-def selecting(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for each way to name a cluster; it gets those that were used as ``selectors``, by their keys."""
-    signature = inspect.signature(command)
-    kept = [parameter for parameter in signature.parameters.values() if parameter.name != "selectors"]
-    options = [_parameter(name, text) for name, (_, text) in OPTIONS.items()]
+def flags_of(keys: Mapping[str, str]) -> list[str]:
+    """The options that stand for these keys of the file, as people type them."""
+    from meshinstall.model.cluster import flag
 
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> None:
-        named = {name: given.pop(name) for name in OPTIONS}
-        command(**given, selectors=used(named))
-
-    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*kept, *options)]
-    # What typer reads.
-    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapped
-
-
-def _parameter(name: str, text: str) -> inspect.Parameter:
-    import typer
-
-    option = typer.Option(flag(name), help=text, rich_help_panel="Which cluster")
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default="", annotation=Annotated[str, option])
+    return [flag(name) for name, (key, _) in OPTIONS.items() if key in keys]

@@ -1,15 +1,16 @@
-"""What a command line asks for: an environment, or a cluster that no environment describes. Without typer, for credential plugins."""
+"""From a request to what it means: an environment, or a cluster that options alone name. Without typer, for credential plugins."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from meshinstall.cli.selectors import flags_of
 from meshinstall.errors import UsageError
 from meshinstall.model.cluster import Cloud, ClusterRef
+from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
     from meshinstall.config.project import Project
@@ -17,88 +18,55 @@ if TYPE_CHECKING:
     from meshinstall.model.desired import Desired
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a command line asks for, before any file is read; ``selectors`` have the keys of ``cluster`` in meshinstall.yaml."""
+def read(request: Request) -> "tuple[Project, Desired]":
+    """The project and what its environment wants; raises ConfigError or UsageError."""
+    from meshinstall.config.project import load_project
+    from meshinstall.config.resolve import resolve
 
-    environment: str
-    cloud: Cloud | None = None
-    context: str = ""
-    kubeconfig: Path | None = None
-    config: Path | None = None
-    profile: str | None = None
-    charts: str | None = None
-    istio_version: str | None = None
-    files: Sequence[str] = ()
-    sets: Sequence[str] = ()
-    set_strings: Sequence[str] = ()
-    selectors: Mapping[str, str] = field(default_factory=dict)
-
-    def resolve(self) -> "tuple[Project, Desired]":
-        """Read the configuration and resolve it; raises ConfigError or UsageError."""
-        from meshinstall.config.project import load_project
-        from meshinstall.config.resolve import Request, resolve
-
-        project = load_project(self.config, os.environ, Path.cwd())
-        cluster = {"context": self.context, "kubeconfig": str(self.kubeconfig or ""), **self.selectors}
-        request = Request(
-            environment=self.environment,
-            cloud=self.cloud,
-            profile=self.profile,
-            files=tuple(self.files),
-            sets=tuple(self.sets),
-            set_strings=tuple(self.set_strings),
-            cluster={key: value for key, value in cluster.items() if value},
-            charts=self.charts,
-            istio_version=self.istio_version,
-        )
-        return project, resolve(request, project)
+    project = load_project(request.config, os.environ, Path.cwd())
+    return project, resolve(request, project)
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
-    """A cluster by environment, by cloud and selectors, or by kubeconfig."""
+def open_environment(request: Request) -> "tuple[Desired, Session]":
+    """What an environment wants, and its cluster, which now has a name; raises ConfigError, UsageError or ClusterError."""
+    from meshinstall.wiring import open_session
 
-    environment: str = ""
-    cloud: Cloud | None = None
-    context: str = ""
-    kubeconfig: Path | None = None
-    config: Path | None = None
-    selectors: Mapping[str, str] = field(default_factory=dict)
-
-    def session(self) -> "Session":
-        """Reach it; raises ConfigError, UsageError or ClusterError."""
-        from meshinstall.config.project import load_project
-        from meshinstall.wiring import open_session
-
-        if self.environment:
-            asked = Asked(self.environment, self.cloud, self.context, self.kubeconfig, self.config, selectors=self.selectors)
-            project, desired = asked.resolve()
-            return open_session(desired.cluster, project, complain)
-        return open_session(self._named(), load_project(self.config, os.environ, Path.cwd()), complain)
-
-    def _named(self) -> ClusterRef:
-        if self.cloud in {None, Cloud.LOCAL}:
-            if self.selectors:
-                raise UsageError("whose cluster it is is not said", "add --cloud aks, eks or gke, or name an environment with --env")
-            return ClusterRef(Cloud.LOCAL, kubeconfig=self.kubeconfig, context=self.context)
-        from meshinstall.config.reference import named
-
-        return named(self.cloud, self.selectors)
+    project, desired = read(request)
+    session = open_session(desired.cluster, project, warn)
+    return replace(desired, cluster=replace(desired.cluster, name=session.cluster)), session
 
 
-def cluster_of(cloud: Cloud | None, env: str, config: Path | None, selectors: Mapping[str, str]) -> ClusterRef:
-    """The managed cluster of an environment, or the one that flags alone name, which reads no file; raises ConfigError or UsageError."""
-    if env:
-        _, desired = Asked(env, cloud, config=config, selectors=selectors).resolve()
-        return desired.cluster
-    if cloud is None:
-        raise UsageError("which cluster is not said", "name an environment with --env, or --cloud and --cluster")
+def open_cluster(request: Request) -> "Session":
+    """A cluster by environment, by cloud and options, or by kubeconfig; raises ConfigError, UsageError or ClusterError."""
+    from meshinstall.config.project import load_project
+    from meshinstall.wiring import open_session
+
+    if request.environment:
+        return open_environment(request)[1]
+    return open_session(_named_cluster(request), load_project(request.config, os.environ, Path.cwd()), warn)
+
+
+def managed_cluster(request: Request) -> ClusterRef:
+    """The managed cluster of an environment, or the one that options alone name, which reads no file; raises ConfigError or UsageError."""
+    if request.environment:
+        return read(request)[1].cluster
+    if request.cloud is None:
+        raise UsageError("no cluster is named", "name an environment with --env, or a cluster with --cloud and --cluster")
+    return _named_cluster(request)
+
+
+def _named_cluster(request: Request) -> ClusterRef:
     from meshinstall.config.reference import named
 
-    return named(cloud, selectors)
+    selectors = flags_of(request.cluster)
+    if selectors and request.cloud in {None, Cloud.LOCAL}:
+        raise UsageError(f"{', '.join(selectors)} need --cloud", "add --cloud aks, eks or gke, or name an environment with --env")
+    if request.cloud in {None, Cloud.LOCAL}:
+        file = request.cluster.get("kubeconfig", "")
+        return ClusterRef(Cloud.LOCAL, kubeconfig=Path(file) if file else None, context=request.cluster.get("context", ""))
+    return named(request.cloud, request.cluster)
 
 
-def complain(text: str) -> None:
-    """Tell of what is no reason to stop."""
+def warn(text: str) -> None:
+    """Tell what is no reason to stop."""
     click.echo(f"warning: {text}", err=True)

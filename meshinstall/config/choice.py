@@ -1,35 +1,14 @@
 """Which environment, cloud, profile and cluster a request means."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 from meshinstall.config.documents import Environment, ProfileFile, Project, Site, suggestion
 from meshinstall.config.gateways import NamedGateway, Written, combine
 from meshinstall.config.reference import reference, strangers
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import Cloud, ClusterRef
+from meshinstall.model.request import Request
 from meshinstall.model.values import LayerKind
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked for on the command line; what is None or empty is taken from the files.
-
-    ``files`` are RELEASE=FILE, ``sets`` and ``set_strings`` RELEASE.KEY=VALUE, in the order given; ``cluster`` has the
-    keys of ``cluster`` in meshinstall.yaml and goes over them. A relative path counts from ``folder``.
-    """
-
-    environment: str
-    cloud: Cloud | None = None
-    profile: str | None = None
-    files: tuple[str, ...] = ()
-    sets: tuple[str, ...] = ()
-    set_strings: tuple[str, ...] = ()
-    cluster: Mapping[str, str] = field(default_factory=dict)
-    charts: str | None = None
-    istio_version: str | None = None
-    folder: Path = field(default_factory=Path.cwd)
 
 
 @dataclass(frozen=True, slots=True)

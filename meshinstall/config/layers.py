@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from meshinstall.config.choice import Choice, Request
+from meshinstall.config.choice import Choice
 from meshinstall.config.documents import Project, suggestion
 from meshinstall.config.exposure import exposure_layers
 from meshinstall.config.exposure_check import check_exposure
@@ -13,6 +13,7 @@ from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document, read
 from meshinstall.errors import Problem
 from meshinstall.model.release import Component
+from meshinstall.model.request import Request
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import KeyPath, Layer, LayerKind
 

@@ -7,17 +7,16 @@ from pathlib import Path
 from meshinstall import catalog
 from meshinstall.config import bundled
 from meshinstall.config.check import check_version
-from meshinstall.config.choice import Choice, Request, choose, cluster
+from meshinstall.config.choice import Choice, choose, cluster
 from meshinstall.config.documents import Project
 from meshinstall.config.layers import add_flags, check_gateways, file_layers
 from meshinstall.errors import ConfigError, Problem
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
+from meshinstall.model.request import Request
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import LayerKind, Origin
-
-__all__ = ["Request", "resolve"]
 
 
 def resolve(request: Request, project: Project) -> Desired:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
 from meshinstall.model.plan import Change, Plan, ReleaseStep, Step
 
 SCHEMA = "meshinstall.dev/event/v1"
@@ -10,23 +10,22 @@ SCHEMA = "meshinstall.dev/event/v1"
 
 def event_json(event: Event) -> dict[str, Any]:
     """An event as a JSON object; values of a release are told only where they change."""
-    return {"schema": SCHEMA, **_content(event)}
-
-
-def _content(event: Event) -> dict[str, Any]:
     match event:
         case RunStarted(run=run, plan=plan):
-            return {"event": "run-started", "run": run, **_plan(plan)}
+            content = {"event": "run-started", "run": run, **_plan(plan)}
         case StepStarted(step=step):
-            return {"event": "step-started", **_step(step)}
+            content = {"event": "step-started", **_step(step)}
         case StepWaiting(step=step, reason=reason):
-            return {"event": "step-waiting", "step": step.name, "reason": reason}
+            content = {"event": "step-waiting", "step": step.name, "reason": reason}
         case StepDone(step=step, seconds=seconds, detail=detail):
-            return {"event": "step-done", "step": step.name, "seconds": round(seconds, 3), "detail": detail}
+            content = {"event": "step-done", "step": step.name, "seconds": round(seconds, 3), "detail": detail}
         case StepEnded(step=step, seconds=seconds, reason=reason):
-            return {"event": "step-ended", "step": step.name, "seconds": round(seconds, 3), "reason": reason}
+            content = {"event": "step-ended", "step": step.name, "seconds": round(seconds, 3), "reason": reason}
         case RunEnded(run=run, seconds=seconds, failure=failure):
-            return {"event": "run-ended", "run": run, "seconds": round(seconds, 3), "failure": failure}
+            content = {"event": "run-ended", "run": run, "seconds": round(seconds, 3), "failure": failure}
+        case Verifying(doing=doing, seconds=seconds):
+            content = {"event": "verifying", "doing": doing, "seconds": round(seconds, 3)}
+    return {"schema": SCHEMA, **content}
 
 
 def _plan(plan: Plan) -> dict[str, Any]:

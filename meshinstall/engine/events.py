@@ -1,4 +1,4 @@
-"""What a run tells while it goes on; printers and the journal listen."""
+"""What happens in a run, as it happens; printers and the journal listen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from meshinstall.model.plan import Plan, Step
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The lock is held and the first step begins; ``plan`` says all that will come."""
+    """A run begins, before anything is touched; ``plan`` is all that it will do."""
 
     run: str
     plan: Plan
@@ -56,5 +56,13 @@ class RunEnded:
     failure: str = ""
 
 
-Event = RunStarted | StepStarted | StepWaiting | StepDone | StepEnded | RunEnded
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """The proof of mTLS goes on; ``doing`` says what is done now, ``seconds`` since when it runs."""
+
+    doing: str
+    seconds: float
+
+
+Event = RunStarted | StepStarted | StepWaiting | StepDone | StepEnded | RunEnded | Verifying
 Emit = Callable[[Event], None]

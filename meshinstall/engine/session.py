@@ -6,7 +6,7 @@ from datetime import datetime
 
 from meshinstall.config.lockfile import Lock
 from meshinstall.model.cluster import CloudCluster
-from meshinstall.ports import Charts, Helm, Kube, Pods, Provider, Releases
+from meshinstall.ports import Certificates, Charts, Helm, IstiodDebug, Kube, Pods, Provider, Releases, WireProbe
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Session:
     """The ports of one cluster.
 
     ``cluster`` is its name for people, ``who`` names this run for others,
-    ``lock`` pins charts, ``is_dead`` knows the dead runs of this machine,
+    ``chart_pins`` are those of meshinstall.lock, ``is_dead`` knows the dead runs of this machine,
     ``cloud`` is None where a kubeconfig alone reaches the cluster.
     """
 
@@ -32,7 +32,10 @@ class Session:
     helm: Helm
     releases: Releases
     charts: Charts
-    lock: Lock
+    istiod: IstiodDebug
+    certificates: Certificates
+    wire: WireProbe
+    chart_pins: Lock
     now: Callable[[], datetime]
     who: str
     is_dead: Callable[[str], bool]

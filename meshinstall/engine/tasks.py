@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 from anyio.abc import TaskGroup
@@ -11,6 +11,7 @@ from meshinstall.errors import MeshinstallError
 
 _Input = TypeVar("_Input")
 _Answer = TypeVar("_Answer")
+_Given = TypeVarTuple("_Given")
 
 
 @asynccontextmanager
@@ -34,6 +35,29 @@ async def gather(items: Iterable[_Input], ask: Callable[[_Input], Awaitable[_Ans
         for item in items:
             group.start_soon(one, item)
     return answers
+
+
+class Later(Generic[_Answer]):
+    """An answer that is there when its task group has ended."""
+
+    def __init__(self) -> None:
+        self._answers: list[_Answer] = []
+
+    @property
+    def value(self) -> _Answer:
+        """The answer."""
+        return self._answers[0]
+
+    async def wait_for(self, ask: Callable[[Unpack[_Given]], Awaitable[_Answer]], *given: *_Given) -> None:
+        """Ask, and keep the answer."""
+        self._answers.append(await ask(*given))
+
+
+def soon(group: TaskGroup, ask: Callable[[Unpack[_Given]], Awaitable[_Answer]], *given: *_Given) -> Later[_Answer]:
+    """Ask in a task group, beside whatever else is asked in it."""
+    later: Later[_Answer] = Later()
+    group.start_soon(later.wait_for, ask, *given)
+    return later
 
 
 def _telling(errors: BaseExceptionGroup[BaseException]) -> BaseException:

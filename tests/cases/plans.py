@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from meshinstall.cli.output.printers import dump, plan_json, plan_text
-from meshinstall.engine.plan.planner import plan
+from meshinstall.engine.planning import decide
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
 from meshinstall.model.facts import Facts, key_of
@@ -34,7 +34,7 @@ class Case:
 
     def plan(self) -> Plan:
         """What the planner makes of it."""
-        return plan(self.desired, self.facts, self.today)
+        return decide(self.desired, self.facts, self.today)
 
 
 def names() -> list[str]:

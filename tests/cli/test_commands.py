@@ -150,7 +150,7 @@ def test_an_example_to_start_from_is_written_once(run: Run, tmp_path: Path) -> N
     assert run("init").status == 0
     assert (tmp_path / "meshinstall.yaml").exists()
     again = run("init")
-    assert (again.status, "is there already" in again.err) == (2, True)
+    assert (again.status, "exists already" in again.err) == (2, True)
 
 
 def test_a_process_ends_with_the_status_of_its_error_and_no_traceback() -> None:
@@ -158,6 +158,26 @@ def test_a_process_ends_with_the_status_of_its_error_and_no_traceback() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("meshinstall: no kubeconfig at /nowhere\n  hint: ")
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("pln", "plan"), ("verfy", "verify"), ("cluster", "clusters")])
+def test_a_mistyped_command_is_answered_with_the_nearest(run: Run, typed: str, meant: str) -> None:
+    done = run(typed)
+    assert done.status == 2
+    assert f"No such command '{typed}'. Did you mean {meant}?" in done.err
+
+
+def test_a_word_that_is_like_no_command_is_only_refused(run: Run) -> None:
+    done = run("xyzzy")
+    assert done.status == 2
+    assert "No such command 'xyzzy'." in done.err
+    assert "Did you mean" not in done.err
+
+
+def test_clusters_asks_for_nothing_but_a_cloud(run: Run) -> None:
+    done = run("clusters")
+    assert done.status == 2
+    assert done.err == "meshinstall: no cloud is named\n  hint: add --cloud aks, eks or gke\n"
 
 
 HEAVY = ("jsonschema", "kubernetes", "pydantic", "pyhelm3", "rich", "ruamel", "typer", "urllib3", "yaml")

@@ -11,11 +11,12 @@ from azure.mgmt.containerservice import models
 from meshinstall.adapters.aks.details import answers, read_details, status_of
 from meshinstall.checks.clouds.judge import judge
 from meshinstall.config.project import load_project
-from meshinstall.config.resolve import Request, resolve
+from meshinstall.config.resolve import resolve
 from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind
 from meshinstall.model.desired import Desired, DesiredNamespace
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import Manifest
+from meshinstall.model.request import Request
 from testbed.clouds.aks_shop import GROUP, LOCATION, NAME, managed_cluster
 
 OFF = models.PowerState(code="Stopped")

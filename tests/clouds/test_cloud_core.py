@@ -24,9 +24,9 @@ from meshinstall.cli.output import exec_credential
 from meshinstall.cli.output.cluster_tables import listing_json, listing_text
 from meshinstall.config.project import load_project
 from meshinstall.config.reference import named
-from meshinstall.config.resolve import Request, resolve
+from meshinstall.config.resolve import resolve
 from meshinstall.engine.mesh.find_meshes import find_meshes
-from meshinstall.engine.pipeline import make_plan
+from meshinstall.engine.planning import make_plan
 from meshinstall.engine.session import CloudSide
 from meshinstall.errors import ClusterError, ConfigError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.cluster import (
@@ -40,6 +40,7 @@ from meshinstall.model.cluster import (
     MeshFound,
 )
 from meshinstall.model.plan import Plan
+from meshinstall.model.request import Request
 from meshinstall.wiring import provider
 from testbed.pki import Authority
 from tests.fakes import REVIEWS, World, allow_everything
@@ -274,7 +275,7 @@ def test_a_plugin_loads_its_own_cloud_and_nothing_heavy() -> None:
 
 def test_a_cloud_is_judged_by_its_own_rules(tmp_path: Path) -> None:
     for cloud in (Cloud.AKS, Cloud.EKS, Cloud.GKE):
-        desired = resolve(Request("dev", cloud), load_project(None, {}, tmp_path))
+        desired = resolve(Request(environment="dev", cloud=cloud), load_project(None, {}, tmp_path))
         unread = replace(SHOP, cloud=cloud, unread={"something": "some:Permission"})
         found = [finding for finding in judge(unread, [], desired) if finding.title.startswith("NOT PROVEN")]
         assert {finding.code[:3] for finding in found} == {cloud.name}
@@ -302,7 +303,7 @@ class Cloudy(FakeProvider):
 
 
 def planned(tmp_path: Path, world: World, cloud: Cloudy) -> Plan:
-    desired = resolve(Request("dev", Cloud.EKS), load_project(None, {}, tmp_path))
+    desired = resolve(Request(environment="dev", cloud=Cloud.EKS), load_project(None, {}, tmp_path))
     session = replace(world.session(), cloud=CloudSide(cloud, SHOP))
     return anyio.run(make_plan, desired, session)
 

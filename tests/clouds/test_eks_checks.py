@@ -9,10 +9,11 @@ import pytest
 
 from meshinstall.checks.clouds.eks import judge
 from meshinstall.config.project import load_project
-from meshinstall.config.resolve import Request, resolve
+from meshinstall.config.resolve import resolve
 from meshinstall.model.cluster import Cloud, CloudCluster
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Severity
+from meshinstall.model.request import Request
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
@@ -47,12 +48,12 @@ LINUX, FARGATE, WINDOWS = node("a", os="linux"), node("f", os="linux", compute="
 
 @pytest.fixture
 def desired(tmp_path: Path) -> Desired:
-    return resolve(Request("dev", Cloud.EKS), load_project(None, {}, tmp_path))
+    return resolve(Request(environment="dev", cloud=Cloud.EKS), load_project(None, {}, tmp_path))
 
 
 @pytest.fixture
 def ambient(tmp_path: Path) -> Desired:
-    return resolve(Request("dev", Cloud.EKS, profile="ambient"), load_project(None, {}, tmp_path))
+    return resolve(Request(environment="dev", cloud=Cloud.EKS, profile="ambient"), load_project(None, {}, tmp_path))
 
 
 def having(**details: Any) -> CloudCluster:
@@ -165,7 +166,7 @@ def test_hints_are_commands_that_mend(desired: Desired) -> None:
 
 def test_a_gateway_with_auto_modes_own_class_is_fine(tmp_path: Path) -> None:
     sets = ("istio-ingress.service.loadBalancerClass=eks.amazonaws.com/nlb",)
-    chosen = resolve(Request("dev", Cloud.EKS, sets=sets), load_project(None, {}, tmp_path))
+    chosen = resolve(Request(environment="dev", cloud=Cloud.EKS, sets=sets), load_project(None, {}, tmp_path))
     assert judge(having(computeConfig={"enabled": True}), [LINUX], chosen) == ()
 
 

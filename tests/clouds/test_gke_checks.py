@@ -8,10 +8,11 @@ import pytest
 
 from meshinstall.checks.clouds.gke import judge
 from meshinstall.config.project import load_project
-from meshinstall.config.resolve import Request, resolve
+from meshinstall.config.resolve import resolve
 from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.request import Request
 
 NODES = ({"metadata": {"name": "a", "labels": {"kubernetes.io/os": "linux"}}},)
 WINDOWS = (*NODES, {"metadata": {"name": "b", "labels": {"kubernetes.io/os": "windows"}}})
@@ -30,7 +31,7 @@ FLEET = {"membership": "//gkehub.googleapis.com/projects/1/locations/global/memb
 
 def desired(profile: str = "default") -> Desired:
     folder = Path("/nonexistent")
-    return resolve(Request("dev", Cloud.GKE, profile, folder=folder), load_project(None, {}, folder))
+    return resolve(Request(environment="dev", cloud=Cloud.GKE, profile=profile, folder=folder), load_project(None, {}, folder))
 
 
 def found(

@@ -13,9 +13,10 @@ import yaml
 
 from meshinstall.adapters.helm.client import PyHelm
 from meshinstall.config.project import load_project
-from meshinstall.config.resolve import Request, resolve
+from meshinstall.config.resolve import resolve
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.release import Component
+from meshinstall.model.request import Request
 from testbed import pins
 from testbed.cluster import Cluster
 from tests.cluster.mesh import Shell
@@ -74,7 +75,7 @@ def test_the_api_server_takes_what_the_charts_render(shell: Shell, build_part: C
 
 
 async def _render(helm: Path, charts: Path, folder: Path) -> list[dict[str, Any]]:
-    desired = resolve(Request("dev", Cloud.LOCAL, "ambient"), load_project(None, {}, folder))
+    desired = resolve(Request(environment="dev", cloud=Cloud.LOCAL, profile="ambient"), load_project(None, {}, folder))
     found = []
     for release in desired.releases:
         if release.component in {Component.CNI, Component.ZTUNNEL}:

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshinstall import wiring
-from meshinstall.adapters.wire.probes import dialling
 from meshinstall.config.project import load_project
 from meshinstall.engine.probe import probe_objects
 from meshinstall.engine.probe.prober import Prober, probes
@@ -41,14 +40,13 @@ HANGING = """
 import anyio, sys
 from pathlib import Path
 from meshinstall import wiring
-from meshinstall.adapters.wire import dialling
 from meshinstall.config.project import load_project
 from meshinstall.engine.probe.prober import probes
 from meshinstall.model.cluster import Cloud, ClusterRef
 
 async def main():
     session = wiring.open_session(ClusterRef(Cloud.LOCAL, kubeconfig=Path(sys.argv[1])), load_project(None, {}, Path(sys.argv[2])), print)
-    async with probes(session, dialling, print) as prober:
+    async with probes(session, print) as prober:
         print(prober.namespace, flush=True)
         await anyio.sleep_forever()
 
@@ -131,7 +129,7 @@ class Probes:
 @asynccontextmanager
 async def started(mesh: Mesh, kubeconfig: Path | None = None) -> AsyncIterator[Probes]:
     """Probes for one test, without a problem and without a gap."""
-    async with probes(mesh.session(kubeconfig), dialling, print) as prober:
+    async with probes(mesh.session(kubeconfig), print) as prober:
         assert (prober.problem, prober.gaps) == ("", [])
         yield Probes(prober, mesh)
     assert prober.gaps == []
@@ -351,7 +349,7 @@ async def test_an_image_that_is_nowhere_is_a_problem_in_seconds_and_nothing_stay
             # istiod takes a moment to read it.
             while not problem:
                 began = anyio.current_time()
-                async with probes(mesh.session(), dialling, print) as prober:
+                async with probes(mesh.session(), print) as prober:
                     problem = prober.problem
                 took = anyio.current_time() - began
     assert "no-such-proxy" in problem
@@ -365,7 +363,7 @@ async def test_without_injection_there_is_a_problem_and_nothing_stays(mesh: Mesh
     before = mesh.shell.ok("kubectl", "get", "mutatingwebhookconfiguration", name, "-o", "json")
     mesh.shell.ok("kubectl", "delete", "mutatingwebhookconfiguration", name)
     try:
-        async with probes(mesh.session(), dialling, print) as prober:
+        async with probes(mesh.session(), print) as prober:
             assert "the injection webhook leaves a pod" in prober.problem
             found = await prober.probe([WireTarget(Place("shop", "web"), "192.0.2.1", 80)])
             assert (found.seen, found.problem) == ({}, prober.problem)

@@ -52,7 +52,7 @@ class Mesh:
         session = wiring.open_session(
             ClusterRef(Cloud.LOCAL, kubeconfig=self.shell.cluster.kubeconfig), load_project(None, {}, Path("/")), print
         )
-        return anyio.run(survey, session, wiring.open_lenses(session), namespaces or None)
+        return anyio.run(survey, session, namespaces or None)
 
     def chains(self, place: Place) -> list[InboundChain]:
         """The inbound chains as istioctl tells them, without roots."""

@@ -47,7 +47,7 @@ _NO_TLS = re.compile(r"WRONG_VERSION_NUMBER|HTTP_REQUEST|UNEXPECTED_RECORD|WRONG
 _GONE = re.compile(r"system_library|Connection_reset|Broken_pipe|connection_termination|SSL_ERROR_SYSCALL", re.IGNORECASE)
 
 
-def dialling(roots: str, identity: str) -> Dial:
+def dial(roots: str, identity: str) -> Dial:
     """Probes for a mesh with these roots (PEM) and a client of this SPIFFE name; FOREIGN claims the same name with a root of its own."""
     foreign = foreign_tls.foreign_pair(identity)
 

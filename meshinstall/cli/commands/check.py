@@ -7,66 +7,56 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.selectors import Selectors, selecting
-from meshinstall.cli.target import Asked, Where, complain
-from meshinstall.errors import UsageError
+from meshinstall.cli.request_options import ANY_ENVIRONMENT, CLUSTER, SELECTORS, requesting
+from meshinstall.cli.target import open_cluster, read, warn
+from meshinstall.errors import ExitStatus, UsageError
+from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
     from meshinstall.model.health import CheckResult
 
-_FAILED, _NOT_PROVEN = 4, 5
-
 
 @app.command()
-@selecting
+@requesting(ANY_ENVIRONMENT, CLUSTER, last=SELECTORS)
 def check(
-    env: options.AnyEnv = "",
-    cloud: options.CloudName = None,
-    context: options.Context = "",
-    kubeconfig: options.KubeconfigFile = None,
-    config: options.Config = None,
+    request: Request,
+    *,
     pre: Annotated[bool, typer.Option("--pre", help="Before an install: is the cluster ready for what --env describes?")] = False,
     output: options.OutputKind = Output.TABLE,
-    *,
-    selectors: Selectors,
 ) -> None:
     """Check a control plane, whoever installed it; exit status 4 when something is wrong, 5 when something could not be seen."""
     from meshinstall.cli.output import check_text, printers
 
-    if pre and not env:
-        raise UsageError("--pre needs to know what is to be installed", "name an environment: --env dev")
-    found = (
-        _ready(Asked(env, cloud, context, kubeconfig, config, selectors=selectors))
-        if pre
-        else _health(Where(env, cloud, context, kubeconfig, config, selectors))
-    )
+    if pre and not request.environment:
+        raise UsageError("--pre needs --env: what is to be installed", "name an environment: --env dev")
+    found = _ready(request) if pre else _health(request)
     typer.echo(printers.dump(check_text.check_json(found)) if output is Output.JSON else check_text.check_text(found))
     raise typer.Exit(_status(found))
 
 
-def _health(where: Where) -> "tuple[CheckResult, ...]":
+def _health(request: Request) -> "tuple[CheckResult, ...]":
     import anyio
 
     from meshinstall.checks.control_plane.judge import judge
     from meshinstall.engine.gates.check import look
-    from meshinstall.wiring import open_lenses
 
-    session = where.session()
-    return judge(anyio.run(look, session, open_lenses(session)))
+    return judge(anyio.run(look, open_cluster(request)))
 
 
-def _ready(asked: Asked) -> "tuple[CheckResult, ...]":
+def _ready(request: Request) -> "tuple[CheckResult, ...]":
     import anyio
 
     from meshinstall.engine.report.check_pre import ready
     from meshinstall.wiring import open_session
 
-    project, desired = asked.resolve()
-    return anyio.run(ready, desired, open_session(desired.cluster, project, complain))
+    project, desired = read(request)
+    return anyio.run(ready, desired, open_session(desired.cluster, project, warn))
 
 
 def _status(found: "tuple[CheckResult, ...]") -> int:
     from meshinstall.model.verdict import Outcome
 
     outcomes = {result.outcome for result in found}
-    return _FAILED if Outcome.FAIL in outcomes else _NOT_PROVEN if Outcome.NOT_PROVEN in outcomes else 0
+    if Outcome.FAIL in outcomes:
+        return ExitStatus.VIOLATION
+    return ExitStatus.NOT_PROVEN if Outcome.NOT_PROVEN in outcomes else ExitStatus.DONE

@@ -9,29 +9,23 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.selectors import Selectors, selecting
-from meshinstall.cli.target import cluster_of, complain
-from meshinstall.errors import UsageError
-
-_INCOMPLETE = 1
-
-Env = Annotated[str, typer.Option("--env", help="Environment whose cluster is meant, instead of naming the cluster.")]
+from meshinstall.cli.request_options import CLOUD, CONFIG, MANAGED_ENVIRONMENT, SELECTORS, requesting
+from meshinstall.cli.target import managed_cluster, warn
+from meshinstall.errors import ExitStatus, UsageError
+from meshinstall.model.request import Request
 
 
 @app.command()
-@selecting
+@requesting(CLOUD, MANAGED_ENVIRONMENT, CONFIG, last=SELECTORS)
 def kubeconfig(
-    cloud: options.CloudName = None,
-    env: Env = "",
-    config: options.Config = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Write it here instead of on stdout; never over another file.")] = None,
+    request: Request,
     *,
-    selectors: Selectors,
+    file: Annotated[Path | None, typer.Option("--file", help="Write it here instead of on stdout; never over another file.")] = None,
 ) -> None:
     """Print a kubeconfig without any secret, for kubectl, helm and istioctl: it names meshinstall as their credential plugin."""
     from meshinstall.wiring import exec_kubeconfig
 
-    text = exec_kubeconfig(cluster_of(cloud, env, config, selectors), complain)
+    text = exec_kubeconfig(managed_cluster(request), warn)
     if file is None:
         typer.echo(text, nl=False)
         return
@@ -39,22 +33,15 @@ def kubeconfig(
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             out.write(text)
     except FileExistsError as error:
-        raise UsageError(f"{file} is there already", "name another file; kubectl takes several: KUBECONFIG=one:two") from error
+        raise UsageError(f"{file} exists already", "name another file; kubectl takes several: KUBECONFIG=one:two") from error
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from error
-    typer.echo(f"{file} is written; try it: kubectl --kubeconfig {file} get namespaces", err=True)
+    typer.echo(f"wrote {file}; try it: kubectl --kubeconfig {file} get namespaces", err=True)
 
 
 @app.command()
-@selecting
-def clusters(
-    cloud: options.CloudName = None,
-    env: Env = "",
-    config: options.Config = None,
-    output: options.OutputKind = Output.TABLE,
-    *,
-    selectors: Selectors,
-) -> None:
+@requesting(CLOUD, MANAGED_ENVIRONMENT, CONFIG, last=SELECTORS)
+def clusters(request: Request, *, output: options.OutputKind = Output.TABLE) -> None:
     """List the clusters that you can see and the meshes in them; --region, --project and --subscription take several with commas.
 
     Exit status 1 when a region, project or subscription could not be asked.
@@ -65,12 +52,14 @@ def clusters(
     from meshinstall.engine.mesh.find_meshes import find_meshes
     from meshinstall.wiring import open_kube, provider
 
-    asked = cluster_of(cloud, env, config, selectors)
-    found = provider(asked, complain).discover()
-    meshes = anyio.run(find_meshes, found.clusters, lambda cluster: open_kube(cluster, asked, complain))
+    if request.cloud is None and not request.environment:
+        raise UsageError("no cloud is named", "add --cloud aks, eks or gke")
+    asked = managed_cluster(request)
+    found = provider(asked, warn).discover()
+    meshes = anyio.run(find_meshes, found.clusters, lambda cluster: open_kube(cluster, asked, warn))
     if output is Output.JSON:
         typer.echo(printers.dump(cluster_tables.listing_json(found, meshes)))
     else:
         typer.echo(cluster_tables.listing_text(found, meshes))
     if found.failures:
-        raise typer.Exit(_INCOMPLETE)
+        raise typer.Exit(ExitStatus.FAILED)

@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 
 from meshinstall.cli.output import exec_credential
-from meshinstall.cli.selectors import OPTIONS, used
+from meshinstall.cli.selectors import OPTIONS, read_selectors
 from meshinstall.cli.settings import HELP
-from meshinstall.cli.target import cluster_of, complain
+from meshinstall.cli.target import managed_cluster, warn
 from meshinstall.model.cluster import Cloud, flag
+from meshinstall.model.request import Request
 
 
 @click.command(context_settings=HELP)
@@ -21,8 +22,8 @@ def credential(cloud: str | None, env: str, config: Path | None, **named: str) -
     from meshinstall.wiring import provider
 
     version = exec_credential.wanted(os.environ.get("KUBERNETES_EXEC_INFO", ""))
-    cluster = cluster_of(Cloud(cloud) if cloud else None, env, config, used(named))
-    click.echo(exec_credential.document(provider(cluster, complain).credential(), version))
+    request = Request(environment=env, cloud=Cloud(cloud) if cloud else None, config=config, cluster=read_selectors(named))
+    click.echo(exec_credential.document(provider(managed_cluster(request), warn).credential(), version))
 
 
 credential.params += [click.Option([name, flag(name)], default="", help=text) for name, (_, text) in OPTIONS.items()]

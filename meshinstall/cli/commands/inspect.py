@@ -9,62 +9,43 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.selectors import Selectors, selecting
-from meshinstall.cli.target import Asked, complain
-from meshinstall.errors import ChartError, UsageError
+from meshinstall.cli.request_options import CHARTS, CLOUD, CLUSTER, CONFIG, DESIRED, ENVIRONMENT, PROFILE, SELECTORS, requesting
+from meshinstall.cli.target import open_environment, read, warn
+from meshinstall.errors import ChartError, ExitStatus, UsageError
+from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
     from meshinstall.cli.output.tables import ExplainedRelease
     from meshinstall.config.lockfile import Lock
     from meshinstall.model.desired import Desired, Release
     from meshinstall.model.release import ChartRef
-    from meshinstall.model.status import MeshStatus
     from meshinstall.ports import Charts
-
-_NOT_CURRENT = 1
-_NOT_PINNED = 3
 
 Environments = Annotated[list[str], typer.Option("--env", help="Environment whose charts are meant; may be repeated.")]
 
 
 @app.command()
-@selecting
-def status(
-    env: options.Env,
-    cloud: options.CloudName = None,
-    context: options.Context = "",
-    kubeconfig: options.KubeconfigFile = None,
-    config: options.Config = None,
-    profile: options.Profile = None,
-    output: options.OutputKind = Output.TABLE,
-    *,
-    selectors: Selectors,
-) -> None:
+@requesting(ENVIRONMENT, CLUSTER, PROFILE, last=SELECTORS)
+def status(request: Request, *, output: options.OutputKind = Output.TABLE) -> None:
     """Show what is installed and whether it is well; exit status 1 when something is not."""
     import anyio
 
     from meshinstall.cli.output import printers, tables
+    from meshinstall.engine.report.status import look
 
-    found = anyio.run(_look, Asked(env, cloud, context, kubeconfig, config, profile, selectors=selectors))
+    found = anyio.run(look, *open_environment(request))
     typer.echo(printers.dump(tables.status_json(found)) if output is Output.JSON else tables.status_text(found))
     if not found.is_current:
-        raise typer.Exit(_NOT_CURRENT)
+        raise typer.Exit(ExitStatus.FAILED)
 
 
 @app.command()
+@requesting(ENVIRONMENT, CLOUD, CONFIG, DESIRED)
 def explain(
+    request: Request,
     component: Annotated[str, typer.Argument(help="base, istiod, cni, ztunnel, gateway, or a gateway's name.")],
     key: Annotated[str, typer.Argument(help="A value, or what holds several, such as pilot.autoscaleMin; all of yours by default.")] = "",
     *,
-    env: options.Env,
-    cloud: options.CloudName = None,
-    config: options.Config = None,
-    profile: options.Profile = None,
-    charts: options.ChartsSource = None,
-    istio_version: options.IstioVersion = None,
-    values: options.Files = None,
-    set_: options.Sets = None,
-    set_string: options.SetStrings = None,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Show every layer that sets a value, with file and line, and which one wins; needs no cluster."""
@@ -72,8 +53,7 @@ def explain(
 
     from meshinstall.cli.output import printers, tables
 
-    asked = Asked(env, cloud, "", None, config, profile, charts, istio_version, values or (), set_ or (), set_string or ())
-    found = anyio.run(_explained, asked, component, key)
+    found = anyio.run(_explained, request, component, key)
     typer.echo(printers.dump(tables.explain_json(found)) if output is Output.JSON else tables.explain_text(found))
 
 
@@ -89,21 +69,19 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it; this fo
         with path.open("x", encoding="utf-8") as file:
             file.write(example())
     except FileExistsError as error:
-        raise UsageError(f"{error.filename} is there already", "edit it, or name another folder") from error
+        raise UsageError(f"{error.filename} exists already", "edit it, or name another folder") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-    typer.echo(f"{path} is written; change it, then look at what it does: meshinstall plan --env dev", err=True)
+    typer.echo(f"wrote {path}; change it, then see what it does: meshinstall plan --env dev", err=True)
 
 
 @app.command()
+@requesting(last={**CLOUD, **CONFIG, **PROFILE, **CHARTS})
 def lock(
+    request: Request,
+    *,
     env: Environments,
     update: Annotated[bool, typer.Option("--update", help="Pin what the sources have now.")] = False,
-    cloud: options.CloudName = None,
-    config: options.Config = None,
-    profile: options.Profile = None,
-    charts: options.ChartsSource = None,
-    istio_version: options.IstioVersion = None,
 ) -> None:
     """Check that every chart is pinned and is still what was pinned (exit status 3 when not), or pin it; needs no cluster."""
     import anyio
@@ -111,7 +89,7 @@ def lock(
     from meshinstall.config import lockfile
     from meshinstall.wiring import lock_path
 
-    resolved = [Asked(name, cloud, "", None, config, profile, charts, istio_version).resolve() for name in env]
+    resolved = [read(replace(request, environment=name)) for name in env]
     path = lock_path(resolved[0][0])
     pins = lockfile.load(path)
     found = anyio.run(_resolved, [desired for _, desired in resolved])
@@ -123,30 +101,20 @@ def lock(
     lines = [_pin_line(pins, chart) for chart in found]
     typer.echo("\n".join(line for line, _ in lines))
     if not all(is_good for _, is_good in lines):
-        raise typer.Exit(_NOT_PINNED)
+        raise typer.Exit(ExitStatus.CHANGES_PENDING)
 
 
-async def _look(asked: Asked) -> "MeshStatus":
-    from meshinstall.engine.report.status import look
-    from meshinstall.wiring import open_instruments, open_session
-
-    project, desired = asked.resolve()
-    session = open_session(desired.cluster, project, complain)
-    named = replace(desired, cluster=replace(desired.cluster, name=session.cluster))
-    return await look(named, session, open_instruments(session))
-
-
-async def _explained(asked: Asked, component: str, key: str) -> "list[ExplainedRelease]":
+async def _explained(request: Request, component: str, key: str) -> "list[ExplainedRelease]":
     from meshinstall.cli.output.tables import ExplainedRelease
     from meshinstall.config import lockfile
     from meshinstall.config.explain import explain as explain_values
     from meshinstall.wiring import lock_path, open_charts
 
-    project, desired = asked.resolve()
+    project, desired = read(request)
     chosen = _chosen(desired, component)
     pinned = lockfile.load(lock_path(project)).pinned(chosen[0].chart.name, chosen[0].chart.version)
     chart = replace(chosen[0].chart, digest=pinned.digest) if pinned else chosen[0].chart
-    files = await open_charts(complain).read(chart)
+    files = await open_charts(warn).read(chart)
     return [ExplainedRelease(release, explain_values(release, files, key)) for release in chosen]
 
 
@@ -169,7 +137,7 @@ async def _resolved(desired: "list[Desired]") -> "list[ChartRef]":
     from meshinstall.engine.tasks import gather
     from meshinstall.wiring import open_charts
 
-    charts: Charts = open_charts(complain)
+    charts: Charts = open_charts(warn)
     wanted = dict.fromkeys(release.chart for one in desired for release in one.releases)
     found = await gather(wanted, charts.resolve)
     return [found[chart] for chart in wanted]

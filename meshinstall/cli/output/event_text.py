@@ -1,20 +1,52 @@
 """Events of a run as people read them."""
 
-from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from collections import Counter
+from collections.abc import Sequence
+
+from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
+from meshinstall.errors import safe
+from meshinstall.model.plan import Action, ReleaseStep, Step
+from meshinstall.model.release import Component
 
 
 def event_text(event: Event) -> str:
     """One line for an event; empty for what needs no word."""
     match event:
         case RunStarted(run=run):
-            return f"run {run} begins"
+            text = f"run {run} begins"
         case StepStarted(step=step):
-            return f"  {step.name}: {step.action}"
+            text = f"  {step.name}: {step.action}"
         case StepWaiting(step=step, reason=reason):
-            return f"  {step.name}: … {reason}"
+            text = f"  {step.name}: … {reason}"
         case StepDone(step=step, seconds=seconds, detail=detail):
-            return f"✓ {step.name}: done in {seconds:.1f} s{f', {detail}' if detail else ''}"
+            text = f"✓ {step.name}: done in {seconds:.1f} s{f', {detail}' if detail else ''}"
         case StepEnded(step=step, seconds=seconds, reason=reason):
-            return f"✗ {step.name}: stopped after {seconds:.1f} s: {reason}"
+            text = f"✗ {step.name}: stopped after {seconds:.1f} s: {reason}"
         case RunEnded(seconds=seconds, failure=failure):
-            return "" if failure else f"done in {seconds:.1f} s"
+            text = "" if failure else f"done in {seconds:.1f} s"
+        case Verifying(doing=doing, seconds=seconds):
+            text = f"  verify: … {doing} ({seconds:.1f} s)"
+    return text
+
+
+def summarise(event: Event, done: list[StepDone]) -> str:
+    """Keep the steps that are ``done``; when their run ends well, what it did in one line, and the addresses of gateways."""
+    if isinstance(event, RunStarted):
+        done.clear()
+    elif isinstance(event, StepDone):
+        done.append(event)
+    elif isinstance(event, RunEnded) and not event.failure:
+        return summary_text(done)
+    return ""
+
+
+def summary_text(done: Sequence[StepDone]) -> str:
+    """What a run did, in one line, and the addresses of gateways."""
+    counts = Counter(event.step.action for event in done if event.step.action is not Action.KEEP)
+    lines = [", ".join(f"{count} {action}" for action, count in counts.items())]
+    lines += [f"gateway {event.step.name}: {event.detail}" for event in done if event.detail and _is_gateway(event.step)]
+    return safe("\n".join(lines))
+
+
+def _is_gateway(step: Step) -> bool:
+    return isinstance(step, ReleaseStep) and step.component is Component.GATEWAY

@@ -8,8 +8,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from meshinstall.cli.output.event_text import event_text
-from meshinstall.engine.events import Emit, Event, RunEnded, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.cli.output.event_text import event_text, summarise
+from meshinstall.engine.events import Emit, Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.errors import safe
 
 # Redraws in a second; enough for a clock.
@@ -23,6 +23,21 @@ class _Board:
         self.started: dict[str, float] = {}
         self.waits: dict[str, str] = {}
 
+    def hear(self, event: Event) -> bool:
+        """Keep what an event says of a step that runs; whether the event is also worth a line that stays."""
+        match event:
+            case StepStarted(step=step):
+                self.started[step.name] = time.monotonic()
+            case StepWaiting(step=step, reason=reason):
+                self.waits[step.name] = reason
+            case StepDone(step=step) | StepEnded(step=step):
+                self.started.pop(step.name, None)
+                self.waits.pop(step.name, None)
+                return True
+            case _:
+                return True
+        return False
+
     def __rich__(self) -> Group:
         return Group(*(self._line(name) for name in self.started))
 
@@ -34,25 +49,26 @@ class _Board:
 
 @contextmanager
 def live() -> Iterator[Emit]:
-    """Draw events on stderr while the block runs."""
+    """Draw events on stderr; the board is there while a run goes on, so that a person can be asked before it."""
     console = Console(stderr=True, highlight=False)
     board = _Board()
-    with Live(board, console=console, refresh_per_second=_RATE, transient=True) as screen:
+    screen = Live(board, console=console, refresh_per_second=_RATE, transient=True)
+    done: list[StepDone] = []
 
-        def tell(event: Event) -> None:
-            match event:
-                case StepStarted(step=step):
-                    board.started[step.name] = time.monotonic()
-                case StepWaiting(step=step, reason=reason):
-                    board.waits[step.name] = reason
-                case StepDone(step=step) | StepEnded(step=step):
-                    board.started.pop(step.name, None)
-                    board.waits.pop(step.name, None)
-                    _scroll(screen.console, event)
-                case _:
-                    _scroll(screen.console, event)
+    def tell(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            screen.start()
+        if isinstance(event, RunEnded):
+            screen.stop()
+        if board.hear(event):
+            _scroll(console, event)
+        if summary := summarise(event, done):
+            console.print(Text(summary))
 
+    try:
         yield tell
+    finally:
+        screen.stop()
 
 
 def _scroll(console: Console, event: Event) -> None:

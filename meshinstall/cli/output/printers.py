@@ -3,19 +3,17 @@
 import json
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TextIO
 
 from meshinstall.cli.options import Output
-from meshinstall.cli.output.event_text import event_text
+from meshinstall.cli.output.event_text import event_text, summarise
 from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, StepDone
 from meshinstall.errors import safe
 from meshinstall.model.finding import Finding
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step
-from meshinstall.model.release import Component
 
 SCHEMA = "meshinstall.dev/plan/v1"
 _SIGNS = {
@@ -67,13 +65,16 @@ def dump(document: object) -> str:
 
 @contextmanager
 def plain(stream: TextIO | None = None) -> Iterator[Emit]:
-    """Write one line for each event: for CI, and wherever no terminal is."""
+    """Write one line for each event, and a summary after a run: for CI, and wherever no terminal is."""
     stream = stream or sys.stderr
+    done: list[StepDone] = []
 
     def tell(event: Event) -> None:
         if text := event_text(event):
             stream.write(safe(text) + "\n")
-            stream.flush()
+        if summary := summarise(event, done):
+            stream.write(summary + "\n")
+        stream.flush()
 
     yield tell
 
@@ -99,18 +100,6 @@ def progress(output: Output) -> AbstractContextManager[Emit]:
     from meshinstall.cli.output.live import live
 
     return live()
-
-
-def summary_text(done: Sequence[StepDone]) -> str:
-    """What a run did, in one line, and the addresses of gateways."""
-    counts = Counter(event.step.action for event in done if event.step.action is not Action.KEEP)
-    lines = [", ".join(f"{count} {action}" for action, count in counts.items())]
-    lines += [f"gateway {event.step.name}: {event.detail}" for event in done if event.detail and _is_gateway(event.step)]
-    return safe("\n".join(lines))
-
-
-def _is_gateway(step: Step) -> bool:
-    return isinstance(step, ReleaseStep) and step.component is Component.GATEWAY
 
 
 def _step_lines(step: Step) -> list[str]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from meshinstall.engine.mesh import webhooks
 from meshinstall.engine.mesh.dashboards import by_http_route, by_virtual_service, inside
-from meshinstall.engine.mesh.proxies import Lenses
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.mesh.webhook_answers import webhook_trouble
@@ -41,11 +40,11 @@ _ROUTES = (
 _RESIDENT = re.compile(rb"^process_resident_memory_bytes (\S+)$", re.MULTILINE)
 
 
-async def look(session: Session, lenses: Lenses) -> HealthFacts:
+async def look(session: Session) -> HealthFacts:
     """Ask everything, as far as possible at the same time; changes nothing. Raises UnreachableError when the API server is not there."""
     async with explaining(session):
-        mesh = await survey(session, lenses)
-    looks = _Looks(session, lenses)
+        mesh = await survey(session)
+    looks = _Looks(session)
     asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
         "webhooks": looks.webhooks,
         "crds": looks.crds,
@@ -89,9 +88,8 @@ def skew(before: datetime, made: datetime, after: datetime) -> timedelta:
 class _Looks:
     """One method for each question; ``unread`` keeps what was not answered, by the name that checks know it under."""
 
-    def __init__(self, session: Session, lenses: Lenses) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._lenses = lenses
         self.unread: dict[str, str] = {}
 
     async def webhooks(self) -> list[Webhook]:
@@ -99,7 +97,7 @@ class _Looks:
         asker = Asker(self._session.kube)
         found: list[Webhook] = []
         for kind, plural in _COLLECTIONS.items():
-            read = partial(webhooks.webhooks, kind=kind, read_roots=self._lenses.read_roots)
+            read = partial(webhooks.webhooks, kind=kind, read_roots=self._session.certificates.read_roots)
             for some in await asker.facts(Wanted(f"{kind}s", object_path(_ADMISSION, plural)), read):
                 found += some
         self._note("webhooks", asker)

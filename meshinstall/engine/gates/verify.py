@@ -8,8 +8,8 @@ import anyio
 
 from meshinstall.checks.mtls.judge import judge, targets
 from meshinstall.checks.words import some
+from meshinstall.engine.events import Emit, Verifying
 from meshinstall.engine.mesh.plaintext_history import ask_history
-from meshinstall.engine.mesh.proxies import Lenses
 from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.observe.cloud import explaining
 from meshinstall.engine.probe.prober import Say, probes
@@ -17,7 +17,6 @@ from meshinstall.engine.session import Session
 from meshinstall.model.mesh import MeshFacts, Place
 from meshinstall.model.verdict import Verdict
 from meshinstall.model.wire import Probing
-from meshinstall.ports import Dialling
 
 # Seconds that a proxy may take before it is judged as it is: to acknowledge a push, and to find a new istiod (Envoy looks
 # again after 0.5 s to 30 s).
@@ -39,25 +38,22 @@ class Scope:
     history: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a verification uses besides the session's ports: readers of certificates and of istiod, and a dialler for the probes."""
-
-    lenses: Lenses
-    dialling: Dialling
-
-
-async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verdict:
+async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
     """Look, try and judge; leaves nothing behind. Raises UnreachableError when the API server is not there."""
+    started = anyio.current_time()
+
+    def say(doing: str) -> None:
+        emit(Verifying(doing, anyio.current_time() - started))
+
     if scope.read_only:
         say("looking at the mesh; the wire is not tried")
-        facts = await _look(session, means.lenses, scope, scope.namespaces, say)
+        facts = await _look(session, scope, scope.namespaces, say)
         return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster, scope.namespaces)
     say("starting the probes")
-    async with probes(session, means.dialling, say) as prober:
+    async with probes(session, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
-        facts = await _look(session, means.lenses, scope, chosen, say)
+        facts = await _look(session, scope, chosen, say)
         wanted = targets(facts, scope.sample)
         if wanted and not prober.problem:
             say(f"trying {len(wanted)} {'port' if len(wanted) == 1 else 'ports'} on the wire")
@@ -68,9 +64,9 @@ async def verify(session: Session, means: Means, scope: Scope, say: Say) -> Verd
     return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster, scope.namespaces)
 
 
-async def _look(session: Session, lenses: Lenses, scope: Scope, namespaces: Collection[str] | None, say: Say) -> MeshFacts:
+async def _look(session: Session, scope: Scope, namespaces: Collection[str] | None, say: Say) -> MeshFacts:
     async with explaining(session):
-        facts = await settled(partial(survey, session, lenses, namespaces), say)
+        facts = await settled(partial(survey, session, namespaces), say)
         if scope.history is None:
             return facts
         return replace(facts, history=await ask_history(session, scope.history, scope.namespaces))

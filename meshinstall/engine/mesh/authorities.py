@@ -6,7 +6,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from meshinstall.engine.mesh.kube_objects import place
-from meshinstall.engine.mesh.proxies import Lenses
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.objects.json_fields import at, text
 from meshinstall.engine.tasks import gather
@@ -15,6 +14,7 @@ from meshinstall.model.istio import CA_SECRETS, ROOT_CERTIFICATE
 from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
+from meshinstall.ports import Certificates
 
 # What certificates are called in a Secret of istiod's CA (istio: pilot/pkg/bootstrap/istio_ca.go).
 _CERTIFICATES = ("ca-cert.pem", "tls.crt", "cert-chain.pem", "root-cert.pem", "ca.crt")
@@ -68,7 +68,7 @@ def _signer(secret: Manifest) -> bytes:
     return b"\n".join(filter(None, found))
 
 
-def judged(held: Held, named: Iterable[str], planes: AbstractSet[str], lenses: Lenses) -> Authorities:
+def judged(held: Held, named: Iterable[str], planes: AbstractSet[str], certificates: Certificates) -> Authorities:
     """Read all that was found.
 
     Only what the namespaces of istiods hold is the mesh's own, and the roots that
@@ -86,14 +86,16 @@ def judged(held: Held, named: Iterable[str], planes: AbstractSet[str], lenses: L
                 gaps.append(f"{what} is not understood: {short(error)}")
         return seen[pem]
 
-    roots = {space: read(f"ConfigMap {space}/{ROOT_CERTIFICATE}", pem, lenses.read_roots) for space, pem in sorted(held.roots.items())}
+    roots = {
+        space: read(f"ConfigMap {space}/{ROOT_CERTIFICATE}", pem, certificates.read_roots) for space, pem in sorted(held.roots.items())
+    }
     own = [held.roots[space] for space in sorted(planes & held.roots.keys())]
     own += [pem.encode() for pem in named]
-    found = [one for pem in own for one in read("a root in the mesh configuration", pem, lenses.read_roots)]
+    found = [one for pem in own for one in read("a root in the mesh configuration", pem, certificates.read_roots)]
     # One that cannot be read must not make the others useless.
     anchors = b"\n".join(dict.fromkeys(pem for pem in own if seen[pem]))
     for what, pem in sorted(held.signers.items()):
-        found += read(what, pem, lambda pem: lenses.read_chain(pem, anchors))
+        found += read(what, pem, lambda pem: certificates.read_chain(pem, anchors))
     return Authorities(
         own=tuple({one.fingerprint: one for one in found}.values()),
         anchors=anchors,

@@ -1,6 +1,6 @@
 """Asks each proxy of a mesh what it does, and each istiod whether its proxies do what it told them."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import anyio
@@ -10,27 +10,13 @@ from meshinstall.engine.mesh.reader import short
 from meshinstall.engine.objects.json_fields import MalformedError, at, table, text
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ClusterError
-from meshinstall.model.mesh import CertificateFacts, Dataplane, InboundChain, Place, Pod, Proxy
+from meshinstall.model.mesh import Dataplane, InboundChain, Place, Pod, Proxy
 from meshinstall.model.release import Manifest
-from meshinstall.ports import Pods
-
-Syncz = Callable[[str, str], Awaitable[list[Manifest]]]
-# The certificates of a chain in PEM, each with the one of the roots, in PEM too, that it leads to.
-ReadChain = Callable[[bytes, bytes], tuple[CertificateFacts, ...]]
-ReadRoots = Callable[[bytes], tuple[CertificateFacts, ...]]
+from meshinstall.ports import Certificates, IstiodDebug, Pods
 
 # Seconds for all proxies together: for those that do not answer, and for each one; eight are asked at a time.
 _PATIENCE = 30.0
 _EACH = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Lenses:
-    """What reads certificates, and istiod's ``/debug/syncz`` of a pod (namespace, name)."""
-
-    syncz: Syncz
-    read_chain: ReadChain
-    read_roots: ReadRoots
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +28,14 @@ class Sync:
     synced: bool | None
 
 
-async def ask_istiods(istiods: Iterable[Place], lenses: Lenses) -> tuple[dict[Place, Sync], tuple[str, ...]]:
+async def ask_istiods(istiods: Iterable[Place], debug: IstiodDebug) -> tuple[dict[Place, Sync], tuple[str, ...]]:
     """What each istiod says of its own proxies, and which did not answer."""
     found: dict[Place, Sync] = {}
     gaps: list[str] = []
 
     async def one(istiod: Place) -> None:
         try:
-            for record in await lenses.syncz(*istiod):
+            for record in await debug.syncz(*istiod):
                 proxy, sync = read_sync(record, istiod)
                 found[proxy] = _better(found.get(proxy), sync)
         except (ClusterError, MalformedError) as error:
@@ -80,13 +66,15 @@ def _better(one: Sync | None, other: Sync) -> Sync:
     return one if one is not None and (one.synced or not other.synced) else other
 
 
-async def ask_proxies(pods: Sequence[Pod], ports: Pods, known: Mapping[Place, Sync], anchors: bytes, lenses: Lenses) -> dict[Place, Proxy]:
+async def ask_proxies(
+    pods: Sequence[Pod], ports: Pods, known: Mapping[Place, Sync], anchors: bytes, certificates: Certificates
+) -> dict[Place, Proxy]:
     """What each pod's own Envoy says; ``anchors`` are the roots of the mesh, in PEM."""
     seconds = _PATIENCE + _EACH * len(pods)
     answers = {pod.place: Proxy(problem=f"it was not asked within {seconds:.0f} s") for pod in pods}
 
     async def one(pod: Pod) -> None:
-        answers[pod.place] = await _ask(pod, ports, anchors, lenses)
+        answers[pod.place] = await _ask(pod, ports, anchors, certificates)
 
     with anyio.move_on_after(seconds):
         async with task_group() as group:
@@ -95,26 +83,26 @@ async def ask_proxies(pods: Sequence[Pod], ports: Pods, known: Mapping[Place, Sy
     return {place: _with_sync(proxy, known.get(place)) for place, proxy in answers.items()}
 
 
-async def _ask(pod: Pod, ports: Pods, anchors: bytes, lenses: Lenses) -> Proxy:
+async def _ask(pod: Pod, ports: Pods, anchors: bytes, certificates: Certificates) -> Proxy:
     if not pod.running:
         return Proxy(problem="its pod does not run")
     try:
         dump = read_dump(await ports.get(*pod.place, ADMIN_PORT, DUMP))
-        return _proxy(pod, dump, anchors, lenses)
+        return _proxy(pod, dump, anchors, certificates)
     except ClusterError as error:
         return Proxy(problem=short(error))
 
 
-def _proxy(pod: Pod, dump: EnvoyDump, anchors: bytes, lenses: Lenses) -> Proxy:
+def _proxy(pod: Pod, dump: EnvoyDump, anchors: bytes, reader: Certificates) -> Proxy:
     if pod.dataplane is Dataplane.SIDECAR and pod.captured and not dump.chains:
         raise ClusterError("its Envoy has no inbound listener yet")
     trusted = {chain.trusted for chain in dump.chains} | {dump.roots}
-    roots = {pem: lenses.read_roots(pem) if pem else () for pem in trusted}
+    roots = {pem: reader.read_roots(pem) if pem else () for pem in trusted}
     inbound: tuple[InboundChain, ...] = tuple(
         replace(chain.chain, roots=(*(root.fingerprint for root in roots[chain.trusted]), *chain.unread)) for chain in dump.chains
     )
     # The mesh's own first: of two roots with one key, that one is named.
-    certificates = lenses.read_chain(dump.certificates, b"\n".join((anchors, dump.roots))) if dump.certificates else ()
+    certificates = reader.read_chain(dump.certificates, b"\n".join((anchors, dump.roots))) if dump.certificates else ()
     return Proxy(version=dump.version, inbound=inbound, certificates=certificates, roots=roots[dump.roots])
 
 

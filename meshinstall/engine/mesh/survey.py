@@ -17,7 +17,7 @@ from meshinstall.engine.mesh.authorities import Held, ask_roots, ask_signers, ju
 from meshinstall.engine.mesh.kube_objects import Istiod, MeshSettings, control_plane
 from meshinstall.engine.mesh.pods import PodSeen, joined
 from meshinstall.engine.mesh.pods import pod as read_pod
-from meshinstall.engine.mesh.proxies import Lenses, ask_istiods, ask_proxies
+from meshinstall.engine.mesh.proxies import ask_istiods, ask_proxies
 from meshinstall.engine.mesh.reader import Asker, Wanted
 from meshinstall.engine.objects.json_fields import at, rows, text
 from meshinstall.engine.session import Session
@@ -46,7 +46,7 @@ _RULES = _Kind("DestinationRules", "destinationrules", "networking.istio.io", ("
 _ENTRIES = _Kind("ServiceEntries", "serviceentries", "networking.istio.io", ("v1", "v1beta1", "v1alpha3"))
 
 
-async def survey(session: Session, lenses: Lenses, namespaces: Collection[str] | None = None) -> MeshFacts:
+async def survey(session: Session, namespaces: Collection[str] | None = None) -> MeshFacts:
     """Ask everything, as far as possible at the same time; changes nothing.
 
     With ``namespaces`` only their pods are looked at. What is refused or not
@@ -58,11 +58,11 @@ async def survey(session: Session, lenses: Lenses, namespaces: Collection[str] |
     found = await _objects(asker, istiods, planes, namespaces)
     settings: list[MeshSettings] = found["settings"]
     named = [pem for one in settings for pem in one.authorities]
-    authorities = judged(Held(found["roots"], found["signers"]), named, planes, lenses)
+    authorities = judged(Held(found["roots"], found["signers"]), named, planes, session.certificates)
     pods, services = joined(found["pods"], found["services"])
-    syncs, silent = await ask_istiods([pod.place for pod in pods if _is_istiod(pod)], lenses)
+    syncs, silent = await ask_istiods([pod.place for pod in pods if _is_istiod(pod)], session.istiod)
     proxied = [pod for pod in pods if pod.dataplane in {Dataplane.SIDECAR, Dataplane.GATEWAY}]
-    proxies = await ask_proxies(proxied, session.pods, syncs, authorities.anchors, lenses)
+    proxies = await ask_proxies(proxied, session.pods, syncs, authorities.anchors, session.certificates)
     spaces: list[NamespaceFacts] = found["namespaces"]
     return MeshFacts(
         now=session.now(),

@@ -6,16 +6,13 @@ Helm's records in each namespace, and one for each kind of object in each namesp
 of them depends on how many pods or namespaces the cluster has.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
-
-from anyio.abc import TaskGroup
 
 from meshinstall.config import lockfile
 from meshinstall.config.lockfile import Lock
 from meshinstall.engine.objects.release_manifest import crd_names, objects
-from meshinstall.engine.tasks import gather, task_group
+from meshinstall.engine.tasks import gather, soon, task_group
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.istio import ISTIOD_SELECTOR
@@ -23,9 +20,6 @@ from meshinstall.model.ownership import ENVIRONMENT, HELM_MANAGER, MANAGED_BY, M
 from meshinstall.model.paths import KINDS, object_path, path_of
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.ports import Charts, Kube, Releases
-
-_Input = TypeVar("_Input")
-_Answer = TypeVar("_Answer")
 
 # What Helm writes on everything it makes.
 _HELM_OWNED = f"{MANAGED_BY}={HELM_MANAGER}"
@@ -38,14 +32,14 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
     policies = [key_of(policy.manifest) for policy in desired.policies]
     wanted_charts = {release.chart.name: release.chart for release in desired.releases}
     async with task_group() as group:
-        version = _soon(group, kube.get, "/version")
-        found = _soon(group, records.newest, spaces)
-        spaces_seen = _soon(group, lambda names: gather(names, lambda name: kube.get(object_path("v1", "namespaces", name=name))), spaces)
-        policies_seen = _soon(group, lambda keys: gather(keys, lambda key: kube.get(path_of(key))), policies)
-        charts_seen = _soon(group, lambda names: gather(names, lambda name: _chart(charts, lock, wanted_charts[name])), list(wanted_charts))
-        planes = _soon(group, lambda path: _all(kube, path, ISTIOD_SELECTOR), "/apis/apps/v1/deployments")
-        crds = _soon(group, lambda path: _all(kube, path, "", metadata_only=True), _CRDS)
-        made = _soon(group, lambda asked: made_for(kube, asked), desired)
+        version = soon(group, kube.get, "/version")
+        found = soon(group, records.newest, spaces)
+        spaces_seen = soon(group, lambda names: gather(names, lambda name: kube.get(object_path("v1", "namespaces", name=name))), spaces)
+        policies_seen = soon(group, lambda keys: gather(keys, lambda key: kube.get(path_of(key))), policies)
+        charts_seen = soon(group, lambda names: gather(names, lambda name: _chart(charts, lock, wanted_charts[name])), list(wanted_charts))
+        planes = soon(group, lambda path: _all(kube, path, ISTIOD_SELECTOR), "/apis/apps/v1/deployments")
+        crds = soon(group, lambda path: _all(kube, path, "", metadata_only=True), _CRDS)
+        made = soon(group, lambda asked: made_for(kube, asked), desired)
     left = {name: live for name, live in made.value.items() if name not in spaces}
     wanted = {release.key for release in desired.releases}
     releases = {key: record for key, record in found.value.items() if key in wanted}
@@ -73,24 +67,6 @@ async def made_for(kube: Kube, desired: Desired) -> dict[str, Manifest]:
     """The namespaces that runs for this environment made, desired or not."""
     labels = f"{MANAGED_BY}={MANAGER},{ENVIRONMENT}={desired.environment}"
     return {item["metadata"]["name"]: item for item in await _all(kube, object_path("v1", "namespaces"), labels, metadata_only=True)}
-
-
-class _Later(list[_Answer]):
-    """An answer that is there when the task group has ended."""
-
-    @property
-    def value(self) -> _Answer:
-        return self[0]
-
-
-def _soon(group: TaskGroup, ask: Callable[[_Input], Awaitable[_Answer]], given: _Input) -> _Later[_Answer]:
-    later: _Later[_Answer] = _Later()
-
-    async def run() -> None:
-        later.append(await ask(given))
-
-    group.start_soon(run)
-    return later
 
 
 async def _chart(charts: Charts, lock: Lock, chart: ChartRef) -> ChartRef:

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
-from meshinstall.checks.preflight import preflight
 from meshinstall.engine.objects.readiness import release_state
 from meshinstall.engine.plan.drift import differences, drift
 from meshinstall.model.desired import Desired, DesiredNamespace, Policy, Release
@@ -17,8 +15,8 @@ from meshinstall.model.stack import ValuesStack, leaves
 from meshinstall.model.values import KeyPath
 
 
-def plan(desired: Desired, facts: Facts, today: date) -> Plan:
-    """Decide what to do for every namespace, release and policy; ``today`` judges the end of support."""
+def plan(desired: Desired, facts: Facts) -> Plan:
+    """Decide what to do for every namespace, release and policy."""
     namespaces = tuple(_namespace_step(namespace, desired, facts) for namespace in desired.namespaces)
     releases = tuple(_release_step(release, facts) for release in desired.releases)
     names = tuple(step.name for step in releases)
@@ -30,7 +28,7 @@ def plan(desired: Desired, facts: Facts, today: date) -> Plan:
         istio_version=desired.istio_version,
         mesh_namespace=desired.mesh_namespace,
         steps=(*namespaces, *releases, *policies),
-        findings=(*desired.warnings, *preflight(desired, facts, today)),
+        findings=desired.warnings,
     )
 
 

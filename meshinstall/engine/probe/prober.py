@@ -34,7 +34,7 @@ from meshinstall.model.istio import ISTIOD_SELECTOR, ROOT_CERTIFICATE
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
-from meshinstall.ports import Dial, Dialling, Heard, Kube, Talk
+from meshinstall.ports import Dial, Heard, Kube, Talk
 
 Say = Callable[[str], None]
 
@@ -126,7 +126,7 @@ class Prober:
 
 
 @asynccontextmanager
-async def probes(session: Session, dialling: Dialling, say: Say) -> AsyncIterator[Prober]:
+async def probes(session: Session, say: Say) -> AsyncIterator[Prober]:
     """Start the probes' pods, wait until they are ready, and remove them after the ``with`` block, whatever happens in it."""
     prober = Prober(session, f"{PROBE_PREFIX}{secrets.token_hex(4)}")
     try:
@@ -134,7 +134,7 @@ async def probes(session: Session, dialling: Dialling, say: Say) -> AsyncIterato
             await remove_leftovers(session)
         except ClusterError as error:
             prober.gaps.append(f"what an earlier run left of its probes could not be removed: {short(error)}")
-        await _start(session, prober, dialling, say)
+        await _start(session, prober, say)
         yield prober
     finally:
         if prober.placed:
@@ -174,7 +174,7 @@ async def _remove(kube: Kube, namespace: str) -> None:
     await kube.delete(object_path("v1", "namespaces", "", namespace))
 
 
-async def _start(session: Session, prober: Prober, dialling: Dialling, say: Say) -> None:
+async def _start(session: Session, prober: Prober, say: Say) -> None:
     try:
         await _place(session, prober)
         roots = await _roots(session.kube, prober.namespace, say)
@@ -184,7 +184,7 @@ async def _start(session: Session, prober: Prober, dialling: Dialling, say: Say)
     except ClusterError as error:
         prober.problem = f"the probes cannot be started: {short(error)}"
     else:
-        prober.be_ready(dialling(roots, identity))
+        prober.be_ready(session.wire.dial(roots, identity))
 
 
 async def _start_target(session: Session, prober: Prober) -> None:

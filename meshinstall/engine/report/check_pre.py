@@ -1,6 +1,6 @@
 """Whether a cluster is ready for a mesh: what ``up`` would stop at, asked before anything is installed."""
 
-from meshinstall.engine.pipeline import NO_HELM, helm_findings, make_plan
+from meshinstall.engine.planning import NO_HELM, helm_findings, make_plan
 from meshinstall.engine.session import Session
 from meshinstall.errors import ChartError
 from meshinstall.model.desired import Desired

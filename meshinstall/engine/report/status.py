@@ -3,15 +3,14 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from meshinstall.engine.objects import readiness
 from meshinstall.engine.objects.release_manifest import objects
 from meshinstall.engine.observe.cloud import explaining
-from meshinstall.engine.pipeline import SUMMARY
 from meshinstall.engine.run import run_lock
+from meshinstall.engine.run.carry_out import SUMMARY
 from meshinstall.engine.run.waiting import reasons
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
@@ -24,7 +23,6 @@ from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
 from meshinstall.model.status import (
     Certificate,
-    CertificateTimes,
     Health,
     Holder,
     LastRun,
@@ -42,23 +40,15 @@ _PATIENCE = timedelta(seconds=30)
 _CA_KEYS = ("ca-cert.pem", "tls.crt")
 
 
-@dataclass(frozen=True, slots=True)
-class Instruments:
-    """What only a status needs: istiod's ``/debug/syncz`` of a pod (namespace, name), and a reader of PEM."""
-
-    syncz: Callable[[str, str], Awaitable[list[Manifest]]]
-    read_certificates: Callable[[bytes], tuple[CertificateTimes, ...]]
-
-
-async def look(desired: Desired, session: Session, instruments: Instruments) -> MeshStatus:
+async def look(desired: Desired, session: Session) -> MeshStatus:
     """Ask everything at the same time; changes nothing. Raises ClusterError when Helm's records cannot be read."""
     namespace = desired.mesh_namespace
     asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
         "releases": lambda: _releases(desired, session),
         "revision": lambda: _revision(desired, session),
-        "proxies": lambda: _proxies(session, namespace, instruments),
-        "root": lambda: _root(session, namespace, instruments),
-        "ca": lambda: _authority(session, namespace, instruments),
+        "proxies": lambda: _proxies(session, namespace),
+        "root": lambda: _root(session, namespace),
+        "ca": lambda: _authority(session, namespace),
         "summary": lambda: _maybe(session, object_path("v1", "configmaps", namespace, SUMMARY)),
         "lease": lambda: _maybe(session, run_lock.lease_path(namespace)),
     }
@@ -177,14 +167,14 @@ async def _revision(desired: Desired, session: Session) -> str:
     return ""
 
 
-async def _proxies(session: Session, namespace: str, instruments: Instruments) -> Proxies:
+async def _proxies(session: Session, namespace: str) -> Proxies:
     """Each istiod knows its own proxies only, so that all are asked; one that does not answer leaves the numbers unknown."""
     try:
         pods = session.kube.list(object_path("v1", "pods", namespace), labels=ISTIOD_SELECTOR, fields="status.phase=Running")
         names = [pod["metadata"]["name"] async for pod in pods if "deletionTimestamp" not in pod["metadata"]]
         if not names:
             return Proxies(unknown="no istiod is running")
-        answers = await gather(names, lambda name: instruments.syncz(namespace, name))
+        answers = await gather(names, lambda name: session.istiod.syncz(namespace, name))
     except ClusterError as error:
         return Proxies(unknown=error.message)
     return count_proxies((record for records in answers.values() for record in records), session.now())
@@ -232,19 +222,19 @@ def _is_recent(sent: object, now: datetime) -> bool:
         return False
 
 
-async def _root(session: Session, namespace: str, instruments: Instruments) -> tuple[Certificate, ...]:
+async def _root(session: Session, namespace: str) -> tuple[Certificate, ...]:
     source = f"ConfigMap {namespace}/{ROOT_CERTIFICATE}"
     try:
         live = await session.kube.get(object_path("v1", "configmaps", namespace, ROOT_CERTIFICATE))
         if live is None:
             return (Certificate("root", source, unknown=f"{source} is not there"),)
         pem = str((live.get("data") or {}).get("root-cert.pem", ""))
-        return tuple(Certificate("root", source, times) for times in instruments.read_certificates(pem.encode()))
+        return tuple(Certificate("root", source, times) for times in session.certificates.read_certificates(pem.encode()))
     except ClusterError as error:
         return (Certificate("root", source, unknown=error.message),)
 
 
-async def _authority(session: Session, namespace: str, instruments: Instruments) -> tuple[Certificate, ...]:
+async def _authority(session: Session, namespace: str) -> tuple[Certificate, ...]:
     """The certificate that istiod signs with; of the Secret, nothing but the certificate is looked at."""
     for name in CA_SECRETS:
         source = f"Secret {namespace}/{name}"
@@ -252,7 +242,7 @@ async def _authority(session: Session, namespace: str, instruments: Instruments)
             secret = await session.kube.get(object_path("v1", "secrets", namespace, name))
             data: Mapping[str, str] = (secret or {}).get("data") or {}
             if encoded := next((data[key] for key in _CA_KEYS if data.get(key)), ""):
-                found = instruments.read_certificates(base64.b64decode(encoded, validate=True))
+                found = session.certificates.read_certificates(base64.b64decode(encoded, validate=True))
                 return tuple(Certificate("CA", source, times) for times in found[:1])
         except (ClusterError, binascii.Error) as error:
             return (Certificate("CA", source, unknown=str(error)),)

@@ -2,10 +2,12 @@
 
 from meshinstall.engine.observe.cluster import made_for
 from meshinstall.engine.session import Session
+from meshinstall.errors import StepError
 from meshinstall.model.desired import Desired
 from meshinstall.model.istio import ISTIOD_SELECTOR, ROOT_CERTIFICATES
 from meshinstall.model.ownership import made_by_us, owner_of
 from meshinstall.model.paths import object_path
+from meshinstall.model.plan import ObjectStep, Plan
 from meshinstall.model.release import ReleaseStatus
 from meshinstall.ports import Kube
 
@@ -19,7 +21,17 @@ _NAMESPACED = (("apps/v1", "deployments"), ("apps/v1", "daemonsets"), ("v1", "se
 _ISTIO = "app.kubernetes.io/part-of=istio"
 
 
-async def survivors(session: Session, desired: Desired, *, crds: bool) -> list[str]:
+async def refuse_survivors(session: Session, desired: Desired, plan: Plan) -> None:
+    """Raise StepError with what a removal left behind."""
+    crds = any(isinstance(step, ObjectStep) and step.manifest["kind"] == "CustomResourceDefinition" for step in plan.steps)
+    if left := await _survivors(session, desired, crds=crds):
+        raise StepError(
+            f"still there: {', '.join(left)}",
+            "helm uninstall removes a release; look at who owns the rest, kubectl delete removes what nobody does",
+        )
+
+
+async def _survivors(session: Session, desired: Desired, *, crds: bool) -> list[str]:
     """What is still there of what runs for this environment made: releases and objects of Istio; CRDs only when they were to go."""
     kube = session.kube
     spaces = dict.fromkeys([*(namespace.name for namespace in desired.namespaces), *await made_for(kube, desired)])

@@ -1,11 +1,12 @@
 """One run at a time for a mesh: a Lease in its namespace (coordination.k8s.io/v1)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import task_group
@@ -15,6 +16,7 @@ from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
 NAME = "meshinstall"
+_RUN = "meshinstall.dev/run"
 # Seconds: how long a holder that says nothing is believed, and how often it speaks.
 _LIFE = 30
 _RENEW = 10
@@ -32,26 +34,53 @@ async def has_place(kube: Kube, namespace: str) -> bool:
 
 
 @asynccontextmanager
-async def held(session: Session, namespace: str, what: str, *, leaving: bool = False) -> AsyncIterator[None]:
-    """Hold the lock for a ``with`` block and renew it; raises LockedError with who holds it since when.
-
-    A holder that died on this same machine is known to be dead at once; any
-    other is believed for 30 s after its last word. ``leaving``: the run
-    deletes the namespace, and the lock with it.
-    """
-    lock = _Lock(session, namespace, leaving=leaving)
-    await lock.acquire(what)
+async def run_lock(session: Session, namespace: str) -> AsyncIterator["RunLock"]:
+    """A lock for a ``with`` block, which may run one stage or several; nothing is written before it is taken."""
     async with task_group() as group:
-        group.start_soon(lock.renew)
+        lock = RunLock(session, namespace, group)
         try:
-            yield
+            yield lock
         finally:
             group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True), anyio.move_on_after(_RENEW):
                 await lock.release()
 
 
-class _Lock:
+class RunLock:
+    """The run lock of one mesh; once taken it is renewed until the block that made it ends."""
+
+    def __init__(self, session: Session, namespace: str, group: TaskGroup) -> None:
+        self._session = session
+        self._namespace = namespace
+        self._group = group
+        self._lease: _Lease | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether this caller holds it already, for an earlier stage."""
+        return self._lease is not None
+
+    async def take(self, what: str, *, leaving: bool = False) -> None:
+        """Take it for the run that ``what`` names; raises LockedError with who holds it since when.
+
+        A holder that died on this same machine is known to be dead at once; any other is believed for 30 s after its
+        last renewal. ``leaving``: the run deletes the namespace, and the lock with it.
+        """
+        if self._lease is not None:
+            await self._lease.rename(what)
+            return
+        lease = _Lease(self._session, self._namespace, leaving=leaving)
+        await lease.acquire(what)
+        self._lease = lease
+        self._group.start_soon(lease.renew)
+
+    async def release(self) -> None:
+        """Give it back, if it was taken."""
+        if self._lease is not None:
+            await self._lease.release()
+
+
+class _Lease:
     """The Lease as this run last saw it: what was changed by another is never written over."""
 
     def __init__(self, session: Session, namespace: str, *, leaving: bool) -> None:
@@ -71,7 +100,7 @@ class _Lock:
             "renewTime": _micro(now),
             "leaseTransitions": ((lease or {}).get("spec") or {}).get("leaseTransitions", 0) + 1,
         }
-        metadata: dict[str, Any] = {"name": NAME, "namespace": self._namespace, "annotations": {"meshinstall.dev/run": what}}
+        metadata: dict[str, Any] = {"name": NAME, "namespace": self._namespace, "annotations": {_RUN: what}}
         body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         try:
             if lease is None:
@@ -83,6 +112,10 @@ class _Lock:
         except ConflictError:
             raise _locked(await self._session.kube.get(self._path) or body) from None
         self._version = taken["metadata"]["resourceVersion"]
+
+    async def rename(self, what: str) -> None:
+        """Say what the lock is held for now."""
+        await self._write({}, {"annotations": {_RUN: what}})
 
     async def renew(self) -> None:
         """Say that this run lives, until the lock goes with its namespace; an API server that is away may be so for the lease's life."""
@@ -113,16 +146,19 @@ class _Lock:
             # Gone with its namespace, out of reach, or another's by now.
             return
 
-    async def _write(self, spec: dict[str, object]) -> None:
+    async def _write(self, spec: Mapping[str, object], metadata: Mapping[str, object] | None = None) -> None:
         try:
-            lease = await self._session.kube.patch(self._path, {"metadata": {"resourceVersion": self._version}, "spec": spec})
+            lease = await self._patch(spec, metadata or {})
         except ConflictError:
             lease = await self._session.kube.get(self._path) or {}
             if (lease.get("spec") or {}).get("holderIdentity") != self._session.who:
                 raise _locked(lease) from None
             self._version = lease["metadata"]["resourceVersion"]
-            lease = await self._session.kube.patch(self._path, {"metadata": {"resourceVersion": self._version}, "spec": spec})
+            lease = await self._patch(spec, metadata or {})
         self._version = lease["metadata"]["resourceVersion"]
+
+    async def _patch(self, spec: Mapping[str, object], metadata: Mapping[str, object]) -> Manifest:
+        return await self._session.kube.patch(self._path, {"metadata": {**metadata, "resourceVersion": self._version}, "spec": spec})
 
 
 def _refuse_if_held(lease: Manifest, session: Session, now: datetime) -> None:
@@ -138,11 +174,11 @@ def _refuse_if_held(lease: Manifest, session: Session, now: datetime) -> None:
 
 def _locked(lease: Manifest) -> LockedError:
     spec = lease.get("spec") or {}
-    what = ((lease.get("metadata") or {}).get("annotations") or {}).get("meshinstall.dev/run", "a run")
+    what = ((lease.get("metadata") or {}).get("annotations") or {}).get(_RUN, "a run")
     since = spec.get("acquireTime", "an unknown time").partition(".")[0]
     return LockedError(
         f"{spec.get('holderIdentity') or 'another run'} holds the lock of this mesh since {since} ({what})",
-        f"wait for it; if it is dead, the lock frees itself {_LIFE} s after its last word",
+        f"wait for it; if it is dead, the lock expires {_LIFE} s after its last renewal",
     )
 
 

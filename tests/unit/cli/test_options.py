@@ -6,9 +6,10 @@ import pytest
 
 from meshinstall.checks.preflight import ALLOWABLE
 from meshinstall.cli.options import allowed
-from meshinstall.cli.target import Asked
+from meshinstall.cli.target import read
 from meshinstall.errors import ConfigError, UsageError
 from meshinstall.model.cluster import Cloud
+from meshinstall.model.request import Request
 
 
 def test_every_finding_that_may_be_allowed_has_its_name() -> None:
@@ -24,17 +25,16 @@ def test_a_name_that_allows_nothing_is_refused_with_those_that_do() -> None:
 
 def test_options_reach_what_is_desired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = Asked(
-        "dev",
-        Cloud.LOCAL,
-        context="mine",
-        kubeconfig=tmp_path / "config",
+    request = Request(
+        environment="dev",
+        cloud=Cloud.LOCAL,
+        cluster={"context": "mine", "kubeconfig": str(tmp_path / "config")},
         profile="minimal",
         charts="oci://registry.example/charts",
         istio_version="1.30.2",
         sets=("istiod.pilot.autoscaleMin=3",),
     )
-    _, desired = asked.resolve()
+    _, desired = read(request)
     assert (desired.environment, desired.profile, desired.istio_version) == ("dev", "minimal", "1.30.2")
     assert (desired.cluster.context, desired.cluster.kubeconfig) == ("mine", tmp_path / "config")
     istiod = desired.releases[-1]
@@ -47,13 +47,13 @@ def test_the_users_file_is_found_above_the_current_folder(tmp_path: Path, monkey
     (tmp_path / "deep" / "down").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "deep" / "down")
     monkeypatch.delenv("MESHINSTALL_CONFIG", raising=False)
-    project, desired = Asked("blue").resolve()
+    project, desired = read(Request(environment="blue"))
     assert (project.folder, desired.profile) == (tmp_path, "minimal")
 
 
 def test_mistakes_are_configuration_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError):
-        Asked("dev", Cloud.LOCAL, sets=("nonsense",)).resolve()
+        read(Request(environment="dev", cloud=Cloud.LOCAL, sets=("nonsense",)))
     with pytest.raises((ConfigError, UsageError)):
-        Asked("dev", Cloud.LOCAL, profile="huge").resolve()
+        read(Request(environment="dev", cloud=Cloud.LOCAL, profile="huge"))

@@ -9,12 +9,13 @@ import pytest
 
 from meshinstall.config.explain import explain
 from meshinstall.config.project import Project, load_project
-from meshinstall.config.resolve import Request, resolve
+from meshinstall.config.resolve import resolve
 from meshinstall.config.schema import check_values, validate
 from meshinstall.errors import UsageError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.desired import Release
+from meshinstall.model.request import Request
 
 pytestmark = pytest.mark.tools
 
@@ -42,7 +43,7 @@ def template(helm4: Path, build_part: Callable[[str], Path], tmp_path: Path) -> 
 
 
 def release(project: Project, name: str, *sets: str, cloud: Cloud = Cloud.LOCAL, profile: str = "production") -> Release:
-    desired = resolve(Request("dev", cloud, profile, sets=sets), project)
+    desired = resolve(Request(environment="dev", cloud=cloud, profile=profile, sets=sets), project)
     return next(each for each in desired.releases if each.key.name == name)
 
 
@@ -58,7 +59,7 @@ def said(each: Release, charts: Charts, key: str = "") -> list[str]:
 def test_the_charts_know_every_built_in_value(builtin: Project, charts: Charts, profile: str) -> None:
     for cloud in Cloud:
         for environment in ("dev", "staging", "prod"):
-            for each in resolve(Request(environment, cloud, profile), builtin).releases:
+            for each in resolve(Request(environment=environment, cloud=cloud, profile=profile), builtin).releases:
                 verdict = check_values(each.component, charts[each.chart.name], each.values)
                 assert (verdict.errors, verdict.warnings) == ((), ())
 

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from meshinstall.config.project import load_project
-from meshinstall.config.resolve import Request, resolve
+from meshinstall.config.resolve import resolve
 from meshinstall.config.schema import check_values
 from meshinstall.errors import ConfigError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.release import Component
+from meshinstall.model.request import Request
 from meshinstall.model.stack import ValuesStack
 
 Write = Callable[[Mapping[str, str]], Path]

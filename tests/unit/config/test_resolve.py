@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from meshinstall.config.project import Project, load_project
-from meshinstall.config.resolve import Request, resolve
+from meshinstall.config.resolve import resolve
 from meshinstall.errors import ConfigError
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.desired import Desired, MtlsMode, Release
+from meshinstall.model.request import Request
 from meshinstall.model.values import LayerKind
 
 Write = Callable[[Mapping[str, str]], Path]
@@ -226,7 +227,8 @@ def test_charts_and_version_may_be_overridden(write: Write) -> None:
     project = load_project(None, {}, folder)
     assert release(resolved(folder), "istiod").chart.source == str(folder / "charts")
     chart = release(
-        resolve(Request("dev", Cloud.LOCAL, charts="mine", istio_version="1.30.2", folder=folder / "sub"), project), "istiod"
+        resolve(Request(environment="dev", cloud=Cloud.LOCAL, charts="mine", istio_version="1.30.2", folder=folder / "sub"), project),
+        "istiod",
     ).chart
     assert (chart.source, chart.version) == (str(folder / "sub/mine"), "1.30.2")
     assert release(resolved(folder, charts="oci://localhost/charts"), "istiod").chart.source == "oci://localhost/charts"
@@ -314,13 +316,13 @@ def _image_layer(each: Release) -> Any:
 
 def test_platforms_are_passed_only_where_charts_know_them(builtin: Project) -> None:
     for cloud in Cloud:
-        desired = resolve(Request("prod", cloud, "ambient"), builtin)
+        desired = resolve(Request(environment="prod", cloud=cloud, profile="ambient"), builtin)
         platforms = {each.key.name: each.values.merged().get("global", {}).get("platform") for each in desired.releases}
         assert {name for name, platform in platforms.items() if platform} == ({"istio-cni", "ztunnel"} if cloud is Cloud.GKE else set())
 
 
 def test_releases_stand_in_an_order_that_meets_their_needs(builtin: Project) -> None:
     for profile in builtin.profiles:
-        releases = resolve(Request("prod", Cloud.EKS, profile), builtin).releases
+        releases = resolve(Request(environment="prod", cloud=Cloud.EKS, profile=profile), builtin).releases
         for position, each in enumerate(releases):
             assert {before.key for before in releases[:position]} >= set(each.needs)

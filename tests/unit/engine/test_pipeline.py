@@ -6,8 +6,9 @@ from typing import Any
 import anyio
 import pytest
 
-from meshinstall.engine import pipeline
 from meshinstall.engine.events import Event, RunEnded, RunStarted
+from meshinstall.engine.pipeline import Terms
+from meshinstall.engine.planning import make_plan, refuse
 from meshinstall.engine.run.run_lock import lease_path
 from meshinstall.errors import ConfigError, HelmError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.chart import ChartFiles
@@ -15,6 +16,7 @@ from meshinstall.model.plan import Plan
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
 from tests.fakes import World, forbidden
+from tests.unit.engine import stages
 from tests.unit.engine.installed import PUBLIC, gateway, world
 
 pytestmark = pytest.mark.anyio
@@ -24,20 +26,19 @@ SUMMARY = "/api/v1/namespaces/istio-system/configmaps/meshinstall"
 
 
 async def planned(there: World) -> Plan:
-    return await pipeline.make_plan(DESIRED, there.session())
+    return await make_plan(DESIRED, there.session())
 
 
 async def up(there: World, seconds: float = 600) -> list[Event]:
     events: list[Event] = []
-    await pipeline.up(await planned(there), DESIRED, there.session(), events.append, seconds)
+    await stages.up(there, DESIRED, events, Terms(seconds=seconds, prove=False))
     return events
 
 
 async def failed(there: World, seconds: float = 600) -> tuple[MeshinstallError, list[Event]]:
     events: list[Event] = []
-    plan = await planned(there)
     with pytest.raises(MeshinstallError) as caught:
-        await pipeline.up(plan, DESIRED, there.session(), events.append, seconds)
+        await stages.up(there, DESIRED, events, Terms(seconds=seconds, prove=False))
     return caught.value, events
 
 
@@ -68,7 +69,7 @@ async def test_a_plan_with_something_to_do_says_that_there_is_no_helm_and_is_ref
     plan = await planned(there)
     assert [(one.code, one.title, one.hint) for one in plan.refusals] == [("PRE901", "helm cannot be started", "install it")]
     with pytest.raises(PlanRefusedError, match="PRE901: helm cannot be started"):
-        pipeline.refuse(plan, frozenset())
+        refuse(plan, frozenset())
 
 
 async def test_a_plan_with_nothing_to_do_needs_no_helm() -> None:
@@ -81,10 +82,10 @@ async def test_a_plan_with_nothing_to_do_needs_no_helm() -> None:
 
 async def test_a_run_is_told_from_the_whole_plan_to_its_end() -> None:
     events = await up(world())
-    assert isinstance(events[2], RunStarted)
+    assert isinstance(events[0], RunStarted)
     assert isinstance(events[-1], RunEnded)
-    assert (len(events[2].plan.pending), events[-1].failure) == (7, "")
-    assert events[2].run.startswith("20261121T120000Z-")
+    assert (len(events[0].plan.pending), events[-1].failure) == (7, "")
+    assert events[0].run.startswith("20261121T120000Z-")
 
 
 async def test_the_summary_of_a_run_that_is_done() -> None:
@@ -150,8 +151,8 @@ async def test_a_plan_that_another_run_overtook_is_refused_and_undoes_nothing() 
     await up(there)
     there.helm.calls.clear()
     before = summary(there)
-    with pytest.raises(PlanRefusedError, match=r"release istio-system/istio-base has moved .* revision 1, deployed now") as caught:
-        await pipeline.up(stale, DESIRED, there.session(), lambda _: None, 600)
+    with pytest.raises(PlanRefusedError, match=r"release istio-system/istio-base has changed .* now it is revision 1, deployed") as caught:
+        await stages.installed(there, stale, DESIRED, [])
     assert "again" in caught.value.hint
     assert (there.helm.calls, summary(there)) == ([], before)
     assert there.kube.objects[lease_path("istio-system")]["spec"]["holderIdentity"] == ""
@@ -175,8 +176,8 @@ async def test_a_release_that_moved_while_a_person_thought_is_not_touched(now: d
         del there.releases.records[PUBLIC]
     else:
         there.releases.records[PUBLIC] = replace(there.releases.records[PUBLIC], **now)
-    with pytest.raises(PlanRefusedError, match=f"istio-ingress/public has moved .* it is {said} now, and was at revision 1"):
-        await pipeline.up(plan, DESIRED, there.session(), lambda _: None, 600)
+    with pytest.raises(PlanRefusedError, match=f"istio-ingress/public has changed .* it was at revision 1, now it is {said}"):
+        await stages.installed(there, plan, DESIRED, [])
     assert there.helm.calls == []
 
 
@@ -216,9 +217,9 @@ async def test_values_that_a_chart_refuses_stop_before_anything_is_asked_of_the_
 async def test_a_finding_stops_unless_its_name_is_allowed() -> None:
     plan = plans.load("downgrade").plan()
     with pytest.raises(PlanRefusedError, match=r"PRE006: Istio 1\.32\.0 would be downgraded to 1\.31\.0") as caught:
-        pipeline.refuse(plan, frozenset({"eol"}))
+        refuse(plan, frozenset({"eol"}))
     assert "--allow downgrade" in caught.value.hint
-    pipeline.refuse(plan, frozenset({"downgrade"}))
+    refuse(plan, frozenset({"downgrade"}))
 
 
 @pytest.mark.parametrize(
@@ -228,10 +229,10 @@ async def test_a_finding_stops_unless_its_name_is_allowed() -> None:
 def test_each_finding_has_the_name_that_its_hint_gives(name: str, allowed: str) -> None:
     plan = plans.load(name).plan()
     assert [f"--allow {allowed}" in finding.hint for finding in plan.refusals] == [True]
-    pipeline.refuse(plan, frozenset({allowed}))
+    refuse(plan, frozenset({allowed}))
 
 
 @pytest.mark.parametrize("name", ["namespace-terminating", "foreign-control-planes"])
 def test_some_findings_cannot_be_allowed(name: str) -> None:
     with pytest.raises(PlanRefusedError):
-        pipeline.refuse(plans.load(name).plan(), frozenset({"kubernetes", "foreign", "downgrade", "skip-minor", "eol"}))
+        refuse(plans.load(name).plan(), frozenset({"kubernetes", "foreign", "downgrade", "skip-minor", "eol"}))

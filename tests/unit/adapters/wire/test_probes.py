@@ -214,7 +214,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def dial(mesh: Authority, probe: Probe, *servers: Callable[[Peer], None]) -> tuple[Heard, Envoy]:
     """Probe, again when asked to, and what was heard last."""
     envoy = Envoy(list(servers))
-    talk = probes.dialling(mesh.root, CLIENT)(TARGET, probe)
+    talk = probes.dial(mesh.root, CLIENT)(TARGET, probe)
     with envoy.stream() as stream:
         heard = talk(stream)
     if heard.again:
@@ -556,5 +556,5 @@ def test_an_address_of_version_6_stands_in_brackets(mesh: Authority) -> None:
     envoy = Envoy([resets])
     target = WireTarget(Place("shop", "web-1"), "fd00::7", 8080)
     with envoy.stream() as stream:
-        probes.dialling(mesh.root, CLIENT)(target, Probe.PLAINTEXT)(stream)
+        probes.dial(mesh.root, CLIENT)(target, Probe.PLAINTEXT)(stream)
     assert envoy.seen == [("/plain", "[fd00::7]:8080")]

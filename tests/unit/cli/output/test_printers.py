@@ -79,6 +79,7 @@ run run-1 begins
   istio-system/istiod: … helm upgrade
 ✓ istio-system/istiod: done in 1.3 s, 192.0.2.7
 done in 2.0 s
+1 upgrade
 """
     )
 

@@ -6,13 +6,9 @@ from datetime import UTC, datetime
 import anyio
 import pytest
 
-from meshinstall.adapters.certificates import read_chain, read_roots
-from meshinstall.engine.gates.verify import Means, Scope, settled, verify
-from meshinstall.engine.mesh.proxies import Lenses
+from meshinstall.engine.gates.verify import Scope, settled, verify
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy
-from meshinstall.model.release import Manifest
 from meshinstall.model.verdict import Outcome
-from meshinstall.ports import Dial
 from tests.unit.engine.mesh.test_survey import Mesh
 
 pytestmark = pytest.mark.anyio
@@ -66,14 +62,9 @@ async def test_nothing_else_is_waited_for(facts: MeshFacts) -> None:
 @pytest.mark.parametrize(("namespace", "empty"), [("shpo", True), ("shop", False)])
 @pytest.mark.parametrize("read_only", [True, False])
 async def test_a_namespace_that_is_misspelt_proves_nothing(namespace: str, empty: bool, read_only: bool) -> None:  # noqa: FBT001 - columns
-    async def syncz(_: str, __: str) -> list[Manifest]:
-        return []
-
-    def dialling(_: str, __: str) -> Dial:
-        raise AssertionError
-
-    means = Means(Lenses(syncz, read_chain, read_roots), dialling)
-    verdict = await verify(Mesh().session(), means, Scope({namespace}, read_only=read_only), print)
+    there = Mesh()
+    there.istiod.records["istiod-1"] = []
+    verdict = await verify(there.session(), Scope({namespace}, read_only=read_only), lambda _: None)
     assert ("MTL027" in {finding.code for finding in verdict.findings}) is empty
     if empty:
         assert verdict.outcome is Outcome.NOT_PROVEN

@@ -9,16 +9,16 @@ import anyio
 import pytest
 from hypothesis import given
 
-from meshinstall.adapters.certificates import read_chain, read_roots
+from meshinstall.adapters.certificates import read_roots
 from meshinstall.engine.mesh.envoy import ADMIN_PORT, DUMP, read_dump
-from meshinstall.engine.mesh.proxies import Lenses, ask_istiods, read_sync
+from meshinstall.engine.mesh.proxies import ask_istiods, read_sync
 from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.objects.json_fields import MalformedError
-from meshinstall.errors import ClusterError, UnreachableError
-from meshinstall.model.mesh import CertificateFacts, ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy
+from meshinstall.errors import UnreachableError
+from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
-from tests.fakes import FakePods, World, forbidden, now
+from tests.fakes import FakeIstiod, FakePods, World, forbidden, now
 from tests.unit.engine.hostile import mutated
 from tests.unit.engine.mesh.test_kube_objects import APP, ENTRY, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
 
@@ -65,13 +65,12 @@ def record(name: str = "web.shop", acked: str = "b", sent: str = "b") -> dict[st
 
 
 class Mesh(World):
-    """istiod, a sidecar and a gateway; ``syncz`` is what each istiod says, an error what it fails with; ``chains`` were read as such."""
+    """istiod, a sidecar and a gateway."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pods = self.asked = Asked()
-        self.chains: list[bytes] = []
-        self.syncz: dict[str, list[Manifest] | ClusterError] = {"istiod-1": [record()]}
+        self.istiod.records["istiod-1"] = [record()]
         plane = {"metadata": {**ISTIOD["metadata"], "labels": {"app": "istiod", "istio.io/rev": "canary"}}, "spec": ISTIOD["spec"]}
         self.add("apps/v1", "deployments", plane)
         brain = pod(inits=[], containers=[{"name": "discovery"}], name=BRAIN.name, namespace=BRAIN.namespace, labels={"app": "istiod"})
@@ -113,18 +112,7 @@ class Mesh(World):
 
     async def look(self, *namespaces: str) -> MeshFacts:
         """Survey it."""
-
-        async def syncz(_: str, pod: str) -> list[Manifest]:
-            said = self.syncz[pod]
-            if isinstance(said, ClusterError):
-                raise said
-            return said
-
-        def keeping(pem: bytes, roots: bytes) -> tuple[CertificateFacts, ...]:
-            self.chains.append(pem)
-            return read_chain(pem, roots)
-
-        return await survey(self.session(), Lenses(syncz, keeping, read_roots), namespaces or None)
+        return await survey(self.session(), namespaces or None)
 
 
 async def test_a_mesh_is_seen_as_a_whole() -> None:
@@ -254,7 +242,7 @@ async def test_the_authority_that_istiod_signs_with_is_told_by_its_certificates_
         (ROOT_FACTS.fingerprint, ROOT_FACTS.fingerprint),
         (FOREIGN_FACTS.fingerprint, ""),
     ]
-    assert not any(b"PLANTED" in pem for pem in mesh.chains)
+    assert not any(b"PLANTED" in pem for pem in mesh.certificates.chains)
     assert "GET /api/v1/namespaces/istio-system/secrets/istio-ca-secret" not in mesh.kube.calls
 
 
@@ -317,7 +305,7 @@ async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> 
     mesh.says(Place("shop", "young"), without_listener())
     mesh.says(Place("shop", "alone"), without_listener())
     mesh.says(EDGE, without_listener())
-    mesh.syncz["istiod-1"] = [record("young.shop")]
+    mesh.istiod.records["istiod-1"] = [record("young.shop")]
     found = (await mesh.look()).proxies
     assert found[Place("shop", "closed")] == Proxy(problem="no port-forward to pod shop/closed")
     assert found[Place("shop", "odd")].problem.startswith("its Envoy's answer cannot be understood")
@@ -340,7 +328,7 @@ async def test_proxies_that_hang_do_not_hold_up_the_answers_of_others() -> None:
 
 async def test_an_istiod_that_does_not_answer_is_a_gap_and_sync_is_not_known() -> None:
     mesh = Mesh()
-    mesh.syncz["istiod-1"] = forbidden("pods/portforward")
+    mesh.istiod.records["istiod-1"] = forbidden("pods/portforward")
     facts = await mesh.look()
     (gap,) = facts.gaps
     assert gap.startswith("istiod istio-system/istiod-1 does not say which proxies are in sync: pods/portforward is forbidden")
@@ -349,12 +337,8 @@ async def test_an_istiod_that_does_not_answer_is_a_gap_and_sync_is_not_known() -
 
 async def said(*istiods: list[Manifest]) -> dict[Place, tuple[str, bool | None]]:
     """What comes of the answers of several istiods."""
-    answers = dict(enumerate(istiods))
-
-    async def syncz(_: str, pod: str) -> list[Manifest]:
-        return answers[int(pod)]
-
-    found, gaps = await ask_istiods([Place("istio-system", str(number)) for number in answers], Lenses(syncz, read_chain, read_roots))
+    debug = FakeIstiod({str(number): records for number, records in enumerate(istiods)})
+    found, gaps = await ask_istiods([Place("istio-system", pod) for pod in debug.records], debug)
     assert gaps == ()
     return {place: (sync.istiod.name, sync.synced) for place, sync in found.items()}
 
@@ -392,7 +376,7 @@ def test_whatever_istiod_says_of_a_proxy_is_read_or_refused(given: Manifest) -> 
 
 async def test_an_istiod_that_says_something_else_is_a_gap() -> None:
     mesh = Mesh()
-    mesh.syncz["istiod-1"] = [record() | {"resources": "all"}]
+    mesh.istiod.records["istiod-1"] = [record() | {"resources": "all"}]
     facts = await mesh.look()
     assert facts.gaps == ("istiod istio-system/istiod-1 does not say which proxies are in sync: dict expected, found str",)
     assert facts.proxies[WEB].synced is None

@@ -6,14 +6,15 @@ from typing import Any
 import anyio
 import pytest
 
-from meshinstall.engine import pipeline
 from meshinstall.engine.events import Event, StepDone, StepWaiting
+from meshinstall.engine.planning import make_plan, make_removal
 from meshinstall.engine.run.run_lock import lease_path
 from meshinstall.errors import StepError
 from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
 from tests.fakes import World, forbidden, record, settled
+from tests.unit.engine import stages
 from tests.unit.engine.installed import ISTIOD, POLICY, POLICY_PATH, PUBLIC, world
 
 pytestmark = pytest.mark.anyio
@@ -23,19 +24,18 @@ FRESH = plans.load("fresh")
 
 async def installed(there: World | None = None) -> World:
     there = there or world()
-    session = there.session()
-    await pipeline.up(await pipeline.make_plan(FRESH.desired, session), FRESH.desired, session, lambda _: None, 600)
+    await stages.up(there, FRESH.desired, [])
     there.helm.calls.clear()
     return there
 
 
 async def removal(there: World, *, crds: bool = False) -> Plan:
-    return await pipeline.make_removal(FRESH.desired, there.session(), crds=crds)
+    return await make_removal(FRESH.desired, there.session(), crds=crds)
 
 
 async def down(there: World, *, crds: bool = False) -> list[Event]:
     events: list[Event] = []
-    await pipeline.down(await removal(there, crds=crds), FRESH.desired, there.session(), events.append, 600)
+    await stages.down(there, FRESH.desired, events, crds=crds)
     return events
 
 
@@ -191,7 +191,6 @@ async def test_a_load_balancer_goes_before_its_release_and_is_waited_for() -> No
     }
     there.kube.put({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"type": "LoadBalancer"}})
     events: list[Event] = []
-    plan = await removal(there)
 
     async def cloud() -> None:
         await anyio.sleep(60)
@@ -200,7 +199,7 @@ async def test_a_load_balancer_goes_before_its_release_and_is_waited_for() -> No
 
     async with anyio.create_task_group() as group:
         group.start_soon(cloud)
-        await pipeline.down(plan, FRESH.desired, there.session(), events.append, 600)
+        await stages.down(there, FRESH.desired, events)
     waits = [event.reason for event in events if isinstance(event, StepWaiting) and event.step.name == "istio-ingress/public"]
     assert waits == [
         "Service istio-ingress/public is being deleted: held by service.kubernetes.io/load-balancer-cleanup",
@@ -261,7 +260,7 @@ async def test_a_gateway_that_was_taken_out_of_the_configuration_is_found_in_its
     there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "old", "labels": labels}})
     key = ReleaseKey("old", "old")
     there.releases.records[key] = record(key, "gateway", description="meshinstall: environment dev")
-    plan = await pipeline.make_plan(FRESH.desired, there.session())
+    plan = await make_plan(FRESH.desired, there.session())
     assert [finding.object for finding in plan.findings if finding.code == "PRE013"] == ["release old/old"]
     assert reasons(await removal(there)) == ["namespace/old: release old/old in it is no longer in the configuration"]
     with pytest.raises(StepError, match="still there: release old/old"):

@@ -14,7 +14,7 @@ from meshinstall.model.mesh import Place
 from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
 from meshinstall.ports import Dial, Heard, Stream, Talk
-from tests.fakes import NOON, FakeKube, FakePods, World, forbidden
+from tests.fakes import NOON, FakeKube, FakePods, FakeWire, World, forbidden
 
 pytestmark = pytest.mark.anyio
 
@@ -103,6 +103,7 @@ class Cluster(World):
         super().__init__()
         self.nodes = self.kube = Nodes()
         self.proxies = self.pods = Proxies()
+        self.wire = wire()
         self.said: list[str] = []
         labels = {"app": "istiod", "istio.io/rev": "default"}
         self.put_istiod("istiod", labels)
@@ -135,10 +136,10 @@ GOOD = {
 }
 
 
-def wire(heard: dict[Probe, Heard] | None = None, tried: list[tuple[WireTarget, Probe]] | None = None) -> Callable[[str, str], Dial]:
+def wire(heard: dict[Probe, Heard] | None = None, tried: list[tuple[WireTarget, Probe]] | None = None) -> FakeWire:
     """A wire on which everything is well but for what was ``heard``; keeps what was ``tried``."""
 
-    def dialling(roots: str, identity: str) -> Dial:
+    def dialled(roots: str, identity: str) -> Dial:
         assert (roots, identity) == ("ROOT", OWN)
 
         def dial(target: WireTarget, probe: Probe) -> Talk:
@@ -151,12 +152,13 @@ def wire(heard: dict[Probe, Heard] | None = None, tried: list[tuple[WireTarget, 
 
         return dial
 
-    return dialling
+    return FakeWire(dialled)
 
 
-async def probed(cluster: Cluster, *targets: WireTarget, dialling: Callable[[str, str], Dial] | None = None) -> Probing:
+async def probed(cluster: Cluster, *targets: WireTarget, dialling: FakeWire | None = None) -> Probing:
     """One round of probes."""
-    async with probes(cluster.session(), dialling or wire(), cluster.said.append) as prober:
+    cluster.wire = dialling or wire()
+    async with probes(cluster.session(), cluster.said.append) as prober:
         return await prober.probe(targets)
 
 
@@ -173,7 +175,7 @@ async def test_all_four_are_tried_in_order_and_kept_by_target(cluster: Cluster) 
 
 
 async def test_the_probes_stand_in_one_namespace_of_the_mesh_while_they_last(cluster: Cluster) -> None:
-    async with probes(cluster.session("ann@laptop/7-1"), wire(), cluster.said.append) as prober:
+    async with probes(cluster.session("ann@laptop/7-1"), cluster.said.append) as prober:
         assert (prober.problem, prober.gaps) == ("", [])
         namespace = cluster.nodes.objects[f"/api/v1/namespaces/{prober.namespace}"]
         assert namespace["metadata"]["labels"] | {"istio.io/rev": "default", **LABELS} == namespace["metadata"]["labels"]
@@ -196,7 +198,7 @@ async def test_the_target_listens_where_pods_have_their_addresses(cluster: Clust
     metadata = {"name": "istiod-1", "namespace": "istio-system", "labels": {"app": "istiod"}}
     brain = {"metadata": metadata, "status": {"podIP": ip} if ip else {}}
     cluster.nodes.objects["/api/v1/namespaces/istio-system/pods/istiod-1"] = brain
-    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+    async with probes(cluster.session(), cluster.said.append) as prober:
         filters = "/apis/networking.istio.io/v1alpha3/namespaces/{}/envoyfilters/{}"
         found = [cluster.nodes.objects[filters.format(prober.namespace, name)] for name in ("client", "target")]
     patches = [patch for one in found for patch in one["spec"]["configPatches"] if patch["applyTo"] == "LISTENER"]
@@ -217,7 +219,7 @@ async def test_pods_end_before_the_namespace_goes(cluster: Cluster) -> None:
 
 
 async def test_the_pods_use_the_meshs_own_image_and_no_rights(cluster: Cluster) -> None:
-    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+    async with probes(cluster.session(), cluster.said.append) as prober:
         pods = [cluster.nodes.objects[f"/api/v1/namespaces/{prober.namespace}/pods/{name}"] for name in ("client", "target")]
     for pod in pods:
         assert [container["name"] for container in pod["spec"]["containers"]] == ["istio-proxy"]
@@ -232,7 +234,7 @@ async def test_one_revision_is_probed(cluster: Cluster, revisions: list[str], ch
         await cluster.kube.delete("/apis/apps/v1/namespaces/istio-system/deployments/istiod")
     for revision in revisions:
         cluster.put_istiod(f"istiod-{revision}", {"app": "istiod", "istio.io/rev": revision})
-    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+    async with probes(cluster.session(), cluster.said.append) as prober:
         namespace = cluster.nodes.objects[f"/api/v1/namespaces/{prober.namespace}"]
         assert namespace["metadata"]["labels"]["istio.io/rev"] == chosen
 
@@ -325,7 +327,7 @@ async def test_a_missing_right_is_a_problem(cluster: Cluster, verb: str) -> None
 
 async def test_what_may_not_be_made_is_not_removed_either(cluster: Cluster) -> None:
     cluster.nodes.refusals["CREATE /api/v1/namespaces"] = forbidden("this")
-    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+    async with probes(cluster.session(), cluster.said.append) as prober:
         assert prober.problem
     assert prober.gaps == []
     assert [call for call in cluster.nodes.calls if call.startswith("DELETE")] == []
@@ -352,7 +354,7 @@ async def test_a_new_leader_of_istiod_is_waited_for_and_it_is_said(cluster: Clus
 
     async with anyio.create_task_group() as group:
         group.start_soon(elected)
-        async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+        async with probes(cluster.session(), cluster.said.append) as prober:
             assert not prober.problem
     assert ["waiting for istiod to write istio-ca-root-cert" in line for line in cluster.said] == [True]
 
@@ -417,21 +419,21 @@ async def test_a_client_without_an_identity_is_not_ready(cluster: Cluster, certs
 
 async def test_without_the_target_workloads_are_still_probed(cluster: Cluster) -> None:
     cluster.nodes.status["target"] = pulling("code = NotFound")
-    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+    async with probes(cluster.session(), cluster.said.append) as prober:
         assert (await prober.probe([WEB])).seen[WEB][3].answer is Answer.SERVED
     assert ["the probes' own target cannot be started" in gap for gap in prober.gaps] == [True]
 
 
 async def test_an_error_inside_passes_and_leaves_nothing(cluster: Cluster) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with probes(cluster.session(), wire(), cluster.said.append):
+        async with probes(cluster.session(), cluster.said.append):
             raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("after", [0.0, 0.5, 1.5, 3.0])
 async def test_a_cancelled_run_leaves_nothing(cluster: Cluster, after: float) -> None:
     with anyio.move_on_after(after):
-        async with probes(cluster.session(), wire(), cluster.said.append):
+        async with probes(cluster.session(), cluster.said.append):
             await anyio.sleep_forever()
 
 
@@ -445,13 +447,13 @@ async def test_a_namespace_that_was_asked_for_is_not_left_by_a_cancelled_request
 
     monkeypatch.setattr(cluster.nodes, "create", slowly)
     with anyio.move_on_after(1):
-        async with probes(cluster.session(), wire(), cluster.said.append):
+        async with probes(cluster.session(), cluster.said.append):
             pytest.fail("was cancelled before")
     assert "CREATE /api/v1/namespaces" in cluster.nodes.calls
 
 
 async def test_what_cannot_be_cleaned_up_is_told(cluster: Cluster) -> None:
-    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+    async with probes(cluster.session(), cluster.said.append) as prober:
         path = f"/api/v1/namespaces/{prober.namespace}"
         cluster.nodes.refusals[f"DELETE {path}"] = forbidden("deleting")
     assert prober.gaps == [f'namespace {prober.namespace} could not be removed: deleting is forbidden: User "ann" cannot do it']
@@ -475,7 +477,7 @@ async def test_leftovers_of_the_dead_and_the_forgotten_are_removed(cluster: Clus
         left("shop", "dead@laptop"),
         left("meshinstall-probe-other", "dead@laptop", labels={}),
     )
-    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+    async with probes(cluster.session(), cluster.said.append) as prober:
         kept = {"meshinstall-probe-going", "meshinstall-probe-alive", "shop", "meshinstall-probe-other", prober.namespace}
         assert set(cluster.nodes.of_kind("Namespace")) == kept
     for name in ("going", "alive", "other"):
@@ -484,7 +486,7 @@ async def test_leftovers_of_the_dead_and_the_forgotten_are_removed(cluster: Clus
 
 async def test_leftovers_that_cannot_be_listed_stop_nothing(cluster: Cluster) -> None:
     cluster.nodes.refusals["LIST /api/v1/namespaces"] = forbidden("listing")
-    async with probes(cluster.session(), wire(), cluster.said.append) as prober:
+    async with probes(cluster.session(), cluster.said.append) as prober:
         assert not prober.problem
     assert ["what an earlier run left" in gap for gap in prober.gaps] == [True]
     with pytest.raises(ForbiddenError):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import anyio
 import pytest
 
-from meshinstall.engine.run.run_lock import held, lease_path
+from meshinstall.engine.run.run_lock import lease_path, run_lock
 from meshinstall.errors import ClusterError, ConflictError, LockedError
 from tests.fakes import NOON, World
 
@@ -23,13 +23,15 @@ def place(there: World, holder: str, age: float, life: int = 30) -> None:
 
 
 async def take(there: World, who: str = "ann@laptop/7-1", seconds: float = 0) -> None:
-    async with held(there.session(who), "istio-system", "up dev, run 1"):
+    async with run_lock(there.session(who), "istio-system") as lock:
+        await lock.take("up dev, run 1")
         await anyio.sleep(seconds)
 
 
 async def test_a_free_lock_is_taken_says_who_for_what_and_is_given_back() -> None:
     there = World()
-    async with held(there.session(), "istio-system", "up dev, run 1"):
+    async with run_lock(there.session(), "istio-system") as lock:
+        await lock.take("up dev, run 1")
         lease = there.kube.objects[LEASE]
         assert lease["spec"]["holderIdentity"] == "ann@laptop/7-1"
         assert lease["metadata"]["annotations"] == {"meshinstall.dev/run": "up dev, run 1"}
@@ -77,7 +79,8 @@ async def test_a_holder_known_to_be_dead_is_not_waited_for() -> None:
 
 async def test_the_lock_is_renewed_while_it_is_held() -> None:
     there = World()
-    async with held(there.session(), "istio-system", "up dev, run 1"):
+    async with run_lock(there.session(), "istio-system") as lock:
+        await lock.take("up dev, run 1")
         await anyio.sleep(45)
         with pytest.raises(LockedError):
             await take(there, "bob@desk/8-1")
@@ -119,14 +122,16 @@ async def test_of_two_that_find_an_expired_lock_one_gets_it() -> None:
 
 async def test_a_namespace_that_is_gone_at_the_end_is_no_error() -> None:
     there = World()
-    async with held(there.session(), "istio-system", "down dev, run 1"):
+    async with run_lock(there.session(), "istio-system") as lock:
+        await lock.take("down dev, run 1")
         del there.kube.objects[LEASE]
 
 
 @pytest.mark.parametrize("left", [{}, {"deletionTimestamp": "2026-11-21T12:00:01Z"}])
 async def test_a_removal_goes_on_when_the_lock_went_with_its_namespace(left: dict[str, str]) -> None:
     there, ended = World(), False
-    async with held(there.session(), "istio-system", "down dev, run 1", leaving=True):
+    async with run_lock(there.session(), "istio-system") as lock:
+        await lock.take("down dev, run 1", leaving=True)
         del there.kube.objects[LEASE]
         if left:
             there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system", **left}})
@@ -141,7 +146,8 @@ async def test_a_lock_that_vanishes_from_a_namespace_that_stays_ends_the_run(lea
     there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system"}})
 
     async def ours() -> None:
-        async with held(there.session(), "istio-system", "up dev, run 1", leaving=leaving):
+        async with run_lock(there.session(), "istio-system") as lock:
+            await lock.take("up dev, run 1", leaving=leaving)
             del there.kube.objects[LEASE]
             await anyio.sleep(120)
 
@@ -151,9 +157,15 @@ async def test_a_lock_that_vanishes_from_a_namespace_that_stays_ends_the_run(lea
 
 async def test_the_lock_is_given_back_when_the_run_fails_or_is_cancelled() -> None:
     there = World()
-    with pytest.raises(ConflictError):
-        async with held(there.session(), "istio-system", "up dev, run 1"):
+
+    async def failing() -> None:
+        async with run_lock(there.session(), "istio-system") as lock:
+            await lock.take("up dev, run 1")
             raise ConflictError("the run's own error")
+
+    with pytest.raises(ConflictError, match="the run's own error"):
+        await failing()
+    assert there.kube.objects[LEASE]["spec"]["holderIdentity"] == ""
     with anyio.move_on_after(5):
         await take(there, seconds=100)
     assert there.kube.objects[LEASE]["spec"]["holderIdentity"] == ""
@@ -161,7 +173,8 @@ async def test_the_lock_is_given_back_when_the_run_fails_or_is_cancelled() -> No
 
 async def test_a_server_that_is_away_during_one_renewal_does_not_stop_the_run() -> None:
     there, ended = World(), False
-    async with held(there.session(), "istio-system", "up dev, run 1"):
+    async with run_lock(there.session(), "istio-system") as lock:
+        await lock.take("up dev, run 1")
         there.kube.refusals[f"PATCH {LEASE}"] = ClusterError("the API server does not answer")
         await anyio.sleep(12)
         there.kube.refusals.clear()
@@ -174,7 +187,8 @@ async def test_a_lock_that_another_run_took_over_is_left_to_it() -> None:
     there = World()
 
     async def ours() -> None:
-        async with held(there.session(), "istio-system", "up dev, run 1"):
+        async with run_lock(there.session(), "istio-system") as lock:
+            await lock.take("up dev, run 1")
             place(there, "bob@desk/8-1", age=0)
             await anyio.sleep(15)
 

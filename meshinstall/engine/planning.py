@@ -1,0 +1,99 @@
+"""Looks at a cluster and decides: the plan of ``up``, the plan of ``down``, and what stops either; changes nothing."""
+
+from dataclasses import replace
+from datetime import date
+
+from meshinstall.checks.preflight import ALLOWABLE, before_changes, preflight
+from meshinstall.config.lockfile import Lock
+from meshinstall.config.schema import check_values
+from meshinstall.engine.observe.cloud import cloud_findings, explaining
+from meshinstall.engine.observe.cluster import observe
+from meshinstall.engine.observe.namespace_contents import why_kept
+from meshinstall.engine.observe.prerequisites import inquire
+from meshinstall.engine.plan.planner import plan
+from meshinstall.engine.plan.removal import plan_removal, removable
+from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import gather, soon, task_group
+from meshinstall.errors import ConfigError, HelmError, PlanRefusedError, Problem
+from meshinstall.model.desired import Desired
+from meshinstall.model.facts import Facts
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.plan import Action, Plan, ReleaseStep
+from meshinstall.model.release import ChartRef
+
+NO_HELM = "PRE901"
+
+
+async def make_plan(desired: Desired, session: Session) -> Plan:
+    """The plan of ``up`` with every finding on it; raises ConfigError for values that a chart refuses."""
+    async with explaining(session, desired):
+        facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
+    decided = decide(desired, facts, session.now().date())
+    if decided.is_empty:
+        return decided
+    return replace(decided, findings=(*decided.findings, *await _ask_before_changes(decided, desired, session)))
+
+
+def decide(desired: Desired, facts: Facts, today: date) -> Plan:
+    """The steps, and what preflight finds in the facts; pure. ``today`` judges the end of support."""
+    steps = plan(desired, facts)
+    return replace(steps, findings=(*steps.findings, *preflight(desired, facts, today)))
+
+
+async def _ask_before_changes(steps: Plan, desired: Desired, session: Session) -> tuple[Finding, ...]:
+    """Findings that matter only when something is to be changed."""
+    async with task_group() as group:
+        inquiry = soon(group, inquire, desired, session.kube)
+        cloud = soon(group, cloud_findings, desired, session)
+        values = soon(group, _check_values, steps, desired, session)
+        helm = soon(group, helm_findings, session)
+    return (*helm.value, *values.value, *before_changes(inquiry.value), *cloud.value)
+
+
+async def helm_findings(session: Session) -> tuple[Finding, ...]:
+    """That there is no helm which can be used, when there is none."""
+    try:
+        await session.helm.version()
+    except HelmError as error:
+        return (Finding(NO_HELM, Severity.ERROR, error.message, hint=error.hint),)
+    return ()
+
+
+async def _check_values(steps: Plan, desired: Desired, session: Session) -> tuple[Finding, ...]:
+    """Hold the values of what will be installed against its charts."""
+    stacks = {release.key: release.values for release in desired.releases}
+    changing = [step for step in steps.pending if isinstance(step, ReleaseStep) and step.action in {Action.INSTALL, Action.UPGRADE}]
+    files = await gather(dict.fromkeys(step.chart for step in changing), session.charts.read)
+    verdicts = [check_values(step.component, files[step.chart], stacks[step.release]) for step in changing]
+    if errors := [problem for verdict in verdicts for problem in verdict.errors]:
+        raise ConfigError(tuple(dict.fromkeys(errors)))
+    return tuple(_as_finding(problem) for problem in dict.fromkeys(problem for verdict in verdicts for problem in verdict.warnings))
+
+
+def _as_finding(problem: Problem) -> Finding:
+    origin = f"{problem.source}:{problem.line}" if problem.line else problem.source
+    return Finding("CFG003", Severity.WARNING, problem.text, origin=origin, hint=problem.hint)
+
+
+def refuse(plan: Plan, allowed: frozenset[str]) -> None:
+    """Raise PlanRefusedError when the plan holds what was not allowed by name."""
+    stops = [finding for finding in plan.refusals if ALLOWABLE.get(finding.code) not in allowed]
+    if stops:
+        lines = [f"{finding.code}: {finding.title}{f' ({finding.detail})' if finding.detail else ''}" for finding in stops]
+        raise PlanRefusedError("\n".join(lines), "; ".join(finding.hint for finding in stops if finding.hint))
+
+
+async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Plan:
+    """Look at the cluster and decide what down would remove; changes nothing."""
+    charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
+    async with explaining(session, desired):
+        facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
+        # One that is being deleted already cannot be kept.
+        staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
+        kept = await why_kept(session.kube, desired, facts, staying, crds=crds)
+    return plan_removal(desired, facts, kept, crds=crds)
+
+
+def _undigested(chart: ChartRef) -> ChartRef:
+    """A removal needs no chart: any digest keeps the source from being asked."""
+    return replace(chart, digest="not asked")

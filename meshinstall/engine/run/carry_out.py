@@ -1,0 +1,140 @@
+"""Carries out a plan under the run lock: told from its first event to its last, bounded in time, summarised in the cluster."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from meshinstall.engine.events import Emit, RunEnded, RunStarted
+from meshinstall.engine.run.run_lock import RunLock, has_place
+from meshinstall.engine.run.runner import Runner
+from meshinstall.engine.session import Session
+from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
+from meshinstall.model.desired import Desired
+from meshinstall.model.ownership import audit_labels
+from meshinstall.model.paths import object_path
+from meshinstall.model.plan import Plan, ReleaseStep
+
+# The ConfigMap in the mesh's namespace that summarises the last run.
+SUMMARY = "meshinstall"
+# Seconds for the summary, however the run ends.
+_LAST_WORDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a plan is carried out: through which ports, who hears of it, under which lock, and the seconds that it may take."""
+
+    session: Session
+    emit: Emit
+    lock: RunLock
+    seconds: float
+
+
+async def install(plan: Plan, desired: Desired, execution: Execution) -> None:
+    """Run the plan of ``up``; raises what stopped it, PlanRefusedError when another run changed the releases since."""
+    session = execution.session
+    await session.helm.version()
+    run, runner = _name_run(plan, session), Runner(plan, session, execution.emit)
+    async with _told(run, plan, execution.emit), _bounded(runner, execution.seconds):
+        # The lock is an object of this namespace.
+        await runner.ensure_namespace(plan.mesh_namespace)
+        is_planned_under_lock = execution.lock.is_taken
+        await execution.lock.take(f"up {plan.environment}, run {run}")
+        if not is_planned_under_lock:
+            await _refuse_if_overtaken(plan, session)
+        async with _summarised(session, desired, plan, run):
+            await runner.run()
+
+
+async def remove(plan: Plan, execution: Execution) -> None:
+    """Run the plan of ``down``; raises what stopped it."""
+    session = execution.session
+    await session.helm.version()
+    run, runner = _name_run(plan, session), Runner(plan, session, execution.emit)
+    async with _told(run, plan, execution.emit), _bounded(runner, execution.seconds):
+        # Where an earlier down removed the namespace, only objects of the whole cluster are left, and no place for a lock.
+        if await has_place(session.kube, plan.mesh_namespace):
+            await execution.lock.take(f"down {plan.environment}, run {run}", leaving=True)
+        await runner.run()
+
+
+def _name_run(plan: Plan, session: Session) -> str:
+    return f"{session.now():%Y%m%dT%H%M%SZ}-{plan.digest[7:15]}"
+
+
+@asynccontextmanager
+async def _told(run: str, plan: Plan, emit: Emit) -> AsyncIterator[None]:
+    """The first event of a run and its last, which says how it ended."""
+    started, failure = anyio.current_time(), ""
+    emit(RunStarted(run, plan))
+    try:
+        yield
+    except MeshinstallError as error:
+        failure = error.message
+        raise
+    except anyio.get_cancelled_exc_class():
+        failure = "interrupted"
+        raise
+    finally:
+        emit(RunEnded(run, anyio.current_time() - started, failure))
+
+
+@asynccontextmanager
+async def _bounded(runner: Runner, seconds: float) -> AsyncIterator[None]:
+    """Raises StepError with what was waited for when the block is not done in time."""
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError:
+        waits = "; ".join(f"{name}: {wait}" for name, wait in runner.waits.items())
+        message = f"not done in {seconds:.0f} s; last seen: {waits}"
+        raise StepError(message, "run the same command again to go on, or give it more --timeout") from None
+
+
+async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:
+    """Refuse when another run changed a release between the look at the cluster and the lock: this plan would undo it."""
+    steps = [step for step in plan.pending if isinstance(step, ReleaseStep)]
+    records = await session.releases.newest({step.release.namespace: None for step in steps})
+    for step in steps:
+        record = records.get(step.release)
+        revision, is_pending = (record.revision, record.status.is_pending) if record else (0, False)
+        if (revision, is_pending) != (step.revision, step.repair):
+            now = f"revision {revision}, {record.status}" if record else "not installed"
+            raise PlanRefusedError(
+                f"release {step.release} has changed since the plan was made: it was at revision {step.revision}, now it is {now}",
+                "run the same command again: it plans anew",
+            )
+
+
+@asynccontextmanager
+async def _summarised(session: Session, desired: Desired, plan: Plan, run: str) -> AsyncIterator[None]:
+    """Leave a small summary of the run in the mesh's namespace, however it ends."""
+    result = "interrupted"
+    try:
+        yield
+        result = "done"
+    except MeshinstallError as error:
+        result = f"failed: {error.message}"
+        raise
+    finally:
+        data = {
+            "run": run,
+            "result": result[:1000],
+            "finished": session.now().isoformat(timespec="seconds"),
+            "by": session.who,
+            "environment": plan.environment,
+            "profile": plan.profile,
+            "istioVersion": plan.istio_version,
+            "plan": plan.digest,
+        }
+        metadata = {"name": SUMMARY, "namespace": plan.mesh_namespace, "labels": audit_labels(desired)}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORDS):
+            try:
+                await session.kube.apply(object_path("v1", "configmaps", plan.mesh_namespace, SUMMARY), body, force=True)
+            except ClusterError:
+                # It is a convenience: losing it loses nothing, and the run's own error matters more.
+                if result == "done":
+                    raise
