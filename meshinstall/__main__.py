@@ -29,7 +29,7 @@ def main() -> None:
     except MeshinstallError as error:
         sys.exit(_tell(error))
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(_tell(InterruptedRunError("interrupted", "what is done stays; the same command goes on from there")))
+        sys.exit(_tell(InterruptedRunError("interrupted", "completed steps stay; run the same command again to continue")))
     except BrokenPipeError:
         # Whoever read our output (head, less) has left; nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

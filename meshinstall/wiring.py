@@ -144,7 +144,7 @@ def provider(cluster: ClusterRef, say: Say) -> "Provider":
             return GkeProvider(cluster, say)
         case Cloud.LOCAL:
             raise UsageError(
-                "a local cluster has no cloud to ask", f"--cloud is one of {', '.join(one for one in Cloud if one is not Cloud.LOCAL)}"
+                "--cloud local has no cloud API", f"--cloud is one of {', '.join(one for one in Cloud if one is not Cloud.LOCAL)}"
             )
 
 
@@ -158,7 +158,7 @@ def _require(extra: str, *modules: str) -> None:
         except ModuleNotFoundError:
             there = False
         if not there:
-            raise UsageError(f"{module}, which this cloud needs, is not installed", f"pip install 'meshinstall[{extra}]'")
+            raise UsageError(f"the Python package {module} is not installed, and --cloud needs it", f"pip install 'meshinstall[{extra}]'")
 
 
 def open_charts(say: Say) -> "Charts":

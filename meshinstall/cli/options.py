@@ -1,4 +1,4 @@
-"""Options that several commands share and that are of no Request."""
+"""Options that several commands share and that do not belong to a Request."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -20,16 +20,19 @@ OutputKind = Annotated[Output, typer.Option("-o", "--output", help="How to print
 Seconds = Annotated[float, typer.Option("--timeout", min=1, help="Seconds for the whole run.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Allow = Annotated[
-    list[str] | None, typer.Option("--allow", help="Go on in spite of: downgrade, skip-minor, eol, kubernetes, foreign, webhook-port.")
+    list[str] | None,
+    typer.Option(
+        "--allow", help="Continue despite this finding; may be repeated: downgrade, skip-minor, eol, kubernetes, foreign, webhook-port."
+    ),
 ]
 
 
 def allowed(names: Sequence[str] | None) -> frozenset[str]:
-    """The names given to --allow; raises UsageError on one that means nothing."""
+    """The names given to --allow; raises UsageError on an unknown name."""
     from meshinstall.checks.preflight import ALLOWABLE
 
     known = sorted(set(ALLOWABLE.values()))
     for name in names or ():
         if name not in known:
-            raise UsageError(f"--allow {name}: there is no such thing to allow", f"one of {', '.join(known)}")
+            raise UsageError(f"--allow {name}: unknown name", f"one of {', '.join(known)}")
     return frozenset(names or ())

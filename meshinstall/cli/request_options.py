@@ -23,13 +23,13 @@ ENVIRONMENT: Options = {
 ANY_ENVIRONMENT: Options = {
     "env": (
         Annotated[
-            str, typer.Option("--env", help="Environment whose cluster is meant; without it the current context, or --cloud and --cluster.")
+            str, typer.Option("--env", help="Environment whose cluster to use; without it the current context, or --cloud and --cluster.")
         ],
         "",
     ),
 }
 MANAGED_ENVIRONMENT: Options = {
-    "env": (Annotated[str, typer.Option("--env", help="Environment whose cluster is meant, instead of naming the cluster.")], ""),
+    "env": (Annotated[str, typer.Option("--env", help="Environment whose cluster to use, instead of naming the cluster.")], ""),
 }
 CLOUD: Options = {
     "cloud": (

@@ -86,7 +86,7 @@ async def prove(session: Session, emit: Emit, deadline: float, scope: "Scope | N
         with anyio.fail_after(seconds):
             return await verify(session, scope or Scope(), emit)
     except TimeoutError:
-        raise StepError(f"not verified in {seconds:.0f} s", "give it more --timeout, or less to do: --namespace, --sample") from None
+        raise StepError(f"not verified in {seconds:.0f} s", "raise --timeout, or verify less with --namespace or --sample") from None
 
 
 async def down(desired: Desired, session: Session, callbacks: Callbacks, seconds: float, *, crds: bool) -> Plan:

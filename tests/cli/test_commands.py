@@ -93,7 +93,7 @@ def test_help_of_a_command_lists_its_options(run: Run, command: str) -> None:
         (("plan", "--env", "dev", "--colour"), "--colour"),
         (("up", "--env", "dev", "--timeout", "soon"), "'soon' is not a valid float"),
         (("up", "--env", "dev", "--timeout", "0"), "0"),
-        (("up", "--env", "dev", "--cloud", "local", "--allow", "all"), "--allow all: there is no such thing to allow"),
+        (("up", "--env", "dev", "--cloud", "local", "--allow", "all"), "--allow all: unknown name"),
         (("plan", "--env", "dev", "--cloud", "local"), "no kubeconfig at ~/.kube/config"),
         (("status", "--env", "dev", "--cloud", "local"), "no kubeconfig at ~/.kube/config"),
         (("down", "--env", "dev", "--cloud", "local"), "no kubeconfig at ~/.kube/config"),
@@ -103,7 +103,7 @@ def test_help_of_a_command_lists_its_options(run: Run, command: str) -> None:
         (("plan", "--env", "dev", "--cloud", "local", "--config", "gone.yaml"), "gone.yaml"),
         (("plan", "--env", "dev", "--cloud", "local", "--set", "nonsense"), "--set: has no ="),
         (("plan", "--env", "dev", "--cloud", "local", "-f", "istiod=gone.yaml"), "gone.yaml"),
-        (("explain", "ztunnel", "--env", "dev", "--cloud", "local"), "profile default of environment dev installs no ztunnel"),
+        (("explain", "ztunnel", "--env", "dev", "--cloud", "local"), "profile default of environment dev does not install ztunnel"),
     ],
 )
 def test_a_mistake_is_a_sentence_and_status_2(run: Run, arguments: tuple[str, ...], said: str) -> None:

@@ -210,7 +210,7 @@ def test_a_file_that_cannot_be_written_is_status_2_after_the_verdict(run: Run, f
     done = run("--read-only", flag, "missing/verify")
     # What was seen is not lost.
     assert (done.status, "NOT PROVEN: mTLS on dev" in done.out) == (2, True)
-    assert "missing/verify cannot be written: No such file or directory" in done.err
+    assert "cannot write missing/verify: No such file or directory" in done.err
 
 
 def test_namespaces_limit_whose_pods_are_asked_for(run: Run, api: Api) -> None:

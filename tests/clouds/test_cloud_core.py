@@ -237,7 +237,7 @@ def test_a_missing_sdk_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPa
             with pytest.raises(UsageError, match="is not installed") as caught:
                 provider(ClusterRef(cloud, "a"), print)
         assert caught.value.hint == f"pip install 'meshinstall[{extra}]'"
-    with pytest.raises(UsageError, match="no cloud to ask") as caught:
+    with pytest.raises(UsageError, match="--cloud local has no cloud API") as caught:
         provider(ClusterRef(Cloud.LOCAL), print)
     assert caught.value.hint == "--cloud is one of aks, eks, gke"
 
@@ -374,4 +374,4 @@ def test_clusters_are_listed_for_people_and_for_programs() -> None:
     document = listing_json(listing, meshes)
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
     assert document["failures"] == [{"place": "eu-north-1", "reason": "not allowed"}]
-    assert listing_text(Listing(()), []) == "There are no clusters that you can see."
+    assert listing_text(Listing(()), []) == "No cluster is visible to you."

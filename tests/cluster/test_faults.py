@@ -208,7 +208,7 @@ def test_another_control_plane(program: Program, shell: Shell) -> None:
     try:
         _refused(program, 1, "another control plane is there: elsewhere/istiod, installed by istioctl", "--allow foreign")
         # Allowed by name it gets as far as the question.
-        assert "nobody is there to confirm" in program.run("up", "--allow", "foreign").err
+        assert "cannot ask whether to run the plan" in program.run("up", "--allow", "foreign").err
     finally:
         shell.ok("kubectl", "delete", "deployment", "istiod", "-n", "elsewhere")
 

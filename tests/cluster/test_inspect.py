@@ -126,7 +126,7 @@ def test_a_gateway_without_an_address_says_that_it_waits(mesh: Mesh, until_true:
         '{"status":{"loadBalancer":null}}',
     )
     assert mesh.status()["releases"][2]["health"] == "InProgress"
-    assert "istio-ingress/istio-ingress  LoadBalancer  waits for one" in mesh.program.run("status").out
+    assert "istio-ingress/istio-ingress  LoadBalancer  pending" in mesh.program.run("status").out
 
     mesh.shell.ok("kubectl", "annotate", "service", "-n", "istio-ingress", "istio-ingress", "testbed.meshinstall.dev/pending-")
     until_true(lambda: bool(mesh.status()["current"]))

@@ -85,7 +85,7 @@ def test_the_second_up_has_nothing_to_do_and_starts_no_helm(program: Program, tm
 def test_a_pipe_is_not_asked_and_nothing_happens(program: Program) -> None:
     done = program.run("up", "--set", "istiod.env.ASKED=1")
     assert done.status == 2
-    assert "nobody is there to confirm the plan" in done.err
+    assert "cannot ask whether to run the plan" in done.err
     assert "add --yes" in done.err
     assert "begins" not in done.err
 

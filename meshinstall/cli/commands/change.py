@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from meshinstall.model.plan import Plan
 
 _PATIENCE = 600.0
-_INTERRUPTED = ("interrupted; steps marked ✓ are done", "the same command again goes on where this one stopped")
+_INTERRUPTED = ("interrupted; steps marked ✓ are done", "run the same command again to continue from there")
 
 
 @app.command()
@@ -68,7 +68,7 @@ def plan(
     save: Annotated[Path | None, typer.Option("--save", help="Write the plan to this file, for up --plan.")] = None,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
-    """Show what up would do, and change nothing; exit status 3 when something is to be done."""
+    """Show what up would do, and change nothing; exit status 3 when there is something to do."""
 
     async def work() -> None:
         from meshinstall.cli.output import printers
@@ -130,7 +130,7 @@ def _callbacks(session: "Session", output: Output, *, agreed: bool) -> "Iterator
 
 def _ask() -> None:
     if not sys.stdin.isatty():
-        raise UsageError("nobody is there to confirm the plan", "add --yes to run it without asking")
+        raise UsageError("cannot ask whether to run the plan: standard input is not a terminal", "add --yes to run it without asking")
     # asyncio's handler would cancel the task, which is noticed only after the answer.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -141,7 +141,7 @@ def _ask() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     if not agreed:
-        raise InterruptedRunError("nothing was done")
+        raise InterruptedRunError("stopped before the first step; nothing was changed")
 
 
 def _save(found: "Plan", path: Path) -> None:
@@ -150,11 +150,11 @@ def _save(found: "Plan", path: Path) -> None:
     try:
         path.write_text(printers.dump(printers.plan_json(found)) + "\n")
     except OSError as error:
-        raise UsageError(f"the plan cannot be written to {path}: {error.strerror}") from error
+        raise UsageError(f"cannot write the plan to {path}: {error.strerror}") from error
 
 
 def _saved_digest(path: Path) -> str:
-    """The digest of a saved plan; raises UsageError when the file holds none."""
+    """The digest of a saved plan; raises UsageError when the file does not hold one."""
     from meshinstall.cli.output.printers import SCHEMA
 
     hint = "write one with meshinstall plan --save"

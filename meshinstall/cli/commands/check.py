@@ -1,4 +1,4 @@
-"""The command ``check``: whether a control plane is well, or whether a cluster is ready for one."""
+"""The command ``check``: whether a control plane is healthy, or a cluster is ready for one."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +24,7 @@ def check(
     pre: Annotated[bool, typer.Option("--pre", help="Before an install: is the cluster ready for what --env describes?")] = False,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
-    """Check a control plane, whoever installed it; exit status 4 when something is wrong, 5 when something could not be seen."""
+    """Check a control plane, whoever installed it; exit status 4 when something is wrong, 5 when something could not be checked."""
     from meshinstall.cli.output import check_text, printers
 
     if pre and not request.environment:

@@ -35,7 +35,7 @@ def kubeconfig(
     except FileExistsError as error:
         raise UsageError(f"{file} exists already", "name another file; kubectl takes several: KUBECONFIG=one:two") from error
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+        raise UsageError(f"cannot write {file}: {error.strerror}") from error
     typer.echo(f"wrote {file}; try it: kubectl --kubeconfig {file} get namespaces", err=True)
 
 
@@ -44,7 +44,7 @@ def kubeconfig(
 def clusters(request: Request, *, output: options.OutputKind = Output.TABLE) -> None:
     """List the clusters that you can see and the meshes in them; --region, --project and --subscription take several with commas.
 
-    Exit status 1 when a region, project or subscription could not be asked.
+    Exit status 1 when a region, project or subscription did not answer.
     """
     import anyio
 

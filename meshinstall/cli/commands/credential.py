@@ -15,7 +15,7 @@ from meshinstall.model.request import Request
 
 @click.command(context_settings=HELP)
 @click.option("--cloud", type=click.Choice([cloud.value for cloud in Cloud]), help="Where the cluster runs.")
-@click.option("--env", default="", help="Environment whose cluster is meant, instead of naming the cluster.")
+@click.option("--env", default="", help="Environment whose cluster to use, instead of naming the cluster.")
 @click.option("--config", type=click.Path(path_type=Path), help="meshinstall.yaml or its folder; found in this folder or above by default.")
 def credential(cloud: str | None, env: str, config: Path | None, **named: str) -> None:
     """Print a short-lived credential the way kubectl, helm and istioctl ask for one; it is a secret."""

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from meshinstall.model.release import ChartRef
     from meshinstall.ports import Charts
 
-Environments = Annotated[list[str], typer.Option("--env", help="Environment whose charts are meant; may be repeated.")]
+Environments = Annotated[list[str], typer.Option("--env", help="Environment whose charts to check; may be repeated.")]
 
 
 @app.command()
 @requesting(ENVIRONMENT, CLUSTER, PROFILE, last=SELECTORS)
 def status(request: Request, *, output: options.OutputKind = Output.TABLE) -> None:
-    """Show what is installed and whether it is well; exit status 1 when something is not."""
+    """Show what is installed and whether it is healthy; exit status 1 when something is not."""
     import anyio
 
     from meshinstall.cli.output import printers, tables
@@ -71,7 +71,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it; this fo
     except FileExistsError as error:
         raise UsageError(f"{error.filename} exists already", "edit it, or name another folder") from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
     typer.echo(f"wrote {path}; change it, then see what it does: meshinstall plan --env dev", err=True)
 
 
@@ -127,7 +127,7 @@ def _chosen(desired: "Desired", wanted: str) -> "list[Release]":
     found = [release for name, release in zip(names, desired.releases, strict=True) if wanted in {name, release.component}]
     if not found:
         raise UsageError(
-            f"profile {desired.profile} of environment {desired.environment} installs no {wanted}", suggestion(wanted, tuple(names))
+            f"profile {desired.profile} of environment {desired.environment} does not install {wanted}", suggestion(wanted, tuple(names))
         )
     return found
 

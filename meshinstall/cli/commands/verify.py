@@ -1,4 +1,4 @@
-"""The command ``verify``: says whether mTLS is in force, as far as that can be seen."""
+"""The command ``verify``: proves that mTLS is in force, or says what is missing for the proof."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +37,7 @@ def verify(
     timeout: options.Seconds = _PATIENCE,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
-    """Prove that mTLS is in force, on any mesh: exit status 4 when it is not, 5 when that could not be shown."""
+    """Prove that mTLS is in force, on any mesh: exit status 4 when it is not, 5 when it could not be proven."""
     from meshinstall.engine.gates.verify import Scope
 
     scope = Scope(frozenset(namespace) if namespace else None, sample, read_only, history)
@@ -69,4 +69,4 @@ def _write(verdict: "Verdict", html: Path | None, junit: Path | None) -> None:
             try:
                 path.write_text(make(verdict), encoding="utf-8")
             except OSError as error:
-                raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+                raise UsageError(f"cannot write {path}: {error.strerror}") from error

@@ -30,10 +30,10 @@ def chart(certificates: Iterable[tuple[str, CertificateFacts]], now: datetime) -
     ordered = sorted(certificates, key=lambda pair: (pair[1].not_after, pair[0]))
     shown = ordered[:_MOST]
     height = _TOP + _ROW * len(shown) + 10
-    label = f"When {len(ordered)} certificates end; the first is {ordered[0][0]} on {ordered[0][1].not_after:%Y-%m-%d %H:%M} UTC."
+    label = f"When {len(ordered)} certificates expire; the first is {ordered[0][0]} on {ordered[0][1].not_after:%Y-%m-%d %H:%M} UTC."
     rows = [_row(at, name, certificate, now) for at, (name, certificate) in enumerate(shown)]
     drawing = tag("svg", _scale(height), *rows, viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=label)
-    more = f" The {_MOST} that end first are drawn." if len(ordered) > _MOST else ""
+    more = f" The {_MOST} that expire first are drawn." if len(ordered) > _MOST else ""
     return join(tag("p", label + more), tag("div", drawing, class_="scroll"))
 
 

@@ -12,7 +12,7 @@ SCHEMA = "meshinstall.dev/clusters/v1"
 
 def listing_text(found: Listing, meshes: Sequence[MeshFound]) -> str:
     """One line a cluster, then each place that could not be asked."""
-    lines = columns(_rows(found, meshes)) if found.clusters else ["There are no clusters that you can see."]
+    lines = columns(_rows(found, meshes)) if found.clusters else ["No cluster is visible to you."]
     lines += [f"✗ {place}: {why}" for place, why in sorted(found.failures.items())]
     return safe("\n".join(lines))
 

@@ -15,7 +15,7 @@ def wanted(info: str) -> str:
     try:
         version = json.loads(info)["apiVersion"] if info else _VERSIONS[0]
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError("KUBERNETES_EXEC_INFO is no ExecCredential") from error
+        raise UsageError("KUBERNETES_EXEC_INFO is not an ExecCredential") from error
     if version not in _VERSIONS:
         raise UsageError(f"the kubeconfig asks for a credential of version {version!r}", f"write {_VERSIONS[0]} as its exec apiVersion")
     return str(version)

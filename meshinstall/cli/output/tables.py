@@ -117,7 +117,7 @@ def _release_rows(releases: Iterable[ReleaseHealth]) -> Iterator[tuple[str, ...]
 
 def _gateway_rows(releases: Iterable[ReleaseHealth]) -> Iterator[tuple[str, ...]]:
     for release, service in _services(releases):
-        waits = "waits for one" if service.health is Health.IN_PROGRESS else "none"
+        waits = "pending" if service.health is Health.IN_PROGRESS else "none"
         yield str(release.key), service.service_type, ", ".join(service.addresses) or waits
 
 
@@ -154,7 +154,7 @@ def _proxies_line(proxies: Proxies) -> str:
 def _certificate_line(certificate: Certificate, status: MeshStatus) -> str:
     if not certificate.times:
         return "NOT KNOWN"
-    return f"ends {certificate.times.not_after:%Y-%m-%d}, {certificate.days_left(status.now)} days left ({certificate.times.subject})"
+    return f"expires {certificate.times.not_after:%Y-%m-%d}, {certificate.days_left(status.now)} days left ({certificate.times.subject})"
 
 
 def _release_json(release: ReleaseHealth) -> dict[str, Any]:

@@ -90,7 +90,7 @@ async def _bounded(runner: Runner, seconds: float) -> AsyncIterator[None]:
     except TimeoutError:
         waits = "; ".join(f"{name}: {wait}" for name, wait in runner.waits.items())
         message = f"not done in {seconds:.0f} s; last seen: {waits}"
-        raise StepError(message, "run the same command again to go on, or give it more --timeout") from None
+        raise StepError(message, "run the same command again to continue, or raise --timeout") from None
 
 
 async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:

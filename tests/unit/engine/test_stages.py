@@ -70,7 +70,7 @@ async def test_a_person_who_says_no_leaves_nothing_behind() -> None:
     before = set(there.kube.objects)
 
     async def ask(_: Plan) -> None:
-        raise InterruptedRunError("nothing was done")
+        raise InterruptedRunError("stopped by a person")
 
     with pytest.raises(InterruptedRunError):
         await pipeline.up(DESIRED, there.session(), Terms(), stages.callbacks(events, ask=ask))

@@ -100,8 +100,8 @@ def test_explain_as_json_follows_its_schema(run: Run) -> None:
 @pytest.mark.parametrize(
     ("argv", "message", "hint"),
     [
-        (("istoid",), "installs no istoid", "did you mean istiod?"),
-        (("cni",), "installs no cni", "known: base, istiod, istio-ingress"),
+        (("istoid",), "does not install istoid", "did you mean istiod?"),
+        (("cni",), "does not install cni", "known: base, istiod, istio-ingress"),
         (("istiod", "autoscaleMn"), "nothing sets autoscaleMn", "did you mean autoscaleMin?"),
     ],
 )
@@ -219,7 +219,7 @@ istio-system/istiod  istiod 1.31.0        Current
   Deployment istiod                 1/1   Current
 
 Proxies           3 connected, 3 in sync
-Root certificate  ends 2027-12-26, 400 days left (O=cluster.local)
+Root certificate  expires 2027-12-26, 400 days left (O=cluster.local)
 Last run          done, 2026-11-21T08:57:59+00:00 by me@here
                   20261121T085730Z-69e38319, Istio 1.31.0, profile default
 Lock              free"""
@@ -235,7 +235,7 @@ def test_what_is_wrong_comes_first_and_fits_a_terminal() -> None:
         "✗ Service istio-system/ingress: InProgress, has no load balancer address yet",
     ]
     assert lines[4].startswith("✗ proxy web-6d4b75cb6d-2xk8q.shop: it rejects Listener")
-    assert "istio-ingress/ingress  LoadBalancer  waits for one" in lines
+    assert "istio-ingress/ingress  LoadBalancer  pending" in lines
     assert "Proxies           3 connected, 1 in sync, 1 being updated, 1 stale" in lines
     assert max(map(len, lines)) <= 80
 
