@@ -10,16 +10,48 @@ fail() {
   exit 1
 }
 
-# Prints a Python 3.11 to 3.13 that really runs (a pyenv shim may not).
-find_python() {
+# Prints version and path of the interpreter behind a command; fails when it does not run (a pyenv shim may not) or is not 3.11 to 3.13.
+inspect_python() {
+  "$1" -c 'import os, sys
+if not (3, 11) <= sys.version_info < (3, 14): sys.exit(1)
+print("%d.%d" % sys.version_info[:2], os.path.realpath(sys._base_executable))' 2>/dev/null
+}
+
+# Prints version and path of the interpreter to use: PYTHON when it is given, and no other then.
+choose_python() {
   local candidate
-  for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
-      "$candidate" -c 'import sys; print(sys.executable)'
-      return
-    fi
+  if [ -n "${PYTHON:-}" ]; then
+    inspect_python "$PYTHON" || fail "PYTHON=$PYTHON does not run or is not Python 3.11, 3.12 or 3.13; name another: PYTHON=/path/to/python3"
+    return
+  fi
+  for candidate in python3 python3.13 python3.12 python3.11; do
+    if inspect_python "$candidate"; then return; fi
   done
   fail "Python 3.11, 3.12 or 3.13 is needed and was not found; install one, or name it: PYTHON=/path/to/python3"
+}
+
+# Prints the path of the interpreter to use.
+find_python() {
+  local chosen
+  chosen=$(choose_python) && echo "${chosen#* }"
+}
+
+# Prints version and path of one interpreter for each version that the project promises and the machine has, the chosen one first.
+find_pythons() {
+  local chosen version candidate
+  chosen=$(choose_python)
+  echo "$chosen"
+  if [ -n "${PYTHON:-}" ]; then return; fi
+  for version in 3.11 3.12 3.13; do
+    if [ "${chosen%% *}" = "$version" ]; then continue; fi
+    # Those of pyenv are there although its shims run only the ones that are switched on.
+    while read -r candidate; do
+      if inspect_python "$candidate"; then break; fi
+    done < <(
+      type -aP "python$version"
+      printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/"python$version" | sort --version-sort --reverse
+    )
+  done
 }
 
 # Puts the pinned uv on PATH, in a folder of the cache.
@@ -43,21 +75,28 @@ ensure_uv() {
   export PATH="$home/bin:$PATH"
 }
 
-# Makes .venv hold exactly the pinned set and this package; nothing to do when it does.
+# Makes a folder hold exactly the pinned set and this package, under one interpreter; nothing to do when it does.
+# ensure_venv [FOLDER PYTHON]: by default .venv under the interpreter to use.
 ensure_venv() {
-  local key
+  local folder=${1:-.venv} python=${2:-} interpreter key
+  python=${python:-$(find_python)}
   ensure_uv
+  interpreter=$python$'\n'$("$python" -VV)
   key=$(cat requirements/dev.txt pyproject.toml | sha256sum)
-  if [ "$(cat .venv/.synced 2>/dev/null)" != "$key" ]; then
-    echo "setting up .venv" >&2
-    [ -x .venv/bin/python ] || uv venv --quiet --python "$(find_python)" .venv
-    uv pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements/dev.txt
-    uv pip install --quiet --python .venv/bin/python --no-deps --editable .
-    echo "$key" >.venv/.synced
+  # Without this an environment would silently stay what it was when another interpreter is asked for.
+  if [ "$(cat "$folder/.interpreter" 2>/dev/null)" != "$interpreter" ]; then
+    uv venv --quiet --clear --python "$python" "$folder"
+    echo "$interpreter" >"$folder/.interpreter"
+  fi
+  if [ "$(cat "$folder/.synced" 2>/dev/null)" != "$key" ]; then
+    echo "setting up $folder: $python" >&2
+    uv pip sync --quiet --compile-bytecode --python "$folder/bin/python" --require-hashes requirements/dev.txt
+    uv pip install --quiet --python "$folder/bin/python" --no-deps --editable .
+    echo "$key" >"$folder/.synced"
   fi
   # Where PYTHONDONTWRITEBYTECODE is set, each start would compile everything anew.
-  .venv/bin/python -m compileall -q meshinstall testbed
-  export PATH="$REPOSITORY/.venv/bin:$PATH"
+  "$folder/bin/python" -m compileall -q meshinstall testbed
+  export PATH="$REPOSITORY/$folder/bin:$PATH"
 }
 
 # Stops with one sentence when this machine cannot carry the testbed.

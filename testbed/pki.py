@@ -20,6 +20,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 _LIFE = timedelta(days=30)
 # Another machine's clock may be a little behind.
 _BACKDATE = timedelta(minutes=5)
+# Python 3.13 and later refuse an authority that does not say so, and certificates without key identifiers.
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def write_private(path: Path, data: str | bytes) -> None:
@@ -45,7 +57,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = _builder(self._name, self._name, self._key.public_key(), _LIFE)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).add_extension(_SIGNS, critical=True)
         self._certificate = builder.sign(self._key, hashes.SHA256())
 
     @property
@@ -67,7 +79,8 @@ class Authority:
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(x509.Name(subject), self._name, key.public_key(), life)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False).add_extension(issuer, critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
         return KeyPair(_pem(builder.sign(self._key, hashes.SHA256())), _key_pem(key))
@@ -110,6 +123,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePubl
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _BACKDATE + min(life, timedelta()))
         .not_valid_after(now + life)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
 
 
