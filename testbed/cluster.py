@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 import urllib3
 from pyroute2 import IPRoute
@@ -82,8 +83,10 @@ class Cluster:
 
 def existing(name: str) -> Cluster | None:
     """The cluster called ``name`` if it has a state folder, running or not."""
-    file = paths.state_dir(name) / "spec.json"
-    return Cluster(spec.load(file)) if file.exists() else None
+    try:
+        return Cluster(spec.load(paths.state_dir(name) / "spec.json"))
+    except FileNotFoundError:
+        return None
 
 
 def names() -> list[str]:
@@ -154,7 +157,10 @@ def _prepare(name: str, nodes: Nodes, parts: dict[str, str], authenticate: Authe
     authentication = authenticate(plain) if authenticate else Authentication(())
     cluster = Cluster(replace(plain, authentication=authentication.flags))
     config.write(cluster.spec, authentication.files)
-    (state / "spec.json").write_text(cluster.spec.dump())
+    # Whoever looks for clusters meanwhile sees none of it, or all.
+    draft = state / "spec.json.new"
+    draft.write_text(cluster.spec.dump())
+    draft.rename(state / "spec.json")
     return cluster
 
 
@@ -287,8 +293,21 @@ def _command_line(process: Path) -> list[str]:
 
 @contextmanager
 def _locked(name: str) -> Iterator[None]:
-    """Hold off a second up or down of the same cluster."""
+    """Hold off a second up or down of the same cluster; the lock's file goes with the cluster."""
     paths.state_root().mkdir(parents=True, exist_ok=True)
-    with (paths.state_root() / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    file = paths.state_root() / f"{name}.lock"
+    with _open_locked(file):
         yield
+        if name and not paths.state_dir(name).exists():
+            file.unlink()
+
+
+def _open_locked(file: Path) -> TextIO:
+    """Open and lock a file that is still there when its lock is ours: who held it before may have removed it."""
+    while True:
+        lock = file.open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fileno()), file.stat()):
+                return lock
+        lock.close()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -75,8 +75,9 @@ class Spec:
 
 
 def load(path: Path) -> Spec:
-    """Read what ``dump`` wrote."""
-    data = json.loads(path.read_text())
+    """Read what ``dump`` wrote, also that of another version of the testbed, whose clusters may run beside ours."""
+    known = {one.name for one in fields(Spec)}
+    data = {name: value for name, value in json.loads(path.read_text()).items() if name in known}
     return Spec(**{**data, "nodes": Nodes(data["nodes"]), "authentication": tuple(data.get("authentication", ()))})
 
 

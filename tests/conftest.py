@@ -19,7 +19,17 @@ from testbed.waiting import until
 
 # How long an example takes says something of the machine, and nothing of the product.
 settings.register_profile("meshinstall", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", settings.get_profile("meshinstall"), max_examples=500, derandomize=False)
 settings.load_profile("meshinstall")
+
+
+# Seconds of the longest files on two cores: several workers are busy to the end when these start first.
+_LONGEST: dict[str, int] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest files first."""
+    items.sort(key=lambda item: -_LONGEST.get(item.path.name, 0))
 
 
 def _say(line: str) -> None:
@@ -46,13 +56,19 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def own_cluster() -> Iterator[Callable[[str, Nodes], Cluster]]:
+def own_name() -> Callable[[str], str]:
+    """A name for a cluster that no other run of the tests, and no other worker of this one, has."""
+    return lambda name: f"{name}-{os.getpid()}"
+
+
+@pytest.fixture
+def own_cluster(own_name: Callable[[str], str]) -> Iterator[Callable[[str, Nodes], Cluster]]:
     """Starts clusters that belong to one test and ends them after it."""
     started: list[str] = []
 
     def start(name: str, nodes: Nodes = Nodes.REAL) -> Cluster:
-        started.append(name)
-        return testbed_cluster.up(name, nodes, _say)
+        started.append(own_name(name))
+        return testbed_cluster.up(started[-1], nodes, _say)
 
     yield start
     for name in started:

@@ -17,6 +17,11 @@ REAL = ("kubernetes", "etcd", "containerd", "coredns", "debian", "images")
 SIMULATED = ("kubernetes", "etcd", "kwok", "kwok-stages")
 DEMO = (*REAL, "charts", "helm4")
 SHELL = ("helm4", "kubectl", "istioctl")
+# What each part of the tests uses.
+TESTS = {
+    "tools": ("helm4", "helm3", "charts", "registry"),
+    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "eks"),
+}
 
 
 def _wheel(name: str) -> Part:

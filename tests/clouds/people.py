@@ -54,7 +54,7 @@ class Person:
 
 @dataclass(slots=True)
 class Traces:
-    """What a run left to be seen: command lines of the whole machine, what helms had in their environment, and its output."""
+    """What a run left to be seen: command lines of the whole machine, what its helms had in their environment, and its output."""
 
     status: int = -1
     output: bytes = b""
@@ -66,13 +66,16 @@ def watch(somebody: Person, cloud: str, log: Path, *argv: str) -> Traces:
     """Run meshinstall with the planted secrets of the other clouds, and look at all processes again and again until it ends."""
     others = dict(pair for name, pair in PLANTED.items() if name != cloud)
     traces = Traces()
+    # Other runs on this machine have a helm, and a home, of their own.
+    home = f"HOME={somebody.env['HOME']}".encode()
     with somebody.having(**others).started(log, *argv) as process:
         while process.returncode is None:
             for each in Path("/proc").glob("[0-9]*"):
                 line = _read(each / "cmdline")
                 traces.command_lines.add(line)
-                if line.partition(b"\0")[0].rpartition(b"/")[2] == b"helm":
-                    traces.helm_environments.add(_read(each / "environ"))
+                environment = _read(each / "environ")
+                if line.partition(b"\0")[0].rpartition(b"/")[2] == b"helm" and home in environment.split(b"\0"):
+                    traces.helm_environments.add(environment)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
     traces.status, traces.output = process.returncode, log.read_bytes()

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,21 @@ def limited_user(name: str, only_read: str) -> tuple[dict[str, Any], dict[str, A
         "subjects": [{"apiGroup": rbac, "kind": "User", "name": name}],
     }
     return role, binding
+
+
+def pod_processes(cluster: Cluster) -> Iterator[Path]:
+    """Folders in /proc of what runs in the pods of a cluster: another one on this machine may have pods of the same names."""
+    for process in Path("/proc").glob("[0-9]*"):
+        if f"/{cluster.spec.cgroup}/".encode() in read_process(process / "cgroup"):
+            yield process
+
+
+def read_process(path: Path) -> bytes:
+    """What a process says of itself, if it is still there."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def hearing_ctrl_c() -> None:

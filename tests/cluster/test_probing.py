@@ -28,7 +28,7 @@ from meshinstall.model.mesh import Place
 from meshinstall.model.wire import PROBE_LABEL, Answer, Probe, Seen, WireTarget
 from testbed import pins
 from testbed.cluster import Cluster
-from tests.cluster.mesh import Shell, namespace, web
+from tests.cluster.mesh import Shell, namespace, pod_processes, read_process, web
 from tests.cluster.meshinstall_run import REPOSITORY, meshinstall
 
 pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
@@ -207,20 +207,20 @@ async def test_a_pod_that_cannot_answer_is_silent_and_proves_nothing(mesh: Mesh)
 
 async def test_a_proxy_that_hangs_is_silent(mesh: Mesh) -> None:
     async with started(mesh) as running:
-        with stopped("web"):
+        with stopped(mesh.shell.cluster, "web"):
             answers = await running.answers(Place("shop", "web"))
         assert set(answers.values()) == {Answer.SILENT}, running.seen
         assert running.seen[Probe.PLAINTEXT].words == "connected, but neither an answer nor an end"
 
 
 @contextmanager
-def stopped(pod: str) -> Iterator[None]:
+def stopped(cluster: Cluster, pod: str) -> Iterator[None]:
     """Stop the Envoy of a pod for a while."""
     wanted = f"\0POD_NAME={pod}\0".encode()
     found = [
         int(process.name)
-        for process in Path("/proc").glob("[0-9]*")
-        if read(process / "comm") == b"envoy\n" and wanted in b"\0" + read(process / "environ")
+        for process in pod_processes(cluster)
+        if read_process(process / "comm") == b"envoy\n" and wanted in b"\0" + read_process(process / "environ")
     ]
     assert found
     send(signal.SIGSTOP, *found)
@@ -232,14 +232,6 @@ def stopped(pod: str) -> Iterator[None]:
 
 def send(number: signal.Signals, *pids: int) -> None:
     subprocess.run(["kill", f"-{number.name}", *map(str, pids)], check=True)
-
-
-def read(path: Path) -> bytes:
-    """What a process says of itself, if it is still there."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 class Foreign:

@@ -22,22 +22,33 @@ pytestmark = pytest.mark.cluster
 REPOSITORY = Path(__file__).parents[2]
 
 
-def traces(name: str) -> dict[str, object]:
-    """Everything on the host that could tell that cluster ``name`` was there."""
+def traces(name: str, link: int | None = None) -> dict[str, object]:
+    """Everything on the host that could tell that cluster ``name``, whose interface had the index ``link``, was there.
+
+    Other clusters come and go meanwhile; one may get the name of an interface that has just become free.
+    """
     processes = [
         one.name
         for one in Path("/proc").glob("[0-9]*")
         if f"/{name}\0" in _text(one / "cmdline") or f"/meshinstall-{name}/" in _text(one / "cgroup")
     ]
-    links = {link.name for link in Path("/sys/class/net").iterdir() if link.name.startswith("mesh-testbed")}
-    others = {found.spec.interface for other in testbed_cluster.names() if other != name and (found := testbed_cluster.existing(other))}
     return {
         "processes": processes,
         "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if "testbed" in line],
-        "interfaces": sorted(links - others),
+        "interfaces": [interface for interface, index in interfaces().items() if index == link],
         "cgroups": cgroups.existing(f"meshinstall-{name}"),
-        "state": paths.state_dir(name).exists(),
+        "state": [path.name for path in paths.state_root().iterdir() if path.name.split(".")[0] == name],
     }
+
+
+def interfaces() -> dict[str, int]:
+    """Index of each interface of the host; no two ever have the same."""
+    return {link.name: int(text) for link in Path("/sys/class/net").iterdir() if (text := _text(link / "ifindex"))}
+
+
+def link_of(cluster: Cluster) -> int:
+    """Index of the host's end of the link into a cluster that runs."""
+    return interfaces()[cluster.spec.interface]
 
 
 def host() -> dict[str, object]:
@@ -54,12 +65,12 @@ def host() -> dict[str, object]:
         ],
         "named namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
         "rules": [line for line in rules.splitlines() if not line.startswith(("#", ":"))],
-        "interfaces": sorted(link.name for link in Path("/sys/class/net").iterdir()),
+        "interfaces": sorted(name for name in interfaces() if not name.startswith("mesh-testbed")),
         "forwarding": _text(Path("/proc/sys/net/ipv4/ip_forward")),
     }
 
 
-NOTHING = {"processes": [], "mounts": [], "interfaces": [], "cgroups": [], "state": False}
+NOTHING: dict[str, object] = {"processes": [], "mounts": [], "interfaces": [], "cgroups": [], "state": []}
 
 
 def _text(path: Path) -> str:
@@ -75,59 +86,65 @@ def _has(program: str) -> bool:
 
 def test_down_leaves_no_trace(own_cluster: Callable[..., Cluster]) -> None:
     before = host()
-    own_cluster("traces")
-    assert traces("traces") != NOTHING
-    assert testbed_cluster.down("traces")
-    assert traces("traces") == NOTHING
+    found = own_cluster("traces")
+    name, link = found.spec.name, link_of(found)
+    assert [what for what, there in traces(name, link).items() if not there] == ["mounts"]
+    assert testbed_cluster.down(name)
+    assert traces(name, link) == NOTHING
     assert host() == before
 
 
 @pytest.mark.parametrize("component", ["etcd", "containerd", "kubelet"])
 def test_a_killed_component_is_reported_and_down_still_leaves_no_trace(own_cluster: Callable[..., Cluster], component: str) -> None:
     found = own_cluster("killed")
+    name, link = found.spec.name, link_of(found)
     os.kill(_host_pid(component, found), signal.SIGKILL)
 
     status = _until_status_says(found, component, "died")
     assert status[component]["exit"] == "SIGKILL"
-    said = _testbed("status", "--name", "killed")
+    said = _testbed("status", "--name", name)
     assert said.returncode == 1
     assert f"{component:<24} died (SIGKILL)" in said.stdout
-    assert _testbed("up", "--name", "killed").returncode == 1
+    assert _testbed("up", "--name", name).returncode == 1
 
-    testbed_cluster.down("killed")
-    assert traces("killed") == NOTHING
+    testbed_cluster.down(name)
+    assert traces(name, link) == NOTHING
 
 
 def test_the_end_of_the_first_process_is_the_end_of_everything(own_cluster: Callable[..., Cluster]) -> None:
-    own_cluster("headless")
-    pid = testbed_cluster.first_process("headless")
+    found = own_cluster("headless")
+    name, link = found.spec.name, link_of(found)
+    pid = testbed_cluster.first_process(name)
     assert pid
     os.kill(pid, signal.SIGKILL)
     _gone(pid)
     # The kernel ends the other processes of its namespaces, and takes the interfaces away, in its own time.
-    until(lambda: _left("headless") == ([], []), 20, lambda: f"left: {_left('headless')}")
-    assert _testbed("status", "--name", "headless").returncode == 1
+    until(lambda: _left(name, link) == ([], []), 20, lambda: f"left: {_left(name, link)}")
+    assert _testbed("status", "--name", name).returncode == 1
 
     # The next up clears the rest away and starts anew.
-    own_cluster("headless")
-    testbed_cluster.down("headless")
-    assert traces("headless") == NOTHING
+    link = link_of(own_cluster("headless"))
+    testbed_cluster.down(name)
+    assert traces(name, link) == NOTHING
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_up_can_be_cleaned_up(end: signal.Signals) -> None:
+def test_an_interrupted_up_can_be_cleaned_up(own_name: Callable[[str], str], end: signal.Signals) -> None:
+    name = own_name("cut")
     up = subprocess.Popen(
-        [sys.executable, "-m", "testbed", "up", "--name", "cut"], cwd=REPOSITORY, stderr=subprocess.DEVNULL, preexec_fn=hearing_ctrl_c
+        [sys.executable, "-m", "testbed", "up", "--name", name], cwd=REPOSITORY, stderr=subprocess.DEVNULL, preexec_fn=hearing_ctrl_c
     )
     try:
-        until(lambda: testbed_cluster.first_process("cut") or up.poll() is not None, 30, lambda: "up did not start")
+        until(lambda: testbed_cluster.first_process(name) or up.poll() is not None, 30, lambda: "up did not start")
         assert up.poll() is None, "up ended before it could be interrupted"
         up.send_signal(end)
         assert up.wait(30) != 0
     finally:
         up.kill()
-        testbed_cluster.down("cut")
-    assert traces("cut") == NOTHING
+        testbed_cluster.down(name)
+    assert traces(name) == NOTHING
+    # Whether it was given its link before it ended is not known; others may be just losing theirs.
+    assert until(lambda: not _links_of_nobody(), 20, lambda: f"left: {_links_of_nobody()}")
 
 
 def test_up_twice_is_nothing_to_do(cluster: Cluster) -> None:
@@ -153,7 +170,8 @@ def test_secrets_are_private(cluster: Cluster) -> None:
 
 
 def test_simulated_nodes_run_hundreds_of_pods_and_say_what_they_are(own_cluster: Callable[..., Cluster]) -> None:
-    api = own_cluster("many", Nodes.SIMULATED).api()
+    found = own_cluster("many", Nodes.SIMULATED)
+    api = found.api()
     template = {
         "metadata": {"labels": {"app": "many"}},
         "spec": {"containers": [{"name": "app", "image": "none"}], "tolerations": [{"operator": "Exists"}]},
@@ -165,11 +183,16 @@ def test_simulated_nodes_run_hundreds_of_pods_and_say_what_they_are(own_cluster:
         60,
         lambda: "not all Ready",
     )
-    assert "SIMULATED nodes" in _testbed("status", "--name", "many").stdout
+    assert "SIMULATED nodes" in _testbed("status", "--name", found.spec.name).stdout
 
 
-def _left(name: str) -> tuple[object, object]:
-    found = traces(name)
+def _links_of_nobody() -> set[str]:
+    owned = {found.spec.interface for name in testbed_cluster.names() if (found := testbed_cluster.existing(name))}
+    return {name for name in interfaces() if name.startswith("mesh-testbed")} - owned
+
+
+def _left(name: str, link: int) -> tuple[object, object]:
+    found = traces(name, link)
     return found["processes"], found["interfaces"]
 
 

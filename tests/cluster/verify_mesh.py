@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 
 from testbed.waiting import until
-from tests.cluster.mesh import Shell, web
+from tests.cluster.mesh import Shell, pod_processes, read_process, web
 from tests.cluster.meshinstall_run import REPOSITORY, Program
 
 STATUS = {"PASS": 0, "FAIL": 4, "NOT PROVEN": 5}
@@ -155,17 +154,14 @@ def blocked(shell: Shell, namespace: str, port: int) -> Iterator[None]:
 
 
 def _agent(shell: Shell, namespace: str) -> int:
-    """The PID, on this machine, of the agent in the one pod of a namespace; names of pods of a Deployment are like no other's."""
+    """The PID, on this machine, of the agent in the one pod of a namespace; another cluster may have a pod of that name."""
     (pod,) = pods(shell, namespace)
     wanted = f"POD_NAME={pod}".encode()
-    for process in Path("/proc").iterdir():
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            is_agent = command[0].endswith(b"pilot-agent") and command[1:3] == [b"proxy", b"sidecar"]
-            if is_agent and wanted in (process / "environ").read_bytes().split(b"\0"):
-                return int(process.name)
-        except OSError:
-            continue
+    for process in pod_processes(shell.cluster):
+        command = read_process(process / "cmdline").split(b"\0")
+        is_agent = command[0].endswith(b"pilot-agent") and command[1:3] == [b"proxy", b"sidecar"]
+        if is_agent and wanted in read_process(process / "environ").split(b"\0"):
+            return int(process.name)
     raise AssertionError(f"no agent of {namespace}/{pod} runs")
 
 

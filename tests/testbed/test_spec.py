@@ -1,5 +1,6 @@
 """Names, addresses and start order of a cluster."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
 def test_a_spec_survives_its_file(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(of(Nodes.SIMULATED).dump())
     assert spec.load(tmp_path / "spec.json") == of(Nodes.SIMULATED)
+
+
+def test_a_cluster_of_a_newer_testbed_is_still_seen(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps({**json.loads(of(Nodes.REAL).dump()), "news": 1}))
+    assert spec.load(tmp_path / "spec.json") == of(Nodes.REAL)
 
 
 def test_an_api_server_gets_the_flags_of_its_authentication(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ pytestmark = pytest.mark.tools
 # Renders a chart with the given defaults, -f files (as values) and other arguments; returns what templates see.
 Render = Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]], Sequence[str]], Any]
 
-# A few examples, each of many cases: a helm process takes a tenth of a second. For the same reason a failure
+# A twenty-fifth of the usual examples, each of many cases: a helm process takes a tenth of a second. For the same reason a failure
 # is not shrunk; pytest shows the cases that differ.
 few = settings(
-    max_examples=4,
+    max_examples=settings().max_examples // 25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
