@@ -10,6 +10,9 @@ fail() {
   exit 1
 }
 
+# With stdin closed, the first file that a program opens would become its stdin.
+if [ ! -e /dev/fd/0 ]; then exec </dev/null; fi
+
 # Prints version and path of the interpreter behind a command; fails when it does not run (a pyenv shim may not) or is not 3.11 to 3.13.
 inspect_python() {
   "$1" -c 'import os, sys
@@ -76,13 +79,13 @@ ensure_uv() {
 }
 
 # Makes a folder hold exactly the pinned set and this package, under one interpreter; nothing to do when it does.
-# ensure_venv [FOLDER PYTHON]: by default .venv under the interpreter to use.
+# ensure_venv [FOLDER PYTHON [PINS]]: by default .venv under the interpreter to use, with requirements/dev.txt.
 ensure_venv() {
-  local folder=${1:-.venv} python=${2:-} interpreter key
+  local folder=${1:-.venv} python=${2:-} pins=${3:-requirements/dev.txt} interpreter key
   python=${python:-$(find_python)}
   ensure_uv
   interpreter=$python$'\n'$("$python" -VV)
-  key=$(cat requirements/dev.txt pyproject.toml | sha256sum)
+  key=$(cat "$pins" pyproject.toml | sha256sum)
   # Without this an environment would silently stay what it was when another interpreter is asked for.
   if [ "$(cat "$folder/.interpreter" 2>/dev/null)" != "$interpreter" ]; then
     uv venv --quiet --clear --python "$python" "$folder"
@@ -90,7 +93,7 @@ ensure_venv() {
   fi
   if [ "$(cat "$folder/.synced" 2>/dev/null)" != "$key" ]; then
     echo "setting up $folder: $python" >&2
-    uv pip sync --quiet --compile-bytecode --python "$folder/bin/python" --require-hashes requirements/dev.txt
+    uv pip sync --quiet --compile-bytecode --python "$folder/bin/python" --require-hashes "$pins"
     uv pip install --quiet --python "$folder/bin/python" --no-deps --editable .
     echo "$key" >"$folder/.synced"
   fi

@@ -33,7 +33,7 @@ class Record:
 
     def pytest_report_header(self) -> str:
         """Say what is left out."""
-        return f"soak: {len(self._passed)} tests passed in an earlier run of the same code and are left out ({self._file})"
+        return f"soak: left out, for they passed before: {len(self._passed)} ({self._file})"
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what has passed."""

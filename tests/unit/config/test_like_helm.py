@@ -24,7 +24,7 @@ Render = Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]], Sequence[str]
 # is not shrunk; pytest shows the cases that differ.
 few = settings(
     max_examples=settings().max_examples // 25,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 CASES = 60
