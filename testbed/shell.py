@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from testbed import pins
 from testbed.build.workshop import Workshop
@@ -27,8 +29,8 @@ def environment(cluster: Cluster, shop: Workshop, tools: tuple[str, ...]) -> dic
     }
 
 
-def write_configuration(cluster: Cluster, charts: Path) -> Path:
-    """Write meshinstall.yaml and values for this cluster; return their folder."""
+def write_configuration(cluster: Cluster, charts: Path, **environments: Mapping[str, Any]) -> Path:
+    """Write meshinstall.yaml, with these environments by name, and values for this cluster; return their folder."""
     folder = cluster.state / "meshinstall"
     values = folder / "values" / "components"
     values.mkdir(parents=True, exist_ok=True)
@@ -36,6 +38,7 @@ def write_configuration(cluster: Cluster, charts: Path) -> Path:
         "apiVersion": "meshinstall.dev/v1",
         "istio": {"version": pins.ISTIO},
         "charts": {"source": str(charts)},
+        **({"environments": environments} if environments else {}),
     }
     # JSON is YAML.
     (folder / "meshinstall.yaml").write_text(json.dumps(settings, indent=2) + "\n")

@@ -32,6 +32,17 @@ _IP_FREEBIND = 15
 _HANG = 60.0
 
 
+# The file that vouches for all of it.
+BUNDLE = "azure-ca.pem"
+# Of an API server that takes Entra ID's tokens.
+FLAGS = (f"--authentication-config={AUTHENTICATION}/entra.json",)
+
+
+def environment(url: str, bundle: Path) -> dict[str, str]:
+    """What sends a program to the proxy at ``url``, whose certificates the ones in ``bundle`` vouch for."""
+    return {"HTTPS_PROXY": url, "REQUESTS_CA_BUNDLE": str(bundle), "AZURE_POD_IDENTITY_AUTHORITY_HOST": url}
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What is sent back; ``times`` repeats the body, ``claimed`` is a Content-Length that need not be true.
@@ -70,7 +81,7 @@ class Fault:
 class FakeAzure:
     """Starts with ``running``; ``faults`` come before what the servers would say, ``asked`` is all that was asked."""
 
-    def __init__(self, entra: Entra, arm: Arm, folder: Path) -> None:
+    def __init__(self, entra: Entra, arm: Arm, folder: Path, listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.entra = entra
         self.arm = arm
         self.faults: list[Fault] = []
@@ -82,26 +93,34 @@ class FakeAzure:
         self._authority = Authority("azure")
         self._ended = threading.Event()
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self.bundle = folder / "azure-ca.pem"
+        self.bundle = folder / BUNDLE
         self.bundle.write_bytes(self._authority.pair.certificate)
-        self._proxy = _serve("127.0.0.1", self, tls="")
+        self._proxy = _serve(listen, self, tls="")
         self._others: list[_Server] = []
 
     @property
     def port(self) -> int:
-        """Where the proxy and the metadata service listen, on the loopback."""
+        """The port of ``url``."""
         return int(self._proxy.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """Where the proxy and the metadata service listen."""
+        return f"http://{self._proxy.server_address[0]!s}:{self.port}"
 
     def environment(self) -> dict[str, str]:
         """What sends a program here; it still has to say who it is."""
-        proxy = f"http://127.0.0.1:{self.port}"
-        return {"HTTPS_PROXY": proxy, "REQUESTS_CA_BUNDLE": str(self.bundle), "AZURE_POD_IDENTITY_AUTHORITY_HOST": proxy}
+        return environment(self.url, self.bundle)
 
     def authenticate(self, of: Spec) -> Authentication:
-        """Make an API server take this Entra ID's tokens the way AKS does: for its own application, by ``upn`` or else ``oid``."""
-        server = _serve(of.host_address, self, tls=of.host_address)
+        """Make an API server take this Entra ID's tokens; asked for its keys at the cluster's ``host_address``."""
+        return self.authentication(of.host_address)
+
+    def authentication(self, address: str) -> Authentication:
+        """Listen on ``address`` for API servers that take these tokens as AKS does: for its own application, by ``upn`` or else ``oid``."""
+        server = _serve((address, 0), self, tls=address)
         self._others.append(server)
-        base = f"https://{of.host_address}:{server.server_address[1]}"
+        base = f"https://{address}:{server.server_address[1]}"
         config = {
             "apiVersion": "apiserver.config.k8s.io/v1",
             "kind": "AuthenticationConfiguration",
@@ -121,7 +140,7 @@ class FakeAzure:
                 }
             ],
         }
-        return Authentication((f"--authentication-config={AUTHENTICATION}/entra.json",), {"entra.json": json.dumps(config, indent=2)})
+        return Authentication(FLAGS, {"entra.json": json.dumps(config, indent=2)})
 
     def count(self, part: str) -> int:
         """How many requests had ``part`` in their path."""
@@ -211,10 +230,10 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: str, azure: FakeAzure, tls: str) -> None:
+    def __init__(self, listen: tuple[str, int], azure: FakeAzure, tls: str) -> None:
         self.azure = azure
         self.tls = tls
-        super().__init__((address, 0), _Handler)
+        super().__init__(listen, _Handler)
 
     def server_bind(self) -> None:
         self.socket.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
@@ -298,8 +317,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing; ``asked`` has it all."""
 
 
-def _serve(address: str, azure: FakeAzure, tls: str) -> _Server:
-    server = _Server(address, azure, tls)
+def _serve(listen: tuple[str, int], azure: FakeAzure, tls: str) -> _Server:
+    server = _Server(listen, azure, tls)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     return server
 

@@ -25,13 +25,13 @@ PIPELINE = Principal(
 )
 
 
-def shop(folder: Path) -> FakeAzure:
-    """The tenant without a cluster; PIPELINE has the role that signs in, and may read the versions."""
-    entra = Entra(TENANT, PIPELINE)
+def shop(folder: Path, who: Principal = PIPELINE, listen: tuple[str, int] = ("127.0.0.1", 0)) -> FakeAzure:
+    """The tenant without a cluster; ``who`` has the role that signs in, and may read the versions."""
+    entra = Entra(TENANT, who)
     arm = Arm(entra, (SUBSCRIPTION,))
     arm.versions = {"1.36": ["KubernetesOfficial", "AKSLongTermSupport"], "1.35": ["KubernetesOfficial"], "1.33": ["AKSLongTermSupport"]}
-    arm.allow(PIPELINE, *USER_ROLE, *READER)
-    return FakeAzure(entra, arm, folder)
+    arm.allow(who, *USER_ROLE, *READER)
+    return FakeAzure(entra, arm, folder, listen)
 
 
 def managed_cluster(name: str = NAME, version: str = "1.36.3", **settings: Any) -> models.ManagedCluster:

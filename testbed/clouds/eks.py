@@ -74,8 +74,8 @@ def hang(until: threading.Event) -> Fault:
 
 
 @contextmanager
-def serving(aws: Aws) -> Iterator[Aws]:
-    """Serve on the loopback while the block runs; ``aws.url`` is for AWS_ENDPOINT_URL."""
+def serving(aws: Aws, address: str = "127.0.0.1", port: int = 0) -> Iterator[Aws]:
+    """Serve, on any port unless one is given, while the block runs; ``aws.url`` is for AWS_ENDPOINT_URL."""
     from moto.moto_api._internal import moto_api_backend
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
@@ -90,11 +90,11 @@ def serving(aws: Aws) -> Iterator[Aws]:
             """Say nothing."""
 
     application = _Gate(aws, DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
+    server = make_server(address, port, application, threaded=True, request_handler=Quiet)
     server.daemon_threads = True  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    aws.url = f"http://127.0.0.1:{server.server_port}"
+    aws.url = f"http://{address}:{server.server_port}"
     try:
         yield aws
     finally:

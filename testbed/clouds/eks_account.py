@@ -2,14 +2,17 @@
 
 import base64
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from testbed.clouds.eks import Aws
 from testbed.clouds.eks_identity import ACCOUNT, Identity
 
 REGION = "eu-west-1"
+NAME = "shop"
 ADMIN_ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
-
+# Whose members the cluster's authenticator makes of those who have the role.
+GROUP = "mesh-admins"
 
 # One of those that moto knows; asking for them all takes seconds.
 _IMAGE = "ami-12c6146b"
@@ -26,6 +29,14 @@ class Account:
 def engineer(aws: Aws) -> Identity:
     """A person with keys of their own."""
     return aws.keys.add(Identity(f"arn:aws:iam::{ACCOUNT}:user/engineer", "AIDATESTBED"))
+
+
+def account(aws: Aws, server: str, authority: bytes, life: timedelta = timedelta(hours=1)) -> Identity:
+    """An account with the cluster in it and a role that has an access entry; returns who may assume it, for ``life``."""
+    owner = engineer(aws)
+    make(aws, owner, NAME, server, authority, "1.36")
+    aws.roles[ADMIN_ROLE] = life
+    return owner
 
 
 def make(aws: Aws, owner: Identity, name: str, server: str, authority: bytes, version: str) -> Account:  # noqa: PLR0913, PLR0917 - what a cluster is

@@ -25,8 +25,8 @@ def caller(identity: Identity) -> dict[str, object]:
 
 
 @contextmanager
-def sts(keys: Keys, authority: Authority, region: str) -> Iterator[str]:
-    """Serve sts.REGION.amazonaws.com; yields the URL of the proxy that leads every CONNECT to it."""
+def sts(keys: Keys, authority: Authority, region: str, port: int = 0) -> Iterator[str]:
+    """Serve sts.REGION.amazonaws.com; yields the URL of the proxy that leads every CONNECT to it; ``port`` is the proxy's, 0 for any."""
 
     class Handler(BaseHTTPRequestHandler):
         """Takes what the authenticator sends: a presigned GET."""
@@ -54,7 +54,7 @@ def sts(keys: Keys, authority: Authority, region: str) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.socket = _tls(authority, f"sts.{region}.amazonaws.com").wrap_socket(server.socket, server_side=True)
-    with _serving(server), proxy(server.server_address[1]) as url:
+    with _serving(server), proxy(server.server_address[1], port) as url:
         yield url
 
 
@@ -68,14 +68,14 @@ def _tls(authority: Authority, name: str) -> ssl.SSLContext:
 
 
 @contextmanager
-def proxy(port: int) -> Iterator[str]:
-    """A CONNECT proxy that leads everything to one port of the loopback, whatever host is asked for."""
+def proxy(target: int, port: int = 0) -> Iterator[str]:
+    """A CONNECT proxy on ``port`` that leads everything to the port ``target`` of the loopback, whatever host is asked for."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_CONNECT(self) -> None:
             self.send_response(HTTPStatus.OK)
             self.end_headers()
-            with socket.create_connection(("127.0.0.1", port)) as there:
+            with socket.create_connection(("127.0.0.1", target)) as there:
                 back = threading.Thread(target=_pump, args=(there, self.connection), daemon=True)
                 back.start()
                 _pump(self.connection, there)
@@ -85,7 +85,7 @@ def proxy(port: int) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     with _serving(server):
         yield f"http://127.0.0.1:{server.server_address[1]}"
 

@@ -25,6 +25,21 @@ _JSON = "application/json; charset=UTF-8"
 _APIS = frozenset(f"{name}.googleapis.com" for name in ("container", "compute", "gkehub", "cloudresourcemanager")) | {*GATEWAYS.values()}
 _TOKENS = frozenset({"oauth2.googleapis.com", "iamcredentials.googleapis.com", "sts.googleapis.com"})
 CONNECT = "container.clusters.connect"
+# Of an API server that asks Google who a token is.
+FLAGS = (f"--authentication-token-webhook-config-file={AUTHENTICATION}/google.json", "--authentication-token-webhook-cache-ttl=1s")
+_BUNDLE = "google-ca.pem"
+
+
+def environment(address: str, folder: Path) -> dict[str, str]:
+    """What sends a program to the proxy and metadata server at ``address``, whose files are in ``folder``."""
+    return {
+        "HTTPS_PROXY": f"http://{address}",
+        "NO_PROXY": "",
+        "SSL_CERT_FILE": str(folder / _BUNDLE),
+        "GCE_METADATA_HOST": address,
+        "GCE_METADATA_IP": address,
+        "CLOUDSDK_CONFIG": str(folder / "gcloud"),
+    }
 
 
 @dataclass(slots=True)
@@ -58,7 +73,7 @@ class Asked:
 class FakeGoogle:
     """Serves within ``running``; ``faults`` come before what the servers would say, ``asked`` is all that was asked."""
 
-    def __init__(self, issuer: Issuer, apis: Apis, folder: Path) -> None:
+    def __init__(self, issuer: Issuer, apis: Apis, folder: Path, listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.issuer = issuer
         self.apis = apis
         self.pool = Pool()
@@ -72,34 +87,30 @@ class FakeGoogle:
         self._authority = Authority("google")
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._ended = threading.Event()
-        self.bundle = folder / "google-ca.pem"
-        self.bundle.write_bytes(self._authority.pair.certificate)
+        (folder / _BUNDLE).write_bytes(self._authority.pair.certificate)
         self._servers: list[Server] = []
-        self._serve("127.0.0.1", "")
+        self._serve(listen, "")
 
     @property
     def address(self) -> str:
         """host:port of the proxy and of the metadata server."""
-        return f"127.0.0.1:{self._servers[0].server_address[1]}"
+        address, port = self._servers[0].server_address[:2]
+        return f"{address!s}:{port}"
 
     def environment(self) -> dict[str, str]:
         """What sends a program here; it still has to say who it is."""
-        return {
-            "HTTPS_PROXY": f"http://{self.address}",
-            "NO_PROXY": "",
-            "SSL_CERT_FILE": str(self.bundle),
-            "GCE_METADATA_HOST": self.address,
-            "GCE_METADATA_IP": self.address,
-            "CLOUDSDK_CONFIG": str(self._folder / "gcloud"),
-        }
+        return environment(self.address, self._folder)
 
     def authenticate(self, of: Spec) -> Authentication:
-        """Make an API server ask here who a token is, as GKE's asks Google."""
-        server = self._serve(of.host_address, of.host_address)
+        """Make an API server ask here, at the cluster's ``host_address``, who a token is."""
+        return self.authentication(of.host_address)
+
+    def authentication(self, address: str) -> Authentication:
+        """Listen on ``address`` for API servers that ask who a token is, as GKE's asks Google."""
+        server = self._serve((address, 0), address)
         caller = self._authority.client("kube-apiserver")
-        url = f"https://{of.host_address}:{server.server_address[1]}/review"
-        flags = (f"--authentication-token-webhook-config-file={AUTHENTICATION}/google.json", "--authentication-token-webhook-cache-ttl=1s")
-        return Authentication(flags, {"google.json": kubeconfig(url, self._authority.pair.certificate, caller, "google")})
+        url = f"https://{address}:{server.server_address[1]}/review"
+        return Authentication(FLAGS, {"google.json": kubeconfig(url, self._authority.pair.certificate, caller, "google")})
 
     def fault(self, part: str, answer: Answer, count: int = 1) -> None:
         """Answer the next ``count`` requests for ``part`` otherwise."""
@@ -189,8 +200,8 @@ class FakeGoogle:
         kind = "application/json" if value.startswith("{") else "application/text"
         return Answer(200, value.encode(), kind, {"Metadata-Flavor": "Google", "Server": "Metadata Server for VM"})
 
-    def _serve(self, address: str, tls: str) -> Server:
-        server = Server(address, self, self._context(tls) if tls else None, Handler)
+    def _serve(self, listen: tuple[str, int], tls: str) -> Server:
+        server = Server(listen, self, self._context(tls) if tls else None, Handler)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         self._servers.append(server)
         return server

@@ -60,10 +60,10 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: str, google: Google, tls: ssl.SSLContext | None, handler: type["Handler"]) -> None:
+    def __init__(self, listen: tuple[str, int], google: Google, tls: ssl.SSLContext | None, handler: type["Handler"]) -> None:
         self.google = google
         self.tls = tls
-        super().__init__((address, 0), handler)
+        super().__init__(listen, handler)
 
     def server_bind(self) -> None:
         """Bind where a cluster's link will be."""

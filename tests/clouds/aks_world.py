@@ -1,6 +1,5 @@
 """A tenant with one cluster that Entra ID guards, and a caller at the doors of Azure: the tests' own process."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from testbed.clouds.aks import FakeAzure
 from testbed.clouds.aks_shop import GROUP, NAME, PIPELINE, SUBSCRIPTION, TENANT, add_cluster, entra_kubeconfig, shop
 from testbed.cluster import Cluster
 from testbed.pki import Authority
-from testbed.shell import write_configuration
 from tests.clouds.people import Person
 
 SERVER = "https://shop-abcd1234.hcp.westeurope.azmk8s.io:443"
@@ -61,25 +59,3 @@ def person(home: Path, azure: FakeAzure, cluster: Cluster, **more: str) -> Perso
             **more,
         }
     )
-
-
-def configure(cluster: Cluster, charts: Path) -> Path:
-    """A meshinstall.yaml whose environment staging is the AKS cluster; returns its folder."""
-    folder = write_configuration(cluster, charts)
-    file = folder / "meshinstall.yaml"
-    staging = {"cloud": "aks", "cluster": {"name": NAME, "resourceGroup": GROUP, "subscription": SUBSCRIPTION}}
-    file.write_text(json.dumps({**json.loads(file.read_text()), "environments": {"staging": staging}}, indent=2))
-    return folder
-
-
-def bind(cluster: Cluster, kind: str, name: str) -> None:
-    """Make a user or a group administrator of the cluster, as its owners would."""
-    rbac = "rbac.authorization.k8s.io"
-    binding = {
-        "apiVersion": f"{rbac}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": f"admin-{name.replace('@', '-')}"},
-        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": rbac, "kind": kind, "name": name}],
-    }
-    cluster.api().post(f"/apis/{rbac}/v1/clusterrolebindings", binding)

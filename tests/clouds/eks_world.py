@@ -1,20 +1,13 @@
-"""A person with AWS keys, an account, and meshinstall in a shell of theirs."""
+"""A person with AWS keys and meshinstall in a shell of theirs, and what is in a token."""
 
 import base64
-import json
 import os
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from testbed.clouds import eks, eks_account
+from testbed.clouds import eks
 from testbed.clouds.eks_identity import Identity, Signed
-from testbed.cluster import Cluster
-from testbed.shell import write_configuration
 from tests.clouds.people import Person
-
-NAME = "shop"
-GROUP = "mesh-admins"
 
 
 def person(home: Path, aws: eks.Aws, identity: Identity, **more: str) -> Person:
@@ -33,23 +26,6 @@ def person(home: Path, aws: eks.Aws, identity: Identity, **more: str) -> Person:
             **more,
         }
     )
-
-
-def configure(cluster: Cluster, charts: Path, **selectors: str) -> Path:
-    """A meshinstall.yaml whose environment staging is the EKS cluster; returns its folder."""
-    folder = write_configuration(cluster, charts)
-    file = folder / "meshinstall.yaml"
-    staging = {"cloud": "eks", "cluster": {"name": NAME, "region": eks_account.REGION, **selectors}}
-    file.write_text(json.dumps({**json.loads(file.read_text()), "environments": {"staging": staging}}, indent=2))
-    return folder
-
-
-def account(aws: eks.Aws, server: str, authority: bytes, life: timedelta = timedelta(hours=1)) -> Identity:
-    """An account with the cluster in it and a role that has an access entry; returns who may assume it, for ``life``."""
-    owner = eks_account.engineer(aws)
-    eks_account.make(aws, owner, NAME, server, authority, "1.36")
-    aws.roles[eks_account.ADMIN_ROLE] = life
-    return owner
 
 
 def url_of(token: str) -> str:

@@ -6,79 +6,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from google.cloud.container_v1.types import (
-    Cluster,
-    ControlPlaneEndpointsConfig,
-    MasterAuth,
-    NetworkConfig,
-    NodeConfig,
-    NodePool,
-    ServerConfig,
-)
 
 from meshinstall.adapters.gke.http import Patience
 from meshinstall.adapters.gke.provider import GkeProvider
 from meshinstall.errors import MeshinstallError
 from meshinstall.model.cluster import Cloud, ClusterRef
-from testbed.clouds.gke import CONNECT, FakeGoogle
-from testbed.clouds.gke_apis import Apis, Project
-from testbed.clouds.gke_identity import Account, Issuer
-from testbed.pki import Authority
+from testbed.clouds.gke import FakeGoogle
+from testbed.clouds.gke_apis import Project
+from testbed.clouds.gke_identity import Account
+from testbed.clouds.gke_project import LOCATION, NAME, PROJECT, ROLES, deployer, project
 
-PROJECT = "shop-prod"
 MEMBERSHIP = f"//gkehub.googleapis.com/projects/{PROJECT}/locations/global/memberships/shop"
-LOCATION = "europe-west1"
-NAME = "shop"
-DNS = "gke-0123456789abcdef-1234567890.europe-west1.gke.goog"
-ROLES = {
-    "compute.firewalls.list",
-    "container.clusters.get",
-    "container.clusters.list",
-    "gkehub.features.get",
-    "gkehub.gateway.generateCredentials",
-    "resourcemanager.projects.get",
-    CONNECT,
-}
 # Short, for tests in which Google is broken on purpose.
 HASTY = Patience(answer=1.0, call=3.0, pause=0.05)
-
-
-def cluster(authority: bytes = b"", **fields: Any) -> Cluster:
-    """A regional cluster with private nodes and every way in, as the SDK's model; ``fields`` change it."""
-    import base64
-
-    pem = authority or Authority("shop").pair.certificate
-    plain: dict[str, Any] = {
-        "name": NAME,
-        "location": LOCATION,
-        "status": Cluster.Status.RUNNING,
-        "current_master_version": "1.36.3-gke.1000",
-        "current_node_version": "1.36.3-gke.1000",
-        "endpoint": "203.0.113.7",
-        "master_auth": MasterAuth(cluster_ca_certificate=base64.b64encode(pem).decode(), client_key="PLANTED-client-key"),
-        "release_channel": {"channel": "REGULAR"},
-        "network_config": NetworkConfig(network=f"projects/{PROJECT}/global/networks/main"),
-        "control_plane_endpoints_config": endpoints(),
-        "node_pools": [
-            NodePool(
-                name="default", version="1.36.3-gke.1000", status=NodePool.Status.RUNNING, config=NodeConfig(image_type="COS_CONTAINERD")
-            )
-        ],
-    }
-    return Cluster(**{**plain, **fields})
-
-
-def endpoints(*, dns: bool = True, ip: bool = True, public: bool = True) -> ControlPlaneEndpointsConfig:
-    """The control plane's endpoints; those that are off keep their names, as the real ones do."""
-    return ControlPlaneEndpointsConfig(
-        dns_endpoint_config=ControlPlaneEndpointsConfig.DNSEndpointConfig(endpoint=DNS, allow_external_traffic=dns),
-        ip_endpoints_config=ControlPlaneEndpointsConfig.IPEndpointsConfig(
-            enabled=ip, enable_public_endpoint=public, public_endpoint="203.0.113.7" if public else "", private_endpoint="10.0.0.2"
-        ),
-    )
 
 
 @dataclass(slots=True)
@@ -118,13 +60,9 @@ class World:
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """A running Google; the environment stays as it is: ``env`` says what belongs there."""
-    caller = Account("deployer@shop-prod.iam.gserviceaccount.com", "108000000000000000001", {PROJECT: set(ROLES)})
-    deputy = Account("mesh@shop-prod.iam.gserviceaccount.com", "108000000000000000002", {PROJECT: set(ROLES)})
-    config = ServerConfig(
-        valid_master_versions=["1.36.3-gke.1000", "1.35.9-gke.1"], channels=[{"channel": "REGULAR", "valid_versions": ["1.36.3-gke.1000"]}]
-    )
-    apis = Apis({PROJECT: Project([cluster()], config=config)})
-    with FakeGoogle(Issuer(caller, deputy), apis, folder).running() as google:
+    caller = deployer()
+    deputy = Account(f"mesh@{PROJECT}.iam.gserviceaccount.com", "108000000000000000002", {PROJECT: set(ROLES)})
+    with project(folder, caller, deputy).running() as google:
         yield World(google, caller, deputy, google.environment(), folder)
 
 

@@ -15,6 +15,7 @@ import urllib3
 from azure.mgmt.containerservice import models
 
 from testbed import cluster as testbed_cluster
+from testbed.clouds.access import make_administrators
 from testbed.clouds.aks import FakeAzure
 from testbed.clouds.aks_arm import USER_ROLE
 from testbed.clouds.aks_entra import SERVER_APP, Entra, Principal
@@ -22,6 +23,7 @@ from testbed.clouds.aks_shop import (
     GROUP,
     NAME,
     PIPELINE,
+    SUBSCRIPTION,
     TENANT,
     add_cluster,
     certificate_kubeconfig,
@@ -31,9 +33,10 @@ from testbed.clouds.aks_shop import (
 )
 from testbed.cluster import Cluster
 from testbed.pki import KeyPair
+from testbed.shell import write_configuration
 from testbed.spec import Nodes
 from testbed.waiting import until
-from tests.clouds.aks_world import bind, configure, person
+from tests.clouds.aks_world import person
 from tests.clouds.people import Person, assert_secret, watch
 from tests.cluster.meshinstall_run import Done
 
@@ -89,9 +92,10 @@ def world(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
         try:
             authority = (cluster.state / "pki/ca.crt").read_bytes()
             add_cluster(azure, entra_kubeconfig(cluster.spec.server, authority))
-            bind(cluster, "Group", PIPELINE.groups[0])
-            bind(cluster, "User", ANNA.upn)
-            folder = configure(cluster, build_part("charts"))
+            make_administrators(cluster.api(), "Group", PIPELINE.groups[0])
+            make_administrators(cluster.api(), "User", ANNA.upn)
+            staging = {"cloud": "aks", "cluster": {"name": NAME, "resourceGroup": GROUP, "subscription": SUBSCRIPTION}}
+            folder = write_configuration(cluster, build_part("charts"), staging=staging)
             path = ":".join([*(str(build_part(part)) for part in ("helm4", "kubectl", "istioctl")), "/usr/bin", "/bin"])
             engineer = person(tmp_path_factory.mktemp("home"), azure, cluster, PATH=path, MESHINSTALL_CONFIG=str(folder))
             found = World(cluster, azure, engineer)

@@ -17,10 +17,10 @@ from meshinstall.adapters.eks.token import sts_host
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.cluster import Cloud, ClusterRef, EndpointKind
 from testbed.clouds import eks, eks_account
-from testbed.clouds.eks_account import ADMIN_ROLE, REGION
+from testbed.clouds.eks_account import ADMIN_ROLE, NAME, REGION, account
 from testbed.clouds.eks_identity import ACCOUNT, Identity, RefusedError
 from testbed.pki import Authority
-from tests.clouds.eks_world import NAME, account, presigned, url_of
+from tests.clouds.eks_world import presigned, url_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVER = "https://127.0.0.1:1"

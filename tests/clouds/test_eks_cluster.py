@@ -13,14 +13,16 @@ import pytest
 
 from testbed import cluster as testbed_cluster
 from testbed.clouds import eks, eks_account
-from testbed.clouds.eks_account import ADMIN_ROLE, REGION
+from testbed.clouds.access import make_administrators
+from testbed.clouds.eks_account import ADMIN_ROLE, GROUP, NAME, REGION, account
 from testbed.clouds.eks_authenticator import authenticating, webhook
 from testbed.clouds.eks_identity import ACCOUNT, Identity
 from testbed.cluster import Cluster
 from testbed.pki import Authority
+from testbed.shell import write_configuration
 from testbed.spec import Nodes
 from testbed.waiting import until
-from tests.clouds.eks_world import GROUP, NAME, account, configure, person
+from tests.clouds.eks_world import person
 from tests.clouds.people import Person, assert_secret, watch
 from tests.cluster.meshinstall_run import Done
 
@@ -56,28 +58,16 @@ def world(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
     try:
         with eks.serving(eks.Aws()) as aws:
             owner = account(aws, found.spec.server, (found.state / "pki/ca.crt").read_bytes())
-            folder = configure(found, build_part("charts"), roleArn=ADMIN_ROLE)
+            staging = {"cloud": "eks", "cluster": {"name": NAME, "region": REGION, "roleArn": ADMIN_ROLE}}
+            folder = write_configuration(found, build_part("charts"), staging=staging)
             path = ":".join([str(build_part("helm4")), str(build_part("kubectl")), str(build_part("istioctl")), os.environ["PATH"]])
             engineer = person(tmp_path_factory.mktemp("home"), aws, owner, PATH=path, MESHINSTALL_CONFIG=str(folder))
             groups = {ADMIN_ROLE: GROUP, SHORT: GROUP}
             with authenticating(found.spec, program, authority, aws.keys, name=NAME, region=REGION, groups=groups):
-                _bind(found)
+                make_administrators(found.api(), "Group", GROUP)
                 yield World(found, aws, owner, engineer)
     finally:
         testbed_cluster.down(name)
-
-
-def _bind(cluster: Cluster) -> None:
-    """What the access policy AmazonEKSClusterAdminPolicy does."""
-    rbac = "rbac.authorization.k8s.io"
-    binding = {
-        "apiVersion": f"{rbac}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": GROUP},
-        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": rbac, "kind": "Group", "name": GROUP}],
-    }
-    cluster.api().post(f"/apis/{rbac}/v1/clusterrolebindings", binding)
 
 
 UP = ("up", "--cloud", "eks", "--env", "staging", "--yes")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from testbed.clouds import eks
-from testbed.clouds.eks_account import ADMIN_ROLE, REGION
+from testbed.clouds.eks_account import ADMIN_ROLE, NAME, REGION, account
 from testbed.clouds.eks_identity import ACCOUNT
 from testbed.clouds.eks_logins import PODS, WEB
 from testbed.pki import Authority
-from tests.clouds.eks_world import NAME, account, presigned
+from tests.clouds.eks_world import presigned
 from tests.clouds.people import Person
 from tests.cluster.meshinstall_run import Done
 

@@ -19,8 +19,9 @@ from meshinstall.errors import ForbiddenError, UnauthorizedError, UsageError
 from meshinstall.model.cluster import Cloud, ClusterRef, EndpointKind
 from testbed.clouds.gke_apis import Project
 from testbed.clouds.gke_identity import EMAIL, PLATFORM
+from testbed.clouds.gke_project import DNS, LOCATION, NAME, PROJECT, cluster, endpoints
 from testbed.clouds.gke_server import Answer
-from tests.clouds.gke_world import DNS, HASTY, LOCATION, MEMBERSHIP, NAME, PROJECT, World, caught, cluster, endpoints, inhabit, world
+from tests.clouds.gke_world import HASTY, MEMBERSHIP, World, caught, inhabit, world
 
 CREDENTIAL = ("credential", "--cloud", "gke", "--cluster", NAME, "--project", PROJECT, "--location", LOCATION)
 

@@ -1,24 +1,24 @@
 """An API server that asks Google who a token is, behind a DNS endpoint where IAM stands in front, and meshinstall before both."""
 
-import json
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from testbed import cluster as testbed_cluster
-from testbed.clouds.gke import CONNECT, Front
+from testbed.clouds.access import make_administrators
+from testbed.clouds.gke import CONNECT
 from testbed.clouds.gke_identity import PLATFORM, Issuer
+from testbed.clouds.gke_project import DNS, LOCATION, NAME, PROJECT, lead_to
 from testbed.clouds.gke_server import Answer
 from testbed.cluster import Cluster
 from testbed.shell import write_configuration
 from testbed.spec import Authentication, Nodes, Spec
-from tests.clouds.gke_world import DNS, LOCATION, NAME, PROJECT, World, cluster, endpoints, world
+from tests.clouds.gke_world import World, world
 from tests.clouds.people import Person, assert_secret, watch
 from tests.cluster.meshinstall_run import Done
 
@@ -51,16 +51,10 @@ def place(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
         found = testbed_cluster.up(name, Nodes.REAL, print, authenticate=authenticate)
         try:
             authority = (found.state / "pki/ca.crt").read_bytes()
-            google.project.clusters[:] = [
-                cluster(authority, endpoint=found.spec.address, control_plane_endpoints_config=_ways(found, dns=True))
-            ]
-            google.google.fronts[DNS] = Front(found.spec, authority, PROJECT)
-            google.google.clusters[found.spec.address] = found.spec
-            _bind(found, google.caller.email, google.deputy.email)
-            folder = write_configuration(found, build_part("charts"))
-            settings = json.loads((folder / "meshinstall.yaml").read_text())
-            named = {"cloud": "gke", "cluster": {"name": NAME, "project": PROJECT, "location": LOCATION}}
-            (folder / "meshinstall.yaml").write_text(json.dumps({**settings, "environments": {"staging": named}}))
+            lead_to(google.google, found.spec, authority)
+            make_administrators(found.api(), "User", google.caller.email, google.deputy.email)
+            staging = {"cloud": "gke", "cluster": {"name": NAME, "project": PROJECT, "location": LOCATION}}
+            folder = write_configuration(found, build_part("charts"), staging=staging)
             yield Place(
                 found,
                 google,
@@ -78,25 +72,6 @@ def place(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
             )
         finally:
             testbed_cluster.down(name)
-
-
-def _ways(found: Cluster, *, dns: bool) -> Any:
-    config: Any = endpoints(dns=dns)
-    config.ip_endpoints_config.public_endpoint = found.spec.address
-    return config
-
-
-def _bind(found: Cluster, *emails: str) -> None:
-    """By e-mail, as people do it: a token without the e-mail scope is only a number, to which nothing is bound."""
-    rbac = "rbac.authorization.k8s.io"
-    binding = {
-        "apiVersion": f"{rbac}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "mesh-admins"},
-        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": rbac, "kind": "User", "name": email} for email in emails],
-    }
-    found.api().post(f"/apis/{rbac}/v1/clusterrolebindings", binding)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 from google.cloud.container_v1.types import Fleet
 
 from meshinstall.errors import ClusterError, UnreachableError
+from testbed.clouds.gke_project import NAME, cluster
 from testbed.clouds.gke_server import Answer
-from tests.clouds.gke_world import HASTY, MEMBERSHIP, NAME, World, caught, cluster, inhabit, world
+from tests.clouds.gke_world import HASTY, MEMBERSHIP, World, caught, inhabit, world
 
 
 @pytest.fixture

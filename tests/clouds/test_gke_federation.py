@@ -10,8 +10,9 @@ import pytest
 from meshinstall.errors import ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
 from testbed.clouds.gke_federation import file_of, principal
 from testbed.clouds.gke_identity import EMAIL, PLATFORM, Account
+from testbed.clouds.gke_project import NAME, PROJECT
 from testbed.clouds.gke_server import Answer
-from tests.clouds.gke_world import NAME, PROJECT, World, inhabit, world
+from tests.clouds.gke_world import World, inhabit, world
 
 JOB = "repo:shop/mesh:ref:refs/heads/main"
 
