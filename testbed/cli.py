@@ -10,9 +10,11 @@ import typer
 from testbed import cluster, machine, paths, shell
 from testbed.build import catalog
 from testbed.build.builder import build as build_parts
+from testbed.clouds.process.kind import read_addresses
+from testbed.clouds.process.kinds import kind
 from testbed.cluster import Cluster
 from testbed.errors import TestbedError
-from testbed.spec import Nodes
+from testbed.spec import Authentication, Cloud, Nodes
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="A real Kubernetes cluster on this machine, for development and tests.")
 
@@ -38,13 +40,19 @@ def build(parts: Annotated[list[str] | None, typer.Argument(help="Parts to build
 
 @app.command()
 def up(
-    name: Name = "dev", nodes: Annotated[Nodes, typer.Option(help="Real (kubelet, containerd) or simulated (kwok).")] = Nodes.REAL
+    name: Name = "dev",
+    nodes: Annotated[Nodes, typer.Option(help="Real (kubelet, containerd) or simulated (kwok).")] = Nodes.REAL,
+    cloud: Annotated[Cloud | None, typer.Option(help="Put a FAKE cloud beside it, which the API server asks who a token is.")] = None,
 ) -> None:
     """Start a cluster and wait until it is usable."""
     if answer := machine.objection(machine.inspect(paths.cache_dir())):
         raise TestbedError(answer)
     started = time.monotonic()
-    found = cluster.up(name, nodes, say)
+    if cloud is None:
+        found = cluster.up(name, nodes, say)
+    else:
+        wanted = kind(cloud)
+        found = cluster.up(name, nodes, say, wanted.parts, authenticate=lambda _: Authentication(wanted.flags), cloud=cloud)
     say(f"cluster {name} is up after {time.monotonic() - started:.1f} s, {_kind(found)}: {found.spec.server}")
 
 
@@ -60,6 +68,8 @@ def status(name: Name = "dev") -> None:
     found = _existing(name)
     running = cluster.first_process(name) is not None
     print(f"cluster {name}, {_kind(found)}, {found.spec.server}: {'running' if running else 'not running'}")
+    if running:
+        print("".join(f"{line}\n" for line in cloud_lines(found)), end="")
     for process in found.processes():
         state = process["state"] if running or process["state"] in {"died", "done"} else "ended with the cluster"
         end = f" ({process['exit']})" if process["state"] == "died" else ""
@@ -91,8 +101,20 @@ def env(
     """Print export lines for a shell: eval "$(scripts/testbed env)"."""
     tools = tuple(tool or catalog.SHELL)
     shop = build_parts(catalog.PARTS, (*tools, "charts"), paths.cache_dir(), say)
-    for variable, value in shell.environment(_existing(name), shop, tools).items():
+    found = _existing(name)
+    for variable in shell.foreign(found):
+        print(f"unset {shlex.quote(variable)}")
+    for variable, value in shell.environment(found, shop, tools).items():
         print(f"export {variable}={shlex.quote(value)}")
+
+
+def cloud_lines(of: Cluster) -> list[str]:
+    """What the cluster's cloud is and where it listens; nothing for a cluster without one."""
+    if of.spec.cloud is None:
+        return []
+    told = read_addresses(of.state)
+    where = [f"    {one.url}  {one.what}" for one in told.addresses] if told else ["    it has not answered yet"]
+    return [f"  FAKE {of.spec.cloud}: stands in for the cloud's APIs on this machine; no account is behind it", *where]
 
 
 def _existing(name: str) -> Cluster:
@@ -105,7 +127,8 @@ def _existing(name: str) -> Cluster:
 
 
 def _kind(of: Cluster) -> str:
-    return "one real node" if of.spec.nodes is Nodes.REAL else "SIMULATED nodes (kwok: pods are records, nothing runs)"
+    nodes = "one real node" if of.spec.nodes is Nodes.REAL else "SIMULATED nodes (kwok: pods are records, nothing runs)"
+    return f"{nodes}, FAKE {of.spec.cloud}" if of.spec.cloud else nodes
 
 
 def main() -> None:

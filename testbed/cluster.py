@@ -25,7 +25,7 @@ from testbed.api import Api, Json
 from testbed.build import catalog
 from testbed.build.builder import build
 from testbed.errors import TestbedError
-from testbed.spec import Authenticate, Authentication, Nodes, Spec
+from testbed.spec import Authenticate, Authentication, Cloud, Nodes, Spec
 from testbed.waiting import until
 
 Say = Callable[[str], None]
@@ -103,20 +103,27 @@ def first_process(name: str) -> int | None:
     return None
 
 
-def up(name: str, nodes: Nodes, say: Say, parts: tuple[str, ...] = (), authenticate: Authenticate | None = None) -> Cluster:
+def up(  # noqa: PLR0913 - what a cluster is
+    name: str,
+    nodes: Nodes,
+    say: Say,
+    parts: tuple[str, ...] = (),
+    *,
+    authenticate: Authenticate | None = None,
+    cloud: Cloud | None = None,
+) -> Cluster:
     """Start the cluster ``name`` and wait until it is usable; nothing to do when it runs.
 
     ``parts`` are built parts to add, such as images-restamp; ``authenticate``
-    makes the API server accept more than client certificates. Raises
+    makes the API server accept more than client certificates; ``cloud`` runs
+    as a component of the cluster. Raises
     TestbedError, with the last log lines, when a component dies or the
     cluster is not usable within 120 s.
     """
     with _locked(paths.state_dir(name).name):
         found = existing(name)
         if found and first_process(name):
-            if found.spec.nodes is not nodes:
-                message = f"cluster {name} is running with {found.spec.nodes} nodes; end it first: scripts/testbed down --name {name}"
-                raise TestbedError(message)
+            _check_same_kind(found.spec, nodes, cloud)
             _wait_usable(found)
             return found
         _clean(name)
@@ -124,7 +131,8 @@ def up(name: str, nodes: Nodes, say: Say, parts: tuple[str, ...] = (), authentic
         shop = build(catalog.PARTS, (*wanted, *parts), paths.cache_dir(), say)
         # Two that start at once must not pick the same network.
         with _locked(""):
-            cluster = _prepare(name, nodes, {part: str(shop.part(part)) for part in (*wanted, *parts)}, authenticate)
+            folders = {part: str(shop.part(part)) for part in (*wanted, *parts)}
+            cluster = _prepare(Spec(name, nodes, _free_index(), str(paths.state_dir(name)), folders, cloud=cloud), authenticate)
         try:
             _start(cluster)
             _wait_usable(cluster)
@@ -146,14 +154,24 @@ def down(name: str) -> bool:
         return there
 
 
+def _check_same_kind(running: Spec, nodes: Nodes, cloud: Cloud | None) -> None:
+    name = running.name
+    if running.nodes is not nodes:
+        message = f"cluster {name} is running with {running.nodes} nodes; end it first: scripts/testbed down --name {name}"
+        raise TestbedError(message)
+    if running.cloud is not cloud:
+        kind = f"with a fake {running.cloud}" if running.cloud else "without a cloud"
+        message = f"cluster {name} is running {kind}; end it first: scripts/testbed down --name {name}"
+        raise TestbedError(message)
+
+
 def _supervisor_command(name: str) -> list[str]:
     return [sys.executable, "-m", "testbed.supervisor", str(paths.state_dir(name))]
 
 
-def _prepare(name: str, nodes: Nodes, parts: dict[str, str], authenticate: Authenticate | None) -> Cluster:
-    state = paths.state_dir(name)
+def _prepare(plain: Spec, authenticate: Authenticate | None) -> Cluster:
+    state = Path(plain.state)
     state.mkdir(mode=0o700, parents=True)
-    plain = Spec(name, nodes, _free_index(), str(state), parts)
     authentication = authenticate(plain) if authenticate else Authentication(())
     cluster = Cluster(replace(plain, authentication=authentication.flags))
     config.write(cluster.spec, authentication.files)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from testbed import probes, spec
-from testbed.spec import INSIDE, Nodes, Spec
+from testbed.spec import INSIDE, Cloud, Nodes, Spec
 
 PKI = INSIDE / "pki"
 CONFIG = INSIDE / "config"
@@ -31,7 +31,7 @@ class Component:
 
 def components(of: Spec, python: str) -> tuple[Component, ...]:
     """Everything that runs in the cluster ``of``; ``python`` is the interpreter for our own parts."""
-    plane = _control_plane(of)
+    plane = (*_control_plane(of), *_cloud(of, python))
     return (*plane, *_real_node(of, python)) if of.nodes is Nodes.REAL else (*plane, _kwok(of))
 
 
@@ -55,7 +55,8 @@ def _control_plane(of: Spec) -> tuple[Component, ...]:
             "kube-apiserver",
             (str(kubernetes / "kube-apiserver"), *_api_server_flags(of)),
             probes.api_ready(of.server, PKI),
-            after=("etcd",),
+            # The cloud writes what the API server is to ask about tokens.
+            after=("etcd", "cloud") if of.cloud else ("etcd",),
         ),
         Component(
             "kube-controller-manager",
@@ -117,6 +118,31 @@ def _client_flags(name: str) -> tuple[str, ...]:
     config = CONFIG / f"{name}.kubeconfig"
     flags = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
     return (*(f"--{flag}={config}" for flag in flags), "--leader-elect=false", "--bind-address=127.0.0.1")
+
+
+def _cloud(of: Spec, python: str) -> tuple[Component, ...]:
+    """The fake cloud, what makes its user an administrator of the cluster, and on EKS the real authenticator."""
+    if of.cloud is None:
+        return ()
+    spec_file = f"{INSIDE}/spec.json"
+    fake = Component("cloud", (python, "-m", "testbed.clouds.process", spec_file), (INSIDE / spec.CLOUD_ADDRESSES).exists)
+    access = Component(
+        "cloud-access", (python, "-m", "testbed.clouds.process.access", spec_file), after=("cloud", "kube-apiserver"), once=True
+    )
+    return (fake, access, *((_authenticator(of),) if of.cloud is Cloud.EKS else ()))
+
+
+def _authenticator(of: Spec) -> Component:
+    from testbed.clouds import eks_account, eks_authenticator
+
+    folder = INSIDE / spec.CLOUD_FOLDER
+    return Component(
+        "aws-iam-authenticator",
+        (f"{of.parts['eks']}/aws-iam-authenticator", "server", f"--config={folder}/config.yaml"),
+        probes.tcp(of.address, eks_authenticator.PORT),
+        after=("cloud",),
+        env=eks_authenticator.environment(f"http://127.0.0.1:{eks_authenticator.PROXY_PORT}", folder, eks_account.REGION),
+    )
 
 
 def _real_node(of: Spec, python: str) -> tuple[Component, ...]:

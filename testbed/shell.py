@@ -8,6 +8,9 @@ from typing import Any
 
 from testbed import pins
 from testbed.build.workshop import Workshop
+from testbed.clouds.process.kind import folder_of
+from testbed.clouds.process.kind import foreign as find_foreign
+from testbed.clouds.process.kinds import kind_of
 from testbed.cluster import Cluster
 
 # Upstream Envoy lacks Istio's own filters; they belong to this layer and to no product's.
@@ -20,13 +23,24 @@ GATEWAY_VALUES = {"imagePullPolicy": "IfNotPresent"}
 
 
 def environment(cluster: Cluster, shop: Workshop, tools: tuple[str, ...]) -> dict[str, str]:
-    """Variables for ``cluster``; ``tools`` are parts whose programs come first on PATH."""
-    folders = [str(shop.part(part)) for part in tools]
-    return {
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "PATH": ":".join([*folders, os.environ["PATH"]]),
-        "MESHINSTALL_CONFIG": str(write_configuration(cluster, shop.part("charts"))),
-    }
+    """Variables for ``cluster``; ``tools`` are parts whose programs come first on PATH.
+
+    Of a cluster with a cloud they are a login there, and KUBECONFIG names a file that is yet to be written.
+    """
+    path = ":".join([*(str(shop.part(part)) for part in tools), os.environ["PATH"]])
+    charts = shop.part("charts")
+    if cluster.spec.cloud is None:
+        folder = write_configuration(cluster, charts)
+        return {"KUBECONFIG": str(cluster.kubeconfig), "PATH": path, "MESHINSTALL_CONFIG": str(folder)}
+    kind, files = kind_of(cluster.spec), folder_of(cluster.state)
+    folder = write_configuration(cluster, charts, staging=kind.staging)
+    login = kind.login(cluster.spec, files, os.environ)
+    return {"KUBECONFIG": str(files / "kubeconfig"), "PATH": path, "MESHINSTALL_CONFIG": str(folder), **login}
+
+
+def foreign(cluster: Cluster) -> list[str]:
+    """Names of the caller's variables that lead to another cloud than the cluster's own."""
+    return find_foreign(kind_of(cluster.spec), os.environ) if cluster.spec.cloud else []
 
 
 def write_configuration(cluster: Cluster, charts: Path, **environments: Mapping[str, Any]) -> Path:

@@ -14,6 +14,14 @@ class Nodes(StrEnum):
     SIMULATED = "simulated"
 
 
+class Cloud(StrEnum):
+    """The clouds that a cluster can have a fake of."""
+
+    EKS = "eks"
+    AKS = "aks"
+    GKE = "gke"
+
+
 # Inside the cluster's mount namespace its state folder is always here: short
 # enough for socket paths, and the same in every cluster's configuration.
 INSIDE = Path("/run/testbed")
@@ -23,6 +31,11 @@ POD_CIDR = "10.202.0.0/16"
 KUBERNETES_SERVICE = "10.201.0.1"
 NODE_NAME = "node1"
 API_PORT = 6443
+# Where a fake cloud that is a process of the cluster listens: an API, or the proxy that leads to one.
+CLOUD_PORT = 4566
+# Where its files are in the state folder: a login, certificates, and its addresses once it answers.
+CLOUD_FOLDER = "cloud"
+CLOUD_ADDRESSES = f"{CLOUD_FOLDER}/addresses.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +43,8 @@ class Spec:
     """One cluster.
 
     ``index`` (1-250) picks its network; ``parts`` are folders of built parts by name; ``authentication`` are flags
-    of the API server that say how it learns who a token is.
+    of the API server that say how it learns who a token is; ``cloud`` is the fake cloud that runs as one of its
+    components, if any.
     """
 
     name: str
@@ -39,6 +53,7 @@ class Spec:
     state: str
     parts: dict[str, str]
     authentication: tuple[str, ...] = ()
+    cloud: Cloud | None = None
 
     @property
     def host_address(self) -> str:
@@ -78,7 +93,8 @@ def load(path: Path) -> Spec:
     """Read what ``dump`` wrote, also that of another version of the testbed, whose clusters may run beside ours."""
     known = {one.name for one in fields(Spec)}
     data = {name: value for name, value in json.loads(path.read_text()).items() if name in known}
-    return Spec(**{**data, "nodes": Nodes(data["nodes"]), "authentication": tuple(data.get("authentication", ()))})
+    cloud = Cloud(data["cloud"]) if data.get("cloud") else None
+    return Spec(**{**data, "nodes": Nodes(data["nodes"]), "authentication": tuple(data.get("authentication", ())), "cloud": cloud})
 
 
 # Where the files of an Authentication are, as the API server sees it.

@@ -104,7 +104,7 @@ def _spawn(component: Component, env: dict[str, str], log: Path) -> int:
     return os.posix_spawn(
         component.argv[0],
         component.argv,
-        env,
+        {**env, **component.env},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),

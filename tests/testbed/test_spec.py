@@ -9,9 +9,9 @@ import pytest
 from testbed import paths, spec
 from testbed.components import components
 from testbed.errors import TestbedError
-from testbed.spec import Nodes, Spec
+from testbed.spec import Cloud, Nodes, Spec
 
-PARTS = dict.fromkeys(("kubernetes", "etcd", "containerd", "coredns", "debian", "images", "kwok", "kwok-stages"), "/parts")
+PARTS = dict.fromkeys(("kubernetes", "etcd", "containerd", "coredns", "debian", "images", "kwok", "kwok-stages", "eks"), "/parts")
 
 
 def of(nodes: Nodes, index: int = 1) -> Spec:
@@ -42,6 +42,16 @@ def test_an_api_server_gets_the_flags_of_its_authentication(tmp_path: Path) -> N
     assert guarded.authentication[0] in server.argv
 
 
+@pytest.mark.parametrize("cloud", list(Cloud))
+def test_a_cloud_is_a_component_that_the_api_server_waits_for(tmp_path: Path, cloud: Cloud) -> None:
+    clouded = replace(of(Nodes.REAL), cloud=cloud)
+    (tmp_path / "spec.json").write_text(clouded.dump())
+    assert spec.load(tmp_path / "spec.json") == clouded
+    wanted = {component.name: component for component in components(clouded, "python")}
+    assert "cloud" in wanted["kube-apiserver"].after
+    assert ("aws-iam-authenticator" in wanted) == (cloud is Cloud.EKS)
+
+
 def test_two_clusters_share_no_address_and_no_interface() -> None:
     one, two = of(Nodes.REAL, 1), of(Nodes.REAL, 2)
     assert not {one.address, one.host_address, one.interface, *one.load_balancer_addresses()} & {
@@ -54,9 +64,10 @@ def test_two_clusters_share_no_address_and_no_interface() -> None:
     assert len(of(Nodes.REAL, 250).interface) <= 15
 
 
+@pytest.mark.parametrize("cloud", [None, *Cloud])
 @pytest.mark.parametrize("nodes", list(Nodes))
-def test_every_component_can_start(nodes: Nodes) -> None:
-    wanted = {component.name: component for component in components(of(nodes), "python")}
+def test_every_component_can_start(nodes: Nodes, cloud: Cloud | None) -> None:
+    wanted = {component.name: component for component in components(replace(of(nodes), cloud=cloud), "python")}
     started: set[str] = set()
     while ready := {name for name, one in wanted.items() if name not in started and started.issuperset(one.after)}:
         started |= ready

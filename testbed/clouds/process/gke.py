@@ -1,0 +1,42 @@
+"""Google as a process: its APIs, the cluster's DNS endpoint with IAM in front, and the review of tokens for its API server."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from testbed.clouds import gke, gke_project
+from testbed.clouds.process.kind import PROXIES, Address, Kind, Running
+from testbed.pki import write_private
+from testbed.spec import AUTHENTICATION, CLOUD_PORT, Spec
+
+_KEY = "key.json"
+
+
+@contextmanager
+def _serve(of: Spec, folder: Path, pki: Path) -> Iterator[Running]:
+    who = gke_project.deployer()
+    write_private(folder / _KEY, json.dumps(who.key_file(gke_project.PROJECT)))
+    with gke_project.project(folder, who, listen=(of.address, CLOUD_PORT)).running() as google:
+        gke_project.lead_to(google, of, (pki / "ca.crt").read_bytes())
+        for name, text in google.authentication(of.address).files.items():
+            write_private(AUTHENTICATION / name, text)
+        what = "a proxy that is *.googleapis.com and the cluster's DNS endpoint"
+        yield Running((Address(f"http://{google.address}", what),), "User", who.email)
+
+
+def _login(of: Spec, folder: Path, _env: Mapping[str, str]) -> dict[str, str]:
+    """A service account's key."""
+    return {**gke.environment(f"{of.address}:{CLOUD_PORT}", folder), "GOOGLE_APPLICATION_CREDENTIALS": str(folder / _KEY)}
+
+
+KIND = Kind(
+    flags=gke.FLAGS,
+    staging={
+        "cloud": "gke",
+        "cluster": {"name": gke_project.NAME, "project": gke_project.PROJECT, "location": gke_project.LOCATION},
+    },
+    login=_login,
+    foreign=("GOOGLE_", "CLOUDSDK_", "GCE_", "REQUESTS_CA_BUNDLE", *PROXIES),
+    serve=_serve,
+)
