@@ -113,8 +113,8 @@ def cloud_lines(of: Cluster) -> list[str]:
     if of.spec.cloud is None:
         return []
     told = read_addresses(of.state)
-    where = [f"    {one.url}  {one.what}" for one in told.addresses] if told else ["    it has not answered yet"]
-    return [f"  FAKE {of.spec.cloud}: stands in for the cloud's APIs on this machine; no account is behind it", *where]
+    where = [f"    {one.url:<24} {one.what}" for one in told.addresses] if told else ["    it has not answered yet"]
+    return [f"  FAKE {of.spec.cloud}: a stand-in for the cloud, on this machine alone", *where]
 
 
 def _existing(name: str) -> Cluster:
@@ -128,7 +128,7 @@ def _existing(name: str) -> Cluster:
 
 def _kind(of: Cluster) -> str:
     nodes = "one real node" if of.spec.nodes is Nodes.REAL else "SIMULATED nodes (kwok: pods are records, nothing runs)"
-    return f"{nodes}, FAKE {of.spec.cloud}" if of.spec.cloud else nodes
+    return f"FAKE {of.spec.cloud}, {nodes}" if of.spec.cloud else nodes
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from testbed import pins
 from testbed.build.workshop import Workshop
 from testbed.clouds.process.kind import folder_of
@@ -54,8 +56,8 @@ def write_configuration(cluster: Cluster, charts: Path, **environments: Mapping[
         "charts": {"source": str(charts)},
         **({"environments": environments} if environments else {}),
     }
+    (folder / "meshinstall.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     # JSON is YAML.
-    (folder / "meshinstall.yaml").write_text(json.dumps(settings, indent=2) + "\n")
     for name, content in (("istiod", ISTIOD_VALUES), ("gateway", GATEWAY_VALUES)):
         (values / f"{name}.yaml").write_text(json.dumps(content, indent=2) + "\n")
     return folder

@@ -1,11 +1,12 @@
 """Somebody without an account: a cluster with a fake cloud from the command line, work with it at a shell, and its end."""
 
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from tests.cluster.test_testbed import NOTHING, traces
 pytestmark = pytest.mark.cluster
 
 REPOSITORY = Path(__file__).parents[2]
+# The shortest secret of a login has so many characters.
+_SECRET = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,10 @@ def visit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Visit]:
         _testbed("up", "--name", name, "--cloud", way.cloud, "--nodes", way.nodes)
         found = testbed_cluster.existing(name)
         assert found
-        exports = _testbed("env", "--name", name)
         # A login of another account, which must not be what is used.
-        variable, planted = PLANTED[way.cloud]
-        shell = Person({**os.environ, variable: planted, "EXPORTS": exports})
+        planted = dict([PLANTED[way.cloud]])
+        exports = _testbed("env", "--name", name, more=planted)
+        shell = Person({**os.environ, **planted, "EXPORTS": exports})
         done = shell.run("bash", "-c", 'eval "$EXPORTS"; unset EXPORTS; env -0')
         env = dict(line.split("=", 1) for line in done.out.split("\0") if line)
         yield Visit(way, found, exports, Person({**env, "TMPDIR": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}))
@@ -113,7 +116,11 @@ def _the_fake_is_private_and_says_what_it_is(visit: Visit) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     secret = folder / visit.way.secret
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert secret.read_text().split()[-1] not in visit.exports
+    # In each of these files the longest word is what nobody else may know.
+    word = max(re.split(r'[\s"]|\\n', secret.read_text()), key=len)
+    assert len(word) >= _SECRET
+    assert word not in visit.exports
+    assert not [file for file in Path("/proc").glob("[0-9]*/cmdline") if word in _text(file)]
     said = _testbed("status", "--name", visit.name)
     assert f"FAKE {visit.way.cloud}: " in said
     assert f"http://{visit.cluster.spec.address}:4566" in said
@@ -136,15 +143,23 @@ def _it_ends(visit: Visit) -> None:
     assert traces(name) == NOTHING
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        # It has ended.
+        return ""
+
+
 def _gone(processes: dict[str, int]) -> Callable[[], bool]:
     return lambda: not [pid for pid in processes.values() if Path(f"/proc/{pid}").exists()]
 
 
-def _testbed(*args: str, status: int = 0) -> str:
+def _testbed(*args: str, status: int = 0, more: Mapping[str, str] | None = None) -> str:
     """Run ``scripts/testbed``'s own program; what it prints."""
     argv = [sys.executable, "-m", "testbed", *args]
     # As the script does it: the programs of this environment come first.
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **(more or {})}
     done = subprocess.run(argv, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout

@@ -41,7 +41,7 @@ def program(own_module_cluster: Cluster, tmp_path: Path) -> Program:
     found = meshinstall(own_module_cluster)
     project = tmp_path / "project"
     shutil.copytree(found.env["MESHINSTALL_CONFIG"], project, ignore=shutil.ignore_patterns("stderr.log"))
-    settings = json.loads((project / "meshinstall.yaml").read_text())
+    settings = yaml.safe_load((project / "meshinstall.yaml").read_text())
     (project / "meshinstall.yaml").write_text(json.dumps(settings | {"environments": {"dev": {"gateways": {"istio-ingress": None}}}}))
     (project / "profiles").mkdir()
     (project / "profiles" / "agent.yaml").write_text("extends: minimal\ncomponents: [ztunnel]\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+import yaml
 
 from testbed import cluster as testbed_cluster
 from testbed.cluster import Cluster
@@ -85,7 +86,7 @@ def test_a_registry_that_says_no_to_the_images_of_the_file_stops_the_run_at_once
 ) -> None:
     project = tmp_path / "project"
     shutil.copytree(program.env["MESHINSTALL_CONFIG"], project, ignore=shutil.ignore_patterns("stderr.log"))
-    settings = json.loads((project / "meshinstall.yaml").read_text())
+    settings = yaml.safe_load((project / "meshinstall.yaml").read_text())
     hub = f"{registry(status)}/istio"
     (project / "meshinstall.yaml").write_text(json.dumps(settings | {"images": {"hub": hub, "tag": "none-such"}}))
     private = program.having(MESHINSTALL_CONFIG=str(project))

@@ -31,8 +31,8 @@ def _serve(of: Spec, folder: Path, pki: Path) -> Iterator[Running]:
         aks_shop.add_cluster(azure, aks_shop.entra_kubeconfig(of.server, (pki / "ca.crt").read_bytes()))
         for name, text in azure.authentication(of.address).files.items():
             write_private(AUTHENTICATION / name, text)
-        hosts = "management.azure.com and login.microsoftonline.com"
-        yield Running((Address(azure.url, f"a proxy that is {hosts}"),), "Group", who.groups[0])
+        what = "Entra ID and Resource Manager, behind a proxy"
+        yield Running((Address(azure.url, what),), "Group", who.groups[0])
 
 
 def _login(of: Spec, folder: Path, _env: Mapping[str, str]) -> dict[str, str]:

@@ -30,8 +30,8 @@ def _serve(of: Spec, folder: Path, pki: Path) -> Iterator[Running]:
         eks_authenticator.configure(folder, of.address, authority, name=eks_account.NAME, groups=groups)
         write_private(AUTHENTICATION / eks_authenticator.KUBECONFIG, eks_authenticator.kubeconfig(of.address, authority))
         addresses = (
-            Address(aws.url, "EKS, EC2 and STS APIs (moto, every signature checked)"),
-            Address(f"https://{of.address}:{eks_authenticator.PORT}", "the real aws-iam-authenticator, which the API server asks"),
+            Address(aws.url, "EKS, EC2 and STS (moto; signatures are checked)"),
+            Address(f"https://{of.address}:{eks_authenticator.PORT}", "aws-iam-authenticator, a real one"),
         )
         yield Running(addresses, "Group", eks_account.GROUP)
 

@@ -21,7 +21,7 @@ def _serve(of: Spec, folder: Path, pki: Path) -> Iterator[Running]:
         gke_project.lead_to(google, of, (pki / "ca.crt").read_bytes())
         for name, text in google.authentication(of.address).files.items():
             write_private(AUTHENTICATION / name, text)
-        what = "a proxy that is *.googleapis.com and the cluster's DNS endpoint"
+        what = "Google's APIs and the DNS endpoint, behind a proxy"
         yield Running((Address(f"http://{google.address}", what),), "User", who.email)
 
 
