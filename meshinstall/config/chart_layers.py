@@ -76,7 +76,7 @@ def _read(text: str, source: str, kind: LayerKind) -> Layer:
     problems: list[Problem] = []
     document = parse(text, source, problems)
     if problems:
-        raise ChartError(f"the chart's own values cannot be read: {problems[0]}", "the archive is not a chart of Istio, or is damaged")
+        raise ChartError(f"cannot read the chart's values: {problems[0]}", "the archive is damaged or is not an Istio chart")
     nested = (_DEFAULTS,) if kind is LayerKind.CHART and _DEFAULTS in document.values else ()
     return document.layer(kind, nested) or Layer(kind, document.source, {})
 

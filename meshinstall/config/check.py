@@ -15,6 +15,7 @@ from meshinstall.model.values import KeyPath
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 # RFC 1123, as namespaces are named; a release of Helm may have 53 characters.
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?")
+_NAME_HINT = "use at most 53 lower-case letters, digits and hyphens"
 _COMPONENTS = tuple(Component)
 # Keys of a cluster that are written otherwise than they should be are close to one of these.
 _CLUSTER_KEYS = ("name", "context", "kubeconfig", *sorted({key for keys in CLUSTER_KEYS.values() for key in keys}))
@@ -56,13 +57,13 @@ def _check_settings(project: Project) -> Iterator[Problem]:
 def _check_environment(project: Project, name: str, environment: Environment) -> Iterator[Problem]:
     document, path = project.document, ("environments", name)
     if not _LABEL.fullmatch(name):
-        yield document.problem(path, f"the environment {name!r} is not named with a-z, 0-9 and -")
+        yield document.problem(path, f"invalid environment name {name!r}", _NAME_HINT)
     if environment.clouds and (environment.cloud or environment.cluster):
         yield document.problem(
-            (*path, "clouds"), f"{name} has both clouds and cloud/cluster", "use clouds for several, cloud and cluster for one"
+            (*path, "clouds"), f"{name} sets clouds and also cloud or cluster", "use cloud and cluster for one cloud, clouds for several"
         )
     if environment.cluster and not environment.cloud:
-        yield document.problem((*path, "cluster"), f"{name} has a cluster but no cloud", f"write cloud: one of {', '.join(Cloud)}")
+        yield document.problem((*path, "cluster"), f"{name} sets cluster but not cloud", f"set cloud to one of: {', '.join(Cloud)}")
     if environment.profile is not None:
         yield from _check_profile_name(project, document, (*path, "profile"), environment.profile)
     yield from _check_gateways(document, (*path, "gateways"), environment.gateways)
@@ -111,26 +112,26 @@ def _check_gateways(document: Document, path: KeyPath, gateways: Mapping[str, Ga
     taken = {*_COMPONENTS, *(spec.release for spec in catalog.COMPONENTS.values())}
     for name, gateway in gateways.items():
         if name in taken:
-            yield document.problem((*path, name), f"a gateway cannot be called {name}: a component is")
+            yield document.problem((*path, name), f"a gateway cannot be named {name}: a component has that name")
         elif not _LABEL.fullmatch(name):
-            yield document.problem((*path, name), f"the gateway {name!r} is not named with at most 53 of a-z, 0-9 and -")
+            yield document.problem((*path, name), f"invalid gateway name {name!r}", _NAME_HINT)
         if gateway and gateway.namespace is not None and not _LABEL.fullmatch(gateway.namespace):
-            yield document.problem((*path, name, "namespace"), f"{gateway.namespace!r} is no name of a namespace")
+            yield document.problem((*path, name, "namespace"), f"invalid namespace name {gateway.namespace!r}", _NAME_HINT)
 
 
 def _check_values_file(document: Document, folder: str, name: str, releases: tuple[str, ...]) -> Iterator[Problem]:
     if folder == "components":
         if name not in releases:
-            yield document.problem((), f"{name} is no component and no gateway", suggestion(name, releases))
+            yield document.problem((), f"{name} is not a component or a gateway", suggestion(name, releases))
         return
     if folder == "clouds" and name not in tuple(Cloud):
-        yield document.problem((), f"{name} is no cloud", suggestion(name, tuple(Cloud)))
+        yield document.problem((), f"{name} is not a cloud", suggestion(name, tuple(Cloud)))
     yield from _check_releases(document, (), document.values, releases)
 
 
 def _check_releases(document: Document, path: KeyPath, values: Mapping[str, object], releases: tuple[str, ...]) -> Iterator[Problem]:
     for name, value in values.items():
         if name not in releases:
-            yield document.problem((*path, name), f"{name} is no component and no gateway", suggestion(name, releases))
+            yield document.problem((*path, name), f"{name} is not a component or a gateway", suggestion(name, releases))
         elif not isinstance(value, Mapping):
             yield document.problem((*path, name), f"{name} must be a map of values")

@@ -67,11 +67,12 @@ def _cloud(request: Request, project: Project, environment: Environment, problem
         if written and request.cloud not in written:
             place = project.document.place(("environments", request.environment))
             text = f"the environment {request.environment} is on {', '.join(written)}, not on {request.cloud}"
-            problems.append(Problem(project.document.source, *place, text, "name another --env or --cloud, or add the cloud under clouds"))
+            problems.append(Problem(project.document.source, *place, text, "choose another --env or --cloud, or add it to the environment"))
         return request.cloud
     if len(written) != 1:
-        text = f"the environment {request.environment} is on {', '.join(written) or 'no cloud yet'}"
-        problems.append(Problem("--cloud", 0, 0, f"is needed: {text}", f"one of {', '.join(written or Cloud)}"))
+        several = f"is on several clouds ({', '.join(written)})" if written else "has no cloud in meshinstall.yaml"
+        text = f"required: the environment {request.environment} {several}"
+        problems.append(Problem("--cloud", 0, 0, text, f"use one of: {', '.join(written or Cloud)}"))
         return None
     return written[0]
 

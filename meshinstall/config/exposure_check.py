@@ -29,71 +29,75 @@ def check_exposure(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iter
 def _common(asked: Asked) -> Iterator[_Wrong]:
     for key, values in (("addresses", asked.addresses), ("subnets", asked.subnets)):
         if values and not asked.exposure:
-            yield key, f"{key} mean something else inside and outside", "write exposure: internal or external beside them"
+            yield key, f"{key} need exposure beside them", "set exposure: internal or exposure: external"
     if len(set(asked.families)) < len(asked.families):
-        yield "ipFamilies", "a family is named twice", ""
+        yield "ipFamilies", "an IP family is listed twice", ""
     for text in asked.ranges:
         try:
             network = ip_network(text)
         except ValueError:
-            yield "sourceRanges", f"{text!r} is no range such as 192.0.2.0/24", "the bits after the mask must be 0"
+            yield "sourceRanges", f"{text!r} is not a CIDR range such as 192.0.2.0/24", "the bits after the prefix must be 0"
             continue
         if asked.families and f"IPv{network.version}" not in asked.families:
-            yield "sourceRanges", f"{text} is of a family that ipFamilies does not name: it would be ignored", ""
+            yield "sourceRanges", f"{text} would be ignored: ipFamilies does not list IPv{network.version}", ""
 
 
 def _eks(asked: Asked) -> Iterator[_Wrong]:
     if asked.families == ("IPv6",):
-        yield "ipFamilies", "a Network Load Balancer has IPv4 or both, not IPv6 alone", "write [IPv4, IPv6]"
+        yield "ipFamilies", "a Network Load Balancer does not support IPv6 alone", "write [IPv4, IPv6]"
     if asked.addresses and asked.inside:
         if wrong := [each for each in asked.addresses if _version(each) != 4]:  # noqa: PLR2004 - IPv4
             hint = "an internal Network Load Balancer takes IPv4 addresses of its subnets"
-            yield "addresses", f"{', '.join(wrong)}: no IPv4 address", hint
+            yield "addresses", f"not an IPv4 address: {', '.join(wrong)}", hint
         if not asked.subnets:
-            yield "addresses", "addresses of an internal Network Load Balancer need their subnets", "write subnets, one for each address"
+            yield "addresses", "an internal Network Load Balancer with addresses needs subnets", "list one subnet for each address"
     elif wrong := [each for each in asked.addresses if asked.exposure and not _EIP.fullmatch(each)]:
-        hint = "an internet-facing one takes allocations of Elastic IPs: aws ec2 describe-addresses"
-        yield "addresses", f"{', '.join(wrong)}: no allocation such as eipalloc-0123456789abcdef0", hint
+        hint = "an internet-facing Network Load Balancer takes Elastic IP allocation IDs: aws ec2 describe-addresses"
+        yield "addresses", f"not an allocation ID such as eipalloc-0123456789abcdef0: {', '.join(wrong)}", hint
     if asked.addresses and asked.subnets and len(asked.addresses) != len(asked.subnets):
-        yield "addresses", f"{len(asked.addresses)} addresses for {len(asked.subnets)} subnets", "one for each, in the same order"
+        yield (
+            "addresses",
+            f"{len(asked.addresses)} addresses for {len(asked.subnets)} subnets",
+            "list one address for each subnet, in the same order",
+        )
 
 
 def _aks(asked: Asked) -> Iterator[_Wrong]:
     versions = [_version(each) for each in asked.addresses]
     if None in versions:
-        yield "addresses", "Azure takes addresses here", "the address of an existing public IP, or one of the subnet that is free"
+        yield "addresses", "Azure takes IP addresses here", "use the address of an existing public IP, or a free address of the subnet"
     elif len(set(versions)) < len(versions):
-        yield "addresses", "two addresses of one family: one of them would be ignored", "write one IPv4 and at most one IPv6 address"
+        yield "addresses", "two addresses of the same IP family: Azure would ignore one", "use at most one IPv4 and one IPv6 address"
     elif 6 in versions and "IPv6" not in asked.families:  # noqa: PLR2004 - IPv6
-        yield "addresses", "an IPv6 address without IPv6 in ipFamilies would be ignored", "write ipFamilies: [IPv4, IPv6]"
+        yield "addresses", "the IPv6 address would be ignored: ipFamilies does not list IPv6", "write ipFamilies: [IPv4, IPv6]"
     yield from _one_internal_subnet(asked)
 
 
 def _gke(asked: Asked) -> Iterator[_Wrong]:
     if wrong := [each for each in asked.addresses if not _GKE_NAME.fullmatch(each)]:
         hint = "GKE takes the names of reserved addresses: gcloud compute addresses list"
-        yield "addresses", f"{', '.join(wrong)}: no name of an address", hint
+        yield "addresses", f"not the name of an address: {', '.join(wrong)}", hint
     if len(asked.addresses) > max(1, len(asked.families)):
-        yield "addresses", "more addresses than families of addresses", "one for each of ipFamilies"
+        yield "addresses", "more addresses than IP families", "list one address for each of ipFamilies"
     # An external IPv4 address has no subnet; an IPv6 one has (Configure dual-stack).
     if asked.exposure == EXTERNAL and "IPv6" in asked.families:
         if len(asked.subnets) > 1:
-            yield "subnets", "a load balancer has one subnet", ""
+            yield "subnets", "a load balancer has only one subnet", "list one subnet"
     else:
         yield from _one_internal_subnet(asked)
 
 
 def _one_internal_subnet(asked: Asked) -> Iterator[_Wrong]:
     if asked.subnets and asked.exposure == EXTERNAL:
-        yield "subnets", "an external load balancer has no subnet: it would be ignored", "leave subnets out, or write exposure: internal"
+        yield "subnets", "an external load balancer ignores subnets", "remove subnets, or set exposure: internal"
     elif len(asked.subnets) > 1:
-        yield "subnets", "an internal load balancer has one subnet: the others would be ignored", "write one"
+        yield "subnets", "an internal load balancer has only one subnet: the others would be ignored", "list one subnet"
 
 
 def _local(asked: Asked) -> Iterator[_Wrong]:
     for key, value in (("exposure", asked.exposure), ("addresses", asked.addresses), ("subnets", asked.subnets)):
         if value:
-            yield key, f"{key} means nothing without a cloud: it would be ignored", "write it in an environment on aks, eks or gke"
+            yield key, f"{key} has no effect without a cloud", "set it in an environment on aks, eks or gke"
 
 
 _RULES: Mapping[Cloud, Callable[[Asked], Iterator[_Wrong]]] = {Cloud.AKS: _aks, Cloud.EKS: _eks, Cloud.GKE: _gke, Cloud.LOCAL: _local}
@@ -123,7 +127,7 @@ def _overruled(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator
     if settings and service.get("type", "LoadBalancer") != "LoadBalancer":
         place = stack.explain(("service", "type"))[-1].origin
         first = next(iter(settings.values()))
-        yield first.problem(f"{first.key} means a load balancer, but service.type is {service['type']} ({place})", "remove one of the two")
+        yield first.problem(f"{first.key} needs a load balancer, but service.type is {service['type']} ({place})", "remove one of the two")
         return
     for key, setting in settings.items():
         ours = service_values(cloud, key, asked)
@@ -132,7 +136,7 @@ def _overruled(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator
         for path in (*others, *paths):
             if _at(service, path) != _at(ours, path):
                 place = stack.explain(path)[-1].origin
-                yield setting.problem(f"{key} is overruled by {path[-1]} ({place})", "remove one of the two")
+                yield setting.problem(f"{key} is overridden by {path[-1]} ({place})", "remove one of the two")
 
 
 def _leaves(service: Mapping[str, Any]) -> Iterator[KeyPath]:

@@ -28,7 +28,7 @@ def split_file(text: str) -> tuple[str, str]:
     """``istiod`` and ``file.yaml`` of ``istiod=file.yaml``; raises FlagError."""
     release, mark, path = text.partition("=")
     if not (release and mark and path):
-        raise FlagError("says not which release it is for; write RELEASE=FILE, such as istiod=values.yaml")
+        raise FlagError("must name a release; write RELEASE=FILE, such as istiod=values.yaml")
     return release, path
 
 
@@ -50,7 +50,7 @@ def parse_set(flag: str, text: str) -> SetFlag:
     """Read ``--set`` or, with values always text, ``--set-string``; raises FlagError."""
     (release, *path), value = _parse(text)
     if not isinstance(release, str) or not path or not isinstance(path[0], str):
-        raise FlagError("says not which release it is for; write RELEASE.KEY=VALUE, such as istiod.autoscaleMin=2")
+        raise FlagError("must name a release; write RELEASE.KEY=VALUE, such as istiod.autoscaleMin=2")
     typed = value if flag == "--set-string" else _typed(value)
     return SetFlag(f"{flag} {_name([release, *path])}", release, tuple(path), typed)
 
@@ -74,7 +74,9 @@ def _parse(text: str) -> tuple[list[Step], str]:
             steps += [*_key(key, after_index=after_index), int(token["index"])]
             key, after_index = "", True
         elif token["bad"]:
-            raise FlagError(f"has {token['bad']!r} in its key; write \\{token['bad']} if it is meant as itself, and one value a flag")
+            raise FlagError(
+                f"has {token['bad']!r} in its key; write \\{token['bad']} for the character itself, and use one flag for each value"
+            )
         else:
             key += token["literal"] or token["text"]
     raise FlagError("has no =; write RELEASE.KEY=VALUE")
@@ -88,7 +90,7 @@ def _key(key: str, *, after_index: bool) -> list[Step]:
 
 def _value(text: str) -> str:
     if re.search(r"(?<!\\)(?:\\\\)*,", text) or text.startswith("{"):
-        raise FlagError("has a list or several values; use one flag a value, \\, for a comma, or a file with -f for a list")
+        raise FlagError("has a list or several values; use one flag for each value, \\, for a comma, or -f with a file for a list")
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
@@ -112,7 +114,7 @@ def _put(below: Any, path: tuple[Step, ...], value: Any, source: str) -> Any:
         return {step: _put(under, rest, value, source)}
     items = list(below) if isinstance(below, list) else []
     if step > len(items):
-        raise FlagError(f"sets item {step} of a list that has {len(items)}")
+        raise FlagError(f"sets item {step} of a list of length {len(items)}")
     under = items[step] if step < len(items) else None
     changed = _put(under, rest, value, source)
     if isinstance(under, Mapping) and isinstance(changed, Mapping):

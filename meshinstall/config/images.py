@@ -43,15 +43,15 @@ def check_images(document: Document, images: Images) -> Iterator[Problem]:
     if images.hub and (wrong := _wrong_hub(images.hub)):
         yield document.problem(("images", "hub"), f"images.hub {wrong}", "write host/path, such as registry.example.com/istio")
     if images.tag and not _TAG.fullmatch(images.tag):
-        hint = "write the tag alone, such as 1.31.0; images are named by tag, not by digest"
-        yield document.problem(("images", "tag"), f"images.tag {images.tag!r} is no tag", hint)
+        hint = "write a tag alone, such as 1.31.0; digests are not supported"
+        yield document.problem(("images", "tag"), f"images.tag {images.tag!r} is not a valid tag", hint)
     elif ending := _VARIANT.fullmatch(images.tag):
         # The charts put a hyphen and the variant behind the tag; so does their profile for ambient.
         hint = f"write tag: {ending['tag']} and variant: {ending['variant']}"
-        yield document.problem(("images", "tag"), f"images.tag {images.tag!r} has a variant in it, which the charts add", hint)
+        yield document.problem(("images", "tag"), f"images.tag {images.tag!r} includes a variant, which the charts add", hint)
     for index, name in enumerate(images.pull_secrets):
         if not _NAME.fullmatch(name):
-            yield document.problem(("images", "pullSecrets", str(index)), f"images.pullSecrets: {name!r} is no name of a Secret")
+            yield document.problem(("images", "pullSecrets", str(index)), f"images.pullSecrets: {name!r} is not a valid Secret name")
 
 
 def _wrong_hub(hub: str) -> str:
@@ -60,8 +60,8 @@ def _wrong_hub(hub: str) -> str:
     if hub.endswith("/"):
         return "ends with a slash"
     if "@" in hub or ":" in hub.partition("/")[2]:
-        return "has a tag or digest in it"
-    return "" if _HUB.fullmatch(hub) else f"{hub!r} is no address of images"
+        return "includes a tag or digest"
+    return "" if _HUB.fullmatch(hub) else f"{hub!r} is not an image registry and path"
 
 
 def image_layer(document: Document, component: Component) -> Layer | None:

@@ -3,8 +3,8 @@
 from meshinstall import catalog
 
 _EXAMPLE = f"""\
-# What meshinstall installs, and where. Keep this file in Git; no secret belongs in it.
-# profiles/ and values/ beside it add to the built-in ones: a file of the same name goes on top.
+# What meshinstall installs, and where. Keep this file in Git; do not put secrets in it.
+# profiles/ and values/ beside it add to the built-in ones: a file of the same name is merged on top.
 apiVersion: meshinstall.dev/v1
 
 istio:
@@ -14,7 +14,7 @@ istio:
 charts:
   source: {catalog.DEFAULT_CHARTS}
 
-# Images of every component; without this the charts' own are used. For a private registry:
+# Images of every component; the default is the charts' own images. For a private registry:
 # images:
 #   hub: registry.example.com/istio
 #   tag: {catalog.DEFAULT_ISTIO}
@@ -47,11 +47,11 @@ environments:
         cluster: {{name: mesh-prod, project: example-prod, location: europe-west1}}
       aks:
         cluster: {{name: mesh-prod, resourceGroup: mesh, subscription: example}}
-        # For this cluster alone.
+        # For this cluster only.
         values:
           istiod:
             autoscaleMax: 8
-    # More gateways, by name; a higher order installs later, null removes one of the profile's.
+    # More gateways, by name; a higher order installs later, null removes a gateway of the profile.
     gateways:
       istio-egress:
         namespace: istio-egress
@@ -64,7 +64,7 @@ environments:
       istiod:
         meshConfig:
           trustDomain: prod.example.com
-    # Plaintext is refused everywhere. To let it in while workloads move into the mesh, say so here:
+    # STRICT by default: workloads refuse plaintext. To accept it while workloads move into the mesh:
     # mtls: PERMISSIVE
 """
 

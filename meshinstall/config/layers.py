@@ -96,5 +96,5 @@ def _targets(flag: str, release: str, choice: Choice, stacks: dict[str, ValuesSt
         return tuple(gateway.name for gateway in choice.gateways)
     if release in stacks:
         return (release,)
-    problems.append(Problem(flag, 0, 0, f"{release} is not installed by this profile", suggestion(release, tuple(stacks))))
+    problems.append(Problem(flag, 0, 0, f"this profile does not install {release}", suggestion(release, tuple(stacks))))
     return ()

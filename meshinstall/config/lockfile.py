@@ -68,7 +68,7 @@ def write(path: Path, lock: Lock) -> None:
     except OSError as error:
         if draft:
             draft.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror}", "run it where the project may be changed") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "run this command where the project folder is writable") from error
 
 
 def check(lock: Lock, resolved: Iterable[ChartRef]) -> None:
@@ -81,7 +81,7 @@ def check(lock: Lock, resolved: Iterable[ChartRef]) -> None:
             expected = f"{NAME} expects {pinned.digest} (from {pinned.source})"
             raise ChartError(
                 f"chart {chart.name} {chart.version}: {expected}, but {chart.source} has {chart.digest}",
-                f"if the change is wanted, {_UPDATE_HINT}; if not, somebody replaced the chart under its version",
+                f"if you expect the new archive, {_UPDATE_HINT}; if not, somebody replaced the chart without changing its version",
             )
 
 
@@ -103,7 +103,7 @@ def _charts(document: Document, problems: list[Problem]) -> tuple[ChartRef, ...]
         if chart is None:
             continue
         if (chart.name, chart.version) in charts:
-            problems.append(document.problem(("charts", str(index)), f"chart {chart.name} {chart.version} is here twice"))
+            problems.append(document.problem(("charts", str(index)), f"chart {chart.name} {chart.version} is listed twice"))
         charts[chart.name, chart.version] = chart
     return tuple(charts.values())
 

@@ -54,7 +54,7 @@ def _find(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | 
         path = path / FILE_NAME if path.is_dir() else path
         if not path.is_file():
             origin = "--config" if config else VARIABLE
-            raise UsageError(f"{path}: there is no such file (from {origin})", f"meshinstall init writes an example {FILE_NAME}")
+            raise UsageError(f"{path} does not exist (set by {origin})", f"meshinstall init writes an example {FILE_NAME}")
         return path
     return next((path for folder in (cwd, *cwd.parents) if (path := folder / FILE_NAME).is_file()), None)
 
@@ -85,7 +85,7 @@ def _read_folder(roots: list[tuple[Path, str]], folder: str, problems: list[Prob
             if path.suffix == ".yaml":
                 yield path.stem, read(path, source, problems)
             else:
-                problems.append(Problem(source, 0, 0, "is not read", f"name it {path.stem}.yaml"))
+                problems.append(Problem(source, 0, 0, "only .yaml files are read", f"rename it to {path.stem}.yaml"))
 
 
 def _documents(project: Project) -> Iterator[Document]:

@@ -33,7 +33,7 @@ def strangers(written: Mapping[str, str], cloud: Cloud) -> Iterator[Problem]:
     """Options that name a cluster of another cloud: they would be silently ignored."""
     for key in written:
         if key not in _COMMON and key not in CLUSTER_KEYS[cloud]:
-            yield Problem(flag(_snake(key)), 0, 0, f"means nothing for --cloud {cloud}")
+            yield Problem(flag(_snake(key)), 0, 0, f"does not apply to --cloud {cloud}")
 
 
 def _snake(key: str) -> str:

@@ -72,7 +72,7 @@ def validate(values: Mapping[str, Any], schema_json: str, stack: ValuesStack) ->
         validator = Draft202012Validator(schema, offline=True)
     except ValueError as error:
         reason = str(error).splitlines()[0][:200]
-        return (Problem("the chart's values.schema.json", 0, 0, f"is no JSON schema that can be used: {reason}"),)
+        return (Problem("the chart's values.schema.json", 0, 0, f"is not a usable JSON schema: {reason}"),)
     found = [problem for error in validator.iter_errors(values) for problem in _explain(error, schema, stack)]
     return tuple(sorted(found, key=lambda problem: (problem.source, problem.line, problem.column)))
 
@@ -106,7 +106,7 @@ def unknown_keys(component: Component, files: ChartFiles, stack: ValuesStack) ->
         if (wrong := _unknown(own, chart_path(component, path), words)) and wrong not in found:
             depth = len(path) - len(chart_path(component, path)) + len(wrong)
             siblings = tuple(_at(own, wrong[:-1]) or ())
-            text = f"the chart reads no key {'.'.join(path[:depth])}"
+            text = f"the chart does not read {'.'.join(path[:depth])}"
             found[wrong] = _problem(_origin(stack, path[:depth]), text, suggestion(wrong[-1], siblings))
     return tuple(found.values())
 
@@ -151,7 +151,7 @@ def _expected(rule: str, value: Any) -> str:
         return f"must be {value if isinstance(value, str) else ' or '.join(value)}"
     if rule == "enum":
         return f"must be one of {', '.join(map(json.dumps, value))}"
-    return f"breaks the chart's schema ({rule})"
+    return f"violates the chart's schema ({rule})"
 
 
 def _origin(stack: ValuesStack, path: KeyPath) -> Origin:

@@ -36,7 +36,7 @@ def find_secrets(document: Document) -> Iterator[Problem]:
     """A problem for each value that looks like a secret."""
     for path, name, value in _texts(document.values, (), ""):
         if what := _looks_like(name, value):
-            yield document.problem(path, f"{'.'.join(path)} looks like {what}; no secret may stand in a file or flag", _HINT)
+            yield document.problem(path, f"{'.'.join(path)} looks like {what}; secrets are not allowed in files or flags", _HINT)
 
 
 def _texts(value: Any, path: KeyPath, name: str) -> Iterator[tuple[KeyPath, str, str]]:

@@ -134,9 +134,9 @@ class _Reader:
         root = self.value(event, ())
         self.next()  # the document ends
         if _kind(extra := self.next()) != "StreamEnd":
-            self.stop(extra, "a second document; one file holds one")
+            self.stop(extra, "a second YAML document", "write one document in each file")
         if root is not None and not isinstance(root, dict):
-            self.stop(event, "a map of keys and values is needed here")
+            self.stop(event, "must be a map of keys and values")
         return Document(self.source, root or {}, self.positions)
 
     def next(self) -> Any:
@@ -170,7 +170,7 @@ class _Reader:
     def count(self, event: Any, more: int) -> None:
         self.nodes += more
         if self.nodes > MAX_NODES:
-            self.stop(event, f"more than {MAX_NODES} values, aliases written out")
+            self.stop(event, f"more than {MAX_NODES} values after aliases are expanded")
 
     def alias(self, event: Any) -> Any:
         if event.anchor not in self.anchors:
@@ -188,7 +188,7 @@ class _Reader:
             if key == "<<" and not event.style:
                 self.take_over(event, value, merged)
             elif key in built:
-                self.problems.append(self.at(event, f"the key {key!r} stands here twice (first in line {self.positions[*path, key][0]})"))
+                self.problems.append(self.at(event, f"duplicate key {key!r} (first on line {self.positions[*path, key][0]})"))
             else:
                 built[key] = value
                 self.positions[*path, key] = _place(event)
@@ -205,7 +205,7 @@ class _Reader:
         """Apply a merge key (<<); of several maps the first wins."""
         sources = value if isinstance(value, list) else [value]
         if not all(isinstance(item, dict) for item in sources):
-            self.problems.append(self.at(event, "<< takes maps only"))
+            self.problems.append(self.at(event, "<< accepts only maps"))
             return
         for item in sources:
             merged.update({key: found for key, found in item.items() if key not in merged})
@@ -224,12 +224,12 @@ class _Reader:
             return text
         if text.lower() in _AMBIGUOUS:
             self.problems.append(
-                self.at(event, f"{text} is a word in YAML 1.2 and true or false in YAML 1.1", "write true or false, or quote it")
+                self.at(event, f"{text} is text in YAML 1.2 but true or false in YAML 1.1", "write true or false, or quote it")
             )
             return text
         found = _plain(text)
         if isinstance(found, float) and not math.isfinite(found):
-            self.problems.append(self.at(event, f"{text} cannot be sent as a value", "write a number, or quote it"))
+            self.problems.append(self.at(event, f"{text} is not a finite number", "write a number, or quote it"))
         return found
 
 

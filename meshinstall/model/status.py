@@ -167,18 +167,18 @@ class MeshStatus:
             yield f"proxy {stale.name}: {stale.reason}"
         for certificate in self.certificates:
             if certificate.times and certificate.times.not_after <= self.now:
-                yield f"the {certificate.role} certificate in {certificate.source} ended on {certificate.times.not_after:%Y-%m-%d}"
+                yield f"the {certificate.role} certificate in {certificate.source} expired on {certificate.times.not_after:%Y-%m-%d}"
 
     def warnings(self) -> Iterator[str]:
         """Sentences on what is not known or soon needs a hand."""
         if self.proxies.unknown:
-            yield f"proxies in sync: NOT KNOWN, {self.proxies.unknown}"
+            yield f"cannot tell which proxies are in sync: {self.proxies.unknown}"
         for certificate in self.certificates:
             if certificate.unknown:
-                yield f"the {certificate.role} certificate: NOT KNOWN, {certificate.unknown}"
+                yield f"cannot read the {certificate.role} certificate: {certificate.unknown}"
             elif certificate.times and self.now < certificate.times.not_after <= self.now + SOON:
-                yield f"the {certificate.role} certificate in {certificate.source} ends in {certificate.days_left(self.now)} days"
+                yield f"the {certificate.role} certificate in {certificate.source} expires in {certificate.days_left(self.now)} days"
         if self.last_run and self.last_run.result != "done":
-            yield f"the last run {self.last_run.run} did not end well: {self.last_run.result}"
+            yield f"the last run {self.last_run.run} did not succeed: {self.last_run.result}"
         if self.holder:
             yield f"the lock is held{' by a dead run' if self.holder.is_dead else ''}: {self.holder.who} since {self.holder.since}"

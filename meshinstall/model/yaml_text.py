@@ -17,7 +17,7 @@ def load(text: str | bytes, *, aliases: bool = True) -> Any:
         for event in yaml.parse(text, Loader=loader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
-                raise ValueError(f"too deep: more than {_DEEPEST} levels")
+                raise ValueError(f"nested too deep: more than {_DEEPEST} levels")
             # A few lines of them can stand for gigabytes.
             if isinstance(event, yaml.AliasEvent) and not aliases:
                 raise ValueError("it has aliases")

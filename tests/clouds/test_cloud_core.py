@@ -216,9 +216,9 @@ def test_options_of_another_cloud_are_refused() -> None:
     assert named(Cloud.EKS, {"name": "a", "region": "r", "roleArn": "x"}) == ClusterRef(
         Cloud.EKS, "a", selectors={"region": "r", "role_arn": "x"}
     )
-    with pytest.raises(ConfigError, match="--resource-group: means nothing for --cloud eks"):
+    with pytest.raises(ConfigError, match="--resource-group: does not apply to --cloud eks"):
         named(Cloud.EKS, {"name": "a", "resourceGroup": "g"})
-    with pytest.raises(ConfigError, match="--aws-profile: means nothing for --cloud gke"):
+    with pytest.raises(ConfigError, match="--aws-profile: does not apply to --cloud gke"):
         named(Cloud.GKE, {"profile": "work"})
 
 

@@ -134,7 +134,7 @@ def test_no_helm(program: Program, shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("istiodd.autoscaleMin=2", r"istiodd is not installed by this profile \(did you mean istiod\?\)"),
+        ("istiodd.autoscaleMin=2", r"this profile does not install istiodd \(did you mean istiod\?\)"),
         (
             "istio-ingress.replicaCountt=2",
             r"--set istio-ingress.replicaCountt: the chart's schema has no key replicaCountt \(did you mean replicaCount\?\)",
@@ -150,7 +150,7 @@ def test_a_typo(program: Program, flag: str, message: str) -> None:
 def test_a_typo_where_the_chart_has_no_schema_is_a_warning_of_the_plan(program: Program) -> None:
     done = program.run("plan", "--set", "istiod.autoscaleMinn=2")
     assert done.status == 3, done
-    said = r"warning CFG003: the chart reads no key autoscaleMinn\s+written in --set istiod.autoscaleMinn\s+did you mean autoscaleMin\?"
+    said = r"warning CFG003: the chart does not read autoscaleMinn\s+written in --set istiod.autoscaleMinn\s+did you mean autoscaleMin\?"
     assert re.search(said, done.out), done.out
 
 

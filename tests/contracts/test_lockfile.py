@@ -94,7 +94,7 @@ def test_a_chart_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "meshinstall.lock"
     file.write_text(dump(Lock((BASE, replace(BASE, digest=ISTIOD.digest)))))
 
-    with pytest.raises(ConfigError, match=r"8:3: chart base 1.31.0 is here twice"):
+    with pytest.raises(ConfigError, match=r"8:3: chart base 1.31.0 is listed twice"):
         load(file)
 
 

@@ -83,9 +83,9 @@ environments:
     verdict = check_values(each.component, charts["istiod"], each.values)
     assert verdict.errors == ()
     assert [f"{problem} ({problem.hint})" for problem in verdict.warnings] == [
-        "meshinstall.yaml:7:9: the chart reads no key autoscaleMim (did you mean autoscaleMin?)",
-        "meshinstall.yaml:8:17: the chart reads no key pilot.autoscalMax (did you mean autoscaleMax?)",
-        "meshinstall.yaml:9:26: the chart reads no key global.proxy.logLevl (did you mean logLevel?)",
+        "meshinstall.yaml:7:9: the chart does not read autoscaleMim (did you mean autoscaleMin?)",
+        "meshinstall.yaml:8:17: the chart does not read pilot.autoscalMax (did you mean autoscaleMax?)",
+        "meshinstall.yaml:9:26: the chart does not read global.proxy.logLevl (did you mean logLevel?)",
     ]
 
 
@@ -118,7 +118,7 @@ def test_what_the_schema_refuses_is_an_error_without_the_value(builtin: Project,
 )
 def test_a_schema_that_is_none_or_points_elsewhere_is_the_charts_problem(builtin: Project, schema: str, reason: str) -> None:
     (problem,) = validate({"a": 1}, schema, release(builtin, "istio-ingress").values)
-    assert str(problem).startswith("the chart's values.schema.json: is no JSON schema that can be used: ")
+    assert str(problem).startswith("the chart's values.schema.json: is not a usable JSON schema: ")
     assert reason in problem.text
 
 

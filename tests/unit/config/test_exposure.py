@@ -146,45 +146,45 @@ def test_the_environment_has_the_last_word_over_the_profile(write: Write) -> Non
 
 
 IGNORED = [
-    ("eks", f"addresses: [{EIP}]", "addresses mean something else inside and outside (write exposure: internal or external beside them)"),
-    ("gke", "subnets: [apps]", "subnets mean something else inside and outside (write exposure: internal or external beside them)"),
-    ("eks", f"exposure: internal, subnets: [a], addresses: [{EIP}]", f"{EIP}: no IPv4 address"),
-    ("eks", "exposure: internal, addresses: [10.0.0.9]", "addresses of an internal Network Load Balancer need their subnets"),
-    ("eks", "exposure: external, addresses: [203.0.113.9]", "203.0.113.9: no allocation such as eipalloc-0123456789abcdef0"),
+    ("eks", f"addresses: [{EIP}]", "addresses need exposure beside them (set exposure: internal or exposure: external)"),
+    ("gke", "subnets: [apps]", "subnets need exposure beside them (set exposure: internal or exposure: external)"),
+    ("eks", f"exposure: internal, subnets: [a], addresses: [{EIP}]", f"not an IPv4 address: {EIP}"),
+    ("eks", "exposure: internal, addresses: [10.0.0.9]", "an internal Network Load Balancer with addresses needs subnets"),
+    ("eks", "exposure: external, addresses: [203.0.113.9]", "not an allocation ID such as eipalloc-0123456789abcdef0: 203.0.113.9"),
     ("eks", f"exposure: external, subnets: [a, b], addresses: [{EIP}]", "1 addresses for 2 subnets"),
-    ("eks", "ipFamilies: [IPv6]", "a Network Load Balancer has IPv4 or both, not IPv6 alone"),
-    ("aks", "exposure: external, subnets: [apps]", "an external load balancer has no subnet: it would be ignored"),
-    ("aks", "exposure: internal, subnets: [a, b]", "an internal load balancer has one subnet: the others would be ignored"),
-    ("aks", "exposure: external, addresses: [my-ip]", "Azure takes addresses here"),
-    ("aks", "exposure: internal, addresses: [10.0.0.1, 10.0.0.2]", "two addresses of one family: one of them would be ignored"),
-    ("aks", "exposure: internal, addresses: ['2001:db8::9']", "an IPv6 address without IPv6 in ipFamilies would be ignored"),
-    ("gke", "exposure: external, subnets: [apps]", "an external load balancer has no subnet: it would be ignored"),
-    ("gke", "exposure: external, ipFamilies: [IPv6], subnets: [a, b]", "a load balancer has one subnet"),
-    ("gke", "exposure: external, addresses: [203.0.113.9]", "203.0.113.9: no name of an address (GKE takes the names"),
-    ("gke", "exposure: external, addresses: [a, b]", "more addresses than families of addresses"),
-    ("local", "exposure: internal", "exposure means nothing without a cloud: it would be ignored"),
-    ("gke", "sourceRanges: [10.0.0.1/8]", "'10.0.0.1/8' is no range such as 192.0.2.0/24"),
-    ("gke", "sourceRanges: ['2001:db8::/32'], ipFamilies: [IPv4]", "2001:db8::/32 is of a family that ipFamilies does not name"),
-    ("gke", "ipFamilies: [IPv4, IPv4]", "a family is named twice"),
+    ("eks", "ipFamilies: [IPv6]", "a Network Load Balancer does not support IPv6 alone"),
+    ("aks", "exposure: external, subnets: [apps]", "an external load balancer ignores subnets"),
+    ("aks", "exposure: internal, subnets: [a, b]", "an internal load balancer has only one subnet: the others would be ignored"),
+    ("aks", "exposure: external, addresses: [my-ip]", "Azure takes IP addresses here"),
+    ("aks", "exposure: internal, addresses: [10.0.0.1, 10.0.0.2]", "two addresses of the same IP family: Azure would ignore one"),
+    ("aks", "exposure: internal, addresses: ['2001:db8::9']", "the IPv6 address would be ignored: ipFamilies does not list IPv6"),
+    ("gke", "exposure: external, subnets: [apps]", "an external load balancer ignores subnets"),
+    ("gke", "exposure: external, ipFamilies: [IPv6], subnets: [a, b]", "a load balancer has only one subnet"),
+    ("gke", "exposure: external, addresses: [203.0.113.9]", "not the name of an address: 203.0.113.9 (GKE takes the names"),
+    ("gke", "exposure: external, addresses: [a, b]", "more addresses than IP families"),
+    ("local", "exposure: internal", "exposure has no effect without a cloud"),
+    ("gke", "sourceRanges: [10.0.0.1/8]", "'10.0.0.1/8' is not a CIDR range such as 192.0.2.0/24"),
+    ("gke", "sourceRanges: ['2001:db8::/32'], ipFamilies: [IPv4]", "2001:db8::/32 would be ignored: ipFamilies does not list IPv6"),
+    ("gke", "ipFamilies: [IPv4, IPv4]", "an IP family is listed twice"),
     (
         "gke",
         "exposure: internal, values: {service: {type: ClusterIP}}",
-        "exposure means a load balancer, but service.type is ClusterIP (meshinstall.yaml:6)",
+        "exposure needs a load balancer, but service.type is ClusterIP (meshinstall.yaml:6)",
     ),
     (
         "aks",
         f"exposure: internal, values: {{service: {{annotations: {{{AZURE}internal: 'false'}}}}}}",
-        f"exposure is overruled by {AZURE}internal (meshinstall.yaml:6)",
+        f"exposure is overridden by {AZURE}internal (meshinstall.yaml:6)",
     ),
     (
         "gke",
         f"exposure: external, values: {{service: {{annotations: {{{GKE}load-balancer-type: Internal}}}}}}",
-        f"exposure is overruled by {GKE}load-balancer-type",
+        f"exposure is overridden by {GKE}load-balancer-type",
     ),
     (
         "eks",
         f"sourceRanges: [10.0.0.0/8], values: {{service: {{annotations: {{{AWS}security-groups: sg-1}}}}}}",
-        f"sourceRanges is overruled by {AWS}security-groups",
+        f"sourceRanges is overridden by {AWS}security-groups",
     ),
 ]
 
@@ -200,7 +200,7 @@ def test_a_flag_cannot_quietly_open_a_gateway_that_is_internal(write: Write) -> 
     folder = write({"meshinstall.yaml": environment("exposure: internal", "eks")})
     name = f"{AWS}scheme".replace(".", "\\.")
     (line,) = refusals(folder, sets=(f"istio-ingress.service.annotations.{name}=internet-facing",))
-    assert "exposure is overruled by" in line
+    assert "exposure is overridden by" in line
     assert "--set" in line
 
 

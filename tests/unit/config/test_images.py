@@ -43,11 +43,11 @@ def test_a_hub_is_an_address_with_or_without_a_path(hub: str) -> None:
         ("https://registry.example.com/istio", "has a scheme"),
         ("oci://registry.example.com", "has a scheme"),
         ("registry.example.com/istio/", "ends with a slash"),
-        ("registry.example.com/istio:1.31.0", "has a tag or digest in it"),
-        ("registry.example.com/istio@sha256:0123", "has a tag or digest in it"),
-        ("registry.example.com/Istio", "'registry.example.com/Istio' is no address of images"),
-        ("registry example", "'registry example' is no address of images"),
-        ("registry.example.com//istio", "'registry.example.com//istio' is no address of images"),
+        ("registry.example.com/istio:1.31.0", "includes a tag or digest"),
+        ("registry.example.com/istio@sha256:0123", "includes a tag or digest"),
+        ("registry.example.com/Istio", "'registry.example.com/Istio' is not an image registry and path"),
+        ("registry example", "'registry example' is not an image registry and path"),
+        ("registry.example.com//istio", "'registry.example.com//istio' is not an image registry and path"),
     ],
 )
 def test_a_hub_that_no_node_understands(hub: str, text: str) -> None:
@@ -56,18 +56,18 @@ def test_a_hub_that_no_node_understands(hub: str, text: str) -> None:
 
 @pytest.mark.parametrize("variant", ["debug", "distroless"])
 def test_a_variant_in_the_tag_would_be_there_twice(variant: str) -> None:
-    text = f"m.yaml:3:3: images.tag '1.31.0-{variant}' has a variant in it, which the charts add"
+    text = f"m.yaml:3:3: images.tag '1.31.0-{variant}' includes a variant, which the charts add"
     assert problems(hub="example.com", tag=f"1.31.0-{variant}") == [f"{text} (write tag: 1.31.0 and variant: {variant})"]
 
 
 @pytest.mark.parametrize("tag", ["istio/pilot:1.31.0", "sha256:0123", "-1", "x" * 129, "a b"])
 def test_a_tag_that_is_none(tag: str) -> None:
     (found,) = problems(tag=f"'{tag}'")
-    assert found.startswith(f"m.yaml:2:3: images.tag {tag!r} is no tag")
+    assert found.startswith(f"m.yaml:2:3: images.tag {tag!r} is not a valid tag")
 
 
 def test_a_pull_secret_is_named_as_secrets_are() -> None:
-    assert problems(pullSecrets=["good", "Not_Good"]) == ["m.yaml:2:25: images.pullSecrets: 'Not_Good' is no name of a Secret"]
+    assert problems(pullSecrets=["good", "Not_Good"]) == ["m.yaml:2:25: images.pullSecrets: 'Not_Good' is not a valid Secret name"]
 
 
 def test_what_is_wrong_with_images_is_told_with_all_else_that_is_wrong(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from meshinstall.errors import ConfigError, UsageError
 
 Write = Callable[[Mapping[str, str]], Path]
 
-REFUSED = "no secret may stand in a file or flag (refer to an existing Secret, an ExternalSecret or a CSI volume by name instead)"
+REFUSED = "secrets are not allowed in files or flags (refer to an existing Secret, an ExternalSecret or a CSI volume by name instead)"
 HEAD = "apiVersion: meshinstall.dev/v1\n"
 
 
@@ -45,7 +45,7 @@ def test_the_option_and_the_variable_take_a_file_or_its_folder(write: Write, nam
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="from MESHINSTALL_CONFIG"):
+    with pytest.raises(UsageError, match=r"set by MESHINSTALL_CONFIG"):
         load_project(None, {"MESHINSTALL_CONFIG": "nowhere"}, tmp_path)
 
 
@@ -88,8 +88,8 @@ environments:
         "meshinstall.yaml:13:3: environments.qa must be a map",
         "profiles/mine.yaml:1:14: components.0 must be 'base', 'istiod', 'cni' or 'ztunnel'",
         f"values/clouds/eks.yaml:1:16: istiod.env.DB_PASSWORD looks like a secret; {REFUSED}",
-        "values/components/base.yml: is not read (name it base.yaml)",
-        "values/envs/dev.yaml:1:13: yes is a word in YAML 1.2 and true or false in YAML 1.1 (write true or false, or quote it)",
+        "values/components/base.yml: only .yaml files are read (rename it to base.yaml)",
+        "values/envs/dev.yaml:1:13: yes is text in YAML 1.2 but true or false in YAML 1.1 (write true or false, or quote it)",
     ]
 
 
@@ -119,19 +119,19 @@ environments:
     assert problems(folder) == [
         "meshinstall.yaml:2:9: '1.31' is not a full version such as 1.31.0",
         "meshinstall.yaml:3:1: there is no profile 'prodction' (did you mean production?)",
-        "meshinstall.yaml:5:3: the environment 'Dev' is not named with a-z, 0-9 and -",
-        "meshinstall.yaml:6:5: Dev has a cluster but no cloud (write cloud: one of aks, eks, gke, local)",
+        "meshinstall.yaml:5:3: invalid environment name 'Dev' (use at most 53 lower-case letters, digits and hyphens)",
+        "meshinstall.yaml:6:5: Dev sets cluster but not cloud (set cloud to one of: aks, eks, gke, local)",
         "meshinstall.yaml:6:15: unknown key 'contxt' (did you mean context?)",
-        "meshinstall.yaml:7:16: a gateway cannot be called istiod: a component is",
-        "meshinstall.yaml:7:28: the gateway 'A_B' is not named with at most 53 of a-z, 0-9 and -",
-        "meshinstall.yaml:7:42: 'UP' is no name of a namespace",
-        "meshinstall.yaml:8:14: istoid is no component and no gateway (did you mean istiod?)",
-        "meshinstall.yaml:11:5: both has both clouds and cloud/cluster (use clouds for several, cloud and cluster for one)",
+        "meshinstall.yaml:7:16: a gateway cannot be named istiod: a component has that name",
+        "meshinstall.yaml:7:28: invalid gateway name 'A_B' (use at most 53 lower-case letters, digits and hyphens)",
+        "meshinstall.yaml:7:42: invalid namespace name 'UP' (use at most 53 lower-case letters, digits and hyphens)",
+        "meshinstall.yaml:8:14: istoid is not a component or a gateway (did you mean istiod?)",
+        "meshinstall.yaml:11:5: both sets clouds and also cloud or cluster (use cloud and cluster for one cloud, clouds for several)",
         "profiles/a.yaml:1:1: the profile a extends itself",
         "profiles/b.yaml:1:1: the profile b extends itself",
-        "values/clouds/azure.yaml: azure is no cloud (known: aks, eks, gke, local)",
-        "values/components/istoid.yaml: istoid is no component and no gateway (did you mean istiod?)",
-        "values/envs/dev.yaml:1:1: istio-ingres is no component and no gateway (did you mean istio-ingress?)",
+        "values/clouds/azure.yaml: azure is not a cloud (known: aks, eks, gke, local)",
+        "values/components/istoid.yaml: istoid is not a component or a gateway (did you mean istiod?)",
+        "values/envs/dev.yaml:1:1: istio-ingres is not a component or a gateway (did you mean istio-ingress?)",
         "values/envs/dev.yaml:2:1: istiod must be a map of values",
     ]
 

@@ -16,7 +16,7 @@ from meshinstall.model.values import LayerKind
 
 Write = Callable[[Mapping[str, str]], Path]
 
-REFUSED = "no secret may stand in a file or flag (refer to an existing Secret, an ExternalSecret or a CSI volume by name instead)"
+REFUSED = "secrets are not allowed in files or flags (refer to an existing Secret, an ExternalSecret or a CSI volume by name instead)"
 HEAD = "apiVersion: meshinstall.dev/v1\n"
 
 
@@ -238,10 +238,14 @@ def test_what_does_not_exist_is_named_with_what_does(write: Write) -> None:
     folder = write({"meshinstall.yaml": HEAD + "environments:\n  qa: {cloud: gke}\n  two: {clouds: {gke: {}, eks: {}}}\n"})
     assert problems(folder, environment="q") == ["--env: there is no environment 'q' (known: dev, staging, prod, qa, two)"]
     assert problems(folder, profile="amient") == ["--profile: there is no profile 'amient' (did you mean ambient?)"]
-    assert problems(folder, cloud=None) == ["--cloud: is needed: the environment dev is on no cloud yet (one of aks, eks, gke, local)"]
-    assert problems(folder, environment="two", cloud=None) == ["--cloud: is needed: the environment two is on gke, eks (one of gke, eks)"]
+    assert problems(folder, cloud=None) == [
+        "--cloud: required: the environment dev has no cloud in meshinstall.yaml (use one of: aks, eks, gke, local)"
+    ]
+    assert problems(folder, environment="two", cloud=None) == [
+        "--cloud: required: the environment two is on several clouds (gke, eks) (use one of: gke, eks)"
+    ]
     assert problems(folder, environment="qa") == [
-        "meshinstall.yaml:3:3: the environment qa is on gke, not on local (name another --env or --cloud, or add the cloud under clouds)"
+        "meshinstall.yaml:3:3: the environment qa is on gke, not on local (choose another --env or --cloud, or add it to the environment)"
     ]
     assert problems(folder, istio_version="1.31") == ["--istio-version: '1.31' is not a full version such as 1.31.0"]
 
@@ -254,15 +258,15 @@ def test_all_mistakes_in_flags_are_named_at_once(write: Write) -> None:
         sets=("autoscaleMin=2", "istoid.a=1", "cni.a=1", "istiod.a=1,b=2", "istiod.l[2]=x", "istiod.env.API_TOKEN=hunter2", "istiod.a"),
     )
     assert found == [
-        "-f: says not which release it is for; write RELEASE=FILE, such as istiod=values.yaml",
-        "bad.yaml:1:4: yes is a word in YAML 1.2 and true or false in YAML 1.1 (write true or false, or quote it)",
+        "-f: must name a release; write RELEASE=FILE, such as istiod=values.yaml",
+        "bad.yaml:1:4: yes is text in YAML 1.2 but true or false in YAML 1.1 (write true or false, or quote it)",
         f"bad.yaml:2:1: token looks like a secret; {REFUSED}",
         "none.yaml: there is no such file",
-        "--set: says not which release it is for; write RELEASE.KEY=VALUE, such as istiod.autoscaleMin=2",
-        "--set: istoid is not installed by this profile (did you mean istiod?)",
-        "--set: cni is not installed by this profile (known: base, istiod, istio-ingress)",
-        "--set: has a list or several values; use one flag a value, \\, for a comma, or a file with -f for a list",
-        "--set: sets item 2 of a list that has 0",
+        "--set: must name a release; write RELEASE.KEY=VALUE, such as istiod.autoscaleMin=2",
+        "--set: this profile does not install istoid (did you mean istiod?)",
+        "--set: this profile does not install cni (known: base, istiod, istio-ingress)",
+        "--set: has a list or several values; use one flag for each value, \\, for a comma, or -f with a file for a list",
+        "--set: sets item 2 of a list of length 0",
         f"--set istiod.env.API_TOKEN: env.API_TOKEN looks like a secret; {REFUSED}",
         "--set: has no =; write RELEASE.KEY=VALUE",
     ]

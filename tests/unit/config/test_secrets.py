@@ -27,7 +27,7 @@ SHAPES = {
 @pytest.mark.parametrize("what", SHAPES)
 def test_a_secret_is_known_by_its_shape_under_any_key(what: str) -> None:
     (problem,) = found(f"x:\n  y: ['{SHAPES[what]}']\n")
-    assert problem == f"a.yaml:2:7: x.y.0 looks like {what}; no secret may stand in a file or flag"
+    assert problem == f"a.yaml:2:7: x.y.0 looks like {what}; secrets are not allowed in files or flags"
     assert SHAPES[what] not in problem
 
 

@@ -246,7 +246,7 @@ def ending(days: int) -> MeshStatus:
 
 def test_a_certificate_that_ended_is_a_problem_and_one_that_ends_soon_a_warning() -> None:
     assert (list(ending(61).problems()), list(ending(61).warnings())) == ([], [])
-    assert list(ending(60).warnings()) == ["the CA certificate in Secret a/b ends in 60 days"]
+    assert list(ending(60).warnings()) == ["the CA certificate in Secret a/b expires in 60 days"]
     assert ending(60).is_current
     assert not ending(0).is_current
     assert not list(ending(0).warnings())
@@ -256,8 +256,8 @@ def test_what_cannot_be_asked_is_called_not_known_with_the_reason() -> None:
     unknown = Certificate("CA", "Secret a/b", unknown="no permission for secrets")
     found = replace(WELL, proxies=Proxies(unknown="no permission for pods/portforward"), certificates=(unknown,))
     text = status_text(found)
-    assert "! proxies in sync: NOT KNOWN, no permission for pods/portforward" in text
-    assert "! the CA certificate: NOT KNOWN, no permission for secrets" in text
+    assert "! cannot tell which proxies are in sync: no permission for pods/portforward" in text
+    assert "! cannot read the CA certificate: no permission for secrets" in text
     assert status_json(found)["proxies"] == {"known": False, "reason": "no permission for pods/portforward"}
     assert found.is_current
 
