@@ -1,6 +1,6 @@
 """The parts of Istio that can be installed, and which versions of Istio are supported on what.
 
-The support table is data with a date: what a source did not state is None, never a guess.
+The support table is data with a date: None means that the source did not state it.
 """
 
 from collections.abc import Mapping

@@ -103,7 +103,7 @@ class HelmError(MeshinstallError):
 
 
 class HelmConflictError(HelmError):
-    """Somebody else owns fields of objects that helm applied; ``managers`` are all of them, none when not all are known."""
+    """Somebody else owns fields of objects that helm applied; ``managers`` names all of them, or is empty when some are unknown."""
 
     def __init__(self, message: str, hint: str = "", managers: frozenset[str] = frozenset()) -> None:
         super().__init__(message, hint)
@@ -119,7 +119,7 @@ class LockedError(MeshinstallError):
 
 
 class PlanRefusedError(MeshinstallError):
-    """The plan contains something that is done only when asked for by name."""
+    """The plan contains a change that needs an explicit flag."""
 
 
 class InterruptedRunError(MeshinstallError):

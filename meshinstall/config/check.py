@@ -1,4 +1,4 @@
-"""What the types of the files cannot say: names that must exist, and choices that exclude each other."""
+"""Checks a whole project, beyond the types of its files: names must exist, and settings must not contradict each other."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ _CLUSTER_KEYS = ("name", "context", "kubeconfig", *sorted({key for keys in CLUST
 
 
 def check_version(version: str) -> str:
-    """What is wrong with an Istio version; empty when nothing is."""
+    """Describe what is wrong with an Istio version; empty when it is valid."""
     return "" if _VERSION.fullmatch(version) else f"{version!r} is not a full version such as {catalog.DEFAULT_ISTIO}"
 
 
@@ -76,7 +76,7 @@ def _check_environment(project: Project, name: str, environment: Environment) ->
 
 
 def _check_cluster(document: Document, path: KeyPath, cluster: Mapping[str, str]) -> Iterator[Problem]:
-    """A provider may take keys of its own; only what is nearly a known key is taken for a slip."""
+    """Report misspelt keys. A provider may take keys of its own, so only a key that resembles a known key is an error."""
     for key in cluster:
         if key not in _CLUSTER_KEYS and (hint := suggestion(key, _CLUSTER_KEYS)).startswith("did"):
             yield document.problem((*path, key), f"unknown key {key!r}", hint)

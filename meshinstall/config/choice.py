@@ -1,10 +1,10 @@
-"""Which environment, cloud, profile and cluster a request means."""
+"""Chooses the environment, cloud, profile and cluster that a request names."""
 
 from dataclasses import dataclass
 
 from meshinstall.config.documents import Environment, ProfileFile, Project, Site, suggestion
 from meshinstall.config.gateways import NamedGateway, Written, combine
-from meshinstall.config.reference import reference, strangers
+from meshinstall.config.reference import find_foreign_options, reference
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.request import Request
@@ -26,7 +26,7 @@ class Choice:
 
 
 def choose(request: Request, project: Project, problems: list[Problem]) -> Choice | None:
-    """The choice, or None when something that was asked for does not exist: then ``problems`` says what."""
+    """Choose, or add to ``problems`` what does not exist and return None."""
     name = request.environment
     if name not in project.environments:
         problems.append(Problem("--env", 0, 0, f"there is no environment {name!r}", suggestion(name, project.environments)))
@@ -37,7 +37,7 @@ def choose(request: Request, project: Project, problems: list[Problem]) -> Choic
         problems.append(Problem("--profile", 0, 0, f"there is no profile {profile!r}", suggestion(profile, tuple(project.profiles))))
     cloud = _cloud(request, project, environment, problems)
     if cloud:
-        problems += strangers(request.cluster, cloud)
+        problems += find_foreign_options(request.cluster, cloud)
     if cloud is None or problems:
         return None
     path = ("environments", name, "clouds", cloud) if cloud in environment.clouds else ("environments", name)
@@ -55,7 +55,7 @@ def choose(request: Request, project: Project, problems: list[Problem]) -> Choic
 
 
 def cluster(request: Request, project: Project, choice: Choice) -> ClusterRef:
-    """How the cluster is reached; a relative kubeconfig counts from the file that names it."""
+    """The cluster of the choice; a relative kubeconfig path starts at the folder of the file that names it."""
     written = {**choice.site.cluster, **request.cluster}
     base = request.folder if "kubeconfig" in request.cluster else project.folder
     return reference(choice.cloud, written, base)

@@ -1,4 +1,4 @@
-"""Who set a value of a release, and who else spoke about it."""
+"""Explains a value of a release: every layer that sets it, and the layer that wins."""
 
 import re
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from meshinstall.model.values import CHART_KINDS, KeyPath, Spoken
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One value: every layer that spoke about it, lowest first; the last one won."""
+    """One value and every layer that sets it, lowest first; the last layer wins."""
 
     path: KeyPath
     spoken: tuple[Spoken, ...]
 
 
 def explain(release: Release, files: ChartFiles, key: str = "") -> tuple[Explained, ...]:
-    r"""Explain the value ``key``, all values below it, or without a key all that is not the chart's own.
+    r"""Explain the value ``key`` and all values below it; without a key, all values that are not chart defaults.
 
-    ``key`` is dotted; a dot inside a key is written ``\.``. Raises UsageError when nobody speaks about it.
+    ``key`` is dotted; a dot inside a key is written ``\.``. Raises UsageError when no layer sets it.
     """
     view = chart_view(release.component, files, release.values)
     path = chart_path(release.component, _split(key)) if key else ()

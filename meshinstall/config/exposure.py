@@ -1,4 +1,4 @@
-"""How a gateway's load balancer is reached: five settings of ours, in each cloud's own words.
+"""Turns a gateway's five exposure settings into the Service fields and annotations of each cloud.
 
 Sources: AWS Load Balancer Controller (guide/service/annotations), cloud-provider-azure (topics/loadbalancer), GKE (LoadBalancer
 Service parameters; Configure dual-stack).
@@ -40,7 +40,7 @@ Settings = Mapping[str, Setting]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the settings of one gateway ask for, together; what is not asked for is empty."""
+    """All exposure settings of one gateway; empty means not set."""
 
     exposure: str = ""
     addresses: tuple[str, ...] = ()
@@ -60,13 +60,13 @@ class Asked:
 
 
 def exposure_layers(cloud: Cloud, settings: Settings) -> tuple[Layer, ...]:
-    """What the settings become, one layer each, so that every value has the line of the setting that asked for it."""
+    """One layer of values for each setting, so that every value has the line of its setting."""
     asked = together(settings)
     return tuple(_layer(setting, values) for key, setting in settings.items() if (values := service_values(cloud, key, asked)))
 
 
 def together(settings: Settings) -> Asked:
-    """What all settings of a gateway say."""
+    """Combine the settings of a gateway."""
     values = {key: setting.value for key, setting in settings.items()}
     return Asked(
         values.get("exposure", ""),

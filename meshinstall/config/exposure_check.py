@@ -1,4 +1,4 @@
-"""What of a gateway's exposure is refused: a provider ignores in silence what it does not understand or cannot combine."""
+"""Refuses exposure settings that a cloud would silently ignore, because it does not know them or cannot combine them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ _Wrong = tuple[str, str, str]
 
 
 def check_exposure(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator[Problem]:
-    """What cannot be had, or would be silently ignored, of a gateway's settings; ``stack`` are all its values."""
+    """Find settings of a gateway that the cloud does not support or would ignore; ``stack`` holds all its values."""
     asked = together(settings)
     for key, text, hint in (*_common(asked), *_RULES[cloud](asked)):
         yield settings[key].problem(text, hint)
@@ -118,7 +118,7 @@ _RIVALS: Mapping[tuple[Cloud, str], tuple[str, ...]] = {
 
 
 def _overruled(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator[Problem]:
-    """Values from elsewhere against which a setting would not hold."""
+    """Find values from other layers that override a setting."""
     asked = together(settings)
     service = stack.merged().get("service")
     service = service if isinstance(service, Mapping) else {}

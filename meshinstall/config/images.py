@@ -39,7 +39,7 @@ _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 def check_images(document: Document, images: Images) -> Iterator[Problem]:
-    """What of ``images`` no node could pull, as file:line."""
+    """Find settings of ``images`` from which no node could pull."""
     if images.hub and (wrong := _wrong_hub(images.hub)):
         yield document.problem(("images", "hub"), f"images.hub {wrong}", "write host/path, such as registry.example.com/istio")
     if images.tag and not _TAG.fullmatch(images.tag):

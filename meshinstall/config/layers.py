@@ -1,4 +1,4 @@
-"""Collects what every file says about one release, lowest layer first."""
+"""Collects the values layers of each release from files and flags, lowest first."""
 
 from collections.abc import Iterator, Mapping
 
@@ -54,13 +54,13 @@ def _sections(document: Document, kind: LayerKind, path: KeyPath, keys: tuple[st
 
 
 def check_gateways(choice: Choice, stacks: Mapping[str, ValuesStack]) -> Iterator[Problem]:
-    """Problems of how gateways are to be reached, with all that their values say."""
+    """Check the exposure of every gateway against all its values."""
     for gateway in choice.gateways:
         yield from check_exposure(choice.cloud, gateway.settings, stacks[gateway.name])
 
 
 def add_flags(request: Request, choice: Choice, stacks: dict[str, ValuesStack], problems: list[Problem]) -> None:
-    """Put what ``-f``, ``--set`` and ``--set-string`` say on top, in helm's order: all files, then each kind of flag.
+    """Add layers for ``-f``, ``--set`` and ``--set-string`` on top, in helm's order: all files, then each kind of flag.
 
     ``gateway`` is every gateway.
     """

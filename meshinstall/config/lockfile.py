@@ -1,4 +1,4 @@
-"""meshinstall.lock: which archive each chart is, so that every run installs the same bytes."""
+"""meshinstall.lock pins each chart to the digest of its archive, so that every run installs the same bytes."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Pinned charts; each has a full version and a digest, none is there twice."""
+    """Pinned charts, without duplicates; each has a full version and a digest."""
 
     charts: tuple[ChartRef, ...]
 
@@ -33,7 +33,7 @@ class Lock:
 
 
 def load(path: Path) -> Lock:
-    """Read a lock file; none is an empty one. Raises ConfigError with every mistake and its line."""
+    """Read a lock file; a missing file is an empty lock. Raises ConfigError with every mistake and its line."""
     if not path.exists():
         return Lock(())
     problems: list[Problem] = []

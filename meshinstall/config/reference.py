@@ -1,4 +1,4 @@
-"""How a cluster is named, in a file or by options; apart from the rest, as a credential plugin needs no more than this."""
+"""Turns the keys or options that name a cluster into a ClusterRef; a small module, because the credential plugin must start fast."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ _COMMON = frozenset({"name", "context", "kubeconfig"})
 
 def named(cloud: Cloud, written: Mapping[str, str]) -> ClusterRef:
     """The cluster that command line options alone name; raises ConfigError."""
-    if problems := tuple(strangers(written, cloud)):
+    if problems := tuple(find_foreign_options(written, cloud)):
         raise ConfigError(problems)
     return reference(cloud, written, Path.cwd())
 
@@ -29,8 +29,8 @@ def reference(cloud: Cloud, written: Mapping[str, str], base: Path) -> ClusterRe
     )
 
 
-def strangers(written: Mapping[str, str], cloud: Cloud) -> Iterator[Problem]:
-    """Options that name a cluster of another cloud: they would be silently ignored."""
+def find_foreign_options(written: Mapping[str, str], cloud: Cloud) -> Iterator[Problem]:
+    """Find options that belong to another cloud, which would be silently ignored."""
     for key in written:
         if key not in _COMMON and key not in CLUSTER_KEYS[cloud]:
             yield Problem(flag(_snake(key)), 0, 0, f"does not apply to --cloud {cloud}")

@@ -1,4 +1,4 @@
-"""From a request and the files to what the mesh should look like."""
+"""Resolves a request and the files into the desired mesh."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ def _desired(request: Request, project: Project, choice: Choice, releases: tuple
 
 
 def _mtls(project: Project, choice: Choice) -> tuple[MtlsMode, Origin]:
-    """The environment's word, else the profile's, else STRICT."""
+    """The mode of the environment, else of the profile, else STRICT; and where it was set."""
     if choice.environment.mtls:
         document, path = project.document, ("environments", choice.name, "mtls")
         return choice.environment.mtls, Origin(LayerKind.ENVIRONMENT, document.source, *document.place(path))

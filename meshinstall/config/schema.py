@@ -45,7 +45,7 @@ _TEMPLATES_ONLY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a chart says about values; with an error helm would refuse them."""
+    """Mistakes in the values of a release; with ``errors`` helm would refuse them."""
 
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]

@@ -1,4 +1,4 @@
-"""Finds secrets that stand in configuration, and never repeats them."""
+"""Finds secrets in the configuration; no message contains their value."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""YAML text with the place of every key; no tags, no bombs, no surprises between YAML 1.1 and 1.2.
+"""Reads YAML with the line and column of every key; refuses tags, alias bombs, and words that YAML 1.1 and 1.2 read differently.
 
 Plain scalars are read as helm reads them (go-yaml 2: 0644 is octal, 1.0 a float), except the words that YAML 1.1
 takes for booleans (yes, no, on, off, y, n): those are an error, because the reader and helm may disagree on them.

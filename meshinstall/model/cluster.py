@@ -1,4 +1,4 @@
-"""Which cluster is meant and how it is reached."""
+"""Names a cluster, and describes how to reach it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the API server accepts: a bearer token, or a client certificate and key (PEM); None: it does not say when it ends."""
+    """What the API server accepts: a bearer token, or a client certificate and key (PEM); ``expires`` is None when unknown."""
 
     token: str = field(default="", repr=False)
     certificate: str = field(default="", repr=False)

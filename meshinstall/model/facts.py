@@ -1,4 +1,4 @@
-"""What was seen of a cluster, once, before planning."""
+"""One observation of a cluster, made before planning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ def key_of(manifest: Manifest, namespace: str = "") -> ObjectKey:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Answers of one look at a cluster.
+    """One observation of a cluster.
 
     ``namespaces`` and ``policies`` hold None where nothing is there; ``owned``
     maps each release to the objects that Helm's record says it has, ``live``
@@ -80,9 +80,9 @@ class Shortage:
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """The answers: permissions that are missing, nodes that take pods, pull secrets that are not there.
+    """What a run needs and may lack: permissions, schedulable nodes, pull secrets, room for pods.
 
-    ``future_secrets`` are those whose namespace is not there either; ``shortages`` is empty too when room could not be judged.
+    ``future_secrets`` are missing secrets whose namespace does not exist yet; ``shortages`` is also empty when the room is unknown.
     """
 
     denied: tuple[Ask, ...] = ()

@@ -1,4 +1,4 @@
-"""What checks say: a finding has a code, a severity, an object and a hint."""
+"""The result of a check: a finding has a code, a severity, an object and a hint."""
 
 from dataclasses import dataclass
 from enum import StrEnum

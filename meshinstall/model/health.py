@@ -1,4 +1,4 @@
-"""What the health checks of a control plane judge, besides the facts of the mesh itself."""
+"""Input and results of the health checks of a control plane."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,11 +67,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class HealthFacts:
-    """One look at a control plane; ``unread`` maps what could not be asked ("webhooks", "crds", ...) to the reason.
+    """One observation of a control plane; ``unread`` maps what could not be read ("webhooks", "crds", ...) to the reason.
 
     ``webhook_trouble`` is empty when istiod's webhooks answered the API server, ``skew`` how far the API server's clock is ahead of ours,
-    ``gateway_api`` the bundle version of the Gateway API's CRDs, empty when they are not there; ``crd_names`` are those that the chart of
-    this Istio has.
+    ``gateway_api`` the bundle version of the Gateway API's CRDs, empty when they are not installed.
     """
 
     mesh: MeshFacts
@@ -87,7 +86,7 @@ class HealthFacts:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check said: PASS without findings, FAIL with an error among them; ``reason`` is why it is NOT PROVEN."""
+    """The result of one check: PASS without findings, FAIL with an error among them; ``reason`` explains NOT PROVEN."""
 
     code: str
     category: str

@@ -1,4 +1,4 @@
-"""What was seen of a running mesh, once, before it is judged.
+"""One observation of a running mesh, made before it is judged.
 
 Everything here is plain data: names and numbers as Kubernetes, istiod and
 Envoy gave them. What could not be asked is in ``MeshFacts.gaps``, never left out.
@@ -223,7 +223,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class MeshFacts:
-    """Answers of one look at a mesh. ``proxies`` has one entry for each pod with a proxy; ``gaps`` are what was not answered, and why.
+    """One observation of a mesh. ``proxies`` has an entry for each pod with a proxy; ``gaps`` say what could not be read, and why.
 
     ``unread`` are the kinds (``Pod``, ``Namespace``, ``Service``, ``Deployment``, ``PeerAuthentication``, ``DestinationRule``,
     ``ServiceEntry``, ``ConfigMap``, and ``MeshConfig``, what an istiod was told) of which not every object could be read and

@@ -1,4 +1,4 @@
-"""What marks things as made by meshinstall, and as made by Helm: labels, annotations and the audit trail in Helm's history."""
+"""Marks of ownership: labels and annotations of objects that meshinstall or Helm made, and the audit trail in Helm's history."""
 
 import re
 from collections.abc import Mapping

@@ -65,7 +65,7 @@ class ReleaseStep(Step):
     """A Helm release to install, upgrade, wait for or uninstall.
 
     ``revision`` is the release's when it was planned, 0 when there was none.
-    ``repair``: a helm process died at it, so its record is marked failed first.
+    ``repair``: the last helm run was interrupted, so its record is marked failed first.
     ``editors``: field managers that edited its objects, whose edits go back.
     """
 

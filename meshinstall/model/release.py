@@ -58,7 +58,7 @@ class ReleaseStatus(StrEnum):
 
     @property
     def is_pending(self) -> bool:
-        """Whether a helm process is at work, or was killed at it."""
+        """Whether a helm process is running, or was interrupted."""
         return self in {self.PENDING_INSTALL, self.PENDING_UPGRADE, self.PENDING_ROLLBACK, self.UNINSTALLING}
 
 

@@ -30,7 +30,7 @@ class ValuesStack:
         return result
 
     def explain(self, path: KeyPath) -> tuple[Spoken, ...]:
-        """Return what each layer says about ``path``, lowest first; the winner is marked.
+        """Return what each layer sets at ``path``, lowest first; the winner is marked.
 
         A layer that writes null or a plain value at a parent of ``path`` deletes everything below it.
         """

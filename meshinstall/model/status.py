@@ -1,4 +1,4 @@
-"""What a mesh looks like now: the answer of ``meshinstall status``."""
+"""The state of a mesh now: what ``meshinstall status`` shows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from enum import StrEnum
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.release import Component, ReleaseKey
 
-# A certificate that ends this soon is worth a warning (linkerd check uses the same).
+# A certificate that expires this soon is worth a warning (linkerd check uses the same).
 SOON = timedelta(days=60)
 
 
@@ -102,7 +102,7 @@ class Certificate:
     unknown: str = ""
 
     def days_left(self, now: datetime) -> int:
-        """Whole days until it ends, negative afterwards; 0 when it is not known."""
+        """Whole days until it expires, negative afterwards; 0 when the expiry is unknown."""
         return (self.times.not_after - now).days if self.times else 0
 
 
@@ -132,7 +132,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class MeshStatus:
-    """One look at a mesh at the time ``now``; ``revision`` is the label istio.io/rev of istiod."""
+    """The state of a mesh at the time ``now``; ``revision`` is the label istio.io/rev of istiod."""
 
     environment: str
     cluster: str
@@ -156,7 +156,7 @@ class MeshStatus:
         return self.is_installed and not any(self.problems())
 
     def problems(self) -> Iterator[str]:
-        """Sentences on what is not as it should be, the worst first."""
+        """What is wrong, in sentences, the worst first."""
         for release in sorted(self.releases, key=lambda one: list(Health).index(one.health)):
             if release.detail:
                 yield f"{release.key}: {release.health}, {release.detail}"
@@ -170,7 +170,7 @@ class MeshStatus:
                 yield f"the {certificate.role} certificate in {certificate.source} expired on {certificate.times.not_after:%Y-%m-%d}"
 
     def warnings(self) -> Iterator[str]:
-        """Sentences on what is not known or soon needs a hand."""
+        """What is unknown or soon needs attention, in sentences."""
         if self.proxies.unknown:
             yield f"cannot tell which proxies are in sync: {self.proxies.unknown}"
         for certificate in self.certificates:

@@ -62,7 +62,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What one layer says about a key path; ``deletes`` when it is null."""
+    """The value that one layer sets at a key path; ``deletes`` when it is null."""
 
     origin: Origin
     value: object

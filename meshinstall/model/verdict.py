@@ -1,4 +1,4 @@
-"""What verify says: for each port of each workload PASS, FAIL or NOT PROVEN, and on what evidence."""
+"""The verdict of verify: PASS, FAIL or NOT PROVEN for each port of each workload, with the evidence."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,7 @@ from meshinstall.model.mesh import CertificateFacts, Dataplane, ExternalService,
 
 
 class Outcome(StrEnum):
-    """What can be said; nothing is PASS that was not seen."""
+    """The three outcomes; only what was observed is PASS."""
 
     PASS = "PASS"  # noqa: S105 - no password
     FAIL = "FAIL"
@@ -66,7 +66,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All that one verification says.
+    """The result of one verification.
 
     ``live`` tells whether and how the wire was tried, ``history`` what was counted before. ``external`` leads out of the mesh and
     is not judged.

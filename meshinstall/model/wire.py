@@ -1,4 +1,4 @@
-"""What live probes saw on the wire."""
+"""Results of live probes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class WireTarget:
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """What a round of probes brought: the results by target, or why there are none (``skipped``: asked for; ``problem``: not possible)."""
+    """Results of a round of probes by target, or why there are none (``skipped``: not wanted; ``problem``: not possible)."""
 
     seen: Mapping[WireTarget, tuple[Seen, ...]] = field(default_factory=dict)
     skipped: str = ""

@@ -1,4 +1,4 @@
-"""Reads YAML that somebody else wrote."""
+"""Reads YAML from untrusted sources, within bounds."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ _DEEPEST = 100
 
 
 def load(text: str | bytes, *, aliases: bool = True) -> Any:
-    """The one document in ``text``; raises ValueError when it is not YAML, too deep, or has aliases where none may be."""
+    """The document in ``text``; raises ValueError when it is not YAML, is nested too deep, or has aliases although ``aliases`` is false."""
     import yaml
 
     # PyYAML's safe loader, in C where that was built: the other takes half a minute for 2 MiB.
