@@ -14,6 +14,6 @@ _SCALE = {
 
 
 def quantity(value: Any) -> Decimal | None:
-    """The number that a quantity stands for; None when the text is not a quantity."""
+    """The number that a quantity stands for; None when it is none."""
     match = _QUANTITY.fullmatch(str(value))
     return Decimal(match[1]) * _SCALE[match[2] or ""] if match else None

@@ -21,7 +21,7 @@ PLAINER: Mapping[str, str] = {
     r"\b(says|said) (not|nothing|which)\b": "does not say, sets nothing, printed nothing",
     r"\bwhose [\w ]*\bit is\b": "name it: which cluster, which option",
     r"\bof which\b": "cannot tell which ..., whose",
-    r"(?-i:\bnot known\b)(?! (to|here)\b)": "cannot tell, unknown",
+    r"(?<!it is )(?-i:\bnot known\b)(?! (to|here)\b)": "cannot tell, unknown, it is not known whether",
     r"\b(ends?|ended|ending) (on|in(?! (order|the middle)\b)|at|soon)\b|\bhas ended\b": "expires, expired",
     r"\bmend(s|ed|ing)?\b": "fix",
     r"\b(has|have|had|was|were) moved\b|\bmoved since\b": "changed",
