@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meshinstall.checks.inbound import entry
-from meshinstall.checks.peer_authentication import Policies
+from meshinstall.checks.mtls.inbound import entry
+from meshinstall.checks.mtls.peer_authentication import Policies
 from meshinstall.model.mesh import MeshFacts, Mode, Place
 from testbed.cluster import Cluster
 from tests.cluster.mesh import Shell, namespace
