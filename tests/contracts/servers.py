@@ -38,6 +38,31 @@ class QuietHandler(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+class RecordingProxy:
+    """A proxy at ``url`` that lets nothing through; ``asked`` keeps the target and the login of each CONNECT."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked: list[tuple[str, str]] = []
+
+
+@contextmanager
+def recording_proxy() -> Iterator[RecordingProxy]:
+    """Run a RecordingProxy on loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            proxy.asked.append((self.path, self.headers.get("Proxy-Authorization", "")))
+            self.send_error(403)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with serving(Handler) as address:
+        proxy = RecordingProxy(f"http://{address}")
+        yield proxy
+
+
 def reply(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
     """Answer a request; underscores in header names stand for dashes."""
     request.send_response(status)

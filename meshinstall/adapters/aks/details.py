@@ -5,9 +5,9 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from meshinstall.adapters.aks.errors import clean
+from meshinstall.adapters.net.proxies import find_proxy
 
 _HTTPS = 443
 # Seconds in which an API server that can be reached accepts a connection.
@@ -74,12 +74,11 @@ def read_versions(answer: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def reachable(server: str) -> str:
     """Whether this machine gets a connection to ``server``: ``yes``, ``no address``, ``no answer``; ``proxied`` is not tried."""
-    parts = urlsplit(server)
-    host, port = parts.hostname or "", parts.port or _HTTPS
-    if getproxies().get("https") and not proxy_bypass(f"{host}:{port}"):
+    if find_proxy(server):
         return "proxied"
+    parts = urlsplit(server)
     try:
-        with contextlib.closing(socket.create_connection((host, port), _PATIENCE)):
+        with contextlib.closing(socket.create_connection((parts.hostname or "", parts.port or _HTTPS), _PATIENCE)):
             return "yes"
     except socket.gaierror:
         return "no address"

@@ -1,7 +1,12 @@
-"""HTTP of the Azure SDK, bounded: how long, how large, how often. Loads the SDK, so it is imported inside functions only."""
+"""HTTP of the Azure SDK, bounded: how long, how large, how often. Loads the SDK, so it is imported inside functions only.
+
+It stays on requests, whose sessions both of Azure's SDKs expect. requests reads the environment's proxies itself,
+by the same rules of Python as ``net.proxies``.
+"""
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +17,7 @@ from urllib3.connection import HTTPConnection
 
 from meshinstall.adapters.aks.errors import Say
 from meshinstall.adapters.aks.limits import Limits
+from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
 from meshinstall.errors import ClusterError, UnreachableError
 
 
@@ -61,18 +67,15 @@ class _BoundedBody:
         self._limits = limits
         self._host = host
 
-    def stream(self, amount: int, **_: Any) -> Iterator[bytes]:
-        size = 0
-        # read1 returns with what has come; stream and read wait until ``amount`` is there, however slowly it drips.
-        while chunk := self._body.read1(amount, decode_content=True):
-            size += len(chunk)
-            if size > self._limits.size:
-                self._body.close()
-                raise ClusterError(f"{self._host} sends more than {self._limits.size // 1024**2} MiB", "is a proxy in between?")
-            if time.monotonic() > self._end:
-                self._body.close()
-                raise UnreachableError(f"{self._host} did not finish its answer in {self._limits.exchange:g} s", "try again")
-            yield chunk
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        try:
+            yield from read_pieces(partial(self._body.read1, decode_content=True), self._limits.size, self._end)
+        except TooLongError as error:
+            self._body.close()
+            raise ClusterError(f"{self._host} sends more than {self._limits.size // 1024**2} MiB", "is a proxy in between?") from error
+        except TooSlowError as error:
+            self._body.close()
+            raise UnreachableError(f"{self._host} did not finish its answer in {self._limits.exchange:g} s", "try again") from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._body, name)

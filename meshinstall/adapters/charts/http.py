@@ -9,8 +9,11 @@ from http import HTTPStatus
 from io import BytesIO
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, BinaryIO, Self
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
+from meshinstall.adapters.net.bodies import TooLongError, read_pieces
+from meshinstall.adapters.net.pools import pool_manager
+from meshinstall.adapters.net.proxies import find_proxy
 from meshinstall.errors import ChartError
 
 if TYPE_CHECKING:
@@ -29,7 +32,6 @@ _LONGEST_PAUSE = 15.0
 
 _REDIRECTS = 5
 _MOVED = frozenset({301, 302, 303, 307, 308})
-_CHUNK = 64 * 1024
 _UNREACHABLE_HINT = "check the address, DNS, the proxy settings (HTTPS_PROXY, NO_PROXY) and the firewall, or use --charts DIR"
 
 
@@ -157,28 +159,22 @@ class Http:
         sink = into if into is not None and status == HTTPStatus.OK else BytesIO()
         sink.seek(0)
         sink.truncate()
-        size = 0
-        while chunk := response.read1(_CHUNK):
-            self._deadline.left()
-            size += len(chunk)
-            if size > limit:
-                raise ChartError(
-                    f"{shown(url)} sends more than {limit // 1024**2} MiB", "no chart is that large; is this the right address?"
-                )
-            sink.write(chunk)
+        try:
+            for piece in read_pieces(response.read1, limit):
+                # Its end is not passed on: another thread may bring it forward.
+                self._deadline.left()
+                sink.write(piece)
+        except TooLongError as error:
+            raise ChartError(
+                f"{shown(url)} sends more than {limit // 1024**2} MiB", "no chart is that large; is this the right address?"
+            ) from error
         return Answer(url, status, response.headers, sink.getvalue() if isinstance(sink, BytesIO) else b"")
 
     def _pool(self, url: str) -> "PoolManager":
-        from urllib.request import getproxies, proxy_bypass
-
-        from urllib3 import PoolManager, ProxyManager, make_headers
-
-        parts = urlsplit(url)
-        proxy = "" if is_loopback(url) or proxy_bypass(parts.netloc) else getproxies().get(parts.scheme, "")
+        # A registry on this machine is no proxy's, whatever NO_PROXY leaves out.
+        proxy = "" if is_loopback(url) else find_proxy(url)
         if proxy not in self._pools:
-            login, _, _ = urlsplit(proxy).netloc.rpartition("@")
-            headers = make_headers(proxy_basic_auth=unquote(login)) if login else None
-            self._pools[proxy] = ProxyManager(proxy, proxy_headers=headers) if proxy else PoolManager()
+            self._pools[proxy] = pool_manager(proxy)
         return self._pools[proxy]
 
 

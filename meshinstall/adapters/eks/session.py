@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshinstall.adapters.cloud.foreign_text import plain
+from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
 from meshinstall.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ _CONNECT, _READ, _WHOLE = 5, 10, 30
 _TRIES = 3
 # Bytes of one answer.
 _MAX_ANSWER = 8 * 1024**2
-_PIECE = 64 * 1024
 _REGION = re.compile(r"[a-z0-9][-a-z0-9]{1,40}")
 _ATTEMPT = re.compile(r"attempt=(\d+)")
 
@@ -130,21 +130,17 @@ def _read(raw: Any, event_name: str) -> bytes:
     from urllib3.exceptions import HTTPError
     from urllib3.exceptions import ReadTimeoutError as SlowError
 
-    started, pieces, size = time.monotonic(), [], 0
     try:
-        for piece in raw.stream(_PIECE):
-            pieces.append(piece)
-            size += len(piece)
-            if size > _MAX_ANSWER or time.monotonic() - started > _WHOLE:
-                raw.close()
-                raise ClusterError(
-                    f"AWS answered {_operation(event_name)} with more than {_MAX_ANSWER // 1024**2} MiB or {_WHOLE} s of data"
-                )
+        return b"".join(read_pieces(raw.read1, _MAX_ANSWER, time.monotonic() + _WHOLE))
+    except (TooLongError, TooSlowError) as error:
+        raw.close()
+        raise ClusterError(
+            f"AWS answered {_operation(event_name)} with more than {_MAX_ANSWER // 1024**2} MiB or {_WHOLE} s of data"
+        ) from error
     except SlowError as error:
         raise ReadTimeoutError(endpoint_url=_operation(event_name)) from error
     except HTTPError as error:
         raise ConnectionClosedError(endpoint_url=_operation(event_name)) from error
-    return b"".join(pieces)
 
 
 def _operation(event_name: str) -> str:

@@ -4,23 +4,25 @@ import os
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from meshinstall.adapters.cloud.foreign_text import plain
+from meshinstall.adapters.net.bodies import read_pieces
 from meshinstall.adapters.net.pools import pool_manager
+from meshinstall.adapters.net.proxies import find_proxy
 from meshinstall.adapters.net.tls import shared_context
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3 import PoolManager
 
 # Seconds to connect.
 _CONNECT = 5.0
 # Bytes; the largest real answers are lists of clusters, about 30 KiB each.
 MAX_BODY = 16 * 1024**2
-_CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +79,17 @@ class Http:
                 preload_content=False,
                 decode_content=False,
             )
-            try:
-                data = _bounded(response, end)
-            except BaseException:
-                response.close()
-                raise
-            response.release_conn()
+            with closing(response):
+                data = b"".join(read_pieces(response.read1, MAX_BODY, end))
+                response.release_conn()
         except (HTTPError, OSError, ValueError) as error:
             untyped: Any = exceptions
             raise untyped.TransportError(f"{_place(url)}: {_cause(error)}") from error
         return Reply(response.status, response.headers, data)
 
     def _pool(self, url: str) -> "PoolManager":
-        proxy = _proxy(url)
+        # Plain http is the metadata server alone, which no proxy can reach.
+        proxy = find_proxy(url) if url.startswith("https://") else ""
         if proxy not in self._pools:
             self._pools[proxy] = pool_manager(proxy, ssl_context=trust(), maxsize=8)
         return self._pools[proxy]
@@ -119,27 +119,6 @@ def mount(session: Any, http: Http) -> None:
 
     for scheme in ("https://", "http://"):
         session.mount(scheme, Adapter())
-
-
-def _bounded(response: "BaseHTTPResponse", end: float) -> bytes:
-    """The body, at most MAX_BODY bytes and not after ``end``, however slowly it trickles."""
-    parts = bytearray()
-    while chunk := response.read1(_CHUNK):
-        parts += chunk
-        if len(parts) > MAX_BODY:
-            raise ValueError(f"more than {MAX_BODY // 1024**2} MiB")
-        if time.monotonic() > end:
-            raise TimeoutError("the answer took too long")
-    return bytes(parts)
-
-
-def _proxy(url: str) -> str:
-    """The proxy for ``url``; empty for none. Plain http is the metadata server alone, which no proxy can reach."""
-    from urllib.request import getproxies, proxy_bypass
-
-    address = urlsplit(url)
-    proxies = getproxies()
-    return "" if address.scheme != "https" or proxy_bypass(address.netloc) else proxies.get("https", "")
 
 
 def _place(url: str) -> str:

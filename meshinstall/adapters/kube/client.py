@@ -7,16 +7,19 @@ On urllib3, which the official client stands on: importing that client costs
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import anyio.to_thread
 
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
 from meshinstall.adapters.kube.tokens import TokenSource
+from meshinstall.adapters.net.bodies import TooLongError, read_pieces
 from meshinstall.adapters.net.pools import pool_manager
+from meshinstall.adapters.net.proxies import find_proxy
 from meshinstall.adapters.net.tls import load_pair, shared_context
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
 from meshinstall.model.release import Manifest
@@ -119,15 +122,15 @@ class KubeClient:
         url = self._config.server + request.target()
         try:
             answer = self._pool.request(request.method, url, headers=headers, body=body, preload_content=False, redirect=False)
-            data = answer.read(_MAX_ANSWER + 1, decode_content=True)
-            answer.release_conn()
+            with closing(answer):
+                data = b"".join(read_pieces(answer.read1, _MAX_ANSWER))
+                answer.release_conn()
+        except TooLongError as error:
+            raise ClusterError(f"the API server sent more than {_MAX_ANSWER // 1024**2} MiB for {request.method} {request.path}") from error
         except (HTTPError, OSError) as error:
             raise UnreachableError(
                 f"the API server {self._config.server} does not answer: {_root_cause(error)}", _unreachable_hint(error)
             ) from error
-        if len(data) > _MAX_ANSWER:
-            answer.close()
-            raise ClusterError(f"the API server sent more than {_MAX_ANSWER // 1024**2} MiB for {request.method} {request.path}")
         return answer.status, _object(answer.status, data, self._config.server)
 
 
@@ -173,18 +176,7 @@ def _connect(config: Kubeconfig) -> "PoolManager":
     }
     if config.server_name:
         settings |= {"server_hostname": config.server_name, "assert_hostname": config.server_name}
-    return pool_manager(config.proxy or _proxy_of_environment(config.server), **settings)
-
-
-def _proxy_of_environment(server: str) -> str:
-    """The proxy that HTTPS_PROXY and NO_PROXY ask for; empty for none."""
-    from urllib.request import getproxies, proxy_bypass
-
-    address = urlsplit(server)
-    proxies = getproxies()
-    if address.scheme not in proxies or proxy_bypass(address.netloc):
-        return ""
-    return proxies[address.scheme]
+    return pool_manager(config.proxy or find_proxy(config.server), **settings)
 
 
 def tls_context(config: Kubeconfig) -> ssl.SSLContext:

@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -13,6 +12,8 @@ from anyio import CapacityLimiter
 from meshinstall.adapters.kube.client import tls_context
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
 from meshinstall.adapters.kube.tokens import TokenSource
+from meshinstall.adapters.net.bodies import TooLongError, read_pieces
+from meshinstall.adapters.net.proxies import find_proxy, split_proxy
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.paths import object_path
 from meshinstall.ports import Stream
@@ -46,12 +47,12 @@ class PodPorts:
             connection.sock = _HttpSocket(stream)
             connection.request("GET", path)
             answer = connection.getresponse()
-            data = answer.read(_MAX_ANSWER + 1)
             if answer.status != http.HTTPStatus.OK:
                 raise ClusterError(f"pod {namespace}/{pod} refuses {path}: HTTP {answer.status}")
-            if len(data) > _MAX_ANSWER:
-                raise ClusterError(f"pod {namespace}/{pod} sent more than {_MAX_ANSWER // 1024**2} MiB")
-            return data
+            try:
+                return b"".join(read_pieces(answer.read1, _MAX_ANSWER))
+            except TooLongError as error:
+                raise ClusterError(f"pod {namespace}/{pod} sent more than {_MAX_ANSWER // 1024**2} MiB") from error
 
         return await self.talk(namespace, pod, port, ask)
 
@@ -93,15 +94,28 @@ class PodPorts:
 
         socket: Any = WebSocket(sslopt={"context": tls_context(self._config), "server_hostname": self._config.server_name or None})
         socket.settimeout(_TIMEOUT)
-        proxy = urlsplit(self._config.proxy)
         socket.connect(
             # https becomes wss, http becomes ws.
             f"ws{self._config.server.removeprefix('http')}{path}?ports={port}",
             header=[f"Authorization: Bearer {token}"] if token else [],
             subprotocols=["v4.channel.k8s.io"],
-            **({"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port, "proxy_type": proxy.scheme} if proxy.hostname else {}),
+            **_through(self._config.proxy or find_proxy(self._config.server)),
         )
         return _WebsocketStream(socket)
+
+
+def _through(proxy: str) -> dict[str, Any]:
+    """What websocket-client needs to take the same way as the client of the API; left alone it reads NO_PROXY by rules of its own."""
+    if not proxy:
+        return {"http_no_proxy": ["*"]}
+    parts = split_proxy(proxy)
+    return {
+        "http_proxy_host": parts.host,
+        "http_proxy_port": parts.port,
+        "http_proxy_auth": parts.login,
+        "proxy_type": parts.scheme,
+        "http_no_proxy": ["none.invalid"],
+    }
 
 
 class _WebsocketStream:

@@ -1,1 +1,1 @@
-"""Network plumbing for all adapters: TLS and connection pools."""
+"""Network plumbing for all adapters: TLS, connection pools, proxies and bounded bodies."""
