@@ -16,9 +16,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UsageError
+from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.cluster import EndpointKind
-from testbed.clouds.aks import FakeAzure
+from testbed.clouds.aks import Answer, FakeAzure, Fault
 from testbed.clouds.aks_arm import READER, USER_ROLE
 from testbed.clouds.aks_entra import EXCHANGE, SERVER_APP, Principal
 from testbed.clouds.aks_shop import (
@@ -130,13 +130,18 @@ def test_a_managed_identity_signs_in_through_the_metadata_service(azure: FakeAzu
 
 
 def test_a_person_signs_in_with_the_azure_cli(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    by_cli(azure, monkeypatch, tmp_path)
+    assert claims(azure, provider().credential().token)["upn"] == "anna@example.org"
+
+
+def by_cli(azure: FakeAzure, patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """The caller becomes Anna, who signed in with the Azure CLI."""
     anna = Principal(oid="99999999-0000-0000-0000-000000000003", upn="anna@example.org")
     azure.arm.allow(anna, *USER_ROLE)
     for name in pipeline():
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
-    fake_az(tmp_path, {resource: azure.entra.sign(anna, resource) for resource in ("https://management.azure.com", SERVER_APP)})
-    assert claims(azure, provider().credential().token)["upn"] == "anna@example.org"
+        patch.delenv(name)
+    patch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+    fake_az(folder, {resource: azure.entra.sign(anna, resource) for resource in ("https://management.azure.com", SERVER_APP)})
 
 
 def fake_az(folder: Path, tokens: dict[str, str]) -> None:
@@ -230,7 +235,8 @@ def test_a_wrong_name_is_told_apart(selectors: dict[str, str], kind: type[Meshin
     assert caught.value.hint
 
 
-REFUSED = "Entra ID refuses to give a token: AADSTS"
+REFUSED = "Entra ID refused to issue a token: AADSTS"
+EMPTY = {"AZURE_CLIENT_SECRET": ""}
 IDENTITIES = {
     "a wrong secret": (
         {"AZURE_CLIENT_SECRET": "planted-wrong-secret"},
@@ -242,7 +248,7 @@ IDENTITIES = {
     ),
     "another tenant": ({"AZURE_TENANT_ID": "22222222-2222-2222-2222-222222222222"}, "Entra ID does not know the tenant"),
     "nobody": (dict.fromkeys(("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET")), "no credentials for Azure"),
-    "an empty secret": ({"AZURE_CLIENT_SECRET": ""}, "the AZURE_ variables name no identity"),
+    "an empty secret": (EMPTY, "the AZURE_ variables name no identity"),
 }
 
 
@@ -254,7 +260,7 @@ def test_an_identity_that_is_none_is_told_in_one_line(env: dict[str, str | None]
             monkeypatch.delenv(name)
         else:
             monkeypatch.setenv(name, value)
-    with pytest.raises(MeshinstallError) as caught:
+    with pytest.raises(UsageError if env == EMPTY else UnauthorizedError) as caught:
         provider().describe()
     assert said in caught.value.message
     assert "\n" not in caught.value.message
@@ -268,9 +274,51 @@ SKEWS = {"behind": -7200, "ahead": 7200}
 @pytest.mark.parametrize("skew", SKEWS.values(), ids=SKEWS)
 def test_a_token_outside_its_time_is_refused_by_arm(azure: FakeAzure, skew: int) -> None:
     azure.entra.skew = skew
-    with pytest.raises(ClusterError, match="ExpiredAuthenticationToken") as caught:
+    with pytest.raises(UnauthorizedError, match="ExpiredAuthenticationToken") as caught:
         provider().describe()
     assert "clock" in caught.value.hint
+
+
+def test_a_secret_that_is_revoked_in_mid_run_is_an_error(azure: FakeAzure) -> None:
+    asked, signed_in = provider(), provider()
+    asked.describe()
+    signed_in.credential()
+    azure.entra.principals[0] = replace(PIPELINE, secret="planted-another-secret")
+    # The SDK asks the credential that was good before alone, and one that is made anew with all others.
+    for aks in (asked, signed_in):
+        with pytest.raises(UnauthorizedError, match="AADSTS7000215: Invalid client secret") as caught:
+            aks.credential()
+        assert "AZURE_CLIENT_ID" in caught.value.hint
+
+
+LOGINS_THAT_EXPIRED = {
+    "the CLI itself": ("ERROR: Please run 'az login' to setup account.", "no credentials for Azure"),
+    "Entra ID": ("ERROR: AADSTS700082: The refresh token has expired due to inactivity.", "AADSTS700082: The refresh token has expired"),
+}
+
+
+@pytest.mark.parametrize(("stderr", "said"), LOGINS_THAT_EXPIRED.values(), ids=LOGINS_THAT_EXPIRED)
+def test_a_login_of_the_azure_cli_that_expires_in_mid_run_is_an_error(
+    azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stderr: str, said: str
+) -> None:
+    by_cli(azure, monkeypatch, tmp_path)
+    asked, signed_in = provider(), provider()
+    asked.describe()
+    signed_in.credential()
+    (tmp_path / "az").write_text(f"#!{sys.executable}\nimport sys\nsys.exit({stderr!r})\n")
+    for aks in (asked, signed_in):
+        with pytest.raises(UnauthorizedError, match=said) as caught:
+            aks.credential()
+        assert "az login" in caught.value.hint
+
+
+def test_entra_id_that_does_not_answer_in_mid_run_is_no_question_of_logins(azure: FakeAzure) -> None:
+    aks = provider()
+    aks.credential()
+    azure.faults.append(Fault("/oauth2/v2.0/token", Answer(hang=True), count=99))
+    with pytest.raises(UnreachableError, match="Entra ID") as caught:
+        aks.credential()
+    assert "proxy" in caught.value.hint
 
 
 def test_arm_takes_no_token_of_another_audience(azure: FakeAzure) -> None:

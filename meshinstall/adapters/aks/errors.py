@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnreachableError
+from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError, HttpResponseError
@@ -18,6 +18,10 @@ _LONGEST = 400
 _ACTION = re.compile(r"perform action '([\w./]{1,200})'")
 _CALLER = re.compile(r"object id '([0-9a-fA-F-]{36})'")
 _AADSTS = re.compile(r"AADSTS\d+: [^\r\n]{1,300}")
+# How the SDK, which catches everything, words the failures of the network on the way to Entra ID.
+_NETWORK = re.compile(r"timed out|Failed to (resolve|establish)|Connection (aborted|refused|reset)|CERTIFICATE_VERIFY_FAILED|ProxyError")
+# A way to sign in that is not set up here: it explains nothing.
+_NOT_SET_UP = re.compile(r"unavailable|isn't available|not (configured|found|installed)|could not be found|requires the")
 # Codes of 404, from the outside in: what is missing, and where to look it up.
 _MISSING = {
     "SubscriptionNotFound": ("the subscription does not exist, or you cannot see it", "az account list -o table"),
@@ -26,7 +30,7 @@ _MISSING = {
 }
 _SIGN_IN = {
     "InvalidAuthenticationTokenTenant": "the subscription belongs to another tenant: az login --tenant TENANT, or set AZURE_TENANT_ID",
-    "ExpiredAuthenticationToken": "the token has ended: check this machine's clock, then az login again",
+    "ExpiredAuthenticationToken": "the token has expired: check this machine's clock, then run az login again",
 }
 
 
@@ -67,38 +71,51 @@ def _translated(error: "AzureError", task: Task) -> MeshinstallError:
 
     if isinstance(error, exceptions.DecodeError):
         return ClusterError(f"{task.doing}: Azure answered with something that is no JSON", "is a proxy in between that answers for it?")
+    if isinstance(error, exceptions.ClientAuthenticationError) and not _is_from_arm(error):
+        return _no_token(str(error), task)
     if isinstance(error, exceptions.HttpResponseError):
-        if error.response is None:
-            return _no_identity(str(error), task)
-        return _refused(error, task)
-    said = clean(str(error))
-    if isinstance(error, exceptions.ServiceRequestTimeoutError | exceptions.ServiceResponseTimeoutError) or "timed out" in said:
-        return UnreachableError(
-            f"{task.doing}: Azure does not answer in time", "check the network, the proxy (HTTPS_PROXY) and the firewall"
-        )
+        return _no_token(str(error), task) if error.response is None else _refused(error, task)
+    return _unreachable("Azure", clean(str(error)), task, timed_out=isinstance(error, _timeouts()))
+
+
+def _is_from_arm(error: "HttpResponseError") -> bool:
+    """Whether a server answered 401 to a token; else a credential gave none, perhaps because Entra ID answered an error."""
+    return error.response is not None and error.status_code == HTTPStatus.UNAUTHORIZED and not _AADSTS.search(str(error))
+
+
+def _timeouts() -> tuple[type[Exception], ...]:
+    from azure.core import exceptions
+
+    return exceptions.ServiceRequestTimeoutError, exceptions.ServiceResponseTimeoutError
+
+
+def _unreachable(who: str, said: str, task: Task, *, timed_out: bool = False) -> UnreachableError:
+    hint = "check the network, the proxy (HTTPS_PROXY) and the firewall"
+    if timed_out or "timed out" in said:
+        return UnreachableError(f"{task.doing}: {who} did not answer in time", hint)
     if "CERTIFICATE_VERIFY_FAILED" in said:
-        hint = "if a company's proxy signs certificates, name its CA's file in REQUESTS_CA_BUNDLE"
-        return UnreachableError(f"{task.doing}: the certificate is not trusted: {said}", hint)
-    return UnreachableError(f"{task.doing}: Azure cannot be reached: {said}", "check the network, the proxy (HTTPS_PROXY) and the firewall")
+        trust = "if your company's proxy signs certificates, set REQUESTS_CA_BUNDLE to the file of its CA"
+        return UnreachableError(f"{task.doing}: the certificate of {who} is not trusted: {said}", trust)
+    return UnreachableError(f"{task.doing}: cannot reach {who}: {said}", hint)
 
 
-def _no_identity(text: str, task: Task) -> ClusterError:
-    """The chain of credentials came to nothing; what Entra ID itself said is the part that helps."""
+def _no_token(text: str, task: Task) -> ClusterError:
+    """No credential of the chain gave a token; the reason that Entra ID itself gives helps most."""
     if found := _AADSTS.search(text):
-        said = clean(found[0])
-        return ClusterError(
-            f"{task.doing}: Entra ID refuses to give a token: {said}", "check AZURE_TENANT_ID, AZURE_CLIENT_ID and the secret"
+        return UnauthorizedError(
+            f"{task.doing}: Entra ID refused to issue a token: {clean(found[0])}",
+            "log in again (az login); in CI check AZURE_TENANT_ID, AZURE_CLIENT_ID and the secret or federated token",
         )
-    if "Unable to get authority configuration" in text:
-        return ClusterError(f"{task.doing}: Entra ID does not know the tenant", "check AZURE_TENANT_ID: az account show --query tenantId")
-    tried = [
-        clean(line)
-        for line in text.splitlines()
-        if "Credential:" in line and not re.search("unavailable|isn't available|not configured", line)
-    ]
-    why = f": {'; '.join(tried)}" if tried else ""
-    return ClusterError(
-        f"{task.doing}: no credentials for Azure{clean(why)}",
+    if "Unable to get authority configuration" in text and not _NETWORK.search(text):
+        return UnauthorizedError(
+            f"{task.doing}: Entra ID does not know the tenant", "check AZURE_TENANT_ID: az account show --query tenantId"
+        )
+    tried = [clean(line) for line in text.splitlines() if "Credential:" in line and not _NOT_SET_UP.search(line)]
+    why = clean("; ".join(tried))
+    if _NETWORK.search(why or text):
+        return _unreachable("Entra ID", why or clean(text), task)
+    return UnauthorizedError(
+        f"{task.doing}: no credentials for Azure{f': {why}' if why else ''}",
         "az login; in CI set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE",
     )
 
@@ -109,7 +126,7 @@ def _refused(error: "HttpResponseError", task: Task) -> MeshinstallError:
     text = clean(str(getattr(error.error, "message", "") or error.reason or ""))
     if status == HTTPStatus.UNAUTHORIZED:
         hint = _SIGN_IN.get(code, "az login again, or check AZURE_TENANT_ID and AZURE_CLIENT_ID")
-        return ClusterError(f"{task.doing}: Azure does not accept the caller's token ({code}): {text}", hint)
+        return UnauthorizedError(f"{task.doing}: Azure did not accept your token ({code}): {text}", hint)
     if status == HTTPStatus.FORBIDDEN:
         return _forbidden(code, text, task)
     if status == HTTPStatus.NOT_FOUND and code in _MISSING:
