@@ -128,6 +128,6 @@ class InterruptedRunError(MeshinstallError):
     exit_code = ExitStatus.INTERRUPTED
 
 
-def safe(text: str) -> str:
-    """The text without control characters, which a hostile cluster could aim at a terminal."""
-    return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+def safe(text: str, kept: str = "\n") -> str:
+    """The text, with a mark for each character that does not print, which a hostile cluster could aim at a terminal, but ``kept``."""
+    return "".join(char if char in kept or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

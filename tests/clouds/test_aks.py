@@ -279,11 +279,14 @@ def test_a_token_outside_its_time_is_refused_by_arm(azure: FakeAzure, skew: int)
     assert "clock" in caught.value.hint
 
 
+ANOTHER_SECRET = "planted-another-secret"  # noqa: S105 - planted
+
+
 def test_a_secret_that_is_revoked_in_mid_run_is_an_error(azure: FakeAzure) -> None:
     asked, signed_in = provider(), provider()
     asked.describe()
     signed_in.credential()
-    azure.entra.principals[0] = replace(PIPELINE, secret="planted-another-secret")
+    azure.entra.principals[0] = replace(PIPELINE, secret=ANOTHER_SECRET)
     # The SDK asks the credential that was good before alone, and one that is made anew with all others.
     for aks in (asked, signed_in):
         with pytest.raises(UnauthorizedError, match="AADSTS7000215: Invalid client secret") as caught:

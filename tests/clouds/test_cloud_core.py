@@ -18,7 +18,6 @@ import pytest
 
 from meshinstall.adapters.cloud.access import reach
 from meshinstall.adapters.cloud.exec_kubeconfig import credential_command, document, write_private
-from meshinstall.adapters.cloud.foreign_text import cleaned, plain
 from meshinstall.checks.clouds.judge import judge
 from meshinstall.cli.output import exec_credential
 from meshinstall.cli.output.cluster_tables import listing_json, listing_text
@@ -39,6 +38,7 @@ from meshinstall.model.cluster import (
     Listing,
     MeshFound,
 )
+from meshinstall.model.foreign_text import cleaned, plain
 from meshinstall.model.plan import Plan
 from meshinstall.model.request import Request
 from meshinstall.wiring import provider

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
+from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError, HttpResponseError
@@ -61,9 +62,8 @@ def explained(task: Task) -> Iterator[None]:
 
 
 def clean(text: str) -> str:
-    """Foreign text on one line, without control characters and bounded."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    """Text of Azure's, whose sentences are long, as one bounded line."""
+    return plain(text, _LONGEST, cut="…")
 
 
 def _translated(error: "AzureError", task: Task) -> MeshinstallError:

@@ -1,1 +1,1 @@
-"""What the three clouds share: reaching a managed cluster, kubeconfigs without secrets, text from a cloud's API."""
+"""What the three clouds share: reaching a managed cluster, and kubeconfigs without secrets."""

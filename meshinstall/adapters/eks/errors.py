@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from meshinstall.adapters.cloud.foreign_text import plain
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError, UsageError
+from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

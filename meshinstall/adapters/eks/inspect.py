@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from meshinstall.adapters.cloud.foreign_text import cleaned
 from meshinstall.adapters.eks.errors import DeniedError, explained
 from meshinstall.adapters.eks.session import Aws, Clients
 from meshinstall.errors import MeshinstallError
 from meshinstall.model.cluster import CloudCluster
+from meshinstall.model.foreign_text import cleaned
 
 # Node groups, profiles and instances that are looked at: enough to see what kinds there are.
 _MOST = 200

@@ -5,10 +5,10 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from meshinstall.adapters.cloud.foreign_text import cleaned, plain
 from meshinstall.adapters.eks.errors import explained
 from meshinstall.errors import ClusterError, UsageError
 from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
+from meshinstall.model.foreign_text import cleaned, plain
 
 if TYPE_CHECKING:
     from meshinstall.adapters.eks.session import Aws

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshinstall.adapters.cloud.foreign_text import plain
 from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
 from meshinstall.errors import ClusterError, UsageError
+from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
     from botocore.session import Session

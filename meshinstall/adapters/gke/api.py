@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from meshinstall.adapters.cloud.foreign_text import plain
 from meshinstall.adapters.gke.credentials import Identity
 from meshinstall.adapters.gke.errors import BETWEEN, explained, refusal
 from meshinstall.adapters.gke.http import Http, mount
 from meshinstall.errors import ClusterError
+from meshinstall.model.foreign_text import plain
 
 Say = Callable[[str], None]
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from meshinstall.adapters.cloud.foreign_text import plain
 from meshinstall.adapters.gke.http import Http
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError
 from meshinstall.model.cluster import Credential
+from meshinstall.model.foreign_text import plain
 
 # Both: without the second the API server knows a service account by its number, and RBAC for its e-mail does not hold
 # (kubernetes/cloud-provider-gcp: default_credentials_token_provider.go).

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from meshinstall.adapters.cloud.foreign_text import plain
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
+from meshinstall.model.foreign_text import plain
 
 BETWEEN = "is a proxy or a login page in between?"
 _LOGIN = "log in: gcloud auth application-default login"

@@ -10,11 +10,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from meshinstall.adapters.cloud.foreign_text import plain
 from meshinstall.adapters.net.bodies import read_pieces
 from meshinstall.adapters.net.pools import pool_manager
 from meshinstall.adapters.net.proxies import find_proxy
 from meshinstall.adapters.net.tls import shared_context
+from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager

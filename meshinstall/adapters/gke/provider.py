@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from meshinstall.adapters.cloud.foreign_text import plain
 from meshinstall.adapters.gke import details
 from meshinstall.adapters.gke.api import GkeApi
 from meshinstall.adapters.gke.credentials import Identity
@@ -14,6 +13,7 @@ from meshinstall.adapters.gke.errors import ANY, BETWEEN, DisabledError, Missing
 from meshinstall.adapters.gke.http import Http, Patience
 from meshinstall.errors import ClusterError, ForbiddenError, UsageError
 from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
+from meshinstall.model.foreign_text import plain
 
 # In these the API server answers; in the others it does not yet, or not any more.
 _READY = frozenset({"RUNNING", "RECONCILING", "DEGRADED"})

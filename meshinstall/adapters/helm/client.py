@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from meshinstall import catalog
-from meshinstall.adapters.helm.errors import explain, printable
+from meshinstall.adapters.helm.errors import explain, without_escapes
 from meshinstall.errors import HelmError
 from meshinstall.model.cluster import Access
 from meshinstall.model.release import ReleaseKey
@@ -126,7 +126,7 @@ def _named(key: ReleaseKey) -> ReleaseKey:
 def _usable(answer: str) -> str:
     found = _VERSION.fullmatch(answer.strip())
     if not found:
-        raise HelmError(f"`helm version` answered {printable(answer)[:80]!r}, which is no version", _INSTALL_HINT)
+        raise HelmError(f"`helm version` answered {without_escapes(answer)[:80]!r}, which is no version", _INSTALL_HINT)
     if tuple(int(found[part]) for part in ("major", "minor", "patch")) < tuple(int(part) for part in catalog.HELM_MINIMUM.split(".")):
         raise HelmError(f"helm {found['plain']} is too old: {catalog.HELM_MINIMUM} or newer is needed", _INSTALL_HINT)
     return found["plain"]

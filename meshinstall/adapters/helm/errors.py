@@ -1,9 +1,9 @@
 """What helm's stderr means: the object, the other party, and what to do next."""
 
 import re
-import unicodedata
 
 from meshinstall.errors import HelmConflictError, HelmError
+from meshinstall.model.foreign_text import printable
 
 # Bytes of stderr that are looked at: the error is its end.
 _READ = 64 * 1024
@@ -52,14 +52,13 @@ _HINTS = (
 
 def explain(action: str, stderr: bytes) -> HelmError:
     """The error to raise when ``helm`` failed at ``action``, such as ``upgrade of istio-system/istiod``."""
-    text = printable(stderr[-_READ:].decode(errors="replace"))
+    text = without_escapes(stderr[-_READ:].decode(errors="replace"))
     return _not_ours(action, text) or _conflict(action, text, is_whole=len(stderr) <= _READ) or _other(action, text)
 
 
-def printable(text: str) -> str:
-    """``text`` without escape sequences, control and direction characters."""
-    plain = _ESCAPE.sub("", text)
-    return "".join(char for char in plain if char in "\n\t" or not unicodedata.category(char).startswith("C"))
+def without_escapes(text: str) -> str:
+    """The lines of ``text`` without escape sequences and characters that do not print."""
+    return printable(_ESCAPE.sub("", text), kept="\n\t")
 
 
 def _not_ours(action: str, text: str) -> HelmError | None:

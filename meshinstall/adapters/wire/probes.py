@@ -14,6 +14,7 @@ from http import HTTPStatus
 from meshinstall.adapters.wire import foreign_tls
 from meshinstall.adapters.wire.tunnel import Head, Tunnel, connected
 from meshinstall.engine.probe import probe_objects
+from meshinstall.model.foreign_text import plain, printable
 from meshinstall.model.wire import Answer, Probe, Seen, WireTarget
 from meshinstall.ports import Dial, Heard, Stream, Talk
 
@@ -153,7 +154,7 @@ def _without_trust(stream: Stream, address: str, who: foreign_tls.Client, probe:
     if found.unverified:
         stranger = _heard(probe, Answer.FAILED, f"the server's certificate is not of the mesh: {found.words}")
         return replace(stranger, again=partial(_without_trust, address=address, who=who.believing_anyone(), probe=probe))
-    return Heard(Seen(probe, found.answer, _clean(found.words), identity=_printable(found.identity)))
+    return Heard(Seen(probe, found.answer, _clean(found.words), identity=printable(found.identity)))
 
 
 def _unconnected(probe: Probe, head: Head) -> Heard:
@@ -179,12 +180,8 @@ def _told(why: str) -> str:
 
 def _spiffe(head: Head, name: str) -> str:
     """The SPIFFE name in a header that lists a certificate's URIs."""
-    return _printable(next((uri for uri in head.headers.get(name, "").split(",") if uri.startswith("spiffe://")), ""))
+    return printable(next((uri for uri in head.headers.get(name, "").split(",") if uri.startswith("spiffe://")), ""))
 
 
 def _clean(text: str) -> str:
-    return _printable(text.replace("_", " "))[:_LONGEST]
-
-
-def _printable(text: str) -> str:
-    return "".join(character for character in text if character.isprintable())
+    return plain(text.replace("_", " "), _LONGEST)

@@ -2,6 +2,8 @@
 
 from html import escape
 
+from meshinstall.errors import safe
+
 _VOID = frozenset({"meta"})
 
 
@@ -29,4 +31,4 @@ def style(text: str) -> Html:
 
 def legal(text: str) -> str:
     """The text without characters that a document may not hold, or that turn its direction."""
-    return "".join(char if char in "\n\t" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return safe(text, kept="\n\t")

@@ -6,6 +6,7 @@ could not be carried out; a pipeline that only looks at the totals stays red.
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from meshinstall.errors import safe
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Verdict
 
 _TAGS = {Outcome.FAIL: "failure", Outcome.NOT_PROVEN: "error"}
@@ -43,4 +44,4 @@ def _line(evidence: Evidence) -> str:
 
 
 def _legal(text: str) -> str:
-    return "".join(char if char in "\n\t" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return safe(text, kept="\n\t")

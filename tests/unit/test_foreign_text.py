@@ -1,0 +1,30 @@
+"""Text of others becomes one bounded line that moves no cursor."""
+
+import pytest
+
+from meshinstall.model.foreign_text import plain, printable
+
+LINES = {
+    "escape sequences": ("a\x1b[2Jb", "a[2Jb"),
+    "line ends and tabs": ("a\r\n\tb", "a b"),
+    "a bell between words": ("one\x07 two", "one two"),
+    "characters that turn the direction": ("abc\u202edef", "abcdef"),
+    "spaces that do not break": ("a\u00a0b", "a b"),
+    "no text": (7, "7"),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), LINES.values(), ids=LINES)
+def test_text_becomes_one_printable_line(text: object, line: str) -> None:
+    assert plain(text) == line
+
+
+def test_what_is_too_long_is_cut() -> None:
+    assert plain("x" * 301) == "x" * 300
+    assert plain("x" * 400, 400, cut="…") == "x" * 400
+    assert plain("x" * 401, 400, cut="…") == "x" * 400 + "…"
+
+
+def test_only_what_is_kept_and_what_prints_stays() -> None:
+    assert printable("a\tb\n\x1bc", kept="\n\t") == "a\tb\nc"
+    assert printable("a\tb\n\x1bc") == "abc"
