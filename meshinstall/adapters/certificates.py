@@ -53,7 +53,7 @@ def _reading() -> Iterator[None]:
         try:
             yield
         except _unreadable() as error:
-            raise ClusterError(f"a certificate cannot be understood: {error}") from error
+            raise ClusterError(f"a certificate cannot be read: {error}") from error
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
@@ -73,7 +73,7 @@ def _load(pem: bytes, most: int = _MOST_ROOTS) -> Sequence["Certificate"]:
     except ValueError as error:
         raise ClusterError(f"not a certificate in PEM: {error}") from error
     if len(found) > most:
-        raise ClusterError(f"{len(found)} certificates in one text, more than {most}")
+        raise ClusterError(f"a bundle has {len(found)} certificates; at most {most} are read")
     return found
 
 
@@ -109,7 +109,7 @@ class _Signatures:
     def has(self, certificate: "Certificate", issuer: "Certificate") -> bool:
         """Whether one certificate was signed by another; raises ClusterError when it is asked too often."""
         if not self._left:
-            raise ClusterError(f"more than {_MOST_SIGNATURES} signatures would have to be verified to see where a certificate is from")
+            raise ClusterError(f"finding the root of a certificate chain takes more than {_MOST_SIGNATURES} signature checks")
         self._left -= 1
         return _is_issued(certificate, issuer)
 

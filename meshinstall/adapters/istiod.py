@@ -28,5 +28,5 @@ class IstiodDebug:
         except (ValueError, RecursionError) as error:  # brackets without end are no ValueError
             raise ClusterError(f"istiod {namespace}/{pod} did not answer in JSON: {error}") from error
         if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
-            raise ClusterError(f"istiod {namespace}/{pod} answered with something else than a list of proxies")
+            raise ClusterError(f"istiod {namespace}/{pod} did not answer with a list of proxies")
         return found

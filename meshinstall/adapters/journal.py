@@ -41,7 +41,7 @@ class Journal:
                 file.write(json.dumps(self._line(event), default=str) + "\n")
         except OSError as error:
             self._broken = True
-            self._complain(f"the journal {self._path} cannot be written ({error.strerror}); the run goes on without it")
+            self._complain(f"the journal {self._path} cannot be written ({error.strerror}); the run continues without it")
 
     def _line(self, event: Event) -> dict[str, Any]:
         return {"time": self._now().isoformat(timespec="milliseconds"), **event_json(event)}

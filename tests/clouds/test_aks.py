@@ -86,7 +86,7 @@ def test_a_plugin_that_is_told_how_one_signs_in_asks_entra_id_alone(azure: FakeA
 
 @pytest.mark.usefixtures("azure")
 def test_another_way_to_sign_in_is_refused() -> None:
-    with pytest.raises(UsageError, match="--login certificate is no way to sign in to an AKS cluster"):
+    with pytest.raises(UsageError, match="--login certificate is not a way to sign in to an AKS cluster"):
         provider(login="certificate").credential()
 
 
@@ -170,7 +170,7 @@ def test_a_sovereign_cloud_is_asked_at_its_own_hosts(azure: FakeAzure, monkeypat
 @pytest.mark.usefixtures("azure")
 def test_an_unknown_cloud_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", "login.example.org")
-    with pytest.raises(UsageError, match=r"AZURE_AUTHORITY_HOST names no cloud of Azure: login\.example\.org"):
+    with pytest.raises(UsageError, match=r"AZURE_AUTHORITY_HOST is not the login host of an Azure cloud: login\.example\.org"):
         provider().describe()
 
 
@@ -221,8 +221,8 @@ WRONG = {
     "no subscription": ({"subscription": ""}, UsageError, "--subscription is missing for --cloud aks"),
     "no group": ({"resource_group": ""}, UsageError, "--resource-group is missing"),
     "no name": ({"name": ""}, UsageError, "--cluster is missing"),
-    "a name that leads elsewhere": ({"name": "../x"}, UsageError, "--cluster ../x could be none in Azure"),
-    "a subscription's name": ({"subscription": "Production"}, UsageError, "--subscription Production could be none"),
+    "a name that leads elsewhere": ({"name": "../x"}, UsageError, "--cluster ../x is not a valid cluster name"),
+    "a subscription's name": ({"subscription": "Production"}, UsageError, "--subscription Production is not a valid subscription ID"),
 }
 
 
@@ -248,7 +248,7 @@ IDENTITIES = {
     ),
     "another tenant": ({"AZURE_TENANT_ID": "22222222-2222-2222-2222-222222222222"}, "Entra ID does not know the tenant"),
     "nobody": (dict.fromkeys(("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET")), "no credentials for Azure"),
-    "an empty secret": (EMPTY, "the AZURE_ variables name no identity"),
+    "an empty secret": (EMPTY, "the AZURE_ variables are not a complete identity"),
 }
 
 
@@ -357,7 +357,7 @@ KUBECONFIGS: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("make", KUBECONFIGS.values(), ids=KUBECONFIGS)
 def test_a_kubeconfig_of_another_shape_is_an_error_that_shows_nothing_of_it(azure: FakeAzure, make: Callable[[], bytes]) -> None:
     azure.arm.clusters[0].kubeconfig = make()
-    with pytest.raises(ClusterError, match=r"no kubeconfig|not of the right shape") as caught:
+    with pytest.raises(ClusterError, match=r"no kubeconfig|missing or wrong fields") as caught:
         provider().describe()
     assert "hello" not in caught.value.message
 

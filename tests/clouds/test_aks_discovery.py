@@ -64,7 +64,7 @@ def test_a_place_that_cannot_be_asked_does_not_hide_the_others(azure: FakeAzure)
     assert [one.name for one in found.clusters] == ["elsewhere"]
     assert set(found.failures) == {SUBSCRIPTION, "Production", OTHERS[0].replace("1", "9")}
     assert "missing permission Microsoft.ContainerService/managedClusters/read" in found.failures[SUBSCRIPTION]
-    assert "is no ID of a subscription" in found.failures["Production"]
+    assert "is not a subscription ID" in found.failures["Production"]
 
 
 def test_a_stopped_cluster_is_listed_and_not_opened(azure: FakeAzure) -> None:
@@ -91,5 +91,5 @@ def test_a_listing_without_end_ends(azure: FakeAzure) -> None:
 
 def test_subscriptions_of_another_shape_are_an_error(azure: FakeAzure) -> None:
     azure.faults.append(Fault("/subscriptions?", Answer(200, b'{"value": [{"id": 1, "state": "Enabled"}]}')))
-    with pytest.raises(ClusterError, match="listing the subscriptions: Azure's answer is not of the right shape"):
+    with pytest.raises(ClusterError, match="listing the subscriptions: Azure's answer does not have the expected fields"):
         discover()

@@ -88,7 +88,7 @@ def test_it_ends_when_azure_stays_broken(azure: FakeAzure) -> None:
 def test_a_wait_beyond_reason_is_not_begun(azure: FakeAzure) -> None:
     azure.faults.append(Fault(SIGN_IN, Answer(429, THROTTLED, headers={"Retry-After": "3600"}), count=99))
     started = time.monotonic()
-    with pytest.raises(UnreachableError, match="asks to come back in 3600 s"):
+    with pytest.raises(UnreachableError, match="asks to try again in 3600 s"):
         provider().describe()
     assert time.monotonic() - started < 20
 

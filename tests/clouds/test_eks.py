@@ -170,15 +170,15 @@ def test_a_role_that_may_not_be_assumed_is_named(aws: eks.Aws) -> None:
 def test_a_cluster_that_is_not_there_is_said_with_what_to_look_at() -> None:
     with pytest.raises(UsageError, match="there is no EKS cluster 'nope' in eu-west-1") as caught:
         provider("nope").describe()
-    assert caught.value.hint == "see what there is: meshinstall clusters --cloud eks --region eu-west-1"
+    assert caught.value.hint == "list the clusters: meshinstall clusters --cloud eks --region eu-west-1"
 
 
 @pytest.mark.parametrize(
     ("name", "selectors", "said"),
     [
-        ("", {}, "which EKS cluster is not said"),
-        ("shop", {"region": ""}, "the AWS region is not known"),
-        ("shop", {"region": "evil.example/"}, "cannot be an AWS region"),
+        ("", {}, "no EKS cluster given"),
+        ("shop", {"region": ""}, "no AWS region given"),
+        ("shop", {"region": "evil.example/"}, "is not a valid AWS region"),
         ("shop", {"profile": "nope"}, "nope"),
     ],
 )
@@ -207,7 +207,7 @@ def test_dead_and_missing_credentials_are_told_apart_from_a_wrong_clock(aws: eks
     for shift in (timedelta(hours=1), -timedelta(hours=1)):
         with monkeypatch.context() as clock:
             clock.setattr("botocore.auth.get_current_datetime", lambda shift=shift: datetime.now(UTC).replace(tzinfo=None) + shift)
-            with pytest.raises(UnauthorizedError, match="for the time in its signature") as caught:
+            with pytest.raises(UnauthorizedError, match="because of the time in its signature") as caught:
                 provider().describe()
         assert "clock" in caught.value.hint
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -220,7 +220,7 @@ def test_a_short_burst_is_sat_out_and_told(aws: eks.Aws) -> None:
     said: list[str] = []
     aws.fail("eks:DescribeCluster", eks.refuse(503, "ServiceUnavailableException"), eks.refuse(429, "ThrottlingException"))
     assert provider(say=said.append).describe().status == "ACTIVE"
-    assert said == [f"AWS did not answer eks DescribeCluster well; try {number} of 3" for number in (2, 3)]
+    assert said == [f"AWS call eks DescribeCluster failed; retry {number} of 3" for number in (2, 3)]
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, "ThrottlingException"), (500, "ServerException"), (503, "ServiceUnavailableException")])
@@ -356,7 +356,7 @@ def test_what_does_not_answer_does_not_stop_the_rest(aws: eks.Aws) -> None:
     ("variables", "region", "error", "said"),
     [
         ({"AWS_SECRET_ACCESS_KEY": ""}, REGION, UnauthorizedError, "Partial credentials"),
-        ({}, f"{REGION}, evil.example/", UsageError, "cannot be an AWS region"),
+        ({}, f"{REGION}, evil.example/", UsageError, "is not a valid AWS region"),
     ],
     ids=["half a key", "a region that is none"],
 )

@@ -156,8 +156,8 @@ def unassigned(world: World) -> Person:
 
 # What goes wrong, what is said, and what the hint names.
 REFUSED: dict[str, tuple[Callable[[World], Person], str, str]] = {
-    "not-signed-in": (lambda world: world.signed_in(None), "the AWS login has ended", "aws sso login"),
-    "signed-out": (over, "the AWS login has ended", "aws sso login"),
+    "not-signed-in": (lambda world: world.signed_in(None), "the AWS login has expired", "aws sso login"),
+    "signed-out": (over, "the AWS login has expired", "aws sso login"),
     "not-assigned": (unassigned, "AWS does not allow sso:GetRoleCredentials: No access", "sso_role_name"),
     "not-trusted": (another, "AWS does not allow sts:AssumeRoleWithWebIdentity", "trust policy"),
     "expired": (
@@ -177,7 +177,7 @@ REFUSED: dict[str, tuple[Callable[[World], Person], str, str]] = {
     ),
     "no-association": (
         lambda world: world.associated_pod(world.aws.logins.service_account("system:serviceaccount:ci:other", PODS)),
-        "there are no AWS credentials",
+        "no AWS credentials",
         "aws sts get-caller-identity",
     ),
     "no-token-file": (

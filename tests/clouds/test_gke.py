@@ -221,7 +221,7 @@ def test_no_credentials_at_all(google: World) -> None:
     done = program(google, *CREDENTIAL, NO_GCE_CHECK="true")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "there are no Google credentials" in done.stderr
+    assert "no Google credentials" in done.stderr
     assert "gcloud auth application-default login" in done.stderr
 
 
@@ -246,8 +246,8 @@ def test_an_unknown_cluster() -> None:
 @pytest.mark.parametrize(
     ("ref", "said"),
     [
-        (ClusterRef(Cloud.GKE), "the name of the GKE cluster is not said"),
-        (ClusterRef(Cloud.GKE, NAME), "the location of the GKE cluster is not said"),
+        (ClusterRef(Cloud.GKE), "no name given for the GKE cluster"),
+        (ClusterRef(Cloud.GKE, NAME), "no location given for the GKE cluster"),
         (ClusterRef(Cloud.GKE, "../../v1", selectors={"location": "x"}), "'../../v1' is no name of a GKE cluster"),
     ],
 )
@@ -305,9 +305,7 @@ def test_a_login_that_names_no_project_to_count_for_proves_nothing_of_a_mesh(goo
     google.google.fault("gkehub", Answer(403, json.dumps(body).encode()), 10_000)
     provider = google.provider()
     unread = provider.inspect(provider.describe()).unread
-    assert unread["whether the fleet manages a mesh here"].startswith(
-        "Google wants to know which project gkehub.features.get is counted for"
-    )
+    assert unread["whether the fleet manages a mesh here"].startswith("Google needs a quota project for gkehub.features.get")
 
 
 def test_what_preflight_judges_is_gathered(google: World) -> None:

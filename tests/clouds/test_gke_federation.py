@@ -89,7 +89,7 @@ def test_a_token_that_google_refuses_is_told_with_where_to_look(google: World, c
 
 def test_a_token_file_that_is_missing_is_named(google: World) -> None:
     (google.folder / "token").unlink()
-    with pytest.raises(UnauthorizedError, match=r"the job's own token is not there: .*/token"):
+    with pytest.raises(UnauthorizedError, match=r"the job's own token file is missing: .*/token"):
         google.provider().credential()
 
 

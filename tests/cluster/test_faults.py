@@ -339,7 +339,7 @@ def test_a_disk_that_is_full_costs_the_journal_and_nothing_else(minimal: Program
     full = minimal.having("--set-string", f"istiod.env.DISK_FULL={taken}{'x' * 5000}", XDG_STATE_HOME=str(state.parent))
     done = _with_a_page_of_disk(full, state, taken, "--yes")
     assert done.status == 0, done
-    complaint = rf"the journal {state}/runs/\S+\.jsonl cannot be written \(No space left on device\); the run goes on without it"
+    complaint = rf"the journal {state}/runs/\S+\.jsonl cannot be written \(No space left on device\); the run continues without it"
     assert len(re.findall(complaint, done.err)) == 1, done.err
     assert full.pending() == {}
     # A run that fails still says why.

@@ -210,7 +210,7 @@ async def test_a_proxy_that_hangs_is_silent(mesh: Mesh) -> None:
         with stopped(mesh.shell.cluster, "web"):
             answers = await running.answers(Place("shop", "web"))
         assert set(answers.values()) == {Answer.SILENT}, running.seen
-        assert running.seen[Probe.PLAINTEXT].words == "connected, but neither an answer nor an end"
+        assert running.seen[Probe.PLAINTEXT].words == "connected, but neither an answer nor a close came"
 
 
 @contextmanager

@@ -101,7 +101,7 @@ async def test_without_a_login_the_error_says_which_host_and_how_to_log_in(store
         await store.resolve(chart(host))
 
     assert caught.value.message == (
-        f"http://{host}/v2/charts/demo/manifests/1.0.0 answered 401: the registry wants a login that may read this"
+        f"http://{host}/v2/charts/demo/manifests/1.0.0 answered 401: the registry needs a login with read permission"
     )
     assert f"helm registry login {host}" in caught.value.hint
 
@@ -116,7 +116,7 @@ async def test_a_credential_helper_is_named_as_not_asked(
     with pytest.raises(ChartError) as caught:
         await store.resolve(chart(server(basic_registry)))
 
-    assert f"{file} names a credential helper, which is not asked" in caught.value.hint
+    assert f"{file} uses a credential helper, which meshinstall does not run" in caught.value.hint
 
 
 async def test_a_token_service_in_plain_http_elsewhere_never_sees_the_login(store: Charts, server: Server) -> None:

@@ -61,7 +61,7 @@ async def test_a_manifest_that_is_not_what_the_registry_announces_is_corrupt(sto
 
     error = await failure(store, chart(server(lambda request: reply(request, 200, MANIFEST, Docker_Content_Digest=announced))))
 
-    assert f"is corrupt: the registry says {announced}" in error.message
+    assert f"is corrupt: the registry states {announced}" in error.message
 
 
 async def test_a_truncated_download_is_tried_three_times(store: Charts, server: Server, said: list[str]) -> None:
@@ -77,7 +77,10 @@ async def test_a_truncated_download_is_tried_three_times(store: Charts, server: 
     host = server(registry(truncated))
     error = await failure(store, chart(host))
 
-    assert error.message == f"http://{host}/v2/charts/demo/blobs/{DIGEST} ended after 20 bytes, {len(ARCHIVE) - 20} too early"
+    assert (
+        error.message
+        == f"http://{host}/v2/charts/demo/blobs/{DIGEST} closed the connection after 20 bytes; {len(ARCHIVE) - 20} are missing"
+    )
     assert len(tries) == 3
     assert [line.rpartition("; ")[2] for line in said] == ["trying again in 0.3 s", "trying again in 1 s"]
 

@@ -69,12 +69,15 @@ def test_files_of_subcharts_are_not_the_chart_s(pack: Pack) -> None:
     [
         ([], "has no Chart.yaml"),
         ([member("demo/values.yaml")], "has no Chart.yaml"),
-        ([member("demo/Chart.yaml", b"[1, 2]")], "has a Chart.yaml that is no map"),
+        ([member("demo/Chart.yaml", b"[1, 2]")], "has a Chart.yaml that is not a map"),
         ([member("demo/Chart.yaml", b"a: b: c")], "has a Chart.yaml that is not YAML"),
         ([member("demo/Chart.yaml", b"\xff\xfe")], "is corrupt"),
         ([CHART_YAML, member("demo/../../etc/cron.d/x")], "leads out of the chart: 'demo/../../etc/cron.d/x'"),
         ([CHART_YAML, member("/etc/passwd")], "leads out of the chart"),
-        ([CHART_YAML, member("demo/values.yaml", type=tarfile.SYMTYPE, linkname="/etc/passwd")], "values.yaml twice or as something else"),
+        (
+            [CHART_YAML, member("demo/values.yaml", type=tarfile.SYMTYPE, linkname="/etc/passwd")],
+            "values.yaml twice, or it is not a regular file",
+        ),
         ([CHART_YAML, member("demo/values.yaml", b"a: 1"), member("demo/values.yaml", b"a: 2")], "values.yaml twice"),
         ([CHART_YAML, member("demo/values.yaml", b" " * (5 * 1024**2 + 1))], "values.yaml of more than 5 MiB"),
         ([CHART_YAML, *(member(f"demo/{n}") for n in range(10_000))], "more than 10000 files"),

@@ -72,7 +72,7 @@ async def test_plain_http_is_for_this_machine_only(store: Charts) -> None:
 async def test_a_login_in_the_address_is_refused_and_not_repeated(store: Charts) -> None:
     error = await failure(store, ChartRef("demo", "1.0.0", "https://me:hunter2@charts.example.org/x"))
 
-    assert error.message == "the chart source https://charts.example.org/x is written with a login"
+    assert error.message == "the chart source https://charts.example.org/x contains a login"
 
 
 async def test_a_name_that_is_a_path_is_refused(store: Charts, tmp_path: Path) -> None:
@@ -85,4 +85,4 @@ async def test_a_repository_that_sends_the_chart_elsewhere_in_plain_http_is_refu
     index = b"entries: {demo: [{version: 1.0.0, urls: ['http://example.invalid/demo.tgz']}]}"
     error = await failure(store, ChartRef("demo", "1.0.0", f"http://{server(lambda request: reply(request, 200, index))}"))
 
-    assert error.message.endswith("puts chart demo at http://example.invalid/demo.tgz, which is not https")
+    assert error.message.endswith("lists chart demo at http://example.invalid/demo.tgz, which is not https")

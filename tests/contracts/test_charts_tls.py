@@ -56,7 +56,7 @@ class QuietServer(ThreadingHTTPServer):
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(store: Charts, address: str) -> None:
-    with pytest.raises(ChartError, match=f"{address}/index.yaml fails at TLS .*CERTIFICATE_VERIFY_FAILED") as caught:
+    with pytest.raises(ChartError, match=f"{address}/index.yaml failed the TLS handshake .*CERTIFICATE_VERIFY_FAILED") as caught:
         await store.resolve(ChartRef("demo", "1.0.0", address))
 
     assert "SSL_CERT_FILE" in caught.value.hint

@@ -64,7 +64,7 @@ MANY = "Error: UPGRADE FAILED: " + " && ".join(
         (
             "Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress\n",
             "failed: UPGRADE FAILED: another operation",
-            "when none is, one was killed",
+            "if none runs any more, it was interrupted",
         ),
         (
             'Error: query: failed to query with labels: secrets is forbidden: User "ci" cannot list resource "secrets" in API group ""\n',

@@ -131,7 +131,7 @@ async def test_a_helm_that_does_not_read_its_values_is_no_problem(fake_helm: Fak
 
 
 async def test_a_helm_that_writes_without_end_is_ended(fake_helm: FakeHelm) -> None:
-    with pytest.raises(HelmError, match="wrote more than 64 MiB and was ended"):
+    with pytest.raises(HelmError, match="wrote more than 64 MiB and was stopped"):
         await template(fake_helm("exec yes"))
 
 
@@ -160,7 +160,7 @@ async def test_versions_that_do(tmp_path: Path, answer: str, version: str) -> No
     [
         ("v3.17.4", "helm 3.17.4 is too old: 3.18.0 or newer is needed"),
         ("v2.17.0", "helm 2.17.0 is too old"),
-        ("", "`helm version` answered '', which is no version"),
+        ("", "`helm version` answered '', which is not a version"),
         ("Welcome!\nv4.3.1", "answered 'Welcome!"),
         ("\x1b[31mv4", "answered 'v4', which"),
     ],
@@ -184,12 +184,12 @@ async def test_the_version_is_asked_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", [ReleaseKey("istio-system", "--post-renderer=x"), ReleaseKey("a/b", "istiod"), ReleaseKey("", "x")])
 async def test_a_name_that_helm_could_take_for_an_option_is_refused(fake_helm: FakeHelm, key: ReleaseKey) -> None:
-    with pytest.raises(HelmError, match="cannot name a release"):
+    with pytest.raises(HelmError, match="is not a valid release name"):
         await fake_helm("echo").upgrade(key, Path("/c.tgz"), {}, description="x")
 
 
 async def test_an_upgrade_whose_answer_is_no_json_is_an_error(fake_helm: FakeHelm) -> None:
-    with pytest.raises(HelmError, match="ended well but did not describe the release"):
+    with pytest.raises(HelmError, match="succeeded but did not print the release"):
         await fake_helm("echo hello").upgrade(KEY, Path("/c.tgz"), {}, description="x")
 
 

@@ -85,14 +85,14 @@ def test_older_revisions_are_not_unpacked() -> None:
     ("secret", "message"),
     [
         (record(b"garbage"), "it cannot be unpacked"),
-        (record(gzip.compress(b'{"name": "demo"}')[:-9]), "it cannot be unpacked (it ends in the middle)"),
+        (record(gzip.compress(b'{"name": "demo"}')[:-9]), "it cannot be unpacked (it is truncated)"),
         (record(gzip.compress(b"[" * 100_000)), "it cannot be unpacked"),
-        (record(gzip.compress(b"[1]")), "its content is no JSON object"),
+        (record(gzip.compress(b"[1]")), "its content is not a JSON object"),
         (record(gzip.compress(bytes(MAX_RECORD + 1), 1)), "it unpacks to more than 64 MiB"),
         (record() | {"data": {}}, "it has no data.release"),
         (record() | {"data": {"release": "%%%"}}, "it cannot be unpacked"),
-        (record(revision="one"), "its labels name no release and revision: 'demo', 'one'"),
-        (record(revision="9" * 5000), "its labels name no release and revision"),
+        (record(revision="one"), "its labels do not name a release and revision: 'demo', 'one'"),
+        (record(revision="9" * 5000), "its labels do not name a release and revision"),
         (record(name="other"), "its labels say demo revision 1, its content 'other' revision 1"),
     ],
 )
@@ -100,7 +100,7 @@ def test_a_record_that_is_none_is_named(secret: dict[str, Any], message: str) ->
     with pytest.raises(ClusterError) as caught:
         newest([secret])
 
-    assert "Secret shop/sh.helm.release.v1.demo.v1 has the type of a Helm release record but is none" in caught.value.message
+    assert "Secret shop/sh.helm.release.v1.demo.v1 has the type of a Helm release record but is not valid" in caught.value.message
     assert message in caught.value.message
 
 

@@ -49,7 +49,7 @@ def _attempt(azure: Azure, subscription: str) -> tuple[CloudCluster, ...] | str:
     """The clusters of one subscription, or why they cannot be had."""
     try:
         if not SUBSCRIPTION.fullmatch(subscription):
-            raise UsageError(f"{clean(subscription)} is no ID of a subscription")
+            raise UsageError(f"{clean(subscription)} is not a subscription ID")
         with explained(Task(f"listing the clusters of subscription {subscription}", READ)):
             pages = azure.clusters(subscription).managed_clusters.list().by_page()
             return tuple(_listed(subscription, one.as_dict()) for page in islice(pages, _PAGES) for one in page)

@@ -58,7 +58,10 @@ def explained(task: Task) -> Iterator[None]:
         raise _translated(error, task) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         # The SDK's parsers on an answer that is not what they expect.
-        raise ClusterError(f"{task.doing}: Azure's answer is not of the right shape", "is a proxy in between? try again") from error
+        raise ClusterError(
+            f"{task.doing}: Azure's answer does not have the expected fields",
+            "check that no proxy answers in Azure's place, then try again",
+        ) from error
 
 
 def clean(text: str) -> str:
@@ -70,7 +73,7 @@ def _translated(error: "AzureError", task: Task) -> MeshinstallError:
     from azure.core import exceptions
 
     if isinstance(error, exceptions.DecodeError):
-        return ClusterError(f"{task.doing}: Azure answered with something that is no JSON", "is a proxy in between that answers for it?")
+        return ClusterError(f"{task.doing}: Azure's answer is not JSON", "check that no proxy answers in Azure's place")
     if isinstance(error, exceptions.ClientAuthenticationError) and not _is_from_arm(error):
         return _no_token(str(error), task)
     if isinstance(error, exceptions.HttpResponseError):
@@ -131,7 +134,7 @@ def _refused(error: "HttpResponseError", task: Task) -> MeshinstallError:
         return _forbidden(code, text, task)
     if status == HTTPStatus.NOT_FOUND and code in _MISSING:
         what, look = _MISSING[code]
-        return ClusterError(f"{task.doing}: {what} ({code}: {text})", f"see what is there: {look}")
+        return ClusterError(f"{task.doing}: {what} ({code}: {text})", f"list what exists: {look}")
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return UnreachableError(f"{task.doing}: Azure is busy or broken ({status} {code}): {text}", "try again in a few minutes")
     return ClusterError(f"{task.doing}: Azure refuses ({status} {code}): {text}")

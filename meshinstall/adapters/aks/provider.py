@@ -102,7 +102,10 @@ class AksProvider:
     def _signs_in_by_entra(self) -> bool:
         login = self._ref.selectors.get("login", "")
         if login not in {"", _ENTRA}:
-            raise UsageError(f"--login {clean(login)} is no way to sign in to an AKS cluster", f"{_ENTRA}, or leave it out: Azure is asked")
+            raise UsageError(
+                f"--login {clean(login)} is not a way to sign in to an AKS cluster",
+                f"use --login {_ENTRA}, or leave it out: meshinstall then asks Azure",
+            )
         return bool(login)
 
     def _access(self) -> UserAccess:
@@ -125,13 +128,13 @@ class AksProvider:
     def _target(self) -> tuple[str, str, str]:
         """Subscription, resource group and name; raises UsageError where one is missing or could not be one."""
         subscription, group = self._ref.selectors.get("subscription", ""), self._ref.selectors.get("resource_group", "")
-        for option, value, pattern, example in (
-            ("--subscription", subscription, SUBSCRIPTION, "az account show --query id -o tsv"),
-            ("--resource-group", group, _GROUP, "az aks list -o table"),
-            ("--cluster", self._ref.name, _NAME, "az aks list -o table"),
+        for option, noun, value, pattern, example in (
+            ("--subscription", "subscription ID", subscription, SUBSCRIPTION, "az account show --query id -o tsv"),
+            ("--resource-group", "resource group name", group, _GROUP, "az aks list -o table"),
+            ("--cluster", "cluster name", self._ref.name, _NAME, "az aks list -o table"),
         ):
             if not value:
-                raise UsageError(f"{option} is missing for --cloud aks", f"give it, or put it in meshinstall.yaml; find it: {example}")
+                raise UsageError(f"{option} is missing for --cloud aks", f"give it here or in meshinstall.yaml; to find it: {example}")
             if not pattern.fullmatch(value):
-                raise UsageError(f"{option} {clean(value)} could be none in Azure", f"find it: {example}")
+                raise UsageError(f"{option} {clean(value)} is not a valid {noun}", f"to find it: {example}")
         return subscription, group, self._ref.name

@@ -46,7 +46,7 @@ class Azure:
             return DefaultAzureCredential(transport=self._transport, **self._limits.retry())
         except (ValueError, OSError) as error:
             hint = "set or unset AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET together"
-            raise UsageError(f"the AZURE_ variables name no identity: {clean(str(error))}", hint) from error
+            raise UsageError(f"the AZURE_ variables are not a complete identity: {clean(str(error))}", hint) from error
 
     def clusters(self, subscription: str) -> "ContainerServiceClient":
         """The client for one subscription.
@@ -78,5 +78,7 @@ def cloud_of(environ: Mapping[str, str]) -> str:
     said = environ.get(_AUTHORITY) or "login.microsoftonline.com"
     host = (urlsplit(said).hostname or said).lower().rstrip("/")
     if host not in _CLOUDS:
-        raise UsageError(f"{_AUTHORITY} names no cloud of Azure: {host}", f"it is one of {', '.join(_CLOUDS)}, or not set")
+        raise UsageError(
+            f"{_AUTHORITY} is not the login host of an Azure cloud: {host}", f"set it to one of {', '.join(_CLOUDS)}, or unset it"
+        )
     return _CLOUDS[host]

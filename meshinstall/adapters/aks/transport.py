@@ -36,7 +36,7 @@ class BoundedTransport(RequestsTransport):  # type: ignore[misc]
     def sleep(self, duration: float) -> None:
         """Wait before another try; raises UnreachableError when the server asks for more than is reasonable."""
         if duration > self._limits.pause:
-            raise UnreachableError(f"Azure is busy and asks to come back in {duration:g} s", "try again after that")
+            raise UnreachableError(f"Azure is busy and asks to try again in {duration:g} s", "repeat the command after that")
         self._say(f"Azure is busy or did not answer; trying again in {duration:.1f} s")
         time.sleep(duration)
 
@@ -72,7 +72,9 @@ class _BoundedBody:
             yield from read_pieces(partial(self._body.read1, decode_content=True), self._limits.size, self._end)
         except TooLongError as error:
             self._body.close()
-            raise ClusterError(f"{self._host} sends more than {self._limits.size // 1024**2} MiB", "is a proxy in between?") from error
+            raise ClusterError(
+                f"{self._host} sends more than {self._limits.size // 1024**2} MiB", "check that no proxy answers in its place"
+            ) from error
         except TooSlowError as error:
             self._body.close()
             raise UnreachableError(f"{self._host} did not finish its answer in {self._limits.exchange:g} s", "try again") from error

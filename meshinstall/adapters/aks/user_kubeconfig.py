@@ -38,7 +38,7 @@ def user_access(azure: Azure, subscription: str, group: str, name: str) -> UserA
         data = given[0].value if given else None
     if not isinstance(data, bytes | bytearray):
         hint = f"see why: az aks get-credentials -g {group} -n {name} --file -"
-        raise ClusterError(f"Azure gives no kubeconfig for cluster {name}", hint)
+        raise ClusterError(f"Azure returned no kubeconfig for cluster {name}", hint)
     return read_access(bytes(data), name)
 
 
@@ -57,7 +57,7 @@ def read_access(data: bytes, cluster: str) -> UserAccess:
     try:
         return _read(data)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise ClusterError(f"the kubeconfig that Azure gave for cluster {cluster} is not of the right shape") from error
+        raise ClusterError(f"the kubeconfig that Azure returned for cluster {cluster} has missing or wrong fields") from error
 
 
 def _read(data: bytes) -> UserAccess:
@@ -92,5 +92,5 @@ def _refuse_other_app(words: list[str]) -> None:
     if "--server-id" in words and words[words.index("--server-id") + 1] != SERVER_APP:
         raise ClusterError(
             "the cluster uses the legacy integration with Entra ID, which AKS has retired",
-            "turn on the managed one: az aks update --enable-aad --name NAME --resource-group GROUP",
+            "turn on AKS-managed Entra ID: az aks update --enable-aad --name NAME --resource-group GROUP",
         )

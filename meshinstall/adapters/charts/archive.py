@@ -52,7 +52,10 @@ class _Bounded(BufferedIOBase):
         data = self._file.read(size)
         self._left -= len(data)
         if self._left < 0:
-            raise ChartError(f"{self._name} unpacks to more than {MAX_UNPACKED // 1024**2} MiB", "no chart is that large")
+            raise ChartError(
+                f"{self._name} unpacks to more than {MAX_UNPACKED // 1024**2} MiB",
+                "no chart is that large: check where the archive comes from",
+            )
         return data
 
 
@@ -64,14 +67,17 @@ def _texts(tar: tarfile.TarFile, name: str) -> dict[str, str]:
         if path.is_absolute() or ".." in path.parts or "\\" in member.name:
             raise ChartError(f"{name} has a file that leads out of the chart: {member.name!r}", "do not use this archive")
         if count >= _MAX_MEMBERS:
-            raise ChartError(f"{name} has more than {_MAX_MEMBERS} files", "no chart has that many")
+            raise ChartError(f"{name} has more than {_MAX_MEMBERS} files", "no chart has that many: check where the archive comes from")
         inside = "/".join(path.parts[1:])
         if inside not in _ROOT_FILES and not (inside.startswith(_PROFILE) and inside.endswith(".yaml")):
             continue
         if not member.isfile() or inside in texts:
-            raise ChartError(f"{name} has {inside} twice or as something else than a file", "do not use this archive")
+            raise ChartError(f"{name} has {inside} twice, or it is not a regular file", "do not use this archive")
         if member.size > MAX_FILE:
-            raise ChartError(f"{name} has a {inside} of more than {MAX_FILE // 1024**2} MiB", "no chart has files that large")
+            raise ChartError(
+                f"{name} has a {inside} of more than {MAX_FILE // 1024**2} MiB",
+                "no chart has files that large: check where the archive comes from",
+            )
         content = tar.extractfile(member)
         texts[inside] = content.read().decode() if content else ""
     return texts
@@ -85,5 +91,5 @@ def _metadata(texts: Mapping[str, str], name: str) -> Mapping[str, Any]:
     except ValueError as error:
         raise ChartError(f"{name} has a Chart.yaml that is not YAML: {error}") from error
     if not isinstance(found, Mapping):
-        raise ChartError(f"{name} has a Chart.yaml that is no map")
+        raise ChartError(f"{name} has a Chart.yaml that is not a map", "package the chart again")
     return found

@@ -77,7 +77,7 @@ class ArchiveCache:
     def _unusable(self, error: OSError) -> ChartError:
         return ChartError(
             f"the chart cache {self._folder} cannot be used: {error.strerror}",
-            "free some space there, or name another folder in XDG_CACHE_HOME",
+            "free some space there, or set XDG_CACHE_HOME to another folder",
         )
 
 
@@ -103,7 +103,8 @@ def _verify(chart: ChartRef, draft: Path) -> str:
     named = metadata.get("name"), str(metadata.get("version"))
     if named != (chart.name, chart.version):
         raise ChartError(
-            f"{chart.source} gave chart {named[0]} {named[1]} for {chart.name} {chart.version}", "the source is wrongly put together"
+            f"{chart.source} returned chart {named[0]} {named[1]} for {chart.name} {chart.version}",
+            "its index or tags are wrong: use another source",
         )
     return digest
 

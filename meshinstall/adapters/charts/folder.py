@@ -16,7 +16,7 @@ class FolderSource:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise ChartError(f"there is no chart folder {folder}", "name a folder with NAME-VERSION.tgz files")
+            raise ChartError(f"there is no chart folder {folder}", "give a folder with NAME-VERSION.tgz files")
         self._folder = folder
 
     def versions(self, name: str) -> tuple[str, ...]:
@@ -51,9 +51,9 @@ class FolderSource:
         if not archive.is_file():
             raise missing(chart, self.versions(chart.name))
         if archive.stat().st_size > MAX_ARCHIVE:
-            raise ChartError(f"{archive} has more than {MAX_ARCHIVE // 1024**2} MiB", "no chart is that large; is this the right file?")
+            raise ChartError(f"{archive} has more than {MAX_ARCHIVE // 1024**2} MiB", "no chart is that large: check the file")
         return archive
 
 
 def _unreadable(error: OSError) -> ChartError:
-    return ChartError(f"{error.filename or 'a chart'} cannot be copied: {error.strerror}")
+    return ChartError(f"{error.filename or 'a chart'} cannot be read: {error.strerror}")

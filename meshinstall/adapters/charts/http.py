@@ -53,7 +53,7 @@ class Deadline:
 
     def passed(self) -> ChartError:
         """The error for an operation that did not end in time."""
-        return ChartError(f"{self._source} took longer than {self._seconds:g} s", "try again, or use a mirror that is nearer")
+        return ChartError(f"{self._source} took longer than {self._seconds:g} s", "try again, or use a mirror closer to this machine")
 
     def pause(self, seconds: float) -> None:
         """Wait, but not beyond the deadline."""
@@ -122,12 +122,10 @@ class Http:
                     return self._finish(url, response, limit, into)
             before, url = url, urljoin(url, target)
             if not is_safe(url, loopback=is_loopback(before)):
-                raise ChartError(
-                    f"{before} redirects to {shown(url)}, which is not https", "use the address of a source that speaks https throughout"
-                )
+                raise ChartError(f"{before} redirects to {shown(url)}, which is not https", "use a source whose addresses are all https")
             if urlsplit(before).netloc != urlsplit(url).netloc:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
-        raise ChartError(f"{shown(url)} is the end of more than {_REDIRECTS} redirects")
+        raise ChartError(f"more than {_REDIRECTS} redirects, the last to {shown(url)}")
 
     @contextmanager
     def _open(self, url: str, headers: Mapping[str, str]) -> "Iterator[BaseHTTPResponse]":
@@ -165,9 +163,7 @@ class Http:
                 self._deadline.left()
                 sink.write(piece)
         except TooLongError as error:
-            raise ChartError(
-                f"{shown(url)} sends more than {limit // 1024**2} MiB", "no chart is that large; is this the right address?"
-            ) from error
+            raise ChartError(f"{shown(url)} sends more than {limit // 1024**2} MiB", "no chart is that large: check the address") from error
         return Answer(url, status, response.headers, sink.getvalue() if isinstance(sink, BytesIO) else b"")
 
     def _pool(self, url: str) -> "PoolManager":
@@ -204,11 +200,15 @@ def _failure(url: str, error: Exception) -> ChartError:
         error = error.__cause__
     where = shown(url)
     if isinstance(error, exceptions.IncompleteRead):
-        return TransientError(f"{where} ended after {error.partial} bytes, {error.expected} too early", _UNREACHABLE_HINT)
+        return TransientError(f"{where} closed the connection after {error.partial} bytes; {error.expected} are missing", _UNREACHABLE_HINT)
     # The first that fits: a failed name lookup is a kind of failed connection.
     for kind, said, hint in (
         (exceptions.NameResolutionError, "has a host name that cannot be resolved", _UNREACHABLE_HINT),
-        (exceptions.SSLError, f"fails at TLS ({error})", "if the certificate is of a company's own CA, name its file in SSL_CERT_FILE"),
+        (
+            exceptions.SSLError,
+            f"failed the TLS handshake ({error})",
+            "if your company's own CA signed the certificate, set SSL_CERT_FILE to the CA's file",
+        ),
         (exceptions.NewConnectionError, f"cannot be reached ({error.__cause__})", _UNREACHABLE_HINT),
         (exceptions.ProxyError, f"cannot be reached through the proxy ({error.__cause__})", _UNREACHABLE_HINT),
         (exceptions.TimeoutError, "does not answer in time", _UNREACHABLE_HINT),
@@ -216,4 +216,4 @@ def _failure(url: str, error: Exception) -> ChartError:
     ):
         if isinstance(error, kind):
             return ChartError(f"{where} {said}", hint)
-    return TransientError(f"{where} broke the connection ({error})", _UNREACHABLE_HINT)
+    return TransientError(f"{where} closed the connection ({error})", _UNREACHABLE_HINT)

@@ -68,7 +68,8 @@ class OciSource:
         answer = self._get(f"{self._repository(chart.name)}/blobs/{self.digest(chart)}", "*/*", MAX_ARCHIVE, out)
         if answer.status != HTTPStatus.OK:
             raise ChartError(
-                f"{shown(answer.url)} answered {answer.status} for a chart that its manifest names", "the registry has lost a part"
+                f"{shown(answer.url)} answered {answer.status} for a layer that its manifest lists",
+                "the registry lost it: push the chart again, or use another registry",
             )
 
     def _layer(self, chart: ChartRef) -> Mapping[str, Any]:
@@ -79,14 +80,15 @@ class OciSource:
         came = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
         if _DIGEST.fullmatch(stated) and stated != came:
             raise ChartError(
-                f"{shown(answer.url)} is corrupt: the registry says {stated}, what came is {came}", "try again, or use another registry"
+                f"{shown(answer.url)} is corrupt: the registry states {stated}, but the manifest has {came}",
+                "try again, or use another registry",
             )
         manifest = _parse(answer)
         config, layers = manifest.get("config"), manifest.get("layers")
         if not isinstance(config, Mapping) or config.get("mediaType") != _CONFIG or not isinstance(layers, list):
             kind = config.get("mediaType") if isinstance(config, Mapping) else manifest.get("mediaType")
             raise ChartError(
-                f"{self._source}/{chart.name}:{chart.version} is not a Helm chart but {kind!r}", "is this the path of the charts?"
+                f"{self._source}/{chart.name}:{chart.version} is not a Helm chart but {kind!r}", "check the path of the charts"
             )
         found = [layer for layer in layers if isinstance(layer, Mapping) and layer.get("mediaType") == _LAYER]
         if len(found) != 1 or not _DIGEST.fullmatch(str(found[0].get("digest"))):
@@ -105,7 +107,7 @@ class OciSource:
             if self._authorization:
                 answer = self._send(url, accept, limit, into)
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise ChartError(f"{shown(url)} answered {answer.status}: the registry wants a login that may read this", login_hint(url))
+            raise ChartError(f"{shown(url)} answered {answer.status}: the registry needs a login with read permission", login_hint(url))
         return answer
 
     def _send(self, url: str, accept: str, limit: int, into: BinaryIO | None) -> Answer:
@@ -123,6 +125,7 @@ def _parse(answer: Answer) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         kind = answer.headers.get("Content-Type", "no type")
         raise ChartError(
-            f"{shown(answer.url)} answered {kind}, not JSON", "is there an OCI registry at this address, or a login page or proxy?"
+            f"{shown(answer.url)} answered {kind}, not JSON",
+            "check that an OCI registry is at this address, and not a login page or a proxy",
         )
     return found

@@ -31,7 +31,7 @@ def authorization(http: Http, registry: str, challenge: str) -> str:
     parameters = parse_keqv_list(parse_http_list(rest)) if scheme.lower() == "bearer" else {}
     realm = parameters.get("realm", "")
     if not is_safe(realm, loopback=is_loopback(registry)):
-        raise ChartError(f"{shown(registry)} asks for a login in a way that is not supported: {scheme!r} with realm {shown(realm)!r}")
+        raise ChartError(f"{shown(registry)} asks for a kind of login that is not supported: {scheme!r} with realm {shown(realm)!r}")
     query = urlencode([(key, value) for key, value in parameters.items() if key in {"service", "scope"}])
     answer = http.get(f"{realm}?{query}", _MAX_TOKEN, {"Authorization": login} if login else {})
     return f"Bearer {token}" if answer.status == HTTPStatus.OK and (token := _token(answer.body)) else ""
@@ -41,8 +41,8 @@ def login_hint(registry: str) -> str:
     """How to make a login that ``stored_login`` finds."""
     host = registry.split("/")[2]
     helpers = [str(file) for file, content in _files() if content.get("credsStore") or content.get("credHelpers")]
-    note = f"; {', '.join(helpers)} names a credential helper, which is not asked" if helpers else ""
-    return f"log in with `helm registry login {host}`, or name a config.json with the credentials in REGISTRY_AUTH_FILE{note}"
+    note = f"; {', '.join(helpers)} uses a credential helper, which meshinstall does not run" if helpers else ""
+    return f"log in with `helm registry login {host}`, or set REGISTRY_AUTH_FILE to a config.json with the credentials{note}"
 
 
 def stored_login(host: str) -> str:

@@ -39,10 +39,10 @@ class RepositorySource:
         """Download from the first address that the index gives."""
         urls = self._entry(chart).get("urls")
         if not isinstance(urls, list) or not urls or not isinstance(urls[0], str):
-            raise ChartError(f"{self._url}/index.yaml gives no address for chart {chart.name} {chart.version}")
+            raise ChartError(f"{self._url}/index.yaml has no download address for chart {chart.name} {chart.version}")
         address = urljoin(f"{self._url}/", urls[0])
         if not is_safe(address, loopback=is_loopback(self._url)):
-            raise ChartError(f"{self._url}/index.yaml puts chart {chart.name} at {shown(address)}, which is not https")
+            raise ChartError(f"{self._url}/index.yaml lists chart {chart.name} at {shown(address)}, which is not https")
         _judge(self._http.get(address, MAX_ARCHIVE, into=out))
 
     def _entry(self, chart: ChartRef) -> Mapping[str, Any]:
@@ -64,22 +64,20 @@ class RepositorySource:
         try:
             index = load(answer.body)
         except ValueError as error:
-            raise self._no_index("it is no YAML") from error
+            raise self._no_index("it is not YAML") from error
         entries = index.get("entries") if isinstance(index, Mapping) else None
         if not isinstance(entries, Mapping):
             raise self._no_index("it has no entries")
         return entries
 
     def _no_index(self, why: str) -> ChartError:
-        return ChartError(
-            f"{self._url}/index.yaml is not the index of a Helm repository: {why}", "is this the address of a Helm repository?"
-        )
+        return ChartError(f"{self._url}/index.yaml is not the index of a Helm repository: {why}", "check the address of the repository")
 
 
 def _judge(answer: Answer) -> None:
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise ChartError(
-            f"{shown(answer.url)} answered {answer.status}: it asks for a login",
+            f"{shown(answer.url)} answered {answer.status}: it needs a login",
             "logins to Helm repositories are not supported; use an OCI registry or download the charts and use --charts DIR",
         )
     if answer.status != HTTPStatus.OK:

@@ -113,13 +113,14 @@ def _check(chart: ChartRef) -> None:
     """Refuse what no source can have; raises ChartError."""
     if not _NAME.fullmatch(chart.name) or not _DIGEST.fullmatch(chart.digest):
         raise ChartError(
-            f"{chart.name!r} with digest {chart.digest!r} cannot be a chart", "a digest is sha256: and 64 lower-case hex digits"
+            f"chart {chart.name!r} with digest {chart.digest!r} has an invalid name or digest",
+            "a digest is sha256: and 64 lower-case hex digits",
         )
     if "://" not in chart.source:
         return
     parts = urlsplit(chart.source)
     where = shown(chart.source).replace(f"{parts.netloc.rpartition('@')[0]}@", "")
     if "@" in parts.netloc:
-        raise ChartError(f"the chart source {where} is written with a login", "take it out of the address and use `helm registry login`")
+        raise ChartError(f"the chart source {where} contains a login", "remove it from the address and use `helm registry login`")
     if parts.scheme != "oci" and not is_safe(chart.source):
-        raise ChartError(f"the chart source {where} is neither oci://, https:// nor a folder", "plain http is for this machine only")
+        raise ChartError(f"the chart source {where} is neither oci://, https:// nor a folder", "plain http works for this machine only")

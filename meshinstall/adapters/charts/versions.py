@@ -21,7 +21,7 @@ def newest(chart: ChartRef, available: Iterable[str]) -> str:
     """The newest release that ``chart.version``, 1.31 or 1, stands for; no pre-release. Raises ChartError."""
     if not _SHORT.fullmatch(chart.version):
         raise ChartError(
-            f"version {chart.version!r} of chart {chart.name} is neither a version such as 1.31.0 nor its beginning such as 1.31",
+            f"version {chart.version!r} of chart {chart.name} is neither a full version such as 1.31.0 nor a prefix such as 1.31",
             "name the version in full; ranges such as ^1.30 are not supported",
         )
     versions = tuple(available)

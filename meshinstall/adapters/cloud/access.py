@@ -26,10 +26,12 @@ def endpoint_of(cluster: CloudCluster) -> Endpoint:
     """Where its API server is; raises ClusterError while it has none, or one that a token must not be sent to."""
     if cluster.endpoint is None:
         raise ClusterError(
-            f"cluster {cluster.name} is {cluster.status} and has no API server yet", "wait until the cloud says that it is ready"
+            f"cluster {cluster.name} is {cluster.status} and has no API server yet", "wait until the cloud reports it as ready"
         )
     if not cluster.endpoint.server.startswith("https://"):
-        raise ClusterError(f"the cloud names {cluster.endpoint.server!r} as the API server of {cluster.name}, which is no https address")
+        raise ClusterError(
+            f"the cloud returned {cluster.endpoint.server!r} as the API server of {cluster.name}, which is not an https address"
+        )
     return cluster.endpoint
 
 

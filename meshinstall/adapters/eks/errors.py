@@ -36,11 +36,11 @@ _SIGNING_IN = {
     "AssumeRoleWithWebIdentity": (
         "sts:AssumeRoleWithWebIdentity",
         "the role's trust policy must name this service account and its cluster's issuer: aws iam get-role --role-name ROLE",
-        "look at the token in AWS_WEB_IDENTITY_TOKEN_FILE, its issuer, audience and end: aws sts get-caller-identity uses it too",
+        "check issuer, audience and expiry of the token in AWS_WEB_IDENTITY_TOKEN_FILE; aws sts get-caller-identity uses it too",
     ),
     "GetRoleCredentials": (
         "sso:GetRoleCredentials",
-        "is sso_role_name of the profile assigned to you in sso_account_id? aws configure sso lists what is",
+        "check that the profile's sso_role_name is assigned to you in sso_account_id; aws configure sso lists your roles",
         _LOGIN,
     ),
 }
@@ -52,7 +52,7 @@ class DeniedError(ForbiddenError):
     def __init__(self, permission: str, said: str, hint: str = "") -> None:
         super().__init__(
             f"AWS does not allow {permission}: {said}",
-            hint or f"give the caller {permission} (docs/clouds/eks/preflight-policy.json has all that is asked)",
+            hint or f"give the caller {permission} (docs/clouds/eks/preflight-policy.json has all permissions)",
         )
         self.permission = permission
 
@@ -68,17 +68,15 @@ def explained(action: str) -> Iterator[None]:
     except exceptions.ClientError as error:
         raise _refused(action, error) from error
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError) as error:
-        raise UnauthorizedError(f"there are no AWS credentials: {plain(error)}", _LOGIN) from error
+        raise UnauthorizedError(f"no AWS credentials: {plain(error)}", _LOGIN) from error
     except (exceptions.TokenRetrievalError, exceptions.SSOTokenLoadError, exceptions.UnauthorizedSSOTokenError) as error:
-        raise UnauthorizedError(f"the AWS login has ended: {plain(error)}", _LOGIN) from error
+        raise UnauthorizedError(f"the AWS login has expired: {plain(error)}", _LOGIN) from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
-        hint = "is the region right (--region), and does a proxy (HTTPS_PROXY) stand between this machine and AWS?"
+        hint = "check the region (--region) and any proxy between this machine and AWS (HTTPS_PROXY)"
         raise UnreachableError(f"AWS does not answer {action}: {plain(error)}", hint) from error
     except (ResponseParserError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         # botocore's parser trusts that an answer has the shape that was announced.
-        raise ClusterError(
-            f"AWS answered {action} with something that is no answer of its API", "is a proxy or a login page in between?"
-        ) from error
+        raise ClusterError(f"AWS's answer to {action} is not valid", "check that no proxy or login page answers in AWS's place") from error
     except OSError as error:
         # A file that the SDK signs in with, such as a service account's token.
         raise UnauthorizedError(f"the AWS credentials cannot be read: {plain(error)}", _LOGIN) from error
@@ -93,7 +91,8 @@ def _refused(action: str, error: "ClientError") -> ClusterError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if _SKEWED.search(said):
         return UnauthorizedError(
-            f"AWS refuses {action}, for the time in its signature: {said}", "this machine's clock is wrong: timedatectl shows and sets it"
+            f"AWS refuses {action} because of the time in its signature: {said}",
+            "this machine's clock is wrong: timedatectl shows and sets it",
         )
     if code in _DENIED:
         return DeniedError(action, said, denied)

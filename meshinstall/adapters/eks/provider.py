@@ -40,7 +40,7 @@ class EksProvider:
                 answer = client.describe_cluster(name=name)
             except client.exceptions.ResourceNotFoundException as error:
                 region = client.meta.region_name
-                hint = f"see what there is: meshinstall clusters --cloud eks --region {region}"
+                hint = f"list the clusters: meshinstall clusters --cloud eks --region {region}"
                 raise UsageError(f"there is no EKS cluster {name!r} in {region}, for these credentials", hint) from error
         return parse(answer.get("cluster"), self._session().region)
 
@@ -73,7 +73,7 @@ class EksProvider:
 
     def _name(self) -> str:
         if not self._ref.name:
-            raise UsageError("which EKS cluster is not said", "name it: --cluster, or cluster: {name: ...} in meshinstall.yaml")
+            raise UsageError("no EKS cluster given", "give --cluster, or cluster: {name: ...} in meshinstall.yaml")
         return self._ref.name
 
     def _session(self) -> "Aws":
@@ -88,10 +88,10 @@ class EksProvider:
 def parse(cluster: Any, region: str) -> CloudCluster:
     """A cluster as DescribeCluster tells of it; raises ClusterError on anything else."""
     if not isinstance(cluster, dict):
-        raise ClusterError("AWS answered eks:DescribeCluster without a cluster", "is a proxy in between?")
+        raise ClusterError("AWS answered eks:DescribeCluster without a cluster", "check that no proxy answers in AWS's place")
     name, status = _text(cluster, "name"), _text(cluster, "status")
     if cluster.get("outpostConfig"):
-        raise UsageError(f"EKS cluster {name} is a local cluster on an Outpost, whose tokens are made in another way", "use --cloud local")
+        raise UsageError(f"EKS cluster {name} is a local cluster on an Outpost, which needs tokens of another kind", "use --cloud local")
     return CloudCluster(
         cloud=Cloud.EKS,
         name=name,
@@ -118,5 +118,7 @@ def _endpoint(cluster: Mapping[str, Any]) -> Endpoint:
 def _text(of: Any, key: str) -> str:
     found = of.get(key) if isinstance(of, dict) else None
     if not isinstance(found, str) or (plain(found) != found and key != "data"):
-        raise ClusterError(f"AWS describes the cluster without a usable {key!r}", "repeat the command; if it stays, show it to AWS support")
+        raise ClusterError(
+            f"AWS describes the cluster without a usable {key!r}", "repeat the command; if it happens again, report it to AWS support"
+        )
     return found

@@ -66,9 +66,9 @@ def open_aws(region: str, profile: str, role_arn: str, say: Callable[[str], None
         session = Session(profile=profile or None)
         own = Aws(session, region or session.get_config_variable("region") or "", say)
     except BotoCoreError as error:
-        raise UsageError(plain(error), "aws configure list-profiles shows those that there are") from error
+        raise UsageError(plain(error), "list the profiles: aws configure list-profiles") from error
     if not own.region:
-        raise UsageError("the AWS region is not known", "name it: --region, region in meshinstall.yaml, or AWS_DEFAULT_REGION")
+        raise UsageError("no AWS region given", "give --region, region in meshinstall.yaml, or AWS_DEFAULT_REGION")
     checked_region(own.region)
     return _assumed(own, profile, role_arn) if role_arn else own
 
@@ -76,7 +76,7 @@ def open_aws(region: str, profile: str, role_arn: str, say: Callable[[str], None
 def checked_region(region: str) -> str:
     """The region, which becomes part of a host name; raises UsageError."""
     if not _REGION.fullmatch(region):
-        raise UsageError(f"{region!r} cannot be an AWS region", "one such as eu-west-1")
+        raise UsageError(f"{region!r} is not a valid AWS region", "give a region such as eu-west-1")
     return region
 
 
@@ -121,7 +121,7 @@ def _tell(request: Any, event_name: str, say: Callable[[str], None]) -> None:
     header = request.headers.get("amz-sdk-request", b"")
     found = _ATTEMPT.search(header.decode() if isinstance(header, bytes) else header)
     if found and int(found[1]) > 1:
-        say(f"AWS did not answer {_operation(event_name)} well; try {found[1]} of {_TRIES}")
+        say(f"AWS call {_operation(event_name)} failed; retry {found[1]} of {_TRIES}")
 
 
 def _read(raw: Any, event_name: str) -> bytes:
@@ -135,7 +135,7 @@ def _read(raw: Any, event_name: str) -> bytes:
     except (TooLongError, TooSlowError) as error:
         raw.close()
         raise ClusterError(
-            f"AWS answered {_operation(event_name)} with more than {_MAX_ANSWER // 1024**2} MiB or {_WHOLE} s of data"
+            f"AWS's answer to {_operation(event_name)} has more than {_MAX_ANSWER // 1024**2} MiB or takes more than {_WHOLE} s"
         ) from error
     except SlowError as error:
         raise ReadTimeoutError(endpoint_url=_operation(event_name)) from error

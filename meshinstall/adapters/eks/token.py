@@ -30,9 +30,7 @@ def presign(aws: Aws, cluster: str) -> Credential:
     SigV4QueryAuth(credentials.get_frozen_credentials(), "sts", aws.region, _EXPIRES).add_auth(request)
     token = _PREFIX + base64.urlsafe_b64encode(request.url.encode()).decode().rstrip("=")
     if len(token) > _MAX_TOKEN:
-        aws.say(
-            f"the token is {len(token)} bytes long and EKS takes {_MAX_TOKEN}: assume a role whose session carries less (tags, policies)"
-        )
+        aws.say(f"the token is {len(token)} bytes long and EKS accepts {_MAX_TOKEN}: assume a role with fewer session tags and policies")
     return Credential(token=token, expires=_end(credentials, datetime.now(UTC)))
 
 

@@ -59,7 +59,7 @@ class GkeApi:
                 details = (found or {}).get("error") if isinstance((found or {}).get("error"), Mapping) else {}
                 raise refusal(permission, project, reply.status, _said(found), dict(details or {}).get("details"))
             if found is None:
-                raise ClusterError(f"Google answered {permission} with something that is no JSON object", BETWEEN)
+                raise ClusterError(f"Google's answer to {permission} is not a JSON object", BETWEEN)
             return found
 
         with explained(permission, project):

@@ -20,14 +20,14 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googlea
 IMPERSONATE = "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"
 # A token with less than this is not begun with.
 _WORTH = timedelta(minutes=5)
-_LOGIN = "log in: gcloud auth application-default login; or name a key or federation file in GOOGLE_APPLICATION_CREDENTIALS"
+_LOGIN = "log in: gcloud auth application-default login; or set GOOGLE_APPLICATION_CREDENTIALS to a key or federation file"
 # Of an answer without a token (RFC 6749 5.2, RFC 8693 2.2.2).
 _CODES = ("invalid_grant", "invalid_client", "invalid_scope", "unauthorized_client", "invalid_request", "invalid_target")
 # google.auth's words for a federated identity's token.
 _MISSING = re.compile(r"File '([^']*)' was not found\.")
 _FEDERATED = (
-    "does its issuer, audience and end fit the pool's provider, and the provider's attribute condition the job? "
-    "gcloud iam workload-identity-pools providers describe shows them; a wrong clock also does this (timedatectl)"
+    "check that the token's issuer, audience and expiry match the pool's provider, and that the job meets its attribute condition: "
+    "gcloud iam workload-identity-pools providers describe; a wrong clock also causes this (timedatectl)"
 )
 
 
@@ -82,10 +82,10 @@ class Identity:
             raise _refused(error) from error
         # What a hostile answer may lead to in google.auth: missing keys, wrong types, dates that are none.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ClusterError(f"Google's token service answered something that is no token ({type(error).__name__})", _BETWEEN) from error
+            raise ClusterError(f"Google's token service did not return a valid token ({type(error).__name__})", _BETWEEN) from error
         self._spent = False
         if not isinstance(source.token, str) or not source.token.isascii() or not source.token.isprintable():
-            raise ClusterError("Google's token service answered something that is no token", _BETWEEN)
+            raise ClusterError("Google's token service did not return a valid token", _BETWEEN)
         return _credential(source)
 
     def _load(self) -> Any:
@@ -94,7 +94,7 @@ class Identity:
         return self._source
 
 
-_BETWEEN = "is a proxy or a login page in between?"
+_BETWEEN = "check that no proxy or login page answers in Google's place"
 
 
 def _default(http: Any) -> tuple[Any, str]:
@@ -107,7 +107,7 @@ def _default(http: Any) -> tuple[Any, str]:
         if target := os.environ.get(IMPERSONATE):
             source = _impersonated(source, target)
     except exceptions.DefaultCredentialsError as error:
-        raise UnauthorizedError(f"there are no Google credentials: {_reason(error)}", _LOGIN) from error
+        raise UnauthorizedError(f"no Google credentials: {_reason(error)}", _LOGIN) from error
     except (exceptions.TransportError, exceptions.RefreshError, exceptions.OAuthError) as error:
         # A federated identity's project is asked for with a token.
         raise _refused(error) from error
@@ -144,7 +144,7 @@ def _refused(error: Exception) -> ClusterError:
     from google.auth.exceptions import TransportError
 
     if isinstance(error, TransportError):
-        hint = "does a proxy (HTTPS_PROXY) stand between this machine and Google, and is its certificate authority in SSL_CERT_FILE?"
+        hint = "check any proxy between this machine and Google (HTTPS_PROXY), and that SSL_CERT_FILE has its certificate authority"
         return UnreachableError(f"Google's token service does not answer: {plain(error)}", hint)
     said = f"{error.args!r}"
     if "getAccessToken" in said:
@@ -154,8 +154,8 @@ def _refused(error: Exception) -> ClusterError:
             f"gcloud iam service-accounts add-iam-policy-binding {who} --role=roles/iam.serviceAccountTokenCreator --member=CALLER",
         )
     if missing := _MISSING.fullmatch(str(error)):
-        hint = "credential_source of the file that GOOGLE_APPLICATION_CREDENTIALS names says where it is: does the CI job write it?"
-        return UnauthorizedError(f"the job's own token is not there: {plain(missing[1])}", hint)
+        hint = "check that the CI job writes it; its path is credential_source in the file of GOOGLE_APPLICATION_CREDENTIALS"
+        return UnauthorizedError(f"the job's own token file is missing: {plain(missing[1])}", hint)
     if code := next((word for word in _CODES if word in said), ""):
         return _not_accepted(error, code)
     if getattr(error, "retryable", False):

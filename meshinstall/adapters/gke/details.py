@@ -82,7 +82,7 @@ def inspect(api: GkeApi, cluster: CloudCluster) -> CloudCluster:
             unread[what] = error.message
         except (AttributeError, KeyError, TypeError, ValueError):
             # A hostile answer, or an API that has changed under us: no reason to stop.
-            unread[what] = "the answer has not the shape of this API"
+            unread[what] = "the answer does not fit this API"
     return replace(cluster, details={**details, **found}, unread=unread)
 
 

@@ -17,7 +17,7 @@ _MEMBERSHIP = re.compile(r"//gkehub\.[a-z.-]+/(projects/[a-z0-9.:-]+/locations/[
 # Why a way is not there, and what opens it.
 _CLOSED = {
     EndpointKind.DNS: (
-        "its DNS endpoint takes no traffic from outside Google Cloud's own services",
+        "its DNS endpoint accepts no traffic from outside Google Cloud",
         "gcloud container clusters update {name} --location={location} --project={project} --enable-dns-access",
     ),
     EndpointKind.PUBLIC: (
@@ -26,7 +26,7 @@ _CLOSED = {
     ),
     EndpointKind.PRIVATE: ("it has no private address", "leave --endpoint out"),
     EndpointKind.CONNECT_GATEWAY: (
-        "it is in no fleet",
+        "it is not in a fleet",
         "gcloud container clusters update {name} --location={location} --project={project} --enable-fleet",
     ),
 }
@@ -64,13 +64,13 @@ def choose(cluster: Json, wanted: str, project: str) -> tuple[EndpointKind, str]
     if not wanted:
         return next(iter(found.items()), None)
     if wanted not in tuple(EndpointKind):
-        raise UsageError(f"there is no endpoint {wanted!r}", f"--endpoint is one of {', '.join(EndpointKind)}")
+        raise UsageError(f"--endpoint {wanted!r} is not valid", f"use one of {', '.join(EndpointKind)}")
     kind = EndpointKind(wanted)
     if kind not in found:
-        why, mend = _CLOSED[kind]
+        why, fix = _CLOSED[kind]
         name, location = cluster.get("name", ""), cluster.get("location", "")
         raise UsageError(
-            f"cluster {name} cannot be reached by its {kind} endpoint: {why}", mend.format(name=name, location=location, project=project)
+            f"cluster {name} cannot be reached by its {kind} endpoint: {why}", fix.format(name=name, location=location, project=project)
         )
     return kind, found[kind]
 
@@ -78,7 +78,9 @@ def choose(cluster: Json, wanted: str, project: str) -> tuple[EndpointKind, str]
 def endpoint(cluster: Json, kind: EndpointKind, host: str) -> Endpoint:
     """An address of the cluster's own as an Endpoint; raises ClusterError on what is no address or certificate."""
     if not _HOST.fullmatch(host):
-        raise ClusterError(f"Google names something as the {kind} endpoint that is no address", "is a proxy in between?")
+        raise ClusterError(
+            f"Google's {kind} endpoint of the cluster is not a valid address", "check that no proxy answers in Google's place"
+        )
     # The DNS endpoint shows a certificate that the public authorities vouch for.
     return Endpoint(f"https://{host}", None if kind is EndpointKind.DNS else _authority(cluster), kind)
 
@@ -90,7 +92,9 @@ def _authority(cluster: Json) -> bytes:
     except (binascii.Error, ValueError):
         pem = b""
     if not pem.startswith(b"-----BEGIN CERTIFICATE-----"):
-        raise ClusterError("Google gave no certificate authority for the cluster's API server", "is a proxy in between?")
+        raise ClusterError(
+            "Google returned no certificate authority for the cluster's API server", "check that no proxy answers in Google's place"
+        )
     return pem
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
 from meshinstall.model.foreign_text import plain
 
-BETWEEN = "is a proxy or a login page in between?"
+BETWEEN = "check that no proxy or login page answers in Google's place"
 _LOGIN = "log in: gcloud auth application-default login"
 # Where a permission's first word is not the name of its API; and what stands for a project where none is asked.
 _SERVICES = {"gkehub.gateway.generateCredentials": "connectgateway", "resourcemanager.projects.get": "cloudresourcemanager"}
@@ -39,13 +39,13 @@ def explained(permission: str, project: str) -> Iterator[None]:
     except api.GoogleAPICallError as error:
         raise refusal(permission, project, int(error.code or 0), error.message, error.details) from error
     except auth.TransportError as error:
-        hint = "does a proxy (HTTPS_PROXY) stand between this machine and Google, and is its certificate authority in SSL_CERT_FILE?"
+        hint = "check any proxy between this machine and Google (HTTPS_PROXY), and that SSL_CERT_FILE has its certificate authority"
         raise UnreachableError(f"Google does not answer {permission}: {plain(error)}", hint) from error
     except auth.GoogleAuthError as error:
         # The SDK was refused (401) and wanted another token than the one it was given.
         raise _unknown(permission) from error
     except (ParseError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise ClusterError(f"Google answered {permission} with something that is no answer of its API", BETWEEN) from error
+        raise ClusterError(f"Google's answer to {permission} is not valid", BETWEEN) from error
 
 
 def refusal(permission: str, project: str, status: int, message: object, details: object) -> ClusterError:
@@ -58,10 +58,10 @@ def refusal(permission: str, project: str, status: int, message: object, details
         case 401:
             return _unknown(permission)
         case 403:
-            hint = f"give the caller {permission} in project {project} (docs/clouds/gke/role.yaml has all that is asked)"
+            hint = f"give the caller {permission} in project {project} (docs/clouds/gke/role.yaml has all permissions)"
             return ForbiddenError(f"Google does not allow {permission} in project {project}: {said}", hint)
         case 404:
-            return MissingError(f"Google knows no such thing ({permission} in project {project}): {said}")
+            return MissingError(f"Google answers not found ({permission} in project {project}): {said}")
         case 429 | 500 | 502 | 503 | 504:
             return UnreachableError(f"Google did not answer {permission} in several tries: {status}: {said}", _later())
         case _:
@@ -72,7 +72,7 @@ def _disabled(permission: str, project: str, said: str) -> ClusterError:
     if "quota project" in said.lower():
         # Off in a project of Google's that logins without one are counted for: it says nothing of ours.
         hint = "gcloud auth application-default set-quota-project PROJECT"
-        return ClusterError(f"Google wants to know which project {permission} is counted for: {said}", hint)
+        return ClusterError(f"Google needs a quota project for {permission}: {said}", hint)
     service = f"{_SERVICES.get(permission, permission.partition('.')[0])}.googleapis.com"
     if project == ANY:
         return DisabledError(f"{service} is not enabled in the caller's project", f"gcloud services enable {service}")

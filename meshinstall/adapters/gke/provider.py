@@ -41,10 +41,10 @@ class GkeProvider:
         try:
             found = self._api.cluster(project, location, name)
         except MissingError as error:
-            hint = f"see what there is: meshinstall clusters --cloud gke --project {project}"
+            hint = f"list the clusters: meshinstall clusters --cloud gke --project {project}"
             raise UsageError(f"there is no GKE cluster {name!r} in {location} of project {project}", hint) from error
         if found.get("name") != name:
-            raise ClusterError("Google answered container.clusters.get with something that is not the cluster", BETWEEN)
+            raise ClusterError("Google's answer to container.clusters.get is another cluster", BETWEEN)
         return replace(_parse(found, project), endpoint=self._endpoint(found, project))
 
     def credential(self) -> Credential:
@@ -71,7 +71,7 @@ class GkeProvider:
             pages = list(self._api.pages("cloudresourcemanager", "v3/projects:search", {"query": "state:ACTIVE", "pageSize": "500"}, asks))
         except ForbiddenError as error:
             if not self._identity.project:
-                raise UsageError("which project is not said, and projects cannot be listed", "name it: --project") from error
+                raise UsageError("no project given, and you may not list projects", "give --project") from error
             failures["other projects"] = error.message
             return [self._identity.project]
         listed = (each for page in pages if isinstance(page.get("projects"), list) for each in page["projects"])
@@ -102,7 +102,9 @@ class GkeProvider:
         answer = self._api.get(gateway_service(membership), f"v1/{membership}:generateCredentials", *asks)
         server = str(answer.get("endpoint", ""))
         if not server.startswith("https://"):
-            raise ClusterError("the Connect Gateway names no https address for the cluster", "is a proxy in between?")
+            raise ClusterError(
+                "the Connect Gateway returned no https address for the cluster", "check that no proxy answers in Google's place"
+            )
         return Endpoint(server, None, EndpointKind.CONNECT_GATEWAY)
 
     def _project(self) -> str:
@@ -111,11 +113,9 @@ class GkeProvider:
     def _asked(self, key: str, value: str) -> str:
         if not value:
             flag = "cluster" if key == "name" else key
-            raise UsageError(
-                f"the {key} of the GKE cluster is not said", f"name it: --{flag}, or cluster: {{{key}: ...}} in meshinstall.yaml"
-            )
+            raise UsageError(f"no {key} given for the GKE cluster", f"give --{flag}, or cluster: {{{key}: ...}} in meshinstall.yaml")
         if not details.NAME.fullmatch(value):
-            raise UsageError(f"{plain(value)!r} is no {key} of a GKE cluster")
+            raise UsageError(f"{plain(value)!r} is not a valid {key} of a GKE cluster")
         return value
 
 

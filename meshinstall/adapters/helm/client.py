@@ -74,7 +74,9 @@ class PyHelm:
                 ),
             )
         except ValueError as error:
-            raise HelmError(f"helm upgrade of {key} ended well but did not describe the release", "is `helm` a wrapper script?") from error
+            raise HelmError(
+                f"helm upgrade of {key} succeeded but did not print the release", "check that `helm` is not a wrapper script"
+            ) from error
 
     async def template(self, key: ReleaseKey, archive: Path, values: Values, *, kubernetes: str) -> str:
         """The manifests that an install into Kubernetes version ``kubernetes`` would send. Raises HelmError."""
@@ -118,7 +120,7 @@ class PyHelm:
 def _named(key: ReleaseKey) -> ReleaseKey:
     if not (_NAME.fullmatch(key.name) and _NAME.fullmatch(key.namespace)):
         raise HelmError(
-            f"{key.namespace!r}/{key.name!r} cannot name a release", "use lower-case letters, digits and - in release and namespace"
+            f"{key.namespace!r}/{key.name!r} is not a valid release name", "use lower-case letters, digits and - in release and namespace"
         )
     return key
 
@@ -126,7 +128,7 @@ def _named(key: ReleaseKey) -> ReleaseKey:
 def _usable(answer: str) -> str:
     found = _VERSION.fullmatch(answer.strip())
     if not found:
-        raise HelmError(f"`helm version` answered {without_escapes(answer)[:80]!r}, which is no version", _INSTALL_HINT)
+        raise HelmError(f"`helm version` answered {without_escapes(answer)[:80]!r}, which is not a version", _INSTALL_HINT)
     if tuple(int(found[part]) for part in ("major", "minor", "patch")) < tuple(int(part) for part in catalog.HELM_MINIMUM.split(".")):
         raise HelmError(f"helm {found['plain']} is too old: {catalog.HELM_MINIMUM} or newer is needed", _INSTALL_HINT)
     return found["plain"]

@@ -33,7 +33,7 @@ class GroupCommand(Command):  # type: ignore[misc] # pyhelm3 ships no types
         outcome = await run(argv, input or b"", _environment(self.withheld))
         if outcome.status < 0:
             name = signal.Signals(-outcome.status).name
-            raise HelmError(f"{self._executable} was killed ({name})", "the same command again repairs the release and goes on")
+            raise HelmError(f"{self._executable} was killed ({name})", "run the same command again: it repairs the release and continues")
         if outcome.status:
             raise errors.Error(outcome.status, outcome.stdout, outcome.stderr)
         return outcome.stdout

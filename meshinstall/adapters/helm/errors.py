@@ -25,7 +25,7 @@ _MANAGER = re.compile(r'conflicts? with "(?P<manager>[^"]+)"[^\n]*?:(?P<fields>(
 _HINTS = (
     (
         re.compile(r"another operation \(install/upgrade/rollback\) is in progress"),
-        "another helm is at work on this release; when none is, one was killed: `meshinstall up` again completes it",
+        "another helm is working on this release; if none runs any more, it was interrupted: run `meshinstall up` again",
     ),
     (
         re.compile(r"context .* does not exist|no such file or directory|no configuration has been provided"),
@@ -91,7 +91,7 @@ def _conflict(action: str, text: str, *, is_whole: bool) -> HelmError | None:
         for field in match["fields"].strip().splitlines()
     )
     parts = "; ".join(f"{field} is set by {manager!r}" for manager, field in taken) or "not named by the API server"
-    more = f" (and {len(targets) - 1} more objects are like that)" if len(targets) > 1 else ""
+    more = f" (and {len(targets) - 1} more objects)" if len(targets) > 1 else ""
     return HelmConflictError(
         f"helm {action} failed: {targets[0]['object']} has fields that another manager owns: {parts}{more}",
         "keep that manager from setting the field and put it back by hand, or leave the field out of the values",
@@ -108,4 +108,4 @@ def _tail(text: str) -> str:
     """Helm's own message: what follows ``Error:``, or the last lines when it was killed before."""
     _, _, said = f"\n{text}".rpartition("\nError: ")
     lines = [line[:_LINE_LENGTH] for line in (said or text).strip().splitlines() if line.strip()]
-    return "\n".join(lines[-_LINES:]) or "it said nothing"
+    return "\n".join(lines[-_LINES:]) or "it printed no message"

@@ -80,7 +80,7 @@ async def run(argv: Sequence[str], stdin: bytes, environment: Mapping[str, str])
         await conversation.stop.wait()
         if conversation.too_much:
             await _end_group(transport.get_pid(), conversation)
-            raise HelmError(f"{argv[0]} wrote more than {MAX_OUTPUT // 1024**2} MiB and was ended")
+            raise HelmError(f"{argv[0]} wrote more than {MAX_OUTPUT // 1024**2} MiB and was stopped")
         with anyio.move_on_after(_LINGER):
             await conversation.finished.wait()
         return Outcome(transport.get_returncode() or 0, *(bytes(conversation.written[fd]) for fd in (1, 2)))

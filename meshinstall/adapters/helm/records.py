@@ -72,7 +72,9 @@ def mark_failed(secret: Manifest, reason: str) -> Manifest:
     body = _unpack(secret)
     info = _mapping(body, "info")
     if not (status := _status(info.get("status"))).is_pending:
-        raise ConflictError(f"release record {_place(secret)} is {status}, not pending", "look at the release again: it has changed")
+        raise ConflictError(
+            f"release record {_place(secret)} is {status}, not pending", "the release has changed meanwhile: repeat the command"
+        )
     failed = {**body, "info": {**info, "status": ReleaseStatus.FAILED.value, "description": reason}}
     return {
         "metadata": {"resourceVersion": _metadata(secret, "resourceVersion"), "labels": {"status": ReleaseStatus.FAILED.value}},
@@ -99,7 +101,7 @@ def _unpack(secret: Manifest) -> dict[str, Any]:
     except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
         raise _bad(secret, f"it cannot be unpacked ({error})") from error
     if not isinstance(body, dict):
-        raise _bad(secret, "its content is no JSON object")
+        raise _bad(secret, "its content is not a JSON object")
     return body
 
 
@@ -107,7 +109,7 @@ def _gunzip(packed: bytes) -> bytes:
     unpacker = zlib.decompressobj(wbits=_WINDOW)
     text = unpacker.decompress(packed, MAX_RECORD + 1)
     if len(text) <= MAX_RECORD and not unpacker.eof:
-        raise ValueError("it ends in the middle")
+        raise ValueError("it is truncated")
     return text
 
 
@@ -116,7 +118,7 @@ def _labelled(secret: Manifest) -> tuple[ReleaseKey, int]:
     labels = _labels(secret)
     name, revision = labels.get("name"), labels.get("version")
     if not (isinstance(name, str) and isinstance(revision, str) and _REVISION.fullmatch(revision)):
-        raise _bad(secret, f"its labels name no release and revision: {name!r}, {revision!r}")
+        raise _bad(secret, f"its labels do not name a release and revision: {name!r}, {revision!r}")
     return ReleaseKey(_metadata(secret, "namespace"), name), int(revision)
 
 
@@ -144,6 +146,6 @@ def _place(secret: Manifest) -> str:
 
 def _bad(secret: Manifest, why: str) -> ClusterError:
     return ClusterError(
-        f"{_place(secret)} has the type of a Helm release record but is none: {why}",
+        f"{_place(secret)} has the type of a Helm release record but is not valid: {why}",
         "if no release of that name is wanted, delete the Secret",
     )

@@ -143,7 +143,7 @@ def _object(status: int, data: bytes, server: str) -> dict[str, Any]:
     if isinstance(found, dict):
         return found
     if status < HTTPStatus.BAD_REQUEST:
-        raise ClusterError(f"{server} answers with something that is no JSON object", "is a proxy or a login page in between?")
+        raise ClusterError(f"the answer of {server} is not a JSON object", "check that no proxy or login page answers in its place")
     return {"message": data[:200].decode(errors="replace")}
 
 
@@ -196,7 +196,7 @@ def _refusal(status: int, answer: Mapping[str, Any], request: _Request, config: 
     said = str(answer.get("message") or answer.get("reason") or f"HTTP {status}")
     match status:
         case HTTPStatus.UNAUTHORIZED:
-            hint = "its credentials may have ended: log in again, then repeat the command"
+            hint = "the credentials may have expired: log in again, then repeat the command"
             return UnauthorizedError(
                 f"the API server {config.server} does not accept the credentials of context {config.context!r}: {said}", hint
             )
@@ -220,5 +220,5 @@ def _unreachable_hint(error: BaseException) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return "the kubeconfig's certificate authority did not sign this server's certificate: fetch the kubeconfig again"
     if "expired" in text:
-        return "the client certificate of this context has ended: fetch the kubeconfig again"
-    return "is the cluster running, and is this machine in its network?"
+        return "the client certificate of this context has expired: fetch the kubeconfig again"
+    return "check that the cluster is running and that this machine can reach its network"

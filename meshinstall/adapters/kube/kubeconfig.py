@@ -77,12 +77,12 @@ def load(path: Path | None = None, context: str = "", environ: Mapping[str, str]
     if wanted not in merged.contexts:
         there = ", ".join(merged.contexts) or "none"
         said = f"no context {wanted!r}" if wanted else "no current context"
-        raise UsageError(f"{said} in the kubeconfig {paths} (there: {there})", "name one of them with --context")
+        raise UsageError(f"{said} in the kubeconfig {paths} (it has: {there})", "name one of them with --context")
     try:
         return _resolve(merged, wanted, paths)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         # What stands there may be a secret, so it is not shown.
-        raise UsageError(f"the cluster or user of context {wanted!r} in the kubeconfig {paths} is not of the right shape") from error
+        raise UsageError(f"the cluster or user of context {wanted!r} in the kubeconfig {paths} has missing or wrong fields") from error
 
 
 def _merge(file: Path, merged: _Merged) -> None:

@@ -48,7 +48,7 @@ class PodPorts:
             connection.request("GET", path)
             answer = connection.getresponse()
             if answer.status != http.HTTPStatus.OK:
-                raise ClusterError(f"pod {namespace}/{pod} refuses {path}: HTTP {answer.status}")
+                raise ClusterError(f"pod {namespace}/{pod} answered {path} with HTTP {answer.status}")
             try:
                 return b"".join(read_pieces(answer.read1, _MAX_ANSWER))
             except TooLongError as error:
@@ -192,4 +192,4 @@ def _refused(namespace: str, pod: str, error: Exception) -> ClusterError:
     if status == http.HTTPStatus.FORBIDDEN:
         return ForbiddenError(f"no permission for pods/portforward in {namespace}", "ask for create and get on pods/portforward")
     reason = f"HTTP {status}" if status else str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ClusterError(f"no port-forward to pod {namespace}/{pod}: {reason}")
+    return ClusterError(f"cannot port-forward to pod {namespace}/{pod}: {reason}")

@@ -86,7 +86,7 @@ def _run(plugin: ExecPlugin) -> Token:
         raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} did not run: {error}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} ended with {done.returncode}: {said[0]}")
+        raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} exited with status {done.returncode}: {said[0]}")
     return _parse(plugin, done.stdout)
 
 

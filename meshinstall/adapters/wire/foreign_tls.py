@@ -74,9 +74,9 @@ def handshake(tunnel: Tunnel, who: Client, patience: float, linger: float) -> Me
     except ConnectionResetError:
         return Met(Answer.REFUSED, "reset without a TLS alert", session.identity)
     except TimeoutError:
-        return _last_words(session, linger) if session.is_open else Met(Answer.SILENT, "connected, but no answer to a TLS hello")
+        return _last_words(session, linger) if session.is_open else Met(Answer.SILENT, "connected, but no answer to the TLS ClientHello")
     if said:
-        return Met(Answer.SERVED, f"the handshake was taken, and {len(said)} bytes sent", session.identity)
+        return Met(Answer.SERVED, f"the handshake succeeded, and the server sent {len(said)} bytes", session.identity)
     return session.ended()
 
 
@@ -86,10 +86,10 @@ def _last_words(session: "_Session", linger: float) -> Met:
     except ssl.SSLError as error:
         return session.refusal(error)
     except ConnectionResetError:
-        return Met(Answer.ENDED, "the handshake was taken; then reset", session.identity)
+        return Met(Answer.ENDED, "the handshake succeeded, then the server reset the connection", session.identity)
     except TimeoutError:
-        return Met(Answer.SILENT, "the handshake was done, but neither an alert nor an end came", session.identity)
-    return Met(Answer.SERVED, "the handshake was taken, and the connection kept until we ended it", session.identity)
+        return Met(Answer.SILENT, "the handshake succeeded, but neither an alert nor a close came", session.identity)
+    return Met(Answer.SERVED, "the handshake succeeded, and the server kept the connection open until we closed it", session.identity)
 
 
 class _Session:
@@ -161,13 +161,13 @@ class _Session:
         if _ABOUT_CERTIFICATES.search(reason) or (_HANDSHAKE_FAILURE.search(reason) and self._tls.cipher()):
             return Met(Answer.REFUSED, words, self.identity)
         if "ALERT" in reason:
-            return Met(Answer.FAILED, f"not a server of the mesh: {words}", self.identity)
-        return Met(Answer.ENDED, f"what answers there speaks no TLS that we know: {words}")
+            return Met(Answer.FAILED, f"not a mesh server: {words}", self.identity)
+        return Met(Answer.ENDED, f"the server does not speak a known version of TLS: {words}")
 
     def ended(self) -> Met:
         """An end without an alert."""
-        what = "after the handshake" if self.is_open else "at a TLS hello"
-        return Met(Answer.ENDED, f"ended in order {what}, without an alert", self.identity)
+        what = "after the handshake" if self.is_open else "at the TLS ClientHello"
+        return Met(Answer.ENDED, f"closed normally {what}, without an alert", self.identity)
 
     def _peer(self) -> str:
         names = (self._tls.getpeercert() or {}).get("subjectAltName", ())

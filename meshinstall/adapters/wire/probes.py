@@ -35,8 +35,8 @@ _LONGEST = 200
 _FAILURES: Mapping[str, tuple[Answer, str]] = {
     "Connection_refused": (Answer.NOTHING, "connection refused"),
     "connection_timeout": (Answer.SILENT, "no connection within 2 s"),
-    "No_route_to_host": (Answer.SILENT, "no route to it"),
-    "Network_is_unreachable": (Answer.SILENT, "no route to it"),
+    "No_route_to_host": (Answer.SILENT, "no route to the address"),
+    "Network_is_unreachable": (Answer.SILENT, "no route to the address"),
 }
 # The one telling part of what BoringSSL says through Envoy.
 _OPENSSL = re.compile(r"OPENSSL_internal:(\w+)")
@@ -76,33 +76,33 @@ def _plaintext(stream: Stream, address: str) -> Heard:
     try:
         said = tunnel.receive(_READ, _PATIENCE)
     except ConnectionResetError:
-        return _heard(Probe.PLAINTEXT, Answer.REFUSED, "reset at the first bytes that were not TLS")
+        return _heard(Probe.PLAINTEXT, Answer.REFUSED, "reset the connection at the first plaintext bytes")
     except TimeoutError:
         tunnel.end()
         return _heard(Probe.PLAINTEXT, *_after_our_end(tunnel))
     if said:
         return _heard(Probe.PLAINTEXT, *_reply(said))
-    return _heard(Probe.PLAINTEXT, Answer.ENDED, "ended in order at bytes without TLS; a proxy resets")
+    return _heard(Probe.PLAINTEXT, Answer.ENDED, "closed the connection after plaintext bytes; a sidecar would reset it")
 
 
 def _reply(said: bytes) -> tuple[Answer, str]:
     if _ALERT.match(said):
-        return Answer.REFUSED, "bytes without TLS were answered with a TLS alert"
+        return Answer.REFUSED, "answered plaintext bytes with a TLS alert"
     # A status line is no secret; of anything else nothing is told.
     status = _STATUS.match(said)
-    return Answer.SERVED, f"bytes without TLS were answered{f': {status[0].decode()}' if status else ''}"
+    return Answer.SERVED, f"answered plaintext bytes{f': {status[0].decode()}' if status else ''}"
 
 
 def _after_our_end(tunnel: Tunnel) -> tuple[Answer, str]:
     try:
         said = tunnel.receive(_READ, _LINGER)
     except ConnectionResetError:
-        return Answer.ENDED, "held on to bytes without TLS, then reset"
+        return Answer.ENDED, "accepted plaintext bytes, then reset the connection"
     except TimeoutError:
-        return Answer.SILENT, "connected, but neither an answer nor an end"
+        return Answer.SILENT, "connected, but neither an answer nor a close came"
     if said:
         return _reply(said)
-    return Answer.SERVED, "bytes without TLS were taken, and the connection kept until we ended it"
+    return Answer.SERVED, "accepted plaintext bytes and kept the connection open until we closed it"
 
 
 def _meshed(stream: Stream, address: str, path: str) -> Heard:
@@ -123,8 +123,8 @@ def _meshed(stream: Stream, address: str, path: str) -> Heard:
         return Heard(Seen(Probe.MESHED, Answer.SERVED, words, **identities))
     if path == probe_objects.MESH_TLS13:
         # Here an end may also be the answer to our certificate.
-        return replace(_heard(Probe.MESHED, Answer.ENDED, f"{words}: ended right after the handshake"), held=False)
-    words = f"{words}; ended right after the handshake, so nothing serves behind the proxy"
+        return replace(_heard(Probe.MESHED, Answer.ENDED, f"{words}: closed right after the handshake"), held=False)
+    words = f"{words}; closed right after the handshake, so nothing listens behind the proxy"
     return Heard(Seen(Probe.MESHED, Answer.SERVED, words, **identities), held=False)
 
 
@@ -139,9 +139,9 @@ def _unmeshed(head: Head, address: str, path: str) -> Heard:
     if _REFUSED.search(why):
         return _heard(Probe.MESHED, Answer.REFUSED, f"the server refuses the mesh's client: {_told(why)}")
     if _NO_TLS.search(why):
-        return _heard(Probe.MESHED, Answer.ENDED, "what answers there speaks no TLS")
+        return _heard(Probe.MESHED, Answer.ENDED, "the server does not speak TLS")
     if "TLS_error" in why and _GONE.search(why):
-        return replace(_heard(Probe.MESHED, Answer.ENDED, "ended in the middle of the handshake"), held=False)
+        return replace(_heard(Probe.MESHED, Answer.ENDED, "closed during the handshake"), held=False)
     return _unconnected(Probe.MESHED, head)
 
 
@@ -152,7 +152,7 @@ def _without_trust(stream: Stream, address: str, who: foreign_tls.Client, probe:
         return _unconnected(probe, tunnel.head)
     found = foreign_tls.handshake(tunnel, who, _PATIENCE, _LINGER)
     if found.unverified:
-        stranger = _heard(probe, Answer.FAILED, f"the server's certificate is not of the mesh: {found.words}")
+        stranger = _heard(probe, Answer.FAILED, f"the server's certificate is not from the mesh: {found.words}")
         return replace(stranger, again=partial(_without_trust, address=address, who=who.believing_anyone(), probe=probe))
     return Heard(Seen(probe, found.answer, _clean(found.words), identity=printable(found.identity)))
 

@@ -70,7 +70,7 @@ class Tunnel:
     def _line(self, seconds: float | None) -> bytes:
         while b"\r\n" not in self._buffer:
             if len(self._buffer) > _MOST_HEAD:
-                raise OSError("the client's Envoy answers in too long lines")
+                raise OSError("the probe client's Envoy sent a line that is too long")
             self._more(seconds)
         line, _, self._buffer = self._buffer.partition(b"\r\n")
         return line
@@ -94,7 +94,7 @@ def connected(stream: Stream, path: str, address: str) -> Tunnel:
     """A tunnel to ``address`` (IP:port) inside one to Envoy itself; its head says whether it is open. Raises OSError."""
     outer = Tunnel(_Lasting(stream), probe_objects.PLAIN, f"127.0.0.1:{probe_objects.LISTENER}")
     if outer.head.status != HTTPStatus.OK:
-        raise OSError(f"the probes' client cannot reach itself: HTTP {outer.head.status}")
+        raise OSError(f"the probe client cannot connect to itself: HTTP {outer.head.status}")
     return Tunnel(outer, path, address)
 
 
@@ -121,11 +121,11 @@ class _Lasting:
 
 
 def _broken() -> ConnectionAbortedError:
-    return ConnectionAbortedError("the port-forward to the probes' client ended")
+    return ConnectionAbortedError("the port-forward to the probe client closed")
 
 
 def _number(text: bytes, base: int = 16) -> int:
     try:
         return int(text, base)
     except ValueError:
-        raise OSError("the client's Envoy does not answer in HTTP") from None
+        raise OSError("the probe client's Envoy did not answer in HTTP") from None

@@ -153,7 +153,7 @@ def test_a_chain_of_one_name_beside_many_roots_of_it_ends_after_some_hundred_sig
     seen = signatures(monkeypatch)
     chain = b"".join(make("O=cluster.local").pem for _ in range(16))
     roots = b"".join(make("O=cluster.local").pem for _ in range(100))
-    with pytest.raises(ClusterError, match="more than 300 signatures would have to be verified"):
+    with pytest.raises(ClusterError, match="finding the root of a certificate chain takes more than 300 signature checks"):
         read_chain(chain, roots)
     assert len(seen) == 300
 
@@ -203,9 +203,9 @@ def test_what_is_no_certificate_is_an_error() -> None:
 
 
 def test_more_certificates_than_any_chain_has_are_refused() -> None:
-    with pytest.raises(ClusterError, match="17 certificates in one text, more than 16"):
+    with pytest.raises(ClusterError, match="a bundle has 17 certificates; at most 16 are read"):
         read_chain(LEAF.pem * 17, ROOT.pem)
-    with pytest.raises(ClusterError, match="501 certificates in one text, more than 500"):
+    with pytest.raises(ClusterError, match="a bundle has 501 certificates; at most 500 are read"):
         read_roots(ROOT.pem * 501)
 
 

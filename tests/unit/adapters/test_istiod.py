@@ -27,8 +27,8 @@ async def test_there_is_a_record_for_each_proxy() -> None:
         (b"<html>", "did not answer in JSON"),
         (b"\xff", "did not answer in JSON"),
         (b"[" * 200_000, "did not answer in JSON"),
-        (b"", "something else than a list of proxies"),
-        (b'["web.shop"]', "something else than a list of proxies"),
+        (b"", "did not answer with a list of proxies"),
+        (b'["web.shop"]', "did not answer with a list of proxies"),
     ],
 )
 async def test_an_answer_that_no_istiod_gives_is_an_error_that_names_the_pod(body: bytes, words: str) -> None:

@@ -62,7 +62,7 @@ def test_a_folder_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     complaints = kept(tmp_path / "file" / "runs")
     assert len(complaints) == 1
-    assert complaints[0].endswith("the run goes on without it")
+    assert complaints[0].endswith("the run continues without it")
 
 
 def test_a_proof_without_a_run_is_not_kept(tmp_path: Path) -> None:

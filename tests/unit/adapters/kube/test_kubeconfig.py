@@ -92,7 +92,7 @@ def test_a_file_that_is_no_kubeconfig_is_a_users_mistake(write: Write, content: 
 
 
 def test_a_context_that_is_not_there_names_those_that_are(write: Write) -> None:
-    assert refused(write(config()), "prod").message.endswith("(there: dev)")
+    assert refused(write(config()), "prod").message.endswith("(it has: dev)")
     assert refused(write({**config(), "current-context": ""})).message.startswith("no current context in the kubeconfig ")
 
 

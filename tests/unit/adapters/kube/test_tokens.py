@@ -115,11 +115,11 @@ def test_a_plugin_gets_its_arguments_its_environment_and_what_is_asked(plugin: P
 
 def test_a_plugin_that_fails_is_quoted_by_its_last_line(plugin: Plugin) -> None:
     error = refused(plugin("print('hunter2')\nsys.exit('noise\\nplease log in')"))
-    assert error.message.endswith("login ended with 1: please log in")
+    assert error.message.endswith("login exited with status 1: please log in")
 
 
 def test_a_plugin_that_fails_silently(plugin: Plugin) -> None:
-    assert refused(plugin("sys.exit(3)")).message.endswith("ended with 3: no message")
+    assert refused(plugin("sys.exit(3)")).message.endswith("exited with status 3: no message")
 
 
 @pytest.mark.parametrize(

@@ -343,19 +343,19 @@ def server(mesh: Authority, *, demands: bool, newest: ssl.TLSVersion = ssl.TLSVe
 @pytest.mark.parametrize(
     ("serve", "answer", "words"),
     [
-        (resets, Answer.REFUSED, "reset at the first bytes that were not TLS"),
-        (answers, Answer.SERVED, "bytes without TLS were answered: HTTP/1.1 400"),
-        (ends, Answer.ENDED, "ended in order at bytes without TLS; a proxy resets"),
+        (resets, Answer.REFUSED, "reset the connection at the first plaintext bytes"),
+        (answers, Answer.SERVED, "answered plaintext bytes: HTTP/1.1 400"),
+        (ends, Answer.ENDED, "closed the connection after plaintext bytes; a sidecar would reset it"),
         (
             waits_for_our_end(Peer.finish),
             Answer.SERVED,
-            "bytes without TLS were taken, and the connection kept until we ended it",
+            "accepted plaintext bytes and kept the connection open until we closed it",
         ),
-        (waits_for_our_end(Peer.reset), Answer.ENDED, "held on to bytes without TLS, then reset"),
-        (waits_for_our_end(lambda peer: peer.send(b"?")), Answer.SERVED, "bytes without TLS were answered"),
-        (alerts, Answer.REFUSED, "bytes without TLS were answered with a TLS alert"),
-        (waits_for_our_end(lambda peer: peer.send(ALERT)), Answer.REFUSED, "bytes without TLS were answered with a TLS alert"),
-        (says_nothing, Answer.SILENT, "connected, but neither an answer nor an end"),
+        (waits_for_our_end(Peer.reset), Answer.ENDED, "accepted plaintext bytes, then reset the connection"),
+        (waits_for_our_end(lambda peer: peer.send(b"?")), Answer.SERVED, "answered plaintext bytes"),
+        (alerts, Answer.REFUSED, "answered plaintext bytes with a TLS alert"),
+        (waits_for_our_end(lambda peer: peer.send(ALERT)), Answer.REFUSED, "answered plaintext bytes with a TLS alert"),
+        (says_nothing, Answer.SILENT, "connected, but neither an answer nor a close came"),
     ],
 )
 def test_plaintext_is_told_by_how_it_ends(mesh: Authority, serve: Callable[[Peer], None], answer: Answer, words: str) -> None:
@@ -382,7 +382,7 @@ def test_plaintext_is_five_bytes_that_are_no_line_and_no_whole_message(mesh: Aut
     [
         (("x", "delayed_connect_error:_Connection_refused"), Answer.NOTHING, "connection refused"),
         (("upstream_reset_before_response_started{connection_timeout}", "-"), Answer.SILENT, "no connection within 2 s"),
-        (("x", "delayed_connect_error:_No_route_to_host"), Answer.SILENT, "no route to it"),
+        (("x", "delayed_connect_error:_No_route_to_host"), Answer.SILENT, "no route to the address"),
         (("cluster_not_found", ""), Answer.FAILED, "cluster not found"),
         (("", ""), Answer.FAILED, "HTTP 503"),
     ],
@@ -394,7 +394,7 @@ def test_without_a_connection_nothing_is_proven(mesh: Authority, probe: Probe, s
 
 @pytest.mark.parametrize("probe", Probe)
 def test_a_broken_port_forward_is_no_refusal(mesh: Authority, probe: Probe) -> None:
-    with pytest.raises(ConnectionAbortedError, match="the port-forward to the probes' client ended"):
+    with pytest.raises(ConnectionAbortedError, match="the port-forward to the probe client closed"):
         dial(mesh, probe, hangs_up)
 
 
@@ -439,7 +439,7 @@ def test_a_server_that_speaks_first_is_served(mesh: Authority) -> None:
 def test_an_end_right_after_the_handshake_is_not_held(mesh: Authority, end: Callable[[Peer], None]) -> None:
     heard, _ = dial(mesh, Probe.MESHED, meshed(end))
     assert (heard.seen.answer, heard.seen.identity, heard.held) == (Answer.SERVED, SERVER, False)
-    assert "nothing serves behind the proxy" in heard.seen.words
+    assert "nothing listens behind the proxy" in heard.seen.words
 
 
 def _tls_error(name: str) -> Callable[[Peer], None]:
@@ -454,7 +454,7 @@ def _tls_error(name: str) -> Callable[[Peer], None]:
         ("TLSV1_ALERT_UNKNOWN_CA", Answer.REFUSED, "the server refuses the mesh's client: tlsv1 alert unknown ca"),
         ("SSLV3_ALERT_CERTIFICATE_EXPIRED", Answer.REFUSED, "the server refuses the mesh's client: sslv3 alert certificate expired"),
         ("CERTIFICATE_VERIFY_FAILED", Answer.REFUSED, "the mesh's client refuses the server's certificate"),
-        ("WRONG_VERSION_NUMBER", Answer.ENDED, "what answers there speaks no TLS"),
+        ("WRONG_VERSION_NUMBER", Answer.ENDED, "the server does not speak TLS"),
         ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", Answer.FAILED, "tlsv1 alert no application protocol"),
     ],
 )
@@ -505,12 +505,12 @@ def test_a_refusal_that_comes_late_is_a_refusal(mesh: Authority, probe: Probe) -
 def test_a_server_that_asks_for_no_certificate_serves(mesh: Authority, probe: Probe, newest: ssl.TLSVersion) -> None:
     heard, _ = dial(mesh, probe, tls(server(mesh, demands=False, newest=newest)))
     assert (heard.seen.answer, heard.seen.identity) == (Answer.SERVED, SERVER)
-    assert "kept until we ended it" in heard.seen.words
+    assert "kept the connection open until we closed it" in heard.seen.words
 
 
 def test_a_server_that_speaks_after_the_handshake_serves(mesh: Authority) -> None:
     heard, _ = dial(mesh, Probe.ANONYMOUS, tls(server(mesh, demands=False), then=b"hello"))
-    assert (heard.seen.answer, heard.seen.words) == (Answer.SERVED, "the handshake was taken, and 5 bytes sent")
+    assert (heard.seen.answer, heard.seen.words) == (Answer.SERVED, "the handshake succeeded, and the server sent 5 bytes")
 
 
 def test_a_foreign_certificate_is_taken_by_who_trusts_anyone(mesh: Authority) -> None:
