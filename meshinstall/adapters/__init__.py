@@ -1,1 +1,1 @@
-"""The outside world behind ports; every SDK is imported inside functions."""
+"""Implements the ports with SDKs, helm and HTTP; every SDK is imported inside functions."""

@@ -47,7 +47,7 @@ def read_roots(pem: bytes) -> tuple[CertificateFacts, ...]:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """What is wrong with a certificate is a ClusterError; what is only odd is not the user's business."""
+    """Turn errors about a certificate into ClusterError, and silence warnings about unusual ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -57,7 +57,7 @@ def _reading() -> Iterator[None]:
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
-    """What cryptography raises when it comes to a part of a certificate that is wrong or new to it."""
+    """The errors of cryptography for a part of a certificate that is invalid or that it does not know."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
@@ -78,7 +78,7 @@ def _load(pem: bytes, most: int = _MOST_ROOTS) -> Sequence["Certificate"]:
 
 
 def _above(chain: Sequence["Certificate"], anchors: Sequence["Certificate"]) -> dict["Certificate", "_Above"]:
-    """What is above each certificate of a chain; a signature is verified once, and only of an issuer with the right name."""
+    """The issuers of each certificate in a chain; a signature is verified once, and only for an issuer with the right name."""
     trusted = [(anchor, anchor.subject) for anchor in dict.fromkeys(anchors)]
     # Those that are trusted have been tried already.
     authorities = [(one, one.subject) for one in dict.fromkeys(chain) if _is_authority(one) and one not in anchors]

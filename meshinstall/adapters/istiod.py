@@ -1,4 +1,4 @@
-"""Asks istiod's debug endpoint on its own loopback.
+"""Reads istiod's debug endpoint on its own loopback.
 
 istiod answers everything to its loopback and, since 1.29, close to nothing to
 others (istio: pilot/pkg/xds/debug.go, allowAuthenticatedOrLocalhost).
@@ -21,7 +21,7 @@ class IstiodDebug:
         self._pods = pods
 
     async def syncz(self, namespace: str, pod: str) -> list[Manifest]:
-        """One record (istio: SyncStatus) for each proxy connected to ``pod``; raises ClusterError when it cannot be asked."""
+        """One record (istio: SyncStatus) for each proxy connected to ``pod``; raises ClusterError when it does not answer."""
         data = await self._pods.get(namespace, pod, _PORT, "/debug/syncz")
         try:
             found = json.loads(data or b"null")

@@ -19,7 +19,7 @@ def default_folder() -> Path:
 
 
 class Journal:
-    """A listener that writes events; when it cannot, it says so once and the run goes on."""
+    """A listener that writes events; when it cannot write, it complains once and the run continues."""
 
     def __init__(self, folder: Path, now: Callable[[], datetime], complain: Callable[[str], None]) -> None:
         self._folder = folder

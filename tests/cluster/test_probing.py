@@ -162,7 +162,7 @@ async def test_workloads_are_proven_and_what_is_not_theirs_is_told_apart(mesh: M
         # No proxy: the application itself answers, and speaks no TLS.
         answers = await running.answers(Place("legacy", "web"))
         assert answers == {**dict.fromkeys(Probe, Answer.ENDED), Probe.PLAINTEXT: Answer.SERVED}, running.seen
-        assert running.seen[Probe.PLAINTEXT].words == "bytes without TLS were answered: HTTP/1.1 400"
+        assert running.seen[Probe.PLAINTEXT].words == "answered plaintext bytes: HTTP/1.1 400"
         # Nobody there, and a proxy before nobody.
         assert set((await running.answers(Place("legacy", "web"), 8099)).values()) == {Answer.NOTHING}
         behind = await running.answers(Place("shop", "web"), 8099)

@@ -159,7 +159,7 @@ async def test_a_release_whose_helm_was_killed_is_upgradable_once_it_is_marked_f
     assert (await recorded(kube, key)).status is ReleaseStatus.PENDING_INSTALL
     with pytest.raises(HelmError, match="another operation") as caught:
         await helm.upgrade(key, demo, {}, description="x")
-    assert "one was killed" in caught.value.hint
+    assert "it was interrupted" in caught.value.hint
 
     await kube.patch(f"/api/v1/namespaces/{key.namespace}/secrets/{pending['metadata']['name']}", mark_failed(pending, "killed"))
     after = await recorded(kube, key)

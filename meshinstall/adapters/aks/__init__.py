@@ -1,1 +1,1 @@
-"""AKS behind the Provider port: Azure Resource Manager, Entra ID, and what Azure's SDK is told."""
+"""AKS behind the Provider port: Azure Resource Manager, Entra ID, and the settings of Azure's SDK."""

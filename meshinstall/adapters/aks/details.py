@@ -1,4 +1,4 @@
-"""What preflight judges of a managed cluster, taken out of Azure's answer with every type checked; names are ARM's own."""
+"""Reads from Azure's answer the settings that preflight checks; every type is checked, names are ARM's own."""
 
 import contextlib
 import socket
@@ -10,14 +10,14 @@ from meshinstall.adapters.aks.errors import clean
 from meshinstall.adapters.net.proxies import find_proxy
 
 _HTTPS = 443
-# Seconds in which an API server that can be reached accepts a connection.
+# Seconds to wait for a connection to the API server.
 _PATIENCE = 5.0
 _MAX_POOLS = 200
 _AWAY = frozenset({"Creating", "Deleting", "Starting", "Stopping"})
 
 
 def read_details(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a ManagedCluster (as JSON) that is judged; what is missing or of another type is empty."""
+    """The settings of a ManagedCluster (as JSON) that preflight checks; missing values and values of another type are empty."""
     properties = _map(answer.get("properties"))
     access, network = _map(properties.get("apiServerAccessProfile")), _map(properties.get("networkProfile"))
     addons = _map(properties.get("addonProfiles"))
@@ -41,13 +41,13 @@ def read_details(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def status_of(details: Mapping[str, Any]) -> str:
-    """One word for a cluster: Stopped and the like while its machines are off, else how its last change went."""
+    """The status in one word: the power state while the cluster is off, else the state of its last change."""
     power = str(details["powerState"])
     return power if power not in {"", "Running"} else str(details["provisioningState"] or "unknown")
 
 
 def answers(details: Mapping[str, Any]) -> bool:
-    """Whether its API server is there: not while it is made, off, or taken away."""
+    """Whether its API server runs: not while the cluster is created, stopped or deleted."""
     return details["powerState"] in {"", "Running"} and details["provisioningState"] not in _AWAY
 
 
@@ -64,7 +64,7 @@ def _pool(pool: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_versions(answer: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The minors that AKS supports in a region, each with its support plans (KubernetesVersionListResult as JSON)."""
+    """The minor versions that AKS supports in a region, with their support plans (KubernetesVersionListResult as JSON)."""
     found = {}
     for one in map(_map, _list(answer.get("values"))):
         if minor := _text(one.get("version")):
@@ -73,7 +73,7 @@ def read_versions(answer: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def reachable(server: str) -> str:
-    """Whether this machine gets a connection to ``server``: ``yes``, ``no address``, ``no answer``; ``proxied`` is not tried."""
+    """Whether this machine can connect to ``server``: ``yes``, ``no address``, ``no answer``; through a proxy ``proxied``, untested."""
     if find_proxy(server):
         return "proxied"
     parts = urlsplit(server)

@@ -1,4 +1,4 @@
-"""The AKS clusters that a caller can see, over several subscriptions at a time."""
+"""Lists the AKS clusters that the caller can see, several subscriptions at the same time."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ SUBSCRIPTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 READ = "Microsoft.ContainerService/managedClusters/read"
 _SUBSCRIPTIONS = "{endpoint}/subscriptions?api-version=2022-12-01"
 _GROUP = re.compile(r"/resourceGroups/([^/]+)/", re.IGNORECASE)
-# Bounds of a listing: pages of one that never ends, and subscriptions asked at a time.
+# Bounds of a listing: its pages, and how many subscriptions are read at the same time.
 _PAGES = 200
 _AT_A_TIME = 8
 
 
 def discover(azure: Azure, named: Sequence[str]) -> Listing:
-    """The clusters of the subscriptions that are named, else of all that the caller can see."""
+    """The clusters of the given subscriptions, else of all subscriptions that the caller can see."""
     subscriptions = tuple(dict.fromkeys(named or _subscriptions(azure)))
     with ThreadPoolExecutor(_AT_A_TIME) as threads:
         found = list(threads.map(lambda one: _attempt(azure, one), subscriptions))
@@ -35,7 +35,7 @@ def discover(azure: Azure, named: Sequence[str]) -> Listing:
 
 
 def _with_authority(azure: Azure, cluster: CloudCluster) -> CloudCluster:
-    """The cluster with its API server's authority, which a listing lacks; as it is where the caller may not sign in."""
+    """The cluster with its API server's CA, which a listing lacks; unchanged where the caller may not sign in."""
     if not cluster.ready or cluster.endpoint is None:
         return cluster
     try:
@@ -46,7 +46,7 @@ def _with_authority(azure: Azure, cluster: CloudCluster) -> CloudCluster:
 
 
 def _attempt(azure: Azure, subscription: str) -> tuple[CloudCluster, ...] | str:
-    """The clusters of one subscription, or why they cannot be had."""
+    """The clusters of one subscription, or why they cannot be listed."""
     try:
         if not SUBSCRIPTION.fullmatch(subscription):
             raise UsageError(f"{clean(subscription)} is not a subscription ID")

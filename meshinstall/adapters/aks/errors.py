@@ -1,4 +1,4 @@
-"""What Azure's errors mean, in words that say what to do; nothing that Azure sends is shown unbounded."""
+"""Turns Azure's errors into errors that say what to do; text from Azure is bounded."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ _SIGN_IN = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is asked of Azure, the permission that it takes, the built-in role that has it, and where it is needed."""
+    """A request to Azure: what we are doing, the permission it needs, the built-in role that grants it, and the role's scope."""
 
     doing: str
     permission: str = ""

@@ -1,4 +1,4 @@
-"""What one exchange with Azure may take."""
+"""Limits of one exchange with Azure."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one exchange may take, in seconds and bytes; ``pause`` is the longest wait before another try.
+    """Limits of one exchange, in seconds and bytes; ``pause`` is the longest wait before a retry.
 
-    ``retries`` count for what a server says; a silence is met with one.
+    ``retries`` is the number for error answers; without an answer there is one retry.
     """
 
     connect: float = 5.0
@@ -19,7 +19,7 @@ class Limits:
     size: int = 16 * 1024**2
 
     def retry(self) -> dict[str, Any]:
-        """The SDK's own names for them."""
+        """The limits as options of the SDK."""
         return {
             "retry_total": self.retries,
             "retry_status": self.retries,

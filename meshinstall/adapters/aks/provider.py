@@ -1,4 +1,4 @@
-"""AKS: finds a cluster through Azure Resource Manager and signs in to it, by Entra ID where the cluster knows it."""
+"""Finds an AKS cluster through Azure Resource Manager and signs in to it, with Entra ID where the cluster uses it."""
 
 import re
 import threading
@@ -19,7 +19,7 @@ from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credentia
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-# How callers sign in to a cluster, as a kubeconfig of ours tells its plugin: it saves a request to Azure before each token.
+# How callers sign in to a cluster: our kubeconfig passes it to its plugin, which saves a request to Azure before each token.
 _ENTRA = "entra"
 _VERSIONS = "Microsoft.ContainerService/locations/kubernetesVersions/read"
 _GROUP = re.compile(r"[\w().-]{1,90}")
@@ -40,7 +40,7 @@ class AksProvider:
         self._signed_in: TokenCredential | None = None
 
     def describe(self) -> CloudCluster:
-        """The cluster; of one that may not be read, where its API server is."""
+        """The cluster; without permission to read it, only its API server."""
         access = self._access()
         answer, unread = self._read()
         details = read_details(answer)
@@ -59,7 +59,7 @@ class AksProvider:
         )
 
     def credential(self) -> Credential:
-        """A token of Entra ID, or the client certificate of a cluster without it, asked of Azure each time and kept nowhere."""
+        """A token from Entra ID, or the client certificate of a cluster without Entra ID; requested each time and never stored."""
         if not (self._entra or self._signs_in_by_entra()):
             access = self._access()
             if not access.entra:
@@ -69,7 +69,7 @@ class AksProvider:
             return Credential(token=found.token, expires=datetime.fromtimestamp(found.expires_on, UTC))
 
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
-        """The same with the versions that AKS supports in its region, and whether its API server can be reached from here."""
+        """The cluster with the versions that AKS supports in its region, and whether this machine can reach its API server."""
         details, unread = dict(cluster.details), dict(cluster.unread)
         if cluster.endpoint:
             details["reachable"] = reachable(cluster.endpoint.server)
@@ -86,12 +86,12 @@ class AksProvider:
         return replace(cluster, details=details, unread=unread)
 
     def discover(self) -> Listing:
-        """The clusters of the subscriptions that were named (with commas between them), or of all that the caller can see."""
+        """The clusters of the given subscriptions (separated by commas), or of all that the caller can see."""
         named = self._ref.selectors.get("subscription", "")
         return discover(self._connect(), [one.strip() for one in named.split(",") if one.strip()])
 
     def _read(self) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-        """The ManagedCluster as JSON, and what could not be read with the permission for it."""
+        """The ManagedCluster as JSON; and, where it may not be read, the missing permission."""
         subscription, group, name = self._target()
         try:
             with explained(task_on((subscription, group, name), f"reading cluster {name}", READ)):
@@ -114,7 +114,7 @@ class AksProvider:
         return access
 
     def _identity(self) -> "TokenCredential":
-        """Who the caller is; anew each time but the first, because the SDK keeps tokens that a server may have refused."""
+        """The caller's identity; a new one each time but the first, because the SDK caches tokens that a server may have refused."""
         azure = self._connect()
         with self._lock:
             first, self._signed_in = self._signed_in, azure.identity
@@ -126,7 +126,7 @@ class AksProvider:
             return self._azure
 
     def _target(self) -> tuple[str, str, str]:
-        """Subscription, resource group and name; raises UsageError where one is missing or could not be one."""
+        """Subscription, resource group and name; raises UsageError for a missing or invalid value."""
         subscription, group = self._ref.selectors.get("subscription", ""), self._ref.selectors.get("resource_group", "")
         for option, noun, value, pattern, example in (
             ("--subscription", "subscription ID", subscription, SUBSCRIPTION, "az account show --query id -o tsv"),

@@ -1,4 +1,4 @@
-"""The Azure SDK as it is used here: which Azure is asked, as whom, and with which limits."""
+"""Sets up the Azure SDK: the cloud, the caller's identity and the limits."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ class Azure:
     def __init__(self, limits: Limits, say: Say) -> None:
         from meshinstall.adapters.aks.transport import BoundedTransport
 
-        # Else what the SDK warns of goes to the terminal, many lines at a time; what matters of it is in our errors.
+        # Without a handler the SDK's warnings go to the terminal, many lines at a time; our errors say what matters.
         logging.getLogger("azure").addHandler(logging.NullHandler())
         self._cloud = cloud_of(os.environ)
         self._limits = limits
@@ -39,7 +39,7 @@ class Azure:
         self.identity = self.sign_in()
 
     def sign_in(self) -> "TokenCredential":
-        """Who the caller is: environment, workload identity, managed identity, then the tools one signs in with."""
+        """The caller's identity: environment, workload identity, managed identity, then developer tools such as the Azure CLI."""
         from azure.identity import DefaultAzureCredential
 
         try:

@@ -23,7 +23,7 @@ from meshinstall.errors import ClusterError, UnreachableError
 
 # The SDK hands the class out at run time, unseen by type checkers.
 class BoundedTransport(RequestsTransport):  # type: ignore[misc]
-    """What the SDK sends its requests with; every wait before another try is told to ``say``."""
+    """The SDK's transport; ``say`` hears of every wait before a retry."""
 
     def __init__(self, limits: Limits, say: Say) -> None:
         session = requests.Session()
@@ -34,7 +34,7 @@ class BoundedTransport(RequestsTransport):  # type: ignore[misc]
         self._say = say
 
     def sleep(self, duration: float) -> None:
-        """Wait before another try; raises UnreachableError when the server asks for more than is reasonable."""
+        """Wait before a retry; raises UnreachableError when the server asks for a longer wait than ``pause``."""
         if duration > self._limits.pause:
             raise UnreachableError(f"Azure is busy and asks to try again in {duration:g} s", "repeat the command after that")
         self._say(f"Azure is busy or did not answer; trying again in {duration:.1f} s")
@@ -59,7 +59,7 @@ class _BoundedAdapter(HTTPAdapter):
 
 
 class _BoundedBody:
-    """A body as urllib3 gives it, which ends when it grows too large or takes too long."""
+    """A body of urllib3 that raises an error when it is too large or takes too long."""
 
     def __init__(self, body: Any, end: float, limits: Limits, host: str) -> None:
         self._body = body

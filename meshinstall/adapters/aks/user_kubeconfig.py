@@ -1,4 +1,4 @@
-"""What the kubeconfig that Azure gives out says: where the API server is, and how one signs in to it."""
+"""Reads the user kubeconfig that Azure returns: the API server, and how users sign in to it."""
 
 import base64
 import binascii
@@ -43,17 +43,17 @@ def user_access(azure: Azure, subscription: str, group: str, name: str) -> UserA
 
 
 def task_on(target: tuple[str, str, str], doing: str, permission: str) -> Task:
-    """Something that is done with a cluster, by who has the role of its users."""
+    """A request about a cluster, which needs the cluster user role."""
     return Task(doing, permission, _USER_ROLE, cluster_id(*target))
 
 
 def cluster_id(subscription: str, group: str, name: str) -> str:
-    """The name of a cluster among all of Azure's resources."""
+    """The Azure resource ID of a cluster."""
     return f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{name}"
 
 
 def read_access(data: bytes, cluster: str) -> UserAccess:
-    """Read the kubeconfig of ``listClusterUserCredential``; raises ClusterError, which never shows what stands in it."""
+    """Read the kubeconfig of ``listClusterUserCredential``; raises ClusterError, which never shows its contents."""
     try:
         return _read(data)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:

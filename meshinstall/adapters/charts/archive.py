@@ -1,4 +1,4 @@
-"""Reads what a chart archive says, without unpacking it anywhere; hostile archives end in a ChartError."""
+"""Reads the metadata, values and schema of a chart archive without unpacking it to disk; hostile archives raise ChartError."""
 
 import gzip
 import tarfile
@@ -40,7 +40,7 @@ def read_chart(archive: Path, called: str = "") -> ChartFiles:
 
 
 class _Bounded(BufferedIOBase):
-    """A file that ends in a ChartError after MAX_UNPACKED bytes."""
+    """A file that raises ChartError after MAX_UNPACKED bytes."""
 
     def __init__(self, file: gzip.GzipFile, name: str) -> None:
         self._file = file

@@ -14,7 +14,7 @@ from meshinstall.model.release import ChartRef
 
 # Bytes: several hundred versions of all of Istio's charts.
 MAX_TOTAL = 200 * 1024**2
-# Seconds after which an unfinished download is nobody's any more.
+# Seconds after which an unfinished download is abandoned.
 _ABANDONED = 3600
 _DRAFT = "new-"
 _UPDATE_HINT = "if the change is wanted, accept it with `meshinstall lock --update`; if not, somebody replaced the chart under its version"
@@ -28,7 +28,7 @@ class ArchiveCache:
         self._max_total = max_total
 
     def find(self, digest: str) -> Path | None:
-        """The archive with this digest, read again and found right just now; a damaged one is removed."""
+        """The archive with this digest, verified now; a damaged one is deleted."""
         archive = self._path(digest)
         try:
             if _digest(archive) == digest:
@@ -65,7 +65,7 @@ class ArchiveCache:
         return self._folder / f"{digest.removeprefix('sha256:')}.tgz"
 
     def _trim(self, keep: Path) -> None:
-        """Remove unfinished downloads that nobody works on, then the archives used longest ago."""
+        """Delete abandoned downloads, then the archives that were used longest ago."""
         files = sorted((known for file in self._folder.iterdir() if (known := _seen(file))), reverse=True)
         total = 0
         for used, size, file in files:

@@ -20,7 +20,7 @@ class FolderSource:
         self._folder = folder
 
     def versions(self, name: str) -> tuple[str, ...]:
-        """By the files' names."""
+        """The versions in the names of the files."""
         found = (file.name.removeprefix(f"{name}-").removesuffix(".tgz") for file in self._folder.glob(f"{name}-*.tgz"))
         versions = tuple(version for version in found if is_version(version))
         if not versions and (self._folder / name / "Chart.yaml").exists():
@@ -31,7 +31,7 @@ class FolderSource:
         return versions
 
     def digest(self, chart: ChartRef) -> str:
-        """Of the file as it is now."""
+        """The digest of the file as it is now."""
         try:
             with self._archive(chart).open("rb") as archive:
                 return f"sha256:{hashlib.file_digest(archive, 'sha256').hexdigest()}"

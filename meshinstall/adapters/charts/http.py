@@ -1,4 +1,4 @@
-"""HTTP for charts: deadlines, bounded retries, safe redirects, sizes; every failure is a ChartError that names the URL."""
+"""HTTP for charts with deadlines, bounded retries, safe redirects and size limits; every failure is a ChartError with the URL."""
 
 import threading
 import time
@@ -52,7 +52,7 @@ class Deadline:
         return left
 
     def passed(self) -> ChartError:
-        """The error for an operation that did not end in time."""
+        """The error for an operation that took too long."""
         return ChartError(f"{self._source} took longer than {self._seconds:g} s", "try again, or use a mirror closer to this machine")
 
     def pause(self, seconds: float) -> None:
@@ -75,7 +75,7 @@ class Answer:
 
 
 class TransientError(ChartError):
-    """A failure that a second try may not meet."""
+    """A failure that may be gone at the next try."""
 
     def __init__(self, message: str, hint: str, after: float | None = None) -> None:
         super().__init__(message, hint)

@@ -57,14 +57,14 @@ class OciSource:
         return tuple(tags)
 
     def digest(self, chart: ChartRef) -> str:
-        """Of the one layer that holds the chart."""
+        """The digest of the layer that holds the chart."""
         tag = f"{chart.name}:{chart.version}"
         if tag not in self._digests:
             self._digests[tag] = str(self._layer(chart)["digest"])
         return self._digests[tag]
 
     def copy(self, chart: ChartRef, out: BinaryIO) -> None:
-        """Download that layer."""
+        """Download the layer that holds the chart."""
         answer = self._get(f"{self._repository(chart.name)}/blobs/{self.digest(chart)}", "*/*", MAX_ARCHIVE, out)
         if answer.status != HTTPStatus.OK:
             raise ChartError(

@@ -1,4 +1,4 @@
-"""Who we are to an OCI registry: credentials that other tools stored, and the registry's tokens."""
+"""Logs in to OCI registries with credentials that other tools stored."""
 
 import base64
 import binascii
@@ -38,7 +38,7 @@ def authorization(http: Http, registry: str, challenge: str) -> str:
 
 
 def login_hint(registry: str) -> str:
-    """How to make a login that ``stored_login`` finds."""
+    """The hint that says how to log in so that ``stored_login`` finds the login."""
     host = registry.split("/")[2]
     helpers = [str(file) for file, content in _files() if content.get("credsStore") or content.get("credHelpers")]
     note = f"; {', '.join(helpers)} uses a credential helper, which meshinstall does not run" if helpers else ""

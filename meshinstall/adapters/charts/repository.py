@@ -27,11 +27,11 @@ class RepositorySource:
         self._indexes = indexes
 
     def versions(self, name: str) -> tuple[str, ...]:
-        """As the index lists them."""
+        """The versions in the index."""
         return tuple(str(entry.get("version")) for entry in self._entries(name))
 
     def digest(self, chart: ChartRef) -> str:
-        """As the index says; Helm lets it be left out."""
+        """The digest in the index; Helm allows an index without digests."""
         digest = str(self._entry(chart).get("digest") or "").removeprefix("sha256:")
         return f"sha256:{digest}" if _HEX.fullmatch(digest) else ""
 

@@ -1,4 +1,4 @@
-"""What the three kinds of chart source have in common."""
+"""The interface of the three kinds of chart source."""
 
 from typing import BinaryIO, Protocol
 
@@ -9,7 +9,7 @@ MAX_ARCHIVE = 20 * 1024**2
 
 
 class Source(Protocol):
-    """A place with charts; blocking, used for one operation. Everything raises ChartError."""
+    """A place with charts; blocking, for one operation. Every method raises ChartError."""
 
     def versions(self, name: str) -> tuple[str, ...]:
         """Versions of the chart that it has, in any order; none when it does not know the chart."""

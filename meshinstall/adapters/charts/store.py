@@ -62,7 +62,7 @@ class ChartStore:
         return await self._with_source(chart, partial(self._download, chart))
 
     async def read(self, chart: ChartRef) -> ChartFiles:
-        """What the verified archive says of its values; raises ChartError."""
+        """Metadata, values and schema in the verified archive; raises ChartError."""
         return await anyio.to_thread.run_sync(read_chart, await self.fetch(chart))
 
     def _resolve(self, chart: ChartRef, source: Source) -> ChartRef:
@@ -110,7 +110,7 @@ class ChartStore:
 
 
 def _check(chart: ChartRef) -> None:
-    """Refuse what no source can have; raises ChartError."""
+    """Refuse invalid names, digests and sources; raises ChartError."""
     if not _NAME.fullmatch(chart.name) or not _DIGEST.fullmatch(chart.digest):
         raise ChartError(
             f"chart {chart.name!r} with digest {chart.digest!r} has an invalid name or digest",

@@ -1,4 +1,4 @@
-"""Which of the versions that a source has is meant."""
+"""Picks the version of a chart among those that its source has."""
 
 import re
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ def newest(chart: ChartRef, available: Iterable[str]) -> str:
 
 
 def missing(chart: ChartRef, available: Iterable[str]) -> ChartError:
-    """The error that says which versions there are instead."""
+    """The error for a missing version, which lists the available versions."""
     versions = sorted((version for version in available if is_version(version)), key=_order, reverse=True)
     if not versions:
         return ChartError(f"there is no chart {chart.name} at {chart.source}", "check the name of the chart and the path of the source")

@@ -1,4 +1,4 @@
-"""A managed cluster as our own clients reach it: nothing of it is written anywhere."""
+"""How our own clients reach a managed cluster; nothing is written to disk."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ class CloudAccess:
 
 
 def context_name(cluster: CloudCluster) -> str:
-    """What its context is called: two clusters of one name in two regions must not become one when files are merged."""
+    """The name of its context: clusters with the same name in two regions stay apart when kubeconfigs are merged."""
     return f"{cluster.cloud}_{cluster.location}_{cluster.name}"
 
 
 def endpoint_of(cluster: CloudCluster) -> Endpoint:
-    """Where its API server is; raises ClusterError while it has none, or one that a token must not be sent to."""
+    """Its API server; raises ClusterError while there is none, and for one without https, to which no token may be sent."""
     if cluster.endpoint is None:
         raise ClusterError(
             f"cluster {cluster.name} is {cluster.status} and has no API server yet", "wait until the cloud reports it as ready"

@@ -52,7 +52,7 @@ def credential_command(ref: ClusterRef) -> tuple[str, ...]:
 
 
 def write_private(text: str) -> Path:
-    """Write a kubeconfig that only we can read and that goes when this process ends; killed, it leaves nothing secret."""
+    """Write a kubeconfig that only we can read; it is deleted when this process ends, and holds no secret if the process is killed."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = tempfile.mkdtemp(prefix="meshinstall-", dir=runtime if runtime and os.access(runtime, os.W_OK) else None)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

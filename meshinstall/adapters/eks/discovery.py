@@ -1,4 +1,4 @@
-"""Every EKS cluster that the caller can see, in one region or in several at the same time."""
+"""Lists the EKS clusters that the caller can see, several regions at the same time."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,11 +14,11 @@ _MOST = 1000
 
 
 def discover(aws: Aws, regions: tuple[str, ...], parse: Callable[[Any, str], CloudCluster]) -> Listing:
-    """The clusters of ``regions``, one at least; for each region or cluster that could not be asked, why; raises ClusterError."""
+    """The clusters of ``regions`` (at least one), and why a region or cluster could not be read; raises ClusterError."""
     clusters: list[CloudCluster] = []
     failures: dict[str, str] = {}
     clients = Clients(aws)
-    # Credentials that are none are the same in every region: an error, before any is asked.
+    # Missing credentials fail in every region: raise the error once, before the first request.
     with explained("eks:ListClusters"):
         clients("eks", regions[0])
     with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -1,4 +1,4 @@
-"""What AWS refuses, in words that say what to do about it."""
+"""Turns errors of AWS into errors that say what to do."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What preflight asks AWS about a cluster, all at once; what may not be read is noted with the permission for it."""
+"""Reads from AWS, all at once, what preflight checks of a cluster; notes the missing permission for what it may not read."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ _Question = Callable[[], Any]
 
 
 def inspect(aws: Aws, cluster: CloudCluster) -> CloudCluster:
-    """The same cluster with the answers in ``details``, and in ``unread`` what could not be read."""
+    """The cluster with the answers in ``details``, and in ``unread`` what could not be read."""
     details, unread = dict(cluster.details), dict(cluster.unread)
     questions = _questions(aws, cluster)
     with ThreadPoolExecutor(len(questions)) as pool:
@@ -93,7 +93,7 @@ def _caller(clients: Clients) -> str:
 
 
 def _network(clients: Clients, cluster: CloudCluster) -> dict[str, Any]:
-    """The node's sets of security groups, their rules, and the control plane's addresses."""
+    """The nodes' sets of security groups, the rules of the groups, and the control plane's addresses."""
     tag = {"Name": f"tag:kubernetes.io/cluster/{cluster.name}", "Values": ["owned", "shared"]}
     running = {"Name": "instance-state-name", "Values": ["pending", "running"]}
     reservations = _pages(clients, "ec2:DescribeInstances", "Reservations", Filters=[tag, running])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # In these the API server answers; in the others it does not yet, or not any more.
 _READY = frozenset({"ACTIVE", "UPDATING"})
-# Of what DescribeCluster tells, what preflight judges.
+# The fields of DescribeCluster that preflight checks.
 _KEPT = ("arn", "platformVersion", "resourcesVpcConfig", "health", "accessConfig", "upgradePolicy", "computeConfig")
 
 
@@ -59,13 +59,13 @@ class EksProvider:
         return inspect(self._session(), cluster)
 
     def discover(self) -> Listing:
-        """The clusters of the region, or of each of several with commas between them."""
+        """The clusters of the region, or of several regions separated by commas."""
         from meshinstall.adapters.eks.discovery import discover
 
         return discover(self._session(), tuple(self._regions()) or (self._session().region,), parse)
 
     def _regions(self) -> list[str]:
-        """The regions that were named, each checked: it becomes part of a host name."""
+        """The given regions, each validated: it becomes part of a host name."""
         from meshinstall.adapters.eks.session import checked_region
 
         named = [region.strip() for region in self._ref.selectors.get("region", "").split(",")]
@@ -86,7 +86,7 @@ class EksProvider:
 
 
 def parse(cluster: Any, region: str) -> CloudCluster:
-    """A cluster as DescribeCluster tells of it; raises ClusterError on anything else."""
+    """A cluster from the answer of DescribeCluster; raises ClusterError on any other answer."""
     if not isinstance(cluster, dict):
         raise ClusterError("AWS answered eks:DescribeCluster without a cluster", "check that no proxy answers in AWS's place")
     name, status = _text(cluster, "name"), _text(cluster, "status")

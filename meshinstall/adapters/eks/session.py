@@ -1,4 +1,4 @@
-"""How AWS is spoken to: with the caller's own configuration, deadlines, bounded answers and a bounded number of tries."""
+"""Sessions with AWS: the caller's own configuration, deadlines, bounded answers and bounded retries."""
 
 import re
 import threading
@@ -37,7 +37,7 @@ class Aws:
 
 
 class Clients:
-    """Clients for several threads: each thread has its own, because making them is not safe at the same time, and using one is not either.
+    """Clients for several threads: each thread has its own, because neither creating nor sharing them is safe across threads.
 
     The connections of one client share an SSL context, which urllib3 changes before each (see ``tls``). A further client costs 2 ms.
     """
@@ -102,7 +102,7 @@ def _config() -> Any:
 
 
 def _bounded(client: Any, say: Callable[[str], None]) -> Any:
-    """The same client, which reads answers itself: botocore would take all that comes, for as long as it comes."""
+    """The same client with bounded answers: botocore itself reads without limits of size and time."""
     # Not public, but the only door to the connection that botocore has set up.
     http = client._endpoint.http_session  # noqa: SLF001
 
@@ -144,5 +144,5 @@ def _read(raw: Any, event_name: str) -> bytes:
 
 
 def _operation(event_name: str) -> str:
-    """``before-send.eks.DescribeCluster`` is eks DescribeCluster to a person."""
+    """The operation for people: ``before-send.eks.DescribeCluster`` becomes eks DescribeCluster."""
     return " ".join(event_name.split(".")[1:])

@@ -1,4 +1,4 @@
-"""EKS's bearer token: a presigned request to STS that only names who signed it and for which cluster."""
+"""EKS's bearer token: a presigned request to STS that identifies its signer and the cluster."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -49,6 +49,6 @@ def sts_host(aws: Aws) -> str:
 
 
 def _end(credentials: Any, now: datetime) -> datetime:
-    """Fourteen minutes from now, or when the credentials that signed it end: STS honours nothing signed with dead ones."""
+    """Fourteen minutes from now, or when the credentials that signed it expire: STS accepts no signature of expired credentials."""
     ends: datetime | None = getattr(credentials, "_expiry_time", None)
     return min(now + _LIFE, ends) if ends else now + _LIFE

@@ -1,4 +1,4 @@
-"""Calls to Google's APIs, each with a deadline, a bounded answer and a bounded number of visible tries."""
+"""Calls to Google's APIs with deadlines, bounded answers and bounded retries, which ``say`` reports."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ _BUSY = frozenset({429, 500, 502, 503, 504})
 
 
 class GkeApi:
-    """What is asked of Google; errors are ours. Safe for many threads."""
+    """The requests to Google; raises our errors. Safe for many threads."""
 
     def __init__(self, identity: Identity, http: Http, say: Say) -> None:
         self._identity = identity
@@ -27,7 +27,7 @@ class GkeApi:
         self._say = say
 
     def cluster(self, project: str, location: str, name: str) -> dict[str, Any]:
-        """A cluster in the words of the REST API; raises MissingError."""
+        """A cluster as JSON of the REST API; raises MissingError."""
         with explained("container.clusters.get", project):
             return self._ask("get_cluster", {"name": f"projects/{project}/locations/{location}/clusters/{name}"})
 
@@ -42,7 +42,7 @@ class GkeApi:
             return self._ask("get_server_config", {"name": f"projects/{project}/locations/{location}"})
 
     def get(self, service: str, path: str, permission: str, project: str) -> dict[str, Any]:
-        """A JSON object of an API that the SDK does not have."""
+        """A JSON object from an API that the SDK does not cover."""
         from google.api_core import exceptions
 
         untyped: Any = exceptions

@@ -1,4 +1,4 @@
-"""Who calls Google: application default credentials, perhaps impersonating a service account."""
+"""The caller's Google identity: application default credentials, with or without impersonation of a service account."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from meshinstall.model.foreign_text import plain
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
 # gcloud's own variable, of its property auth/impersonate_service_account.
 IMPERSONATE = "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"
-# A token with less than this is not begun with.
+# A token with less time left than this is renewed first.
 _WORTH = timedelta(minutes=5)
 _LOGIN = "log in: gcloud auth application-default login; or set GOOGLE_APPLICATION_CREDENTIALS to a key or federation file"
 # Of an answer without a token (RFC 6749 5.2, RFC 8693 2.2.2).
@@ -50,7 +50,7 @@ class Identity:
 
     @property
     def quota_project(self) -> str | None:
-        """Who pays for calls, where the credentials say so."""
+        """The project that calls are billed to, where the credentials name one."""
         with self._lock:
             return getattr(self._load(), "quota_project_id", None)
 
@@ -60,7 +60,7 @@ class Identity:
             return self._fresh().token
 
     def credential(self) -> Credential:
-        """A token that was not given out here before; raises ClusterError. The metadata server may know no other one."""
+        """A token that was not returned before; raises ClusterError. The metadata server may repeat a token."""
         with self._lock:
             found = self._refreshed() if self._spent else self._fresh()
             self._spent = True
@@ -80,7 +80,7 @@ class Identity:
             source.refresh(self._http)
         except exceptions.GoogleAuthError as error:
             raise _refused(error) from error
-        # What a hostile answer may lead to in google.auth: missing keys, wrong types, dates that are none.
+        # Errors of google.auth on a hostile answer: missing keys, wrong types, invalid dates.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ClusterError(f"Google's token service did not return a valid token ({type(error).__name__})", _BETWEEN) from error
         self._spent = False
@@ -140,7 +140,7 @@ def _impersonated(source: Any, target: str) -> Any:
 
 
 def _refused(error: Exception) -> ClusterError:
-    """A token that Google did not give, explained by the error's code alone: descriptions may repeat what was sent."""
+    """The error for a refused token, explained by the error's code alone: descriptions may repeat what was sent."""
     from google.auth.exceptions import TransportError
 
     if isinstance(error, TransportError):

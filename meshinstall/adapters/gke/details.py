@@ -1,4 +1,4 @@
-"""What preflight judges of a GKE cluster, in the REST API's own names."""
+"""Reads what preflight checks of a GKE cluster, in the REST API's own names."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ _MEMBERSHIP = re.compile(r"//gkehub\.[a-z.-]+/(projects/([a-z0-9.:-]+)/locations
 
 
 def kept(cluster: Json) -> dict[str, Any]:
-    """What describing a cluster already tells."""
+    """The details in the answer that describes the cluster."""
     found = {key: cluster[key] for key in _KEPT if key in cluster}
     return {**found, "nodePools": [_pool(each) for each in cluster.get("nodePools") or () if isinstance(each, Mapping)]}
 
@@ -52,7 +52,7 @@ def _pool(pool: Json) -> dict[str, Any]:
 
 
 def inspect(api: GkeApi, cluster: CloudCluster) -> CloudCluster:
-    """Ask, at the same time, what else preflight needs; what cannot be read goes to ``unread``."""
+    """Read, all at once, what else preflight checks; what cannot be read goes to ``unread``."""
     details = cluster.details
     project = str(details.get("project", ""))
     asks: dict[str, tuple[str, str, Callable[[], Any]]] = {

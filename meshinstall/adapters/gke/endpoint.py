@@ -1,4 +1,4 @@
-"""Which ways lead to a GKE cluster's API server, and which of them is taken."""
+"""The endpoints of a GKE cluster's API server, and the choice among them."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 # An address or a name; nothing that could turn an https URL into another.
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _MEMBERSHIP = re.compile(r"//gkehub\.[a-z.-]+/(projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/memberships/[a-z0-9-]+)")
-# Why a way is not there, and what opens it.
+# Why an endpoint is missing, and the command that enables it.
 _CLOSED = {
     EndpointKind.DNS: (
         "its DNS endpoint accepts no traffic from outside Google Cloud",
@@ -33,7 +33,7 @@ _CLOSED = {
 
 
 def ways(cluster: Json) -> dict[EndpointKind, str]:
-    """Hosts by which the API server can be asked, the preferred one first; for the Connect Gateway the name of the membership.
+    """The hosts of the API server, the preferred one first; for the Connect Gateway the name of the membership.
 
     The order: DNS (no network between, IAM in front), public address, private address, Connect Gateway.
     """
@@ -59,7 +59,7 @@ def gateway_service(membership: str) -> str:
 
 
 def choose(cluster: Json, wanted: str, project: str) -> tuple[EndpointKind, str] | None:
-    """The way ``wanted`` or the preferred one; None when there is none yet. Raises UsageError for one that is not there."""
+    """The endpoint ``wanted`` or the preferred one; None while there is none. Raises UsageError for a missing endpoint."""
     found = ways(cluster)
     if not wanted:
         return next(iter(found.items()), None)
@@ -76,7 +76,7 @@ def choose(cluster: Json, wanted: str, project: str) -> tuple[EndpointKind, str]
 
 
 def endpoint(cluster: Json, kind: EndpointKind, host: str) -> Endpoint:
-    """An address of the cluster's own as an Endpoint; raises ClusterError on what is no address or certificate."""
+    """An address of the cluster as an Endpoint; raises ClusterError for an invalid address or certificate."""
     if not _HOST.fullmatch(host):
         raise ClusterError(
             f"Google's {kind} endpoint of the cluster is not a valid address", "check that no proxy answers in Google's place"

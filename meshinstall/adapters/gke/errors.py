@@ -1,4 +1,4 @@
-"""What Google refuses, in words that say what to do about it."""
+"""Turns errors of Google into errors that say what to do."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ ANY = "any"
 
 
 class DisabledError(ForbiddenError):
-    """An API is switched off in a project: nothing of it can be there."""
+    """An API is disabled in a project, so the project has no objects of it."""
 
 
 class MissingError(ClusterError):
-    """Google knows no such thing."""
+    """The object does not exist at Google."""
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def explained(permission: str, project: str) -> Iterator[None]:
 
 
 def refusal(permission: str, project: str, status: int, message: object, details: object) -> ClusterError:
-    """The error for an answer of 400 and more."""
+    """The error for an answer with status 400 or more."""
     said = plain(message)
     reason = _reason(details)
     if reason == "SERVICE_DISABLED" or "SERVICE_DISABLED" in said or "it is disabled" in said:

@@ -1,4 +1,4 @@
-"""HTTP for everything that talks to Google: one trust store, one deadline, a bounded body, and Google's libraries on top of it."""
+"""HTTP for all calls to Google: one trust store, one deadline, bounded bodies; Google's libraries use it too."""
 
 import os
 import ssl
@@ -122,7 +122,7 @@ def mount(session: Any, http: Http) -> None:
 
 
 def _place(url: str) -> str:
-    """Where it went, without the query, which may hold more than an address."""
+    """The URL without its query, which may hold secrets."""
     address = urlsplit(url)
     return plain(f"{address.scheme}://{address.netloc}{address.path}")
 

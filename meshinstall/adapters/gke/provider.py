@@ -48,7 +48,7 @@ class GkeProvider:
         return replace(_parse(found, project), endpoint=self._endpoint(found, project))
 
     def credential(self) -> Credential:
-        """An access token that was not given out before; raises ClusterError."""
+        """An access token that was not returned before; raises ClusterError."""
         return self._identity.credential()
 
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
@@ -65,7 +65,7 @@ class GkeProvider:
         return Listing(tuple(found), failures)
 
     def _projects(self, failures: dict[str, str]) -> list[str]:
-        """Every active project that the caller sees; when it may not ask, the one of the credentials."""
+        """Every active project that the caller sees; without permission to list them, the project of the credentials."""
         asks = ("resourcemanager.projects.get", ANY)
         try:
             pages = list(self._api.pages("cloudresourcemanager", "v3/projects:search", {"query": "state:ACTIVE", "pageSize": "500"}, asks))
@@ -136,7 +136,7 @@ def _parse(found: Mapping[str, Any], project: str) -> CloudCluster:
 
 
 def _preferred(found: Mapping[str, Any], project: str) -> Endpoint | None:
-    """The way that would be taken; for the Connect Gateway its kind, for the address would cost a call each."""
+    """The preferred endpoint; for the Connect Gateway only its kind, because each address costs a call."""
     way = choose(found, "", project)
     if way is None:
         return None

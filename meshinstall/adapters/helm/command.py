@@ -1,4 +1,4 @@
-"""pyhelm3's command lines, run our way; this module is imported when helm is first needed, not before."""
+"""Runs pyhelm3's command lines as process groups; imported when helm is first needed."""
 
 import os
 import signal
@@ -40,6 +40,6 @@ class GroupCommand(Command):  # type: ignore[misc] # pyhelm3 ships no types
 
 
 def _environment(withheld: frozenset[str]) -> dict[str, str]:
-    """The caller's, which kubeconfig exec plugins need, without what is withheld and what would make helm behave in another way."""
+    """The caller's environment, which exec plugins need, without withheld variables and those that change helm's behaviour."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HELM_") and name not in withheld}
     return {**_COLLECTING, **kept, "HELM_DRIVER": "secret", "HELM_NO_PLUGINS": "1", "NO_COLOR": "1"}

@@ -1,4 +1,4 @@
-"""What helm's stderr means: the object, the other party, and what to do next."""
+"""Turns helm's stderr into an error: the object, who else owns it, and what to do next."""
 
 import re
 
@@ -78,7 +78,7 @@ def _not_ours(action: str, text: str) -> HelmError | None:
 
 
 def _conflict(action: str, text: str, *, is_whole: bool) -> HelmError | None:
-    """Tell of the first object; helm joins those of all objects, which may be dozens, with ``&&``."""
+    """The error for the first object in conflict; helm joins the conflicts of all objects, which may be dozens, with ``&&``."""
     # Before it, a log line may say the same.
     text = text.rpartition("Error: ")[2]
     targets = list(_CONFLICT.finditer(text))

@@ -1,4 +1,4 @@
-"""Runs one program without a shell, with bounds on its output and on how long it takes to end."""
+"""Runs one program without a shell, with bounds on its output and on the time that it takes to stop."""
 
 import asyncio
 import ctypes
@@ -32,7 +32,7 @@ class Outcome:
 
 
 class _Conversation(asyncio.SubprocessProtocol):
-    """Collects what a program writes and notes how far it is."""
+    """Collects the output of a program and tracks its end."""
 
     def __init__(self) -> None:
         self.written = {1: bytearray(), 2: bytearray()}
@@ -114,7 +114,7 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 
 def _dying_with_us() -> Callable[[], None] | None:
-    """What makes the kernel kill a child when we are killed, so that no helm goes on beside the next run (Linux: prctl(2))."""
+    """A hook that makes the kernel kill the child when we are killed: no helm may run beside the next run (Linux: prctl(2))."""
     if sys.platform != "linux":
         return None
     # Looked up before the fork: the child may do next to nothing.

@@ -135,7 +135,7 @@ class KubeClient:
 
 
 def _object(status: int, data: bytes, server: str) -> dict[str, Any]:
-    """The JSON object in an answer; a page of a proxy that says all is well is none."""
+    """The JSON object in an answer; raises ClusterError for a proxy's page with a good status."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):  # brackets without end are no ValueError
@@ -180,7 +180,7 @@ def _connect(config: Kubeconfig) -> "PoolManager":
 
 
 def tls_context(config: Kubeconfig) -> ssl.SSLContext:
-    """What trusts the cluster's authority and shows the client certificate, if any; raises ClusterError."""
+    """A TLS context with the cluster's CA and the client certificate, if any; raises ClusterError."""
     try:
         context = shared_context(config.authority)
         if config.certificate and config.key:

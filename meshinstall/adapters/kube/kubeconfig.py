@@ -1,4 +1,4 @@
-"""Reads a kubeconfig the way kubectl does, and says clearly what is wrong with it."""
+"""Reads a kubeconfig the way kubectl does, with clear errors."""
 
 import base64
 import binascii

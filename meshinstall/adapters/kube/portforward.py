@@ -171,7 +171,7 @@ class _HttpSocket:
         return io.BufferedReader(_Raw(self._stream))
 
     def close(self) -> None:
-        """The stream is closed by who opened it."""
+        """The opener closes the stream."""
 
 
 class _Raw(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""Short-lived bearer tokens: who asks gets one that is still good, and one renewal serves all."""
+"""Short-lived bearer tokens, renewed once for all callers before they expire."""
 
 import json
 import os
@@ -21,18 +21,18 @@ _FILE_LIFE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token and when it ends (None: unknown)."""
+    """A bearer token and when it expires (None: unknown)."""
 
     value: str = field(repr=False)
     expires: datetime | None = None
 
     def is_good(self, now: datetime) -> bool:
-        """Whether it may still be sent."""
+        """Whether it can still be used."""
         return self.expires is None or now < self.expires - _MARGIN
 
 
 class TokenSource:
-    """Gives out a token, renewed by ``fetch`` when it is about to end; safe for many threads."""
+    """Holds a token and renews it with ``fetch`` before it expires; safe for many threads."""
 
     def __init__(self, fetch: Callable[[], Token], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._fetch = fetch
@@ -41,7 +41,7 @@ class TokenSource:
         self._token: Token | None = None
 
     def get(self) -> str:
-        """A token that is good now; raises ClusterError when none can be had."""
+        """A valid token; raises ClusterError when it cannot be renewed."""
         with self._lock:
             if self._token is None or not self._token.is_good(self._now()):
                 self._token = self._fetch()

@@ -1,4 +1,4 @@
-"""Bodies of answers, read piece by piece: never more than was agreed on, and never longer."""
+"""Reads the bodies of answers in pieces, within a limit of bytes and a deadline."""
 
 import math
 import time

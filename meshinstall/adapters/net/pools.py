@@ -1,4 +1,4 @@
-"""Connections by urllib3, straight or through a proxy."""
+"""Connection pools of urllib3, direct or through a proxy."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def pool_manager(proxy: str, **settings: Any) -> "PoolManager":
-    """Connections with ``settings``, urllib3's own; an empty ``proxy``: straight."""
+    """A pool with urllib3's own ``settings``; an empty ``proxy`` connects directly."""
     from urllib3 import PoolManager, ProxyManager, make_headers
     from urllib3.connection import HTTPConnection
 

@@ -1,4 +1,4 @@
-"""TLS towards clusters and clouds: whom it trusts, what it shows, and what threads may share of it."""
+"""TLS contexts for clusters and clouds: their CAs, client certificates, and safe sharing between threads."""
 
 import os
 import ssl
@@ -15,11 +15,11 @@ class _Settled(ssl.SSLContext):
     """
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        """Nothing: see above."""
+        """Do nothing, for the reason above."""
 
 
 def shared_context(authority: bytes | None = None) -> ssl.SSLContext:
-    """What trusts an authority (PEM; none: the system's, or that of SSL_CERT_FILE) and speaks HTTP/1.1; raises ssl.SSLError, ValueError.
+    """A context for HTTP/1.1 that trusts a CA (PEM; None: the system's, or SSL_CERT_FILE); raises ssl.SSLError, ValueError.
 
     Not ``ssl.create_default_context``: it makes no subclass, and from Python 3.13 on it
     refuses authorities without key identifiers, which EKS has. Chain, names and dates are checked as ever.

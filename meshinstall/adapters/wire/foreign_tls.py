@@ -1,4 +1,4 @@
-"""TLS as a stranger: without a certificate, or with one of an authority that nobody knows."""
+"""TLS handshakes from outside the mesh: without a certificate, or with one from an unknown CA."""
 
 import re
 import ssl
@@ -22,17 +22,17 @@ _LIFE = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who connects: ``roots`` (PEM) are whom it trusts, none: anyone; ``pair`` is its certificate and key (PEM), none: it has none."""
+    """The TLS client: ``roots`` (PEM) that it trusts, empty: any server; ``pair``: its certificate and key (PEM), may be empty."""
 
     roots: str
     pair: bytes = b""
 
     def believing_anyone(self) -> "Client":
-        """The same, but the server may be anyone."""
+        """The same client, which trusts any server."""
         return replace(self, roots="")
 
     def context(self) -> ssl.SSLContext:
-        """What OpenSSL needs to know."""
+        """The client as an OpenSSL context."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # SPIFFE names are no host names; who the server is gets told, and judged by others.
         context.check_hostname = False
@@ -49,7 +49,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """How a handshake went; ``identity`` is the server's SPIFFE name, proven by it; ``unverified``: we refused the server."""
+    """The result of a handshake; ``identity`` is the server's proven SPIFFE name; ``unverified``: we refused the server."""
 
     answer: Answer
     words: str
@@ -119,7 +119,7 @@ class _Session:
                 return
 
     def read(self, seconds: float) -> bytes:
-        """Bytes of the server; empty when it ended."""
+        """Bytes from the server; empty after its close."""
         while True:
             try:
                 return self._tls.read(_READ)
@@ -129,7 +129,7 @@ class _Session:
                 return b""
 
     def end(self, seconds: float) -> bytes:
-        """Say that we end, in TLS and below; what the server still says, empty when it ends in order too.
+        """Close the connection, in TLS and below; returns what the server still sends, empty when it closes normally too.
 
         Only who reads on hears an alert that comes late: ``unwrap`` takes it for an end in order.
         """
@@ -151,7 +151,7 @@ class _Session:
             self._tunnel.send(data)
 
     def refusal(self, error: ssl.SSLError) -> Met:
-        """What it means that OpenSSL gave up."""
+        """The result for an OpenSSL error."""
         # Python has no name for some alerts.
         reason = error.reason or str(error)
         words = reason.lower().replace("_", " ")
@@ -165,7 +165,7 @@ class _Session:
         return Met(Answer.ENDED, f"the server does not speak a known version of TLS: {words}")
 
     def ended(self) -> Met:
-        """An end without an alert."""
+        """The result for a close without an alert."""
         what = "after the handshake" if self.is_open else "at the TLS ClientHello"
         return Met(Answer.ENDED, f"closed normally {what}, without an alert", self.identity)
 

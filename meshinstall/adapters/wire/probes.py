@@ -68,7 +68,7 @@ def dial(roots: str, identity: str) -> Dial:
 
 
 def _plaintext(stream: Stream, address: str) -> Heard:
-    """A proxy that wants TLS resets at once; whatever takes the bytes answers, or holds on until we end."""
+    """A proxy that requires TLS resets at once; anything else answers, or keeps the connection until we close it."""
     tunnel = connected(stream, probe_objects.PLAIN, address)
     if tunnel.head.status != HTTPStatus.OK:
         return _unconnected(Probe.PLAINTEXT, tunnel.head)
@@ -129,7 +129,7 @@ def _meshed(stream: Stream, address: str, path: str) -> Heard:
 
 
 def _unmeshed(head: Head, address: str, path: str) -> Heard:
-    """What it means that the client's Envoy got no connection."""
+    """The result when the client's Envoy could not connect."""
     why = _why(head)
     if _TOO_OLD.search(why) and path == probe_objects.MESH_TLS12:
         newer = partial(_meshed, address=address, path=probe_objects.MESH_TLS13)
@@ -168,13 +168,13 @@ def _heard(probe: Probe, answer: Answer, words: str) -> Heard:
 
 
 def _why(head: Head) -> str:
-    """Envoy's own words for a connection that was not made."""
+    """Envoy's reason for a failed connection."""
     said = (head.headers.get(name, "") for name in (probe_objects.WHY, probe_objects.DETAILS))
     return next((text for text in said if text not in {"", "-"}), f"HTTP {head.status}")
 
 
 def _told(why: str) -> str:
-    """The same for people."""
+    """The reason in words for people."""
     return ", ".join(name.lower() for name in _OPENSSL.findall(why)) or why
 
 

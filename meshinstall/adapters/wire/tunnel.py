@@ -22,7 +22,7 @@ _CONNECT = 3.5
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How a tunnel was opened: 200 when it is connected; header names are lower case."""
+    """The answer that opened a tunnel: 200 when it is connected; header names are lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Tunnel:
         self._stream.send(b"%x\r\n%s\r\n" % (len(data), data))
 
     def end(self) -> None:
-        """Tell the other side that nothing more comes."""
+        """Tell the other side that no more data follows."""
         self._stream.send(b"0\r\n\r\n")
 
     def receive(self, size: int, seconds: float | None = None) -> bytes:
@@ -99,7 +99,7 @@ def connected(stream: Stream, path: str, address: str) -> Tunnel:
 
 
 class _Lasting:
-    """A port-forward: its end or reset is a failure of ours, never an answer of the other side."""
+    """A port-forward: its close or reset is a failure on our side, never an answer of the other side."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
