@@ -368,7 +368,7 @@ def test_clusters_are_listed_for_people_and_for_programs() -> None:
     assert listing_text(listing, meshes).splitlines() == [
         "CLUSTER  LOCATION   KUBERNETES  STATUS    ENDPOINT  MESH",
         "shop     eu-west-1  1.36        ACTIVE    public    istiod 1.31.0",
-        "new      eu-west-1  1.36        CREATING  none      not known: the cluster is CREATING",
+        "new      eu-west-1  1.36        CREATING  none      unknown: the cluster is CREATING",
         "✗ eu-north-1: not allowed",
     ]
     document = listing_json(listing, meshes)

@@ -26,7 +26,7 @@ def _rows(found: Listing, meshes: Sequence[MeshFound]) -> Iterator[tuple[str, ..
 
 def _mesh(mesh: MeshFound) -> str:
     if mesh.unknown:
-        return f"not known: {mesh.unknown}"
+        return f"unknown: {mesh.unknown}"
     return f"istiod {', '.join(mesh.versions)}" if mesh.versions else "none"
 
 

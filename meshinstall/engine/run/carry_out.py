@@ -104,7 +104,7 @@ async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:
             now = f"revision {revision}, {record.status}" if record else "not installed"
             raise PlanRefusedError(
                 f"release {step.release} has changed since the plan was made: it was at revision {step.revision}, now it is {now}",
-                "run the same command again: it plans anew",
+                "run the same command again: it makes a new plan",
             )
 
 
