@@ -18,7 +18,7 @@ from testbed.cluster import Cluster
 from testbed.spec import Cloud
 from testbed.waiting import until
 from tests.clouds.people import PLANTED, Person
-from tests.cluster.test_testbed import NOTHING, traces
+from tests.cluster.test_testbed import NOTHING, link_of, traces
 
 pytestmark = pytest.mark.cluster
 
@@ -129,7 +129,7 @@ def _the_fake_is_private_and_says_what_it_is(visit: Visit) -> None:
 
 def _it_ends(visit: Visit) -> None:
     """Whoever is killed first, ``down`` leaves nothing; and the cloud never outlives its cluster."""
-    name, processes = visit.name, visit.processes()
+    name, processes, link = visit.name, visit.processes(), link_of(visit.cluster)
     if visit.way.cloud is Cloud.AKS:
         os.kill(processes["cloud"], signal.SIGKILL)
         until(lambda: "died (SIGKILL)" in _testbed("status", "--name", name, status=1), 10, lambda: "nobody says that the cloud died")
@@ -140,7 +140,7 @@ def _it_ends(visit: Visit) -> None:
         until(_gone(processes), 10, lambda: f"left: {processes}")
     _testbed("down", "--name", name)
     assert _gone(processes)()
-    assert traces(name) == NOTHING
+    assert traces(name, link) == NOTHING
 
 
 def _text(file: Path) -> str:
