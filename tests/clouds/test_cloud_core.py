@@ -133,8 +133,8 @@ def test_a_client_certificate_stays_in_memory() -> None:
     ("cluster", "said"),
     [
         (replace(SHOP, status="CREATING", endpoint=None), "is CREATING and has no API server yet"),
-        (replace(SHOP, endpoint=Endpoint("http://10.0.0.1", AUTHORITY, EndpointKind.PUBLIC)), "no https address"),
-        (replace(SHOP, endpoint=Endpoint("file:///etc/passwd", AUTHORITY, EndpointKind.PUBLIC)), "no https address"),
+        (replace(SHOP, endpoint=Endpoint("http://10.0.0.1", AUTHORITY, EndpointKind.PUBLIC)), "not an https address"),
+        (replace(SHOP, endpoint=Endpoint("file:///etc/passwd", AUTHORITY, EndpointKind.PUBLIC)), "not an https address"),
     ],
 )
 def test_no_credential_is_made_for_what_is_no_api_server(cluster: CloudCluster, said: str) -> None:

@@ -111,7 +111,7 @@ def test_an_old_cluster_says_its_addresses_in_other_fields(google: World) -> Non
 
 @pytest.mark.parametrize(
     ("flag", "mends"),
-    [("dns", "--enable-dns-access"), ("public", "--enable-ip-access"), ("connect-gateway", "--enable-fleet"), ("vpn", "is one of public")],
+    [("dns", "--enable-dns-access"), ("public", "--enable-ip-access"), ("connect-gateway", "--enable-fleet"), ("vpn", "use one of public")],
 )
 def test_a_way_that_is_not_there_is_said_with_what_opens_it(google: World, flag: str, mends: str) -> None:
     google.project.clusters[:] = [cluster(control_plane_endpoints_config=endpoints(dns=False, public=False))]
@@ -248,7 +248,7 @@ def test_an_unknown_cluster() -> None:
     [
         (ClusterRef(Cloud.GKE), "no name given for the GKE cluster"),
         (ClusterRef(Cloud.GKE, NAME), "no location given for the GKE cluster"),
-        (ClusterRef(Cloud.GKE, "../../v1", selectors={"location": "x"}), "'../../v1' is no name of a GKE cluster"),
+        (ClusterRef(Cloud.GKE, "../../v1", selectors={"location": "x"}), "'../../v1' is not a valid name of a GKE cluster"),
     ],
 )
 def test_what_does_not_name_a_cluster(google: World, ref: ClusterRef, said: str) -> None:
