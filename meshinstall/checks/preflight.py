@@ -6,6 +6,7 @@ from datetime import date
 
 from meshinstall import catalog
 from meshinstall.checks.words import first
+from meshinstall.model.codes import CHECKS
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, Inquiry
 from meshinstall.model.finding import Finding, Severity
@@ -179,13 +180,4 @@ def before_changes(inquiry: Inquiry) -> tuple[Finding, ...]:
 
 
 # The name that --allow takes for each finding that may be overruled.
-ALLOWABLE = {
-    "PRE001": "kubernetes",
-    "PRE004": "foreign",
-    "PRE006": "downgrade",
-    "PRE007": "skip-minor",
-    "PRE008": "eol",
-    # The port may be open by what was not looked at, such as a hierarchical firewall policy.
-    "EKS014": "webhook-port",
-    "GKE007": "webhook-port",
-}
+ALLOWABLE = {check.code: check.allow for check in CHECKS.values() if check.allow}

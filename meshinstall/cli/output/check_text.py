@@ -8,6 +8,7 @@ from typing import Any
 from meshinstall.cli.output.verdict_json import finding_json
 from meshinstall.cli.output.verdict_text import finding_lines
 from meshinstall.errors import safe
+from meshinstall.model.codes import address
 from meshinstall.model.finding import Severity
 from meshinstall.model.health import CheckResult
 from meshinstall.model.verdict import Outcome
@@ -52,6 +53,8 @@ def _lines(result: CheckResult) -> Iterator[str]:
     for finding in result.findings:
         # Below its check a finding needs no code.
         yield from (f"  {line}" if line.startswith((" ", *"✗!·")) else line for line in finding_lines(replace(finding, code="")))
+    if result.findings or result.reason:
+        yield f"    see {address(result.code)}"
 
 
 def _sign(result: CheckResult) -> str:

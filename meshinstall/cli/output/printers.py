@@ -12,6 +12,7 @@ from meshinstall.cli.output.event_text import event_text, summarise
 from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, StepDone
 from meshinstall.errors import safe
+from meshinstall.model.codes import address
 from meshinstall.model.finding import Finding
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step
 
@@ -124,7 +125,7 @@ def _short(value: object) -> str:
 def _finding_line(finding: Finding) -> str:
     parts = [f"{finding.severity} {finding.code}: {finding.title}"]
     parts += [f"    {text}" for text in (finding.detail, finding.origin and f"written in {finding.origin}", finding.hint) if text]
-    return "\n".join(parts)
+    return "\n".join([*parts, f"    see {address(finding.code)}"])
 
 
 def _step_json(step: Step) -> dict[str, Any]:

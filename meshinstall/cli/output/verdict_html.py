@@ -7,6 +7,7 @@ from meshinstall.cli.output.certificate_chart import chart
 from meshinstall.cli.output.markup import Html, join, style, tag
 from meshinstall.cli.output.verdict_style import STYLE
 from meshinstall.cli.output.verdict_text import by_workload, external_ports, headline, worst
+from meshinstall.model.codes import PAGE, address
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import ExternalService
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Verdict
@@ -34,7 +35,7 @@ def verdict_html(verdict: Verdict) -> str:
     main = tag(
         "main", _matrix(verdict.ports), _findings(verdict.findings), _workloads(verdict.ports), _certificates(verdict), _limits(verdict)
     )
-    footer = tag("footer", f"Made by meshinstall verify on {verdict.at:%Y-%m-%d at %H:%M:%S} UTC. Codes are explained in docs/checks.md.")
+    footer = tag("footer", f"Made by meshinstall verify on {verdict.at:%Y-%m-%d at %H:%M:%S} UTC. Codes are explained in {PAGE}.")
     return f"<!doctype html>\n{tag('html', tag('head', head), tag('body', _header(verdict), main, footer), lang='en')}\n"
 
 
@@ -81,7 +82,8 @@ def _finding(finding: Finding) -> Html:
     texts = [tag("p", text) for text in (finding.detail, finding.origin and f"Written in {finding.origin}") if text]
     place = [tag("p", tag("code", finding.object))] if finding.object and finding.object not in finding.title else []
     mend = [tag("p", "To mend it:", class_="soft"), tag("pre", finding.hint)] if finding.hint else []
-    return tag("article", title, *texts, *place, *mend, class_=finding.severity)
+    page = tag("p", "See ", tag("code", address(finding.code)), class_="soft")
+    return tag("article", title, *texts, *place, *mend, page, class_=finding.severity)
 
 
 def _workloads(ports: Iterable[PortVerdict]) -> Html:

@@ -9,6 +9,7 @@ import typer
 from meshinstall.checks.words import first
 from meshinstall.cli.output.tables import columns
 from meshinstall.errors import safe
+from meshinstall.model.codes import address
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.mesh import ExternalService
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
@@ -26,7 +27,7 @@ _MOST_NAMED = 10
 def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
     """The whole verdict; lines are at most 80 characters where they need not be copied."""
     lines = [*_table(verdict.ports), ""] if verdict.ports else ["No workload of a mesh is there to be judged.", ""]
-    lines += [line for finding in verdict.findings for line in finding_lines(finding)]
+    lines += [line for finding in verdict.findings for line in (*finding_lines(finding), f"    see {address(finding.code)}")]
     lines += [""] if verdict.findings else []
     lines += _outside(verdict)
     lines += _external(verdict)

@@ -3,6 +3,7 @@
 from meshinstall.engine.planning import NO_HELM, helm_findings, make_plan
 from meshinstall.engine.session import Session
 from meshinstall.errors import ChartError
+from meshinstall.model.codes import CHECKS
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import CheckResult
@@ -18,21 +19,21 @@ async def ready(desired: Desired, session: Session) -> tuple[CheckResult, ...]:
         plan = await make_plan(desired, session)
     except ChartError as error:
         charts = Finding("PRE900", Severity.ERROR, error.message, hint=error.hint)
-        return (helm, _result("PRE900", "the charts can be had", (charts,)))
+        return (helm, _result("PRE900", CHECKS["PRE900"].title, (charts,)))
     # Of helm a plan only says when it cannot be used.
     told = [finding for finding in plan.findings if finding.severity is not Severity.INFO and finding.code != NO_HELM]
     found = [_result(finding.code, finding.title, (finding,)) for finding in told]
     return (
         helm,
-        _result("PRE900", "the charts can be had", ()),
+        _result("PRE900", CHECKS["PRE900"].title, ()),
         *found,
-        _result("PRE902", f"{len(plan.pending)} steps can be planned", ()),
+        _result("PRE902", f"{CHECKS['PRE902'].title}: {len(plan.pending)} steps", ()),
     )
 
 
 async def _helm(session: Session) -> CheckResult:
     if findings := await helm_findings(session):
-        return _result(NO_HELM, "a usable helm is on the PATH", findings)
+        return _result(NO_HELM, CHECKS[NO_HELM].title, findings)
     return _result(NO_HELM, f"helm {await session.helm.version()} is on the PATH", ())
 
 

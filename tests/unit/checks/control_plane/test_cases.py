@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from meshinstall.checks.control_plane.judge import CHECKS, judge
+from meshinstall.checks.control_plane.judge import RULES, judge
 from meshinstall.cli.output.check_text import check_json
 from meshinstall.model.finding import Severity
 from meshinstall.model.verdict import Outcome
@@ -27,9 +27,9 @@ def test_a_case_is_judged_as_written(name: str) -> None:
 def test_every_check_is_seen_to_find_something_and_not_to_be_proven() -> None:
     found = {name: judge(checks.load(name)) for name in checks.names()}
     results = [result for one in found.values() for result in one]
-    assert {result.code for result in results if result.findings} == {check.code for check in CHECKS}
+    assert {result.code for result in results if result.findings} == {rule.code for rule in RULES}
     unproven = {result.code for result in (*found["little-permitted"], *found["nothing-listed"]) if result.outcome is Outcome.NOT_PROVEN}
-    assert unproven == {check.code for check in CHECKS}
+    assert unproven == {rule.code for rule in RULES}
     assert all(result.outcome is Outcome.PASS for result in found["well"])
 
 

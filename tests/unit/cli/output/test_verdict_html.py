@@ -46,6 +46,7 @@ class Page(HTMLParser):
 
 def test_the_page_says_all_that_the_verdict_says() -> None:
     text = Page(verdict_html(VERDICT)).text
+    assert [code for code in ("mtl001", "mtl011") if f"See docs/checks.md#{code}" not in text] == []
     for port in VERDICT.ports:
         assert f"{port.namespace} / {port.workload}" in text
         for evidence in port.evidence:

@@ -26,6 +26,12 @@ def test_every_finding_says_how_it_is_mended_in_lines_to_copy() -> None:
     assert "    mend:\nkubectl apply -f - <<'EOF'\nkind: PeerAuthentication\nEOF\n" in text
 
 
+def test_every_finding_ends_with_the_address_of_its_section() -> None:
+    text = verdict_text(VERDICT)
+    assert "EOF\n    see docs/checks.md#mtl001\n! MTL011" in text
+    assert "\n    shop/slow-0\n    see docs/checks.md#mtl011\n\n" in text
+
+
 def test_what_is_outside_and_what_was_not_seen_is_said() -> None:
     text = " ".join(verdict_text(VERDICT).split())
     assert "Outside the mesh, by namespace (pods): legacy (3); they reach in plaintext: shop/Deployment web:8080." in text

@@ -1,0 +1,189 @@
+"""All codes that a finding can have: what each checks, how severe it is, where it is explained, and the name by which it is allowed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from meshinstall.model.finding import Severity
+
+# The page that has a section for every code.
+PAGE = "docs/checks.md"
+
+
+class Phase(StrEnum):
+    """When a code is reported; each phase has its own table in the page."""
+
+    PLAN = "plan"
+    CHECK = "check"
+    VERIFY = "verify"
+    EKS = "eks"
+    AKS = "aks"
+    GKE = "gke"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One code. ``title`` is what is wrong, or for ``check`` what must hold; ``allow`` is the name that --allow takes, if it takes one."""
+
+    code: str
+    phase: Phase
+    severities: tuple[Severity, ...]
+    title: str
+    allow: str = ""
+
+
+_ERROR, _WARNING, _INFO = (Severity.ERROR,), (Severity.WARNING,), (Severity.INFO,)
+_EITHER = (Severity.ERROR, Severity.WARNING)
+_ANY = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+
+_PLAN = (
+    Check("PRE001", Phase.PLAN, _ERROR, "Kubernetes is outside Istio's supported range", "kubernetes"),
+    Check("PRE002", Phase.PLAN, _INFO, "it is not known whether Istio supports this Kubernetes"),
+    Check("PRE003", Phase.PLAN, _ERROR, "a namespace is being deleted"),
+    Check("PRE004", Phase.PLAN, _ERROR, "the cluster has another control plane", "foreign"),
+    Check("PRE005", Phase.PLAN, _ERROR, "Istio's CRDs belong to another owner"),
+    Check("PRE006", Phase.PLAN, _ERROR, "Istio would be downgraded", "downgrade"),
+    Check("PRE007", Phase.PLAN, _ERROR, "the upgrade skips a minor version", "skip-minor"),
+    Check("PRE008", Phase.PLAN, _ERROR, "this Istio is out of support", "eol"),
+    Check("PRE009", Phase.PLAN, _INFO, "it is not known how long this Istio is supported"),
+    Check("PRE010", Phase.PLAN, _ERROR, "permissions are missing"),
+    Check("PRE011", Phase.PLAN, _ERROR, "no node accepts pods"),
+    Check("PRE012", Phase.PLAN, _EITHER, "an image pull secret does not exist"),
+    Check("PRE013", Phase.PLAN, _WARNING, "the configuration no longer contains a release that meshinstall installed"),
+    Check("PRE014", Phase.PLAN, _WARNING, "some pods may fit on no node"),
+    Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
+    Check("CFG001", Phase.PLAN, _WARNING, "mesh-wide mTLS is not STRICT"),
+    Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),
+    Check("CFG003", Phase.PLAN, _WARNING, "the chart does not use a key that is set"),
+)
+
+_CHECK = (
+    Check("CHK001", Phase.CHECK, _ERROR, "the cluster has a control plane"),
+    Check("CHK002", Phase.CHECK, _ERROR, "the API server reaches istiod's webhooks"),
+    Check("CHK003", Phase.CHECK, _ERROR, "webhooks trust istiod's CA"),
+    Check("CHK004", Phase.CHECK, _EITHER, "invalid configuration is refused"),
+    Check("CHK005", Phase.CHECK, _ERROR, "revisions and tags lead to an istiod"),
+    Check("CHK006", Phase.CHECK, _ANY, "proxies have the version of their control plane"),
+    Check("CHK007", Phase.CHECK, _WARNING, "proxies have the configuration that istiod last sent"),
+    Check("CHK008", Phase.CHECK, _EITHER, "istiod has enough memory"),
+    Check("CHK009", Phase.CHECK, _EITHER, "CA certificates do not expire soon"),
+    Check("CHK010", Phase.CHECK, _EITHER, "workload certificates are renewed"),
+    Check("CHK011", Phase.CHECK, _EITHER, "clocks agree"),
+    Check("CHK012", Phase.CHECK, _WARNING, "namespace labels do not contradict each other"),
+    Check("CHK013", Phase.CHECK, _ERROR, "namespaces and pods name revisions that exist"),
+    Check("CHK014", Phase.CHECK, _WARNING, "every PeerAuthentication has an effect"),
+    Check("CHK015", Phase.CHECK, _ERROR, "Istio's CRDs are complete and serve every stored version"),
+    Check("CHK016", Phase.CHECK, _WARNING, "the Gateway API fits this Istio"),
+    Check("CHK017", Phase.CHECK, _WARNING, "dashboards and debug ports are not exposed"),
+    Check("PRE900", Phase.CHECK, _ERROR, "every chart can be fetched and verified"),
+    Check("PRE902", Phase.CHECK, (), "the plan can be made"),
+)
+
+_VERIFY = (
+    Check("MTL001", Phase.VERIFY, _ERROR, "a policy accepts plaintext beside mutual TLS"),
+    Check("MTL002", Phase.VERIFY, _ERROR, "a policy turns mutual TLS off"),
+    Check("MTL003", Phase.VERIFY, _ERROR, "a policy opens a single port"),
+    Check("MTL004", Phase.VERIFY, _WARNING, "a PeerAuthentication has no effect beside an older one"),
+    Check("MTL005", Phase.VERIFY, _WARNING, "Istio ignores a PeerAuthentication, or a part of it"),
+    Check("MTL006", Phase.VERIFY, _WARNING, "the policies could not be read"),
+    Check("MTL010", Phase.VERIFY, _ERROR, "a DestinationRule makes clients send plaintext"),
+    Check("MTL011", Phase.VERIFY, _ERROR, "a DestinationRule makes clients use certificates that are not the mesh's"),
+    Check("MTL012", Phase.VERIFY, _ERROR, "automatic mTLS is off, and clients send plaintext"),
+    Check("MTL013", Phase.VERIFY, _WARNING, "the settings of clients could not be read"),
+    Check("MTL020", Phase.VERIFY, _ERROR, "a pod in a namespace of the mesh has no proxy"),
+    Check("MTL021", Phase.VERIFY, _ERROR, "traffic to a port bypasses the proxy"),
+    Check("MTL022", Phase.VERIFY, _ERROR, "all traffic bypasses the proxy"),
+    Check("MTL023", Phase.VERIFY, _ERROR, "a pod uses the node's network"),
+    Check("MTL024", Phase.VERIFY, (Severity.WARNING, Severity.INFO), "a workload has pods that do not run"),
+    Check("MTL025", Phase.VERIFY, _WARNING, "Istio never encrypts a port"),
+    Check("MTL026", Phase.VERIFY, _WARNING, "some objects in the cluster could not be read"),
+    Check("MTL027", Phase.VERIFY, _WARNING, "a namespace given on the command line has nothing to judge"),
+    Check("MTL028", Phase.VERIFY, _WARNING, "traffic of one IP family may bypass the proxy"),
+    Check("MTL030", Phase.VERIFY, _ERROR, "a proxy accepts plaintext against the policy"),
+    Check("MTL031", Phase.VERIFY, _ERROR, "a proxy accepts clients without a certificate"),
+    Check("MTL032", Phase.VERIFY, _WARNING, "a proxy's configuration could not be read"),
+    Check("MTL033", Phase.VERIFY, _WARNING, "a proxy is stricter than the policy"),
+    Check("MTL034", Phase.VERIFY, _WARNING, "a gateway may not have the last configuration"),
+    Check("MTL035", Phase.VERIFY, _WARNING, "it is not known which clients a proxy accepts"),
+    Check("MTL040", Phase.VERIFY, _ERROR, "a certificate is not valid now"),
+    Check("MTL041", Phase.VERIFY, _WARNING, "a certificate was not renewed in time"),
+    Check("MTL042", Phase.VERIFY, _ERROR, "a certificate names an identity that is not the pod's"),
+    Check("MTL043", Phase.VERIFY, _ERROR, "a certificate does not lead to a root of the mesh"),
+    Check("MTL044", Phase.VERIFY, _ERROR, "a proxy trusts a CA that is not the mesh's"),
+    Check("MTL045", Phase.VERIFY, _WARNING, "a CA certificate expires soon"),
+    Check("MTL046", Phase.VERIFY, _WARNING, "the mesh trusts more than one root"),
+    Check("MTL047", Phase.VERIFY, _EITHER, "some namespaces lack a root that certificates lead to"),
+    Check("MTL048", Phase.VERIFY, _WARNING, "certificates could not be judged"),
+    Check("MTL049", Phase.VERIFY, _ERROR, "a CA certificate of the mesh is not valid now"),
+    Check("MTL050", Phase.VERIFY, _ERROR, "a live probe was served in plaintext"),
+    Check("MTL051", Phase.VERIFY, _ERROR, "a live probe without a client certificate was served"),
+    Check("MTL052", Phase.VERIFY, _ERROR, "a live probe with a foreign certificate was served"),
+    Check("MTL053", Phase.VERIFY, _ERROR, "a live probe met an unexpected identity"),
+    Check("MTL054", Phase.VERIFY, _WARNING, "live probes were inconclusive"),
+    Check("MTL055", Phase.VERIFY, _WARNING, "a port was not probed"),
+    Check("MTL056", Phase.VERIFY, _WARNING, "an ambient workload declares no port to probe"),
+    Check("MTL060", Phase.VERIFY, _WARNING, "workloads received plaintext in the past (`--history`)"),
+)
+
+_EKS = (
+    Check("EKS001", Phase.EKS, _ERROR, "the cluster is not ACTIVE"),
+    Check("EKS002", Phase.EKS, _WARNING, "the cluster is being updated"),
+    Check("EKS003", Phase.EKS, _WARNING, "AWS reports a health issue"),
+    Check("EKS004", Phase.EKS, _WARNING, "Kubernetes is out of standard support"),
+    Check("EKS005", Phase.EKS, _INFO, "the API server has only a private endpoint"),
+    Check("EKS006", Phase.EKS, _INFO, "the public endpoint accepts only some addresses"),
+    Check("EKS007", Phase.EKS, _WARNING, "the caller has no access entry"),
+    Check("EKS008", Phase.EKS, _ERROR, "every node is a Fargate node"),
+    Check("EKS009", Phase.EKS, _EITHER, "a Fargate profile selects the mesh's own pods"),
+    Check("EKS010", Phase.EKS, _WARNING, "some nodes are Fargate nodes"),
+    Check("EKS011", Phase.EKS, _WARNING, "Auto Mode creates no load balancer for the gateway"),
+    Check("EKS012", Phase.EKS, _WARNING, "the cluster has Windows nodes"),
+    Check("EKS013", Phase.EKS, _WARNING, "NOT PROVEN: something could not be read"),
+    # Allowed by name because something that is not read, such as a firewall policy above the network, may open the port.
+    Check("EKS014", Phase.EKS, _ERROR, "the control plane does not reach port 15017", "webhook-port"),
+    Check("EKS015", Phase.EKS, _WARNING, "NOT PROVEN: whether the control plane reaches port 15017"),
+)
+
+_AKS = (
+    Check("AKS001", Phase.AKS, _ERROR, "the cluster is stopped, not created yet, or being deleted"),
+    Check("AKS002", Phase.AKS, _WARNING, "the cluster is being changed, or its last change failed"),
+    Check("AKS003", Phase.AKS, _ERROR, "the API server cannot be reached from here"),
+    Check("AKS004", Phase.AKS, _WARNING, "the API server shows the caller no node"),
+    Check("AKS005", Phase.AKS, _ERROR, "the AKS service mesh add-on is on"),
+    Check("AKS006", Phase.AKS, _WARNING, "the admissions enforcer changes the injector's webhook"),
+    Check("AKS007", Phase.AKS, _ERROR, "a namespace of the mesh has the label control-plane"),
+    Check("AKS008", Phase.AKS, _WARNING, "a node pool is being changed, or its last change failed"),
+    Check("AKS009", Phase.AKS, _WARNING, "the Kubernetes of a node pool is too old"),
+    Check("AKS010", Phase.AKS, _WARNING, "the cluster has Windows nodes"),
+    Check("AKS011", Phase.AKS, _WARNING, "the cluster has virtual nodes"),
+    Check("AKS012", Phase.AKS, _WARNING, "Kubernetes is past its standard support on AKS"),
+    Check("AKS013", Phase.AKS, _WARNING, "the cluster does not use Entra ID"),
+    Check("AKS014", Phase.AKS, _INFO, "local accounts are on beside Entra ID"),
+    Check("AKS015", Phase.AKS, _WARNING, "NOT PROVEN: istio-cni beside Azure's Cilium"),
+    Check("AKS016", Phase.AKS, _WARNING, "NOT PROVEN: something could not be read"),
+)
+
+_GKE = (
+    Check("GKE001", Phase.GKE, _ERROR, "the cluster is not created yet, being deleted, or in ERROR"),
+    Check("GKE002", Phase.GKE, _WARNING, "the cluster is being changed, or degraded"),
+    Check("GKE003", Phase.GKE, _WARNING, "GKE reports a condition"),
+    Check("GKE004", Phase.GKE, _WARNING, "a node pool is not running"),
+    Check("GKE005", Phase.GKE, _WARNING, "something may keep the caller from the API server"),
+    Check("GKE006", Phase.GKE, _WARNING, "NOT PROVEN: the webhook's port on private nodes"),
+    Check("GKE007", Phase.GKE, _ERROR, "no firewall rule opens the webhook's port", "webhook-port"),
+    Check("GKE008", Phase.GKE, _ERROR, "Autopilot refuses istio-cni and ztunnel"),
+    Check("GKE009", Phase.GKE, _ERROR, "Autopilot refuses NET_ADMIN"),
+    Check("GKE010", Phase.GKE, _WARNING, "the cluster has Windows nodes"),
+    Check("GKE011", Phase.GKE, _ERROR, "the fleet manages a mesh in this cluster"),
+    Check("GKE012", Phase.GKE, _WARNING, "Kubernetes is past its standard support on GKE"),
+    Check("GKE013", Phase.GKE, _WARNING, "nodes are too far behind their control plane"),
+    Check("GKE014", Phase.GKE, _WARNING, "NOT PROVEN: something could not be read"),
+)
+
+# Every code there is; one that was used before is never used for something else.
+CHECKS: Mapping[str, Check] = {check.code: check for check in (*_PLAN, *_CHECK, *_VERIFY, *_EKS, *_AKS, *_GKE)}
+
+
+def address(code: str) -> str:
+    """Where a code is explained: the anchor of its section."""
+    return f"{PAGE}#{code.lower()}"
