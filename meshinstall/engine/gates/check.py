@@ -157,9 +157,9 @@ class _Looks:
             metrics = await self._session.pods.get(place.namespace, place.name, _METRICS_PORT, "/metrics")
             match = _RESIDENT.search(metrics)
             used = int(float(match[1])) if match else None
+            requested, limit = webhooks.memory(pod or {})
         except (ClusterError, ValueError, OverflowError) as error:
             return Usage(place, None, None, None, f"the memory of {place} is not known: {short(error)}")
-        requested, limit = webhooks.memory(pod or {})
         return Usage(place, used, requested, limit, "" if match else f"{place} does not tell its memory")
 
     async def webhook_path(self, mesh: MeshFacts) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from meshinstall.engine.objects.json_fields import at, flag, rows, table, text
@@ -10,12 +10,12 @@ from meshinstall.errors import ClusterError
 from meshinstall.model.health import Crd, Webhook, WebhookKind
 from meshinstall.model.labels import INJECTION, REVISION
 from meshinstall.model.mesh import CertificateFacts, Place
+from meshinstall.model.quantity import size_in_bytes
 from meshinstall.model.release import Manifest
 
 # Names of Istio's webhooks end so, whatever their configuration is called.
 _OURS = ".istio.io"
 _TAG = "istio.io/tag"
-_UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 
 
 def webhooks(item: Manifest, kind: WebhookKind, read_roots: Callable[[bytes], tuple[CertificateFacts, ...]]) -> tuple[Webhook, ...]:
@@ -69,14 +69,5 @@ def memory(pod: Manifest) -> tuple[int | None, int | None]:
     for container in rows(at(pod, "spec", "containers")):
         if text(at(container, "name")) == "discovery":
             resources = table(at(container, "resources"))
-            return _bytes(at(resources, "requests")), _bytes(at(resources, "limits"))
+            return size_in_bytes(at(resources, "requests", "memory")), size_in_bytes(at(resources, "limits", "memory"))
     return None, None
-
-
-def _bytes(resources: Mapping[str, Any] | None) -> int | None:
-    """A Kubernetes quantity of memory (kubernetes: apimachinery/pkg/api/resource/quantity.go)."""
-    quantity = text(at(resources, "memory"))
-    if not quantity:
-        return None
-    unit = next((unit for unit in _UNITS if quantity.endswith(unit)), "")
-    return int(float(quantity.removesuffix(unit)) * _UNITS.get(unit, 1))

@@ -81,7 +81,17 @@ def test_a_crd_tells_what_it_serves_and_stores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quantity", "expected"), [("2Gi", 2 * 1024**3), ("512Mi", 512 * 1024**2), ("1G", 10**9), ("1048576", 1024**2), ("", None)]
+    ("quantity", "expected"),
+    [
+        ("2Gi", 2 * 1024**3),
+        ("512Mi", 512 * 1024**2),
+        ("1G", 10**9),
+        ("1048576", 1024**2),
+        ("", None),
+        ("128974848000m", 128974848),
+        ("1e3", 1000),
+        ("what is this", None),
+    ],
 )
 def test_memory_is_counted_in_bytes(quantity: str, expected: int | None) -> None:
     containers = [{"name": "proxy"}, {"name": "discovery", "resources": {"requests": {"memory": quantity} if quantity else {}}}]
