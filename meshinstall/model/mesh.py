@@ -33,6 +33,17 @@ class Dataplane(StrEnum):
     NONE = "none"
 
 
+class SyncState(StrEnum):
+    """Whether a proxy has the configuration that istiod last sent it; ``UNKNOWN``: no istiod that was asked lists the proxy."""
+
+    SYNCED = "synced"
+    UPDATING = "updating"
+    STALE = "stale"
+    REJECTED = "rejected"
+    NOTHING_SENT = "nothing sent"
+    UNKNOWN = "unknown"
+
+
 class Place(NamedTuple):
     """A namespaced object: ``namespace/name``."""
 
@@ -181,15 +192,16 @@ class InboundChain:
 class Proxy:
     """What a pod's own Envoy says of itself; ``problem`` says why it could not be asked, and all else is then empty.
 
-    ``certificates`` is its own chain, leaf first; ``roots`` what it trusts. ``synced`` tells whether istiod's last push of
-    listeners and secrets was acknowledged (istio: /debug/syncz; None: not known), ``istiod`` is the pod that it is connected to.
+    ``certificates`` is its own chain, leaf first; ``roots`` what it trusts. ``sync`` and ``sync_words`` are what ``istiod``,
+    the pod that it is connected to, reports of its last push (istio: /debug/syncz).
     """
 
     version: str = ""
     inbound: tuple[InboundChain, ...] = ()
     certificates: tuple[CertificateFacts, ...] = ()
     roots: tuple[CertificateFacts, ...] = ()
-    synced: bool | None = None
+    sync: SyncState = SyncState.UNKNOWN
+    sync_words: str = ""
     istiod: str = ""
     problem: str = ""
 

@@ -21,6 +21,7 @@ from meshinstall.model.mesh import (
     Port,
     Proxy,
     ServiceFacts,
+    SyncState,
 )
 from meshinstall.model.wire import Answer, Probe, Probing, Seen, WireTarget
 
@@ -67,7 +68,7 @@ def _proxy(pod: Pod) -> Proxy:
         for port in (None, *PORTS)
         for alpn in ((), ("istio", "istio-http/1.1"))
     )
-    return Proxy("1.31.0", inbound, (leaf,), (_ROOT,), synced=True, istiod="istiod-1")
+    return Proxy("1.31.0", inbound, (leaf,), (_ROOT,), sync=SyncState.SYNCED, istiod="istiod-1")
 
 
 def answered(facts: MeshFacts, wanted: tuple[WireTarget, ...]) -> Probing:

@@ -106,8 +106,7 @@ def _proxy(pod: Pod, told: Mapping[str, Any], now: Any, named: Mapping[str, Cert
         "version": "1.31.0",
         "istiod": "istiod-1",
         **{key: value for key, value in told.items() if key != "certificate"},
-        # A merge patch cannot say null.
-        "synced": {"unknown": None}.get(told.get("synced", True), told.get("synced", True)),
+        "sync": told.get("sync", "synced"),
         "inbound": [{"port": None, **chain} for chain in (INBOUND[inbound] if isinstance(inbound, str) else inbound)],
         "certificates": [leaf, *(named[name] for name in told.get("chain", ()))],
         "roots": [named[name] for name in told.get("roots", ["root"])],

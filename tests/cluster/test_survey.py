@@ -16,7 +16,7 @@ from meshinstall.adapters.certificates import read_chain, read_roots
 from meshinstall.config.project import load_project
 from meshinstall.engine.mesh.survey import survey
 from meshinstall.model.cluster import Cloud, ClusterRef
-from meshinstall.model.mesh import Dataplane, InboundChain, MeshFacts, Mode, Place, Pod, Proxy
+from meshinstall.model.mesh import Dataplane, InboundChain, MeshFacts, Mode, Place, Pod, Proxy, SyncState
 from testbed.cluster import Cluster
 from tests.cluster.mesh import Shell, namespace, web
 from tests.cluster.meshinstall_run import meshinstall
@@ -203,10 +203,10 @@ def test_policies_are_read_with_their_ports(facts: MeshFacts) -> None:
 def test_istiod_says_that_its_proxies_are_in_sync(mesh: Mesh, until_true: Callable[[Callable[[], bool]], None]) -> None:
     istiod = mesh.shell.ok("kubectl", "get", "pod", "-n", "istio-system", "-l", "app=istiod", "-o", "jsonpath={.items[0].metadata.name}")
 
-    def seen() -> set[tuple[bool | None, str, str]]:
-        return {(proxy.synced, proxy.istiod, proxy.version) for proxy in mesh.facts().proxies.values()}
+    def seen() -> set[tuple[SyncState, str, str]]:
+        return {(proxy.sync, proxy.istiod, proxy.version) for proxy in mesh.facts().proxies.values()}
 
-    until_true(lambda: seen() == {(True, f"istio-system/{istiod}", "1.31.0")})
+    until_true(lambda: seen() == {(SyncState.SYNCED, f"istio-system/{istiod}", "1.31.0")})
 
 
 def test_a_proxy_that_does_not_run_has_a_problem(mesh: Mesh, until_true: Callable[[Callable[[], bool]], None]) -> None:

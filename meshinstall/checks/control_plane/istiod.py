@@ -7,12 +7,13 @@ from meshinstall.checks.words import first
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts, WebhookKind
 from meshinstall.model.istio import ISTIOD_SELECTOR, OPEN_WEBHOOK_PORT
-from meshinstall.model.mesh import ControlPlane, MeshFacts, Place
+from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, SyncState
 
 # Names of objects that one finding spells out.
 _SHOWN = 5
 # Share of the memory limit above which a push of a large configuration may be the last.
 _HIGH = 0.9
+_BEHIND = frozenset({SyncState.STALE, SyncState.REJECTED})
 # Minor versions between two majors: more than any rule allows.
 _MANY = 99
 
@@ -112,8 +113,8 @@ def versions(facts: HealthFacts) -> Iterator[Finding]:
 
 
 def sync(facts: HealthFacts) -> Iterator[Finding]:
-    """Every proxy is connected to an istiod and has acknowledged its last push."""
-    stale = [str(place) for place, proxy in facts.mesh.proxies.items() if proxy.synced is False]
+    """Every proxy acknowledges what istiod sends; one that is just being updated is not behind."""
+    stale = [f"{place} ({proxy.sync_words or proxy.sync})" for place, proxy in facts.mesh.proxies.items() if proxy.sync in _BEHIND]
     if stale:
         hint = "see what a proxy refuses: istioctl proxy-status; kubectl logs POD -c istio-proxy"
         yield Finding("CHK007", Severity.WARNING, f"{_count(stale)} without istiod's last configuration", some(stale), hint=hint)

@@ -10,7 +10,7 @@ from meshinstall.checks.mtls.coverage import joins
 from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
 from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
-from meshinstall.model.mesh import Dataplane, Place, Pod
+from meshinstall.model.mesh import Dataplane, Place, Pod, SyncState
 from meshinstall.model.verdict import PortVerdict
 
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
@@ -183,7 +183,7 @@ def _restart(ill: Ill, workloads: Sequence[str]) -> str:
 def _weaker(ill: Ill) -> str:
     """A push that did not arrive, or an object that opens what the policy closes."""
     proxies = [ill.view.facts.proxies.get(pod.place) for pod in ill.pods]
-    return _listener(ill) if all(proxy and proxy.synced for proxy in proxies) else _push(ill)
+    return _listener(ill) if all(proxy and proxy.sync is SyncState.SYNCED for proxy in proxies) else _push(ill)
 
 
 def _push(ill: Ill) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meshinstall.model.mesh import InboundChain, Mode, Proxy
+from meshinstall.model.mesh import InboundChain, Mode, Proxy, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
 _OPEN = (Mode.PERMISSIVE, Mode.DISABLE)
@@ -77,11 +77,15 @@ def _where_the_policy_is_open(found: Entry, mode: Mode, policy: str) -> Evidence
 def _push(proxy: Proxy) -> str:
     """Why a proxy may be behind its policy."""
     of = f" of {proxy.istiod}" if proxy.istiod else ""
-    if proxy.synced is None:
-        return "not yet pushed; whether it is in sync is not known"
-    if proxy.synced:
-        return f"it took the last push{of}, so something else opens it (an EnvoyFilter, a Sidecar)"
-    return f"not yet pushed, it has not taken the last push{of}"
+    match proxy.sync:
+        case SyncState.SYNCED:
+            return f"it has the last push{of}, so another object opens it (an EnvoyFilter, a Sidecar)"
+        case SyncState.REJECTED:
+            return f"{proxy.sync_words} (the last push{of})"
+        case SyncState.UPDATING | SyncState.STALE:
+            return f"it has not acknowledged the last push{of}"
+        case _:
+            return "it is not known whether it has istiod's last push"
 
 
 def _fail(code: str, text: str) -> Evidence:

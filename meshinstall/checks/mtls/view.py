@@ -10,10 +10,18 @@ from meshinstall.checks.mtls.inbound import proxy_evidence
 from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies
 from meshinstall.checks.mtls.wire import Names
 from meshinstall.checks.words import some
-from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Pod, ServiceFacts
+from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Pod, ServiceFacts, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
 _DEFAULT_ROOT = "istio-system"
+# Why a gateway may not do what istiod last sent.
+_BEHIND = {
+    SyncState.UPDATING: "its proxy has not acknowledged the last push yet",
+    SyncState.STALE: "its proxy has not acknowledged the last push",
+    SyncState.REJECTED: "",
+    SyncState.NOTHING_SENT: "istiod has not sent its proxy anything yet",
+    SyncState.UNKNOWN: "no istiod reports whether its proxy has the last push",
+}
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 
@@ -142,10 +150,9 @@ class View:
         if proxy is None or proxy.problem:
             said = proxy.problem if proxy else "nothing is known of it"
             return Evidence(Source.PROXY, Outcome.NOT_PROVEN, f"its proxy could not be asked: {said}", code="MTL032")
-        if proxy.synced:
-            return Evidence(Source.PROXY, Outcome.PASS, "its proxy has what istiod sent last")
-        text = "its proxy has not taken the last push" if proxy.synced is False else "whether its proxy took the last push is not known"
-        return Evidence(Source.PROXY, Outcome.NOT_PROVEN, text, code="MTL034")
+        if proxy.sync is SyncState.SYNCED:
+            return Evidence(Source.PROXY, Outcome.PASS, "its proxy has the configuration that istiod last sent")
+        return Evidence(Source.PROXY, Outcome.NOT_PROVEN, _BEHIND[proxy.sync] or proxy.sync_words, code="MTL034")
 
 
 def _at(pod: Pod, evidence: Evidence) -> Evidence:

@@ -14,13 +14,21 @@ from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.observe.cloud import explaining
 from meshinstall.engine.probe.prober import Say, probes
 from meshinstall.engine.session import Session
-from meshinstall.model.mesh import MeshFacts, Place
+from meshinstall.model.mesh import MeshFacts, Place, SyncState
 from meshinstall.model.verdict import Verdict
 from meshinstall.model.wire import Probing
 
-# Seconds that a proxy may take before it is judged as it is: to acknowledge a push, and to find a new istiod (Envoy looks
-# again after 0.5 s to 30 s).
-_PATIENCE = {False: 3.0, None: 30.0}
+# Seconds that a proxy may take to acknowledge a push before it is judged as it is.
+_PUSH = 3.0
+# Seconds that it may take to find a new istiod: Envoy looks again after 0.5 s to 30 s.
+_CONNECT = 30.0
+_PATIENCE = {
+    SyncState.UPDATING: _PUSH,
+    SyncState.STALE: _PUSH,
+    SyncState.REJECTED: _PUSH,
+    SyncState.NOTHING_SENT: _CONNECT,
+    SyncState.UNKNOWN: _CONNECT,
+}
 # Seconds between two looks.
 _LOOK = 1.0
 
@@ -78,7 +86,7 @@ async def settled(look: Callable[[], Awaitable[MeshFacts]], say: Say) -> MeshFac
     while True:
         facts = await look()
         waits = _unsettled(facts)
-        if not waits or anyio.current_time() - started > max(_PATIENCE[synced] for synced in waits.values()):
+        if not waits or anyio.current_time() - started > max(_PATIENCE[state] for state in waits.values()):
             return facts
         if not told:
             say(f"waiting until proxies have what istiod sends: {some(map(str, sorted(waits)))}")
@@ -86,11 +94,11 @@ async def settled(look: Callable[[], Awaitable[MeshFacts]], say: Say) -> MeshFac
         await anyio.sleep(_LOOK)
 
 
-def _unsettled(facts: MeshFacts) -> dict[Place, bool | None]:
-    """Proxies that answered but are not known to have istiod's last push (False), or are not connected to one (None)."""
+def _unsettled(facts: MeshFacts) -> dict[Place, SyncState]:
+    """Proxies that answered but are not known to have istiod's last push."""
     if not facts.control_planes:
         return {}
-    return {place: proxy.synced for place, proxy in facts.proxies.items() if not proxy.problem and proxy.synced is not True}
+    return {place: proxy.sync for place, proxy in facts.proxies.items() if not proxy.problem and proxy.sync in _PATIENCE}
 
 
 def _without(facts: MeshFacts, namespace: str) -> MeshFacts:

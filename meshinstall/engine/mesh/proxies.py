@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import anyio
 
 from meshinstall.engine.mesh.envoy import ADMIN_PORT, DUMP, EnvoyDump, read_dump
 from meshinstall.engine.mesh.reader import short
-from meshinstall.engine.objects.json_fields import MalformedError, at, table, text
+from meshinstall.engine.mesh.syncz import Sync, better, read_sync
+from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ClusterError
 from meshinstall.model.mesh import Dataplane, InboundChain, Place, Pod, Proxy
@@ -20,24 +22,25 @@ _EACH = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Sync:
-    """What an istiod says of a proxy: its version, and whether it acknowledged all that it was sent (None: it was sent nothing)."""
+class Word:
+    """The istiod that a proxy is connected to, and what it reports of the proxy."""
 
     istiod: Place
-    version: str
-    synced: bool | None
+    sync: Sync
 
 
-async def ask_istiods(istiods: Iterable[Place], debug: IstiodDebug) -> tuple[dict[Place, Sync], tuple[str, ...]]:
+async def ask_istiods(istiods: Iterable[Place], debug: IstiodDebug, now: datetime) -> tuple[dict[Place, Word], tuple[str, ...]]:
     """What each istiod says of its own proxies, and which did not answer."""
-    found: dict[Place, Sync] = {}
+    found: dict[Place, Word] = {}
     gaps: list[str] = []
 
     async def one(istiod: Place) -> None:
         try:
             for record in await debug.syncz(*istiod):
-                proxy, sync = read_sync(record, istiod)
-                found[proxy] = _better(found.get(proxy), sync)
+                proxy, sync = read_sync(record, now)
+                known = found.get(proxy)
+                if better(known.sync if known else None, sync):
+                    found[proxy] = Word(istiod, sync)
         except (ClusterError, MalformedError) as error:
             gaps.append(f"istiod {istiod} does not say which proxies are in sync: {short(error)}")
 
@@ -47,27 +50,8 @@ async def ask_istiods(istiods: Iterable[Place], debug: IstiodDebug) -> tuple[dic
     return found, tuple(gaps)
 
 
-def read_sync(record: Manifest, istiod: Place) -> tuple[Place, Sync]:
-    """A record of ``/debug/syncz`` (istio: pilot/pkg/xds/debug.go, SyncStatus); its proxy is called pod.namespace."""
-    name, _, namespace = text(at(record, "proxy")).rpartition(".")
-    resources = table(at(record, "resources"))
-    pairs = [(text(at(one, "sent")), text(at(one, "acked"))) for one in resources.values()]
-    if not resources:
-        # Older istiods have a pair of fields for each type.
-        kinds = [key.removesuffix("_sent") for key in record if key.endswith("_sent")]
-        pairs = [(text(record[f"{kind}_sent"]), text(record.get(f"{kind}_acked"))) for kind in kinds]
-    sent = [pair for pair in pairs if pair[0]]
-    synced = all(version == acked for version, acked in sent) if sent else None
-    return Place(namespace, name), Sync(istiod, text(at(record, "istio_version")), synced)
-
-
-def _better(one: Sync | None, other: Sync) -> Sync:
-    """A proxy that moves between two istiods is known to both for a while; the one that it acknowledges is the one it talks to."""
-    return one if one is not None and (one.synced or not other.synced) else other
-
-
 async def ask_proxies(
-    pods: Sequence[Pod], ports: Pods, known: Mapping[Place, Sync], anchors: bytes, certificates: Certificates
+    pods: Sequence[Pod], ports: Pods, known: Mapping[Place, Word], anchors: bytes, certificates: Certificates
 ) -> dict[Place, Proxy]:
     """What each pod's own Envoy says; ``anchors`` are the roots of the mesh, in PEM."""
     seconds = _PATIENCE + _EACH * len(pods)
@@ -106,7 +90,8 @@ def _proxy(pod: Pod, dump: EnvoyDump, anchors: bytes, reader: Certificates) -> P
     return Proxy(version=dump.version, inbound=inbound, certificates=certificates, roots=roots[dump.roots])
 
 
-def _with_sync(proxy: Proxy, sync: Sync | None) -> Proxy:
-    if sync is None:
+def _with_sync(proxy: Proxy, word: Word | None) -> Proxy:
+    if word is None:
         return proxy
-    return replace(proxy, version=proxy.version or sync.version, synced=sync.synced, istiod=str(sync.istiod))
+    sync = word.sync
+    return replace(proxy, version=proxy.version or sync.version, sync=sync.state, sync_words=sync.words, istiod=str(word.istiod))

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from meshinstall.engine.mesh.syncz import Sync, better, read_sync
 from meshinstall.engine.objects import readiness
+from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.objects.release_manifest import objects
 from meshinstall.engine.observe.cloud import explaining
 from meshinstall.engine.run import run_lock
@@ -19,6 +21,7 @@ from meshinstall.model.desired import Desired, Release
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.istio import CA_SECRETS, ISTIOD_SELECTOR, ROOT_CERTIFICATE
 from meshinstall.model.labels import REVISION
+from meshinstall.model.mesh import Place, SyncState
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
 from meshinstall.model.status import (
@@ -34,8 +37,7 @@ from meshinstall.model.status import (
     worst,
 )
 
-# A proxy that takes this long to acknowledge what it was sent is not just being updated.
-_PATIENCE = timedelta(seconds=30)
+_BEHIND = frozenset({SyncState.STALE, SyncState.REJECTED})
 # The keys of istiod's certificate in the Secret of its CA (istio: pilot/pkg/bootstrap/istio_ca.go).
 _CA_KEYS = ("ca-cert.pem", "tls.crt")
 
@@ -175,51 +177,22 @@ async def _proxies(session: Session, namespace: str) -> Proxies:
         if not names:
             return Proxies(unknown="no istiod is running")
         answers = await gather(names, lambda name: session.istiod.syncz(namespace, name))
+        return count_proxies((record for records in answers.values() for record in records), session.now())
     except ClusterError as error:
         return Proxies(unknown=error.message)
-    return count_proxies((record for records in answers.values() for record in records), session.now())
+    except MalformedError as error:
+        return Proxies(unknown=f"istiod's answer cannot be understood: {error}")
 
 
 def count_proxies(records: Iterable[Manifest], now: datetime) -> Proxies:
-    """Judge records of ``/debug/syncz`` (istio: pilot/pkg/xds/debug.go, SyncStatus).
-
-    A proxy that moves between two istiods is in both lists for a while: its better word counts.
-    """
-    words: dict[str, str | None] = {}
-    for record in records:
-        name = str(record.get("proxy", ""))
-        word = _unacknowledged(record, now)
-        words[name] = min(words.get(name, word), word, key=lambda one: (one is not None, bool(one)))
-    stale = tuple(StaleProxy(name, word) for name, word in sorted(words.items()) if word)
-    return Proxies(len(words), sum(word is None for word in words.values()), stale)
-
-
-def _unacknowledged(record: Manifest, now: datetime) -> str | None:
-    """Why a proxy is stale, empty when it is being updated, None when it is in sync."""
-    if resources := record.get("resources"):
-        waiting = {kind: one for kind, one in resources.items() if one.get("sent", "") != one.get("acked", "")}
-        if not waiting:
-            return None
-        for kind, one in waiting.items():
-            if one.get("lastError"):
-                return f"it rejects {_short(kind)}: {one['lastError']}"
-        late = [_short(kind) for kind, one in waiting.items() if not _is_recent(one.get("sentTime"), now)]
-        return f"it has not acknowledged {', '.join(late)} for more than {_PATIENCE.seconds} s" if late else ""
-    # Older istiods send pairs of fields, and no times.
-    kinds = [key.removesuffix("_sent") for key in record if key.endswith("_sent")]
-    late = [kind for kind in kinds if record[f"{kind}_sent"] != record.get(f"{kind}_acked")]
-    return f"it has not acknowledged {', '.join(late)}" if late else None
-
-
-def _short(kind: str) -> str:
-    return kind.rpartition(".")[2]
-
-
-def _is_recent(sent: object, now: datetime) -> bool:
-    try:
-        return now - datetime.fromisoformat(str(sent)) < _PATIENCE
-    except (ValueError, TypeError):
-        return False
+    """Judge records of ``/debug/syncz``; raises MalformedError for what is not one."""
+    found: dict[Place, Sync] = {}
+    for proxy, sync in (read_sync(record, now) for record in records):
+        if better(found.get(proxy), sync):
+            found[proxy] = sync
+    in_sync = sum(sync.state is SyncState.SYNCED for sync in found.values())
+    stale = [StaleProxy(f"{place.name}.{place.namespace}", sync.words) for place, sync in found.items() if sync.state in _BEHIND]
+    return Proxies(len(found), in_sync, tuple(sorted(stale, key=lambda proxy: proxy.name)))
 
 
 async def _root(session: Session, namespace: str) -> tuple[Certificate, ...]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshinstall.checks.mtls.inbound import Entry, entry, proxy_evidence
-from meshinstall.model.mesh import InboundChain, Mode, Proxy
+from meshinstall.model.mesh import InboundChain, Mode, Proxy, SyncState
 from meshinstall.model.verdict import Outcome
 
 ROOTS = ("aa",)
@@ -106,7 +106,7 @@ def test_every_connection_that_envoy_would_take_is_seen(chains: list[InboundChai
             assert found.anybody or not (chain.tls and chain.client_certificate) or chain.roots
 
 
-PROXY = Proxy(inbound=STRICT, synced=True, istiod="istiod-1")
+PROXY = Proxy(inbound=STRICT, sync=SyncState.SYNCED, istiod="istiod-1")
 OPEN = replace(PROXY, inbound=PERMISSIVE)
 
 
@@ -132,8 +132,16 @@ def test_a_proxy_against_its_policy(proxy: Proxy | None, mode: Mode, outcome: Ou
 
 
 @pytest.mark.parametrize(
-    ("synced", "words"),
-    [(False, "not yet pushed, it has not taken the last push of istiod-1"), (True, "something else opens it"), (None, "is not known")],
+    ("sync", "words"),
+    [
+        (SyncState.STALE, "it has not acknowledged the last push of istiod-1"),
+        (SyncState.UPDATING, "it has not acknowledged the last push of istiod-1"),
+        (SyncState.REJECTED, "it rejects Listener: address in use (the last push of istiod-1)"),
+        (SyncState.SYNCED, "another object opens it"),
+        (SyncState.NOTHING_SENT, "is not known"),
+        (SyncState.UNKNOWN, "is not known"),
+    ],
 )
-def test_why_a_proxy_is_weaker_than_its_policy(synced: bool | None, words: str) -> None:  # noqa: FBT001
-    assert words in proxy_evidence(replace(OPEN, synced=synced), 8080, Mode.STRICT, "the policy").text
+def test_why_a_proxy_is_weaker_than_its_policy(sync: SyncState, words: str) -> None:
+    proxy = replace(OPEN, sync=sync, sync_words="it rejects Listener: address in use" if sync is SyncState.REJECTED else "")
+    assert words in proxy_evidence(proxy, 8080, Mode.STRICT, "the policy").text

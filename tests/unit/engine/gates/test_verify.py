@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from meshinstall.engine.gates.verify import Scope, settled, verify
-from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy
+from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy, SyncState
 from meshinstall.model.verdict import Outcome
 from tests.unit.engine.mesh.test_survey import Mesh
 
@@ -16,7 +16,8 @@ pytestmark = pytest.mark.anyio
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PLANE = ControlPlane(Place("istio-system", "istiod"), "default", "1.31.0", "istio-system", "cluster.local")
 WEB = Place("shop", "web")
-SOUND, LOST, LATE = Proxy(synced=True), Proxy(synced=None), Proxy(synced=False)
+SOUND, LOST, LATE = Proxy(sync=SyncState.SYNCED), Proxy(sync=SyncState.UNKNOWN), Proxy(sync=SyncState.STALE)
+NEW, UPDATING, REJECTED = Proxy(sync=SyncState.NOTHING_SENT), Proxy(sync=SyncState.UPDATING), Proxy(sync=SyncState.REJECTED)
 
 
 def mesh(proxy: Proxy, *planes: ControlPlane) -> MeshFacts:
@@ -34,7 +35,7 @@ def looks(*seen: MeshFacts) -> Callable[[], Awaitable[MeshFacts]]:
     return look
 
 
-@pytest.mark.parametrize("moving", [LOST, LATE])
+@pytest.mark.parametrize("moving", [LOST, LATE, NEW, UPDATING, REJECTED])
 async def test_a_proxy_that_finds_its_istiod_is_waited_for_and_it_is_said_once(moving: Proxy) -> None:
     said: list[str] = []
     facts = await settled(looks(mesh(moving, PLANE), mesh(moving, PLANE), mesh(SOUND, PLANE)), said.append)
@@ -42,7 +43,7 @@ async def test_a_proxy_that_finds_its_istiod_is_waited_for_and_it_is_said_once(m
     assert said == ["waiting until proxies have what istiod sends: shop/web"]
 
 
-@pytest.mark.parametrize(("staying", "seconds"), [(LOST, 30), (LATE, 3)])
+@pytest.mark.parametrize(("staying", "seconds"), [(LOST, 30), (LATE, 3), (NEW, 30), (UPDATING, 3), (REJECTED, 3)])
 async def test_a_proxy_that_does_not_is_judged_as_it_is(staying: Proxy, seconds: float) -> None:
     started = anyio.current_time()
     facts = await settled(looks(mesh(staying, PLANE)), print)

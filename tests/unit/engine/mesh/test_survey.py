@@ -11,14 +11,15 @@ from hypothesis import given
 
 from meshinstall.adapters.certificates import read_roots
 from meshinstall.engine.mesh.envoy import ADMIN_PORT, DUMP, read_dump
-from meshinstall.engine.mesh.proxies import ask_istiods, read_sync
+from meshinstall.engine.mesh.proxies import ask_istiods
 from meshinstall.engine.mesh.survey import survey
+from meshinstall.engine.mesh.syncz import read_sync
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.errors import UnreachableError
-from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy
+from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy, SyncState
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
-from tests.fakes import FakeIstiod, FakePods, World, forbidden, now
+from tests.fakes import NOON, FakeIstiod, FakePods, World, forbidden, now
 from tests.unit.engine.hostile import mutated
 from tests.unit.engine.mesh.test_kube_objects import APP, ENTRY, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
 
@@ -138,8 +139,8 @@ async def test_each_proxy_is_seen_with_its_chains_certificates_and_sync() -> Non
     facts = await Mesh().look()
     assert facts.proxies.keys() == {WEB, EDGE}
     web = facts.proxies[WEB]
-    assert (web.version, web.synced, web.istiod, web.problem) == ("1.31.0", True, "istio-system/istiod-1", "")
-    assert (facts.proxies[EDGE].synced, facts.proxies[EDGE].istiod) == (None, "")
+    assert (web.version, web.sync, web.istiod, web.problem) == ("1.31.0", SyncState.SYNCED, "istio-system/istiod-1", "")
+    assert (facts.proxies[EDGE].sync, facts.proxies[EDGE].istiod) == (SyncState.UNKNOWN, "")
     assert {(chain.tls, chain.client_certificate, chain.roots) for chain in web.inbound} == {
         (True, True, (ROOT_FACTS.fingerprint,)),
         (False, False, ()),
@@ -164,7 +165,7 @@ async def test_of_other_namespaces_no_pod_is_asked_for() -> None:
     facts = await mesh.look("shop")
     assert {one.place for one in facts.pods} == {WEB, BRAIN}
     assert facts.proxies.keys() == {WEB}
-    assert facts.proxies[WEB].synced
+    assert facts.proxies[WEB].sync is SyncState.SYNCED
     assert [call for call in mesh.kube.calls if call.endswith("/pods")] == ["LIST /api/v1/namespaces/shop/pods", "LIST /api/v1/pods"]
 
 
@@ -313,7 +314,7 @@ async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> 
     assert ("shop", "waits", 15000) not in mesh.asked.asked
     young = found[Place("shop", "young")]
     assert (young.problem, young.certificates) == ("its Envoy has no inbound listener yet", ())
-    assert (young.version, young.synced) == ("1.30.2", True)
+    assert (young.version, young.sync) == ("1.30.2", SyncState.SYNCED)
     # Neither redirects traffic to such a listener.
     assert (found[Place("shop", "alone")].problem, found[EDGE].problem) == ("", "")
 
@@ -332,43 +333,43 @@ async def test_an_istiod_that_does_not_answer_is_a_gap_and_sync_is_not_known() -
     facts = await mesh.look()
     (gap,) = facts.gaps
     assert gap.startswith("istiod istio-system/istiod-1 does not say which proxies are in sync: pods/portforward is forbidden")
-    assert (facts.proxies[WEB].synced, facts.proxies[WEB].version) == (None, "1.31.0")
+    assert (facts.proxies[WEB].sync, facts.proxies[WEB].version) == (SyncState.UNKNOWN, "1.31.0")
 
 
-async def said(*istiods: list[Manifest]) -> dict[Place, tuple[str, bool | None]]:
+async def said(*istiods: list[Manifest]) -> dict[Place, tuple[str, SyncState]]:
     """What comes of the answers of several istiods."""
     debug = FakeIstiod({str(number): records for number, records in enumerate(istiods)})
-    found, gaps = await ask_istiods([Place("istio-system", pod) for pod in debug.records], debug)
+    found, gaps = await ask_istiods([Place("istio-system", pod) for pod in debug.records], debug, NOON)
     assert gaps == ()
-    return {place: (sync.istiod.name, sync.synced) for place, sync in found.items()}
+    return {place: (word.istiod.name, word.sync.state) for place, word in found.items()}
 
 
 @pytest.mark.parametrize(
-    ("given", "synced"),
+    ("given", "sync"),
     [
-        (record(), True),
-        (record(acked="a"), False),
-        (record(acked=""), False),
-        (record(sent="", acked=""), None),
-        ({"proxy": "web.shop", "listener_sent": "b", "listener_acked": "b", "cluster_sent": ""}, True),
-        ({"proxy": "web.shop", "listener_sent": "b", "cluster_sent": "b", "cluster_acked": "b"}, False),
+        (record(), SyncState.SYNCED),
+        (record(acked="a"), SyncState.STALE),
+        (record(acked=""), SyncState.STALE),
+        (record(sent="", acked=""), SyncState.NOTHING_SENT),
+        ({"proxy": "web.shop", "listener_sent": "b", "listener_acked": "b", "cluster_sent": ""}, SyncState.SYNCED),
+        ({"proxy": "web.shop", "listener_sent": "b", "cluster_sent": "b", "cluster_acked": "b"}, SyncState.STALE),
     ],
     ids=["acknowledged", "another version", "nothing", "never sent", "as older istiods say it", "as older istiods say it not"],
 )
-async def test_a_proxy_is_in_sync_when_it_acknowledged_all_that_it_was_sent(given: Manifest, synced: object) -> None:
-    assert await said([given]) == {WEB: ("0", synced)}
+async def test_a_proxy_is_in_sync_when_it_acknowledged_all_that_it_was_sent(given: Manifest, sync: SyncState) -> None:
+    assert await said([given]) == {WEB: ("0", sync)}
 
 
 async def test_of_two_istiods_that_know_a_proxy_the_one_that_it_follows_counts() -> None:
-    assert await said([record(acked="a")], [record()]) == {WEB: ("1", True)}
-    assert await said([record()], [record(acked="a")]) == {WEB: ("0", True)}
-    assert await said([record("we.b.shop")], []) == {Place("shop", "we.b"): ("0", True)}
+    assert await said([record(acked="a")], [record()]) == {WEB: ("1", SyncState.SYNCED)}
+    assert await said([record()], [record(acked="a")]) == {WEB: ("0", SyncState.SYNCED)}
+    assert await said([record("we.b.shop")], []) == {Place("shop", "we.b"): ("0", SyncState.SYNCED)}
 
 
 @given(mutated(record() | {"listener_sent": "b", "listener_acked": "b"}))
 def test_whatever_istiod_says_of_a_proxy_is_read_or_refused(given: Manifest) -> None:
     try:
-        place, sync = read_sync(given, BRAIN)
+        place, sync = read_sync(given, NOON)
     except MalformedError:
         return
     assert (type(place.name), type(sync.version)) == (str, str)
@@ -379,4 +380,4 @@ async def test_an_istiod_that_says_something_else_is_a_gap() -> None:
     mesh.istiod.records["istiod-1"] = [record() | {"resources": "all"}]
     facts = await mesh.look()
     assert facts.gaps == ("istiod istio-system/istiod-1 does not say which proxies are in sync: dict expected, found str",)
-    assert facts.proxies[WEB].synced is None
+    assert facts.proxies[WEB].sync is SyncState.UNKNOWN
