@@ -6,7 +6,6 @@ The support table is data with a date: None means that the source did not state 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.release import Component
@@ -29,13 +28,6 @@ SECRET_VARIABLES: Mapping[Cloud, frozenset[str]] = {
 }
 
 
-class CrdPolicy(StrEnum):
-    """Who owns the CRDs that a chart brings; Istio's are templates marked ``helm.sh/resource-policy: keep``."""
-
-    NONE = "none"
-    KEEP = "keep"
-
-
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
     """How a component is installed; a gateway's release and namespace come from the configuration."""
@@ -45,14 +37,13 @@ class ComponentSpec:
     release: str
     namespace: str
     needs: tuple[Component, ...] = ()
-    crds: CrdPolicy = CrdPolicy.NONE
 
 
 # In install order: the control plane before the CNI, the CNI before ztunnel (an older CNI under a newer ztunnel drops traffic).
 COMPONENTS: Mapping[Component, ComponentSpec] = {
     spec.component: spec
     for spec in (
-        ComponentSpec(Component.BASE, "base", "istio-base", MESH_NAMESPACE, crds=CrdPolicy.KEEP),
+        ComponentSpec(Component.BASE, "base", "istio-base", MESH_NAMESPACE),
         ComponentSpec(Component.ISTIOD, "istiod", "istiod", MESH_NAMESPACE, (Component.BASE,)),
         ComponentSpec(Component.CNI, "cni", "istio-cni", MESH_NAMESPACE, (Component.ISTIOD,)),
         ComponentSpec(Component.ZTUNNEL, "ztunnel", "ztunnel", MESH_NAMESPACE, (Component.ISTIOD, Component.CNI)),
@@ -66,7 +57,6 @@ class Support:
     """What is known of one minor of Istio; Kubernetes minors are the second number of 1.x, ends included."""
 
     minor: str
-    released: date | None
     end_of_life: date | None
     end_is_planned: bool
     kubernetes_min: int
@@ -88,12 +78,12 @@ TABLE_DATE = date(2026, 8, 22)
 _SUPPORT: Mapping[str, Support] = {
     row.minor: row
     for row in (
-        Support("1.27", date(2025, 8, 11), date(2026, 4, 7), end_is_planned=False, kubernetes_min=29, kubernetes_max=33),
-        Support("1.28", date(2025, 11, 5), date(2026, 7, 1), end_is_planned=False, kubernetes_min=30, kubernetes_max=34),
-        Support("1.29", date(2026, 2, 16), date(2026, 8, 31), end_is_planned=True, kubernetes_min=31, kubernetes_max=35),
-        Support("1.30", date(2026, 5, 18), date(2026, 11, 30), end_is_planned=True, kubernetes_min=32, kubernetes_max=36),
+        Support("1.27", date(2026, 4, 7), end_is_planned=False, kubernetes_min=29, kubernetes_max=33),
+        Support("1.28", date(2026, 7, 1), end_is_planned=False, kubernetes_min=30, kubernetes_max=34),
+        Support("1.29", date(2026, 8, 31), end_is_planned=True, kubernetes_min=31, kubernetes_max=35),
+        Support("1.30", date(2026, 11, 30), end_is_planned=True, kubernetes_min=32, kubernetes_max=36),
         # Was a beta on that day. Its end is 6 weeks after 1.33.0; the minimum is the one in istioctl's code, the maximum was not published.
-        Support("1.31", None, None, end_is_planned=True, kubernetes_min=32, kubernetes_max=None),
+        Support("1.31", None, end_is_planned=True, kubernetes_min=32, kubernetes_max=None),
     )
 }
 

@@ -9,7 +9,7 @@ from meshinstall.config.exposure import AWS, EXTERNAL, GKE, Asked, Settings, ser
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.stack import ValuesStack
-from meshinstall.model.values import KeyPath
+from meshinstall.model.values import KeyPath, value_at
 
 _EIP = re.compile(r"eipalloc-[0-9a-f]{8,17}")
 _GKE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -134,7 +134,7 @@ def _overruled(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator
         paths = [("service", *each) for each in _leaves(ours)]
         others = [("service", "annotations", name) for name in _RIVALS.get((cloud, key), ()) if name in annotations]
         for path in (*others, *paths):
-            if _at(service, path) != _at(ours, path):
+            if value_at(service, path[1:]) != value_at(ours, path[1:]):
                 place = stack.explain(path)[-1].origin
                 yield setting.problem(f"{key} is overridden by {path[-1]} ({place})", "remove one of the two")
 
@@ -145,14 +145,6 @@ def _leaves(service: Mapping[str, Any]) -> Iterator[KeyPath]:
             yield from ((key, name) for name in value)
         else:
             yield (key,)
-
-
-def _at(service: Mapping[str, Any], path: KeyPath) -> Any:
-    """The value at ``path``, which begins with ``service``."""
-    value: Any = service
-    for key in path[1:]:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 def _version(text: str) -> int | None:

@@ -36,8 +36,7 @@ def resolve(request: Request, project: Project) -> Desired:
         raise ConfigError(tuple(problems))
     charts = _charts(request, project)
     releases = tuple(
-        Release(slot.key, slot.component, ChartRef(slot.chart, version, charts), stacks[name], slot.needs, slot.order)
-        for name, slot in slots.items()
+        Release(slot.key, slot.component, ChartRef(slot.chart, version, charts), stacks[name], slot.needs) for name, slot in slots.items()
     )
     return _desired(request, project, choice, releases, version)
 
@@ -92,8 +91,6 @@ def _desired(request: Request, project: Project, choice: Choice, releases: tuple
         profile=choice.profile,
         istio_version=version,
         mesh_namespace=catalog.MESH_NAMESPACE,
-        mtls=mode,
-        mtls_origin=origin,
         namespaces=tuple(DesiredNamespace(name) for name in names),
         releases=releases,
         policies=(Policy(policy, origin),),

@@ -12,7 +12,7 @@ from meshinstall.errors import Problem
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.release import Component
 from meshinstall.model.stack import ValuesStack, leaves
-from meshinstall.model.values import CHART_KINDS, KeyPath, Origin
+from meshinstall.model.values import CHART_KINDS, KeyPath, Origin, value_at
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
@@ -105,7 +105,7 @@ def unknown_keys(component: Component, files: ChartFiles, stack: ValuesStack) ->
     for path in leaves(stack.merged()):
         if (wrong := _unknown(own, chart_path(component, path), words)) and wrong not in found:
             depth = len(path) - len(chart_path(component, path)) + len(wrong)
-            siblings = tuple(_at(own, wrong[:-1]) or ())
+            siblings = tuple(_map_at(own, wrong[:-1]) or ())
             text = f"the chart does not read {'.'.join(path[:depth])}"
             found[wrong] = _problem(_origin(stack, path[:depth]), text, suggestion(wrong[-1], siblings))
     return tuple(found.values())
@@ -114,7 +114,7 @@ def unknown_keys(component: Component, files: ChartFiles, stack: ValuesStack) ->
 def _unknown(own: Mapping[str, Any], path: KeyPath, words: set[str]) -> KeyPath | None:
     """The first part of ``path`` that the chart does not know; None when all is known or free-form."""
     for end, key in enumerate(path):
-        here = _at(own, path[:end])
+        here = _map_at(own, path[:end])
         if not here or (end and _FREE_FORM.fullmatch(path[end - 1])):
             return None
         if key not in here:
@@ -122,10 +122,9 @@ def _unknown(own: Mapping[str, Any], path: KeyPath, words: set[str]) -> KeyPath 
     return None
 
 
-def _at(values: Any, path: KeyPath) -> Mapping[str, Any] | None:
-    for key in path:
-        values = values.get(key) if isinstance(values, Mapping) else None
-    return values if isinstance(values, Mapping) else None
+def _map_at(values: Any, path: KeyPath) -> Mapping[str, Any] | None:
+    found = value_at(values, path)
+    return found if isinstance(found, Mapping) else None
 
 
 def _explain(error: "ValidationError", schema: Any, stack: ValuesStack) -> Iterator[Problem]:

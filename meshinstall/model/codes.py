@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from meshinstall.model.finding import Severity
+from meshinstall.model.istio import WEBHOOK_PORT
 
 # The page that has a section for every code.
 PAGE = "docs/checks.md"
@@ -140,8 +141,8 @@ _EKS = (
     Check("EKS012", Phase.EKS, _WARNING, "the cluster has Windows nodes"),
     Check("EKS013", Phase.EKS, _WARNING, "NOT PROVEN: something could not be read"),
     # Allowed by name because something that is not read, such as a firewall policy above the network, may open the port.
-    Check("EKS014", Phase.EKS, _ERROR, "the control plane does not reach port 15017", "webhook-port"),
-    Check("EKS015", Phase.EKS, _WARNING, "NOT PROVEN: whether the control plane reaches port 15017"),
+    Check("EKS014", Phase.EKS, _ERROR, f"the control plane does not reach port {WEBHOOK_PORT}", "webhook-port"),
+    Check("EKS015", Phase.EKS, _WARNING, f"NOT PROVEN: whether the control plane reaches port {WEBHOOK_PORT}"),
 )
 
 _AKS = (

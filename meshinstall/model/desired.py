@@ -20,14 +20,13 @@ class MtlsMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A Helm release that should exist; ``order`` ranks gateways, those of one order may run in parallel."""
+    """A Helm release that should exist."""
 
     key: ReleaseKey
     component: Component
     chart: ChartRef
     values: ValuesStack
     needs: tuple[ReleaseKey, ...] = ()
-    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,6 @@ class Desired:
     profile: str
     istio_version: str
     mesh_namespace: str
-    mtls: MtlsMode
-    mtls_origin: Origin
     namespaces: tuple[DesiredNamespace, ...]
     releases: tuple[Release, ...]
     policies: tuple[Policy, ...]

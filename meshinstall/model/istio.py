@@ -4,6 +4,14 @@
 ISTIOD_APP = "istiod"
 ISTIOD_SELECTOR = f"app={ISTIOD_APP}"
 
+# What istiod takes for granted where its mesh configuration says nothing (istio: pkg/config/mesh/mesh.go, DefaultMeshConfig).
+DEFAULT_ROOT_NAMESPACE = "istio-system"
+DEFAULT_DOMAIN = "cluster.local"
+
+# Containers, whatever their pods are called.
+ISTIOD_CONTAINER = "discovery"
+PROXY_CONTAINER = "istio-proxy"
+
 # What istiod writes into every namespace and no chart owns (istio: pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go).
 ROOT_CERTIFICATE = "istio-ca-root-cert"
 ROOT_CERTIFICATES = (ROOT_CERTIFICATE, "istio-ca-crl")
@@ -13,9 +21,18 @@ USER_CA_SECRET = "cacerts"  # noqa: S105 - the name of a Secret
 OWN_CA_SECRET = "istio-ca-secret"  # noqa: S105 - the name of a Secret
 CA_SECRETS = (USER_CA_SECRET, OWN_CA_SECRET)
 
+# The loopback ports of istiod's debug endpoints and metrics, and of Envoy's admin interface.
+ISTIOD_MONITORING_PORT = 15014
+ENVOY_ADMIN_PORT = 15000
+
 # The port of istiod's pods that the API server calls for injection and validation.
 WEBHOOK_PORT = 15017
 OPEN_WEBHOOK_PORT = (
     f"the API server must reach istiod's pods on port {WEBHOOK_PORT}: on EKS allow it from the cluster security group to the nodes, "
     f"on GKE private clusters add tcp:{WEBHOOK_PORT} to the master's firewall rule"
 )
+
+
+def image_tag(image: str) -> str:
+    """The tag of an image's reference, empty when it has none: 1.31.0 of registry:5000/istio/pilot:1.31.0@sha256:..."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]

@@ -91,7 +91,6 @@ class Pod:
     bypassed: tuple[int, ...] = ()
     others_bypassed: bool = False
     one_family: bool = False
-    proxy_image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Helm values in layers: who set what, where, and who won."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -8,6 +8,15 @@ from typing import Any
 # A path of keys into nested maps: ("pilot", "autoscaleMin").
 KeyPath = tuple[str, ...]
 Values = Mapping[str, Any]
+
+
+def value_at(values: Any, path: Iterable[str], default: Any = None) -> Any:
+    """The value under a path of keys; ``default`` where a key is missing or stands under something that is not a map."""
+    for key in path:
+        if not isinstance(values, Mapping) or key not in values:
+            return default
+        values = values[key]
+    return values
 
 
 class LayerKind(IntEnum):

@@ -12,7 +12,7 @@ import yaml
 from meshinstall.cli.output.printers import dump, plan_json, plan_text
 from meshinstall.engine.planning import decide
 from meshinstall.model.cluster import Cloud, ClusterRef
-from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
+from meshinstall.model.desired import Desired, DesiredNamespace, Policy, Release
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import ChartRef, Component, ReleaseKey, ReleaseRecord, ReleaseStatus
@@ -84,8 +84,6 @@ def _desired(told: Mapping[str, Any]) -> Desired:
         profile=told["profile"],
         istio_version=told["istioVersion"],
         mesh_namespace="istio-system",
-        mtls=MtlsMode.STRICT,
-        mtls_origin=_ORIGIN,
         namespaces=tuple(DesiredNamespace(name, labels) for name, labels in told["namespaces"].items()),
         releases=tuple(_release(_key(name), release) for name, release in told["releases"].items()),
         policies=tuple(Policy(manifest, _ORIGIN) for manifest in told["policies"]),

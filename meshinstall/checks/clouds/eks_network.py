@@ -9,8 +9,6 @@ from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio import WEBHOOK_PORT
 from meshinstall.model.release import Manifest
 
-# The port of istiod's pods behind its webhook Service.
-
 
 def webhook_port(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[Finding]:
     """One finding for each set of security groups that lets the control plane in nowhere."""

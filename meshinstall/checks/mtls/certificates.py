@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.istio import ROOT_CERTIFICATE
 from meshinstall.model.mesh import CertificateFacts, ControlPlane, MeshFacts, Place, Pod, Proxy
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
@@ -96,9 +97,9 @@ def _root(leaf: CertificateFacts, trust: Trust, home: str) -> Iterator[Evidence]
         yield _failed("its certificate does not come from a root of the mesh", "MTL043")
         return
     if strangers := trust.strangers(leaf.root, home):
-        yield _failed(f"its root is not in the istio-ca-root-cert of {some(strangers)}", "MTL047")
+        yield _failed(f"its root is not in the {ROOT_CERTIFICATE} of {some(strangers)}", "MTL047")
     if without := tuple(name for name, roots in trust.namespaces.items() if not roots):
-        yield _unproven(f"{some(without)} has no istio-ca-root-cert", "MTL047")
+        yield _unproven(f"{some(without)} has no {ROOT_CERTIFICATE}", "MTL047")
     if not trust.namespaces:
         yield _unproven("which roots the namespaces have could not be read", "MTL048")
 

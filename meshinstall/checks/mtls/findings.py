@@ -11,7 +11,7 @@ from meshinstall.checks.mtls.plaintext_history import history_findings
 from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.mesh import Dataplane, PeerPolicy
+from meshinstall.model.mesh import PeerPolicy
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict
 
 # What lets plaintext in.
@@ -23,7 +23,6 @@ _SEVERITIES = {Outcome.FAIL: Severity.ERROR, Outcome.NOT_PROVEN: Severity.WARNIN
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 # Different texts of one finding that are shown.
 _MOST_TEXTS = 3
-_CARRIED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 
 _TITLES: Mapping[str, str] = {
     "MTL001": "{object} lets plaintext in: PERMISSIVE",

@@ -9,6 +9,15 @@ from typing import Any
 from meshinstall.checks.mtls.coverage import joins
 from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
+from meshinstall.model.istio import (
+    CA_SECRETS,
+    DEFAULT_ROOT_NAMESPACE,
+    ISTIOD_APP,
+    OWN_CA_SECRET,
+    PROXY_CONTAINER,
+    ROOT_CERTIFICATE,
+    USER_CA_SECRET,
+)
 from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
 from meshinstall.model.mesh import Dataplane, Place, Pod, SyncState
 from meshinstall.model.verdict import PortVerdict
@@ -192,7 +201,7 @@ def _push(ill: Ill) -> str:
 
 def _istiod_logs(ill: Ill) -> str:
     plane = ill.view.plane(ill.pods[0]) if ill.pods else None
-    where = plane.place if plane else Place("istio-system", "istiod")
+    where = plane.place if plane else Place(DEFAULT_ROOT_NAMESPACE, ISTIOD_APP)
     return f"kubectl logs -n {shlex.quote(where.namespace)} deployment/{shlex.quote(where.name)} --tail=50"
 
 
@@ -203,29 +212,29 @@ def _listener(ill: Ill) -> str:
 
 
 def _secrets(ill: Ill) -> str:
-    return f"istioctl proxy-config secret {_first_pod(ill)}  # where is it from? caCertificates of the mesh, cacerts, or another mesh"
+    return f"istioctl proxy-config secret {_first_pod(ill)}  # where does it come from? caCertificates, {USER_CA_SECRET}, or another mesh"
 
 
 def _logs(ill: Ill) -> str:
-    return f"kubectl logs -n {ill.namespace} {shlex.quote(ill.ports[0].pods[0].name)} -c istio-proxy --tail=50"
+    return f"kubectl logs -n {ill.namespace} {shlex.quote(ill.ports[0].pods[0].name)} -c {PROXY_CONTAINER} --tail=50"
 
 
 def _roots(ill: Ill) -> str:
     trust, proxies = ill.view.trust, ill.view.facts.proxies.items()
     used = {(proxy.certificates[0].root, place.namespace) for place, proxy in proxies if proxy.certificates}
     other = sorted({name for root, home in used if root in trust.known for name in trust.strangers(root, home)})
-    lines = [f"kubectl delete configmap istio-ca-root-cert -n {shlex.quote(name)}  # istiod writes it anew" for name in other[:_MOST]]
+    lines = [f"kubectl delete configmap {ROOT_CERTIFICATE} -n {shlex.quote(name)}  # istiod writes it anew" for name in other[:_MOST]]
     if without := [name for name, roots in trust.namespaces.items() if not roots]:
-        why = "istiod's leader writes istio-ca-root-cert, where discoverySelectors do not leave the namespace out"
+        why = f"istiod's leader writes {ROOT_CERTIFICATE}, where discoverySelectors do not leave the namespace out"
         lines.append(f"{_istiod_logs(ill)}  # {why}: {some(map(shlex.quote, without))}")
     return "\n".join(lines)
 
 
 def _authority(ill: Ill) -> str:
     plane = ill.view.plane(ill.pods[0]) if ill.pods else None
-    where = shlex.quote(plane.place.namespace if plane else "istio-system")
+    where = shlex.quote(plane.place.namespace if plane else DEFAULT_ROOT_NAMESPACE)
     return (
-        f"kubectl get secret cacerts istio-ca-secret -n {where}  # replace cacerts; istiod's own: delete istio-ca-secret\n"
+        f"kubectl get secret {' '.join(CA_SECRETS)} -n {where}  # replace {USER_CA_SECRET}; istiod's own: delete {OWN_CA_SECRET}\n"
         f"kubectl rollout restart -n {where} {_slashed(f'deployment {plane.place.name}' if plane else 'deployment istiod')}\n"
         f"{_restart_all(ill)}"
     )

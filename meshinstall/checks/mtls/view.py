@@ -10,10 +10,10 @@ from meshinstall.checks.mtls.inbound import proxy_evidence
 from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies
 from meshinstall.checks.mtls.wire import Names
 from meshinstall.checks.words import some
+from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE
 from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Pod, ServiceFacts, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
-_DEFAULT_ROOT = "istio-system"
 # Why a gateway may not do what istiod last sent.
 _BEHIND = {
     SyncState.UPDATING: "its proxy has not acknowledged the last push yet",
@@ -65,7 +65,7 @@ class View:
         """Index once; a mesh of 200 workloads takes well under a second."""
         mesh = members(facts)
         planes = {plane.revision: plane for plane in reversed(facts.control_planes)}
-        roots = sorted({plane.root_namespace for plane in facts.control_planes} or {_DEFAULT_ROOT})
+        roots = sorted({plane.root_namespace for plane in facts.control_planes} or {DEFAULT_ROOT_NAMESPACE})
         policies = {root: Policies.of(facts.policies, root) for root in roots}
         judged = [pod for pod in facts.pods if is_judged(pod, facts, mesh)]
         services: dict[str, list[ServiceFacts]] = {}
@@ -83,7 +83,7 @@ class View:
     def root(self, pod: Pod) -> str:
         """The root namespace that counts for a pod."""
         plane = self.plane(pod)
-        return plane.root_namespace if plane else _DEFAULT_ROOT
+        return plane.root_namespace if plane else DEFAULT_ROOT_NAMESPACE
 
     def effective(self, pod: Pod, port: int) -> Effective:
         """The mode at one of its ports."""
@@ -179,6 +179,6 @@ def _rules(facts: MeshFacts) -> Mapping[str, ClientRules]:
     known = {name: tuple(labels) or ({},) for name, labels in clients.items() if not is_for_probes(name, facts)}
     planes = facts.control_planes
     automatic = all(plane.auto_mtls for plane in planes)
-    domain = planes[0].domain if planes else "cluster.local"
-    roots = {plane.root_namespace for plane in planes} or {_DEFAULT_ROOT}
+    domain = planes[0].domain if planes else DEFAULT_DOMAIN
+    roots = {plane.root_namespace for plane in planes} or {DEFAULT_ROOT_NAMESPACE}
     return {root: ClientRules.of(facts.client_rules, known, root, domain=domain, automatic=automatic) for root in roots}

@@ -20,7 +20,7 @@ from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.health import Crd, Exposure, HealthFacts, Usage, Webhook, WebhookKind
-from meshinstall.model.istio import ISTIOD_APP
+from meshinstall.model.istio import ISTIOD_APP, ISTIOD_MONITORING_PORT
 from meshinstall.model.mesh import Dataplane, MeshFacts, Place
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
@@ -32,7 +32,6 @@ _ADMISSION = "admissionregistration.k8s.io/v1"
 _COLLECTIONS = {WebhookKind.MUTATING: "mutatingwebhookconfigurations", WebhookKind.VALIDATING: "validatingwebhookconfigurations"}
 _GATEWAYS = "gateways.gateway.networking.k8s.io"
 _BUNDLE = "gateway.networking.k8s.io/bundle-version"
-_METRICS_PORT = 15014
 _ROUTES = (
     ("VirtualService", object_path("networking.istio.io/v1", "virtualservices"), by_virtual_service),
     ("HTTPRoute", object_path("gateway.networking.k8s.io/v1", "httproutes"), by_http_route),
@@ -154,7 +153,7 @@ class _Looks:
     async def _one_usage(self, place: Place) -> Usage:
         try:
             pod = await self._session.kube.get(object_path("v1", "pods", place.namespace, place.name))
-            metrics = await self._session.pods.get(place.namespace, place.name, _METRICS_PORT, "/metrics")
+            metrics = await self._session.pods.get(place.namespace, place.name, ISTIOD_MONITORING_PORT, "/metrics")
             match = _RESIDENT.search(metrics)
             used = int(float(match[1])) if match else None
             requested, limit = webhooks.memory(pod or {})

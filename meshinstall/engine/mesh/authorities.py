@@ -1,13 +1,12 @@
 """Who may sign for a mesh: the roots that istiod hands to every namespace, and the authority that it signs with itself."""
 
-import base64
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from meshinstall.engine.mesh.ca_objects import ca_of, roots_of
 from meshinstall.engine.mesh.kube_objects import place
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
-from meshinstall.engine.objects.json_fields import at, text
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError
 from meshinstall.model.istio import CA_SECRETS, ROOT_CERTIFICATE
@@ -15,9 +14,6 @@ from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Certificates
-
-# What certificates are called in a Secret of istiod's CA (istio: pilot/pkg/bootstrap/istio_ca.go).
-_CERTIFICATES = ("ca-cert.pem", "tls.crt", "cert-chain.pem", "root-cert.pem", "ca.crt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +50,13 @@ async def _signers(asker: Asker, namespace: str) -> dict[str, bytes]:
     """The first Secret that is there; none where somebody else signs."""
     for name in CA_SECRETS:
         what = f"Secret {namespace}/{name}"
-        if pem := await asker.one(what, object_path("v1", "secrets", namespace, name), _signer):
+        if pem := await asker.one(what, object_path("v1", "secrets", namespace, name), lambda secret: ca_of(secret).chain):
             return {what: pem}
     return {}
 
 
 def _root(item: Manifest) -> tuple[str, bytes]:
-    return place(item).namespace, text(at(item, "data", "root-cert.pem")).encode()
-
-
-def _signer(secret: Manifest) -> bytes:
-    found = (base64.b64decode(text(at(secret, "data", name)), validate=True) for name in _CERTIFICATES)
-    return b"\n".join(filter(None, found))
+    return place(item).namespace, roots_of(item)
 
 
 def judged(held: Held, named: Iterable[str], planes: AbstractSet[str], certificates: Certificates) -> Authorities:

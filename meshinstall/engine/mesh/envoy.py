@@ -15,7 +15,6 @@ from meshinstall.engine.objects.json_fields import MalformedError, at, flag, num
 from meshinstall.errors import ClusterError
 from meshinstall.model.mesh import InboundChain
 
-ADMIN_PORT = 15000
 # istiod's name for the listener that takes all inbound traffic, and the agent's names for the workload's secrets
 # (istio: pilot/pkg/model/context.go, pkg/security/security.go).
 _LISTENER = "virtualInbound"

@@ -8,7 +8,7 @@ import anyio.to_thread
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import MeshinstallError
 from meshinstall.model.cluster import CloudCluster, MeshFound
-from meshinstall.model.istio import ISTIOD_SELECTOR
+from meshinstall.model.istio import ISTIOD_CONTAINER, ISTIOD_SELECTOR, image_tag
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
@@ -44,5 +44,5 @@ async def find_meshes(clusters: Sequence[CloudCluster], reach: Callable[[CloudCl
 def _version(istiod: Manifest) -> str:
     """The tag of its image; empty when it has none."""
     containers = (((istiod.get("spec") or {}).get("template") or {}).get("spec") or {}).get("containers") or ()
-    image = next((str(one.get("image", "")) for one in containers if one.get("name") == "discovery"), "")
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    image = next((str(one.get("image", "")) for one in containers if one.get("name") == ISTIOD_CONTAINER), "")
+    return image_tag(image)

@@ -8,14 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
+from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE, ISTIOD_CONTAINER, image_tag
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import ClientRule, ControlPlane, ExternalService, Mode, NamespaceFacts, PeerPolicy, Place, Port
 from meshinstall.model.release import Manifest
 from meshinstall.model.yaml_text import load
 
-# What istiod takes for granted (istio: pkg/config/mesh/mesh.go, DefaultMeshConfig).
-_ROOT_NAMESPACE = "istio-system"
-_DOMAIN = "cluster.local"
 # The version in an image's tag, without what says how the image was made.
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 
@@ -24,8 +22,8 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 class MeshSettings:
     """What of an istiod's mesh configuration decides mTLS; ``authorities`` are roots that it names beside its own, in PEM."""
 
-    root_namespace: str = _ROOT_NAMESPACE
-    trust_domain: str = _DOMAIN
+    root_namespace: str = DEFAULT_ROOT_NAMESPACE
+    trust_domain: str = DEFAULT_DOMAIN
     trust_domain_aliases: tuple[str, ...] = ()
     auto_mtls: bool = True
     authorities: tuple[str, ...] = ()
@@ -158,7 +156,7 @@ def _service_port(port: Any) -> ServicePort:
 def istiod(deployment: Manifest) -> Istiod | None:
     """A Deployment of istiod, None when it runs something else; without a revision it is the one that is called default."""
     containers = rows(at(deployment, "spec", "template", "spec", "containers"))
-    discovery = next((one for one in containers if at(one, "name") == "discovery"), None)
+    discovery = next((one for one in containers if at(one, "name") == ISTIOD_CONTAINER), None)
     if discovery is None:
         # Anybody may call an application so.
         return None
@@ -167,13 +165,13 @@ def istiod(deployment: Manifest) -> Istiod | None:
     settings = "istio" if revision == "default" else f"istio-{revision}"
     args = [text(one) for one in rows(at(discovery, "args"))]
     # The image's tag tells what runs, the label what was installed.
-    version = _VERSION.match(text(at(discovery, "image")).partition("@")[0].rpartition("/")[2].partition(":")[2])
+    version = _VERSION.match(image_tag(text(at(discovery, "image"))))
     return Istiod(
         place=place(deployment),
         revision=revision,
         version=version[0] if version else labels(deployment).get("app.kubernetes.io/version", ""),
         settings=settings,
-        domain=dict(pairwise(args)).get("--domain") or _DOMAIN,
+        domain=dict(pairwise(args)).get("--domain") or DEFAULT_DOMAIN,
         ready=bool(number(at(deployment, "status", "readyReplicas"))),
     )
 
@@ -202,8 +200,8 @@ def mesh_settings(config_map: Manifest) -> MeshSettings:
 
     auto = get("enableAutoMtls")
     return MeshSettings(
-        root_namespace=text(get("rootNamespace")) or _ROOT_NAMESPACE,
-        trust_domain=text(get("trustDomain")) or _DOMAIN,
+        root_namespace=text(get("rootNamespace")) or DEFAULT_ROOT_NAMESPACE,
+        trust_domain=text(get("trustDomain")) or DEFAULT_DOMAIN,
         trust_domain_aliases=tuple(text(one) for one in rows(get("trustDomainAliases"))),
         auto_mtls=True if auto is None else flag(auto),
         authorities=tuple(filter(None, (text(at(one, "pem")) for one in rows(get("caCertificates"))))),

@@ -9,12 +9,11 @@ from typing import Any
 
 from meshinstall.engine.mesh.kube_objects import Service, labels, place
 from meshinstall.engine.objects.json_fields import at, flag, number, rows, table, text, texts
-from meshinstall.model.istio import ISTIOD_APP
+from meshinstall.model.istio import ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, Place, Pod, Port, ServiceFacts
 from meshinstall.model.release import Manifest
 
-_PROXY = "istio-proxy"
 _AGENTGATEWAY = "agentgateway"
 _MANAGED = "gateway.istio.io/managed"
 # What redirects a pod's traffic, or waits for the CNI plugin to have done so: both are given the same arguments, which nobody can
@@ -70,7 +69,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
     kind = _dataplane(item, containers, annotations, planes)
     capture = _capture(spec, annotations, kind)
     host_network = flag(spec.get("hostNetwork"))
-    carrier = containers.get(_PROXY) or containers.get(_AGENTGATEWAY)
+    carrier = containers.get(PROXY_CONTAINER) or containers.get(_AGENTGATEWAY)
     found = Pod(
         place=place(item),
         workload=_workload(item),
@@ -86,7 +85,6 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         captured=not host_network and not capture.is_empty,
         bypassed=_beside(containers.values(), carrier) if kind is Dataplane.GATEWAY else (),
         one_family=kind is Dataplane.SIDECAR and _has_both_families(item) and not _is_dual_stack(spec, carrier),
-        proxy_image=text(at(carrier, "image")) if kind in {Dataplane.SIDECAR, Dataplane.GATEWAY} else "",
     )
     return PodSeen(found, capture)
 
@@ -166,7 +164,7 @@ def _beside(containers: Iterable[Any], carrier: Any) -> tuple[int, ...]:
 
 def _dataplane(item: Manifest, containers: Mapping[str, Any], annotations: Mapping[str, str], planes: AbstractSet[str]) -> Dataplane:
     """What carries its traffic, by what runs in it: labels and annotations may say anything."""
-    proxy = containers.get(_PROXY)
+    proxy = containers.get(PROXY_CONTAINER)
     role = [text(one) for one in rows(at(proxy, "args"))][1:2]
     if _is_istiod(item, containers, planes) or (_owner(item)[0] == "DaemonSet" and ("install-cni" in containers or role == ["ztunnel"])):
         return Dataplane.CONTROL
@@ -178,7 +176,7 @@ def _dataplane(item: Manifest, containers: Mapping[str, Any], annotations: Mappi
 
 
 def _is_istiod(item: Manifest, containers: Mapping[str, Any], planes: AbstractSet[str]) -> bool:
-    return labels(item).get("app") == ISTIOD_APP and "discovery" in containers and place(item).namespace in planes
+    return labels(item).get("app") == ISTIOD_APP and ISTIOD_CONTAINER in containers and place(item).namespace in planes
 
 
 def _capture(spec: Mapping[str, Any], annotations: Mapping[str, str], kind: Dataplane) -> Capture:

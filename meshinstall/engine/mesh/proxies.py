@@ -6,14 +6,14 @@ from datetime import datetime
 
 import anyio
 
-from meshinstall.engine.mesh.envoy import ADMIN_PORT, DUMP, EnvoyDump, read_dump
+from meshinstall.engine.mesh.envoy import DUMP, EnvoyDump, read_dump
 from meshinstall.engine.mesh.reader import short
 from meshinstall.engine.mesh.syncz import Sync, better, read_sync
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ClusterError
+from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.mesh import Dataplane, InboundChain, Place, Pod, Proxy
-from meshinstall.model.release import Manifest
 from meshinstall.ports import Certificates, IstiodDebug, Pods
 
 # Seconds for all proxies together: for those that do not answer, and for each one; eight are asked at a time.
@@ -71,7 +71,7 @@ async def _ask(pod: Pod, ports: Pods, anchors: bytes, certificates: Certificates
     if not pod.running:
         return Proxy(problem="its pod does not run")
     try:
-        dump = read_dump(await ports.get(*pod.place, ADMIN_PORT, DUMP))
+        dump = read_dump(await ports.get(*pod.place, ENVOY_ADMIN_PORT, DUMP))
         return _proxy(pod, dump, anchors, certificates)
     except ClusterError as error:
         return Proxy(problem=short(error))

@@ -8,6 +8,7 @@ else. Dry-run requests change nothing.
 import re
 
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError
+from meshinstall.model.istio import PROXY_CONTAINER
 from meshinstall.model.labels import INJECT, INJECTION, REVISION
 from meshinstall.model.paths import object_path
 from meshinstall.ports import Kube
@@ -93,7 +94,7 @@ async def _injection_trouble(kube: Kube, namespace: str, revision: str) -> str:
         # Pod Security, a policy engine or a quota refuses what the webhook, called before them, has answered.
         return f"injection webhook: {error.message}" if _CALL_FAILED in error.message else ""
     containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-    if any(container["name"] == "istio-proxy" for container in containers):
+    if any(container["name"] == PROXY_CONTAINER for container in containers):
         return ""
     return "injection webhook: a pod that asks for a sidecar gets none"
 

@@ -8,6 +8,7 @@ from typing import Any
 from meshinstall.engine.objects.json_fields import at, flag, rows, table, text
 from meshinstall.errors import ClusterError
 from meshinstall.model.health import Crd, Webhook, WebhookKind
+from meshinstall.model.istio import ISTIOD_CONTAINER
 from meshinstall.model.labels import INJECTION, REVISION
 from meshinstall.model.mesh import CertificateFacts, Place
 from meshinstall.model.quantity import size_in_bytes
@@ -67,7 +68,7 @@ def crd(item: Manifest) -> Crd:
 def memory(pod: Manifest) -> tuple[int | None, int | None]:
     """Bytes that the container ``discovery`` asked for and may have; None where nothing is set."""
     for container in rows(at(pod, "spec", "containers")):
-        if text(at(container, "name")) == "discovery":
+        if text(at(container, "name")) == ISTIOD_CONTAINER:
             resources = table(at(container, "resources"))
             return size_in_bytes(at(resources, "requests", "memory")), size_in_bytes(at(resources, "limits", "memory"))
     return None, None

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from meshinstall.model.desired import Desired, Release
 from meshinstall.model.quantity import quantity
 from meshinstall.model.release import Component, Manifest, ReleaseKey
+from meshinstall.model.values import value_at
 
 # What the charts of 1.31 ask for where values say nothing; the agents are on every node and not judged.
 _DEFAULTS = {Component.ISTIOD: ("500m", "2048Mi"), Component.GATEWAY: ("100m", "128Mi")}
@@ -55,7 +56,7 @@ def needs(desired: Desired, there: Mapping[str, int]) -> tuple[Need, ...]:
 
 def _need(release: Release, there: int) -> Need:
     values = release.values.merged()
-    asked = _at(values, "resources", "requests")
+    asked = _map_at(values, "resources", "requests")
     cpu, memory = _DEFAULTS[release.component]
     each = Room(_number(asked.get("cpu", cpu)), _number(asked.get("memory", memory)))
     return Need(release.key, _replicas(release.component, values) - there, each)
@@ -65,16 +66,14 @@ def _replicas(component: Component, values: Mapping[str, Any]) -> int:
     scaled, least = (
         (values.get("autoscaleEnabled", True), values.get("autoscaleMin", 1))
         if component is Component.ISTIOD
-        else (_at(values, "autoscaling").get("enabled", True), _at(values, "autoscaling").get("minReplicas", 1))
+        else (_map_at(values, "autoscaling").get("enabled", True), _map_at(values, "autoscaling").get("minReplicas", 1))
     )
     count = least if scaled else values.get("replicaCount")
     return count if isinstance(count, int) else 1
 
 
-def _at(values: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    found: Any = values
-    for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
+def _map_at(values: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    found = value_at(values, path)
     return found if isinstance(found, Mapping) else {}
 
 

@@ -10,11 +10,10 @@ from meshinstall.checks.clouds.judge import judge
 from meshinstall.engine.session import CloudSide, Session
 from meshinstall.errors import ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
 from meshinstall.model.cluster import Cloud, ClusterRef
-from meshinstall.model.desired import Desired, MtlsMode
+from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
-from meshinstall.model.values import LayerKind, Origin
 
 
 async def cloud_findings(desired: Desired, session: Session) -> tuple[Finding, ...]:
@@ -65,8 +64,6 @@ def _nothing(session: Session) -> Desired:
         profile="",
         istio_version=catalog.DEFAULT_ISTIO,
         mesh_namespace=catalog.MESH_NAMESPACE,
-        mtls=MtlsMode.STRICT,
-        mtls_origin=Origin(LayerKind.PROFILE, ""),
         namespaces=(),
         releases=(),
         policies=(),

@@ -12,7 +12,7 @@ from meshinstall.model.ownership import audit_labels, is_ours, recorded_digest
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef, ReleaseRecord, ReleaseStatus
 from meshinstall.model.stack import ValuesStack, leaves
-from meshinstall.model.values import KeyPath
+from meshinstall.model.values import value_at
 
 
 def plan(desired: Desired, facts: Facts) -> Plan:
@@ -100,7 +100,7 @@ def value_changes(before: Mapping[str, Any], after: ValuesStack) -> tuple[Change
     paths = sorted({*leaves(before), *winners})
     found = []
     for path in paths:
-        old, new = _at(before, path), _at(merged, path)
+        old, new = value_at(before, path, _ABSENT), value_at(merged, path, _ABSENT)
         # A map on one side is spelled out by its own leaves.
         if old != new and not _is_spelled_out(old) and not _is_spelled_out(new):
             spoken = winners.get(path)
@@ -114,15 +114,6 @@ def _is_spelled_out(value: Any) -> bool:
 
 # A null is a value of its own: it takes a chart's default away.
 _ABSENT = object()
-
-
-def _at(values: Mapping[str, Any], path: KeyPath) -> Any:
-    found: Any = values
-    for key in path:
-        if not isinstance(found, Mapping) or key not in found:
-            return _ABSENT
-        found = found[key]
-    return found
 
 
 def _told(value: Any) -> Any:
@@ -148,7 +139,7 @@ def _policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, fa
 
 def _changed_leaves(wanted: Mapping[str, Any], live: Mapping[str, Any], prefix: str, origin: str = "") -> tuple[Change, ...]:
     return tuple(
-        Change(f"{prefix}.{'.'.join(path)}", _told(_at(live, path)), _told(_at(wanted, path)), origin)
+        Change(f"{prefix}.{'.'.join(path)}", _told(value_at(live, path, _ABSENT)), _told(value_at(wanted, path, _ABSENT)), origin)
         for path in leaves(wanted)
-        if _at(live, path) != _at(wanted, path)
+        if value_at(live, path, _ABSENT) != value_at(wanted, path, _ABSENT)
     )

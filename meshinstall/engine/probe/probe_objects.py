@@ -13,6 +13,7 @@ proven too.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from meshinstall.model.istio import PROXY_CONTAINER
 from meshinstall.model.labels import REVISION
 from meshinstall.model.wire import PROBE_LABEL
 
@@ -79,7 +80,7 @@ def settings(*, ipv6: bool) -> tuple[Placed, ...]:
 def pod(name: str) -> _Json:
     """``client`` or ``target``: nothing but a proxy, whose image the mesh fills in."""
     annotations = {"sidecar.istio.io/nativeSidecar": "false"}
-    container: _Json = {"name": "istio-proxy", "image": "auto", "imagePullPolicy": "IfNotPresent"}
+    container: _Json = {"name": PROXY_CONTAINER, "image": "auto", "imagePullPolicy": "IfNotPresent"}
     if name == CLIENT:
         annotations["sidecar.istio.io/interceptionMode"] = "NONE"
     else:

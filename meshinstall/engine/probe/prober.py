@@ -30,7 +30,7 @@ from meshinstall.engine.probe import probe_objects
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ClusterError, ForbiddenError
-from meshinstall.model.istio import ISTIOD_SELECTOR, ROOT_CERTIFICATE
+from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_SELECTOR, ROOT_CERTIFICATE
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
@@ -56,7 +56,6 @@ _ROOTS = 45.0
 _ROOTS_LATE = 2.0
 # How old a namespace of probes is before it is nobody's, whoever made it.
 _FORGOTTEN = timedelta(minutes=20)
-_ADMIN = 15000
 
 
 class Prober:
@@ -272,10 +271,10 @@ async def _started(session: Session, namespace: str, name: str) -> str:
 async def _identity(session: Session, namespace: str, name: str) -> tuple[str, str]:
     """The SPIFFE name that a pod's Envoy has a certificate for, or why there is none yet; raises ForbiddenError."""
     try:
-        await session.pods.get(namespace, name, _ADMIN, "/ready")
+        await session.pods.get(namespace, name, ENVOY_ADMIN_PORT, "/ready")
         if name == probe_objects.CLIENT:
             await session.pods.get(namespace, name, probe_objects.LISTENER, probe_objects.READY)
-        found: Any = json.loads(await session.pods.get(namespace, name, _ADMIN, "/certs"))
+        found: Any = json.loads(await session.pods.get(namespace, name, ENVOY_ADMIN_PORT, "/certs"))
         chains = [certificate["cert_chain"] for certificate in found["certificates"]]
         names = [entry["uri"] for chain in chains for one in chain for entry in one["subject_alt_names"] if "uri" in entry]
     except ForbiddenError:

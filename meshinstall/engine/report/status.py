@@ -1,11 +1,10 @@
 """Looks at an installed mesh: what is there, whether it is well, and who worked on it last."""
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from meshinstall.engine.mesh.ca_objects import ca_of, roots_of
 from meshinstall.engine.mesh.syncz import Sync, better, read_sync
 from meshinstall.engine.objects import readiness
 from meshinstall.engine.objects.json_fields import MalformedError
@@ -38,8 +37,6 @@ from meshinstall.model.status import (
 )
 
 _BEHIND = frozenset({SyncState.STALE, SyncState.REJECTED})
-# The keys of istiod's certificate in the Secret of its CA (istio: pilot/pkg/bootstrap/istio_ca.go).
-_CA_KEYS = ("ca-cert.pem", "tls.crt")
 
 
 async def look(desired: Desired, session: Session) -> MeshStatus:
@@ -201,10 +198,9 @@ async def _root(session: Session, namespace: str) -> tuple[Certificate, ...]:
         live = await session.kube.get(object_path("v1", "configmaps", namespace, ROOT_CERTIFICATE))
         if live is None:
             return (Certificate("root", source, unknown=f"{source} is not there"),)
-        pem = str((live.get("data") or {}).get("root-cert.pem", ""))
-        return tuple(Certificate("root", source, times) for times in session.certificates.read_certificates(pem.encode()))
-    except ClusterError as error:
-        return (Certificate("root", source, unknown=error.message),)
+        return tuple(Certificate("root", source, times) for times in session.certificates.read_certificates(roots_of(live)))
+    except (ClusterError, MalformedError) as error:
+        return (Certificate("root", source, unknown=str(error)),)
 
 
 async def _authority(session: Session, namespace: str) -> tuple[Certificate, ...]:
@@ -213,11 +209,9 @@ async def _authority(session: Session, namespace: str) -> tuple[Certificate, ...
         source = f"Secret {namespace}/{name}"
         try:
             secret = await session.kube.get(object_path("v1", "secrets", namespace, name))
-            data: Mapping[str, str] = (secret or {}).get("data") or {}
-            if encoded := next((data[key] for key in _CA_KEYS if data.get(key)), ""):
-                found = session.certificates.read_certificates(base64.b64decode(encoded, validate=True))
-                return tuple(Certificate("CA", source, times) for times in found[:1])
-        except (ClusterError, binascii.Error) as error:
+            if signer := ca_of(secret or {}).signer:
+                return tuple(Certificate("CA", source, times) for times in session.certificates.read_certificates(signer)[:1])
+        except (ClusterError, ValueError) as error:
             return (Certificate("CA", source, unknown=str(error)),)
     return (
         Certificate("CA", "", unknown=f"no Secret {' or '.join(CA_SECRETS)} in {namespace}: it signs with somebody else's, or not yet"),

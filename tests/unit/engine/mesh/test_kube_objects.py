@@ -242,7 +242,6 @@ def test_a_pod_with_a_sidecar() -> None:
         labels=labels,
         annotations={"istio.io/rev": "default", "sidecar.istio.io/inject": "true"},
         revision="default",
-        proxy_image="docker.io/istio/proxyv2:1.31.0",
     )
 
 

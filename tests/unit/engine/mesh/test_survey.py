@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 
 from meshinstall.adapters.certificates import read_roots
-from meshinstall.engine.mesh.envoy import ADMIN_PORT, DUMP, read_dump
+from meshinstall.engine.mesh.envoy import DUMP, read_dump
 from meshinstall.engine.mesh.proxies import ask_istiods
 from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.mesh.syncz import read_sync
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.errors import UnreachableError
+from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy, SyncState
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
@@ -109,7 +110,7 @@ class Mesh(World):
 
     def says(self, place: Place, data: bytes) -> None:
         """What the Envoy of a pod answers."""
-        self.pods.answers[(*place, ADMIN_PORT, DUMP)] = data
+        self.pods.answers[(*place, ENVOY_ADMIN_PORT, DUMP)] = data
 
     async def look(self, *namespaces: str) -> MeshFacts:
         """Survey it."""
