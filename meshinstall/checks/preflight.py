@@ -47,16 +47,20 @@ def _kubernetes(desired: Desired, facts: Facts) -> Iterator[Finding]:
             hint="choose a version of Istio for this cluster (--istio-version), or allow it: --allow kubernetes",
         )
     elif supported is None:
-        detail = f"its range was not published on {catalog.TABLE_DATE}; the minimum, 1.{support.kubernetes_min}, is met"
-        yield Finding("PRE002", Severity.INFO, f"whether Istio {support.minor} supports Kubernetes {facts.kubernetes} is not known", detail)
+        detail = f"Kubernetes meets the minimum, 1.{support.kubernetes_min}; the maximum was not published by {catalog.TABLE_DATE}"
+        yield Finding(
+            "PRE002", Severity.INFO, f"it is not known whether Istio {support.minor} supports Kubernetes {facts.kubernetes}", detail
+        )
 
 
 def _end_of_life(desired: Desired, today: date) -> Iterator[Finding]:
     support = catalog.support(desired.istio_version)
     if support is None:
-        yield Finding("PRE009", Severity.INFO, f"the support of Istio {desired.istio_version} is not known to this version of meshinstall")
+        yield Finding(
+            "PRE009", Severity.INFO, f"this version of meshinstall does not know how long Istio {desired.istio_version} is supported"
+        )
     elif support.ended(today):
-        title = f"Istio {support.minor} is out of support since {support.end_of_life}"
+        title = f"support for Istio {support.minor} ended on {support.end_of_life}"
         yield Finding("PRE008", Severity.ERROR, title, hint="choose a newer version (--istio-version), or allow it: --allow eol")
 
 
@@ -80,9 +84,9 @@ def _held_by(namespace: Manifest) -> str:
 
 def _orphans(facts: Facts) -> Iterator[Finding]:
     for record in facts.orphans:
-        title = f"release {record.key} was installed by meshinstall and is no longer in the configuration"
+        title = f"the configuration no longer contains release {record.key}, which meshinstall installed"
         hint = f"remove it: helm uninstall {record.key.name} -n {record.key.namespace}"
-        yield Finding("PRE013", Severity.WARNING, title, "up leaves it as it is", f"release {record.key}", hint=hint)
+        yield Finding("PRE013", Severity.WARNING, title, "up does not change or remove it", f"release {record.key}", hint=hint)
 
 
 def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
@@ -96,10 +100,10 @@ def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "PRE004",
             Severity.ERROR,
-            f"another control plane is there: {place}, {_installer(plane, owner)}",
-            "two control planes of one revision fight over webhooks and policies",
+            f"the cluster has another control plane: {place}, {_installer(plane, owner)}",
+            "two control planes of one revision overwrite each other's webhooks and policies",
             f"Deployment {place}",
-            hint="remove it first, or install beside it on purpose: --allow foreign",
+            hint="remove it first, or install beside it: --allow foreign",
         )
     for crd in facts.crds.values():
         owner = (crd["metadata"].get("annotations") or {}).get(HELM_RELEASE, "")
@@ -114,9 +118,9 @@ def _foreign_crd(crd: Manifest, owner: str) -> Finding:
         "PRE005",
         Severity.ERROR,
         f"Istio's CRDs belong to {f'Helm release {owner}' if owner else 'no Helm release'}",
-        f"{name}, for one; helm refuses to change what another owner has",
+        f"for example {name}; helm refuses to change objects of another owner",
         f"CustomResourceDefinition {name}",
-        hint="let their owner go on, or hand them over: kubectl annotate and label them for release istio-base",
+        hint="let their owner upgrade them, or give them to release istio-base with kubectl annotate and kubectl label",
     )
 
 
@@ -127,7 +131,7 @@ def _installer(plane: Manifest, owner: str) -> str:
     if labels.get("operator.istio.io/component") or "install.operator.istio.io/owning-resource" in labels:
         return "installed by istioctl"
     if any(reference.get("kind") in {"Istio", "IstioRevision"} for reference in plane["metadata"].get("ownerReferences") or ()):
-        return "kept by the Sail operator"
+        return "managed by the Sail operator"
     return f"Helm release {owner}" if owner else "of unknown origin"
 
 
@@ -150,7 +154,7 @@ def _step_between(record: ReleaseRecord, version: str) -> Iterator[Finding]:
         hint = "an older control plane may not understand newer proxies; allow it: --allow downgrade"
         yield Finding("PRE006", Severity.ERROR, f"Istio {before} would be downgraded to {after}", object=f"release {record.key}", hint=hint)
     elif (after.major, after.minor) > (before.major, before.minor + 1):
-        hint = f"go through {before.major}.{before.minor + 1} first, or allow it: --allow skip-minor"
+        hint = f"upgrade to {before.major}.{before.minor + 1} first, or allow it: --allow skip-minor"
         title = f"Istio {before} to {after} skips {after.minor - before.minor - 1} minor versions"
         yield Finding("PRE007", Severity.ERROR, title, object=f"release {record.key}", hint=hint)
 
@@ -161,21 +165,23 @@ def before_changes(inquiry: Inquiry) -> tuple[Finding, ...]:
     if inquiry.denied:
         asks = [str(ask) for ask in inquiry.denied]
         title = f"missing permissions: {first(asks, _SHOWN)}"
-        hint = f"ask for them, or use another context; see for yourself: kubectl auth can-i {asks[0].replace(' in ', ' -n ')}"
+        hint = f"ask an administrator for them, or use another --context; check one: kubectl auth can-i {asks[0].replace(' in ', ' -n ')}"
         found.append(Finding("PRE010", Severity.ERROR, title, hint=hint))
     elif not inquiry.schedulable:
-        found.append(Finding("PRE011", Severity.ERROR, "no node is Ready and takes pods", hint="kubectl get nodes shows why"))
+        found.append(Finding("PRE011", Severity.ERROR, "no node is Ready and schedulable", hint="kubectl get nodes shows why"))
     for short in inquiry.shortages:
-        title = f"{short.pods} pod{'s' if short.pods > 1 else ''} of {short.release} may fit on no node: each asks for {short.each}"
+        title = f"{short.pods} pod{'s' if short.pods > 1 else ''} of {short.release} may fit on no node: each requests {short.each}"
         more = f" and {len(short.free) - _SHOWN} more nodes" if len(short.free) > _SHOWN else ""
-        free = f"free of requests: {'; '.join(short.free[:_SHOWN])}{more}" if short.free else "every node has a taint"
-        hint = f"add nodes, or ask for less: {short.release.name}.resources.requests; an autoscaler may add a node by itself"
+        free = f"free on the nodes: {'; '.join(short.free[:_SHOWN])}{more}" if short.free else "every node has a taint"
+        hint = f"add nodes, or lower {short.release.name}.resources.requests; an autoscaler may add a node"
         found.append(Finding("PRE014", Severity.WARNING, title, free, f"release {short.release}", hint=hint))
     for secret in (*inquiry.missing_secrets, *inquiry.future_secrets):
         hint = "create it (kubectl create secret docker-registry), or change images.pullSecrets"
         # In a namespace that the run itself makes it may come by another way.
         severity = Severity.WARNING if secret in inquiry.future_secrets else Severity.ERROR
-        found.append(Finding("PRE012", severity, f"pull secret {secret} does not exist", "images could not be pulled", secret, hint=hint))
+        found.append(
+            Finding("PRE012", severity, f"pull secret {secret} does not exist", "images cannot be pulled without it", secret, hint=hint)
+        )
     return tuple(found)
 
 

@@ -158,7 +158,7 @@ def test_a_cluster_that_is_away_is_status_1(run: Run, tmp_path: Path) -> None:
 def test_without_istio_nothing_is_proven(run: Run) -> None:
     done = run("--read-only")
     assert done.status == 5
-    assert done.out.startswith("No workload of a mesh is there to be judged.")
+    assert done.out.startswith("There is no workload of a mesh to judge.")
     assert done.out.endswith("NOT PROVEN: mTLS on dev, no port of 0 workload ports.\n")
     assert document(run("--read-only", "-o", "json"))["verdict"] == "NOT PROVEN"
 
@@ -170,7 +170,7 @@ def test_a_violation_is_status_4_with_what_mends_it(run: Run, api: Api) -> None:
     assert "\x1b" not in done.out
     assert done.out.splitlines()[1].split() == ["FAIL", "shop/Pod", "web", "8080", "MTL020"]
     assert "✗ MTL020 namespace shop of the mesh has pods without a proxy" in done.out
-    assert "mend: kubectl delete pod -n shop web" in done.out
+    assert "fix: kubectl delete pod -n shop web" in done.out
     assert document(run("--read-only", "-o", "json"))["verdict"] == "FAIL"
 
 

@@ -66,7 +66,7 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
             "AKS002",
             Severity.WARNING,
             "the cluster is being changed (Upgrading)",
-            f"wait for its end: az aks wait --custom \"provisioningState=='Succeeded'\" {FLAGS}",
+            f"wait until it is done: az aks wait --custom \"provisioningState=='Succeeded'\" {FLAGS}",
         ),
     ),
     "being made": (
@@ -75,16 +75,16 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
             "AKS001",
             Severity.ERROR,
             "the cluster is creating",
-            f"wait for its end: az aks wait --custom \"provisioningState=='Succeeded'\" {FLAGS}",
+            f"wait until it is done: az aks wait --custom \"provisioningState=='Succeeded'\" {FLAGS}",
         ),
     ),
     "failed": (
         cluster(provisioning_state="Failed"),
-        ("AKS002", Severity.WARNING, "the cluster's last change ended as Failed", f"repair it: az aks update {FLAGS}"),
+        ("AKS002", Severity.WARNING, "the last change of the cluster is Failed", f"repair it: az aks update {FLAGS}"),
     ),
     "managed mesh": (
         cluster(service_mesh_profile=ADD_ON),
-        ("AKS005", Severity.ERROR, "the AKS service mesh add-on (Istio) is on", f"take it out first: az aks mesh disable {FLAGS}"),
+        ("AKS005", Severity.ERROR, "the AKS service mesh add-on (Istio) is on", f"disable it first: az aks mesh disable {FLAGS}"),
     ),
     "pool being upgraded": (
         cluster(agent_pool_profiles=pool(provisioning_state="Upgrading", current_orchestrator_version="1.35.2")),
@@ -92,7 +92,7 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
             "AKS008",
             Severity.WARNING,
             "node pool nodes is being changed (Upgrading, 1.35.2 to 1.36.3)",
-            f"wait for its end: az aks nodepool wait --updated --nodepool-name nodes {POOL_FLAGS}",
+            f"wait until it is done: az aks nodepool wait --updated --nodepool-name nodes {POOL_FLAGS}",
         ),
     ),
     "pool failed": (
@@ -100,8 +100,8 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
         (
             "AKS008",
             Severity.WARNING,
-            "the last change of node pool nodes ended as Failed",
-            f"look at it: az aks nodepool show --nodepool-name nodes {POOL_FLAGS}",
+            "the last change of node pool nodes is Failed",
+            f"inspect it: az aks nodepool show --nodepool-name nodes {POOL_FLAGS}",
         ),
     ),
     "pool too old": (
@@ -119,7 +119,7 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
             "AKS010",
             Severity.WARNING,
             "Windows nodes: nodes; their pods cannot be in the mesh",
-            "where mTLS is STRICT they reach no pod of the mesh: keep what they call out of it, or allow plaintext per port",
+            "with STRICT mTLS they reach no pod of the mesh: keep the workloads that they call out, or allow plaintext for single ports",
         ),
     ),
     "virtual nodes": (
@@ -137,7 +137,7 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
             "AKS012",
             Severity.WARNING,
             "Kubernetes 1.34.1 is past its standard support on AKS",
-            f"az aks get-upgrades {FLAGS} shows where to",
+            f"az aks get-upgrades {FLAGS} lists the versions to upgrade to",
         ),
     ),
     "long-term support for sale": (
@@ -146,7 +146,7 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
             "AKS012",
             Severity.WARNING,
             "Kubernetes 1.33.1 is past its standard support on AKS",
-            f"az aks get-upgrades {FLAGS} shows where to, or take long-term support: {LONG_TERM}",
+            f"az aks get-upgrades {FLAGS} lists the versions to upgrade to, or take long-term support: {LONG_TERM}",
         ),
     ),
     "no Entra ID": (
@@ -167,7 +167,7 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
             "AKS016",
             Severity.WARNING,
             "NOT PROVEN: the cluster's settings could not be read",
-            "a role with Microsoft.ContainerService/managedClusters/read shows it; docs/clouds/aks/role.json has all of them",
+            "give the caller Microsoft.ContainerService/managedClusters/read; docs/clouds/aks/role.json has all permissions",
         ),
     ),
 }
@@ -205,7 +205,7 @@ UNREACHABLE = {
     "no zone": (PRIVATE, "no address", "the private DNS zone is not linked to this network", "connect by VPN"),
     "no route": (PRIVATE, "no answer", "there is no route to its network", f"az aks command invoke {FLAGS}"),
     "not in the ranges": (RANGES, "no answer", "only 192.0.2.0/24, 198.51.100.7/32 may connect", "--api-server-authorized-ip-ranges"),
-    "public": (None, "no answer", "https://shop.example.org:443 has no answer from here", "check DNS"),
+    "public": (None, "no answer", "https://shop.example.org:443 does not answer from here", "check DNS"),
 }
 
 

@@ -244,7 +244,7 @@ def test_a_cluster_that_cannot_be_reached_is_explained(world: World) -> None:
         done = world.engineer.meshinstall(*PLAN)
     assert done.status == 1
     assert "AKS003: the cluster is private" in done.err
-    assert "az aks command invoke is turned off for it too" in done.err
+    assert "az aks command invoke is turned off too" in done.err
 
 
 def test_the_add_on_stops_up(world: World) -> None:

@@ -97,7 +97,7 @@ def test_without_the_image_of_the_cni_it_fails_in_seconds_and_another_profile_go
 
     # The default profile finishes, and says what it leaves as it is.
     said = program.up()
-    assert re.search(r"warning PRE013: release istio-system/istio-cni was installed by meshinstall and is no longer in", said.err), said.err
+    assert re.search(r"warning PRE013: the configuration no longer contains release istio-system/istio-cni", said.err), said.err
     assert program.pending() == {}
     program.ok("down", "--crds", "--yes", "--profile", "ambient")
     assert shell.run("kubectl", "get", "namespace", _SYSTEM).returncode != 0

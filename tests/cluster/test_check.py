@@ -63,8 +63,8 @@ def faults() -> dict[str, tuple[dict[str, Any], str]]:
     both = namespace("both", **{"istio-injection": "enabled", "istio.io/rev": "default"})
     return {
         "CHK003": (webhook("MutatingWebhookConfiguration", "faulty.sidecar-injector.istio.io", "Fail"), "has no caBundle"),
-        "CHK004": (webhook("ValidatingWebhookConfiguration", "faulty.validation.istio.io", "Ignore"), "lets everything pass"),
-        "CHK012": (both, "namespace both is labelled in contradiction"),
+        "CHK004": (webhook("ValidatingWebhookConfiguration", "faulty.validation.istio.io", "Ignore"), "accepts every object"),
+        "CHK012": (both, "namespace both has contradictory labels"),
         "CHK013": (namespace("lost", **{"istio.io/rev": "1-29-0"}), "namespace lost asks for revision 1-29-0"),
         "CHK014": (peer_authentication("newer"), "PeerAuthentication istio-system/newer has no effect"),
         "CHK017": (kiali(), "Kiali can be reached from outside"),
@@ -120,6 +120,6 @@ def test_before_an_install_everything_that_would_stop_it_is_listed(program: Prog
         assert done.status == 2
         done = program.run("check", "--pre")
         assert done.status == 4
-        assert "PRE004 another control plane is there" in done.out
+        assert "PRE004 the cluster has another control plane" in done.out
     finally:
         shell.ok("kubectl", "delete", "namespace", "elsewhere", "--wait=false")

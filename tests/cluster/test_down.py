@@ -55,7 +55,7 @@ def test_a_namespace_with_something_of_others_stays_until_that_is_gone(program: 
     minimal.up()
     shell.ok("kubectl", "create", "secret", "generic", "theirs", "-n", "istio-system", "--from-literal=key=value")
     said = minimal.ok("down", "--yes").err
-    assert "secrets/theirs in it is not of this installation" in said
+    assert "it contains foreign objects: secrets/theirs" in said
     assert shell.ok("kubectl", "get", "secret", "theirs", "-n", "istio-system", "-o", "name") == "secret/theirs\n"
     assert _istios(shell, f"deployments,services,{_CLUSTER_WIDE}") == []
     shell.ok("kubectl", "delete", "secret", "theirs", "-n", "istio-system")

@@ -48,17 +48,17 @@ def shell(own_module_cluster: Cluster, helm: str, build_part: Callable[[str], Pa
         ),
         (
             ("delete", "mutatingwebhookconfiguration", "istio-sidecar-injector"),
-            "MutatingWebhookConfiguration istio-sidecar-injector is gone",
+            "MutatingWebhookConfiguration istio-sidecar-injector was deleted",
         ),
         (
             ("delete", "validatingwebhookconfiguration", "istio-validator-istio-system"),
-            "ValidatingWebhookConfiguration istio-validator-istio-system is gone",
+            "ValidatingWebhookConfiguration istio-validator-istio-system was deleted",
         ),
         (
             ("label", "service", "istiod", "-n", _SYSTEM, "app=other", "--overwrite"),
             r"Service istio-system/istiod was edited by kubectl-label: metadata\.labels\.app",
         ),
-        (("delete", "service", "istiod", "-n", _SYSTEM), "Service istio-system/istiod is gone"),
+        (("delete", "service", "istiod", "-n", _SYSTEM), "Service istio-system/istiod was deleted"),
     ],
     ids=["image", "injection-webhook", "validation-webhook", "label", "service"],
 )

@@ -206,7 +206,7 @@ def test_a_namespace_that_is_being_deleted(program: Program, shell: Shell) -> No
 def test_another_control_plane(program: Program, shell: Shell) -> None:
     shell.apply(namespace("elsewhere"), control_plane("elsewhere"))
     try:
-        _refused(program, 1, "another control plane is there: elsewhere/istiod, installed by istioctl", "--allow foreign")
+        _refused(program, 1, "the cluster has another control plane: elsewhere/istiod, installed by istioctl", "--allow foreign")
         # Allowed by name it gets as far as the question.
         assert "cannot ask whether to run the plan" in program.run("up", "--allow", "foreign").err
     finally:
@@ -250,7 +250,7 @@ def test_a_killed_helm_is_told_and_mended(minimal: Program, own_module_cluster: 
     # Beside it the policy may be pending: its labels name the profile of whoever ran last.
     step = change.pending()["istio-system/istiod"]
     assert step["repair"]
-    assert "a helm process died at it (pending-upgrade" in " ".join(step["reasons"])
+    assert "the last helm run was interrupted (pending-upgrade" in " ".join(step["reasons"])
     change.up()
     assert change.pending() == {}
 
@@ -282,7 +282,7 @@ def test_a_second_run_hears_who_holds_the_lock_and_a_dead_holder_is_known_at_onc
     assert second.status == 1, second
     holder = rf"\S+@\S+/{first.process.pid}-\d+"  # user@host/place/pid-start
     since = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
-    assert re.search(rf"{holder} holds the lock of this mesh since {since} \(up dev, run \S+\)", second.err), second.err
+    assert re.search(rf"{holder} has held the lock of this mesh since {since} \(up dev, run \S+\)", second.err), second.err
     change.up()
     assert change.pending() == {}
 

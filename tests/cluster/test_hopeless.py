@@ -107,12 +107,12 @@ def test_a_quota_is_named_and_when_it_is_gone_the_same_command_finishes(program:
         done = change.run("up", "--yes")
         assert done.status == 1, done
         assert re.search(r"istiod: pods are refused: .*forbidden: exceeded quota: tight, requested: requests.memory=", done.err), done.err
-        assert "hint: change what refuses them, or the values (resources.requests and limits)" in done.err
+        assert "hint: change the quota or policy that refuses them, or the values (resources.requests and limits)" in done.err
         assert _seconds(done) < 10
         again = change.run("up", "--yes", "--timeout", "30")
         assert again.status == 1, again
         # Kubernetes would ask again after a wait that doubles; a run does not wait for that.
-        assert "Deployment istio-system/istiod hung before this step and is restarted: pods are refused" in again.err
+        assert "restarting Deployment istio-system/istiod: it was already stuck: pods are refused" in again.err
         assert re.search("✗ istio-system/istiod: .*exceeded quota: tight", again.err), again.err
     finally:
         shell.ok("kubectl", "delete", "quota", "tight", "-n", _SYSTEM)

@@ -146,6 +146,6 @@ def test_a_lock_that_is_held_is_shown(mesh: Mesh) -> None:
 def test_an_istiod_that_somebody_deleted_is_found(mesh: Mesh) -> None:
     mesh.shell.ok("kubectl", "delete", "deployment", "-n", "istio-system", "istiod", "--wait=true", "--cascade=foreground")
     found = mesh.status()
-    assert found["problems"] == ["Deployment istio-system/istiod: NotFound, it is in Helm's record and not in the cluster"]
+    assert found["problems"] == ["Deployment istio-system/istiod: NotFound, Helm's record lists it, but the cluster does not have it"]
     assert found["proxies"] == {"known": False, "reason": "no istiod is running"}
     assert found["releases"][1]["health"] == "NotFound"

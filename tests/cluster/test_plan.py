@@ -112,7 +112,7 @@ def test_a_changed_value_is_shown_with_its_origin_and_runs_as_saved(program: Pro
     [
         (
             ("delete", "mutatingwebhookconfiguration", "istio-sidecar-injector"),
-            "MutatingWebhookConfiguration istio-sidecar-injector is gone",
+            "MutatingWebhookConfiguration istio-sidecar-injector was deleted",
         ),
         (
             ("set", "env", "deployment/istiod", "-n", _SYSTEM, "PILOT_ENABLE_ALPN_FILTER=true"),

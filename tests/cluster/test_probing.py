@@ -356,7 +356,7 @@ async def test_without_injection_there_is_a_problem_and_nothing_stays(mesh: Mesh
     mesh.shell.ok("kubectl", "delete", "mutatingwebhookconfiguration", name)
     try:
         async with probes(mesh.session(), print) as prober:
-            assert "the injection webhook leaves a pod" in prober.problem
+            assert "the injection webhook did not inject a pod" in prober.problem
             found = await prober.probe([WireTarget(Place("shop", "web"), "192.0.2.1", 80)])
             assert (found.seen, found.problem) == ({}, prober.problem)
     finally:

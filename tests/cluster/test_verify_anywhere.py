@@ -87,7 +87,7 @@ def looker(strict: Said, program: Program) -> Program:
 
 def test_a_cluster_without_istio_is_not_proven(bare: Said) -> None:
     assert (bare.outcome, bare.document["ports"], bare.document["findings"]) == ("NOT PROVEN", [], [])
-    assert bare.document["liveProbes"].endswith("no istiod was found")
+    assert bare.document["liveProbes"].endswith("the cluster has no istiod")
     assert "PeerAuthentications could not be listed: the cluster does not know the kind" in bare.document["notSeen"]
 
 
@@ -238,8 +238,8 @@ def test_a_workload_with_certificates_of_another_root_is_found(shell: Shell) -> 
     said = anywhere(shell)
     assert said.outcome == "FAIL"
     found = said.finding("MTL043", "Deployment shop/web")
-    assert "its certificate does not come from a root of the mesh" in found["detail"]
-    assert "trusts O=cluster.local, which is no authority of the mesh" in said.finding("MTL044", "Deployment shop/web")["detail"]
+    assert "its certificate does not lead to a root of the mesh" in found["detail"]
+    assert "trusts O=cluster.local, which is not a CA of the mesh" in said.finding("MTL044", "Deployment shop/web")["detail"]
     assert said.ports("shop") == {("Deployment web", 8080): "FAIL", ("Deployment web", None): "FAIL"}
 
     mend(shell, found["hint"])

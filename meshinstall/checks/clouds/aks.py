@@ -14,7 +14,7 @@ _MINOR = re.compile(r"1\.(\d+)")
 # Kubelets may be this many minors behind the API server (kubernetes.io: Version Skew Policy).
 _SKEW = 3
 _ENFORCER = "admissions.enforcer/disabled"
-# The last change of a cluster came to nothing; what was there before mostly still runs.
+# The last change of a cluster came to nothing; what ran before mostly still runs.
 _BROKEN = frozenset({"Failed", "Canceled"})
 _LONG_TERM = "AKSLongTermSupport"
 
@@ -56,14 +56,14 @@ class _Aks:
 
 def _state(aks: _Aks) -> Iterator[Finding]:
     power, state = aks.details.get("powerState", ""), aks.details.get("provisioningState", "")
-    wait = f"wait for its end: az aks wait --custom \"provisioningState=='Succeeded'\" {aks.flags}"
+    wait = f"wait until it is done: az aks wait --custom \"provisioningState=='Succeeded'\" {aks.flags}"
     if power not in {"", "Running"}:
         yield aks.finding("AKS001", Severity.ERROR, f"the cluster is {power.lower()}", hint=f"start it: az aks start {aks.flags}")
     elif not aks.cluster.ready:
-        yield aks.finding("AKS001", Severity.ERROR, f"the cluster is {state.lower()}", "its API server is not there", wait)
+        yield aks.finding("AKS001", Severity.ERROR, f"the cluster is {state.lower()}", "it has no API server now", wait)
     elif state in _BROKEN:
-        title, hint = f"the cluster's last change ended as {state}", f"repair it: az aks update {aks.flags}"
-        yield aks.finding("AKS002", Severity.WARNING, title, "what was there before mostly still runs", hint)
+        title, hint = f"the last change of the cluster is {state}", f"repair it: az aks update {aks.flags}"
+        yield aks.finding("AKS002", Severity.WARNING, title, "what ran before mostly still runs", hint)
     elif state not in {"", "Succeeded"}:
         title = f"the cluster is being changed ({state})"
         yield aks.finding("AKS002", Severity.WARNING, title, "pods may move while Istio is installed", wait)
@@ -73,23 +73,24 @@ def _reach(aks: _Aks) -> Iterator[Finding]:
     way = aks.details.get("reachable", "")
     if way not in {"no address", "no answer"}:
         return
+    fails = "does not resolve" if way == "no address" else "does not answer"
     server = aks.cluster.endpoint.server if aks.cluster.endpoint else "its API server"
-    invoke = "az aks command invoke is turned off for it too" if aks.details.get("disableRunCommand") else _invoke(aks)
+    invoke = "az aks command invoke is turned off too" if aks.details.get("disableRunCommand") else _invoke(aks)
     if aks.details.get("enablePrivateCluster"):
         missing = "the private DNS zone is not linked to this network" if way == "no address" else "there is no route to its network"
-        title = f"the cluster is private and {server} has {way} from here: {missing}"
+        title = f"the cluster is private and {server} {fails} from here: {missing}"
         hint = f"run this from a machine in its network, or connect by VPN, ExpressRoute or peering; {invoke}"
     elif ranges := aks.details.get("authorizedIPRanges"):
-        title = f"{server} has {way} from here; only {', '.join(ranges)} may connect"
-        hint = f"let this machine in: az aks update {aks.flags} --api-server-authorized-ip-ranges {','.join(ranges)},YOUR_ADDRESS"
+        title = f"{server} {fails} from here; only {', '.join(ranges)} may connect"
+        hint = f"allow this machine: az aks update {aks.flags} --api-server-authorized-ip-ranges {','.join(ranges)},YOUR_ADDRESS"
     else:
-        title = f"{server} has {way} from here"
+        title = f"{server} {fails} from here"
         hint = f"check DNS, the proxy (HTTPS_PROXY) and the firewall; {invoke}"
     yield aks.finding("AKS003", Severity.ERROR, title, hint=hint)
 
 
 def _invoke(aks: _Aks) -> str:
-    return f'see that it works by itself: az aks command invoke {aks.flags} --command "kubectl get nodes"'
+    return f'check the cluster from inside: az aks command invoke {aks.flags} --command "kubectl get nodes"'
 
 
 def _let_in(aks: _Aks, nodes: Sequence[Manifest]) -> Iterator[Finding]:
@@ -101,17 +102,17 @@ def _let_in(aks: _Aks, nodes: Sequence[Manifest]) -> Iterator[Finding]:
         hint = f'az role assignment create --assignee OBJECT_ID --role "{role}" --scope {aks.id}'
     else:
         hint = (
-            "kubectl create clusterrolebinding meshinstall --clusterrole cluster-admin --user OBJECT_ID (a user's is the UPN), "
-            f"by somebody in the admin groups: az aks show {aks.flags} --query aadProfile.adminGroupObjectIDs"
+            "kubectl create clusterrolebinding meshinstall --clusterrole cluster-admin --user OBJECT_ID (for a user the UPN), "
+            f"run by a member of the admin groups: az aks show {aks.flags} --query aadProfile.adminGroupObjectIDs"
         )
     detail = "401: the token is of another tenant than the cluster's (AZURE_TENANT_ID); 403: the caller has no role in the cluster"
-    yield aks.finding("AKS004", Severity.WARNING, "the API server shows no node to the caller", detail, hint)
+    yield aks.finding("AKS004", Severity.WARNING, "the API server shows the caller no node", detail, hint)
 
 
 def _managed_mesh(aks: _Aks) -> Iterator[Finding]:
     if aks.details.get("serviceMeshMode") == "Istio":
-        detail = "two control planes fight over webhooks, CRDs and gateways; the add-on's is in namespace aks-istio-system"
-        hint = f"take it out first: az aks mesh disable {aks.flags}"
+        detail = "two control planes overwrite each other's webhooks, CRDs and gateways; the add-on's is in namespace aks-istio-system"
+        hint = f"disable it first: az aks mesh disable {aks.flags}"
         yield aks.finding("AKS005", Severity.ERROR, "the AKS service mesh add-on (Istio) is on", detail, hint)
 
 
@@ -121,15 +122,15 @@ def _enforcer(desired: Desired) -> Iterator[Finding]:
             yield Finding(
                 "AKS006",
                 Severity.WARNING,
-                "the AKS admissions enforcer is left to change the injector's webhook",
+                "the AKS admissions enforcer may change the injector's webhook",
                 "it takes over the webhook's namespaceSelector, and each later upgrade conflicts with it",
                 f"release {release.key}",
                 hint=f'set sidecarInjectorWebhookAnnotations: {{"{_ENFORCER}": "true"}} for istiod',
             )
     for namespace in desired.namespaces:
         if "control-plane" in namespace.labels:
-            title = f"namespace {namespace.name} has the label control-plane: AKS keeps injectors away from it"
-            hint = "take the label out of the configuration; Istio needs none"
+            title = f"namespace {namespace.name} has the label control-plane: AKS excludes it from injection"
+            hint = "remove the label from the configuration; Istio does not need it"
             yield Finding(
                 "AKS007", Severity.ERROR, title, "its gateways would start without a proxy", f"Namespace {namespace.name}", hint=hint
             )
@@ -149,12 +150,12 @@ def _pools(aks: _Aks, desired: Desired) -> Iterator[Finding]:
         if pool["powerState"] not in {"", "Running"}:
             continue
         if state in _BROKEN:
-            hint = f"look at it: az aks nodepool show --nodepool-name {name} {aks.pool_flags}"
-            yield aks.finding("AKS008", Severity.WARNING, f"the last change of node pool {name} ended as {state}", hint=hint)
+            hint = f"inspect it: az aks nodepool show --nodepool-name {name} {aks.pool_flags}"
+            yield aks.finding("AKS008", Severity.WARNING, f"the last change of node pool {name} is {state}", hint=hint)
         # A pool that was asked for by its minor keeps that as what is wanted (ManagedClusterAgentPoolProfile.orchestratorVersion).
         elif (moves := bool(now and wanted and not f"{now}.".startswith(f"{wanted}."))) or state not in {"", "Succeeded"}:
             title = f"node pool {name} is being changed ({state}{f', {now} to {wanted}' if moves else ''})"
-            hint = f"wait for its end: az aks nodepool wait --updated --nodepool-name {name} {aks.pool_flags}"
+            hint = f"wait until it is done: az aks nodepool wait --updated --nodepool-name {name} {aks.pool_flags}"
             yield aks.finding("AKS008", Severity.WARNING, title, "pods move while Istio is installed", hint)
         if 0 < _minor(now) < oldest:
             hint = f"az aks nodepool upgrade --nodepool-name {name} {aks.pool_flags} --kubernetes-version {aks.cluster.version}"
@@ -173,7 +174,7 @@ def _nodes(aks: _Aks, nodes: Sequence[Manifest]) -> Iterator[Finding]:
             virtual.add(str(node["metadata"]["name"]))
     if windows:
         title = f"Windows nodes: {', '.join(sorted(windows))}; their pods cannot be in the mesh"
-        hint = "where mTLS is STRICT they reach no pod of the mesh: keep what they call out of it, or allow plaintext per port"
+        hint = "with STRICT mTLS they reach no pod of the mesh: keep the workloads that they call out, or allow plaintext for single ports"
         yield aks.finding("AKS010", Severity.WARNING, title, "Istio has no proxy for Windows", hint)
     if virtual:
         title = f"virtual nodes: {', '.join(sorted(virtual))}; their pods cannot be in the mesh"
@@ -194,13 +195,13 @@ def _version(aks: _Aks) -> Iterator[Finding]:
     detail = f"AKS supports {there} in {aks.cluster.location} under {plan}"
     sold = f"az aks update {aks.flags} --tier premium --k8s-support-plan {_LONG_TERM}"
     longer = f", or take long-term support: {sold}" if _LONG_TERM in plans else ""
-    hint = f"az aks get-upgrades {aks.flags} shows where to{longer}"
+    hint = f"az aks get-upgrades {aks.flags} lists the versions to upgrade to{longer}"
     yield aks.finding("AKS012", Severity.WARNING, f"Kubernetes {aks.cluster.version} is past its standard support on AKS", detail, hint)
 
 
 def _accounts(aks: _Aks) -> Iterator[Finding]:
     if aks.details.get("entra") is False:
-        detail = "everybody who may call listClusterUserCredential is administrator with one certificate, which nobody can take back"
+        detail = "everybody with the permission listClusterUserCredential gets one administrator certificate, which cannot be revoked"
         yield aks.finding(
             "AKS013", Severity.WARNING, "the cluster does not use Entra ID", detail, f"az aks update {aks.flags} --enable-aad"
         )
@@ -212,13 +213,13 @@ def _accounts(aks: _Aks) -> Iterator[Finding]:
 def _data_plane(aks: _Aks, desired: Desired) -> Iterator[Finding]:
     if aks.details.get("networkDataplane") == "cilium" and any(release.component is Component.CNI for release in desired.releases):
         detail = "Cilium must leave room for another CNI plugin (cni.exclusive=false), and AKS does not show whether it does"
-        hint = "after up: kubectl logs -n istio-system ds/istio-cni-node; without the CNI node agent there is nothing to prove"
-        yield aks.finding("AKS015", Severity.WARNING, "NOT PROVEN: that istio-cni works beside Azure's Cilium", detail, hint)
+        hint = "after up: kubectl logs -n istio-system ds/istio-cni-node; a profile without istio-cni avoids the question"
+        yield aks.finding("AKS015", Severity.WARNING, "NOT PROVEN: whether istio-cni works beside Azure's Cilium", detail, hint)
 
 
 def _unread(aks: _Aks) -> Iterator[Finding]:
     for what, why in aks.cluster.unread.items():
-        hint = f"a role with {why} shows it; docs/clouds/aks/role.json has all of them" if " " not in why else ""
+        hint = f"give the caller {why}; docs/clouds/aks/role.json has all permissions" if " " not in why else ""
         detail = f"missing permission {why}" if hint else why
         yield aks.finding("AKS016", Severity.WARNING, f"NOT PROVEN: {what} could not be read", detail, hint)
 

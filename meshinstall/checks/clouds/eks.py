@@ -51,12 +51,12 @@ def _status(cluster: CloudCluster) -> Iterator[Finding]:
     if cluster.status not in _READY:
         title = f"EKS cluster {cluster.name} is {cluster.status}"
         wait = command(cluster, "wait cluster-active") if cluster.status == "CREATING" else command(cluster, "describe-cluster")
-        yield Finding("EKS001", Severity.ERROR, title, "its API server cannot be relied on", hint=wait)
+        yield Finding("EKS001", Severity.ERROR, title, "its API server may not answer", hint=wait)
     elif cluster.status == "UPDATING":
         title = f"EKS cluster {cluster.name} is being updated"
         yield Finding("EKS002", Severity.WARNING, title, "requests may fail for seconds", hint=command(cluster, "wait cluster-active"))
     for issue in (cluster.details.get("health") or {}).get("issues") or ():
-        title = f"AWS reports on the health of the cluster: {issue.get('code', '')}"
+        title = f"AWS reports a health issue: {issue.get('code', '')}"
         hint = command(cluster, "describe-cluster", "--query cluster.health.issues")
         yield Finding("EKS003", Severity.WARNING, title, issue.get("message", ""), ", ".join(issue.get("resourceIds") or ()), hint=hint)
 
@@ -76,11 +76,11 @@ def _endpoint(cluster: CloudCluster) -> Iterator[Finding]:
     cidrs = access.get("publicAccessCidrs") or [_EVERYBODY]
     vpc = access.get("vpcId", "its VPC")
     if not access.get("endpointPublicAccess"):
-        title = f"the API server has a private endpoint only, inside {vpc}"
+        title = f"the API server has only a private endpoint, inside {vpc}"
         hint = "run from inside the VPC or through a VPN, or open it: " + _open(cluster)
         yield Finding("EKS005", Severity.INFO, title, "the cluster's security group must admit port 443 from where you are", hint=hint)
     elif _EVERYBODY not in cidrs:
-        title = f"the API server's public endpoint admits {', '.join(cidrs)} only"
+        title = f"the API server's public endpoint accepts only {', '.join(cidrs)}"
         yield Finding("EKS006", Severity.INFO, title, hint="if your address is not among them: " + _open(cluster, *cidrs))
 
 
@@ -97,12 +97,12 @@ def _access(cluster: CloudCluster) -> Iterator[Finding]:
     mode = (cluster.details.get("accessConfig") or {}).get("authenticationMode", "CONFIG_MAP")
     entries = cluster.details.get("accessEntries")
     if mode == "CONFIG_MAP":
-        title = f"the cluster knows only who is in its ConfigMap aws-auth; {principal} may not be"
+        title = f"the cluster accepts only who is in its ConfigMap aws-auth; {principal} may not be in it"
         allow = command(cluster, "update-cluster-config", "--access-config authenticationMode=API_AND_CONFIG_MAP")
         yield Finding("EKS007", Severity.WARNING, title, hint=f"{allow}, then {_grant(cluster, principal)}")
     elif entries is not None and not any(_same(entry, principal) for entry in entries):
         title = f"{principal} has no access entry in the cluster"
-        detail = "unless its ConfigMap aws-auth knows it" if mode == "API_AND_CONFIG_MAP" else ""
+        detail = "this is no problem if its ConfigMap aws-auth lists it" if mode == "API_AND_CONFIG_MAP" else ""
         yield Finding("EKS007", Severity.WARNING, title, detail, hint=_grant(cluster, principal))
 
 
@@ -129,22 +129,22 @@ def _grant(cluster: CloudCluster, principal: str) -> str:
 
 def _fargate(cluster: CloudCluster, nodes: Sequence[Manifest], desired: Desired) -> Iterator[Finding]:
     serverless = [node for node in nodes if _label(node, "eks.amazonaws.com/compute-type") == "fargate"]
-    why = "Fargate admits no NET_ADMIN and no DaemonSets: no sidecar, istio-cni or ztunnel runs there"
+    why = "Fargate allows neither NET_ADMIN nor DaemonSets: no sidecar, istio-cni or ztunnel runs there"
     if nodes and len(serverless) == len(nodes):
         hint = command(cluster, "create-nodegroup", "...").replace("--name", "--cluster-name")
-        yield Finding("EKS008", Severity.ERROR, "every node is Fargate's", why, hint=f"add a node group: {hint}")
+        yield Finding("EKS008", Severity.ERROR, "every node is a Fargate node", why, hint=f"add a node group: {hint}")
         return
     wanted = {namespace.name for namespace in desired.namespaces}
     for profile in cluster.details.get("fargateProfiles") or ():
         if taken := sorted(wanted & set(profile["namespaces"])):
             name = profile["fargateProfileName"]
-            title = f"Fargate profile {name} takes the pods of {', '.join(taken)}"
+            title = f"Fargate profile {name} selects the pods of {', '.join(taken)}"
             hint = f"aws eks delete-fargate-profile --region {cluster.location} --cluster-name {cluster.name} --fargate-profile-name {name}"
             severity = Severity.ERROR if _has_node_agents(desired) else Severity.WARNING
             yield Finding("EKS009", severity, title, why, hint=hint)
     if serverless:
-        title = f"{len(serverless)} of {len(nodes)} nodes are Fargate's"
-        hint = "keep namespaces with Fargate profiles out of the mesh; see which: kubectl get pods -A -l eks.amazonaws.com/fargate-profile"
+        title = f"{len(serverless)} of {len(nodes)} nodes are Fargate nodes"
+        hint = "keep namespaces with Fargate profiles out of the mesh; find them: kubectl get pods -A -l eks.amazonaws.com/fargate-profile"
         yield Finding("EKS010", Severity.WARNING, title, why, hint=hint)
 
 
@@ -159,7 +159,7 @@ def _auto_mode(cluster: CloudCluster, desired: Desired) -> Iterator[Finding]:
         service = release.values.merged().get("service") or {}
         asked = service.get("loadBalancerClass") if isinstance(service, Mapping) else None
         if release.component is Component.GATEWAY and asked != _AUTO_MODE_CLASS and service.get("type", "LoadBalancer") == "LoadBalancer":
-            title = "in EKS Auto Mode a load balancer is made only for Services of its own class"
+            title = "EKS Auto Mode creates load balancers only for Services of its own class"
             hint = f"--set {release.key.name}.service.loadBalancerClass={_AUTO_MODE_CLASS}, or install the AWS Load Balancer Controller"
             yield Finding(
                 "EKS011", Severity.WARNING, title, f"unless the AWS Load Balancer Controller runs too, {release.key} gets none", hint=hint
@@ -170,7 +170,7 @@ def _windows(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[Findi
     groups = [one["nodegroupName"] for one in cluster.details.get("nodegroups") or () if str(one["amiType"]).startswith("WINDOWS_")]
     windows = [node["metadata"]["name"] for node in nodes if _label(node, "kubernetes.io/os") == "windows"]
     if groups or windows:
-        title = f"there are Windows nodes ({', '.join(groups or windows[:3])}), where no sidecar runs"
+        title = f"the cluster has Windows nodes ({', '.join(groups or windows[:3])}), where no sidecar runs"
         hint = "keep the namespaces of Windows pods out of the mesh: kubectl label namespace NAME istio-injection=disabled"
         yield Finding("EKS012", Severity.WARNING, title, hint=hint)
 

@@ -19,7 +19,7 @@ def webhook_port(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[F
     if network is None or not sources:
         return
     if nodes and not network["nodeGroupSets"]:
-        hint = f"see that the nodes' security groups admit {WEBHOOK_PORT}: aws ec2 describe-instances --region {cluster.location}"
+        hint = f"check that the nodes' security groups allow port {WEBHOOK_PORT}: aws ec2 describe-instances --region {cluster.location}"
         yield _unknown(f"no EC2 instance has the tag kubernetes.io/cluster/{cluster.name}", hint)
     for groups in network["nodeGroupSets"]:
         rules = [rule for group in groups for rule in network["rules"].get(group, ()) if _opens(rule)]
@@ -27,9 +27,9 @@ def webhook_port(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[F
             continue
         if any(rule["others"] for rule in rules):
             hint = f"aws ec2 describe-security-groups --region {cluster.location} --group-ids {' '.join(groups)}"
-            yield _unknown(f"{', '.join(groups)} admit the port from prefix lists or IPv6 ranges, which are not looked into", hint)
+            yield _unknown(f"{', '.join(groups)} allow the port from prefix lists or IPv6 ranges, which this check does not read", hint)
         else:
-            title = f"nodes with security group {', '.join(groups)} do not admit port {WEBHOOK_PORT} from the control plane"
+            title = f"nodes with security group {', '.join(groups)} do not allow port {WEBHOOK_PORT} from the control plane"
             detail = "the API server could not ask istiod's webhooks: pods would get no sidecar, or not start at all"
             hint = (
                 f"aws ec2 authorize-security-group-ingress --region {cluster.location} --group-id {groups[0] if groups else 'GROUP'} "

@@ -42,9 +42,11 @@ def _status(cluster: CloudCluster) -> Iterator[Finding]:
     said = str(cluster.details.get("statusMessage", ""))
     watch = f"gcloud container operations list {_where(cluster)}"
     if not cluster.ready:
-        yield Finding("GKE001", Severity.ERROR, f"the cluster is {cluster.status}", said, cluster.name, hint=f"see what goes on: {watch}")
+        yield Finding(
+            "GKE001", Severity.ERROR, f"the cluster is {cluster.status}", said, cluster.name, hint=f"list its operations: {watch}"
+        )
     elif cluster.status != "RUNNING":
-        title = f"the cluster is {cluster.status}: its API server or nodes may restart in the middle of the run"
+        title = f"the cluster is {cluster.status}: its API server or nodes may restart during the run"
         yield Finding("GKE002", Severity.WARNING, title, said, cluster.name, hint=f"wait until it is done: {watch}")
 
 
@@ -77,16 +79,16 @@ def _reach(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[Finding
     update = f"gcloud container clusters update {cluster.name} {_where(cluster)}"
     match cluster.endpoint.kind:
         case EndpointKind.DNS:
-            title = "the DNS endpoint asks for the permission container.clusters.connect before it asks the cluster"
-            hint = "give the caller container.clusters.connect (docs/clouds/gke/role.yaml has all that is asked)"
+            title = "the DNS endpoint requires the permission container.clusters.connect"
+            hint = "give the caller container.clusters.connect (docs/clouds/gke/role.yaml has all permissions)"
         case EndpointKind.PUBLIC if allowed := _authorized(cluster):
-            title = f"the public address answers authorised networks only: {', '.join(allowed)}"
-            hint = f"add this machine's: {update} --enable-master-authorized-networks --master-authorized-networks=CIDR,..."
+            title = f"the public address accepts only authorised networks: {', '.join(allowed)}"
+            hint = f"add this machine's address: {update} --enable-master-authorized-networks --master-authorized-networks=CIDR,..."
         case EndpointKind.PRIVATE:
-            title = "the private address is in the cluster's network alone"
+            title = "the private address is reachable only from the cluster's network"
             hint = f"run from within that network or over its VPN; or open the DNS endpoint: {update} --enable-dns-access"
         case EndpointKind.CONNECT_GATEWAY:
-            title = "the Connect Gateway asks for its own permissions, and for RBAC by the caller's e-mail"
+            title = "the Connect Gateway requires its own permissions, and RBAC for the caller's e-mail address"
             hint = "give the caller roles/gkehub.gatewayAdmin and roles/gkehub.viewer in the fleet's project"
         case _:
             return
@@ -110,7 +112,7 @@ def _webhook(cluster: CloudCluster) -> Iterator[Finding]:
     source = str(private.get("masterIpv4CidrBlock", ""))
     if not source:
         title = f"NOT PROVEN: whether the control plane reaches istiod's webhook on private nodes, TCP {WEBHOOK_PORT}"
-        detail = "this cluster's control plane has no address range that a firewall rule could name; the check after istiod is up will tell"
+        detail = "this cluster's control plane has no address range that a firewall rule could name; up checks it after istiod has started"
         yield Finding("GKE006", Severity.WARNING, title, detail, cluster.name)
         return
     rules = cluster.details.get("firewall")
@@ -188,7 +190,7 @@ def _windows(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[Findi
     labels = [(node.get("metadata") or {}).get("labels") or {} for node in nodes]
     count = sum(each.get("kubernetes.io/os") == "windows" for each in labels)
     if pools or count:
-        title = f"Windows nodes are there ({', '.join(pools) or count}): pods on them stay outside the mesh"
+        title = f"the cluster has Windows nodes ({', '.join(pools) or count}): pods on them stay outside the mesh"
         hint = "taint them, and leave their namespaces without the label istio-injection"
         yield Finding("GKE010", Severity.WARNING, title, "with STRICT mTLS such pods cannot call those in the mesh", hint=hint)
 
@@ -201,7 +203,9 @@ def _managed_mesh(cluster: CloudCluster) -> Iterator[Finding]:
         membership = str((cluster.details.get("fleet") or {}).get("membership", "")).rpartition("/")[2]
         title = "the fleet manages a mesh in this cluster (Cloud Service Mesh)"
         hint = f"gcloud container fleet mesh update --management=manual --memberships={membership}; then remove its control plane"
-        yield Finding("GKE011", Severity.ERROR, title, "two control planes fight over webhooks and policies", cluster.name, hint=hint)
+        yield Finding(
+            "GKE011", Severity.ERROR, title, "two control planes overwrite each other's webhooks and policies", cluster.name, hint=hint
+        )
 
 
 def _versions(cluster: CloudCluster) -> Iterator[Finding]:
@@ -212,7 +216,7 @@ def _versions(cluster: CloudCluster) -> Iterator[Finding]:
         if valid and master not in valid:
             release = cluster.details.get("releaseChannel")
             channel = str(release.get("channel", "") if isinstance(release, Mapping) else "") or "none"
-            title = f"GKE offers Kubernetes 1.{master} no more: its standard support has ended (release channel {channel})"
+            title = f"GKE no longer offers Kubernetes 1.{master}: its standard support has ended (release channel {channel})"
             hint = f"gcloud container clusters upgrade {cluster.name} {_where(cluster)} --master"
             yield Finding("GKE012", Severity.WARNING, title, f"control plane {cluster.version}", cluster.name, hint=hint)
     for pool in _maps(cluster.details.get("nodePools")):
@@ -232,7 +236,7 @@ def _minor(version: str) -> int | None:
 def _unread(cluster: CloudCluster) -> Iterator[Finding]:
     for what, why in cluster.unread.items():
         named = _PERMISSION.fullmatch(why)
-        hint = f"give the caller {why} (docs/clouds/gke/role.yaml has all that is asked)" if named else "run it again"
+        hint = f"give the caller {why} (docs/clouds/gke/role.yaml has all permissions)" if named else "run the command again"
         yield Finding(
             "GKE014", Severity.WARNING, f"NOT PROVEN: {what}", f"missing permission: {why}" if named else why, cluster.name, hint=hint
         )

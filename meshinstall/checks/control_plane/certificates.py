@@ -22,12 +22,14 @@ def authorities(facts: HealthFacts) -> Iterator[Finding]:
     for certificate in facts.mesh.authorities:
         left = certificate.not_after - facts.mesh.now
         kind = "root" if not certificate.root or certificate.root == certificate.fingerprint else "intermediate"
-        hint = "plug in a new one before then, root first, with both trusted meanwhile: https://istio.io/latest/docs/tasks/security/cert-management/"
+        hint = (
+            "replace it before then, the root first, while proxies trust both: https://istio.io/latest/docs/tasks/security/cert-management/"
+        )
         if left <= timedelta():
-            title = f"the mesh's {kind} ended on {_day(certificate.not_after)}"
+            title = f"the mesh's {kind} certificate expired on {_day(certificate.not_after)}"
             yield Finding("CHK009", Severity.ERROR, title, "no new connection between proxies succeeds", certificate.subject, hint=hint)
         elif left < _AUTHORITY:
-            title = f"the mesh's {kind} ends on {_day(certificate.not_after)}, in {left.days} days"
+            title = f"the mesh's {kind} certificate expires on {_day(certificate.not_after)}, in {left.days} days"
             yield Finding("CHK009", Severity.WARNING, title, object=certificate.subject, hint=hint)
 
 
@@ -41,11 +43,11 @@ def workloads(facts: HealthFacts) -> Iterator[Finding]:
                 ended.append(str(place))
             elif leaf.not_after - facts.mesh.now < _life(leaf) * _SHARE:
                 late.append(str(place))
-    hint = "see why the agent gets no new one: kubectl logs POD -c istio-proxy | grep -i -e csr -e cert"
+    hint = "find why the agent gets no new certificate: kubectl logs POD -c istio-proxy | grep -i -e csr -e cert"
     if ended:
-        yield Finding("CHK010", Severity.ERROR, f"{len(ended)} workload certificates have ended", some(ended), hint=hint)
+        yield Finding("CHK010", Severity.ERROR, f"workload certificates have expired: {len(ended)}", some(ended), hint=hint)
     if late:
-        yield Finding("CHK010", Severity.WARNING, f"{len(late)} workload certificates were not renewed in time", some(late), hint=hint)
+        yield Finding("CHK010", Severity.WARNING, f"workload certificates were not renewed in time: {len(late)}", some(late), hint=hint)
 
 
 def clocks(facts: HealthFacts) -> Iterator[Finding]:
@@ -55,10 +57,12 @@ def clocks(facts: HealthFacts) -> Iterator[Finding]:
     seconds = abs(facts.skew).total_seconds()
     title = f"the API server's clock is {seconds:.0f} s {'ahead of' if facts.skew > timedelta() else 'behind'} this machine's"
     severity = Severity.ERROR if abs(facts.skew) > _GRACE else Severity.WARNING
-    detail = "istiod dates certificates two minutes back; beyond that new ones are not valid yet" if severity is Severity.ERROR else ""
-    yield Finding(
-        "CHK011", severity, title, detail, hint="find out which one is wrong: chronyc tracking, or timedatectl, here and on the nodes"
+    detail = (
+        "istiod backdates certificates by two minutes; with a larger difference new certificates are not valid yet"
+        if severity is Severity.ERROR
+        else ""
     )
+    yield Finding("CHK011", severity, title, detail, hint="find the wrong clock: chronyc tracking, or timedatectl, here and on the nodes")
 
 
 def _life(certificate: CertificateFacts) -> timedelta:

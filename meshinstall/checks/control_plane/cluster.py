@@ -14,8 +14,8 @@ def crds(facts: HealthFacts) -> Iterator[Finding]:
     missing = sorted(wanted - there)
     if missing and "crds" not in facts.unread:
         hint = "install the base chart of this version: meshinstall up"
-        title = f"{len(missing)} of Istio's CRDs are not there: {', '.join(missing)}"
-        yield Finding("CHK015", Severity.ERROR, title, "istiod waits for them", hint=hint)
+        title = f"Istio's CRDs are missing: {', '.join(missing)}"
+        yield Finding("CHK015", Severity.ERROR, title, "istiod waits until they exist", hint=hint)
     for crd in facts.crds:
         if lost := [version for version in crd.stored if version not in crd.served]:
             title = f"{crd.name} holds objects stored as {', '.join(lost)}, which it no longer serves"
@@ -28,9 +28,9 @@ def gateway_api(facts: HealthFacts) -> Iterator[Finding]:
     for plane in facts.mesh.control_planes:
         wanted = catalog.GATEWAY_API.get(catalog.minor_of(plane.version))
         if wanted and facts.gateway_api and _is_older(facts.gateway_api, wanted):
-            title = f"the Gateway API is {facts.gateway_api}; Istio {plane.version} is built with {wanted}"
-            detail = "fields that are not in the older CRDs are dropped without a word"
-            hint = "raise it with its owner: on GKE, the cluster's --gateway-api; elsewhere the release's standard-install.yaml"
+            title = f"the Gateway API's CRDs are version {facts.gateway_api}; Istio {plane.version} is built with {wanted}"
+            detail = "Kubernetes silently drops fields that the older CRDs do not have"
+            hint = "upgrade the CRDs: on GKE with the cluster's --gateway-api, elsewhere with the release's standard-install.yaml"
             yield Finding("CHK016", Severity.WARNING, title, detail, hint=hint)
 
 
@@ -49,4 +49,6 @@ def exposures(facts: HealthFacts) -> Iterator[Finding]:
     for exposure in facts.exposures:
         title = f"{exposure.what} can be reached from outside the cluster ({exposure.how})"
         hint = "make it ClusterIP and use kubectl port-forward, or put authentication in front of it"
-        yield Finding("CHK017", Severity.WARNING, title, "it asks nobody who they are unless it was set up to", exposure.object, hint=hint)
+        yield Finding(
+            "CHK017", Severity.WARNING, title, "it has no authentication unless somebody configured it", exposure.object, hint=hint
+        )

@@ -14,28 +14,26 @@ def labels(facts: HealthFacts) -> Iterator[Finding]:
     """No namespace asks for two things at once (istio: the injector's selectors; istioctl analyze IST0123 and its kin)."""
     for name, namespace in facts.mesh.namespaces.items():
         for detail, hint in _contradictions(name, namespace.labels):
-            yield Finding(
-                "CHK012", Severity.WARNING, f"namespace {name} is labelled in contradiction", detail, f"Namespace {name}", hint=hint
-            )
+            yield Finding("CHK012", Severity.WARNING, f"namespace {name} has contradictory labels", detail, f"Namespace {name}", hint=hint)
 
 
 def _contradictions(name: str, found: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     injection, revision, mode = found.get(INJECTION), found.get(REVISION), found.get(MODE)
     if injection and revision:
-        detail = f"{INJECTION}={injection} wins over {REVISION}={revision}, so the revision is never used"
+        detail = f"{INJECTION}={injection} has precedence over {REVISION}={revision}, so the revision is never used"
         yield detail, f"keep one: kubectl label namespace {name} {INJECTION}-"
     if injection and injection not in {"enabled", "disabled"}:
         yield (
-            f"{INJECTION}={injection} means nothing; the values are enabled and disabled",
+            f"{INJECTION}={injection} is not valid; the values are enabled and disabled",
             f"kubectl label --overwrite namespace {name} {INJECTION}=enabled",
         )
     if mode == "ambient" and (injection == "enabled" or revision):
         yield (
-            "it asks for sidecars and for ambient; pods with a sidecar are left out of ambient",
+            "it asks for sidecars and for ambient; ambient ignores pods with a sidecar",
             f"keep one: kubectl label namespace {name} {MODE}-",
         )
     if "control-plane" in found and (injection == "enabled" or revision):
-        detail = "AKS's admissions enforcer keeps webhooks away from namespaces with the label control-plane, so nothing is injected"
+        detail = "the AKS admissions enforcer excludes namespaces with the label control-plane from webhooks, so nothing is injected"
         yield detail, f"kubectl label namespace {name} control-plane-"
 
 
@@ -57,12 +55,12 @@ def revisions(facts: HealthFacts) -> Iterator[Finding]:
     lost = [pod for pod in facts.mesh.pods if pod.revision and pod.revision not in known]
     if lost:
         detail = some(f"{pod.place} ({pod.revision})" for pod in lost)
-        hint = "restart them under a revision that is there: kubectl rollout restart deployment -n NAMESPACE"
-        title = f"{len(lost)} pods have the proxy of a revision that is gone"
+        hint = "restart them with a revision that exists: kubectl rollout restart deployment -n NAMESPACE"
+        title = f"pods have the proxy of a revision that does not exist: {len(lost)}"
         yield Finding("CHK013", Severity.ERROR, title, detail, hint=hint)
     if not any(webhook.default for webhook in facts.webhooks) and (left := _by_injection(facts.mesh.namespaces)):
-        title = "namespaces ask for injection and no revision is the default"
-        hint = "make one the default (chart istiod, revisionTags: [default]), or label them istio.io/rev"
+        title = "namespaces ask for injection, but no revision is the default"
+        hint = "make a revision the default (chart istiod, revisionTags: [default]), or label them istio.io/rev"
         yield Finding("CHK013", Severity.ERROR, title, some(left), hint=hint)
 
 
@@ -71,8 +69,8 @@ def _by_injection(namespaces: Mapping[str, NamespaceFacts]) -> list[str]:
 
 
 def _unknown_revision(who: str, wanted: str, known: set[str], hint: str) -> Finding:
-    detail = f"there are: {', '.join(sorted(known)) or 'none'}; its pods start without a proxy"
-    return Finding("CHK013", Severity.ERROR, f"{who} asks for revision {wanted}, which is not there", detail, who, hint=hint)
+    detail = f"existing revisions: {', '.join(sorted(known)) or 'none'}; its pods start without a proxy"
+    return Finding("CHK013", Severity.ERROR, f"{who} asks for revision {wanted}, which does not exist", detail, who, hint=hint)
 
 
 def policies(facts: HealthFacts) -> Iterator[Finding]:
@@ -83,7 +81,7 @@ def policies(facts: HealthFacts) -> Iterator[Finding]:
             yield _vain(policy, reason)
         shadowed = {policy.place: (policy, older) for pod in facts.mesh.pods for policy, older in merged.merged(pod).shadowed}
         for policy, older in shadowed.values():
-            yield _vain(policy, f"{older.place}, made {older.created:%Y-%m-%d %H:%M}, is older and covers the same pods")
+            yield _vain(policy, f"{older.place}, created {older.created:%Y-%m-%d %H:%M}, is older and covers the same pods")
 
 
 def _vain(policy: PeerPolicy, reason: str) -> Finding:

@@ -25,7 +25,7 @@ def presence(facts: HealthFacts) -> Iterator[Finding]:
         yield Finding(
             "CHK001",
             Severity.ERROR,
-            "no istiod is in this cluster",
+            "the cluster has no istiod",
             f"no Deployment has the label {ISTIOD_SELECTOR} and a container discovery",
             hint=hint,
         )
@@ -49,13 +49,10 @@ def webhook_roots(facts: HealthFacts) -> Iterator[Finding]:
     for webhook in facts.webhooks:
         if webhook.service and not known & set(webhook.roots):
             title = (
-                f"webhook {webhook.name} trusts another authority than istiod's"
-                if webhook.roots
-                else f"webhook {webhook.name} has no caBundle"
+                f"webhook {webhook.name} trusts a CA that is not istiod's" if webhook.roots else f"webhook {webhook.name} has no caBundle"
             )
-            hint = (
-                f"istiod writes it when it starts: kubectl -n {webhook.service.namespace} rollout restart deployment/{webhook.service.name}"
-            )
+            namespace, name = webhook.service
+            hint = f"istiod writes its caBundle when it starts: kubectl -n {namespace} rollout restart deployment/{name}"
             place = f"{webhook.kind} {webhook.configuration}"
             yield Finding("CHK003", Severity.ERROR, title, "the API server refuses istiod's certificate", place, hint=hint)
 
@@ -64,15 +61,15 @@ def failure_policy(facts: HealthFacts) -> Iterator[Finding]:
     """The validating webhook ends at Fail; istiod sets it once it is ready (istio: pkg/webhooks/validation/controller)."""
     validating = [webhook for webhook in facts.webhooks if webhook.kind is WebhookKind.VALIDATING]
     if not validating and facts.mesh.control_planes and "webhooks" not in facts.unread:
-        hint = "meshinstall up puts it back; plan shows it as drift"
+        hint = "run meshinstall up, which creates it again"
         yield Finding(
-            "CHK004", Severity.ERROR, "no validating webhook of Istio is there", "invalid configuration reaches the proxies", hint=hint
+            "CHK004", Severity.ERROR, "Istio's validating webhook does not exist", "invalid configuration reaches the proxies", hint=hint
         )
     for webhook in validating:
         if webhook.failure_policy != "Fail":
-            title = f"webhook {webhook.name} lets everything pass when istiod does not answer"
-            detail = f"failurePolicy is {webhook.failure_policy or 'not set'}; istiod turns it to Fail when it is ready"
-            hint = f"see why it did not: kubectl -n {_home(webhook.service)} logs deploy/istiod | grep -i validat"
+            title = f"webhook {webhook.name} accepts every object when istiod does not answer"
+            detail = f"failurePolicy is {webhook.failure_policy or 'not set'}; istiod sets it to Fail when it is ready"
+            hint = f"find why it did not: kubectl -n {_home(webhook.service)} logs deploy/istiod | grep -i validat"
             yield Finding("CHK004", Severity.WARNING, title, detail, f"{webhook.kind} {webhook.configuration}", hint=hint)
 
 
@@ -82,8 +79,8 @@ def tags(facts: HealthFacts) -> Iterator[Finding]:
     for webhook in facts.webhooks:
         if webhook.kind is WebhookKind.MUTATING and webhook.revision and webhook.revision not in revisions:
             what = f"tag {webhook.tag}" if webhook.tag else f"injector {webhook.configuration}"
-            title = f"{what} leads to revision {webhook.revision}, which has no istiod"
-            detail = f"there are: {', '.join(sorted(revisions)) or 'none'}"
+            title = f"{what} points to revision {webhook.revision}, which has no istiod"
+            detail = f"existing revisions: {', '.join(sorted(revisions)) or 'none'}"
             hint = f"kubectl delete {webhook.kind.lower()} {webhook.configuration}"
             yield Finding("CHK005", Severity.ERROR, title, detail, f"{webhook.kind} {webhook.configuration}", hint=hint)
 
@@ -103,21 +100,23 @@ def versions(facts: HealthFacts) -> Iterator[Finding]:
         (ahead if steps < 0 else behind if steps > 1 else older).append(named)
     if ahead:
         hint = "upgrade the control plane first, then restart the workloads"
-        yield Finding("CHK006", Severity.ERROR, f"{_count(ahead)} newer than their control plane", some(ahead), hint=hint)
+        yield Finding("CHK006", Severity.ERROR, f"{_count(ahead)} newer than the control plane", some(ahead), hint=hint)
     if behind:
-        hint = "restart them so that they get today's proxy: kubectl rollout restart deployment -n NAMESPACE"
+        hint = "restart the workloads to give them the new proxy: kubectl rollout restart deployment -n NAMESPACE"
         yield Finding("CHK006", Severity.WARNING, f"{_count(behind)} two minor versions or more behind", some(behind), hint=hint)
     if older:
-        hint = "a restart brings the proxy of the control plane: kubectl rollout restart deployment -n NAMESPACE"
-        yield Finding("CHK006", Severity.INFO, f"{_count(older)} of another version than their control plane", some(older), hint=hint)
+        hint = "restart the workloads to give them the control plane's version: kubectl rollout restart deployment -n NAMESPACE"
+        yield Finding("CHK006", Severity.INFO, f"{_count(older)} older than the control plane", some(older), hint=hint)
 
 
 def sync(facts: HealthFacts) -> Iterator[Finding]:
     """Every proxy acknowledges what istiod sends; one that is just being updated is not behind."""
     stale = [f"{place} ({proxy.sync_words or proxy.sync})" for place, proxy in facts.mesh.proxies.items() if proxy.sync in _BEHIND]
     if stale:
-        hint = "see what a proxy refuses: istioctl proxy-status; kubectl logs POD -c istio-proxy"
-        yield Finding("CHK007", Severity.WARNING, f"{_count(stale)} without istiod's last configuration", some(stale), hint=hint)
+        hint = "find what a proxy rejects: istioctl proxy-status; kubectl logs POD -c istio-proxy"
+        yield Finding(
+            "CHK007", Severity.WARNING, f"{_count(stale)} missing the configuration that istiod last sent", some(stale), hint=hint
+        )
 
 
 def usage(facts: HealthFacts) -> Iterator[Finding]:
@@ -127,11 +126,18 @@ def usage(facts: HealthFacts) -> Iterator[Finding]:
             continue
         if one.limit and one.used > one.limit * _HIGH:
             title = f"{one.pod} uses {_mebibytes(one.used)} of a memory limit of {_mebibytes(one.limit)}"
-            hint = "raise it before it is killed: istiod.resources.limits.memory"
-            yield Finding("CHK008", Severity.ERROR, title, "a push of a larger configuration would end it", str(one.pod), hint=hint)
+            hint = "raise istiod.resources.limits.memory before the container is killed"
+            yield Finding(
+                "CHK008",
+                Severity.ERROR,
+                title,
+                "a larger configuration would exceed the limit, and the container would be killed",
+                str(one.pod),
+                hint=hint,
+            )
         elif one.requested and one.used > one.requested:
-            title = f"{one.pod} uses {_mebibytes(one.used)} and asked for {_mebibytes(one.requested)}"
-            hint = "raise istiod.resources.requests.memory, or it is the first to be evicted when the node is full"
+            title = f"{one.pod} uses {_mebibytes(one.used)} and requests {_mebibytes(one.requested)}"
+            hint = "raise istiod.resources.requests.memory: a full node evicts pods first that use more than they request"
             yield Finding("CHK008", Severity.WARNING, title, object=str(one.pod), hint=hint)
 
 

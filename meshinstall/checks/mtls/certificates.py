@@ -59,9 +59,9 @@ def certificate_evidence(pod: Pod, proxy: Proxy | None, plane: ControlPlane | No
     """What a proxy's own certificates are worth."""
     if proxy is None or proxy.problem:
         # The finding is that of the proxy.
-        return (_unproven("its proxy could not be asked for its certificates", ""),)
+        return (_unproven("its proxy's certificates could not be read", ""),)
     if not proxy.certificates:
-        return (_unproven("its proxy holds no certificate", "MTL048"),)
+        return (_unproven("its proxy has no certificate", "MTL048"),)
     if plane is None or not trust.known:
         what = "the mesh's trust domain" if plane is None else "the mesh's own roots"
         return (*_times(proxy, trust, now), _unproven(f"{what} could not be read", "MTL048"))
@@ -72,7 +72,7 @@ def certificate_evidence(pod: Pod, proxy: Proxy | None, plane: ControlPlane | No
         *_root(leaf, trust, pod.place.namespace),
         *_foreign(proxy, trust),
     )
-    text = f"its certificate says {', '.join(leaf.uris)} and comes from the mesh's root"
+    text = f"its certificate names {', '.join(leaf.uris)} and leads to the mesh's root"
     return found or (Evidence(Source.CERTIFICATE, Outcome.PASS, text),)
 
 
@@ -80,28 +80,28 @@ def _times(proxy: Proxy, trust: Trust, now: datetime) -> Iterator[Evidence]:
     root = trust.certificates.get(proxy.certificates[0].root)
     for certificate in (*proxy.certificates, *([root] if root else ())):
         is_leaf = certificate is proxy.certificates[0]
-        what, code = ("its certificate", "MTL040") if is_leaf else (f"the authority {certificate.subject}", "MTL049")
+        what, code = ("its certificate", "MTL040") if is_leaf else (f"the CA certificate {certificate.subject}", "MTL049")
         if now >= certificate.not_after:
-            yield _failed(f"{what} has ended", code)
+            yield _failed(f"{what} has expired", code)
         elif now < certificate.not_before:
             yield _failed(f"{what} is not valid yet, by this machine's clock", code)
 
 
 def _identity(leaf: CertificateFacts, expected: frozenset[str]) -> Iterator[Evidence]:
     if len(leaf.uris) != 1 or leaf.uris[0] not in expected:
-        yield _failed(f"its certificate says {', '.join(leaf.uris) or 'nothing'}, and not {min(expected)}", "MTL042")
+        yield _failed(f"its certificate names {', '.join(leaf.uris) or 'no identity'}; expected {min(expected)}", "MTL042")
 
 
 def _root(leaf: CertificateFacts, trust: Trust, home: str) -> Iterator[Evidence]:
     if leaf.root not in trust.known:
-        yield _failed("its certificate does not come from a root of the mesh", "MTL043")
+        yield _failed("its certificate does not lead to a root of the mesh", "MTL043")
         return
     if strangers := trust.strangers(leaf.root, home):
         yield _failed(f"its root is not in the {ROOT_CERTIFICATE} of {some(strangers)}", "MTL047")
     if without := tuple(name for name, roots in trust.namespaces.items() if not roots):
         yield _unproven(f"{some(without)} has no {ROOT_CERTIFICATE}", "MTL047")
     if not trust.namespaces:
-        yield _unproven("which roots the namespaces have could not be read", "MTL048")
+        yield _unproven("the roots of the namespaces could not be read", "MTL048")
 
 
 def _foreign(proxy: Proxy, trust: Trust) -> Iterator[Evidence]:
@@ -109,7 +109,7 @@ def _foreign(proxy: Proxy, trust: Trust) -> Iterator[Evidence]:
     for root in sorted(roots - trust.known):
         named = trust.certificates.get(root)
         name = named.subject if named else f"SHA-256 {root[:16]}"
-        yield _failed(f"its proxy trusts {name}, which is no authority of the mesh", "MTL044")
+        yield _failed(f"its proxy trusts {name}, which is not a CA of the mesh", "MTL044")
 
 
 def certificate_findings(facts: MeshFacts, trust: Trust) -> Iterator[Finding]:
@@ -118,15 +118,19 @@ def certificate_findings(facts: MeshFacts, trust: Trust) -> Iterator[Finding]:
     for authority in sorted(authorities(facts), key=lambda one: one.not_after):
         left = authority.not_after - facts.now
         if timedelta() < left < _LEAST_AUTHORITY:
-            title = f"the authority {authority.subject} ends in {left.days} days"
-            hint = "rotate it while both can be trusted: istio.io/latest/docs/tasks/security/cert-management/plugin-ca-cert/"
+            title = f"the CA certificate {authority.subject} expires in {left.days} days"
+            hint = "replace it while proxies trust both: https://istio.io/latest/docs/tasks/security/cert-management/plugin-ca-cert/"
             yield Finding("MTL045", Severity.WARNING, title, f"on {authority.not_after:%Y-%m-%d %H:%M} UTC", authority.subject, hint=hint)
     roots = sorted({name for roots in trust.namespaces.values() for name in roots if name in trust.known})
     if len(roots) > 1:
         subjects = sorted(trust.certificates[root].subject if root in trust.certificates else root[:16] for root in roots)
-        hint = "end the rotation: take the old root away when no certificate comes from it any more"
+        hint = "finish the rotation: remove the old root when no certificate leads to it any more"
         yield Finding(
-            "MTL046", Severity.WARNING, f"the mesh trusts {len(roots)} roots", f"{some(subjects)}; right while one is replaced", hint=hint
+            "MTL046",
+            Severity.WARNING,
+            f"the mesh trusts {len(roots)} roots",
+            f"{some(subjects)}; this is right only while a root is replaced",
+            hint=hint,
         )
 
 
@@ -135,8 +139,8 @@ def _late(facts: MeshFacts) -> Iterator[Finding]:
     if late:
         namespace, pod = map(shlex.quote, late[0])
         title = f"{len(late)} {'certificate was' if len(late) == 1 else 'certificates were'} not renewed in time"
-        hint = f"look why: kubectl logs -n {namespace} {pod} -c istio-proxy | grep -i -e sds -e cert"
-        yield Finding("MTL041", Severity.WARNING, title, f"less than a quarter of its life is left: {some(map(str, late))}", hint=hint)
+        hint = f"find why: kubectl logs -n {namespace} {pod} -c istio-proxy | grep -i -e sds -e cert"
+        yield Finding("MTL041", Severity.WARNING, title, f"less than a quarter of the lifetime is left: {some(map(str, late))}", hint=hint)
 
 
 def _is_late(leaf: CertificateFacts, now: datetime) -> bool:

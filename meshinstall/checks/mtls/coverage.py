@@ -66,11 +66,11 @@ def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str]) -> Evidenc
 
 def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]:
     if pod.dataplane is Dataplane.GATEWAY and port in pod.bypassed:
-        return "MTL021", "a gateway redirects nothing: another container than its proxy answers on this port itself"
+        return "MTL021", "the pod is a gateway, and a container beside its proxy answers on this port"
     if pod.dataplane is Dataplane.GATEWAY:
-        return "", "a gateway: what its own listeners accept is by design and not judged"
+        return "", "the pod is a gateway: its own listeners are open by design and are not judged"
     if pod.host_network:
-        return "MTL023", "it is on the node's network (hostNetwork), where no proxy takes its traffic"
+        return "MTL023", "it uses the node's network (hostNetwork), where no proxy receives its traffic"
     if pod.dataplane in {Dataplane.NONE, Dataplane.CONTROL}:
         return "MTL020", f"it has no proxy: {_why_not(pod, labels)}"
     if not pod.captured:
@@ -78,21 +78,21 @@ def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]
         why = (
             "ambient.istio.io/bypass-inbound-capture" if ambient else "interceptionMode NONE, no inbound port, or its interface is excluded"
         )
-        return "MTL022", f"nothing sends its traffic through its proxy ({why})"
+        return "MTL022", f"its traffic bypasses its proxy ({why})"
     return _captured(pod, port)
 
 
 def _captured(pod: Pod, port: int) -> tuple[str, str]:
     if port in pod.bypassed or (port == 0 and pod.others_bypassed):
-        return "MTL021", "traffic to this port goes past its proxy (excludeInboundPorts, includeInboundPorts)"
+        return "MTL021", "traffic to this port bypasses its proxy (excludeInboundPorts, includeInboundPorts)"
     if pod.one_family:
         return (
             _ONE_FAMILY,
-            "it has IPv4 and IPv6 addresses; without Istio's dual stack only the first one's family is sure to be redirected",
+            "it has IPv4 and IPv6 addresses; without Istio's dual stack only traffic to the first is certain to pass the proxy",
         )
     if pod.dataplane is Dataplane.AMBIENT:
-        return "", "ztunnel carries its traffic; what ztunnel itself is configured to do was not read"
-    return "", "its sidecar takes all traffic to this port"
+        return "", "ztunnel carries its traffic; ztunnel's own configuration was not read"
+    return "", "its sidecar receives all traffic to this port"
 
 
 def _why_not(pod: Pod, labels: Mapping[str, str]) -> str:
@@ -102,13 +102,13 @@ def _why_not(pod: Pod, labels: Mapping[str, str]) -> str:
     if pod.labels.get(MODE) == "none":
         return f"it opts out with {MODE}=none"
     if labels.get(INJECTION) == "enabled" and labels.get(REVISION):
-        return f"its namespace has {INJECTION} and {REVISION}, and of the two {INJECTION} decides"
+        return f"its namespace has {INJECTION} and {REVISION}, and {INJECTION} has precedence"
     if labels.get(INJECTION) not in {None, "enabled"}:
-        return f"its namespace has {INJECTION}={labels[INJECTION]}, while others of it are in the mesh"
+        return f"its namespace has {INJECTION}={labels[INJECTION]}, while other pods there are in the mesh"
     if joins(labels):
-        unknown = f", or no istiod has its {REVISION}" if labels.get(REVISION) else ""
-        return f"it began before its namespace was labelled, or the webhook was passed over{unknown}"
-    return "its namespace has no label that asks for one, while others of it are in the mesh"
+        unknown = f", or no istiod has the revision in its {REVISION}" if labels.get(REVISION) else ""
+        return f"it started before its namespace was labelled, or the API server could not call the webhook{unknown}"
+    return "its namespace has no label that asks for a proxy, while other pods there are in the mesh"
 
 
 def unencrypted(pods: Iterable[Pod]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""From evidence to findings: one for each cause, with the workload ports that it concerns and what mends it."""
+"""From evidence to findings: one for each cause, with the workload ports that it concerns and how to fix it."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from meshinstall.checks.mtls.certificates import certificate_findings
 from meshinstall.checks.mtls.coverage import unencrypted
-from meshinstall.checks.mtls.fixes import Ill, mend
+from meshinstall.checks.mtls.fixes import Ill, fix
 from meshinstall.checks.mtls.plaintext_history import history_findings
 from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
@@ -25,42 +25,42 @@ _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _MOST_TEXTS = 3
 
 _TITLES: Mapping[str, str] = {
-    "MTL001": "{object} lets plaintext in: PERMISSIVE",
+    "MTL001": "{object} accepts plaintext: PERMISSIVE",
     "MTL002": "{object} turns mutual TLS off: DISABLE",
-    "MTL003": "{object} opens single ports",
-    "MTL006": "the policies are not known",
+    "MTL003": "{object} accepts plaintext on single ports",
+    "MTL006": "the policies could not be read",
     "MTL010": "{object} makes clients send plaintext",
-    "MTL011": "{object} makes clients use other certificates than the mesh's",
+    "MTL011": "{object} makes clients use certificates that are not the mesh's",
     "MTL012": "automatic mTLS is off, and clients send plaintext",
-    "MTL013": "what clients are told is not known",
+    "MTL013": "the settings of clients could not be read",
     "MTL020": "namespace {namespace} of the mesh has pods without a proxy",
-    "MTL021": "namespace {namespace} has ports whose traffic goes past the proxy",
-    "MTL022": "namespace {namespace} has proxies that no traffic is sent to",
-    "MTL023": "namespace {namespace} of the mesh has pods on the node's network",
-    "MTL024": "namespace {namespace} has workloads of which no pod runs",
-    "MTL026": "not everything in the cluster could be seen",
-    "MTL027": "{object} was asked for, and has nothing to judge",
-    "MTL028": "namespace {namespace} has pods of which one IP family may go past the proxy",
+    "MTL021": "namespace {namespace} has ports whose traffic bypasses the proxy",
+    "MTL022": "namespace {namespace} has pods whose traffic bypasses their proxy",
+    "MTL023": "namespace {namespace} of the mesh has pods that use the node's network",
+    "MTL024": "namespace {namespace} has workloads without a running pod",
+    "MTL026": "some objects in the cluster could not be read",
+    "MTL027": "{object} has nothing to judge",
+    "MTL028": "namespace {namespace} has pods where traffic of one IP family may bypass the proxy",
     "MTL030": "namespace {namespace} has proxies that accept plaintext against the policy",
-    "MTL031": "namespace {namespace} has proxies that take clients without a certificate",
-    "MTL032": "namespace {namespace} has proxies that could not be asked",
+    "MTL031": "namespace {namespace} has proxies that accept clients without a certificate",
+    "MTL032": "namespace {namespace} has proxies whose configuration could not be read",
     "MTL033": "namespace {namespace} has proxies that are stricter than the policy",
-    "MTL034": "namespace {namespace} has gateways that may not have the last push",
-    "MTL035": "namespace {namespace} has proxies of which it is not known whose clients they accept",
+    "MTL034": "namespace {namespace} has gateways that may not have the last configuration",
+    "MTL035": "cannot tell which clients some proxies in namespace {namespace} accept",
     "MTL040": "namespace {namespace} has certificates that are not valid now",
-    "MTL042": "namespace {namespace} has certificates with another identity than the pod's",
-    "MTL043": "namespace {namespace} has certificates that no root of the mesh stands for",
-    "MTL044": "namespace {namespace} has proxies that trust an authority that is not the mesh's",
-    "MTL047": "not every namespace knows the root that certificates come from",
+    "MTL042": "namespace {namespace} has certificates that name an identity that is not the pod's",
+    "MTL043": "namespace {namespace} has certificates that do not lead to a root of the mesh",
+    "MTL044": "namespace {namespace} has proxies that trust a CA that is not the mesh's",
+    "MTL047": "some namespaces lack a root that certificates lead to",
     "MTL048": "namespace {namespace} has certificates that could not be judged",
-    "MTL049": "an authority of the mesh is not valid now",
+    "MTL049": "a CA certificate of the mesh is not valid now",
     "MTL050": "namespace {namespace} served plaintext",
     "MTL051": "namespace {namespace} served TLS without a client certificate",
     "MTL052": "namespace {namespace} served a client with a foreign certificate",
-    "MTL053": "namespace {namespace} answered with an identity that was not expected",
-    "MTL054": "namespace {namespace} has ports on which the wire proved nothing",
-    "MTL055": "ports were not tried on the wire",
-    "MTL056": "namespace {namespace} has workloads that declare no port to be tried",
+    "MTL053": "namespace {namespace} answered with an unexpected identity",
+    "MTL054": "live probes were inconclusive on some ports in namespace {namespace}",
+    "MTL055": "some ports were not probed",
+    "MTL056": "namespace {namespace} has workloads that declare no port to probe",
 }
 
 
@@ -106,7 +106,7 @@ def _finding(cause: _Cause, pairs: Sequence[tuple[Evidence, PortVerdict]], view:
     where = cause.object or _object(ports)
     title = _TITLES[cause.code].format(object=cause.object, namespace=cause.namespace)
     severity = min((_SEVERITIES[evidence.outcome] for evidence, _ in pairs), key=_RANK.__getitem__)
-    return Finding(cause.code, severity, title, detail + more, where, hint=mend(cause.code, Ill(where, ports, view)))
+    return Finding(cause.code, severity, title, detail + more, where, hint=fix(cause.code, Ill(where, ports, view)))
 
 
 def _where(ports: Iterable[PortVerdict], *, named: bool) -> str:
@@ -138,16 +138,16 @@ def _idle_policies(view: View) -> Iterator[Finding]:
             shadowed.setdefault(str(policy.place), (policy, older, set()))[2].add(str(place))
     for policy, older, pods in shadowed.values():
         title = f"PeerAuthentication {policy.place} has no effect beside PeerAuthentication {older.place}"
-        detail = f"of several for the same pods the oldest alone counts: {older.mode} of {older.place}; for {some(sorted(pods))}"
+        detail = f"only the oldest policy for the same pods counts: {older.mode} of {older.place}; pods: {some(sorted(pods))}"
         yield _idle("MTL004", title, detail, policy)
     ignored = {found[0].place: found for policies in view.policies.values() for found in policies.without_effect()}
     for policy, why in ignored.values():
-        yield _idle("MTL005", f"PeerAuthentication {policy.place} is ignored, all of it or in part", why, policy)
+        yield _idle("MTL005", f"Istio ignores PeerAuthentication {policy.place}, or a part of it", why, policy)
 
 
 def _idle(code: str, title: str, detail: str, policy: PeerPolicy) -> Finding:
     namespace, name = map(shlex.quote, policy.place)
-    hint = f"put what it is to say where it counts, then: kubectl delete peerauthentication {name} -n {namespace}"
+    hint = f"move its settings to a policy that counts, then: kubectl delete peerauthentication {name} -n {namespace}"
     return Finding(code, Severity.WARNING, title, detail, f"PeerAuthentication {policy.place}", hint=hint)
 
 
@@ -155,5 +155,5 @@ def _partly_running(view: View) -> Iterator[Finding]:
     """Pods that cannot be asked beside others of the same workload that were."""
     idle = [str(pod.place) for one in view.workloads if one.running for pod in one.pods if not pod.running]
     if idle:
-        title = f"{len(idle)} {'pod that does not run was' if len(idle) == 1 else 'pods that do not run were'} not judged"
+        title = f"{len(idle)} {'pod does not run and was' if len(idle) == 1 else 'pods do not run and were'} not judged"
         yield Finding("MTL024", Severity.INFO, title, some(idle))

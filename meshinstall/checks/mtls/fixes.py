@@ -1,4 +1,4 @@
-"""The command or YAML that mends a finding of verification; everything named in it is quoted for a shell."""
+"""The command or YAML that fixes a finding of verification; everything named in it is quoted for a shell."""
 
 import json
 import shlex
@@ -13,7 +13,6 @@ from meshinstall.model.istio import (
     CA_SECRETS,
     DEFAULT_ROOT_NAMESPACE,
     ISTIOD_APP,
-    OWN_CA_SECRET,
     PROXY_CONTAINER,
     ROOT_CERTIFICATE,
     USER_CA_SECRET,
@@ -53,7 +52,7 @@ EOF"""
 
 @dataclass(frozen=True, slots=True)
 class Ill:
-    """What is to be mended: the finding's object and the workload ports that it is about."""
+    """What is to be fixed: the finding's object and the workload ports that it is about."""
 
     object: str
     ports: Sequence[PortVerdict]
@@ -82,9 +81,9 @@ class Ill:
         return [pod for pod in self.view.facts.pods if pod.place in wanted]
 
 
-def mend(code: str, ill: Ill) -> str:
-    """How a finding is mended; empty when nothing can be said."""
-    return _MENDS[code](ill) if code in _MENDS else ""
+def fix(code: str, ill: Ill) -> str:
+    """How to fix a finding; empty when no fix is known."""
+    return _FIXES[code](ill) if code in _FIXES else ""
 
 
 def _strict(ill: Ill) -> str:
@@ -109,11 +108,11 @@ def _client(ill: Ill) -> str:
     rule = next((rule for rule in ill.view.facts.client_rules if f"DestinationRule {rule.place}" == ill.object), None)
     if rule and rule.mode == "DISABLE" and not rule.ports and not rule.subsets:
         return _patch(f"destinationrule {name} -n {namespace}", {"trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}})
-    return f"kubectl edit destinationrule {name} -n {namespace}  # every tls: take it away, or mode: ISTIO_MUTUAL alone"
+    return f"kubectl edit destinationrule {name} -n {namespace}  # remove every tls block, or set its mode to ISTIO_MUTUAL"
 
 
 def _automatic(_: Ill) -> str:
-    return "take enableAutoMtls: false out of the mesh configuration (meshConfig in istiod's values) and roll it out"
+    return "remove enableAutoMtls: false from the mesh configuration (meshConfig in istiod's values), then upgrade istiod"
 
 
 def _inject(ill: Ill) -> str:
@@ -140,7 +139,7 @@ def _label(ill: Ill) -> list[str]:
     away = f" {off}-" if off in labels else ""
     is_unknown = joins(labels) and asked not in revisions
     # Which tags there are is not known: one may be what the labels ask for.
-    tag = f"  # a revision tag does too; where {shlex.quote(asked)} is one (istioctl tag list), leave this out" if is_unknown else ""
+    tag = f"  # not needed if {shlex.quote(asked)} is a revision tag (istioctl tag list)" if is_unknown else ""
     return [f"kubectl label namespace {ill.namespace} {set_to}{away} --overwrite{tag}"]
 
 
@@ -150,28 +149,28 @@ def _capture(ill: Ill) -> str:
     for workload in ill.workloads[:_MOST]:
         pods = [pod for pod in ill.pods if pod.workload == workload]
         if any(pod.dataplane is Dataplane.GATEWAY for pod in pods):
-            lines.append(f"kubectl edit {_slashed(workload)} -n {ill.namespace}  # move what listens beside its proxy to a pod of its own")
+            lines.append(f"kubectl edit {_slashed(workload)} -n {ill.namespace}  # move what listens beside the proxy to its own pod")
             continue
         told = {annotation for pod in pods for annotation in pod.annotations.items()}
         named = [name for name, harmless in _PAST_THE_PROXY.items() if any(name == one and value not in harmless for one, value in told)]
         if named:
             patch = _template(workload, ill.namespace, {"metadata": {"annotations": dict.fromkeys(named)}})
-            lines.append(patch if _OF_PODS_ALONE.issuperset(named) else f"{patch}  # if it stays, see {_VALUES}")
+            lines.append(patch if _OF_PODS_ALONE.issuperset(named) else f"{patch}  # if the finding stays, change {_VALUES}")
         else:
             by_values.append(workload)
     if by_values:
-        lines += [f"# no annotation says it; change {_VALUES}; then:", _restart(ill, by_values)]
+        lines += [f"# no annotation sets it; change {_VALUES}; then:", _restart(ill, by_values)]
     return "\n".join(lines)
 
 
 def _dual_stack(ill: Ill) -> str:
     settings = 'pilot.env.ISTIO_DUAL_STACK and meshConfig.defaultConfig.proxyMetadata.ISTIO_DUAL_STACK: "true"'
-    return f"# in istiod's values set {settings}, roll it out, then:\n{_restart_all(ill)}"
+    return f"# set {settings} in istiod's values, upgrade istiod, then:\n{_restart_all(ill)}"
 
 
 def _network(ill: Ill) -> str:
     patches = [_template(workload, ill.namespace, {"spec": {"hostNetwork": None}}) for workload in ill.workloads[:_MOST]]
-    return "\n".join([*patches, "# or, if it must be on the node's network, move it to a namespace outside the mesh"])
+    return "\n".join([*patches, "# or, if it needs the node's network, move it to a namespace outside the mesh"])
 
 
 def _restart_all(ill: Ill) -> str:
@@ -184,7 +183,9 @@ def _restart(ill: Ill, workloads: Sequence[str]) -> str:
     others = [pod.place.name for pod in ill.pods if pod.workload in workloads and not pod.workload.startswith(_RESTARTED)]
     lines = [f"kubectl rollout restart -n {ill.namespace} {' '.join(owners)}"] if owners else []
     lines += (
-        [f"kubectl delete pod -n {ill.namespace} {' '.join(map(shlex.quote, others))}  # and make anew what nobody owns"] if others else []
+        [f"kubectl delete pod -n {ill.namespace} {' '.join(map(shlex.quote, others))}  # create them again if they have no owner"]
+        if others
+        else []
     )
     return "\n".join(lines)
 
@@ -196,7 +197,7 @@ def _weaker(ill: Ill) -> str:
 
 
 def _push(ill: Ill) -> str:
-    return f"{_istiod_logs(ill)}  # istiod must run and push; then, if it stays:\n{_restart_all(ill)}"
+    return f"{_istiod_logs(ill)}  # istiod must run and push; if the finding stays, then:\n{_restart_all(ill)}"
 
 
 def _istiod_logs(ill: Ill) -> str:
@@ -207,7 +208,7 @@ def _istiod_logs(ill: Ill) -> str:
 
 def _listener(ill: Ill) -> str:
     return (
-        f"istioctl proxy-config listener {_first_pod(ill)} --port 15006 -o json  # what opens it? look for EnvoyFilter and Sidecar objects"
+        f"istioctl proxy-config listener {_first_pod(ill)} --port 15006 -o json  # look for the EnvoyFilter or Sidecar that opens the port"
     )
 
 
@@ -223,10 +224,10 @@ def _roots(ill: Ill) -> str:
     trust, proxies = ill.view.trust, ill.view.facts.proxies.items()
     used = {(proxy.certificates[0].root, place.namespace) for place, proxy in proxies if proxy.certificates}
     other = sorted({name for root, home in used if root in trust.known for name in trust.strangers(root, home)})
-    lines = [f"kubectl delete configmap {ROOT_CERTIFICATE} -n {shlex.quote(name)}  # istiod writes it anew" for name in other[:_MOST]]
+    lines = [f"kubectl delete configmap {ROOT_CERTIFICATE} -n {shlex.quote(name)}  # istiod creates it again" for name in other[:_MOST]]
     if without := [name for name, roots in trust.namespaces.items() if not roots]:
-        why = f"istiod's leader writes {ROOT_CERTIFICATE}, where discoverySelectors do not leave the namespace out"
-        lines.append(f"{_istiod_logs(ill)}  # {why}: {some(map(shlex.quote, without))}")
+        why = f"istiod's leader writes {ROOT_CERTIFICATE} to every namespace that discoverySelectors include"
+        lines.append(f"{_istiod_logs(ill)}  # {why}; missing in {some(map(shlex.quote, without))}")
     return "\n".join(lines)
 
 
@@ -234,7 +235,7 @@ def _authority(ill: Ill) -> str:
     plane = ill.view.plane(ill.pods[0]) if ill.pods else None
     where = shlex.quote(plane.place.namespace if plane else DEFAULT_ROOT_NAMESPACE)
     return (
-        f"kubectl get secret {' '.join(CA_SECRETS)} -n {where}  # replace {USER_CA_SECRET}; istiod's own: delete {OWN_CA_SECRET}\n"
+        f"kubectl get secret {' '.join(CA_SECRETS)} -n {where}  # replace the first; if istiod signs by itself, delete the second\n"
         f"kubectl rollout restart -n {where} {_slashed(f'deployment {plane.place.name}' if plane else 'deployment istiod')}\n"
         f"{_restart_all(ill)}"
     )
@@ -249,7 +250,7 @@ def _first_pod(ill: Ill) -> str:
 def _template(workload: str, namespace: str, template: Mapping[str, Any]) -> str:
     """Change the pods that a workload makes."""
     if not workload.startswith(_RESTARTED):
-        return f"kubectl edit {_slashed(workload)} -n {namespace}  # and make it anew"
+        return f"kubectl edit {_slashed(workload)} -n {namespace}  # then create it again"
     return _patch(f"{_slashed(workload)} -n {namespace}", {"template": template})
 
 
@@ -263,10 +264,10 @@ def _patch(target: str, spec: Mapping[str, Any]) -> str:
 
 
 def _permission(_: Ill) -> str:
-    return "the list of what was not seen says why; with the right to list it: kubectl auth can-i list KIND -A"
+    return "the lines 'not seen' at the end name the reason; check the permission: kubectl auth can-i list KIND -A"
 
 
-_MENDS: Mapping[str, Callable[[Ill], str]] = {
+_FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL001": _strict,
     "MTL002": _strict,
     "MTL003": _strict_ports,
@@ -281,9 +282,7 @@ _MENDS: Mapping[str, Callable[[Ill], str]] = {
     "MTL023": _network,
     "MTL024": lambda ill: f"kubectl get pods -n {ill.namespace}",
     "MTL026": _permission,
-    "MTL027": lambda _: (
-        "kubectl get namespaces -L istio-injection,istio.io/rev,istio.io/dataplane-mode  # the right name, and of the mesh?"
-    ),
+    "MTL027": lambda _: "kubectl get namespaces -L istio-injection,istio.io/rev,istio.io/dataplane-mode  # check the name and the labels",
     "MTL028": _dual_stack,
     "MTL030": _weaker,
     "MTL031": _listener,
@@ -291,7 +290,7 @@ _MENDS: Mapping[str, Callable[[Ill], str]] = {
     "MTL033": _push,
     "MTL034": _push,
     "MTL035": _secrets,
-    "MTL040": lambda ill: f"date -u  # not valid yet: compare with the node's clock first\n{_restart_all(ill)}",
+    "MTL040": lambda ill: f"date -u  # if it is not valid yet, compare this with the node's clock first\n{_restart_all(ill)}",
     "MTL042": _restart_all,
     "MTL043": _restart_all,
     "MTL044": _secrets,
@@ -302,7 +301,7 @@ _MENDS: Mapping[str, Callable[[Ill], str]] = {
     "MTL051": _listener,
     "MTL052": _secrets,
     "MTL053": _secrets,
-    "MTL054": lambda ill: f"kubectl get networkpolicy,authorizationpolicy -n {ill.namespace}  # what keeps the probe away?",
-    "MTL055": lambda _: "meshinstall verify  # without --read-only and --sample, and with the right to make a namespace and pods",
-    "MTL056": lambda _: "declare the ports that it listens on (containerPort), and they can be tried",
+    "MTL054": lambda ill: f"kubectl get networkpolicy,authorizationpolicy -n {ill.namespace}  # look for a rule that blocks the probe",
+    "MTL055": lambda _: "meshinstall verify  # without --read-only and --sample, and with permission to create a namespace and pods",
+    "MTL056": lambda _: "declare the ports that it listens on (containerPort), then verify again",
 }

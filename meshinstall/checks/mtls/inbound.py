@@ -48,20 +48,20 @@ def _reached(chains: Sequence[InboundChain], port: int, transport: str) -> list[
 
 def proxy_evidence(proxy: Proxy | None, port: int, mode: Mode, policy: str) -> Evidence:
     """A sidecar's own truth against the mode that ``policy``, an object for people, asks for."""
-    problem = "nothing is known of its proxy" if proxy is None else proxy.problem
+    problem = "its proxy was not read" if proxy is None else proxy.problem
     if proxy is None or problem or not proxy.inbound:
-        said = problem or "it names no inbound listener"
-        return Evidence(Source.PROXY, Outcome.NOT_PROVEN, f"its proxy could not be asked: {said}", code="MTL032")
+        said = problem or "it reports no inbound listener"
+        return Evidence(Source.PROXY, Outcome.NOT_PROVEN, f"its proxy's configuration could not be read: {said}", code="MTL032")
     found = entry(proxy.inbound, port)
     if mode in _OPEN:
         return _where_the_policy_is_open(found, mode, policy)
     if found.plaintext:
         return _fail("MTL030", f"its proxy still accepts plaintext although the policy is {mode}: {_push(proxy)}")
     if found.passed_on or found.anonymous:
-        who = "passes TLS of anybody on to the application" if found.passed_on else "accepts TLS without a client certificate"
+        who = "passes TLS of any client on to the application" if found.passed_on else "accepts TLS without a client certificate"
         return _fail("MTL031", f"its proxy {who} although the policy is {mode}: {_push(proxy)}")
     if found.anybody:
-        text = "its proxy asks for a client certificate, but against which roots it holds it was not seen"
+        text = "its proxy asks for a client certificate, but the roots that it compares with could not be read"
         return Evidence(Source.PROXY, Outcome.NOT_PROVEN, text, code="MTL035")
     return Evidence(Source.PROXY, Outcome.PASS, "its proxy accepts only TLS with a client certificate of the mesh")
 

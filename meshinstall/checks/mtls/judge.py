@@ -120,7 +120,8 @@ def _evidence(workload: Workload, port: int, view: View) -> Iterator[Evidence]:
     pods = workload.running or workload.pods
     yield from _together(evidence for pod in pods for evidence in view.evidence(pod, port))
     if not workload.running:
-        text = f"no pod of it is running ({len(workload.pods)} are there)"
+        count = len(workload.pods)
+        text = "its only pod is not running" if count == 1 else f"none of its {count} pods is running"
         yield Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, text, f"Pod {pods[0].place}", "MTL024")
 
 
@@ -158,7 +159,7 @@ def _with_wire(row: _Row, view: View, probing: Probing) -> _Row:
 
 
 def _undeclared() -> Evidence:
-    text = "it declares no port that could be tried on the wire, and ztunnel's own configuration was not read"
+    text = "it declares no port to probe, and ztunnel's own configuration was not read"
     return Evidence(Source.WIRE, Outcome.NOT_PROVEN, text, code="MTL056")
 
 
@@ -173,7 +174,7 @@ def _unknown(facts: MeshFacts) -> Iterator[PortVerdict]:
     """What may be there and was not seen keeps the whole from passing."""
     for kind in ("Namespace", "Pod"):
         if kind in facts.unread:
-            evidence = Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, f"not every {kind} could be read", kind, "MTL026")
+            evidence = Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, f"some {kind} objects could not be read", kind, "MTL026")
             yield PortVerdict("", f"{kind}s that could not be read", 0, Dataplane.NONE, Outcome.NOT_PROVEN, (evidence,))
 
 
@@ -181,7 +182,7 @@ def _empty(view: View, asked: Iterable[str]) -> Iterator[PortVerdict]:
     """A namespace that was asked for and has nothing to judge, as a name that is misspelt has, proves nothing."""
     for namespace in sorted({*asked} - {workload.namespace for workload in view.workloads}):
         known = namespace in view.facts.namespaces or "Namespace" in view.facts.unread
-        text = "nothing of the mesh is there to be judged" if known else "there is no such namespace"
+        text = "the namespace has no workload of the mesh" if known else "the namespace does not exist"
         evidence = Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, text, f"Namespace {namespace}", "MTL027")
         yield PortVerdict(namespace, "no workload", 0, Dataplane.NONE, Outcome.NOT_PROVEN, (evidence,))
 

@@ -1,4 +1,4 @@
-"""What was counted of plaintext before anybody looked: a finding, and no part of a verdict on what is now."""
+"""Plaintext in the past, as a Prometheus counted it: a finding of its own, not a part of the verdict on the present."""
 
 from collections.abc import Iterator
 
@@ -14,12 +14,8 @@ def history_text(history: History | None) -> str:
     if history.problem:
         return f"the last {history.days} days are not known: {history.problem}"
     count = len(history.plaintext)
-    what = (
-        f"{count} {'workload was' if count == 1 else 'workloads were'} reached in plaintext"
-        if count
-        else "nothing was reached in plaintext"
-    )
-    return f"in the last {history.days} days {what}, as {history.source} counted"
+    what = f"{count} {'workload' if count == 1 else 'workloads'} received plaintext" if count else "no workload received plaintext"
+    return f"in the last {history.days} days {what}, as counted by {history.source}"
 
 
 def history_findings(history: History | None) -> Iterator[Finding]:
@@ -29,6 +25,6 @@ def history_findings(history: History | None) -> Iterator[Finding]:
     named = [f"{workload} (about {count})" for workload, count in sorted(history.plaintext, key=lambda pair: -pair[1])]
     by = "sum by (source_workload_namespace, source_workload) (increase(istio_requests_total"
     chosen = 'reporter="destination",connection_security_policy!="mutual_tls"'
-    hint = f"who it was, by Prometheus: {by}{{{chosen}}}[{history.days}d]))"
-    title = f"workloads were reached in plaintext in the last {history.days} days: {len(named)}"
+    hint = f"find the callers with this Prometheus query: {by}{{{chosen}}}[{history.days}d]))"
+    title = f"workloads that received plaintext in the last {history.days} days: {len(named)}"
     yield Finding("MTL060", Severity.WARNING, title, f"requests and connections: {some(named)}", history.source, hint=hint)

@@ -116,20 +116,20 @@ class View:
     def _policy(self, pod: Pod, effective: Effective) -> Evidence:
         unread = [kind for kind in ("Deployment", "PeerAuthentication") if kind in self.facts.unread]
         if unread or self.plane(pod) is None:
-            what = f"not every {some(unread)}" if unread else "no control plane"
-            return Evidence(Source.POLICY, Outcome.NOT_PROVEN, f"the policy is not known: {what} could be read", code="MTL006")
+            what = f"some {some(unread)} objects" if unread else "the control plane"
+            return Evidence(Source.POLICY, Outcome.NOT_PROVEN, f"the policy is not known: {what} could not be read", code="MTL006")
         source = _policy_name(effective)
         if effective.mode is Mode.STRICT:
             return Evidence(Source.POLICY, Outcome.PASS, "STRICT", source)
-        alone = ", for this port alone," if effective.port_level else ""
-        what = "lets plaintext in beside mutual TLS" if effective.mode is Mode.PERMISSIVE else "makes everything plaintext"
+        alone = ", for this port only," if effective.port_level else ""
+        what = "accepts plaintext beside mutual TLS" if effective.mode is Mode.PERMISSIVE else "turns mutual TLS off"
         code = "MTL003" if effective.port_level else "MTL001" if effective.mode is Mode.PERMISSIVE else "MTL002"
         return Evidence(Source.POLICY, Outcome.FAIL, f"{effective.mode}{alone} {what}", source, code)
 
     def _clients(self, pod: Pod, port: int) -> Iterator[Evidence]:
         unread = [kind for kind in ("DestinationRule", "MeshConfig", "Service") if kind in self.facts.unread]
         if unread:
-            text = f"what clients are told is not known: not every {some(unread)} could be read"
+            text = f"the settings of clients are not known: some {some(unread)} objects could not be read"
             yield Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL013")
         # Pods of one workload are reached by the same ports: they are looked up once.
         reached = self.reaching(pod, port)
@@ -148,8 +148,8 @@ class View:
         """A gateway's own truth: what it was told last is what it does."""
         proxy = self.facts.proxies.get(pod.place)
         if proxy is None or proxy.problem:
-            said = proxy.problem if proxy else "nothing is known of it"
-            return Evidence(Source.PROXY, Outcome.NOT_PROVEN, f"its proxy could not be asked: {said}", code="MTL032")
+            said = proxy.problem if proxy else "it was not read"
+            return Evidence(Source.PROXY, Outcome.NOT_PROVEN, f"its proxy's configuration could not be read: {said}", code="MTL032")
         if proxy.sync is SyncState.SYNCED:
             return Evidence(Source.PROXY, Outcome.PASS, "its proxy has the configuration that istiod last sent")
         return Evidence(Source.PROXY, Outcome.NOT_PROVEN, _BEHIND[proxy.sync] or proxy.sync_words, code="MTL034")

@@ -40,9 +40,13 @@ def _violations(answers: Mapping[Probe, Seen], names: Names) -> Iterator[tuple[O
     meshed = answers.get(Probe.MESHED)
     if meshed and _is_named(meshed) and names.server:
         if meshed.identity not in names.server:
-            yield Outcome.FAIL, f"the server proved to be {meshed.identity[:_MOST]} and not {' or '.join(sorted(names.server))}", "MTL053"
+            yield Outcome.FAIL, f"the server's identity is {meshed.identity[:_MOST]}, not {' or '.join(sorted(names.server))}", "MTL053"
         if not any(meshed.client_identity.startswith(f"spiffe://{domain}/") for domain in names.domains):
-            yield Outcome.FAIL, f"the client was {meshed.client_identity[:_MOST]}, of no trust domain of the mesh", "MTL053"
+            yield (
+                Outcome.FAIL,
+                f"the client's identity is {meshed.client_identity[:_MOST]}, which is not in a trust domain of the mesh",
+                "MTL053",
+            )
 
 
 def _doubts(answers: Mapping[Probe, Seen], names: Names) -> Iterator[tuple[Outcome, str, str]]:
@@ -56,7 +60,7 @@ def _doubts(answers: Mapping[Probe, Seen], names: Names) -> Iterator[tuple[Outco
     if meshed is None or meshed.answer is not Answer.SERVED:
         same.setdefault(f"{meshed.answer}{_words(meshed)}" if meshed else "was not tried", []).append(Probe.MESHED)
     elif not _is_named(meshed) or not names.server:
-        why = "the two sides were not both seen to say who they are" if names.server else "who should answer is not known"
+        why = "the identities of both sides were not seen" if names.server else "the expected identity is not known"
         same[f"was served, but {why}"] = [Probe.MESHED]
     for text, probes in same.items():
         yield Outcome.NOT_PROVEN, f"{', '.join(probes)}: {text}", "MTL054"
@@ -69,20 +73,20 @@ def _is_named(meshed: Seen) -> bool:
 def untried(probing: Probing) -> Evidence:
     """Why a port has no answer of the wire."""
     if probing.skipped:
-        text = f"not tried on the wire: {probing.skipped}"
+        text = f"not probed: {probing.skipped}"
     elif probing.problem:
-        text = f"could not be tried on the wire: {probing.problem}"
+        text = f"could not be probed: {probing.problem}"
     else:
-        text = "not among the ports that were tried on the wire"
+        text = "not among the ports that were probed"
     return Evidence(Source.WIRE, Outcome.NOT_PROVEN, text, code="MTL055")
 
 
 def live(probing: Probing) -> str:
     """Whether and how the wire was tried, in a few words."""
     if probing.skipped:
-        return f"not tried: {probing.skipped}"
+        return f"not run: {probing.skipped}"
     ports = "1 port" if len(probing.seen) == 1 else f"{len(probing.seen)} ports"
-    tried = f"{ports} tried with {sum(map(len, probing.seen.values()))} connections"
+    tried = f"{ports} probed with {sum(map(len, probing.seen.values()))} connections"
     return f"{tried}; {probing.problem}" if probing.problem else tried
 
 

@@ -17,7 +17,7 @@ SCHEMA = "meshinstall.dev/check/v1"
 
 
 def check_text(results: Iterable[CheckResult]) -> str:
-    """One line a check, by category; below it what was found and how it is mended."""
+    """One line a check, by category; below it what is wrong and how to fix it."""
     listed = list(results)
     lines: list[str] = []
     for category, group in groupby(listed, key=lambda result: result.category):

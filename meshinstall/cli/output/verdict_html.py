@@ -59,7 +59,7 @@ def _sentence(verdict: Verdict) -> str:
 
 def _matrix(ports: Sequence[PortVerdict]) -> Html:
     if not ports:
-        return _section("Namespaces", tag("p", "No workload of a mesh is there to be judged."))
+        return _section("Namespaces", tag("p", "There is no workload of a mesh to judge."))
     head = [tag("th", "Namespace", scope="col"), *(tag("th", outcome, scope="col", class_="count") for outcome in _order())]
     rows = []
     for namespace, group in groupby(sorted(ports, key=lambda port: port.namespace), key=lambda port: port.namespace):
@@ -81,9 +81,9 @@ def _finding(finding: Finding) -> Html:
     title = tag("h3", tag("span", finding.code, class_="code mono"), finding.title)
     texts = [tag("p", text) for text in (finding.detail, finding.origin and f"Written in {finding.origin}") if text]
     place = [tag("p", tag("code", finding.object))] if finding.object and finding.object not in finding.title else []
-    mend = [tag("p", "To mend it:", class_="soft"), tag("pre", finding.hint)] if finding.hint else []
+    fix = [tag("p", "To fix it:", class_="soft"), tag("pre", finding.hint)] if finding.hint else []
     page = tag("p", "See ", tag("code", address(finding.code)), class_="soft")
-    return tag("article", title, *texts, *place, *mend, page, class_=finding.severity)
+    return tag("article", title, *texts, *place, *fix, page, class_=finding.severity)
 
 
 def _workloads(ports: Iterable[PortVerdict]) -> Html:

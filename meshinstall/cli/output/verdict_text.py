@@ -1,4 +1,4 @@
-"""A verdict as people read it: one line for each workload, problems first, then how each is mended."""
+"""A verdict as people read it: one line for each workload, problems first, then how to fix each."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ _MOST_NAMED = 10
 
 def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
     """The whole verdict; lines are at most 80 characters where they need not be copied."""
-    lines = [*_table(verdict.ports), ""] if verdict.ports else ["No workload of a mesh is there to be judged.", ""]
+    lines = [*_table(verdict.ports), ""] if verdict.ports else ["There is no workload of a mesh to judge.", ""]
     lines += [line for finding in verdict.findings for line in (*finding_lines(finding), f"    see {address(finding.code)}")]
     lines += [""] if verdict.findings else []
     lines += _outside(verdict)
@@ -60,16 +60,16 @@ def worst(ports: Sequence[PortVerdict]) -> Outcome:
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
-    """A finding, where it is, and how it is mended; what is to be copied is never wrapped."""
+    """A finding, where it is, and how to fix it; what is to be copied is never wrapped."""
     yield from _wrapped(" ".join(part for part in (_SIGNS[finding.severity], finding.code, finding.title) if part))
     for text in (finding.detail, finding.object if finding.object not in finding.title else ""):
         if text:
             yield from _wrapped(f"    {text}", "    ")
     if "\n" in finding.hint:
         # From the margin: indented YAML and here-documents cannot be copied.
-        yield from ("    mend:", *finding.hint.splitlines())
+        yield from ("    fix:", *finding.hint.splitlines())
     elif finding.hint:
-        yield f"    mend: {finding.hint}"
+        yield f"    fix: {finding.hint}"
 
 
 def _table(ports: Iterable[PortVerdict]) -> list[str]:
@@ -123,7 +123,7 @@ def _certificates(verdict: Verdict) -> Iterator[str]:
     if verdict.certificates:
         name, first = min(verdict.certificates, key=lambda pair: pair[1].not_after)
         yield from _wrapped(
-            f"Certificates: {len(verdict.certificates)} seen, the first to end is {name} on {first.not_after:%Y-%m-%d %H:%M} UTC."
+            f"Certificates: {len(verdict.certificates)} seen, the first to expire is {name} on {first.not_after:%Y-%m-%d %H:%M} UTC."
         )
 
 

@@ -70,9 +70,11 @@ async def look(session: Session) -> HealthFacts:
 def _unread(mesh: MeshFacts) -> dict[str, str]:
     """Of the survey's gaps those that leave a check with nothing to judge."""
     silent = [proxy.problem for proxy in mesh.proxies.values() if proxy.problem]
-    found = {"proxies": f"{len(silent)} of {len(mesh.proxies)} proxies could not be asked: {silent[0]}"} if silent else {}
+    found = {"proxies": f"{len(silent)} of {len(mesh.proxies)} proxies could not be read: {silent[0]}"} if silent else {}
     if not mesh.authorities:
-        found["authorities"] = next((gap for gap in mesh.gaps if "root" in gap or "Secret" in gap), "the mesh's authorities were not found")
+        found["authorities"] = next(
+            (gap for gap in mesh.gaps if "root" in gap or "Secret" in gap), "no CA certificate of the mesh could be read"
+        )
     return found
 
 
@@ -138,7 +140,7 @@ class _Looks:
             made = datetime.fromisoformat(text(at(answer, "metadata", "creationTimestamp")))
             return skew(before, made, self._session.now())
         except (ClusterError, ValueError, TypeError) as error:
-            self.unread["clock"] = f"the API server's clock was not seen: {error}"
+            self.unread["clock"] = f"the API server's clock could not be read: {error}"
             return None
 
     async def usage(self, mesh: MeshFacts) -> list[Usage]:
@@ -159,7 +161,7 @@ class _Looks:
             requested, limit = webhooks.memory(pod or {})
         except (ClusterError, ValueError, OverflowError) as error:
             return Usage(place, None, None, None, f"the memory of {place} is not known: {short(error)}")
-        return Usage(place, used, requested, limit, "" if match else f"{place} does not tell its memory")
+        return Usage(place, used, requested, limit, "" if match else f"{place} does not report its memory")
 
     async def webhook_path(self, mesh: MeshFacts) -> dict[str, str]:
         """What each control plane's webhooks answered, by namespace."""

@@ -74,7 +74,7 @@ def judged(held: Held, named: Iterable[str], planes: AbstractSet[str], certifica
                 seen[pem] = look(pem)
             except ClusterError as error:
                 seen[pem] = ()
-                gaps.append(f"{what} is not understood: {short(error)}")
+                gaps.append(f"{what} could not be parsed: {short(error)}")
         return seen[pem]
 
     roots = {

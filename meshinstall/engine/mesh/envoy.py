@@ -51,7 +51,7 @@ class EnvoyDump:
 def read_dump(data: bytes) -> EnvoyDump:
     """The answer to ``DUMP``; raises ClusterError when Envoy would not have said it."""
     if len(data) > _MAX_DUMP:
-        raise ClusterError(f"its Envoy describes itself in more than {_MAX_DUMP // 1024**2} MiB")
+        raise ClusterError(f"its Envoy's configuration is larger than {_MAX_DUMP // 1024**2} MiB")
     try:
         parts = {text(at(part, "@type")).removeprefix(_ADMIN): table(part) for part in rows(at(json.loads(data), "configs"))}
         secrets = {
@@ -68,7 +68,7 @@ def read_dump(data: bytes) -> EnvoyDump:
             roots=trusted.get(_ROOT, _Trust()).pem,
         )
     except (ValueError, RecursionError) as error:
-        raise ClusterError(f"its Envoy's answer cannot be understood: {error}") from error
+        raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
 
 
 def _rows_of(parts: Mapping[str, Mapping[str, Any]], part: str, field: str) -> Iterator[Any]:
@@ -108,7 +108,7 @@ def _chain(chain: Any, trusted: Mapping[str, _Trust]) -> Chain:
     if socket in _RAW:
         return Chain(found)
     if socket != _TLS:
-        raise MalformedError(f"an inbound chain uses {socket}, which is not known here")
+        raise MalformedError(f"an inbound chain uses the unknown transport socket {socket}")
     context = table(at(chain, "transport_socket", "typed_config"))
     trust = _validated(table(context.get("common_tls_context")), trusted)
     return Chain(

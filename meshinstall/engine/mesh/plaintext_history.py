@@ -1,4 +1,4 @@
-"""Who was reached in plaintext before anybody looked: what a Prometheus in the cluster counted of the proxies' own telemetry."""
+"""Asks a Prometheus in the cluster which workloads received plaintext in the past, by the proxies' own telemetry."""
 
 import json
 import math
@@ -43,7 +43,7 @@ async def ask_history(session: Session, days: int, namespaces: Collection[str] |
     except (ClusterError, ValueError, RecursionError) as error:
         return History(days, str(pods[0]), problem=f"{pods[0]}: {short(error)}")
     if not math.isfinite(sum(map(abs, counted.values()))):
-        return History(days, str(pods[0]), problem=f"{pods[0]} counted more than can be added up")
+        return History(days, str(pods[0]), problem=f"{pods[0]} reports numbers that are too large to add up")
     if not counted:
         return History(days, str(pods[0]), problem=f"{pods[0]} has no metrics of Istio's proxies")
     found: dict[Place, float] = {}
@@ -56,7 +56,7 @@ async def ask_history(session: Session, days: int, namespaces: Collection[str] |
 def _counts(answer: Any) -> Iterator[tuple[tuple[Place, str], float]]:
     """The vector of an answer of Prometheus (prometheus.io: HTTP API, instant queries); raises ValueError when it is none."""
     if at(answer, "status") != "success":
-        raise ValueError(f"Prometheus says: {text(at(answer, 'error')) or 'nothing of use'}")
+        raise ValueError(f"Prometheus answered: {text(at(answer, 'error')) or 'no error message'}")
     for one in rows(at(answer, "data", "result")):
         namespace, workload, security = (text(at(one, "metric", label)) for label in (*_WORKLOAD, _SECURITY))
         value = float(text([*rows(at(one, "value")), None, None][1]) or "NaN")

@@ -42,7 +42,7 @@ async def ask_istiods(istiods: Iterable[Place], debug: IstiodDebug, now: datetim
                 if better(known.sync if known else None, sync):
                     found[proxy] = Word(istiod, sync)
         except (ClusterError, MalformedError) as error:
-            gaps.append(f"istiod {istiod} does not say which proxies are in sync: {short(error)}")
+            gaps.append(f"istiod {istiod} does not report which proxies are in sync: {short(error)}")
 
     async with task_group() as group:
         for istiod in istiods:
@@ -55,7 +55,7 @@ async def ask_proxies(
 ) -> dict[Place, Proxy]:
     """What each pod's own Envoy says; ``anchors`` are the roots of the mesh, in PEM."""
     seconds = _PATIENCE + _EACH * len(pods)
-    answers = {pod.place: Proxy(problem=f"it was not asked within {seconds:.0f} s") for pod in pods}
+    answers = {pod.place: Proxy(problem=f"it was not read within {seconds:.0f} s") for pod in pods}
 
     async def one(pod: Pod) -> None:
         answers[pod.place] = await _ask(pod, ports, anchors, certificates)

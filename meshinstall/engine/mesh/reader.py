@@ -54,7 +54,7 @@ class Asker:
         except ClusterError as error:
             self.miss(wanted.what, f"could not be listed: {short(error)}")
         if wrong:
-            self.miss(wanted.what, f"that are not understood: {len(wrong)}, such as {wrong[0]}")
+            self.miss(wanted.what, f"that could not be parsed: {len(wrong)}, such as {wrong[0]}")
         return found
 
     def miss(self, what: str, why: str) -> None:
@@ -84,4 +84,4 @@ def _name(item: Manifest) -> str:
     try:
         return str(place(item))
     except ValueError:
-        return "one without a name"
+        return "an object without a name"

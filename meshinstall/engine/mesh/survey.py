@@ -105,7 +105,7 @@ async def _settings(asker: Asker, istiods: list[Istiod]) -> list[MeshSettings]:
         before = len(asker.gaps)
         found = await asker.one(what, path, kube_objects.mesh_settings)
         if found is None and len(asker.gaps) == before:
-            asker.gaps.append(f"{what} is not there: istiod's defaults are assumed")
+            asker.gaps.append(f"{what} does not exist; istiod's defaults are assumed")
         if found is None:
             asker.unread.add("MeshConfig")
         return found or MeshSettings()

@@ -34,7 +34,7 @@ async def webhook_trouble(kube: Kube, namespace: str, revision: str = _DEFAULT, 
     if not trouble or not (label := await _keeping_away(kube, namespace, revision)):
         return trouble
     # Both webhooks are one server behind one port.
-    return "" if validates else f"injection webhook: the label {label} of namespace {namespace} keeps it away: nothing proves that it works"
+    return "" if validates else f"cannot test injection: label {label} excludes namespace {namespace}"
 
 
 async def _has_validator(kube: Kube, namespace: str, revision: str) -> bool:
@@ -96,7 +96,7 @@ async def _injection_trouble(kube: Kube, namespace: str, revision: str) -> str:
     containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
     if any(container["name"] == PROXY_CONTAINER for container in containers):
         return ""
-    return "injection webhook: a pod that asks for a sidecar gets none"
+    return "injection webhook: a pod that asks for a sidecar does not get one"
 
 
 def _raise_if_not_permitted(error: ClusterError) -> None:

@@ -1,4 +1,4 @@
-"""Reads JSON that nobody vouches for: each look says what it expects, and null is the empty one of it."""
+"""Reads JSON from clusters and proxies, which may have any shape: each function names the type it expects, and null reads as empty."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar

@@ -31,9 +31,13 @@ _REFUSED = re.compile(
 # registry did not answer, and the kubelet asks again after 10 s.
 _UNSCHEDULABLE_GRACE = 20.0
 _PULL_GRACE = 15.0
-_REFUSED_PODS = "change what refuses them, or the values (resources.requests and limits), then run the same command again"
-_NO_ROOM = "add or uncordon nodes, or ask for less (resources.requests), then run the same command again"
-_NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry; the same command goes on"
+_REFUSED_PODS = (
+    "change the quota or policy that refuses them, or the values (resources.requests and limits), then run the same command again"
+)
+_NO_ROOM = "add or uncordon nodes, or lower resources.requests, then run the same command again"
+_NO_IMAGE = (
+    "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry, then run the same command again"
+)
 # What an autoscaler says of a pod that it makes a node for: cluster-autoscaler (EKS, AKS, GKE) and Karpenter (EKS, node
 # auto-provisioning of AKS); karpenter: pkg/controllers/provisioning/scheduling/events.go.
 _NODE_COMES = {"TriggeredScaleUp", "Nominated"}
@@ -78,7 +82,7 @@ def unready(live: Manifest, kind: str) -> str:
         waits = spec.get("type") == "LoadBalancer" and not (status.get("loadBalancer") or {}).get("ingress")
         return "has no load balancer address yet" if waits else ""
     if not is_observed(live):
-        return "was not looked at yet"
+        return "its controller has not seen the change yet"
     if kind == "DaemonSet":
         return _rolled(status.get("desiredNumberScheduled", 0), status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0))
     return _rolled(spec.get("replicas", 1), status.get("updatedReplicas", 0), status.get("availableReplicas", 0), status.get("replicas", 0))
@@ -97,9 +101,9 @@ def pods_of(workload: Manifest) -> str:
 
 def _rolled(wanted: int, updated: int, available: int, total: int = 0) -> str:
     if updated < wanted:
-        return f"{updated} of {wanted} pods are of the new version"
+        return f"{updated} of {wanted} pods have the new version"
     if total > updated:
-        return f"pods of the old version are still there: {total - updated}"
+        return f"pods of the old version still exist: {total - updated}"
     return f"{available} of {wanted} pods are ready" if available < wanted else ""
 
 
@@ -131,7 +135,7 @@ def _no_room(name: str, condition: Mapping[str, Any], events: Iterable[Manifest]
     for event in events:
         if event.get("reason") in _NODE_COMES:
             # It takes minutes; the run's timeout is the end.
-            return Trouble(f"pod {name} fits on no node yet, an autoscaler makes one: {_told(event)}")
+            return Trouble(f"pod {name} fits on no node yet; an autoscaler adds a node: {_told(event)}")
     text = f"pod {name} fits on no node: {_told(condition)}"
     return Trouble(text, hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=_NO_ROOM, key=f"{name} has no node")
 
@@ -150,8 +154,8 @@ def pod_troubles(pod: Manifest, events: Iterable[Manifest] = ()) -> Iterator[Tro
 
 def _waiting(pod: Manifest, container: Mapping[str, Any], waiting: Mapping[str, Any]) -> Trouble:
     if container.get("image") == "auto":
-        text = f"pod {pod['name']} was not injected (image: auto): the injection webhook did not see it"
-        return Trouble(f"{text}; is its namespace labelled istio-injection: disabled?", hopeless=True)
+        text = f"pod {pod['name']} has no injected proxy (image: auto): the API server did not call the injection webhook"
+        return Trouble(f"{text}; check its namespace for the label istio-injection: disabled", hopeless=True)
     reason = waiting["reason"]
     text = f"pod {pod['name']}, container {container.get('name')}: {reason}"
     if reason == "CrashLoopBackOff":

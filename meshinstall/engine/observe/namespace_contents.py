@@ -1,4 +1,4 @@
-"""What others have in the namespaces that down would delete: they stay for its sake."""
+"""Finds foreign objects that keep ``down`` from deleting a namespace."""
 
 from collections.abc import Collection
 
@@ -64,7 +64,11 @@ async def why_kept(kube: Kube, desired: Desired, facts: Facts, namespaces: Colle
 
 def _orphan(namespace: str, facts: Facts) -> str:
     return next(
-        (f"release {record.key} in it is no longer in the configuration" for record in facts.orphans if record.key.namespace == namespace),
+        (
+            f"it contains release {record.key}, which is no longer in the configuration"
+            for record in facts.orphans
+            if record.key.namespace == namespace
+        ),
         "",
     )
 
@@ -73,9 +77,9 @@ def _reason(answers: list[tuple[str, list[str] | ForbiddenError]]) -> str:
     found = [name for _, answer in answers if isinstance(answer, list) for name in answer]
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        return f"{found[0]}{more} in it is not of this installation"
+        return f"it contains foreign objects: {found[0]}{more}"
     unknown = (
-        f"whether others have {plural} in it is not known: {answer.message}" for plural, answer in answers if not isinstance(answer, list)
+        f"cannot tell whether it contains foreign {plural}: {answer.message}" for plural, answer in answers if not isinstance(answer, list)
     )
     return next(unknown, "")
 

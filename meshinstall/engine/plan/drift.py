@@ -35,7 +35,7 @@ class Edit:
     def __str__(self) -> str:
         """A sentence for the plan."""
         if not self.paths:
-            return f"{self.key} is gone"
+            return f"{self.key} was deleted"
         by = f" by {', '.join(self.editors)}" if self.editors else ""
         return f"{self.key} was edited{by}: {', '.join(self.paths[:_SHOWN])}{' ...' if len(self.paths) > _SHOWN else ''}"
 

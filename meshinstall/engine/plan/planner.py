@@ -80,13 +80,13 @@ def _reasons(record: ReleaseRecord | None, chart: ChartRef, changes: tuple[Chang
         yield "is not installed"
         return
     if record.status.is_pending:
-        yield f"a helm process died at it ({record.status}, since {record.updated})"
+        yield f"the last helm run was interrupted ({record.status} since {record.updated})"
     elif record.status is not ReleaseStatus.DEPLOYED:
         yield f"its last revision is {record.status}: {record.description}"
     if record.version != chart.version:
-        yield f"chart {record.version} becomes {chart.version}"
+        yield f"the chart changes from {record.version} to {chart.version}"
     elif (before := recorded_digest(record)) and chart.digest and before != chart.digest:
-        yield f"the chart's content differs from what was installed as {chart.version}"
+        yield f"the content of chart {chart.version} is not what was installed"
     if changes:
         yield f"{len(changes)} value{'s change' if len(changes) > 1 else ' changes'}"
     if missing := [name for name in facts.missing_crds if record.chart == "base" or release.chart.name == "base"]:

@@ -92,7 +92,7 @@ class Prober:
             async with task_group() as group:
                 for target in wanted[:MOST_TARGETS]:
                     group.start_soon(one, self._dial, target)
-        late = f"not within {_ALL:.0f} s" if len(wanted) <= MOST_TARGETS else f"no more than {MOST_TARGETS} ports are tried at a time"
+        late = f"not probed within {_ALL:.0f} s" if len(wanted) <= MOST_TARGETS else f"at most {MOST_TARGETS} ports are probed in one run"
         rest = {target: tuple(Seen(probe, Answer.FAILED, late) for probe in Probe) for target in wanted if target not in seen}
         return Probing({target: (seen | rest)[target] for target in wanted})
 
@@ -105,7 +105,7 @@ class Prober:
             await self._hear(probe, dial(target, probe)) for probe in (Probe.ANONYMOUS, Probe.FOREIGN, Probe.MESHED)
         ]
         if plain.seen.answer is Answer.REFUSED and not meshed.held:
-            words = f"{plain.seen.words}, but nothing serves behind a proxy there, and that ends alike"
+            words = f"{plain.seen.words}, but a port without a server behind its proxy looks the same"
             plain = replace(plain, seen=Seen(Probe.PLAINTEXT, Answer.NOTHING, words))
         return (plain.seen, anonymous.seen, foreign.seen, meshed.seen)
 
@@ -132,7 +132,7 @@ async def probes(session: Session, say: Say) -> AsyncIterator[Prober]:
         try:
             await remove_leftovers(session)
         except ClusterError as error:
-            prober.gaps.append(f"what an earlier run left of its probes could not be removed: {short(error)}")
+            prober.gaps.append(f"probes of an earlier run could not be removed: {short(error)}")
         await _start(session, prober, say)
         yield prober
     finally:
@@ -216,7 +216,7 @@ async def _revision(kube: Kube) -> str:
     asker = Asker(kube)
     istiods = await asker.facts(Wanted("Deployments", object_path("apps/v1", "deployments"), ISTIOD_SELECTOR), kube_objects.istiod)
     if not istiods:
-        raise ClusterError("; ".join(["no istiod was found", *asker.gaps]))
+        raise ClusterError("; ".join(["the cluster has no istiod", *asker.gaps]))
     if ready := sorted({istiod.revision for istiod in istiods if istiod.ready}):
         return "default" if "default" in ready else ready[0]
     raise ClusterError(f"no pod of istiod is ready: {', '.join(str(istiod.place) for istiod in istiods)}")
@@ -240,7 +240,7 @@ async def _roots(kube: Kube, namespace: str, say: Say) -> str:
             told = True
         await anyio.sleep(_LOOK)
     raise ClusterError(
-        f"istiod gives a new namespace no {ROOT_CERTIFICATE} within {_ROOTS:.0f} s: does it run, and does it select all namespaces?"
+        f"istiod did not write {ROOT_CERTIFICATE} to a new namespace within {_ROOTS:.0f} s: check that it runs and selects all namespaces"
     )
 
 
@@ -249,7 +249,7 @@ async def _started(session: Session, namespace: str, name: str) -> str:
     path = object_path("v1", "pods", namespace)
     pod = await session.kube.create(path, probe_objects.pod(name))
     if any(container.get("image") == "auto" for container in pod["spec"]["containers"]):
-        raise ClusterError("the injection webhook leaves a pod that asks for a sidecar as it is")
+        raise ClusterError("the injection webhook did not inject a pod that asks for a sidecar")
     started = anyio.current_time()
     while True:
         pod = await session.kube.get(f"{path}/{name}") or {}
@@ -282,5 +282,5 @@ async def _identity(session: Session, namespace: str, name: str) -> tuple[str, s
     except ClusterError as error:
         return "", short(error)
     except (ValueError, LookupError, TypeError, RecursionError):
-        return "", "its Envoy does not say which certificates it has"
+        return "", "its Envoy does not report its certificates"
     return next((uri for uri in names if isinstance(uri, str) and uri.startswith("spiffe://")), ""), "its Envoy has no certificate yet"

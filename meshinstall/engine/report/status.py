@@ -100,7 +100,7 @@ async def _workload(session: Session, key: ObjectKey) -> Workload:
 def workload(key: ObjectKey, live: Manifest | None, troubles: Iterable[readiness.Trouble]) -> Workload:
     """The health of an object; ``troubles`` are what is known of its pods."""
     if live is None:
-        return Workload(key, Health.NOT_FOUND, "it is in Helm's record and not in the cluster")
+        return Workload(key, Health.NOT_FOUND, "Helm's record lists it, but the cluster does not have it")
     spec, status = live.get("spec") or {}, live.get("status") or {}
     if key.kind == "DaemonSet":
         ready, wanted = status.get("numberAvailable", 0), status.get("desiredNumberScheduled", 0)
@@ -140,7 +140,7 @@ def release_health(release: Release, record: ReleaseRecord | None, workloads: tu
         return ReleaseHealth(release.key, release.component, Health.NOT_FOUND, "it is not installed")
     health, detail = Health.CURRENT, ""
     if record.status.is_pending:
-        health, detail = Health.IN_PROGRESS, f"helm is at work or died at it ({record.status}, since {record.updated})"
+        health, detail = Health.IN_PROGRESS, f"helm is running or was interrupted ({record.status} since {record.updated})"
     elif record.status is not ReleaseStatus.DEPLOYED:
         health, detail = Health.FAILED, f"its last revision is {record.status}: {record.description}"
     return ReleaseHealth(
@@ -197,7 +197,7 @@ async def _root(session: Session, namespace: str) -> tuple[Certificate, ...]:
     try:
         live = await session.kube.get(object_path("v1", "configmaps", namespace, ROOT_CERTIFICATE))
         if live is None:
-            return (Certificate("root", source, unknown=f"{source} is not there"),)
+            return (Certificate("root", source, unknown=f"{source} does not exist"),)
         return tuple(Certificate("root", source, times) for times in session.certificates.read_certificates(roots_of(live)))
     except (ClusterError, MalformedError) as error:
         return (Certificate("root", source, unknown=str(error)),)
@@ -214,7 +214,7 @@ async def _authority(session: Session, namespace: str) -> tuple[Certificate, ...
         except (ClusterError, ValueError) as error:
             return (Certificate("CA", source, unknown=str(error)),)
     return (
-        Certificate("CA", "", unknown=f"no Secret {' or '.join(CA_SECRETS)} in {namespace}: it signs with somebody else's, or not yet"),
+        Certificate("CA", "", unknown=f"no Secret {' or '.join(CA_SECRETS)} in {namespace}: istiod uses an external CA, or has none yet"),
     )
 
 

@@ -177,8 +177,8 @@ def _locked(lease: Manifest) -> LockedError:
     what = ((lease.get("metadata") or {}).get("annotations") or {}).get(_RUN, "a run")
     since = spec.get("acquireTime", "an unknown time").partition(".")[0]
     return LockedError(
-        f"{spec.get('holderIdentity') or 'another run'} holds the lock of this mesh since {since} ({what})",
-        f"wait for it; if it is dead, the lock expires {_LIFE} s after its last renewal",
+        f"{spec.get('holderIdentity') or 'another run'} has held the lock of this mesh since {since} ({what})",
+        f"wait until that run ends; if it is dead, the lock expires {_LIFE} s after its last renewal",
     )
 
 

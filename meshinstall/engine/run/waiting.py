@@ -54,13 +54,13 @@ async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
 
 
 async def _restart_what_hangs(session: Session, keys: tuple[ObjectKey, ...], tell: Tell) -> None:
-    """Start anew what hung before: its cause may be mended, and Kubernetes may try again in minutes only."""
+    """Restart what was stuck before this step: its cause may be gone, and Kubernetes may try again only after minutes."""
     for key in keys:
         live = await session.kube.get(path_of(key))
         if live is None or key.kind == "Service" or not readiness.unready(live, key.kind):
             continue
         if hung := [trouble.text async for trouble in reasons(session, key, live) if trouble.hopeless]:
-            tell(f"{key} hung before this step and is restarted: {hung[0]}")
+            tell(f"restarting {key}: it was already stuck: {hung[0]}")
             annotations = {_RESTARTED: session.now().isoformat(timespec="seconds")}
             await session.kube.patch(path_of(key), {"spec": {"template": {"metadata": {"annotations": annotations}}}})
 
@@ -124,7 +124,9 @@ async def _pause(started: float) -> None:
 async def _record(session: Session, step: ReleaseStep) -> ReleaseRecord:
     records = await session.releases.newest([step.release.namespace])
     if step.release not in records:
-        raise StepError("its release is gone: somebody uninstalled it meanwhile", "run the same command again: it plans anew")
+        raise StepError(
+            "its Helm release no longer exists: it was uninstalled during the run", "run the same command again; it makes a new plan"
+        )
     return records[step.release]
 
 
@@ -141,7 +143,7 @@ class _Crds:
         if not self._missing:
             return []
         more = f" and {len(self._missing) - 1} more CRDs" if len(self._missing) > 1 else ""
-        return [Trouble(f"not established yet: {min(self._missing)}{more}")]
+        return [Trouble(f"waiting for CRDs: {min(self._missing)}{more}")]
 
 
 class _Objects:
@@ -162,7 +164,7 @@ class _Objects:
         for key in self._keys:
             live = await self._session.kube.get(path_of(key))
             if live is None:
-                troubles.append(Trouble(f"{key} is not there yet"))
+                troubles.append(Trouble(f"{key} does not exist yet"))
             elif wait := readiness.unready(live, key.kind):
                 if asks:
                     self._reasons[key] = [trouble async for trouble in reasons(self._session, key, live)]
@@ -232,7 +234,7 @@ class _Webhooks:
         with anyio.move_on_after(self._patience):
             trouble = await webhook_answers.webhook_trouble(self._kube, self._namespace, self._revision, validates=self._validates)
             return [Trouble(trouble)] if trouble else []
-        text = f"webhooks: no answer in {self._patience:.1f} s"
+        text = f"istiod's webhooks did not answer within {self._patience:.1f} s"
         self._patience = min(2 * self._patience, _LAST_PATIENCE)
         return [Trouble(text)]
 

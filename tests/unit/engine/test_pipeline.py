@@ -193,7 +193,10 @@ async def test_a_release_that_vanishes_during_the_run_is_said() -> None:
 
     there.helm.upgrade = upgraded  # type: ignore[method-assign]
     error, _ = await failed(there)
-    assert (type(error), str(error)) == (StepError, "istio-ingress/public: its release is gone: somebody uninstalled it meanwhile")
+    assert (type(error), str(error)) == (
+        StepError,
+        "istio-ingress/public: its Helm release no longer exists: it was uninstalled during the run",
+    )
 
 
 async def test_a_summary_that_cannot_be_written_does_not_hide_the_runs_own_error() -> None:

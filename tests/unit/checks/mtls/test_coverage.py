@@ -142,10 +142,10 @@ def test_where_one_ip_family_is_redirected_nothing_is_proven() -> None:
         ({"labels": {"sidecar.istio.io/inject": "false"}}, INJECTED, "opts out with sidecar.istio.io/inject=false"),
         ({"annotations": {"sidecar.istio.io/inject": "false"}}, INJECTED, "opts out with sidecar.istio.io/inject=false"),
         ({"labels": {"istio.io/dataplane-mode": "none"}}, {"istio.io/dataplane-mode": "ambient"}, "opts out with istio.io/dataplane-mode"),
-        ({}, {**INJECTED, "istio.io/rev": "1-31"}, "of the two istio-injection decides"),
+        ({}, {**INJECTED, "istio.io/rev": "1-31"}, "istio-injection has precedence"),
         ({}, {"istio-injection": "disabled", "istio.io/rev": "1-31"}, "istio-injection=disabled"),
-        ({}, INJECTED, "began before its namespace was labelled"),
-        ({}, {}, "no label that asks for one"),
+        ({}, INJECTED, "started before its namespace was labelled"),
+        ({}, {}, "no label that asks for a proxy"),
     ],
 )
 def test_why_a_pod_has_no_proxy(differs: dict[str, Any], namespace: dict[str, str], why: str) -> None:

@@ -47,7 +47,7 @@ def test_a_namespace_is_labelled_for_a_control_plane_that_is_there(
 def test_a_label_that_may_name_a_tag_is_not_called_wrong() -> None:
     spaces = {"shop": {"labels": {"istio-injection": None, "istio.io/rev": "stable"}}}
     told = hint("MTL020", namespaces=spaces, **_WITHOUT_PROXY)
-    assert "# a revision tag does too; where stable is one (istioctl tag list), leave this out" in told
+    assert "# not needed if stable is a revision tag (istioctl tag list)" in told
 
 
 def test_a_pods_log_is_asked_for_by_its_whole_name() -> None:

@@ -89,9 +89,9 @@ TARGET = WireTarget(Place("shop", "web-0"), "10.0.0.1", 80)
 @pytest.mark.parametrize(
     ("probing", "why", "how"),
     [
-        (Probing(skipped="--read-only"), "not tried on the wire: --read-only", "not tried: --read-only"),
-        (Probing(problem="forbidden"), "could not be tried on the wire: forbidden", "0 ports tried with 0 connections; forbidden"),
-        (Probing({TARGET: tuple(RIGHT.values())}), "not among the ports that were tried on the wire", "1 port tried with 4 connections"),
+        (Probing(skipped="--read-only"), "not probed: --read-only", "not run: --read-only"),
+        (Probing(problem="forbidden"), "could not be probed: forbidden", "0 ports probed with 0 connections; forbidden"),
+        (Probing({TARGET: tuple(RIGHT.values())}), "not among the ports that were probed", "1 port probed with 4 connections"),
     ],
 )
 def test_why_a_port_was_not_tried(probing: Probing, why: str, how: str) -> None:

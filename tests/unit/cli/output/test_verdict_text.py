@@ -1,4 +1,4 @@
-"""A verdict for people: problems first, each with how it is mended, and nothing of the cluster's can reach the terminal."""
+"""A verdict for people: problems first, each with how to fix it, and nothing of the cluster's can reach the terminal."""
 
 from dataclasses import replace
 
@@ -20,10 +20,10 @@ def test_one_line_for_each_workload_problems_first() -> None:
     ]
 
 
-def test_every_finding_says_how_it_is_mended_in_lines_to_copy() -> None:
+def test_every_finding_says_how_to_fix_it_in_lines_to_copy() -> None:
     text = verdict_text(VERDICT)
     assert "✗ MTL001 PeerAuthentication shop/default lets plaintext in\n    Deployment web port 8080\n" in text
-    assert "    mend:\nkubectl apply -f - <<'EOF'\nkind: PeerAuthentication\nEOF\n" in text
+    assert "    fix:\nkubectl apply -f - <<'EOF'\nkind: PeerAuthentication\nEOF\n" in text
 
 
 def test_every_finding_ends_with_the_address_of_its_section() -> None:
@@ -37,7 +37,7 @@ def test_what_is_outside_and_what_was_not_seen_is_said() -> None:
     assert "Outside the mesh, by namespace (pods): legacy (3); they reach in plaintext: shop/Deployment web:8080." in text
     assert "ServiceEntries lead out of the mesh, which is not judged: pay.example (443 TLS, 80 HTTP)." in text
     assert "? not seen: secrets in istio-system: forbidden" in text
-    assert "the first to end is shop/api-0 on 2026-11-22" in text
+    assert "the first to expire is shop/api-0 on 2026-11-22" in text
     assert "Live probes: 4 ports probed" in text
 
 

@@ -69,4 +69,4 @@ async def test_a_namespace_that_is_misspelt_proves_nothing(namespace: str, empty
     assert ("MTL027" in {finding.code for finding in verdict.findings}) is empty
     if empty:
         assert verdict.outcome is Outcome.NOT_PROVEN
-        assert [port.evidence[0].text for port in verdict.ports] == ["there is no such namespace"]
+        assert [port.evidence[0].text for port in verdict.ports] == ["the namespace does not exist"]

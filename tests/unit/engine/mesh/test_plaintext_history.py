@@ -82,13 +82,13 @@ async def test_mutual_tls_alone_is_no_plaintext() -> None:
     [
         (vector(), "has no metrics of Istio's proxies"),
         (b"<html>", "Expecting value"),
-        (b'{"status": "error", "error": "query timed out"}', "Prometheus says: query timed out"),
+        (b'{"status": "error", "error": "query timed out"}', "Prometheus answered: query timed out"),
         (b'{"status": "success", "data": {"result": {}}}', "list expected, found dict"),
         (vector(("shop", "web", "none", "many")), "could not convert string to float"),
         (vector(("shop", "web", "none", "NaN")), "no number"),
         (vector(("shop", "web", "none", "+Inf")), "no number"),
-        (vector(("shop", "web", "none", "1e308")), "counted more than can be added up"),
-        (vector(("shop", "web", "none", "1e308"), ("shop", "web", "unknown", "1e308")), "counted more than can be added up"),
+        (vector(("shop", "web", "none", "1e308")), "reports numbers that are too large to add up"),
+        (vector(("shop", "web", "none", "1e308"), ("shop", "web", "unknown", "1e308")), "reports numbers that are too large to add up"),
         (b"[" * 200_000, "recursion"),
     ],
 )

@@ -206,7 +206,7 @@ async def test_an_object_that_is_not_understood_is_a_gap_and_the_others_stay() -
         mesh.add("security.istio.io/v1", "peerauthentications", {"metadata": metadata(name), "spec": {"mtls": {"mode": "MAYBE"}}})
     facts = await mesh.look()
     assert len(facts.policies) == 1
-    assert facts.gaps == ("PeerAuthentications that are not understood: 2, such as shop/one: 'MAYBE' is not a valid Mode",)
+    assert facts.gaps == ("PeerAuthentications that could not be parsed: 2, such as shop/one: 'MAYBE' is not a valid Mode",)
     assert facts.unread == ("PeerAuthentication",)
 
 
@@ -216,7 +216,7 @@ async def test_without_a_mesh_configuration_istiods_defaults_are_assumed_and_sai
     facts = await mesh.look()
     (plane,) = facts.control_planes
     assert (plane.trust_domain, plane.root_namespace, plane.auto_mtls) == ("cluster.local", "istio-system", True)
-    assert facts.gaps == ("ConfigMap istio-system/istio-canary is not there: istiod's defaults are assumed",)
+    assert facts.gaps == ("ConfigMap istio-system/istio-canary does not exist; istiod's defaults are assumed",)
     assert facts.unread == ("MeshConfig",)
 
     mesh.configure("a: {")
@@ -277,7 +277,7 @@ async def test_roots_that_are_not_understood_are_gaps_and_leave_the_others_usefu
     mesh.trust("shop", "no PEM")
     mesh.configure("caCertificates: [{pem: neither}]")
     facts = await mesh.look()
-    assert [gap.partition(" is not understood: not a certificate")[0] for gap in facts.gaps] == [
+    assert [gap.partition(" could not be parsed: not a certificate")[0] for gap in facts.gaps] == [
         "ConfigMap shop/istio-ca-root-cert",
         "a root in the mesh configuration",
     ]
@@ -310,7 +310,7 @@ async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> 
     mesh.istiod.records["istiod-1"] = [record("young.shop")]
     found = (await mesh.look()).proxies
     assert found[Place("shop", "closed")] == Proxy(problem="no port-forward to pod shop/closed")
-    assert found[Place("shop", "odd")].problem.startswith("its Envoy's answer cannot be understood")
+    assert found[Place("shop", "odd")].problem.startswith("its Envoy's answer could not be parsed")
     assert found[Place("shop", "waits")] == Proxy(problem="its pod does not run")
     assert ("shop", "waits", 15000) not in mesh.asked.asked
     young = found[Place("shop", "young")]
@@ -324,7 +324,7 @@ async def test_proxies_that_hang_do_not_hold_up_the_answers_of_others() -> None:
     mesh = Mesh()
     mesh.asked.hanging.add(EDGE.name)
     facts = await mesh.look()
-    assert facts.proxies[EDGE].problem == "it was not asked within 30 s"
+    assert facts.proxies[EDGE].problem == "it was not read within 30 s"
     assert facts.proxies[WEB].version == "1.31.0"
 
 
@@ -333,7 +333,7 @@ async def test_an_istiod_that_does_not_answer_is_a_gap_and_sync_is_not_known() -
     mesh.istiod.records["istiod-1"] = forbidden("pods/portforward")
     facts = await mesh.look()
     (gap,) = facts.gaps
-    assert gap.startswith("istiod istio-system/istiod-1 does not say which proxies are in sync: pods/portforward is forbidden")
+    assert gap.startswith("istiod istio-system/istiod-1 does not report which proxies are in sync: pods/portforward is forbidden")
     assert (facts.proxies[WEB].sync, facts.proxies[WEB].version) == (SyncState.UNKNOWN, "1.31.0")
 
 
@@ -380,5 +380,5 @@ async def test_an_istiod_that_says_something_else_is_a_gap() -> None:
     mesh = Mesh()
     mesh.istiod.records["istiod-1"] = [record() | {"resources": "all"}]
     facts = await mesh.look()
-    assert facts.gaps == ("istiod istio-system/istiod-1 does not say which proxies are in sync: dict expected, found str",)
+    assert facts.gaps == ("istiod istio-system/istiod-1 does not report which proxies are in sync: dict expected, found str",)
     assert facts.proxies[WEB].sync is SyncState.UNKNOWN

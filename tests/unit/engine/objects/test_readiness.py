@@ -6,10 +6,10 @@ import pytest
 
 from meshinstall.engine.objects.readiness import Trouble, newest, pod_troubles, replica_failure, unready
 
-NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry; the same command goes on"
+NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry, then run the same command again"
 LOGS = "see why: kubectl logs p -n n -c c --previous"
 NO_PULL = "p c has no image"
-NO_ROOM = "add or uncordon nodes, or ask for less (resources.requests), then run the same command again"
+NO_ROOM = "add or uncordon nodes, or lower resources.requests, then run the same command again"
 
 NOWHERE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: Insufficient cpu"}
 
@@ -28,19 +28,23 @@ def service(kind: str, *ingress: dict[str, str]) -> dict[str, Any]:
     [
         (deployment(replicas=2, updatedReplicas=2, availableReplicas=2), "Deployment", ""),
         (deployment(0), "Deployment", ""),
-        (deployment(None), "Deployment", "0 of 1 pods are of the new version"),
-        (deployment(generation=2, replicas=2, updatedReplicas=2, availableReplicas=2), "Deployment", "was not looked at yet"),
-        (deployment(replicas=2, updatedReplicas=1, availableReplicas=2), "Deployment", "1 of 2 pods are of the new version"),
-        (deployment(replicas=3, updatedReplicas=2, availableReplicas=3), "Deployment", "pods of the old version are still there: 1"),
+        (deployment(None), "Deployment", "0 of 1 pods have the new version"),
+        (
+            deployment(generation=2, replicas=2, updatedReplicas=2, availableReplicas=2),
+            "Deployment",
+            "its controller has not seen the change yet",
+        ),
+        (deployment(replicas=2, updatedReplicas=1, availableReplicas=2), "Deployment", "1 of 2 pods have the new version"),
+        (deployment(replicas=3, updatedReplicas=2, availableReplicas=3), "Deployment", "pods of the old version still exist: 1"),
         (deployment(replicas=2, updatedReplicas=2, availableReplicas=1), "Deployment", "1 of 2 pods are ready"),
-        ({"metadata": {"generation": 1}, "spec": {}}, "Deployment", "was not looked at yet"),
+        ({"metadata": {"generation": 1}, "spec": {}}, "Deployment", "its controller has not seen the change yet"),
         ({"metadata": {"deletionTimestamp": "2026-11-21T12:00:00Z"}}, "Deployment", "is being deleted"),
         (deployment(desiredNumberScheduled=3, updatedNumberScheduled=3, numberAvailable=3), "DaemonSet", ""),
         (deployment(desiredNumberScheduled=0), "DaemonSet", ""),
         (
             deployment(desiredNumberScheduled=3, updatedNumberScheduled=2, numberAvailable=3),
             "DaemonSet",
-            "2 of 3 pods are of the new version",
+            "2 of 3 pods have the new version",
         ),
         (deployment(desiredNumberScheduled=3, updatedNumberScheduled=3, numberAvailable=1), "DaemonSet", "1 of 3 pods are ready"),
         (service("LoadBalancer", {"ip": "192.0.2.1"}), "Service", ""),
@@ -84,8 +88,8 @@ def pod(*containers: Any, **status: Any) -> dict[str, Any]:
         (
             container("ErrImagePull", image="auto"),
             Trouble(
-                "pod p was not injected (image: auto): the injection webhook did not see it; "
-                "is its namespace labelled istio-injection: disabled?",
+                "pod p has no injected proxy (image: auto): the API server did not call the injection webhook; "
+                "check its namespace for the label istio-injection: disabled",
                 hopeless=True,
             ),
         ),
@@ -122,7 +126,7 @@ def test_a_pod_that_fits_nowhere_says_so() -> None:
 def test_a_pod_for_which_an_autoscaler_makes_a_node_is_waited_for(reason: str, message: str) -> None:
     events = [{"reason": "FailedScheduling", "message": "no"}, {"reason": reason, "message": message}]
     found = list(pod_troubles(pod(conditions=[NOWHERE]), events))
-    assert found == [Trouble(f"pod p fits on no node yet, an autoscaler makes one: {message}")]
+    assert found == [Trouble(f"pod p fits on no node yet; an autoscaler adds a node: {message}")]
 
 
 # As containerd 2 says it when the registry answered, and when it did not.

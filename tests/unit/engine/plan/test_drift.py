@@ -180,7 +180,7 @@ def test_objects_that_are_gone_or_edited_are_told_in_sentences() -> None:
     paths = "metadata.labels.app, metadata.labels.release, spec.replicas, spec.strategy"
     assert sentences(facts(WANTED, account, live=(edited,))) == (
         f"Deployment istio-system/istiod was edited by kubectl-scale: {paths}",
-        "ServiceAccount istio-system/istiod is gone",
+        "ServiceAccount istio-system/istiod was deleted",
     )
 
 

@@ -79,9 +79,7 @@ async def test_a_namespace_that_others_use_stays() -> None:
     shop = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop", "namespace": "istio-ingress"}}
     there.kube.put(shop)
     kept = [step for step in (await removal(there)).steps if not step.is_pending]
-    assert [(step.name, step.reasons) for step in kept] == [
-        ("namespace/istio-ingress", ("deployments/shop in it is not of this installation",))
-    ]
+    assert [(step.name, step.reasons) for step in kept] == [("namespace/istio-ingress", ("it contains foreign objects: deployments/shop",))]
 
 
 def placed(there: World, path: str, **more: Any) -> None:
@@ -110,7 +108,7 @@ def reasons(plan: Plan) -> list[str]:
 async def test_a_namespace_that_holds_what_others_made_stays(path: str) -> None:
     there = await installed()
     placed(there, path)
-    assert reasons(await removal(there)) == [f"namespace/istio-ingress: {'/'.join(path.split('/')[-2:])} in it is not of this installation"]
+    assert reasons(await removal(there)) == [f"namespace/istio-ingress: it contains foreign objects: {'/'.join(path.split('/')[-2:])}"]
 
 
 async def test_istio_objects_that_go_with_their_crds_keep_no_namespace() -> None:
@@ -122,13 +120,13 @@ async def test_istio_objects_that_go_with_their_crds_keep_no_namespace() -> None
 async def test_a_secret_that_an_operator_made_of_what_is_kept_elsewhere_stays() -> None:
     there = await installed()
     placed(there, "api/v1/secrets/shop-tls", metadata={"ownerReferences": [{"kind": "ExternalSecret"}]})
-    assert reasons(await removal(there)) == ["namespace/istio-ingress: secrets/shop-tls in it is not of this installation"]
+    assert reasons(await removal(there)) == ["namespace/istio-ingress: it contains foreign objects: secrets/shop-tls"]
 
 
 async def test_the_authority_that_a_user_brought_stays() -> None:
     there = await installed()
     there.kube.objects["/api/v1/namespaces/istio-system/secrets/cacerts"] = {"metadata": {"name": "cacerts"}}
-    assert reasons(await removal(there)) == ["namespace/istio-system: secrets/cacerts in it is not of this installation"]
+    assert reasons(await removal(there)) == ["namespace/istio-system: it contains foreign objects: secrets/cacerts"]
 
 
 async def test_what_kubernetes_helm_and_istiod_put_into_a_namespace_does_not_keep_it() -> None:
@@ -147,7 +145,7 @@ async def test_a_namespace_that_may_not_be_looked_into_stays() -> None:
     there = await installed()
     there.kube.refusals["LIST /api/v1/namespaces/istio-ingress/secrets"] = forbidden("secrets")
     assert reasons(await removal(there)) == [
-        'namespace/istio-ingress: whether others have secrets in it is not known: secrets is forbidden: User "ann" cannot do it'
+        'namespace/istio-ingress: cannot tell whether it contains foreign secrets: secrets is forbidden: User "ann" cannot do it'
     ]
 
 
@@ -262,7 +260,7 @@ async def test_a_gateway_that_was_taken_out_of_the_configuration_is_found_in_its
     there.releases.records[key] = record(key, "gateway", description="meshinstall: environment dev")
     plan = await make_plan(FRESH.desired, there.session())
     assert [finding.object for finding in plan.findings if finding.code == "PRE013"] == ["release old/old"]
-    assert reasons(await removal(there)) == ["namespace/old: release old/old in it is no longer in the configuration"]
+    assert reasons(await removal(there)) == ["namespace/old: it contains release old/old, which is no longer in the configuration"]
     with pytest.raises(StepError, match="still there: release old/old"):
         await down(there)
     del there.releases.records[key]

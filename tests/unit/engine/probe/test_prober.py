@@ -304,7 +304,9 @@ async def test_a_target_that_is_named_twice_is_tried_once(cluster: Cluster) -> N
     assert len(tried) == 4
 
 
-@pytest.mark.parametrize(("limit", "words"), [("MOST_TARGETS", "no more than 20 ports are tried at a time"), ("_ALL", "not within 20 s")])
+@pytest.mark.parametrize(
+    ("limit", "words"), [("MOST_TARGETS", "at most 20 ports are probed in one run"), ("_ALL", "not probed within 20 s")]
+)
 async def test_what_is_too_much_is_not_proven(cluster: Cluster, limit: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prober, limit, 20)
     targets = many(500)
@@ -335,7 +337,7 @@ async def test_what_may_not_be_made_is_not_removed_either(cluster: Cluster) -> N
 
 async def test_without_an_istiod_there_is_nothing_to_probe_with(cluster: Cluster) -> None:
     await cluster.kube.delete("/apis/apps/v1/namespaces/istio-system/deployments/istiod")
-    assert "no istiod was found" in await problem(cluster)
+    assert "the cluster has no istiod" in await problem(cluster)
 
 
 async def test_an_istiod_that_is_not_ready_is_not_waited_for(cluster: Cluster) -> None:
@@ -361,12 +363,12 @@ async def test_a_new_leader_of_istiod_is_waited_for_and_it_is_said(cluster: Clus
 
 async def test_a_namespace_that_istiod_does_not_see_is_a_problem(cluster: Cluster) -> None:
     cluster.nodes.roots = False
-    assert "istiod gives a new namespace no istio-ca-root-cert" in await problem(cluster)
+    assert "istiod did not write istio-ca-root-cert to a new namespace" in await problem(cluster)
 
 
 async def test_a_pod_that_is_not_injected_is_a_problem_at_once(cluster: Cluster) -> None:
     cluster.nodes.image = "auto"
-    assert "the injection webhook leaves a pod that asks for a sidecar as it is" in await problem(cluster)
+    assert "the injection webhook did not inject a pod that asks for a sidecar" in await problem(cluster)
     assert anyio.current_time() < 1
 
 
@@ -405,9 +407,9 @@ async def test_without_the_right_to_forward_ports_nobody_waits(cluster: Cluster)
 @pytest.mark.parametrize(
     ("certs", "words"),
     [
-        (b"[" * 200_000, "its Envoy does not say which certificates it has"),
-        ([], "its Envoy does not say which certificates it has"),
-        ({"certificates": [{"cert_chain": [{}]}]}, "its Envoy does not say which certificates it has"),
+        (b"[" * 200_000, "its Envoy does not report its certificates"),
+        ([], "its Envoy does not report its certificates"),
+        ({"certificates": [{"cert_chain": [{}]}]}, "its Envoy does not report its certificates"),
         ({"certificates": []}, "its Envoy has no certificate yet"),
         ({"certificates": [{"cert_chain": [{"subject_alt_names": [{"dns": "x"}, {"uri": 7}]}]}]}, "its Envoy has no certificate yet"),
     ],
@@ -488,6 +490,6 @@ async def test_leftovers_that_cannot_be_listed_stop_nothing(cluster: Cluster) ->
     cluster.nodes.refusals["LIST /api/v1/namespaces"] = forbidden("listing")
     async with probes(cluster.session(), cluster.said.append) as prober:
         assert not prober.problem
-    assert ["what an earlier run left" in gap for gap in prober.gaps] == [True]
+    assert ["probes of an earlier run" in gap for gap in prober.gaps] == [True]
     with pytest.raises(ForbiddenError):
         await remove_leftovers(cluster.session())

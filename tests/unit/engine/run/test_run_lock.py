@@ -44,7 +44,7 @@ async def test_a_lock_that_is_held_says_by_whom_since_when_for_what() -> None:
     place(there, "bob@desk/8-1", age=10)
     with pytest.raises(LockedError) as caught:
         await take(there)
-    assert caught.value.message == "bob@desk/8-1 holds the lock of this mesh since 2026-11-21T11:59:50 (up prod, run 7)"
+    assert caught.value.message == "bob@desk/8-1 has held the lock of this mesh since 2026-11-21T11:59:50 (up prod, run 7)"
     assert there.kube.objects[LEASE]["spec"]["holderIdentity"] == "bob@desk/8-1"
 
 
@@ -100,7 +100,7 @@ async def test_of_two_that_find_no_lock_one_gets_it() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(one, "ann@laptop/7-1")
         group.start_soon(one, "bob@desk/8-1")
-    assert outcomes == ["ann@laptop/7-1 holds the lock of this mesh since 2026-11-21T12:00:00 (up dev, run 1)", "ran"]
+    assert outcomes == ["ann@laptop/7-1 has held the lock of this mesh since 2026-11-21T12:00:00 (up dev, run 1)", "ran"]
 
 
 async def test_of_two_that_find_an_expired_lock_one_gets_it() -> None:

@@ -169,7 +169,7 @@ async def test_istiod_waits_until_the_api_server_serves_every_kind_of_the_base_c
         group.start_soon(Runner(plans.load("fresh").plan(), there.session(), events.append).run)
         await anyio.sleep(5)
         waits = [event.reason for event in events if isinstance(event, StepWaiting)]
-        assert waits == ["helm install", "not established yet: sidecars.networking.istio.io"]
+        assert waits == ["helm install", "waiting for CRDs: sidecars.networking.istio.io"]
         there.kube.put(settled(crd("sidecars.networking.istio.io"), BASE))
     assert ISTIOD in there.helm.sent
 
@@ -321,9 +321,9 @@ async def test_what_hung_before_is_restarted_once() -> None:
     there.releases.records[PUBLIC] = record(PUBLIC, "gateway", status=ReleaseStatus.PENDING_INSTALL)
     there.kube.objects["/api/v1/namespaces/istio-ingress/pods/new"] = _pulls_none("new", "t2")
     events, _ = await stopped(there, plans.load("release-pending").plan())
-    waits = [event.reason for event in events if isinstance(event, StepWaiting) and "restarted" in event.reason]
+    waits = [event.reason for event in events if isinstance(event, StepWaiting) and "restarting" in event.reason]
     assert waits == [
-        "Deployment istio-ingress/public hung before this step and is restarted: pod new, container istio-proxy: ErrImagePull: x: not found"
+        "restarting Deployment istio-ingress/public: it was already stuck: pod new, container istio-proxy: ErrImagePull: x: not found"
     ]
     path = "/apis/apps/v1/namespaces/istio-ingress/deployments/public"
     assert there.kube.calls.count(f"PATCH {path}") == 1

@@ -56,7 +56,7 @@ async def test_a_pod_for_which_a_node_is_made_is_waited_for_to_the_end() -> None
         await Runner(plans.load("fresh").plan(), there.session(), events.append).run()
     assert scope.cancelled_caught
     waits = [event.reason for event in events if isinstance(event, StepWaiting) and event.step.name == "istio-ingress/public"]
-    assert waits[-1] == "pod p fits on no node yet, an autoscaler makes one: 1->2"
+    assert waits[-1] == "pod p fits on no node yet; an autoscaler adds a node: 1->2"
 
 
 async def test_who_may_not_list_events_hears_of_no_autoscaler() -> None:
@@ -80,5 +80,5 @@ async def test_webhooks_that_are_slow_every_time_are_waited_for() -> None:
     there.kube.pauses[f"CREATE {GATEWAYS}"] = [4.0] * 9
     events: list[Event] = []
     await Runner(plans.load("fresh").plan(), there.session(), events.append).run()
-    waits = [event.reason for event in events if isinstance(event, StepWaiting) and event.reason.startswith("webhooks")]
-    assert waits == [f"webhooks: no answer in {seconds} s" for seconds in (0.3, 0.6, 1.2, 2.4)]
+    waits = [event.reason for event in events if isinstance(event, StepWaiting) and event.reason.startswith("istiod's webhooks")]
+    assert waits == [f"istiod's webhooks did not answer within {seconds} s" for seconds in (0.3, 0.6, 1.2, 2.4)]
