@@ -153,13 +153,15 @@ class FakeReleases:
 class FakeHelm:
     """Implements ports.Helm: what ``brings`` names comes into the cluster, ready as ``settled`` makes it.
 
-    ``before`` is awaited at the start of a release's upgrade or uninstall: it may sleep, or raise.
+    ``before`` is awaited at the start of a release's upgrade or uninstall: it may sleep, or raise. ``unrecorded`` are
+    releases whose next upgrade succeeds and leaves its record pending.
     """
 
     def __init__(self, kube: FakeKube, releases: FakeReleases) -> None:
         self.brings: dict[ReleaseKey, tuple[Manifest, ...]] = {}
         self.before: dict[ReleaseKey, Callable[[], Awaitable[None]]] = {}
         self.unusable = ""
+        self.unrecorded: list[ReleaseKey] = []
         self.calls: list[str] = []
         self.sent: dict[ReleaseKey, Values] = {}
         self._kube = kube
@@ -186,6 +188,9 @@ class FakeHelm:
         self._releases.records[key] = record(
             key, name, version, revision=found.revision + 1 if found else 1, values=values, description=description, manifests=manifests
         )
+        if key in self.unrecorded:
+            self.unrecorded.remove(key)
+            self._releases.records[key] = replace(self._releases.records[key], status=ReleaseStatus.PENDING_INSTALL)
 
     async def template(self, key: ReleaseKey, archive: Path, values: Values, *, kubernetes: str) -> str:  # noqa: ARG002
         """The manifests that ``brings`` names."""

@@ -60,7 +60,7 @@ def _end_of_life(desired: Desired, today: date) -> Iterator[Finding]:
             "PRE009", Severity.INFO, f"this version of meshinstall does not know how long Istio {desired.istio_version} is supported"
         )
     elif support.ended(today):
-        title = f"support for Istio {support.minor} ended on {support.end_of_life}"
+        title = f"Istio {support.minor} is out of support since {support.end_of_life}"
         yield Finding("PRE008", Severity.ERROR, title, hint="choose a newer version (--istio-version), or allow it: --allow eol")
 
 
@@ -170,7 +170,7 @@ def before_changes(inquiry: Inquiry) -> tuple[Finding, ...]:
     elif not inquiry.schedulable:
         found.append(Finding("PRE011", Severity.ERROR, "no node is Ready and schedulable", hint="kubectl get nodes shows why"))
     for short in inquiry.shortages:
-        title = f"{short.pods} pod{'s' if short.pods > 1 else ''} of {short.release} may fit on no node: each requests {short.each}"
+        title = f"{short.pods} pod{'s' if short.pods > 1 else ''} of {short.release} may not fit on any node: each requests {short.each}"
         more = f" and {len(short.free) - _SHOWN} more nodes" if len(short.free) > _SHOWN else ""
         free = f"free on the nodes: {'; '.join(short.free[:_SHOWN])}{more}" if short.free else "every node has a taint"
         hint = f"add nodes, or lower {short.release.name}.resources.requests; an autoscaler may add a node"

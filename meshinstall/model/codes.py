@@ -51,7 +51,7 @@ _PLAN = (
     Check("PRE011", Phase.PLAN, _ERROR, "no node accepts pods"),
     Check("PRE012", Phase.PLAN, _EITHER, "an image pull secret does not exist"),
     Check("PRE013", Phase.PLAN, _WARNING, "the configuration no longer contains a release that meshinstall installed"),
-    Check("PRE014", Phase.PLAN, _WARNING, "some pods may fit on no node"),
+    Check("PRE014", Phase.PLAN, _WARNING, "some pods may not fit on any node"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, _WARNING, "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),

@@ -134,7 +134,7 @@ def test_a_cluster_that_is_away_is_named_without_its_token(run: Run, tmp_path: P
     done = run("plan", "--env", "dev", "--cloud", "local", "--kubeconfig", str(kubeconfig(tmp_path)))
     assert (done.status, done.out) == (1, "")
     assert "meshinstall: the API server https://127.0.0.1:1 does not answer: " in done.err
-    assert "hint: is the cluster running" in done.err
+    assert "hint: check that the cluster is running" in done.err
     assert "Traceback" not in done.err
     assert "hunter2" not in done.err
 
@@ -143,7 +143,7 @@ def test_a_wrong_context_names_those_that_are_there(run: Run, tmp_path: Path) ->
     done = run("plan", "--env", "dev", "--cloud", "local", "--kubeconfig", str(kubeconfig(tmp_path)), "--context", "prod")
     assert done.status == 2
     assert "no context 'prod'" in done.err
-    assert "(there: dev)" in done.err
+    assert "(it has: dev)" in done.err
 
 
 def test_an_example_to_start_from_is_written_once(run: Run, tmp_path: Path) -> None:

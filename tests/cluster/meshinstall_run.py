@@ -149,7 +149,14 @@ def meshinstall(cluster: Cluster, helm: str = "helm4") -> Program:
 
 @contextmanager
 def istiod_held(shell: Shell) -> Iterator[None]:
-    """Hold every write of a Deployment in istio-system for 10 s, so that helm is surely in the middle of istiod.
+    """Hold helm in the middle of istiod: every write of a Deployment in istio-system waits."""
+    with writes_held(shell, "apps", "deployments"):
+        yield
+
+
+@contextmanager
+def writes_held(shell: Shell, group: str, resource: str) -> Iterator[None]:
+    """Hold every write of a resource in istio-system for 10 s.
 
     The API server asks a webhook that accepts the connection and never says a word.
     """
@@ -158,7 +165,7 @@ def istiod_held(shell: Shell) -> Iterator[None]:
         config = {
             "name": "held.testbed.local",
             "clientConfig": {"url": f"https://{spec.host_address}:{server.getsockname()[1]}/", "caBundle": _authority(shell)},
-            "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]}],
+            "rules": [{"apiGroups": [group], "apiVersions": ["v1"], "operations": ["*"], "resources": [resource]}],
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "istio-system"}},
             "timeoutSeconds": 10,
             "failurePolicy": "Ignore",

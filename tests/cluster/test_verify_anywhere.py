@@ -135,7 +135,7 @@ def stand_in() -> dict[str, Any]:
 
 def test_the_past_is_told_and_changes_no_verdict(looker: Program, shell: Shell) -> None:
     said = verify(looker, "--history", "7")
-    assert said.document["history"].startswith("the last 7 days are not known: no running pod has the label")
+    assert said.document["history"].startswith("the last 7 days are unknown: no running pod has the label")
     shell.apply(namespace("monitoring"), stand_in())
     shell.ok("kubectl", "wait", "-n", "monitoring", "pod/prometheus-0", "--for=condition=Ready", "--timeout=60s")
     said = verify(looker, "--history", "7")

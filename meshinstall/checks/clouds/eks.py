@@ -102,7 +102,7 @@ def _access(cluster: CloudCluster) -> Iterator[Finding]:
         yield Finding("EKS007", Severity.WARNING, title, hint=f"{allow}, then {_grant(cluster, principal)}")
     elif entries is not None and not any(_same(entry, principal) for entry in entries):
         title = f"{principal} has no access entry in the cluster"
-        detail = "this is no problem if its ConfigMap aws-auth lists it" if mode == "API_AND_CONFIG_MAP" else ""
+        detail = "ignore this if its ConfigMap aws-auth lists it" if mode == "API_AND_CONFIG_MAP" else ""
         yield Finding("EKS007", Severity.WARNING, title, detail, hint=_grant(cluster, principal))
 
 

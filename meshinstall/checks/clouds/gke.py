@@ -216,7 +216,7 @@ def _versions(cluster: CloudCluster) -> Iterator[Finding]:
         if valid and master not in valid:
             release = cluster.details.get("releaseChannel")
             channel = str(release.get("channel", "") if isinstance(release, Mapping) else "") or "none"
-            title = f"GKE no longer offers Kubernetes 1.{master}: its standard support has ended (release channel {channel})"
+            title = f"GKE no longer offers Kubernetes 1.{master}: its standard support is over (release channel {channel})"
             hint = f"gcloud container clusters upgrade {cluster.name} {_where(cluster)} --master"
             yield Finding("GKE012", Severity.WARNING, title, f"control plane {cluster.version}", cluster.name, hint=hint)
     for pool in _maps(cluster.details.get("nodePools")):

@@ -12,7 +12,7 @@ def history_text(history: History | None) -> str:
     if history is None:
         return ""
     if history.problem:
-        return f"the last {history.days} days are not known: {history.problem}"
+        return f"the last {history.days} days are unknown: {history.problem}"
     count = len(history.plaintext)
     what = f"{count} {'workload' if count == 1 else 'workloads'} received plaintext" if count else "no workload received plaintext"
     return f"in the last {history.days} days {what}, as counted by {history.source}"

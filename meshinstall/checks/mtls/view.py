@@ -117,7 +117,7 @@ class View:
         unread = [kind for kind in ("Deployment", "PeerAuthentication") if kind in self.facts.unread]
         if unread or self.plane(pod) is None:
             what = f"some {some(unread)} objects" if unread else "the control plane"
-            return Evidence(Source.POLICY, Outcome.NOT_PROVEN, f"the policy is not known: {what} could not be read", code="MTL006")
+            return Evidence(Source.POLICY, Outcome.NOT_PROVEN, f"cannot tell the policy: {what} could not be read", code="MTL006")
         source = _policy_name(effective)
         if effective.mode is Mode.STRICT:
             return Evidence(Source.POLICY, Outcome.PASS, "STRICT", source)
@@ -129,7 +129,7 @@ class View:
     def _clients(self, pod: Pod, port: int) -> Iterator[Evidence]:
         unread = [kind for kind in ("DestinationRule", "MeshConfig", "Service") if kind in self.facts.unread]
         if unread:
-            text = f"the settings of clients are not known: some {some(unread)} objects could not be read"
+            text = f"cannot tell the settings of clients: some {some(unread)} objects could not be read"
             yield Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL013")
         # Pods of one workload are reached by the same ports: they are looked up once.
         reached = self.reaching(pod, port)

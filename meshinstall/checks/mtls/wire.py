@@ -60,7 +60,7 @@ def _doubts(answers: Mapping[Probe, Seen], names: Names) -> Iterator[tuple[Outco
     if meshed is None or meshed.answer is not Answer.SERVED:
         same.setdefault(f"{meshed.answer}{_words(meshed)}" if meshed else "was not tried", []).append(Probe.MESHED)
     elif not _is_named(meshed) or not names.server:
-        why = "the identities of both sides were not seen" if names.server else "the expected identity is not known"
+        why = "the identities of both sides were not seen" if names.server else "cannot tell the expected identity"
         same[f"was served, but {why}"] = [Probe.MESHED]
     for text, probes in same.items():
         yield Outcome.NOT_PROVEN, f"{', '.join(probes)}: {text}", "MTL054"

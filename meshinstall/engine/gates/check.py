@@ -160,7 +160,7 @@ class _Looks:
             used = int(float(match[1])) if match else None
             requested, limit = webhooks.memory(pod or {})
         except (ClusterError, ValueError, OverflowError) as error:
-            return Usage(place, None, None, None, f"the memory of {place} is not known: {short(error)}")
+            return Usage(place, None, None, None, f"cannot tell the memory of {place}: {short(error)}")
         return Usage(place, used, requested, limit, "" if match else f"{place} does not report its memory")
 
     async def webhook_path(self, mesh: MeshFacts) -> dict[str, str]:

@@ -135,8 +135,8 @@ def _no_room(name: str, condition: Mapping[str, Any], events: Iterable[Manifest]
     for event in events:
         if event.get("reason") in _NODE_COMES:
             # It takes minutes; the run's timeout is the end.
-            return Trouble(f"pod {name} fits on no node yet; an autoscaler adds a node: {_told(event)}")
-    text = f"pod {name} fits on no node: {_told(condition)}"
+            return Trouble(f"pod {name} does not fit on any node yet; an autoscaler adds a node: {_told(event)}")
+    text = f"pod {name} does not fit on any node: {_told(condition)}"
     return Trouble(text, hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=_NO_ROOM, key=f"{name} has no node")
 
 

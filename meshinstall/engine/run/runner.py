@@ -14,6 +14,7 @@ from meshinstall.model.facts import ObjectKey, key_of
 from meshinstall.model.ownership import is_ours, release_description
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
+from meshinstall.model.release import ReleaseRecord
 
 
 class Runner:
@@ -88,21 +89,38 @@ class Runner:
         return ""
 
     async def _release(self, step: ReleaseStep) -> str:
-        session = self._session
         if step.repair:
             await self._repair(step)
         if step.action in {Action.INSTALL, Action.UPGRADE}:
             self._tell(step, f"helm {'upgrade' if step.revision else 'install'}")
-            archive = await session.charts.fetch(step.chart)
-            description = release_description(self._plan, step.chart)
-            try:
-                await session.helm.upgrade(step.release, archive, step.values, description=description)
-            except HelmConflictError as error:
-                if not may_be_taken_over(error.managers, step.editors):
-                    raise
-                # Edited by a person: the plan said that it goes back.
-                await session.helm.upgrade(step.release, archive, step.values, description=description, force=True)
-        return await waiting.until_ready(session, step, lambda text: self._tell(step, text))
+            await self._run_helm(step)
+        record = await waiting.find_record(self._session, step)
+        if step.action is not Action.WAIT and record.status.is_pending:
+            record = await self._record_again(step, record)
+        return await waiting.until_ready(self._session, step, record, lambda text: self._tell(step, text))
+
+    async def _record_again(self, step: ReleaseStep, record: ReleaseRecord) -> ReleaseRecord:
+        """Helm ends well also when it cannot write its last record (helm: pkg/action/install.go, recordRelease): run it once more."""
+        self._tell(step, "helm succeeded but did not record it; it runs once more")
+        await self._session.releases.mark_failed(record, "helm did not record its success; freed by meshinstall")
+        await self._run_helm(step)
+        record = await waiting.find_record(self._session, step)
+        if record.status.is_pending:
+            message = f"helm succeeds but does not record it: the release stays {record.status}"
+            raise StepError(message, "check that the API server is not overloaded, then run the same command again")
+        return record
+
+    async def _run_helm(self, step: ReleaseStep) -> None:
+        """Install or upgrade; fields that a person edited are taken back, as the plan said."""
+        session = self._session
+        archive = await session.charts.fetch(step.chart)
+        description = release_description(self._plan, step.chart)
+        try:
+            await session.helm.upgrade(step.release, archive, step.values, description=description)
+        except HelmConflictError as error:
+            if not may_be_taken_over(error.managers, step.editors):
+                raise
+            await session.helm.upgrade(step.release, archive, step.values, description=description, force=True)
 
     async def _uninstall(self, step: ReleaseStep) -> None:
         """A gateway's Services go first: their finalizer gives the cloud's load balancer back."""

@@ -36,12 +36,11 @@ _RESTARTED = "kubectl.kubernetes.io/restartedAt"
 Tell = Callable[[str], None]
 
 
-async def until_ready(session: Session, step: ReleaseStep, tell: Tell) -> str:
+async def until_ready(session: Session, step: ReleaseStep, record: ReleaseRecord, tell: Tell) -> str:
     """Wait until everything in the step's release is Current; return what is worth knowing (an address).
 
     Raises StepError as soon as waiting cannot help. The deadline is the caller's.
     """
-    record = await _record(session, step)
     await _until(_Crds(session.kube, release_manifest.crd_names(record)).look, tell)
     keys = readiness.watched(release_manifest.objects(record), record.key)
     if step.revision:
@@ -121,7 +120,8 @@ async def _pause(started: float) -> None:
     await anyio.sleep(_LOOK if anyio.current_time() - started < _SOON else _LATER)
 
 
-async def _record(session: Session, step: ReleaseStep) -> ReleaseRecord:
+async def find_record(session: Session, step: ReleaseStep) -> ReleaseRecord:
+    """The newest record of a step's release; raises StepError when there is none."""
     records = await session.releases.newest([step.release.namespace])
     if step.release not in records:
         raise StepError(

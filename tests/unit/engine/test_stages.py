@@ -131,4 +131,4 @@ async def test_a_lock_that_another_run_holds_is_told_as_the_end_of_the_run() -> 
             await stages.up(there, DESIRED, events)
     assert isinstance(events[0], RunStarted)
     assert isinstance(events[-1], RunEnded)
-    assert events[-1].failure.startswith("bob@desk/8-1 holds the lock of this mesh")
+    assert events[-1].failure.startswith("bob@desk/8-1 has held the lock of this mesh since")

@@ -114,7 +114,9 @@ def test_init_containers_count() -> None:
 
 
 def test_a_pod_that_fits_nowhere_says_so() -> None:
-    expected = Trouble("pod p fits on no node: 0/3 nodes: Insufficient cpu", hopeless=True, grace=20, hint=NO_ROOM, key="p has no node")
+    expected = Trouble(
+        "pod p does not fit on any node: 0/3 nodes: Insufficient cpu", hopeless=True, grace=20, hint=NO_ROOM, key="p has no node"
+    )
     for events in ([], [{"reason": "FailedScheduling"}, {"reason": "NotTriggerScaleUp"}]):
         assert list(pod_troubles(pod(conditions=[NOWHERE]), events)) == [expected]
 
@@ -126,7 +128,7 @@ def test_a_pod_that_fits_nowhere_says_so() -> None:
 def test_a_pod_for_which_an_autoscaler_makes_a_node_is_waited_for(reason: str, message: str) -> None:
     events = [{"reason": "FailedScheduling", "message": "no"}, {"reason": reason, "message": message}]
     found = list(pod_troubles(pod(conditions=[NOWHERE]), events))
-    assert found == [Trouble(f"pod p fits on no node yet; an autoscaler adds a node: {message}")]
+    assert found == [Trouble(f"pod p does not fit on any node yet; an autoscaler adds a node: {message}")]
 
 
 # As containerd 2 says it when the registry answered, and when it did not.

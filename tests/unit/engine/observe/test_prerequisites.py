@@ -180,11 +180,11 @@ async def test_who_may_not_list_pods_hears_nothing_of_room() -> None:
         (Inquiry(schedulable=1), []),
         (
             Inquiry(schedulable=1, shortages=(Shortage(ReleaseKey("a", "b"), 2, "1m cpu, 1Mi memory", ("n has 0m cpu, 0Mi memory",)),)),
-            ["PRE014 2 pods of a/b may fit on no node: each requests 1m cpu, 1Mi memory"],
+            ["PRE014 2 pods of a/b may not fit on any node: each requests 1m cpu, 1Mi memory"],
         ),
         (
             Inquiry(schedulable=1, shortages=(Shortage(ReleaseKey("a", "b"), 1, "1m cpu, 1Mi memory", ()),)),
-            ["PRE014 1 pod of a/b may fit on no node: each requests 1m cpu, 1Mi memory"],
+            ["PRE014 1 pod of a/b may not fit on any node: each requests 1m cpu, 1Mi memory"],
         ),
         (Inquiry(schedulable=0), ["PRE011 no node is Ready and schedulable"]),
         (Inquiry(denied=(Ask("create", "", "secrets", "a"),)), ["PRE010 missing permissions: create secrets in a"]),

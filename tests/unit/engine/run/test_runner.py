@@ -192,7 +192,7 @@ async def test_a_pod_that_fits_nowhere_is_given_time_for_a_node_to_come() -> Non
     pod = {"metadata": {"name": "p", "namespace": "istio-ingress", "labels": NEWEST}, "status": {"conditions": [condition]}}
     there.kube.objects["/api/v1/namespaces/istio-ingress/pods/p"] = pod
     _, error = await stopped(there, plans.load("fresh").plan())
-    assert error.message == "istio-ingress/public: pod p fits on no node: 0/1 nodes are available"
+    assert error.message == "istio-ingress/public: pod p does not fit on any node: 0/1 nodes are available"
     assert anyio.current_time() == pytest.approx(20, abs=1)
 
 
@@ -209,6 +209,24 @@ async def test_a_release_that_was_freed_meanwhile_is_not_freed_again() -> None:
     there.releases.records[PUBLIC] = record(PUBLIC, "gateway", status=ReleaseStatus.FAILED)
     await ran(there, plans.load("release-pending").plan())
     assert there.releases.freed == []
+
+
+async def test_a_helm_that_succeeds_and_does_not_record_it_runs_once_more() -> None:
+    there = world()
+    there.helm.unrecorded = [PUBLIC]
+    events = await ran(there, plans.load("fresh").plan())
+    assert there.releases.records[PUBLIC].status is ReleaseStatus.DEPLOYED
+    assert there.helm.calls.count("upgrade istio-ingress/public") == 2
+    told = [event.reason for event in events if isinstance(event, StepWaiting) and event.step.name == "istio-ingress/public"]
+    assert told == ["helm install", "helm succeeded but did not record it; it runs once more"]
+
+
+async def test_a_helm_that_never_records_its_success_is_an_error() -> None:
+    there = world()
+    there.helm.unrecorded = [PUBLIC, PUBLIC]
+    _, error = await stopped(there, plans.load("fresh").plan())
+    assert error.message == "istio-ingress/public: helm succeeds but does not record it: the release stays pending-install"
+    assert there.helm.calls.count("upgrade istio-ingress/public") == 2
 
 
 async def test_waiting_alone_starts_no_helm() -> None:

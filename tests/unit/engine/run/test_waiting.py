@@ -56,7 +56,7 @@ async def test_a_pod_for_which_a_node_is_made_is_waited_for_to_the_end() -> None
         await Runner(plans.load("fresh").plan(), there.session(), events.append).run()
     assert scope.cancelled_caught
     waits = [event.reason for event in events if isinstance(event, StepWaiting) and event.step.name == "istio-ingress/public"]
-    assert waits[-1] == "pod p fits on no node yet; an autoscaler adds a node: 1->2"
+    assert waits[-1] == "pod p does not fit on any node yet; an autoscaler adds a node: 1->2"
 
 
 async def test_who_may_not_list_events_hears_of_no_autoscaler() -> None:
@@ -65,7 +65,7 @@ async def test_who_may_not_list_events_hears_of_no_autoscaler() -> None:
     _is(there, NOWHERE)
     there.kube.refusals["LIST /api/v1/namespaces/istio-ingress/events"] = forbidden("events")
     _, error = await stopped(there, plans.load("fresh").plan())
-    assert error.message == "istio-ingress/public: pod p fits on no node: 0/1 nodes are available"
+    assert error.message == "istio-ingress/public: pod p does not fit on any node: 0/1 nodes are available"
 
 
 async def test_a_lost_packet_to_the_webhooks_costs_no_second() -> None:
