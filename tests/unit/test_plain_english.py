@@ -13,8 +13,6 @@ PACKAGE = ROOT / "meshinstall"
 AREAS = sorted(
     path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists() or (path.suffix == ".py" and path.name != "__init__.py")
 )
-    path.name for path in PACKAGE.iterdir() if (path.suffix == ".py" and path.name != "__init__.py") or (path / "__init__.py").exists()
-)
 
 # A phrase that makes a message a riddle, and what to write instead. Words of another meaning are left out by the pattern.
 PLAINER: Mapping[str, str] = {
