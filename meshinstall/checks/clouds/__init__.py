@@ -1,1 +1,1 @@
-"""What must hold of a managed cluster before Istio is installed, by the rules of its cloud."""
+"""Preflight checks of managed clusters, one module for each cloud."""

@@ -1,4 +1,4 @@
-"""What must hold of an AKS cluster before Istio is put on it; each finding has an anchor in docs/checks.md."""
+"""Preflight checks of an AKS cluster, before Istio is installed on it."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whether the API server of an EKS cluster reaches istiod's webhook through the nodes' security groups."""
+"""Checks whether the API server of an EKS cluster reaches istiod's webhook through the nodes' security groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""What a cloud says of its cluster, judged by the rules of that cloud."""
+"""Chooses the preflight checks of a managed cluster by its cloud."""
 
 from collections.abc import Sequence
 

@@ -1,1 +1,1 @@
-"""Whether a control plane is well: checks of istiod, certificates, configuration and the cluster."""
+"""Health checks of a control plane: istiod, certificates, configuration and the cluster."""

@@ -1,4 +1,4 @@
-"""Checks of authorities, workload certificates and clocks."""
+"""Checks of CA certificates, workload certificates and clocks."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Checks of what the cluster holds for Istio, and of what it shows to the world."""
+"""Checks of Istio's CRDs, the Gateway API's CRDs, and dashboards that are exposed."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Checks of labels and policies: what users write."""
+"""Checks of namespace labels, revisions and PeerAuthentications."""
 
 from collections.abc import Iterator, Mapping
 

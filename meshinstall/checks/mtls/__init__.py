@@ -1,1 +1,1 @@
-"""Whether mTLS is in force: policies, clients, proxies, certificates and live probes, judged port by port."""
+"""Judges whether mTLS is in force: policies, clients, proxies, certificates and live probes, port by port."""

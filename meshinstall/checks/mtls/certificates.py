@@ -1,4 +1,4 @@
-"""Whether the certificates of the mesh hold: identity, chain, time, and what else proxies trust."""
+"""Judges the certificates of a mesh: identity, chain, validity, and the roots that proxies trust."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping

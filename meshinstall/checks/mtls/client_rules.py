@@ -1,4 +1,4 @@
-"""How the proxies of clients reach a Service: which DestinationRule decides, and whether it leaves the mesh's TLS.
+"""Finds the DestinationRule that decides how clients reach a Service, and whether it turns the mesh's TLS off.
 
 The rules are Istio's (pilot/pkg/model/push_context.go and destination_rule.go, 1.31): a client's own namespace is asked first, then
 the Service's, then the root namespace; the most specific host wins; rules for one host in one namespace are merged, the oldest first.

@@ -1,4 +1,4 @@
-"""Whether a pod's traffic passes a proxy of the mesh at all, and which namespaces are of the mesh."""
+"""Judges whether a pod's traffic passes a proxy, and which namespaces are in the mesh."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""From evidence to findings: one for each cause, with the workload ports that it concerns and how to fix it."""
+"""Groups evidence into findings: one for each cause, with its workload ports and how to fix it."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a proxy lets in at a port, by its own inbound filter chains and not by policy."""
+"""Reads from a proxy's own inbound filter chains which clients it accepts at a port."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

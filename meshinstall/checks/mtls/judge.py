@@ -1,4 +1,4 @@
-"""mTLS judged: which ports are worth a live probe, and what facts and probes say of every workload port.
+"""Chooses the ports for live probes, and judges every workload port by facts and probes.
 
 Nothing passes that was not seen: a port passes when policy, clients, its proxies' own configuration, their certificates and the wire
 all say so. Ports that nobody declared have no address to be probed and pass without the wire; ambient ones then do not. Those of them

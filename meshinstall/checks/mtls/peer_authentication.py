@@ -1,4 +1,4 @@
-"""Which PeerAuthentication decides for a pod.
+"""Finds the PeerAuthentication that decides for a pod.
 
 The rules are those of ComposePeerAuthentication (istio: pilot/pkg/security/authn/policy_applier.go, 1.31).
 """

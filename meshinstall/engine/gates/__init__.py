@@ -1,1 +1,1 @@
-"""What a mesh must pass: the proof of mTLS, and the checks of a control plane."""
+"""Verification of mTLS, and health checks of a control plane."""

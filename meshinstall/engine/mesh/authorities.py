@@ -1,4 +1,4 @@
-"""Who may sign for a mesh: the roots that istiod hands to every namespace, and the authority that it signs with itself."""
+"""Reads the CA certificates of a mesh: the roots that istiod gives to every namespace, and the CA that istiod signs with."""
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet

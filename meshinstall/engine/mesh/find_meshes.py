@@ -1,4 +1,4 @@
-"""Which of many clusters have a mesh: each is asked for its istiods, all at the same time."""
+"""Finds the clusters that have a mesh: asks each for its istiods, all at the same time."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Turns Kubernetes' objects into facts of a mesh; pure. What is not as the API says it raises ValueError."""
+"""Turns Kubernetes' objects into facts of a mesh; pure. An object that does not have the shape of the API raises ValueError."""
 
 import re
 from collections.abc import Mapping

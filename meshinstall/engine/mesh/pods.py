@@ -1,4 +1,4 @@
-"""Turns pods into facts of a mesh: what carries their traffic, on which ports, and past what; pure."""
+"""Turns pods into facts of a mesh: their data plane, their ports, and the ports that bypass the proxy; pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Asks each proxy of a mesh what it does, and each istiod whether its proxies do what it told them."""
+"""Reads the configuration of each proxy, and from each istiod whether its proxies have what it last sent."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

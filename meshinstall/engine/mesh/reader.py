@@ -1,4 +1,4 @@
-"""Asks an API server for objects that may not be there, not be allowed or not be as they should; what is missing is kept in words."""
+"""Reads objects that may be missing, forbidden or malformed, and keeps a sentence for each gap."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Looks at a running mesh once, whoever installed it.
+"""Reads a running mesh once, whoever installed it.
 
 Requests: eight lists (istiods, namespaces, pods, Services, PeerAuthentications,
 DestinationRules, ServiceEntries, roots), each one for every 500 objects; three to

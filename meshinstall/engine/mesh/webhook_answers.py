@@ -1,8 +1,8 @@
-"""Proof that istiod's webhooks answer: the API server is asked to call them.
+"""Tests istiod's webhooks: the API server is asked to call them.
 
-istiod can be Ready before port 15017 listens, and a firewall between the API
-server and the nodes (EKS security groups, GKE private clusters) shows nowhere
-else. Dry-run requests change nothing.
+istiod can be Ready before port 15017 listens, and nothing else
+shows a firewall between the API server and the nodes (EKS security groups, GKE
+private clusters). Dry-run requests change nothing.
 """
 
 import re

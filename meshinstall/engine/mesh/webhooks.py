@@ -1,4 +1,4 @@
-"""Turns webhook configurations, CRDs and pods of istiod into facts; pure. What is not as the API says it raises ValueError."""
+"""Turns webhook configurations, CRDs and pods of istiod into facts; pure. Objects of another shape raise ValueError."""
 
 import base64
 import binascii

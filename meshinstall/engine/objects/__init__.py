@@ -1,1 +1,1 @@
-"""Kubernetes' objects read and judged: readiness, manifests, field managers, room; pure."""
+"""Pure functions over Kubernetes objects: readiness, manifests, field managers, capacity."""

@@ -1,4 +1,4 @@
-"""Whether pods that a mesh has not yet find room on the nodes; pure.
+"""Computes whether the pods of a plan fit on the nodes; pure.
 
 A pod asks for the most of (its containers and sidecars together, each init container) and its overhead (KEP-753). A
 node has room for its allocatable minus what the pods on it ask for. Taints count; selectors and affinity do not.

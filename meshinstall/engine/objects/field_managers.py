@@ -1,4 +1,4 @@
-"""Who set a field of a live object: reads ``metadata.managedFields`` (structured-merge-diff's fieldpath); pure."""
+"""Finds the manager that set a field of a live object: reads ``metadata.managedFields`` (structured-merge-diff's fieldpath); pure."""
 
 import json
 import re

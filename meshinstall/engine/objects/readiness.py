@@ -1,4 +1,4 @@
-"""Whether live objects are where they should be, in kstatus' words; pure.
+"""Judges whether live objects are ready, and why not; pure.
 
 Rules of sigs.k8s.io/cli-utils pkg/kstatus/status/core.go, except that a
 Service of type LoadBalancer is Current only when it has an address.

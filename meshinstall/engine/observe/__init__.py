@@ -1,1 +1,1 @@
-"""What is there before planning: the cluster, what the cloud says of it, permissions, what others have in our namespaces."""
+"""Reads what a plan needs: the cluster, its cloud, permissions, and foreign objects in the mesh's namespaces."""

@@ -1,4 +1,4 @@
-"""Which kinds the API server serves."""
+"""Lists the kinds that the API server serves."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""What a cloud says of its cluster, judged beside what the cluster says of itself."""
+"""Reads a managed cluster from its cloud, and judges it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

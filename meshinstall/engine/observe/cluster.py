@@ -1,4 +1,4 @@
-"""Looks at a cluster once, everything at the same time, before planning.
+"""Reads a cluster once before planning, everything at the same time.
 
 Requests: one for the version, one each for control planes, CRDs and the
 namespaces that we made, one for each desired namespace and policy, one for

@@ -1,4 +1,4 @@
-"""Questions that are asked only when something is to be changed: permissions, nodes and the room on them, pull secrets."""
+"""Reads what matters only before a change: permissions, nodes and their capacity, image pull secrets."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

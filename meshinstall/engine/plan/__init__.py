@@ -1,1 +1,1 @@
-"""From what is desired and what is there to a plan; pure."""
+"""Compares what is desired with what exists, and makes a plan; pure."""

@@ -1,4 +1,4 @@
-"""Where live objects differ from what their release says: pure comparison, no cluster."""
+"""Finds drift: live objects that differ from the manifest of their release; pure."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""From what is desired and what is there to a plan; pure."""
+"""Makes the plan of an install or upgrade; pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

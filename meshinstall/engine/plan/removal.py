@@ -1,4 +1,4 @@
-"""The plan for nothing desired; pure."""
+"""Makes the plan of a removal; pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,1 +1,1 @@
-"""Live probes: objects of ours in the cluster, and what they find on the wire."""
+"""Live probes: meshinstall's own pods in the cluster, and what they observe on the ports of a mesh."""

@@ -1,4 +1,4 @@
-"""Live probes: what is really served, refused and proven on the ports of a mesh.
+"""Runs live probes: connects to the ports of a mesh and records what is served and refused.
 
 Two pods of the mesh's own proxy image run in a namespace of their own while the
 probes last (engine/probe/probe_objects.py); whatever happens it is removed, and what

@@ -1,1 +1,1 @@
-"""Answers about a cluster that change nothing: status, and whether it is ready for a mesh."""
+"""Reports that change nothing: the status of a mesh, and whether a cluster is ready for one."""

@@ -1,4 +1,4 @@
-"""Whether a cluster is ready for a mesh: what ``up`` would stop at, asked before anything is installed."""
+"""Checks whether a cluster is ready for a mesh: everything that would stop ``up``."""
 
 from meshinstall.engine.planning import NO_HELM, helm_findings, make_plan
 from meshinstall.engine.session import Session

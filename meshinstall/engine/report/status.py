@@ -1,4 +1,4 @@
-"""Looks at an installed mesh: what is there, whether it is well, and who worked on it last."""
+"""Reads the status of an installed mesh: its releases, their health, its proxies and certificates, and the last run."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta

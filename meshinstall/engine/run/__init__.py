@@ -1,1 +1,1 @@
-"""Carries out a plan: steps, waits, the run lock, and what a removal leaves behind."""
+"""Runs a plan: steps, waiting, the run lock, and what remains after a removal."""

@@ -1,4 +1,4 @@
-"""Has the kubelet look at once whether istiod is ready.
+"""Makes the kubelet check at once whether istiod is ready.
 
 istiod's chart has the kubelet look every 3 s, and the first look comes before any istiod is ready: one that is ready
 after a second counts after four, at each install and each upgrade. The kubelet also looks whenever a pod that is not

@@ -1,4 +1,4 @@
-"""What a removal leaves behind: certificates that no chart owns are deleted, all else is named."""
+"""Deletes the root certificates that no chart owns, and lists everything else that remains after a removal."""
 
 from meshinstall.engine.observe.cluster import made_for
 from meshinstall.engine.session import Session

@@ -1,4 +1,4 @@
-"""Waits for what a release brings, and says why it is not there yet."""
+"""Waits until the objects of a release are ready, and reports why they are not."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
