@@ -172,7 +172,8 @@ class _Looks:
             self.unread["webhook path"] = f"dry-run requests are not permitted: {short(error)}"
             return {}
         spaces = dict.fromkeys(space for space, _ in planes)
-        return {space: "; ".join(found[plane] for plane in planes if plane[0] == space and found[plane]) for space in spaces}
+        troubles = [(space, trouble.text) for (space, _), trouble in ((plane, found[plane]) for plane in planes) if trouble]
+        return {space: "; ".join(text for where, text in troubles if where == space) for space in spaces}
 
     def _note(self, what: str, asker: Asker) -> None:
         if asker.gaps:

@@ -7,6 +7,7 @@ private clusters). Dry-run requests change nothing.
 
 import re
 
+from meshinstall.engine.objects.readiness import Trouble
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError
 from meshinstall.model.istio import PROXY_CONTAINER
 from meshinstall.model.labels import INJECT, INJECTION, REVISION
@@ -22,8 +23,8 @@ _DEFAULT = "default"
 _VALIDATORS = object_path("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations")
 
 
-async def webhook_trouble(kube: Kube, namespace: str, revision: str = _DEFAULT, *, validates: bool = False) -> str:
-    """What of the webhooks of a revision's istiod does not work yet; empty when they answered.
+async def webhook_trouble(kube: Kube, namespace: str, revision: str = _DEFAULT, *, validates: bool = False) -> Trouble | None:
+    """Why the webhooks of a revision's istiod do not work yet; None when they answered.
 
     ``validates``: there must be a validating webhook; otherwise it is asked when there is one. Raises ForbiddenError.
     """
@@ -34,7 +35,7 @@ async def webhook_trouble(kube: Kube, namespace: str, revision: str = _DEFAULT, 
     if not trouble or not (label := await _keeping_away(kube, namespace, revision)):
         return trouble
     # Both webhooks are one server behind one port.
-    return "" if validates else f"cannot test injection: label {label} excludes namespace {namespace}"
+    return None if validates else Trouble(f"cannot test injection: label {label} excludes namespace {namespace}")
 
 
 async def _has_validator(kube: Kube, namespace: str, revision: str) -> bool:
@@ -59,7 +60,7 @@ async def _keeping_away(kube: Kube, namespace: str, revision: str) -> str:
     return f"{REVISION}: {chosen}" if injection is None and chosen not in {None, revision} else ""
 
 
-async def _validation_trouble(kube: Kube, namespace: str, revision: str) -> str:
+async def _validation_trouble(kube: Kube, namespace: str, revision: str) -> Trouble | None:
     """Ask for a Gateway without servers, which only istiod knows to be wrong."""
     body = {
         "apiVersion": "networking.istio.io/v1",
@@ -71,12 +72,12 @@ async def _validation_trouble(kube: Kube, namespace: str, revision: str) -> str:
         await kube.create(object_path("networking.istio.io/v1", "gateways", namespace), body, dry_run=True)
     except ClusterError as error:
         _raise_if_not_permitted(error)
-        return "" if _DENIED.search(error.message) else f"validation webhook: {error.message}"
+        return None if _DENIED.search(error.message) else Trouble(f"validation webhook: {error.message}")
     # While it cannot be called its failurePolicy, Ignore, lets everything pass.
-    return "validation webhook: istiod does not reject an invalid object yet"
+    return Trouble("validation webhook: istiod does not reject an invalid object yet")
 
 
-async def _injection_trouble(kube: Kube, namespace: str, revision: str) -> str:
+async def _injection_trouble(kube: Kube, namespace: str, revision: str) -> Trouble | None:
     """Ask for a pod that wants a sidecar."""
     labels = {INJECT: "true", REVISION: revision}
     body = {
@@ -88,15 +89,15 @@ async def _injection_trouble(kube: Kube, namespace: str, revision: str) -> str:
     try:
         pod = await kube.create(object_path("v1", "pods", namespace), body, dry_run=True)
     except (UnauthorizedError, UnreachableError) as error:
-        return f"injection webhook: {error.message}"
+        return Trouble(f"injection webhook: {error.message}")
     except ClusterError as error:
         _raise_if_not_permitted(error)
         # Pod Security, a policy engine or a quota refuses what the webhook, called before them, has answered.
-        return f"injection webhook: {error.message}" if _CALL_FAILED in error.message else ""
+        return Trouble(f"injection webhook: {error.message}") if _CALL_FAILED in error.message else None
     containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
     if any(container["name"] == PROXY_CONTAINER for container in containers):
-        return ""
-    return "injection webhook: a pod that asks for a sidecar does not get one"
+        return None
+    return Trouble("injection webhook: a pod that asks for a sidecar does not get one")
 
 
 def _raise_if_not_permitted(error: ClusterError) -> None:

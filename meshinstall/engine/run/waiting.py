@@ -233,7 +233,7 @@ class _Webhooks:
         """What does not work yet."""
         with anyio.move_on_after(self._patience):
             trouble = await webhook_answers.webhook_trouble(self._kube, self._namespace, self._revision, validates=self._validates)
-            return [Trouble(trouble)] if trouble else []
+            return [trouble] if trouble else []
         text = f"istiod's webhooks did not answer within {self._patience:.1f} s"
         self._patience = min(2 * self._patience, _LAST_PATIENCE)
         return [Trouble(text)]
