@@ -64,7 +64,7 @@ def test_a_hostile_answer_is_an_error_and_no_traceback(google: World, kind: str,
 @pytest.mark.parametrize("part", ["container.googleapis.com", "oauth2.googleapis.com"])
 def test_what_does_not_end_is_not_read_to_its_end(google: World, part: str) -> None:
     google.google.fault(part, HOSTILE["100 MB"], 10_000)
-    assert "larger than 16 MiB" in caught(google.provider()).message
+    assert "more than 16 MiB" in caught(google.provider()).message
 
 
 def test_an_error_page_moves_no_cursor(google: World) -> None:
