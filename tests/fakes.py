@@ -1,10 +1,8 @@
 """Fakes of the ports: a cluster in memory, with helm and charts, that a test can make misbehave."""
 
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import yaml
 from meshinstall.adapters import certificates
 from meshinstall.config.lockfile import Lock
 from meshinstall.engine.session import Session
-from meshinstall.errors import ChartError, ClusterError, ConflictError, ForbiddenError, HelmError
+from meshinstall.errors import ChartError, ClusterError, HelmError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.facts import key_of
 from meshinstall.model.mesh import CertificateFacts
@@ -23,113 +21,7 @@ from meshinstall.model.paths import path_of
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
 from meshinstall.model.values import Values
 from meshinstall.ports import Dial, Stream
-
-NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
-
-def now() -> datetime:
-    """Noon, and the seconds of the event loop's clock."""
-    return NOON + timedelta(seconds=anyio.current_time())
-
-
-class FakeKube:
-    """Implements ports.Kube over ``objects``, by their paths.
-
-    ``answers`` stand in for the server where a request makes no object, by
-    collection; ``refusals`` are raised, by ``VERB path``; ``calls`` keeps every
-    request so; ``pauses`` are the seconds that the next answers take. An object
-    with finalizers stays, marked, until a test removes it. ``foreign`` are paths
-    of objects whose every field another manager owns.
-    """
-
-    def __init__(self) -> None:
-        self.objects: dict[str, dict[str, Any]] = {}
-        self.calls: list[str] = []
-        self.answers: dict[str, Callable[[Manifest], Manifest]] = {REVIEWS: allow_everything}
-        self.refusals: dict[str, ClusterError] = {}
-        self.pauses: dict[str, list[float]] = {}
-        self.foreign: set[str] = set()
-        self._version = 0
-
-    def put(self, *manifests: Manifest) -> None:
-        """Place objects of known kinds as if they had always been there."""
-        for manifest in manifests:
-            self._store(path_of(key_of(manifest)), deepcopy(dict(manifest)))
-
-    async def get(self, path: str) -> Manifest | None:
-        """The object, or None."""
-        await self._ask("GET", path)
-        return deepcopy(self.objects.get(path) or self._discovered(path))
-
-    async def list(self, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False) -> AsyncIterator[Manifest]:
-        """The objects of a collection, as a server lists them: without apiVersion and kind."""
-        await self._ask("LIST", path)
-        for where, item in list(self.objects.items()):
-            if path in _collections(where) and _has(item, labels, fields):
-                kept = {"metadata"} if metadata_only else item.keys() - {"apiVersion", "kind"}
-                yield deepcopy({name: value for name, value in item.items() if name in kept})
-
-    async def apply(self, path: str, body: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
-        """Merge ``body``; a conflict when that changes what another manager owns."""
-        await self._ask("APPLY", path)
-        live = self.objects.get(path, {})
-        merged = _merged(live, body)
-        if path in self.foreign and not force and merged != live:
-            raise ConflictError("Apply failed with 1 conflict: conflict with kubectl")
-        return merged if dry_run else self._store(path, merged)
-
-    async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
-        """Create, unless ``answers`` knows better."""
-        await self._ask("CREATE", path)
-        if path in self.answers:
-            return self.answers[path](body)
-        where = f"{path}/{body['metadata']['name']}"
-        if where in self.objects:
-            raise ConflictError(f"{body['metadata']['name']} already exists")
-        return deepcopy(dict(body)) if dry_run else self._store(where, deepcopy(dict(body)))
-
-    async def patch(self, path: str, body: Manifest) -> Manifest:
-        """Merge into what is there; a conflict when ``body`` names another version of it."""
-        await self._ask("PATCH", path)
-        if path not in self.objects:
-            raise ClusterError(f"PATCH {path}: not found")
-        version = (body.get("metadata") or {}).get("resourceVersion")
-        if version not in {None, self.objects[path]["metadata"]["resourceVersion"]}:
-            raise ConflictError("the object has been modified")
-        return self._store(path, _merged(self.objects[path], body))
-
-    async def delete(self, path: str) -> None:
-        """Remove, or mark what finalizers hold."""
-        await self._ask("DELETE", path)
-        if (self.objects.get(path) or {"metadata": {}})["metadata"].get("finalizers"):
-            self.objects[path]["metadata"]["deletionTimestamp"] = now().isoformat()
-        else:
-            self.objects.pop(path, None)
-
-    def _discovered(self, path: str) -> dict[str, Any] | None:
-        """What a group or a version of it serves: the kinds of its established CRDs."""
-        group, _, version = path.removeprefix("/apis/").partition("/")
-        crds = [item for item in self.objects.values() if item.get("kind") == "CustomResourceDefinition" and _is_established(item)]
-        kinds = [crd["metadata"]["name"].partition(".")[0] for crd in crds if crd["metadata"]["name"].endswith(f".{group}")]
-        if not kinds or version not in {"", "v1"}:
-            return None
-        return {"resources": [{"name": kind} for kind in kinds]} if version else {"versions": [{"groupVersion": f"{group}/v1"}]}
-
-    async def _ask(self, verb: str, path: str) -> None:
-        # Others get their turn, as with a real server.
-        await anyio.lowlevel.checkpoint()
-        self.calls.append(f"{verb} {path}")
-        if pauses := self.pauses.get(f"{verb} {path}"):
-            await anyio.sleep(pauses.pop(0))
-        if refusal := self.refusals.get(f"{verb} {path}"):
-            raise refusal
-
-    def _store(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
-        self._version += 1
-        item["metadata"] = {**item["metadata"], "resourceVersion": str(self._version)}
-        self.objects[path] = item
-        return deepcopy(item)
+from tests.fake_kube import FakeKube, now
 
 
 class FakeReleases:
@@ -153,8 +45,8 @@ class FakeReleases:
 class FakeHelm:
     """Implements ports.Helm: what ``brings`` names comes into the cluster, ready as ``settled`` makes it.
 
-    ``before`` is awaited at the start of a release's upgrade or uninstall: it may sleep, or raise. ``unrecorded`` are
-    releases whose next upgrade succeeds and leaves its record pending.
+    ``before`` is awaited at the start of a release's upgrade or uninstall: it may sleep, or raise; ``after`` is called
+    at the end of an upgrade. ``unrecorded`` are releases whose next upgrade succeeds and leaves its record pending.
     """
 
     def __init__(self, kube: FakeKube, releases: FakeReleases) -> None:
@@ -162,6 +54,7 @@ class FakeHelm:
         self.before: dict[ReleaseKey, Callable[[], Awaitable[None]]] = {}
         self.unusable = ""
         self.unrecorded: list[ReleaseKey] = []
+        self.after: dict[ReleaseKey, Callable[[], None]] = {}
         self.calls: list[str] = []
         self.sent: dict[ReleaseKey, Values] = {}
         self._kube = kube
@@ -191,6 +84,8 @@ class FakeHelm:
         if key in self.unrecorded:
             self.unrecorded.remove(key)
             self._releases.records[key] = replace(self._releases.records[key], status=ReleaseStatus.PENDING_INSTALL)
+        if key in self.after:
+            self.after[key]()
 
     async def template(self, key: ReleaseKey, archive: Path, values: Values, *, kubernetes: str) -> str:  # noqa: ARG002
         """The manifests that ``brings`` names."""
@@ -237,13 +132,16 @@ class FakeCharts:
 
 
 class FakePods:
-    """Ports of pods: ``answers`` maps (namespace, pod, port, path) to a body; any other does not answer."""
+    """Ports of pods: ``answers`` maps (namespace, pod, port, path) to a body; a ``refusal`` is raised for all, no other answers."""
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str, int, str], bytes] = {}
+        self.refusal: ClusterError | None = None
 
     async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
-        """The body that was put there."""
+        """The body that was put there, or the error of all that is asked."""
+        if self.refusal:
+            raise self.refusal
         try:
             return self.answers[namespace, pod, port, path]
         except KeyError:
@@ -358,46 +256,3 @@ def settled(manifest: Manifest, release: ReleaseKey) -> dict[str, Any]:
         "CustomResourceDefinition": {"conditions": [{"type": "Established", "status": "True"}]},
     }
     return {"status": status[live["kind"]], **live} if live["kind"] in status else live
-
-
-def allow_everything(review: Manifest) -> Manifest:
-    """The answer to an administrator."""
-    return {**review, "status": {"allowed": True}}
-
-
-def forbidden(what: str) -> ForbiddenError:
-    """As the API server words it."""
-    return ForbiddenError(f'{what} is forbidden: User "ann" cannot do it')
-
-
-def _is_established(crd: Manifest) -> bool:
-    conditions = (crd.get("status") or {}).get("conditions") or ()
-    return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = deepcopy(dict(below))
-    for name, value in above.items():
-        under = merged.get(name)
-        merged[name] = _merged(under, value) if isinstance(value, Mapping) and isinstance(under, Mapping) else deepcopy(value)
-    return merged
-
-
-def _collections(path: str) -> set[str]:
-    """Paths of the lists that an object is in: of its namespace, and of all."""
-    collection = path.rpartition("/")[0]
-    return {collection, re.sub("/namespaces/[^/]+/", "/", collection)}
-
-
-def _has(item: Manifest, labels: str, fields: str) -> bool:
-    there = item["metadata"].get("labels") or {}
-    wanted = [one.split("=") for one in labels.split(",") if one]
-    seen = {"metadata.name": item["metadata"]["name"], "type": item.get("type", "")}
-    return all(there.get(label) == value for label, value in wanted) and all(_selects(one, seen) for one in fields.split(",") if one)
-
-
-def _selects(field: str, seen: Mapping[str, str]) -> bool:
-    """Whether one term of a field selector takes an object; fields that the fake does not know take any."""
-    name, _, value = field.partition("=")
-    known = name.removesuffix("!")
-    return known not in seen or (seen[known] == value) is not name.endswith("!")

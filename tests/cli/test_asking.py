@@ -86,6 +86,6 @@ def _answered(folder: Path, command: str, key: bytes) -> tuple[int, str]:
 @pytest.mark.parametrize("key", [b"\x03", b"\x04", b"n\n"], ids=["ctrl-c", "ctrl-d", "no"])
 def test_one_key_leaves_the_question_and_nothing_is_done(tmp_path: Path, command: str, key: bytes) -> None:
     status, said = _answered(tmp_path, command, key)
-    assert (status, "meshinstall: stopped before the first step; nothing was changed" in said, "Traceback" in said) == (130, True, False), (
-        said
-    )
+    assert status == 130, said
+    assert "meshinstall: stopped before the first step; nothing was changed" in said, said
+    assert "Traceback" not in said, said

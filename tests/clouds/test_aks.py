@@ -47,13 +47,15 @@ def claims(azure: FakeAzure, token: str) -> dict[str, object]:
 @pytest.mark.usefixtures("azure")
 def test_a_cluster_is_described() -> None:
     found = provider().describe()
-    assert (found.name, found.location, found.version, found.status, found.ready) == (NAME, "westeurope", "1.36.3", "Succeeded", True)
+    assert found.name == NAME
+    assert found.location == "westeurope"
+    assert found.version == "1.36.3"
+    assert found.status == "Succeeded"
+    assert found.ready is True
     assert found.endpoint
-    assert (found.endpoint.server, found.endpoint.authority, found.endpoint.kind) == (
-        SERVER,
-        AUTHORITY.pair.certificate,
-        EndpointKind.PUBLIC,
-    )
+    assert found.endpoint.server == SERVER
+    assert found.endpoint.authority == AUTHORITY.pair.certificate
+    assert found.endpoint.kind == EndpointKind.PUBLIC
     assert found.details["entra"] is True
     assert not found.unread
 
@@ -62,10 +64,13 @@ def test_its_token_is_for_the_server_application_and_says_when_it_ends(azure: Fa
     azure.entra.life = 1800
     found = provider().credential()
     said = claims(azure, found.token)
-    assert (said["aud"], said["oid"], said["groups"]) == (SERVER_APP, PIPELINE.oid, list(PIPELINE.groups))
+    assert said["aud"] == SERVER_APP
+    assert said["oid"] == PIPELINE.oid
+    assert said["groups"] == list(PIPELINE.groups)
     assert found.expires
     assert timedelta(minutes=29) < found.expires - datetime.now(UTC) <= timedelta(minutes=30)
-    assert (found.certificate, found.key) == ("", "")
+    assert found.certificate == ""
+    assert found.key == ""
 
 
 def test_each_credential_is_a_new_token(azure: FakeAzure) -> None:
@@ -96,7 +101,9 @@ def test_a_cluster_without_entra_gives_its_certificate_each_time(azure: FakeAzur
     aks = provider()
     for times in (1, 2):
         found = aks.credential()
-        assert (found.token, found.certificate.encode(), found.key.encode()) == ("", pair.certificate, pair.key)
+        assert found.token == ""
+        assert found.certificate.encode() == pair.certificate
+        assert found.key.encode() == pair.key
         assert azure.count("listClusterUserCredential") == times
     assert aks.describe().selectors == {}
     assert "PRIVATE" not in repr(found)
@@ -367,7 +374,8 @@ def test_settings_of_other_types_are_taken_for_absent(azure: FakeAzure) -> None:
     raw = {"properties": {"powerState": "on", "agentPoolProfiles": [7, {"name": ["x"]}], "aadProfile": 3, "addonProfiles": {"x": 1}}}
     azure.arm.clusters[0].model = type(model)({"id": model.id, "name": NAME, "location": 9, **raw})
     found = provider().describe()
-    assert (found.status, found.version) == ("unknown", "")
+    assert found.status == "unknown"
+    assert found.version == ""
     assert [pool["name"] for pool in found.details["agentPoolProfiles"]] == ["", ""]
 
 

@@ -212,7 +212,8 @@ UNREACHABLE = {
 @pytest.mark.parametrize(("access", "way", "said", "hint"), UNREACHABLE.values(), ids=UNREACHABLE)
 def test_an_api_server_out_of_reach_says_which_way_is_missing(access: object, way: str, said: str, hint: str, tmp_path: Path) -> None:
     (finding,) = judge(cluster(more={"reachable": way}, api_server_access_profile=access), [], mesh(tmp_path))
-    assert (finding.code, finding.severity) == ("AKS003", Severity.ERROR)
+    assert finding.code == "AKS003"
+    assert finding.severity == Severity.ERROR
     assert said in finding.title
     assert hint in finding.hint
 
@@ -225,7 +226,8 @@ def test_an_api_server_behind_a_proxy_is_not_judged(tmp_path: Path) -> None:
 def test_who_is_not_let_in_learns_who_lets_in(azure_rbac: bool, hint: str, tmp_path: Path) -> None:  # noqa: FBT001 - a case
     profile = models.ManagedClusterAADProfile(managed=True, enable_azure_rbac=azure_rbac)
     (finding,) = judge(cluster(aad_profile=profile), [], mesh(tmp_path))
-    assert (finding.code, finding.severity) == ("AKS004", Severity.WARNING)
+    assert finding.code == "AKS004"
+    assert finding.severity == Severity.WARNING
     assert hint in finding.hint
 
 
@@ -247,13 +249,16 @@ def test_the_enforcer_is_opted_out_of_unless_the_user_says_otherwise(tmp_path: P
     # A null takes the annotation away, as it does in a values file.
     flags = ("istiod.sidecarInjectorWebhookAnnotations=null",)
     (finding,) = judge(cluster(), [NODE], mesh(tmp_path, sets=flags))
-    assert (finding.code, finding.object) == ("AKS006", "release istio-system/istiod")
+    assert finding.code == "AKS006"
+    assert finding.object == "release istio-system/istiod"
 
 
 def test_a_namespace_that_the_enforcer_skips_is_an_error(tmp_path: Path) -> None:
     desired = replace(mesh(tmp_path), namespaces=(DesiredNamespace("istio-ingress", {"control-plane": "gateway"}),))
     (finding,) = judge(cluster(), [NODE], desired)
-    assert (finding.code, finding.severity, finding.object) == ("AKS007", Severity.ERROR, "Namespace istio-ingress")
+    assert finding.code == "AKS007"
+    assert finding.severity == Severity.ERROR
+    assert finding.object == "Namespace istio-ingress"
 
 
 def test_cni_beside_azures_cilium_is_not_proven(tmp_path: Path) -> None:

@@ -44,10 +44,13 @@ def test_all_subscriptions_are_asked_to_the_last_page(azure: FakeAzure) -> None:
 def test_a_cluster_in_a_listing_can_be_opened(azure: FakeAzure) -> None:
     shop, elsewhere = (next(one for one in discover().clusters if one.name == name) for name in (NAME, "elsewhere"))
     assert shop.endpoint
-    assert (shop.endpoint.server, shop.endpoint.authority, shop.endpoint.kind) == (SERVER, AUTHORITY.pair.certificate, EndpointKind.PUBLIC)
+    assert shop.endpoint.server == SERVER
+    assert shop.endpoint.authority == AUTHORITY.pair.certificate
+    assert shop.endpoint.kind == EndpointKind.PUBLIC
     assert shop.selectors == {"subscription": SUBSCRIPTION, "resource_group": GROUP}
     # Its kubeconfig is broken, which is for the one who opens it to say.
-    assert (elsewhere.version, elsewhere.endpoint and elsewhere.endpoint.authority) == ("1.35.1", None)
+    assert elsewhere.version == "1.35.1"
+    assert (elsewhere.endpoint and elsewhere.endpoint.authority) is None
     named = ClusterRef(Cloud.AKS, shop.name, selectors=shop.selectors)
     assert azure.entra.claims(AksProvider(named, limits=LIMITS).credential().token, ("6dae42f8-4368-4678-94ff-3960e28e3630",))
 
@@ -70,7 +73,8 @@ def test_a_place_that_cannot_be_asked_does_not_hide_the_others(azure: FakeAzure)
 def test_a_stopped_cluster_is_listed_and_not_opened(azure: FakeAzure) -> None:
     azure.arm.clusters[0].model = managed_cluster(power_state=PowerState(code="Stopped"))
     found = next(one for one in discover(SUBSCRIPTION).clusters if one.name == NAME)
-    assert (found.status, found.ready) == ("Stopped", False)
+    assert found.status == "Stopped"
+    assert found.ready is False
     assert azure.count(f"/{NAME}/listClusterUserCredential") == 0
 
 

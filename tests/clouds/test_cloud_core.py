@@ -43,7 +43,8 @@ from meshinstall.model.plan import Plan
 from meshinstall.model.request import Request
 from meshinstall.wiring import provider
 from testbed.pki import Authority
-from tests.fakes import REVIEWS, World, allow_everything
+from tests.fake_kube import REVIEWS, allow_everything
+from tests.fakes import World
 
 PLANTED = "planted"
 AUTHORITY = Authority("cluster").pair.certificate
@@ -95,7 +96,9 @@ def test_our_clients_share_one_credential() -> None:
     way = reach(SHOP, cloud)
     assert way.tokens is not None
     assert [way.tokens.get() for _ in range(3)] == [f"{PLANTED}-0"] * 3
-    assert (way.config.server, way.config.authority, way.config.certificate) == ("https://127.0.0.1:1", AUTHORITY, None)
+    assert way.config.server == "https://127.0.0.1:1"
+    assert way.config.authority == AUTHORITY
+    assert way.config.certificate is None
     assert PLANTED not in repr(way)
 
 
@@ -117,7 +120,8 @@ def test_a_token_near_its_end_is_renewed_once_for_sixteen_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (seen, len(cloud.given)) == ({f"{PLANTED}-1"}, 2)
+    assert seen == {f"{PLANTED}-1"}
+    assert len(cloud.given) == 2
 
 
 def test_a_client_certificate_stays_in_memory() -> None:
@@ -150,7 +154,8 @@ def test_a_kubeconfig_names_a_command_and_holds_no_secret() -> None:
     plugin = user["user"].pop("exec")
     assert user["user"] == {}
     assert plugin["apiVersion"] == "client.authentication.k8s.io/v1"
-    assert (plugin["interactiveMode"], plugin["provideClusterInfo"]) == ("IfAvailable", False)
+    assert plugin["interactiveMode"] == "IfAvailable"
+    assert plugin["provideClusterInfo"] is False
     assert Path(plugin["command"]).is_absolute()
     assert plugin["args"] == [
         "-P", "-m", "meshinstall", "credential", "--cloud=eks", "--cluster=shop",
@@ -174,7 +179,8 @@ def test_the_private_copy_is_ours_alone_and_goes_with_the_process(tmp_path: Path
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     path, file, folder = done.stdout.split()
     assert path.startswith(str(tmp_path))
-    assert (stat.S_IMODE(int(file, 8)), stat.S_IMODE(int(folder, 8))) == (0o600, 0o700)
+    assert stat.S_IMODE(int(file, 8)) == 0o600
+    assert stat.S_IMODE(int(folder, 8)) == 0o700
     assert not list(tmp_path.iterdir())
 
 
@@ -341,7 +347,8 @@ class FakeKube:
 
     async def list(self, path: str, *, labels: str = "", **_: Any) -> Any:
         """The istiods."""
-        assert (path, labels) == ("/apis/apps/v1/deployments", "app=istiod")
+        assert path == "/apis/apps/v1/deployments"
+        assert labels == "app=istiod"
         if self._error:
             raise self._error
         for image in self._images:

@@ -65,16 +65,23 @@ def provider(name: str = NAME, say: Callable[[str], None] = print, **selectors: 
 @pytest.mark.usefixtures("aws")
 def test_a_cluster_is_described() -> None:
     found = provider().describe()
-    assert (found.name, found.location, found.version, found.status, found.ready) == (NAME, REGION, "1.36", "ACTIVE", True)
+    assert found.name == NAME
+    assert found.location == REGION
+    assert found.version == "1.36"
+    assert found.status == "ACTIVE"
+    assert found.ready is True
     assert found.endpoint is not None
-    assert (found.endpoint.server, found.endpoint.authority, found.endpoint.kind) == (SERVER, AUTHORITY, EndpointKind.PUBLIC)
+    assert found.endpoint.server == SERVER
+    assert found.endpoint.authority == AUTHORITY
+    assert found.endpoint.kind == EndpointKind.PUBLIC
 
 
 def test_a_cluster_that_is_being_made_has_no_endpoint(aws: eks.Aws) -> None:
     record = eks_account.record(NAME)
     record.status, record.endpoint, record.certificate_authority = "CREATING", None, None
     found = provider().describe()
-    assert (found.ready, found.endpoint) == (False, None)
+    assert found.ready is False
+    assert found.endpoint is None
     assert aws.asked == ["eks:DescribeCluster"]
 
 
@@ -82,9 +89,12 @@ def test_a_token_names_its_cluster_and_the_real_sts(aws: eks.Aws) -> None:
     """Though AWS_ENDPOINT_URL names another host: the authenticator asks none but AWS's own."""
     made = provider().credential()
     parts = urlsplit(url_of(made.token))
-    assert (parts.scheme, parts.netloc, parts.path) == ("https", f"sts.{REGION}.amazonaws.com", "/")
+    assert parts.scheme == "https"
+    assert parts.netloc == f"sts.{REGION}.amazonaws.com"
+    assert parts.path == "/"
     query = parse_qs(parts.query)
-    assert (query["X-Amz-Expires"], query["X-Amz-SignedHeaders"]) == (["60"], ["host;x-k8s-aws-id"])
+    assert query["X-Amz-Expires"] == ["60"]
+    assert query["X-Amz-SignedHeaders"] == ["host;x-k8s-aws-id"]
     assert not made.token.endswith("=")
     assert aws.asked == []
     assert aws.keys.of_query(presigned(made.token, NAME)).arn.endswith("user/engineer")
@@ -381,4 +391,5 @@ def test_discovery_asks_several_regions_and_reads_every_page(aws: eks.Aws) -> No
     assert len(found.failures) == 1
     assert "AWS does not allow eks:ListClusters: explicit deny" in str(found.failures)
     found = provider(region=f"eu-north-1, {REGION},").discover()
-    assert ([cluster.name for cluster in found.clusters], dict(found.failures)) == ([NAME], {})
+    assert [cluster.name for cluster in found.clusters] == [NAME]
+    assert dict(found.failures) == {}

@@ -125,7 +125,8 @@ def test_a_token_ends_with_the_session(world: World, way: Way) -> None:
 @EACH_WAY
 def test_a_cluster_is_described_by_each(world: World, way: Way) -> None:
     done = way.who(world).meshinstall(*DESCRIBE)
-    assert (done.status, world.aws.asked) == (0, [way.asked, "eks:DescribeCluster"]), done.err
+    assert done.status == 0, done.err
+    assert world.aws.asked == [way.asked, "eks:DescribeCluster"], done.err
 
 
 def test_a_login_near_its_end_is_renewed_and_kept_for_the_aws_cli(world: World) -> None:

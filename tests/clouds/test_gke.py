@@ -44,8 +44,13 @@ def program(google: World, *argv: str, **env: str) -> subprocess.CompletedProces
 
 def test_a_cluster_is_described_by_the_sdk(google: World) -> None:
     found = google.provider().describe()
-    assert (found.cloud, found.name, found.location, found.version) == (Cloud.GKE, NAME, LOCATION, "1.36.3-gke.1000")
-    assert (found.status, found.ready, found.selectors) == ("RUNNING", True, {"project": PROJECT, "location": LOCATION})
+    assert found.cloud == Cloud.GKE
+    assert found.name == NAME
+    assert found.location == LOCATION
+    assert found.version == "1.36.3-gke.1000"
+    assert found.status == "RUNNING"
+    assert found.ready is True
+    assert found.selectors == {"project": PROJECT, "location": LOCATION}
     assert google.google.count("container.googleapis.com") == 1
 
 
@@ -56,13 +61,15 @@ def test_a_cluster_is_described_by_the_sdk(google: World) -> None:
 def test_a_clusters_status_says_whether_it_answers(google: World, status: str, *, ready: bool) -> None:
     google.project.clusters[:] = [cluster(status=getattr(Cluster.Status, status))]
     found = google.provider().describe()
-    assert (found.status, found.ready) == (status, ready)
+    assert found.status == status
+    assert found.ready == ready
 
 
 def test_a_cluster_that_is_being_made_has_no_endpoint(google: World) -> None:
     google.project.clusters[:] = [Cluster(name=NAME, location=LOCATION, status=Cluster.Status.PROVISIONING)]
     found = google.provider().describe()
-    assert (found.ready, found.endpoint) == (False, None)
+    assert found.ready is False
+    assert found.endpoint is None
 
 
 # What is open, the flag, and where that leads.
@@ -100,13 +107,15 @@ def test_an_old_cluster_says_its_addresses_in_other_fields(google: World) -> Non
     google.project.clusters[:] = [cluster(control_plane_endpoints_config=None)]
     found = google.provider().describe().endpoint
     assert found
-    assert (found.kind, found.server) == (EndpointKind.PUBLIC, "https://203.0.113.7")
+    assert found.kind == EndpointKind.PUBLIC
+    assert found.server == "https://203.0.113.7"
 
     private = PrivateClusterConfig(enable_private_endpoint=True, private_endpoint="10.9.0.2")
     google.project.clusters[:] = [cluster(control_plane_endpoints_config=None, private_cluster_config=private, endpoint="10.9.0.2")]
     found = google.provider().describe().endpoint
     assert found
-    assert (found.kind, found.server) == (EndpointKind.PRIVATE, "https://10.9.0.2")
+    assert found.kind == EndpointKind.PRIVATE
+    assert found.server == "https://10.9.0.2"
 
 
 @pytest.mark.parametrize(
@@ -253,7 +262,8 @@ def test_an_unknown_cluster() -> None:
 )
 def test_what_does_not_name_a_cluster(google: World, ref: ClusterRef, said: str) -> None:
     error = caught(GkeProvider(ref))
-    assert (said, google.google.asked) == (error.message, [])
+    assert said == error.message
+    assert google.google.asked == []
 
 
 @pytest.mark.usefixtures("google")
@@ -353,7 +363,8 @@ def test_every_project_is_listed_at_the_same_time_page_by_page(google: World) ->
 def test_without_the_right_to_list_projects_the_credentials_own_is_listed(google: World) -> None:
     google.caller.roles[PROJECT].remove("resourcemanager.projects.get")
     listing = GkeProvider(ClusterRef(Cloud.GKE), patience=HASTY).discover()
-    assert ([each.name for each in listing.clusters], list(listing.failures)) == (["shop"], ["other projects"])
+    assert [each.name for each in listing.clusters] == ["shop"]
+    assert list(listing.failures) == ["other projects"]
 
 
 def test_no_secret_is_in_any_log_or_error(google: World, caplog: pytest.LogCaptureFixture) -> None:

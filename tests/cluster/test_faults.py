@@ -92,7 +92,7 @@ def test_no_kubeconfig(program: Program, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("untouched")
 def test_a_context_that_is_not_there(program: Program) -> None:
-    _refused(program.having("--context", "elsewhere"), 2, "no context 'elsewhere'", "there: testbed-module")
+    _refused(program.having("--context", "elsewhere"), 2, "no context 'elsewhere'", "it has: testbed-module")
 
 
 @pytest.mark.usefixtures("untouched")
@@ -103,7 +103,7 @@ def test_a_server_that_does_not_answer(program: Program, own_module_cluster: Clu
     file = tmp_path / "kubeconfig"
     write_private(file, json.dumps(config))
     said = "the API server https://127.0.0.1:1 does not answer: .*refused"
-    _refused(program.having("--kubeconfig", str(file)), 1, said, "is the cluster running")
+    _refused(program.having("--kubeconfig", str(file)), 1, said, "check that the cluster is running")
 
 
 @pytest.mark.usefixtures("untouched")

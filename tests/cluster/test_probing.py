@@ -130,7 +130,8 @@ class Probes:
 async def started(mesh: Mesh, kubeconfig: Path | None = None) -> AsyncIterator[Probes]:
     """Probes for one test, without a problem and without a gap."""
     async with probes(mesh.session(kubeconfig), print) as prober:
-        assert (prober.problem, prober.gaps) == ("", [])
+        assert prober.problem == ""
+        assert prober.gaps == []
         yield Probes(prober, mesh)
     assert prober.gaps == []
 
@@ -149,9 +150,13 @@ async def test_an_empty_strict_mesh_is_proven_on_our_own_target_and_nothing_stay
         assert await running.answers(Place(space, "target")) == STRICT, running.seen
         own = f"spiffe://cluster.local/ns/{space}/sa/probe"
         meshed = running.seen[Probe.MESHED]
-        assert (meshed.identity, meshed.client_identity, meshed.words) == (own, own, "TLSv1.2")
-        assert (running.seen[Probe.ANONYMOUS].words, running.seen[Probe.ANONYMOUS].identity) == ("tlsv13 alert certificate required", own)
-        assert (running.seen[Probe.FOREIGN].words, running.seen[Probe.FOREIGN].identity) == ("tlsv1 alert unknown ca", own)
+        assert meshed.identity == own
+        assert meshed.client_identity == own
+        assert meshed.words == "TLSv1.2"
+        assert running.seen[Probe.ANONYMOUS].words == "tlsv13 alert certificate required"
+        assert running.seen[Probe.ANONYMOUS].identity == own
+        assert running.seen[Probe.FOREIGN].words == "tlsv1 alert unknown ca"
+        assert running.seen[Probe.FOREIGN].identity == own
     until_true(lambda: not mesh.namespaces())
 
 
@@ -358,7 +363,8 @@ async def test_without_injection_there_is_a_problem_and_nothing_stays(mesh: Mesh
         async with probes(mesh.session(), print) as prober:
             assert "the injection webhook did not inject a pod" in prober.problem
             found = await prober.probe([WireTarget(Place("shop", "web"), "192.0.2.1", 80)])
-            assert (found.seen, found.problem) == ({}, prober.problem)
+            assert found.seen == {}
+            assert found.problem == prober.problem
     finally:
         mesh.shell.apply({key: value for key, value in json.loads(before).items() if key != "status"})
     until_true(lambda: not mesh.namespaces())

@@ -117,17 +117,16 @@ def found_pod(facts: MeshFacts, namespace_name: str, name: str) -> Pod:
 
 
 def test_nothing_stays_unanswered(facts: MeshFacts) -> None:
-    assert (facts.gaps, facts.unread) == ((), ())
+    assert facts.gaps == ()
+    assert facts.unread == ()
     assert {place: proxy.problem for place, proxy in facts.proxies.items() if proxy.problem} == {}
     (plane,) = facts.control_planes
-    assert (plane.revision, plane.version, plane.root_namespace, plane.trust_domain, plane.auto_mtls, plane.domain) == (
-        "default",
-        "1.31.0",
-        "istio-system",
-        "cluster.local",
-        True,
-        "cluster.local",
-    )
+    assert plane.revision == "default"
+    assert plane.version == "1.31.0"
+    assert plane.root_namespace == "istio-system"
+    assert plane.trust_domain == "cluster.local"
+    assert plane.auto_mtls is True
+    assert plane.domain == "cluster.local"
 
 
 @pytest.mark.parametrize("place", [Place("shop", "web"), Place("lax", "web"), Place("shop", "holes")], ids=str)
@@ -158,7 +157,8 @@ def test_the_certificates_are_those_that_istioctl_tells(mesh: Mesh, facts: MeshF
     assert proxy.certificates == read_chain(told["default"], told["ROOTCA"])
     assert proxy.roots == read_roots(told["ROOTCA"]) == facts.authorities
     leaf = proxy.certificates[0]
-    assert (leaf.uris, leaf.root) == (("spiffe://cluster.local/ns/shop/sa/default",), facts.authorities[0].fingerprint)
+    assert leaf.uris == ("spiffe://cluster.local/ns/shop/sa/default",)
+    assert leaf.root == facts.authorities[0].fingerprint
     assert leaf.not_before < facts.now < leaf.not_after
 
 
@@ -183,8 +183,12 @@ def test_pods_are_what_they_are(facts: MeshFacts) -> None:
         (True, (), False, ""),
     }
     past, only, loose = (found_pod(facts, "shop", name) for name in ("past", "only", "loose"))
-    assert (past.captured, past.bypassed, past.others_bypassed) == (True, (9090,), False)
-    assert (only.captured, only.bypassed, only.others_bypassed) == (True, (9090,), True)
+    assert past.captured is True
+    assert past.bypassed == (9090,)
+    assert past.others_bypassed is False
+    assert only.captured is True
+    assert only.bypassed == (9090,)
+    assert only.others_bypassed is True
     assert not loose.captured
     assert [(port.number, port.name) for port in past.ports] == [(8080, "http-web"), (9090, "")]
     assert [one.ports for one in facts.services if one.place == Place("shop", "web")] == [{80: 8080}]

@@ -80,8 +80,12 @@ async def test_install_upgrade_and_uninstall(helm: Helm, kube: KubeClient, key: 
     await helm.upgrade(key, demo, {"colour": "red"}, description="the first")
     first = await recorded(kube, key)
     assert await colour(kube, key) == "red"
-    assert (first.revision, first.status, first.chart, first.version) == (1, ReleaseStatus.DEPLOYED, "demo", "2.0.0")
-    assert (first.values, first.description) == ({"colour": "red"}, "the first")
+    assert first.revision == 1
+    assert first.status == ReleaseStatus.DEPLOYED
+    assert first.chart == "demo"
+    assert first.version == "2.0.0"
+    assert first.values == {"colour": "red"}
+    assert first.description == "the first"
     assert "colour: red" in first.manifest
 
     await helm.upgrade(key, demo, {"colour": "green"}, description="the second")
@@ -163,7 +167,8 @@ async def test_a_release_whose_helm_was_killed_is_upgradable_once_it_is_marked_f
 
     await kube.patch(f"/api/v1/namespaces/{key.namespace}/secrets/{pending['metadata']['name']}", mark_failed(pending, "killed"))
     after = await recorded(kube, key)
-    assert (after.status, after.description) == (ReleaseStatus.FAILED, "killed")
+    assert after.status == ReleaseStatus.FAILED
+    assert after.description == "killed"
     await helm.upgrade(key, demo, {"colour": "red"}, description="x")
 
     assert await colour(kube, key) == "red"

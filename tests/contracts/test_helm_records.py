@@ -47,8 +47,11 @@ def test_the_newest_revision_is_read(secrets: list[dict[str, Any]], namespace: s
 
     (release,) = found.values()
     assert list(found) == [release.key] == [ReleaseKey(namespace, name)]
-    assert (release.revision, release.status) == (revision, status)
-    assert (release.chart, release.version, release.app_version) == ("demo", "1.2.3", "9")
+    assert release.revision == revision
+    assert release.status == status
+    assert release.chart == "demo"
+    assert release.version == "1.2.3"
+    assert release.app_version == "9"
     assert release.manifest.startswith("---\n# Source: demo/templates/cm.yaml\n")
     assert release.updated.startswith("2026-11-21T08:1")
     assert release.secret == f"sh.helm.release.v1.{name}.v{revision}"

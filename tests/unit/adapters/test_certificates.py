@@ -68,9 +68,15 @@ LEAF = make("web", MIDDLE, authority=False, uri=SPIFFE)
 
 def test_a_certificate_says_whose_it_is_and_when_it_holds() -> None:
     leaf, middle = read_chain(LEAF.pem + MIDDLE.pem, ROOT.pem)
-    assert (leaf.fingerprint, leaf.subject, leaf.uris, leaf.key) == (LEAF.fingerprint, "CN=web", (SPIFFE,), "ECDSA secp256r1")
-    assert (leaf.not_before, leaf.not_after) == (START, START + timedelta(days=1))
-    assert (leaf.is_authority, middle.is_authority, middle.uris) == (False, True, ())
+    assert leaf.fingerprint == LEAF.fingerprint
+    assert leaf.subject == "CN=web"
+    assert leaf.uris == (SPIFFE,)
+    assert leaf.key == "ECDSA secp256r1"
+    assert leaf.not_before == START
+    assert leaf.not_after == START + timedelta(days=1)
+    assert leaf.is_authority is False
+    assert middle.is_authority is True
+    assert middle.uris == ()
     assert [(one.subject, one.not_after) for one in read_certificates(MIDDLE.pem)] == [("CN=middle", START + timedelta(days=1))]
 
 

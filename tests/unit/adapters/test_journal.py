@@ -8,7 +8,7 @@ from typing import Any
 from meshinstall.adapters.journal import Journal
 from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
 from tests.cases import plans
-from tests.fakes import NOON
+from tests.fake_kube import NOON
 
 PLAN = plans.load("value-changed").plan()
 STEP = PLAN.pending[0]

@@ -35,10 +35,14 @@ def test_options_reach_what_is_desired(tmp_path: Path, monkeypatch: pytest.Monke
         sets=("istiod.pilot.autoscaleMin=3",),
     )
     _, desired = read(request)
-    assert (desired.environment, desired.profile, desired.istio_version) == ("dev", "minimal", "1.30.2")
-    assert (desired.cluster.context, desired.cluster.kubeconfig) == ("mine", tmp_path / "config")
+    assert desired.environment == "dev"
+    assert desired.profile == "minimal"
+    assert desired.istio_version == "1.30.2"
+    assert desired.cluster.context == "mine"
+    assert desired.cluster.kubeconfig == tmp_path / "config"
     istiod = desired.releases[-1]
-    assert (istiod.chart.source, istiod.chart.version) == ("oci://registry.example/charts", "1.30.2")
+    assert istiod.chart.source == "oci://registry.example/charts"
+    assert istiod.chart.version == "1.30.2"
     assert istiod.values.merged()["pilot"]["autoscaleMin"] == 3
 
 
@@ -48,7 +52,8 @@ def test_the_users_file_is_found_above_the_current_folder(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path / "deep" / "down")
     monkeypatch.delenv("MESHINSTALL_CONFIG", raising=False)
     project, desired = read(Request(environment="blue"))
-    assert (project.folder, desired.profile) == (tmp_path, "minimal")
+    assert project.folder == tmp_path
+    assert desired.profile == "minimal"
 
 
 def test_mistakes_are_configuration_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

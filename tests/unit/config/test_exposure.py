@@ -110,7 +110,8 @@ def test_each_cloud_has_its_own_words(
     assert service(stack, builtin) == words
     # The chart takes all of it, by keys that it reads.
     verdict = check_values(Component.GATEWAY, charts["gateway"], stack)
-    assert (verdict.errors, verdict.warnings) == ((), ())
+    assert verdict.errors == ()
+    assert verdict.warnings == ()
 
 
 def test_every_word_has_the_line_of_the_setting_that_asked_for_it(write: Write) -> None:

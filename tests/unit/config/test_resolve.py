@@ -167,7 +167,8 @@ def test_a_flag_for_gateway_is_for_every_gateway(write: Write) -> None:
     )
     for name in ("egress", "istio-ingress"):
         values = release(desired, name).values.merged()
-        assert (values["kind"], values["service"]["type"]) == ("DaemonSet", "x")
+        assert values["kind"] == "DaemonSet"
+        assert values["service"]["type"] == "x"
 
 
 def mode(desired: Desired) -> str:
@@ -235,7 +236,8 @@ def test_charts_and_version_may_be_overridden(write: Write) -> None:
         resolve(Request(environment="dev", cloud=Cloud.LOCAL, charts="mine", istio_version="1.30.2", folder=folder / "sub"), project),
         "istiod",
     ).chart
-    assert (chart.source, chart.version) == (str(folder / "sub/mine"), "1.30.2")
+    assert chart.source == str(folder / "sub/mine")
+    assert chart.version == "1.30.2"
     assert release(resolved(folder, charts="oci://localhost/charts"), "istiod").chart.source == "oci://localhost/charts"
 
 
@@ -295,7 +297,8 @@ def test_one_setting_of_images_reaches_each_chart_where_it_reads_it(write: Write
         },
     }
     spoken = release(desired, "ztunnel").values.explain(("tag",))
-    assert (str(spoken[-1].origin), spoken[-1].origin.column) == ("meshinstall.yaml:2", 34)
+    assert str(spoken[-1].origin) == "meshinstall.yaml:2"
+    assert spoken[-1].origin.column == 34
 
 
 @pytest.mark.parametrize(
@@ -311,7 +314,8 @@ def test_a_gateway_rolls_when_its_proxys_image_is_another(write: Write, images: 
     values = release(resolved(write({"meshinstall.yaml": HEAD + f"images: {{{images}}}\n"}), environment="staging"), "istio-ingress").values
     assert values.merged()["podAnnotations"]["meshinstall.dev/proxy-image"] == annotation
     spoken = values.explain(("podAnnotations", "meshinstall.dev/proxy-image"))
-    assert (str(spoken[-1].origin), spoken[-1].value) == ("meshinstall.yaml:2", annotation)
+    assert str(spoken[-1].origin) == "meshinstall.yaml:2"
+    assert spoken[-1].value == annotation
 
 
 def test_a_gateway_does_not_roll_for_how_images_are_pulled(write: Write) -> None:

@@ -48,7 +48,9 @@ def test_explain_names_every_layer_that_spoke_lowest_first() -> None:
 def test_a_null_at_a_parent_speaks_about_everything_below() -> None:
     stack = ValuesStack((layer(LayerKind.CHART, {"a": {"b": 1}}), layer(LayerKind.PROFILE, {"a": None})))
     last = stack.explain(("a", "b"))[-1]
-    assert (last.wins, last.deletes, str(last.origin)) == (True, True, "profile.yaml:1")
+    assert last.wins is True
+    assert last.deletes is True
+    assert str(last.origin) == "profile.yaml:1"
 
 
 def test_each_leaf_of_what_is_sent_has_its_winner() -> None:

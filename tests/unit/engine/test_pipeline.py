@@ -13,9 +13,10 @@ from meshinstall.engine.run.run_lock import lease_path
 from meshinstall.errors import ConfigError, HelmError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.plan import Plan
-from meshinstall.model.release import ReleaseKey, ReleaseStatus
+from meshinstall.model.release import ReleaseStatus
 from tests.cases import plans
-from tests.fakes import World, forbidden
+from tests.fake_kube import forbidden
+from tests.fakes import World
 from tests.unit.engine import stages
 from tests.unit.engine.installed import PUBLIC, gateway, world
 
@@ -52,7 +53,8 @@ async def test_up_then_up_again_does_nothing() -> None:
     await up(there)
     there.helm.calls.clear()
     again = await planned(there)
-    assert (again.is_empty, there.helm.calls) == (True, [])
+    assert again.is_empty is True
+    assert there.helm.calls == []
 
 
 async def test_a_plan_changes_nothing() -> None:
@@ -77,14 +79,16 @@ async def test_a_plan_with_nothing_to_do_needs_no_helm() -> None:
     await up(there)
     there.helm.unusable = "helm cannot be started"
     plan = await planned(there)
-    assert (plan.is_empty, plan.refusals) == (True, ())
+    assert plan.is_empty is True
+    assert plan.refusals == ()
 
 
 async def test_a_run_is_told_from_the_whole_plan_to_its_end() -> None:
     events = await up(world())
     assert isinstance(events[0], RunStarted)
     assert isinstance(events[-1], RunEnded)
-    assert (len(events[0].plan.pending), events[-1].failure) == (7, "")
+    assert len(events[0].plan.pending) == 7
+    assert events[-1].failure == ""
     assert events[0].run.startswith("20261121T120000Z-")
 
 
@@ -112,7 +116,8 @@ async def test_the_summary_and_the_lock_of_a_run_that_failed() -> None:
 
     there.helm.before[PUBLIC] = broken
     error, events = await failed(there)
-    assert (str(error), summary(there)["result"]) == ("it broke", "failed: it broke")
+    assert str(error) == "it broke"
+    assert summary(there)["result"] == "failed: it broke"
     assert isinstance(events[-1], RunEnded)
     assert events[-1].failure == "it broke"
     assert there.kube.objects[lease_path("istio-system")]["spec"]["holderIdentity"] == ""
@@ -154,7 +159,8 @@ async def test_a_plan_that_another_run_overtook_is_refused_and_undoes_nothing() 
     with pytest.raises(PlanRefusedError, match=r"release istio-system/istio-base has changed .* now it is revision 1, deployed") as caught:
         await stages.installed(there, stale, DESIRED, [])
     assert "again" in caught.value.hint
-    assert (there.helm.calls, summary(there)) == ([], before)
+    assert there.helm.calls == []
+    assert summary(there) == before
     assert there.kube.objects[lease_path("istio-system")]["spec"]["holderIdentity"] == ""
 
 
@@ -184,19 +190,13 @@ async def test_a_release_that_moved_while_a_person_thought_is_not_touched(now: d
 async def test_a_release_that_vanishes_during_the_run_is_said() -> None:
     there = world()
 
-    upgrade = there.helm.upgrade
+    def vanish() -> None:
+        del there.releases.records[PUBLIC]
 
-    async def upgraded(key: ReleaseKey, *given: Any, **more: Any) -> None:
-        await upgrade(key, *given, **more)
-        if key == PUBLIC:
-            del there.releases.records[PUBLIC]
-
-    there.helm.upgrade = upgraded  # type: ignore[method-assign]
+    there.helm.after[PUBLIC] = vanish
     error, _ = await failed(there)
-    assert (type(error), str(error)) == (
-        StepError,
-        "istio-ingress/public: its Helm release no longer exists: it was uninstalled during the run",
-    )
+    assert type(error) is StepError
+    assert str(error) == "istio-ingress/public: its Helm release no longer exists: it was uninstalled during the run"
 
 
 async def test_a_summary_that_cannot_be_written_does_not_hide_the_runs_own_error() -> None:

@@ -75,7 +75,8 @@ async def test_a_collection_comes_page_by_page(api: ApiServer, reached: Reached)
     def pages(request: BaseHTTPRequestHandler) -> None:
         query = parse_qs(urlsplit(request.path).query)
         number = int(query.get("continue", ["0"])[0])
-        assert (query["labelSelector"], query["limit"]) == (["app=x"], ["500"])
+        assert query["labelSelector"] == ["app=x"]
+        assert query["limit"] == ["500"]
         answer(request, 200, {"metadata": {"continue": str(number + 1) if number < 2 else ""}, "items": [{"page": number}]})
 
     api.respond = pages
@@ -275,7 +276,8 @@ async def test_a_client_certificate_is_shown_and_its_key_is_in_no_file(
     pair = authority.issue_cert("ann@example.com")
     client = connect(reached(certificate=pair.cert_chain_pems[0].bytes(), key=pair.private_key_pem.bytes()))
     await client.get(POD)
-    assert (seen, [name async for name in anyio.Path(tmp_path).iterdir()]) == ([True], [])
+    assert seen == [True]
+    assert [name async for name in anyio.Path(tmp_path).iterdir()] == []
 
 
 def test_a_key_that_is_none_says_so_and_is_not_shown(reached: Reached) -> None:

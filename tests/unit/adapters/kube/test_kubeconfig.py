@@ -46,7 +46,9 @@ def refused(path: Path | None, context: str = "", environ: Mapping[str, str] | N
 
 def test_the_current_context_is_taken(write: Write) -> None:
     found = load(write(config(user={"token": "t"})))
-    assert (found.context, found.server, found.token) == ("dev", "https://dev.example", "t")
+    assert found.context == "dev"
+    assert found.server == "https://dev.example"
+    assert found.token == "t"  # noqa: S105 - no secret
 
 
 def test_several_files_are_one_and_the_first_to_name_something_wins(write: Write) -> None:
@@ -66,7 +68,9 @@ def test_relative_paths_count_from_the_file_that_names_them(write: Write, tmp_pa
     one = write({"clusters": [{"name": "dev", "cluster": {"server": "https://x", "certificate-authority": "ca.pem"}}]}, "a/config")
     two = write({**parts, "clusters": [], "users": [{"name": "dev", "user": {"client-key": "key.pem", "tokenFile": "token"}}]}, "b/config")
     found = load(None, "", {"KUBECONFIG": f"{one}:{two}"})
-    assert (found.authority, found.key, found.token_file) == (b"AUTHORITY", b"KEY", tmp_path / "b" / "token")
+    assert found.authority == b"AUTHORITY"
+    assert found.key == b"KEY"
+    assert found.token_file == tmp_path / "b" / "token"
 
 
 def test_data_in_the_file_wins_over_a_path(write: Write) -> None:
@@ -81,7 +85,8 @@ def test_a_credential_plugin(write: Write) -> None:
 
 def test_no_file() -> None:
     error = refused(None, environ={"KUBECONFIG": "/nowhere/config"})
-    assert (error.message, error.exit_code) == ("no kubeconfig at /nowhere/config", 2)
+    assert error.message == "no kubeconfig at /nowhere/config"
+    assert error.exit_code == 2
 
 
 @pytest.mark.parametrize(

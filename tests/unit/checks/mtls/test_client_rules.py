@@ -173,7 +173,9 @@ def test_clusters_have_a_domain_of_their_own() -> None:
 def test_the_evidence_names_the_rule_and_its_clients() -> None:
     rules = ClientRules.of([rule("shop/x", "web", "DISABLE")], CLIENTS, "istio-system", domain="cluster.local", automatic=True)
     (found,) = client_evidence(rules, [(WEB, 80)])
-    assert (found.outcome, found.code, found.object) == (Outcome.FAIL, "MTL010", "DestinationRule shop/x")
+    assert found.outcome == Outcome.FAIL
+    assert found.code == "MTL010"
+    assert found.object == "DestinationRule shop/x"
     assert found.text == "tls.mode DISABLE: clients send plaintext to port 80 of Service shop/web, from namespace crm, istio-system, shop"
 
 

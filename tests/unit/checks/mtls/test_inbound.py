@@ -128,7 +128,8 @@ OPEN = replace(PROXY, inbound=PERMISSIVE)
 )
 def test_a_proxy_against_its_policy(proxy: Proxy | None, mode: Mode, outcome: Outcome, code: str) -> None:
     found = proxy_evidence(proxy, 8080, mode, "PeerAuthentication shop/web")
-    assert (found.outcome, found.code) == (outcome, code)
+    assert found.outcome == outcome
+    assert found.code == code
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,16 @@ def configuration(bundle: str) -> dict[str, object]:
 
 def test_a_webhook_says_whom_it_serves_and_whom_it_trusts() -> None:
     first, second = webhooks(configuration("cm9vdA=="), WebhookKind.MUTATING, roots)
-    assert (first.revision, first.tag, first.revisions, first.default) == ("1-31-0", "prod", ("prod",), False)
-    assert (first.roots, first.service, first.failure_policy) == (("abc",), Place("istio-system", "istiod"), "Fail")
-    assert (second.default, second.service, second.roots) == (True, None, ())
+    assert first.revision == "1-31-0"
+    assert first.tag == "prod"
+    assert first.revisions == ("prod",)
+    assert first.default is False
+    assert first.roots == ("abc",)
+    assert first.service == Place("istio-system", "istiod")
+    assert first.failure_policy == "Fail"
+    assert second.default is True
+    assert second.service is None
+    assert second.roots == ()
 
 
 @pytest.mark.parametrize("bundle", ["", "not base64!", "bm8="])
@@ -77,7 +84,8 @@ def test_what_is_not_as_the_api_says_is_an_error_and_no_traceback() -> None:
 def test_a_crd_tells_what_it_serves_and_stores() -> None:
     versions = [{"name": "v1", "served": True}, {"name": "v1beta1", "served": False}]
     found = crd({"metadata": {"name": "a.istio.io"}, "spec": {"versions": versions}, "status": {"storedVersions": ["v1beta1", "v1"]}})
-    assert (found.served, found.stored) == (("v1",), ("v1beta1", "v1"))
+    assert found.served == ("v1",)
+    assert found.stored == ("v1beta1", "v1")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +116,8 @@ def service(labels: dict[str, str], kind: str, port: int = 80) -> dict[str, obje
 def test_dashboards_and_debug_ports_are_known_and_their_doors_named() -> None:
     kiali = inside(service({"app.kubernetes.io/name": "kiali"}, "LoadBalancer"))
     assert kiali is not None
-    assert (kiali.what, kiali.how) == ("Kiali", "Service of type LoadBalancer")
+    assert kiali.what == "Kiali"
+    assert kiali.how == "Service of type LoadBalancer"
     closed = inside(service({"app": "grafana"}, "ClusterIP"))
     assert closed is not None
     assert closed.how == ""

@@ -146,7 +146,9 @@ def test_a_destination_rule_has_a_mode_for_the_host_its_ports_and_its_subsets() 
         has_policy=True,
     )
     bare = kube_objects.client_rule({"metadata": metadata(), "spec": {"host": "web"}})
-    assert (bare.mode, bare.has_policy, bare.export_to) == ("", False, ())
+    assert bare.mode == ""
+    assert bare.has_policy is False
+    assert bare.export_to == ()
 
 
 def test_a_service_entry_leads_out_of_the_mesh_unless_it_says_otherwise() -> None:
@@ -172,7 +174,8 @@ def test_what_is_only_labelled_like_istiod_is_none() -> None:
 def test_an_istiod_says_its_revision_version_and_domain() -> None:
     plane = kube_objects.istiod(ISTIOD)
     assert plane
-    assert (plane.settings, plane.revision) == ("istio-canary", "canary")
+    assert plane.settings == "istio-canary"
+    assert plane.revision == "canary"
     settings = MeshSettings("mesh", "corp", ("old",), auto_mtls=False)
     expected = ControlPlane(Place("istio-system", "istiod-canary"), "canary", "1.31.0", "mesh", "corp", ("old",), False, "mesh.corp")
     assert kube_objects.control_plane(plane, settings) == expected
@@ -193,7 +196,10 @@ def test_the_version_is_the_images_and_else_the_charts(image: str, version: str)
     spec = {"template": {"spec": {"containers": [{"name": "other", "image": "x:9.9.9"}, {"name": "discovery", "image": image}]}}}
     found = kube_objects.istiod({"metadata": metadata(labels={"app.kubernetes.io/version": "1.29.9"}), "spec": spec})
     assert found
-    assert (found.version, found.revision, found.settings, found.domain) == (version, "default", "istio", "cluster.local")
+    assert found.version == version
+    assert found.revision == "default"
+    assert found.settings == "istio"
+    assert found.domain == "cluster.local"
 
 
 @pytest.mark.parametrize(
@@ -336,7 +342,9 @@ def test_what_passes_a_sidecar_is_told_by_what_redirects(
     given: dict[str, Any],
 ) -> None:
     one = seen(**given)
-    assert (one.captured, one.bypassed, one.others_bypassed) == (True, bypassed, others)
+    assert one.captured is True
+    assert one.bypassed == bypassed
+    assert one.others_bypassed == others
 
 
 @pytest.mark.parametrize(
@@ -353,7 +361,8 @@ def test_what_passes_a_sidecar_is_told_by_what_redirects(
 )
 def test_traffic_that_nothing_redirects_is_not_captured(given: dict[str, Any]) -> None:
     one = seen(**given)
-    assert (one.captured, one.others_bypassed) == (False, False)
+    assert one.captured is False
+    assert one.others_bypassed is False
 
 
 @pytest.mark.parametrize(
@@ -367,7 +376,8 @@ def test_traffic_that_nothing_redirects_is_not_captured(given: dict[str, Any]) -
 )
 def test_what_stands_beside_a_gateways_proxy_is_reached_past_it(given: dict[str, Any]) -> None:
     one = seen(**{"inits": [], **given})
-    assert (one.dataplane, one.bypassed) == (Dataplane.GATEWAY, (8080,))
+    assert one.dataplane == Dataplane.GATEWAY
+    assert one.bypassed == (8080,)
 
 
 BOTH = ("10.0.0.8", "fd00::8")
@@ -400,7 +410,10 @@ def test_where_nothing_needs_to_redirect_all_is_captured(kind: str) -> None:
     kinds: dict[str, dict[str, Any]] = {"gateway": {"containers": [proxy("router")]}, "none": {}, "ambient": {"annotations": REDIRECTED}}
     given = kinds[kind]
     one = seen(inits=[], **given)
-    assert (one.captured, one.bypassed, one.others_bypassed, one.host_network) == (True, (), False, False)
+    assert one.captured is True
+    assert one.bypassed == ()
+    assert one.others_bypassed is False
+    assert one.host_network is False
 
 
 def test_the_proxys_own_ports_are_not_the_workloads() -> None:

@@ -1,7 +1,6 @@
 """What a Prometheus counted, in the shape of its own HTTP API, or why that is not known."""
 
 import json
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -33,7 +32,9 @@ class Prometheus(FakePods):
         self.queries: list[str] = []
 
     async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
-        """As Prometheus does on its port."""
+        """As Prometheus does on its port, where it may be asked."""
+        if self.refusal:
+            raise self.refusal
         assert (namespace, pod, port) == (*SOURCE, 9090)
         (query,) = parse_qs(urlsplit(path).query)["query"]
         self.queries.append(query)
@@ -74,7 +75,8 @@ async def test_only_the_chosen_namespaces_count() -> None:
 
 async def test_mutual_tls_alone_is_no_plaintext() -> None:
     history = await ask_history(cluster(vector(("shop", "web", "mutual_tls", "5")), vector()).session(), 7)
-    assert (history.plaintext, history.problem) == ((), "")
+    assert history.plaintext == ()
+    assert history.problem == ""
 
 
 @pytest.mark.parametrize(
@@ -101,9 +103,5 @@ async def test_an_answer_that_says_nothing_is_not_taken_for_peace(body: bytes, p
 async def test_no_prometheus_and_one_that_may_not_be_asked_are_said() -> None:
     assert (await ask_history(cluster(prometheus=False).session(), 7)).problem.startswith("no running pod has the label")
     there = cluster()
-
-    async def refuse(*_: Any) -> bytes:
-        raise ClusterError("pods/portforward is forbidden")
-
-    there.pods.get = refuse  # type: ignore[method-assign,assignment]
+    there.pods.refusal = ClusterError("pods/portforward is forbidden")
     assert (await ask_history(there.session(), 7)).problem == f"{SOURCE}: pods/portforward is forbidden"

@@ -20,7 +20,8 @@ from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy, SyncState
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
-from tests.fakes import NOON, FakeIstiod, FakePods, World, forbidden, now
+from tests.fake_kube import NOON, forbidden, now
+from tests.fakes import FakeIstiod, FakePods, World
 from tests.unit.engine.hostile import mutated
 from tests.unit.engine.mesh.test_kube_objects import APP, ENTRY, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
 
@@ -120,7 +121,9 @@ class Mesh(World):
 async def test_a_mesh_is_seen_as_a_whole() -> None:
     mesh = Mesh()
     facts = await mesh.look()
-    assert (facts.gaps, facts.unread, facts.now) == ((), (), now())
+    assert facts.gaps == ()
+    assert facts.unread == ()
+    assert facts.now == now()
     assert facts.control_planes == (
         ControlPlane(Place("istio-system", "istiod-canary"), "canary", "1.31.0", "istio-system", "corp", domain="mesh.corp"),
     )
@@ -140,14 +143,19 @@ async def test_each_proxy_is_seen_with_its_chains_certificates_and_sync() -> Non
     facts = await Mesh().look()
     assert facts.proxies.keys() == {WEB, EDGE}
     web = facts.proxies[WEB]
-    assert (web.version, web.sync, web.istiod, web.problem) == ("1.31.0", SyncState.SYNCED, "istio-system/istiod-1", "")
-    assert (facts.proxies[EDGE].sync, facts.proxies[EDGE].istiod) == (SyncState.UNKNOWN, "")
+    assert web.version == "1.31.0"
+    assert web.sync == SyncState.SYNCED
+    assert web.istiod == "istio-system/istiod-1"
+    assert web.problem == ""
+    assert facts.proxies[EDGE].sync == SyncState.UNKNOWN
+    assert facts.proxies[EDGE].istiod == ""
     assert {(chain.tls, chain.client_certificate, chain.roots) for chain in web.inbound} == {
         (True, True, (ROOT_FACTS.fingerprint,)),
         (False, False, ()),
     }
     assert [one.root for one in web.certificates] == [ROOT_FACTS.fingerprint] * 2
-    assert (web.certificates[0].uris, web.roots) == (("spiffe://cluster.local/ns/shop/sa/default",), (ROOT_FACTS,))
+    assert web.certificates[0].uris == ("spiffe://cluster.local/ns/shop/sa/default",)
+    assert web.roots == (ROOT_FACTS,)
 
 
 async def test_the_requests_do_not_depend_on_how_much_there_is_but_for_one_to_each_proxy_and_istiod() -> None:
@@ -215,7 +223,9 @@ async def test_without_a_mesh_configuration_istiods_defaults_are_assumed_and_sai
     del mesh.kube.objects["/api/v1/namespaces/istio-system/configmaps/istio-canary"]
     facts = await mesh.look()
     (plane,) = facts.control_planes
-    assert (plane.trust_domain, plane.root_namespace, plane.auto_mtls) == ("cluster.local", "istio-system", True)
+    assert plane.trust_domain == "cluster.local"
+    assert plane.root_namespace == "istio-system"
+    assert plane.auto_mtls is True
     assert facts.gaps == ("ConfigMap istio-system/istio-canary does not exist; istiod's defaults are assumed",)
     assert facts.unread == ("MeshConfig",)
 
@@ -230,7 +240,9 @@ async def test_a_cluster_without_istio_has_no_control_plane() -> None:
     mesh = Mesh()
     mesh.kube.objects.clear()
     facts = await mesh.look()
-    assert (facts.control_planes, facts.pods, facts.proxies) == ((), (), {})
+    assert facts.control_planes == ()
+    assert facts.pods == ()
+    assert facts.proxies == {}
     assert facts.unread == ("DestinationRule", "PeerAuthentication", "ServiceEntry")
 
 
@@ -289,7 +301,8 @@ async def test_a_proxy_that_trusts_another_root_leads_to_its_own() -> None:
     for space in ("shop", "istio-system"):
         mesh.trust(space, FOREIGN)
     web = (await mesh.look()).proxies[WEB]
-    assert (web.roots, web.certificates[0].root) == ((ROOT_FACTS,), ROOT_FACTS.fingerprint)
+    assert web.roots == (ROOT_FACTS,)
+    assert web.certificates[0].root == ROOT_FACTS.fingerprint
 
 
 def without_listener() -> bytes:
@@ -314,10 +327,13 @@ async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> 
     assert found[Place("shop", "waits")] == Proxy(problem="its pod does not run")
     assert ("shop", "waits", 15000) not in mesh.asked.asked
     young = found[Place("shop", "young")]
-    assert (young.problem, young.certificates) == ("its Envoy has no inbound listener yet", ())
-    assert (young.version, young.sync) == ("1.30.2", SyncState.SYNCED)
+    assert young.problem == "its Envoy has no inbound listener yet"
+    assert young.certificates == ()
+    assert young.version == "1.30.2"
+    assert young.sync == SyncState.SYNCED
     # Neither redirects traffic to such a listener.
-    assert (found[Place("shop", "alone")].problem, found[EDGE].problem) == ("", "")
+    assert found[Place("shop", "alone")].problem == ""
+    assert found[EDGE].problem == ""
 
 
 async def test_proxies_that_hang_do_not_hold_up_the_answers_of_others() -> None:
@@ -334,7 +350,8 @@ async def test_an_istiod_that_does_not_answer_is_a_gap_and_sync_is_not_known() -
     facts = await mesh.look()
     (gap,) = facts.gaps
     assert gap.startswith("istiod istio-system/istiod-1 does not report which proxies are in sync: pods/portforward is forbidden")
-    assert (facts.proxies[WEB].sync, facts.proxies[WEB].version) == (SyncState.UNKNOWN, "1.31.0")
+    assert facts.proxies[WEB].sync == SyncState.UNKNOWN
+    assert facts.proxies[WEB].version == "1.31.0"
 
 
 async def said(*istiods: list[Manifest]) -> dict[Place, tuple[str, SyncState]]:
@@ -373,7 +390,8 @@ def test_whatever_istiod_says_of_a_proxy_is_read_or_refused(given: Manifest) -> 
         place, sync = read_sync(given, NOON)
     except MalformedError:
         return
-    assert (type(place.name), type(sync.version)) == (str, str)
+    assert type(place.name) is str
+    assert type(sync.version) is str
 
 
 async def test_an_istiod_that_says_something_else_is_a_gap() -> None:

@@ -51,7 +51,8 @@ def test_a_record_is_read(name: str) -> None:
     given, state, words = CASES[name]
     place, sync = read_sync(given, NOW)
     assert place == Place("shop", "web")
-    assert (sync.state, sync.words) == (state, words)
+    assert sync.state == state
+    assert sync.words == words
 
 
 @pytest.mark.parametrize("name", CASES)

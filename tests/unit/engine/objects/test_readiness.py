@@ -150,7 +150,8 @@ def test_a_pod_for_which_an_autoscaler_makes_a_node_is_waited_for(reason: str, m
 @pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
 def test_a_registry_that_said_no_is_not_asked_again(reason: str, message: str, grace: float) -> None:
     (trouble,) = pod_troubles(pod(container(reason, message)))
-    assert (trouble.hopeless, trouble.grace) == (True, grace)
+    assert trouble.hopeless is True
+    assert trouble.grace == grace
 
 
 def test_a_message_without_end_is_cut() -> None:

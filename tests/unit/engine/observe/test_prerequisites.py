@@ -10,7 +10,8 @@ from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.model.facts import Ask, Inquiry, Shortage
 from meshinstall.model.release import Manifest, ReleaseKey
 from tests.cases import plans
-from tests.fakes import REVIEWS, World, forbidden
+from tests.fake_kube import REVIEWS, forbidden
+from tests.fakes import World
 from tests.unit.engine.installed import world
 
 pytestmark = pytest.mark.anyio
@@ -105,7 +106,8 @@ async def test_pull_secrets_of_a_wrong_shape_name_no_secret(written: object) -> 
     gateway = {"kind": "FILE", "line": 1, "values": {"imagePullSecrets": written}}
     wanted = {"releases": {"istio-ingress/public": {"layers": {"x.yaml": gateway}}}}
     found = await inquire(plans.make({"desired": wanted}).desired, world().kube)
-    assert (found.missing_secrets, found.future_secrets) == ((), ())
+    assert found.missing_secrets == ()
+    assert found.future_secrets == ()
 
 
 def roomy(there: World, name: str, cpu: str, memory: str, **spec: Any) -> None:

@@ -13,7 +13,8 @@ from meshinstall.errors import StepError
 from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
-from tests.fakes import World, forbidden, record, settled
+from tests.fake_kube import forbidden
+from tests.fakes import World, record, settled
 from tests.unit.engine import stages
 from tests.unit.engine.installed import ISTIOD, POLICY, POLICY_PATH, PUBLIC, world
 

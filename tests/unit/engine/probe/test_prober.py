@@ -14,7 +14,8 @@ from meshinstall.model.mesh import Place
 from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
 from meshinstall.ports import Dial, Heard, Stream, Talk
-from tests.fakes import NOON, FakeKube, FakePods, FakeWire, World, forbidden
+from tests.fake_kube import NOON, FakeKube, forbidden
+from tests.fakes import FakePods, FakeWire, World
 
 pytestmark = pytest.mark.anyio
 
@@ -85,7 +86,8 @@ class Proxies(FakePods):
 
     async def talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], Any]) -> Any:
         """Talk for 0.1 s."""
-        assert (pod, port) == ("client", probe_objects.LISTENER)
+        assert pod == "client"
+        assert port == probe_objects.LISTENER
         assert namespace.startswith(PROBE_PREFIX)
         self._open += 1
         self.most = max(self.most, self._open)
@@ -140,7 +142,8 @@ def wire(heard: dict[Probe, Heard] | None = None, tried: list[tuple[WireTarget, 
     """A wire on which everything is well but for what was ``heard``; keeps what was ``tried``."""
 
     def dialled(roots: str, identity: str) -> Dial:
-        assert (roots, identity) == ("ROOT", OWN)
+        assert roots == "ROOT"
+        assert identity == OWN
 
         def dial(target: WireTarget, probe: Probe) -> Talk:
             def talk(_: Stream) -> Heard:
@@ -176,7 +179,8 @@ async def test_all_four_are_tried_in_order_and_kept_by_target(cluster: Cluster) 
 
 async def test_the_probes_stand_in_one_namespace_of_the_mesh_while_they_last(cluster: Cluster) -> None:
     async with probes(cluster.session("ann@laptop/7-1"), cluster.said.append) as prober:
-        assert (prober.problem, prober.gaps) == ("", [])
+        assert prober.problem == ""
+        assert prober.gaps == []
         namespace = cluster.nodes.objects[f"/api/v1/namespaces/{prober.namespace}"]
         assert namespace["metadata"]["labels"] | {"istio.io/rev": "default", **LABELS} == namespace["metadata"]["labels"]
         assert namespace["metadata"]["annotations"] == {probe_objects.HOLDER: "ann@laptop/7-1"}
@@ -215,7 +219,8 @@ async def test_whoever_may_not_list_pods_can_still_probe(cluster: Cluster) -> No
 async def test_pods_end_before_the_namespace_goes(cluster: Cluster) -> None:
     await probed(cluster)
     deleted = [call.rpartition("/")[2] for call in cluster.nodes.calls if call.startswith("DELETE")]
-    assert (sorted(deleted[:2]), len(deleted)) == (["client", "target"], 3)
+    assert sorted(deleted[:2]) == ["client", "target"]
+    assert len(deleted) == 3
 
 
 async def test_the_pods_use_the_meshs_own_image_and_no_rights(cluster: Cluster) -> None:
@@ -223,7 +228,8 @@ async def test_the_pods_use_the_meshs_own_image_and_no_rights(cluster: Cluster) 
         pods = [cluster.nodes.objects[f"/api/v1/namespaces/{prober.namespace}/pods/{name}"] for name in ("client", "target")]
     for pod in pods:
         assert [container["name"] for container in pod["spec"]["containers"]] == ["istio-proxy"]
-        assert (pod["spec"]["automountServiceAccountToken"], pod["spec"]["terminationGracePeriodSeconds"]) == (False, 0)
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["terminationGracePeriodSeconds"] == 0
 
 
 @pytest.mark.parametrize(
@@ -295,7 +301,8 @@ def many(count: int) -> list[WireTarget]:
 
 async def test_few_streams_are_open_at_a_time(cluster: Cluster) -> None:
     found = await probed(cluster, *many(40))
-    assert (len(found.seen), cluster.proxies.most) == (40, 8)
+    assert len(found.seen) == 40
+    assert cluster.proxies.most == 8
 
 
 async def test_a_target_that_is_named_twice_is_tried_once(cluster: Cluster) -> None:

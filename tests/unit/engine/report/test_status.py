@@ -43,17 +43,22 @@ def record(status: ReleaseStatus = ReleaseStatus.DEPLOYED) -> ReleaseRecord:
 
 def test_a_proxy_that_acknowledged_all_it_was_sent_is_in_sync() -> None:
     found = count_proxies([proxy("a.shop"), proxy("b.shop")], NOW)
-    assert (found.connected, found.in_sync, found.stale) == (2, 2, ())
+    assert found.connected == 2
+    assert found.in_sync == 2
+    assert found.stale == ()
 
 
 def test_a_proxy_that_was_just_sent_something_is_neither_in_sync_nor_stale() -> None:
     found = count_proxies([proxy(clusters="a", seconds=2)], NOW)
-    assert (found.connected, found.in_sync, found.stale) == (1, 0, ())
+    assert found.connected == 1
+    assert found.in_sync == 0
+    assert found.stale == ()
 
 
 def test_a_proxy_that_does_not_acknowledge_is_stale_and_says_what() -> None:
     (stale,) = count_proxies([proxy(listeners="a", seconds=31)], NOW).stale
-    assert (stale.name, stale.reason) == ("web.shop", "it has not acknowledged Listener for more than 30 s")
+    assert stale.name == "web.shop"
+    assert stale.reason == "it has not acknowledged Listener for more than 30 s"
 
 
 def test_a_proxy_that_rejects_is_stale_at_once() -> None:
@@ -65,13 +70,16 @@ def test_older_istiods_send_pairs_of_fields() -> None:
     in_sync = {"proxy": "a.shop", "cluster_sent": "b", "cluster_acked": "b"}
     behind = {"proxy": "b.shop", "cluster_sent": "b", "listener_sent": "b", "listener_acked": "b"}
     found = count_proxies([in_sync, behind], NOW)
-    assert (found.in_sync, [stale.reason for stale in found.stale]) == (1, ["it has not acknowledged cluster"])
+    assert found.in_sync == 1
+    assert [stale.reason for stale in found.stale] == ["it has not acknowledged cluster"]
 
 
 @given(st.permutations([proxy(), proxy(clusters="a", seconds=2), proxy(clusters="a", seconds=60)]))
 def test_a_proxy_that_two_istiods_know_is_counted_once_by_its_better_word(records: list[dict[str, Any]]) -> None:
     found = count_proxies(records, NOW)
-    assert (found.connected, found.in_sync, found.stale) == (1, 1, ())
+    assert found.connected == 1
+    assert found.in_sync == 1
+    assert found.stale == ()
 
 
 def test_a_deployment_with_all_its_pods_is_current() -> None:
@@ -80,7 +88,10 @@ def test_a_deployment_with_all_its_pods_is_current() -> None:
 
 def test_a_deployment_that_waits_is_in_progress_and_says_why() -> None:
     found = workload(DEPLOYMENT, deployment(ready=1), [Trouble("pod istiod-1 starts")])
-    assert (found.health, found.detail, found.ready, found.wanted) == (Health.IN_PROGRESS, "pod istiod-1 starts", 1, 2)
+    assert found.health == Health.IN_PROGRESS
+    assert found.detail == "pod istiod-1 starts"
+    assert found.ready == 1
+    assert found.wanted == 2
 
 
 @pytest.mark.parametrize(
@@ -102,10 +113,12 @@ def test_an_object_that_somebody_deleted_is_not_found() -> None:
 def test_a_load_balancer_without_an_address_is_in_progress() -> None:
     live: dict[str, Any] = {"metadata": {}, "spec": {"type": "LoadBalancer", "clusterIP": "10.0.0.1"}, "status": {}}
     found = workload(SERVICE, live, ())
-    assert (found.health, found.addresses) == (Health.IN_PROGRESS, ())
+    assert found.health == Health.IN_PROGRESS
+    assert found.addresses == ()
     live["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.example.com"}]}}
     found = workload(SERVICE, live, ())
-    assert (found.health, found.addresses) == (Health.CURRENT, ("192.0.2.1", "lb.example.com"))
+    assert found.health == Health.CURRENT
+    assert found.addresses == ("192.0.2.1", "lb.example.com")
 
 
 def test_a_release_is_as_well_as_the_worst_of_what_it_brought() -> None:
@@ -126,7 +139,8 @@ def test_a_release_is_as_well_as_the_worst_of_what_it_brought() -> None:
 )
 def test_helms_record_of_a_release_counts(status: ReleaseStatus | None, health: Health) -> None:
     found = release_health(ISTIOD, record(status) if status else None, ())
-    assert (found.health, bool(found.detail)) == (health, health is not Health.CURRENT)
+    assert found.health == health
+    assert bool(found.detail) == (health is not Health.CURRENT)
 
 
 @given(st.lists(st.sampled_from(Health)))
@@ -147,11 +161,14 @@ def test_the_lock_says_who_holds_it_and_whether_anybody_renews_it() -> None:
     for seconds, known_dead, is_dead in ((5, False, False), (5, True, True), (31, False, True)):
         found = holder(lease("me@here/1-2", seconds), NOW, lambda _, known=known_dead: known)  # type: ignore[misc]
         assert found
-        assert (found.who, found.what, found.is_dead) == ("me@here/1-2", "up dev", is_dead)
+        assert found.who == "me@here/1-2"
+        assert found.what == "up dev"
+        assert found.is_dead == is_dead
 
 
 def test_a_lock_that_never_said_when_is_held_since_an_unknown_time() -> None:
     found = holder({"metadata": {}, "spec": {"holderIdentity": "me@here/1-2"}}, NOW, lambda _: False)
     assert found
-    assert (found.since, found.is_dead) == ("an unknown time", False)
+    assert found.since == "an unknown time"
+    assert found.is_dead is False
     assert holder({"metadata": {}}, NOW, lambda _: False) is None

@@ -7,7 +7,8 @@ import pytest
 
 from meshinstall.engine.run.kubelet_nudge import AWAITED
 from tests.cases import plans
-from tests.fakes import World, forbidden
+from tests.fake_kube import forbidden
+from tests.fakes import World
 from tests.unit.engine.installed import ISTIOD, PODS, PUBLIC, broken_gateway, world
 from tests.unit.engine.run.test_runner import ran
 

@@ -7,7 +7,8 @@ import pytest
 
 from meshinstall.engine.run.run_lock import lease_path, run_lock
 from meshinstall.errors import ClusterError, ConflictError, LockedError
-from tests.fakes import NOON, World
+from tests.fake_kube import NOON
+from tests.fakes import World
 
 pytestmark = pytest.mark.anyio
 

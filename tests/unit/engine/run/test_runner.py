@@ -13,7 +13,8 @@ from meshinstall.errors import ConflictError, HelmConflictError, HelmError, Mesh
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
-from tests.fakes import World, forbidden, record, settled
+from tests.fake_kube import forbidden
+from tests.fakes import World, record, settled
 from tests.unit.engine.installed import (
     BASE,
     ISTIOD,
@@ -99,7 +100,9 @@ PeerAuthentication/istio-system/default"""
 async def test_what_is_kept_is_not_touched() -> None:
     there = world()
     assert await ran(there, plans.load("nothing-to-do").plan()) == []
-    assert (there.kube.calls, there.helm.calls, there.charts.asked) == ([], [], [])
+    assert there.kube.calls == []
+    assert there.helm.calls == []
+    assert there.charts.asked == []
 
 
 async def test_the_description_of_a_release_is_the_audit_trail() -> None:
@@ -117,7 +120,8 @@ async def test_after_a_failure_nothing_new_begins_and_what_runs_ends() -> None:
     there.helm.before = {PUBLIC: fails(HelmError("it broke", "look there"), after=1), PARTNERS: takes(5)}
     events, error = await stopped(there, plans.load("fresh").plan())
     assert drawn(events).splitlines()[-3:] == ["istio-ingress/public", "  istio-ingress/partners", "  ✗ istio-ingress/public"]
-    assert (str(error), error.hint) == ("it broke", "look there")
+    assert str(error) == "it broke"
+    assert error.hint == "look there"
     names = [event.step.name for event in events if isinstance(event, StepDone)]
     assert names[-1] == "istio-ingress/partners"
     assert POLICY_PATH not in there.kube.objects

@@ -8,7 +8,8 @@ import pytest
 from meshinstall.engine.events import Event, StepWaiting
 from meshinstall.engine.run.runner import Runner
 from tests.cases import plans
-from tests.fakes import World, forbidden
+from tests.fake_kube import forbidden
+from tests.fakes import World
 from tests.unit.engine.installed import GATEWAYS, NEWEST, PUBLIC, broken_gateway, world
 from tests.unit.engine.run.test_runner import ran, stopped
 
