@@ -23,13 +23,17 @@ settings.register_profile("soak", settings.get_profile("meshinstall"), max_examp
 settings.load_profile("meshinstall")
 
 
-# Seconds of the longest files on two cores: several workers are busy to the end when these start first.
-_LONGEST: dict[str, int] = {}
+# Files of cluster tests, the longest first, as measured: several workers are busy to the end when these start first.
+_LONGEST = (
+    *("faults", "drift", "plan", "hopeless", "ambient", "aks_cluster", "eks_cluster", "probing", "gke_cluster", "verify_anywhere"),
+    *("verify", "up", "down", "check", "inspect", "testbed", "survey", "istio", "revision", "nudging", "helm_cluster", "kube"),
+)
+_RANKS = {f"test_{name}.py": rank for rank, name in enumerate(_LONGEST)}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest files first."""
-    items.sort(key=lambda item: -_LONGEST.get(item.path.name, 0))
+    """Start the longest files of cluster tests first."""
+    items.sort(key=lambda item: _RANKS.get(item.path.name, len(_RANKS)) if item.get_closest_marker("cluster") else -1)
 
 
 def _say(line: str) -> None:

@@ -13,6 +13,8 @@ from testbed.clouds.aks_entra import MANAGERS, Entra, Principal
 
 _AKS = "Microsoft.ContainerService"
 API_VERSION = "2026-08-01"
+# Those of the pinned SDK and of the oldest one that is allowed.
+_API_VERSIONS = (API_VERSION, "2026-04-01")
 _SUBSCRIPTIONS_VERSION = "2022-12-01"
 USER_ROLE = frozenset({f"{_AKS}/managedClusters/read", f"{_AKS}/managedClusters/listClusterUserCredential/action"})
 READER = frozenset({f"{_AKS}/managedClusters/read", f"{_AKS}/locations/kubernetesVersions/read"})
@@ -91,7 +93,7 @@ class Arm:
         for pattern, verb, name, action in _ROUTES:
             if (match := pattern.fullmatch(path)) and verb == method:
                 places = match.groupdict()
-                _check_version(query, _SUBSCRIPTIONS_VERSION if name == "_subscriptions" else API_VERSION)
+                _check_version(query, (_SUBSCRIPTIONS_VERSION,) if name == "_subscriptions" else _API_VERSIONS)
                 self._check_subscription(places)
                 self._check_grant(claims, f"{_AKS}/{action}" if action else "", path.rpartition("/listClusterUser")[0] or path)
                 found: dict[str, Any] = getattr(self, name)(host, places, query, claims)
@@ -188,10 +190,10 @@ class Arm:
         raise RefusalError(HTTPStatus.NOT_FOUND, "ResourceNotFound", text)
 
 
-def _check_version(query: Mapping[str, str], wanted: str) -> None:
+def _check_version(query: Mapping[str, str], accepted: tuple[str, ...]) -> None:
     version = query.get("api-version")
     if version is None:
         text = "The api-version query parameter (?api-version=) is required for all requests."
         raise RefusalError(HTTPStatus.BAD_REQUEST, "MissingApiVersionParameter", text)
-    if version != wanted:
+    if version not in accepted:
         raise RefusalError(HTTPStatus.BAD_REQUEST, "InvalidApiVersionParameter", f"The api-version '{version}' is invalid.")
