@@ -43,7 +43,7 @@ def plan_before(program: Program, shell: Shell, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="module")
-def moved(plan_before: tuple[dict[str, Any], Path], shell: Shell, build_part: Callable[[str], Path]) -> Path:
+def changed(plan_before: tuple[dict[str, Any], Path], shell: Shell, build_part: Callable[[str], Path]) -> Path:
     """The same plan, saved before somebody installed the CRDs with helm."""
     archive = build_part("charts") / f"base-{pins.ISTIO}.tgz"
     shell.ok("helm", "install", "istio-base", str(archive), "-n", _SYSTEM, "--create-namespace")
@@ -51,7 +51,7 @@ def moved(plan_before: tuple[dict[str, Any], Path], shell: Shell, build_part: Ca
 
 
 @pytest.fixture
-def installed(program: Program, moved: Path) -> None:  # noqa: ARG001 - what needs an empty cluster comes first
+def installed(program: Program, changed: Path) -> None:  # noqa: ARG001 - what needs an empty cluster comes first
     """The control plane is there, as planned without flags."""
     program.up()
 
@@ -71,11 +71,11 @@ def test_a_plan_for_programs_has_every_step_and_the_digest_of_every_chart(plan_b
     assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", chart["digest"]) for chart in charts)
 
 
-def test_a_saved_plan_is_refused_when_the_world_moved(program: Program, shell: Shell, moved: Path) -> None:
+def test_a_saved_plan_is_refused_when_the_cluster_changed(program: Program, shell: Shell, changed: Path) -> None:
     before = _inventory(shell)
-    done = program.run("up", "--plan", str(moved))
+    done = program.run("up", "--plan", str(changed))
     assert done.status == 1
-    assert f"the world has moved since {moved} was saved" in done.err
+    assert "the plan is no longer the saved one: saved sha256:" in done.err
     assert _inventory(shell) == before
 
 
@@ -99,7 +99,7 @@ def test_a_changed_value_is_shown_with_its_origin_and_runs_as_saved(program: Pro
     # The autoscaler brings the second pod in its own time; until that is ready the plan is to wait.
     until(lambda: change.pending() == {}, 90, lambda: f"still to do: {change.pending()}")
     # Once run, it is no longer the plan of now.
-    assert "the world has moved" in change.run("up", "--plan", str(file)).err
+    assert "the plan is no longer the saved one" in change.run("up", "--plan", str(file)).err
 
     back = program.run("plan")
     assert back.status == 3

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from testbed import pins
 from testbed.cluster import Cluster
@@ -98,7 +99,7 @@ def test_a_gateway_rolls_when_the_images_change(program: Program, shell: Shell, 
     folder = Path(program.env["MESHINSTALL_CONFIG"])
     shutil.copytree(folder, tmp_path / "config")
     file = tmp_path / "config" / "meshinstall.yaml"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "images": {"tag": pins.ISTIO}}))
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "images": {"tag": pins.ISTIO}}))
     hash_of = ("kubectl", "get", "pods", "-n", "istio-ingress", "-o", "jsonpath={.items[*].metadata.labels.pod-template-hash}")
     before = set(shell.ok(*hash_of).split())
     tagged = program.having(MESHINSTALL_CONFIG=str(file.parent))
