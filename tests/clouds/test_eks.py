@@ -264,7 +264,7 @@ def test_a_server_that_is_not_there_is_said(aws: eks.Aws, monkeypatch: pytest.Mo
     [
         (eks.say(b" " * (100 * 1024**2)), "more than 8 MiB"),
         (eks.say(b"<html><form>Log in</form></html>", "text/html"), "without a cluster|AWS's answer to eks:DescribeCluster is not valid"),
-        (eks.say(b'{"cluster": {"name": "sh', length=4000), "without a cluster|closed before we received a valid response"),
+        (eks.say(b'{"cluster": {"name": "sh', length=4000), "without a cluster"),
         (eks.say(b"[]"), "without a cluster|AWS's answer to eks:DescribeCluster is not valid"),
         (eks.say(b'{"cluster": {"name": "shop"}}'), "without a usable 'status'"),
         (eks.say(b'{"cluster": {"name": "shop", "status": "ACTIVE\\u001b[2J", "version": "1.36"}}'), "without a usable 'status'"),
