@@ -25,7 +25,19 @@ settings.load_profile("meshinstall")
 
 # Files of cluster tests, the longest first, as measured: several workers are busy to the end when these start first.
 _LONGEST = (
-    *("faults", "drift", "plan", "hopeless", "ambient", "aks_cluster", "eks_cluster", "probing", "gke_cluster", "verify_anywhere"),
+    *(
+        "faults",
+        "refused",
+        "drift",
+        "plan",
+        "hopeless",
+        "ambient",
+        "aks_cluster",
+        "eks_cluster",
+        "probing",
+        "gke_cluster",
+        "verify_anywhere",
+    ),
     *("verify", "up", "down", "check", "inspect", "testbed", "survey", "istio", "revision", "nudging", "helm_cluster", "kube"),
 )
 _RANKS = {f"test_{name}.py": rank for rank, name in enumerate(_LONGEST)}
