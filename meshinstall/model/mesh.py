@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
+from meshinstall.model.clients import ClientFacts
+from meshinstall.model.place import Place as Place  # noqa: PLC0414 - with all that is seen in a mesh it is imported from here
+
+# Among what was not read: pods that may be clients.
+CLIENT = "Client"
 # A proxy's own ports (istio.io: Ports used by Istio).
 ISTIO_PORTS = frozenset({15000, 15001, 15002, 15004, 15006, 15008, 15009, 15020, 15021, 15053, 15090})
 
@@ -42,17 +46,6 @@ class SyncState(StrEnum):
     REJECTED = "rejected"
     NOTHING_SENT = "nothing sent"
     UNKNOWN = "unknown"
-
-
-class Place(NamedTuple):
-    """A namespaced object: ``namespace/name``."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        """``namespace/name``."""
-        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +132,16 @@ class ClientRule:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """A Service: ``ports`` maps its ports to the pods' ports where that is a number or could be resolved."""
+    """A Service: ``ports`` maps its ports for TCP to the pods' ports where that is a number or could be resolved.
+
+    ``addresses`` are its own; a headless one has none, and its clients call the addresses of the pods.
+    """
 
     place: Place
     selector: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[int, int] = field(default_factory=dict)
     type: str = "ClusterIP"
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +235,9 @@ class MeshFacts:
 
     ``unread`` are the kinds (``Pod``, ``Namespace``, ``Service``, ``Deployment``, ``PeerAuthentication``, ``DestinationRule``,
     ``ServiceEntry``, ``ConfigMap``, and ``MeshConfig``, what an istiod was told) of which not every object could be read and
-    understood: that one is not here then proves nothing. ``history`` is None when nobody asked for it.
+    understood: that one is not here then proves nothing. ``history`` is None when nobody asked for it, ``clients`` when no
+    proxy was asked what it would send: the objects alone then tell what clients would do. ``judged`` are the namespaces
+    whose pods have a verdict, None for all.
     """
 
     now: datetime
@@ -254,3 +253,5 @@ class MeshFacts:
     gaps: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     history: History | None = None
+    clients: ClientFacts | None = None
+    judged: frozenset[str] | None = None

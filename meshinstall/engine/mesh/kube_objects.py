@@ -52,12 +52,13 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service before the names of its targets are known."""
+    """A Service before the names of its targets are known; a headless one has no ``addresses``."""
 
     place: Place
     type: str = "ClusterIP"
     selector: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[ServicePort, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 def place(item: Manifest) -> Place:
@@ -145,7 +146,9 @@ def service(item: Manifest) -> Service:
     spec = at(item, "spec")
     kind = text(at(spec, "type")) or "ClusterIP"
     selector = {} if kind == "ExternalName" else texts(at(spec, "selector"))
-    return Service(place(item), kind, selector, tuple(_service_port(port) for port in rows(at(spec, "ports"))))
+    named = [text(one) for one in rows(at(spec, "clusterIPs"))] or [text(at(spec, "clusterIP"))]
+    addresses = tuple(one for one in named if one not in {"", "None"})
+    return Service(place(item), kind, selector, tuple(_service_port(port) for port in rows(at(spec, "ports"))), addresses)
 
 
 def _service_port(port: Any) -> ServicePort:

@@ -105,7 +105,7 @@ def joined(seen: Iterable[PodSeen], services: Iterable[Service]) -> tuple[tuple[
             _resolve(service, one.pod, numbers[service.place])
         pods.append(_with_ports(one, mine))
     facts = (
-        ServiceFacts(service.place, service.selector, _numeric(service) | numbers[service.place], service.type)
+        ServiceFacts(service.place, service.selector, _numeric(service) | numbers[service.place], service.type, service.addresses)
         for group in by_namespace.values()
         for service in group
     )
@@ -119,12 +119,12 @@ def _selects(selector: Mapping[str, str], found: Mapping[str, str]) -> bool:
 def _resolve(service: Service, pod: Pod, numbers: dict[int, int]) -> None:
     names = {(port.name, port.protocol): port.number for port in pod.ports}
     for port in service.ports:
-        if (port.target, port.protocol) in names:
+        if port.protocol == "TCP" and (port.target, port.protocol) in names:
             numbers.setdefault(port.number, names[str(port.target), port.protocol])
 
 
 def _numeric(service: Service) -> dict[int, int]:
-    return {port.number: port.target for port in service.ports if isinstance(port.target, int)}
+    return {port.number: port.target for port in service.ports if isinstance(port.target, int) and port.protocol == "TCP"}
 
 
 def _with_ports(one: PodSeen, services: Sequence[Service]) -> Pod:

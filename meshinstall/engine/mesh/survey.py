@@ -1,56 +1,43 @@
 """Reads a running mesh once, whoever installed it.
 
 Requests: eight lists (istiods, namespaces, pods, Services, PeerAuthentications,
-DestinationRules, ServiceEntries, roots), each one for every 500 objects; three to
-eight questions for the API versions of Istio's kinds; one object and up to two Secrets for each
-istiod; and one port-forward for each running pod of an istiod and of a proxy.
-With a choice of namespaces the list of pods is one for each, and one for istiods.
+DestinationRules, ServiceEntries, roots) and five to explain what clients do (Sidecars,
+EnvoyFilters, WorkloadEntries, VirtualServices, BackendTLSPolicies), each one for every
+500 objects; the questions for the API versions of those kinds; one object and up to two
+Secrets for each istiod; one port-forward for each running pod of an istiod and of a
+proxy that is judged, and three for each kind of proxy that may be a client.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 from meshinstall.engine.mesh import kube_objects
 from meshinstall.engine.mesh.authorities import Held, ask_roots, ask_signers, judged
+from meshinstall.engine.mesh.client_objects import internal_entry
+from meshinstall.engine.mesh.clients import Clients, ask_objects, look_at_clients
+from meshinstall.engine.mesh.istio_kinds import DESTINATION_RULES, PEER_AUTHENTICATIONS, SERVICE_ENTRIES, istio_facts
 from meshinstall.engine.mesh.kube_objects import Istiod, MeshSettings, control_plane
 from meshinstall.engine.mesh.pods import PodSeen, joined
 from meshinstall.engine.mesh.pods import pod as read_pod
 from meshinstall.engine.mesh.proxies import ask_istiods, ask_proxies
 from meshinstall.engine.mesh.reader import Asker, Wanted
-from meshinstall.engine.objects.json_fields import at, rows, text
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.model.istio import ISTIOD_APP, ISTIOD_SELECTOR
-from meshinstall.model.mesh import Dataplane, MeshFacts, NamespaceFacts, Pod
+from meshinstall.model.mesh import CLIENT, Dataplane, MeshFacts, NamespaceFacts, Pod
 from meshinstall.model.paths import object_path
-from meshinstall.model.release import Manifest
 
-_Fact = TypeVar("_Fact")
-
+_ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 _NOT_DONE = "status.phase!=Succeeded,status.phase!=Failed"
-
-
-class _Kind(NamedTuple):
-    """A kind of Istio's, of which several are ``many``; the newest of ``versions`` first, which an older Istio does not serve."""
-
-    many: str
-    plural: str
-    group: str
-    versions: tuple[str, ...]
-
-
-_POLICIES = _Kind("PeerAuthentications", "peerauthentications", "security.istio.io", ("v1", "v1beta1"))
-_RULES = _Kind("DestinationRules", "destinationrules", "networking.istio.io", ("v1", "v1beta1", "v1alpha3"))
-_ENTRIES = _Kind("ServiceEntries", "serviceentries", "networking.istio.io", ("v1", "v1beta1", "v1alpha3"))
 
 
 async def survey(session: Session, namespaces: Collection[str] | None = None) -> MeshFacts:
     """Ask everything, as far as possible at the same time; changes nothing.
 
-    With ``namespaces`` only their pods are looked at. What is refused or not
-    understood is a gap; raises UnreachableError when the API server is not there.
+    With ``namespaces`` only their pods are judged; those of others are looked at as clients. What is refused or
+    not understood is a gap; raises UnreachableError when the API server is not there.
     """
     asker = Asker(session.kube)
     istiods = await asker.facts(Wanted("Deployments", object_path("apps/v1", "deployments"), ISTIOD_SELECTOR), kube_objects.istiod)
@@ -61,8 +48,11 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
     authorities = judged(Held(found["roots"], found["signers"]), named, planes, session.certificates)
     pods, services = joined(found["pods"], found["services"])
     syncs, silent = await ask_istiods([pod.place for pod in pods if _is_istiod(pod)], session.istiod, session.now())
-    proxied = [pod for pod in pods if pod.dataplane in {Dataplane.SIDECAR, Dataplane.GATEWAY}]
+    judged_here = None if namespaces is None else frozenset(namespaces)
+    proxied = [pod for pod in pods if pod.dataplane in _ENVOYS and (judged_here is None or pod.place.namespace in judged_here)]
     proxies = await ask_proxies(proxied, session.pods, syncs, authorities.anchors, session.certificates)
+    roots = frozenset(one.root_namespace for one in settings)
+    clients = await look_at_clients(Clients(pods, syncs, roots), found["clients"], found["rules"], found["entries"], session.pods)
     spaces: list[NamespaceFacts] = found["namespaces"]
     return MeshFacts(
         now=session.now(),
@@ -72,11 +62,13 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
         services=services,
         policies=tuple(found["policies"]),
         client_rules=tuple(found["rules"]),
-        external=tuple(found["entries"]),
+        external=tuple(external for external, _ in found["entries"] if external),
         proxies=proxies,
         authorities=authorities.own,
         gaps=(*asker.gaps, *authorities.gaps, *silent),
         unread=tuple(sorted(asker.unread)),
+        judged=judged_here,
+        clients=clients,
     )
 
 
@@ -89,9 +81,10 @@ async def _objects(asker: Asker, istiods: list[Istiod], planes: AbstractSet[str]
         "namespaces": lambda: asker.facts(Wanted("Namespaces", object_path("v1", "namespaces"), slim=True), kube_objects.namespace),
         "pods": lambda: _pods(asker, planes, namespaces),
         "services": lambda: asker.facts(Wanted("Services", object_path("v1", "services")), kube_objects.service),
-        "policies": lambda: _istio_facts(asker, _POLICIES, kube_objects.peer_policy),
-        "rules": lambda: _istio_facts(asker, _RULES, kube_objects.client_rule),
-        "entries": lambda: _istio_facts(asker, _ENTRIES, kube_objects.external_service),
+        "policies": lambda: istio_facts(asker, PEER_AUTHENTICATIONS, kube_objects.peer_policy),
+        "rules": lambda: istio_facts(asker, DESTINATION_RULES, kube_objects.client_rule),
+        "entries": lambda: istio_facts(asker, SERVICE_ENTRIES, lambda item: (kube_objects.external_service(item), internal_entry(item))),
+        "clients": lambda: ask_objects(asker),
     }
     return await gather(asks, lambda name: asks[name]())
 
@@ -115,31 +108,23 @@ async def _settings(asker: Asker, istiods: list[Istiod]) -> list[MeshSettings]:
 
 
 async def _pods(asker: Asker, planes: AbstractSet[str], namespaces: Collection[str] | None) -> list[PodSeen]:
-    """The pods of ``namespaces``, or all, and those of istiods."""
+    """All pods; where only those of ``namespaces`` may be listed, these and the istiods, and clients are then not known."""
 
-    async def ask(selection: tuple[str, str]) -> list[PodSeen]:
-        namespace, labels = selection
+    async def ask(one: Asker, namespace: str, labels: str = "") -> list[PodSeen]:
         wanted = Wanted("Pods", object_path("v1", "pods", namespace), labels, _NOT_DONE)
-        return await asker.facts(wanted, lambda item: read_pod(item, planes))
+        return await one.facts(wanted, lambda item: read_pod(item, planes))
 
-    selections = [("", "")] if namespaces is None else [*((space, "") for space in sorted(namespaces)), ("", ISTIOD_SELECTOR)]
-    answers = await gather(selections, ask)
+    everywhere = Asker(asker.kube)
+    found = await ask(everywhere, "")
+    if namespaces is None or not everywhere.unread:
+        asker.add(everywhere)
+        return found
+    asker.unread.add(CLIENT)
+    asker.gaps.append(f"clients in other namespaces: {'; '.join(everywhere.gaps)}")
+    selections = [*((space, "") for space in sorted(namespaces)), ("", ISTIOD_SELECTOR)]
+    answers = await gather(selections, lambda selection: ask(asker, *selection))
     return list({one.pod.place: one for found in answers.values() for one in found}.values())
 
 
 def _is_istiod(pod: Pod) -> bool:
     return pod.running and pod.dataplane is Dataplane.CONTROL and pod.labels.get("app") == ISTIOD_APP
-
-
-async def _istio_facts(asker: Asker, kind: _Kind, read: Callable[[Manifest], _Fact | None]) -> list[_Fact]:
-    """Objects of one of Istio's kinds; a list in a version that the server does not know would look empty."""
-    for version in kind.versions:
-        api = f"{kind.group}/{version}"
-        if kind.plural in (await asker.one(f"API {api}", f"/apis/{api}", _resources) or ()):
-            return await asker.facts(Wanted(kind.many, object_path(api, kind.plural)), read)
-    asker.miss(kind.many, "could not be listed: the cluster does not know the kind")
-    return []
-
-
-def _resources(answer: Manifest) -> frozenset[str]:
-    return frozenset(text(at(one, "name")) for one in rows(at(answer, "resources")))

@@ -1,0 +1,128 @@
+"""Reads from an Envoy what it would do with the connections of its own pod (its admin interface: ``/config_dump``).
+
+Field masks keep the answers small: Envoy cannot mask below a repeated field, so sockets come whole.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from meshinstall.engine.objects.json_fields import at, number, rows, table, text
+from meshinstall.errors import ClusterError
+from meshinstall.model.clients import Endpoint, OutboundCluster, Outlook, Tls
+
+# istiod's names for the listener that takes all outbound traffic and for the cluster that passes on what is not known
+# (istio: pilot/pkg/model/context.go, pilot/pkg/networking/util/util.go).
+_LISTENER = "virtualOutbound"
+_PASSTHROUGH = "PassthroughCluster"
+# The workload's secrets (istio: pkg/security/security.go).
+_CERTIFICATE, _ROOT = "default", "ROOTCA"
+_MATCH = "envoy.transport_socket_match"
+_RAW = ("", "envoy.transport_sockets.raw_buffer")
+_TLS = "envoy.transport_sockets.tls"
+_INTERNAL = "envoy.transport_sockets.internal_upstream"
+# Sockets around another one.
+_WRAPPERS = ("envoy.transport_sockets.upstream_proxy_protocol", "envoy.transport_sockets.tap")
+# direction|port|subset|host (istio: pilot/pkg/model/service.go, BuildSubsetKey).
+_NAME = re.compile(r"outbound\|(\d{1,5})\|([^|]*)\|(.+)")
+# What istiod and the agent make for the proxy itself, and gateways' ways for TLS that passes through.
+_OWN = re.compile(
+    r"inbound\||outbound_\.|InboundPassthroughCluster|PassthroughCluster$|BlackHoleCluster$|prometheus_stats$|agent$|(sds|xds)-grpc$"
+)
+_CLUSTER_FIELDS = ("name", "type", "eds_cluster_config.service_name", "load_assignment", "transport_socket", "transport_socket_matches")
+CLUSTERS = "/config_dump?resource=dynamic_active_clusters&mask=" + quote(",".join(f"cluster.{name}" for name in _CLUSTER_FIELDS), safe=",")
+ENDPOINTS = "/config_dump?include_eds&resource=dynamic_endpoint_configs&mask=endpoint_config.cluster_name,endpoint_config.endpoints"
+LISTENER = f"/config_dump?resource=dynamic_listeners&name_regex={quote(f'^{_LISTENER}$', safe='')}"
+
+
+def needs_endpoints(clusters: bytes) -> bool:
+    """Whether some of the clusters have their endpoints elsewhere; without any, Envoy answers 404 to ``ENDPOINTS``."""
+    return any(_kind(one) == "EDS" for one in _configs(clusters, "cluster"))
+
+
+def read_outlook(clusters: bytes, endpoints: bytes, listener: bytes) -> Outlook:
+    """The answers to ``CLUSTERS``, ``ENDPOINTS`` (may be empty) and ``LISTENER``; raises ClusterError for what no Envoy says."""
+    assigned = {text(at(one, "cluster_name")): one for one in _configs(endpoints, "endpoint_config")} if endpoints else {}
+    try:
+        found = tuple(_cluster(one, assigned) for one in _configs(clusters, "cluster") if not _OWN.match(text(at(one, "name"))))
+        return Outlook(tuple(sorted(found)), any(name == _PASSTHROUGH for name in _targets(listener)))
+    except ValueError as error:
+        raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
+
+
+def _configs(data: bytes, part: str) -> list[Any]:
+    """The resources of a dump; an empty one has none."""
+    try:
+        return [at(one, part) for one in rows(at(json.loads(data), "configs"))]
+    except (ValueError, RecursionError) as error:
+        raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
+
+
+def _kind(cluster: Any) -> str:
+    # The first of the API's list is not written; a type of an extension has its own field.
+    return text(at(cluster, "type")) or "STATIC"
+
+
+def _cluster(cluster: Any, assigned: Mapping[str, Any]) -> OutboundCluster:
+    name, kind = text(at(cluster, "name")), _kind(cluster)
+    parts = _NAME.fullmatch(name)
+    port, subset, host = (int(parts[1]), parts[2], parts[3]) if parts else (0, "", name)
+    if kind == "ORIGINAL_DST":
+        return OutboundCluster(name, host, port, subset, _socket(cluster, {}), ())
+    key = text(at(cluster, "eds_cluster_config", "service_name")) or name
+    held = assigned.get(key) if kind == "EDS" else at(cluster, "load_assignment")
+    return OutboundCluster(name, host, port, subset, None, tuple(sorted({_endpoint(cluster, one) for one in _endpoints(held)})))
+
+
+def _endpoints(assignment: Any) -> Iterator[Any]:
+    for locality in rows(at(assignment, "endpoints")):
+        yield from rows(at(locality, "lb_endpoints"))
+
+
+def _endpoint(cluster: Any, one: Any) -> Endpoint:
+    tls = _socket(cluster, table(at(one, "metadata", "filter_metadata", _MATCH)))
+    address = at(one, "endpoint", "address")
+    if internal := at(address, "envoy_internal_address"):
+        host, _, port = text(at(internal, "endpoint_id")).rpartition(":")
+        return Endpoint(host.strip("[]"), int(port) if port.isdecimal() else 0, tls)
+    socket = at(address, "socket_address")
+    return Endpoint(text(at(socket, "address")), number(at(socket, "port_value")), tls)
+
+
+def _socket(cluster: Any, metadata: Mapping[str, Any]) -> Tls:
+    """The first match of which the endpoint has every word, else the cluster's own (envoy: transport_socket_match_impl.cc)."""
+    for one in rows(at(cluster, "transport_socket_matches")):
+        if table(at(one, "match")).items() <= metadata.items():
+            return _tls(at(one, "transport_socket"))
+    return _tls(at(cluster, "transport_socket"))
+
+
+def _tls(socket: Any) -> Tls:
+    name = text(at(socket, "name"))
+    if name in _RAW:
+        return Tls.PLAINTEXT
+    if name == _INTERNAL:
+        return Tls.TUNNEL
+    config = table(at(socket, "typed_config"))
+    if name in _WRAPPERS:
+        return _tls(config.get("transport_socket"))
+    if name != _TLS:
+        return Tls.UNKNOWN
+    common = table(config.get("common_tls_context"))
+    certificates = {text(at(one, "name")) for one in rows(common.get("tls_certificate_sds_secret_configs"))}
+    root = text(at(common, "combined_validation_context", "validation_context_sds_secret_config", "name"))
+    return Tls.MESH if certificates == {_CERTIFICATE} and root == _ROOT else Tls.OTHER
+
+
+def _targets(listener: bytes) -> Iterator[str]:
+    """The clusters to which the outbound listener sends what it does not know."""
+    for one in _configs(listener, "active_state"):
+        held = at(one, "listener")
+        for chain in (*rows(at(held, "filter_chains")), at(held, "default_filter_chain")):
+            for part in rows(at(chain, "filters")):
+                config = table(at(part, "typed_config"))
+                if text(config.get("@type")).endswith(".TcpProxy"):
+                    yield text(config.get("cluster"))
+                    yield from (text(at(each, "name")) for each in rows(at(config, "weighted_clusters", "clusters")))
