@@ -57,6 +57,41 @@ class Port:
     protocol: str = "TCP"
 
 
+class PortRange(NamedTuple):
+    """Ports from the first to the last."""
+
+    first: int
+    last: int
+
+
+class AsProxy(NamedTuple):
+    """A container that runs as the proxy does, and as whom (``UID 1337``)."""
+
+    container: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """Which TCP connections of a pod's own applications istio-iptables redirects to its proxy.
+
+    ``captured`` is false when none is; ``networks`` are those that are, None for all, ``not_networks`` those that are not, and the
+    same of ``ports`` and ``not_ports``; what is left out counts more. Those of ``as_proxy`` are never, and whether those of ``unsure``
+    are the spec does not show. What leaves by one of ``interfaces`` is not. ``virtual``: the pod holds a virtual machine, for which
+    networks alone count.
+    """
+
+    captured: bool = True
+    networks: tuple[str, ...] | None = None
+    not_networks: tuple[str, ...] = ()
+    ports: tuple[PortRange, ...] = ()
+    not_ports: tuple[PortRange, ...] = ()
+    as_proxy: tuple[AsProxy, ...] = ()
+    unsure: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    virtual: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A pod that is not done yet.
@@ -66,7 +101,7 @@ class Pod:
     includeInboundPorts; those of a gateway's other containers), ``others_bypassed`` tells whether those do that
     nobody declared (includeInboundPorts is a list);
     ``one_family``: it has addresses of two IP families, and only those of the first are sure to be redirected;
-    ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork).
+    ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork); what arrives by one of ``interfaces`` does not.
     """
 
     place: Place
@@ -84,6 +119,8 @@ class Pod:
     bypassed: tuple[int, ...] = ()
     others_bypassed: bool = False
     one_family: bool = False
+    interfaces: tuple[str, ...] = ()
+    outbound: Outbound = Outbound()
 
 
 @dataclass(frozen=True, slots=True)

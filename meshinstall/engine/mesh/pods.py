@@ -4,28 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 from meshinstall.engine.mesh.kube_objects import Service, labels, place
+from meshinstall.engine.mesh.redirection import INIT, outbound, redirection, variables
 from meshinstall.engine.objects.json_fields import at, flag, number, rows, table, text, texts
 from meshinstall.model.istio import ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER
 from meshinstall.model.labels import REVISION
-from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, Place, Pod, Port, ServiceFacts
+from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, Outbound, Place, Pod, Port, ServiceFacts
 from meshinstall.model.release import Manifest
 
 _AGENTGATEWAY = "agentgateway"
 _MANAGED = "gateway.istio.io/managed"
-# What redirects a pod's traffic, or waits for the CNI plugin to have done so: both are given the same arguments, which nobody can
-# change afterwards, as the annotations that they were made of can be (istio: manifests/charts/istio-control/.../injection-template.yaml).
-_INIT = "istio-init"
-_CAPTURE = (_INIT, "istio-validation")
 # Redirects both families (istio: tools/istio-iptables/pkg/cmd/root.go, cni/pkg/plugin/sidecar_redirect.go).
 _DUAL_STACK = ("DUAL_STACK", "ISTIO_DUAL_STACK")
 _BYPASS_AMBIENT = "ambient.istio.io/bypass-inbound-capture"
 _REDIRECTED = "ambient.istio.io/redirection"
-# The first interface of a pod, whatever the CNI.
-_INTERFACE = "eth0"
 _DONE = ("Succeeded", "Failed")
 # Long, and said elsewhere.
 _DROPPED = ("sidecar.istio.io/status", "proxy.istio.io/overrides")
@@ -85,6 +79,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         captured=not host_network and not capture.is_empty,
         bypassed=_beside(containers.values(), carrier) if kind is Dataplane.GATEWAY else (),
         one_family=kind is Dataplane.SIDECAR and _has_both_families(item) and not _is_dual_stack(spec, carrier),
+        outbound=outbound(spec, containers.values()) if kind is Dataplane.SIDECAR else Outbound(),
     )
     return PodSeen(found, capture)
 
@@ -184,10 +179,12 @@ def _capture(spec: Mapping[str, Any], annotations: Mapping[str, str], kind: Data
         return Capture(include=frozenset())
     if kind is not Dataplane.SIDECAR:
         return Capture()
-    for container in rows(spec.get("initContainers")):
-        if text(at(container, "name")) in _CAPTURE:
-            return _redirected([text(one) for one in rows(at(container, "args"))])
-    return Capture(include=frozenset())
+    found = redirection(spec)
+    if found is None or not found.is_on:
+        return Capture(include=frozenset())
+    if (include := found.given.get("-b", "")) != "*":
+        return Capture(include=_numbers(include))
+    return Capture(exclude=_numbers(found.given.get("-d", "")))
 
 
 def _has_both_families(item: Manifest) -> bool:
@@ -196,19 +193,9 @@ def _has_both_families(item: Manifest) -> bool:
 
 def _is_dual_stack(spec: Mapping[str, Any], proxy: Any) -> bool:
     """Whether both IP families are redirected: istio-init decides by its own environment, the CNI plugin by the proxy's."""
-    init = next((one for one in rows(spec.get("initContainers")) if text(at(one, "name")) == _INIT), proxy)
-    env = {text(at(one, "name")): text(at(one, "value")) for one in rows(at(init, "env"))}
+    init = next((one for one in rows(spec.get("initContainers")) if text(at(one, "name")) == INIT), proxy)
+    env = variables(init)
     return any(env.get(name, "").lower() in {"1", "t", "true"} for name in _DUAL_STACK)
-
-
-def _redirected(args: Sequence[str]) -> Capture:
-    """What istio-iptables does with these arguments (istio: tools/istio-iptables/pkg/constants)."""
-    given = dict(pairwise(args))
-    if given.get("-m") == "NONE" or _INTERFACE in given.get("-c", "").split(","):
-        return Capture(include=frozenset())
-    if (include := given.get("-b", "*")) != "*":
-        return Capture(include=_numbers(include))
-    return Capture(exclude=_numbers(given.get("-d", "")))
 
 
 def _numbers(listed: str) -> frozenset[int]:
