@@ -4,3 +4,5 @@ REVISION = "istio.io/rev"
 INJECTION = "istio-injection"
 INJECT = "sidecar.istio.io/inject"
 MODE = "istio.io/dataplane-mode"
+# What an injected pod says of itself, and clients go by.
+TLS_MODE = "security.istio.io/tlsMode"

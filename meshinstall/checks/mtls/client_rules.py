@@ -29,6 +29,12 @@ class Told(NamedTuple):
     namespaces: tuple[str, ...]
 
 
+class _Left(NamedTuple):
+    """A mode that is not the mesh's TLS; "" is plaintext because nothing asks for TLS."""
+
+    value: str
+
+
 @dataclass(slots=True)
 class _Group:
     """Rules for one host that Istio makes one of: ``policy`` is the one whose trafficPolicy counts."""
@@ -95,17 +101,30 @@ class ClientRules:
     def _ways(self, client: str, host: str, namespace: str, port: int) -> Iterator[tuple[str, ClientRule | None, str]]:
         """Mode, rule and subset of each way in which the clients of a namespace leave the mesh's TLS."""
         for group in self._chosen(client, host, namespace):
-            base = group.policy.ports.get(port, group.policy.mode) if group else ""
-            if not self._is_meshed(base):
-                yield base, group.policy if group and base else None, ""
-            for name, (mode, ports) in group.subsets.items() if group else ():
-                # Settings of a port replace the rest, tls too; a subset without tls has the rule's.
-                own = ports.get(port, mode or base)
-                if own != base and not self._is_meshed(own):
-                    yield own, group.policy if group and own else None, name
+            rule = group.policy if group else None
+            # Settings of a port replace the rest, tls too; but the endpoints of a cluster inherit where those have no tls.
+            base = rule.ports.get(port, rule.mode) if rule else ""
+            inherited = (rule.ports.get(port) or rule.mode) if rule else ""
+            if mode := self._left(base, inherited):
+                yield mode.value, rule if base or inherited else None, ""
+            for name, (own, ports) in group.subsets.items() if group else ():
+                # A subset without tls has the rule's.
+                cluster = ports.get(port, own or base)
+                endpoints = ports.get(port) or own or inherited
+                if (cluster, endpoints) != (base, inherited) and (mode := self._left(cluster, endpoints)):
+                    yield mode.value, rule if cluster or endpoints else None, name
 
-    def _is_meshed(self, mode: str) -> bool:
-        return mode == _MESH_TLS or (self.automatic and not mode)
+    def _left(self, cluster: str, endpoints: str) -> "_Left | None":
+        """What is sent instead of the mesh's TLS, None when that is sent.
+
+        istiod builds a cluster and marks its endpoints by different functions (istio: pilot/pkg/networking/core/cluster_builder.go,
+        pilot/pkg/xds/endpoints/mtls_checker.go). A cluster that chooses by itself sends plaintext to endpoints without the mark.
+        """
+        if cluster == _MESH_TLS:
+            return None
+        if cluster or not self.automatic:
+            return _Left(cluster)
+        return None if endpoints in {"", _MESH_TLS} else _Left("DISABLE")
 
     def _chosen(self, client: str, host: str, namespace: str) -> list[_Group | None]:
         """What decides for each of a namespace's clients: the first whose selector fits, else the last without one."""
@@ -134,8 +153,8 @@ class ClientRules:
         return []
 
 
-def client_evidence(rules: ClientRules, reached: Sequence[tuple[ServiceFacts, int]]) -> tuple[Evidence, ...]:
-    """What clients are told for one port of a pod, which is reached by some ports of some Services."""
+def future_evidence(rules: ClientRules, reached: Sequence[tuple[ServiceFacts, int]]) -> tuple[Evidence, ...]:
+    """What clients would be told for one port of a pod, which is reached by some ports of some Services."""
     found = tuple(_evidence(told, service, port) for service, port in reached for told in rules.against(service, port))
     text = "automatic mTLS is on and no DestinationRule says otherwise" if rules.automatic else "a DestinationRule asks for ISTIO_MUTUAL"
     return found or (Evidence(Source.CLIENT, Outcome.PASS, text if reached else "no Service sends to this port"),)

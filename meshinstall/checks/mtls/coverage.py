@@ -30,9 +30,16 @@ def is_judged(pod: Pod, facts: MeshFacts, mesh: frozenset[str]) -> bool:
 
     Nor has what is left of probes that are over, while it is being deleted.
     """
+    if not is_asked_for(pod.place.namespace, facts):
+        return False
     if _is_control(pod, facts) or _is_our_client(pod, facts) or _is_over(pod.place.namespace, facts):
         return False
     return pod.dataplane is Dataplane.GATEWAY or pod.place.namespace in mesh
+
+
+def is_asked_for(namespace: str, facts: MeshFacts) -> bool:
+    """Whether what stands in a namespace has a verdict; pods of others are looked at as clients."""
+    return facts.judged is None or namespace in facts.judged
 
 
 def _is_control(pod: Pod, facts: MeshFacts) -> bool:
@@ -133,6 +140,6 @@ def outside(facts: MeshFacts, mesh: frozenset[str], reachable: tuple[str, ...]) 
     """The namespaces that are not of the mesh and have pods, and what those could reach: no NetworkPolicy is looked at."""
     counts: dict[str, int] = {}
     for pod in facts.pods:
-        if pod.place.namespace not in mesh and pod.dataplane is Dataplane.NONE:
+        if pod.place.namespace not in mesh and pod.dataplane is Dataplane.NONE and is_asked_for(pod.place.namespace, facts):
             counts[pod.place.namespace] = counts.get(pod.place.namespace, 0) + 1
     return tuple(Outside(namespace, counts[namespace], reachable) for namespace in sorted(counts))

@@ -17,8 +17,8 @@ from meshinstall.model.verdict import Evidence, Outcome, PortVerdict
 # What lets plaintext in.
 OPEN = frozenset({"MTL001", "MTL002", "MTL003", "MTL020", "MTL021", "MTL022", "MTL023", "MTL030", "MTL050"})
 # Each is one finding for its object, else one for all, else one for each namespace.
-_BY_OBJECT = frozenset({"MTL001", "MTL002", "MTL003", "MTL010", "MTL011", "MTL012", "MTL027"})
-_ONCE = frozenset({"MTL006", "MTL013", "MTL026", "MTL047", "MTL049", "MTL055"})
+_BY_OBJECT = frozenset({"MTL001", "MTL002", "MTL003", "MTL010", "MTL011", "MTL012", "MTL014", "MTL015", "MTL016", "MTL018", "MTL027"})
+_ONCE = frozenset({"MTL006", "MTL013", "MTL017", "MTL026", "MTL047", "MTL049", "MTL055"})
 _SEVERITIES = {Outcome.FAIL: Severity.ERROR, Outcome.NOT_PROVEN: Severity.WARNING, Outcome.PASS: Severity.WARNING}
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 # Different texts of one finding that are shown.
@@ -33,6 +33,12 @@ _TITLES: Mapping[str, str] = {
     "MTL011": "{object} makes clients use certificates that are not the mesh's",
     "MTL012": "automatic mTLS is off, and clients send plaintext",
     "MTL013": "the settings of clients could not be read",
+    "MTL014": "{object} sends past its own proxy, to {count}",
+    "MTL015": "{object} makes clients send plaintext",
+    "MTL016": "{object} hides Services from clients, which then send plaintext, to {count}",
+    "MTL017": "some clients could not be asked",
+    "MTL018": "{object} is a part of the mesh that cannot be asked",
+    "MTL019": "clients of namespace {namespace} leave the mesh's TLS, and no object was found that explains it",
     "MTL020": "namespace {namespace} of the mesh has pods without a proxy",
     "MTL021": "namespace {namespace} has ports whose traffic bypasses the proxy",
     "MTL022": "namespace {namespace} has pods whose traffic bypasses their proxy",
@@ -104,7 +110,8 @@ def _finding(cause: _Cause, pairs: Sequence[tuple[Evidence, PortVerdict]], view:
     detail = "; ".join(f"{text}: {_where(some_ports, named=not cause.namespace)}" for text, some_ports in list(texts.items())[:_MOST_TEXTS])
     more = f"; and {len(texts) - _MOST_TEXTS} other reasons" if len(texts) > _MOST_TEXTS else ""
     where = cause.object or _object(ports)
-    title = _TITLES[cause.code].format(object=cause.object, namespace=cause.namespace)
+    count = f"{len(ports)} {'port' if len(ports) == 1 else 'ports'}"
+    title = _TITLES[cause.code].format(object=cause.object, namespace=cause.namespace, count=count)
     severity = min((_SEVERITIES[evidence.outcome] for evidence, _ in pairs), key=_RANK.__getitem__)
     return Finding(cause.code, severity, title, detail + more, where, hint=fix(cause.code, Ill(where, ports, view)))
 

@@ -13,7 +13,7 @@ from meshinstall.checks.mtls.certificates import shown
 from meshinstall.checks.mtls.coverage import is_for_probes, outside
 from meshinstall.checks.mtls.findings import OPEN, findings
 from meshinstall.checks.mtls.plaintext_history import history_text
-from meshinstall.checks.mtls.view import View, Workload
+from meshinstall.checks.mtls.view import EntryVerdict, View, Workload
 from meshinstall.checks.mtls.wire import by_port, live, untried, wire_evidence
 from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, MeshFacts, Mode, Pod
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
@@ -55,7 +55,7 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[st
     """Facts and what the wire said: problems first; ``asked`` are the namespaces that it is about, None for all."""
     view = View.of(facts)
     rows = [_with_wire(row, view, probing) for row in _rows(view)]
-    found = (*map(_verdict, rows), *_unknown(facts), *_empty(view, asked or ()))
+    found = (*map(_verdict, rows), *map(_entry, view.entries()), *_unknown(facts), *_empty(view, asked or ()))
     ports = sorted(found, key=lambda one: (_RANK[one.outcome], one.namespace, one.workload, one.port))
     reachable = tuple(sorted(_name(port) for port in ports if any(one.code in OPEN for one in port.evidence)))
     return Verdict(
@@ -168,6 +168,13 @@ def _verdict(row: _Row) -> PortVerdict:
     workload = row.workload
     outcome = _worst(row.evidence)
     return PortVerdict(workload.namespace, workload.name, row.port, workload.dataplane, outcome, row.evidence, places, row.mode)
+
+
+def _entry(told: EntryVerdict) -> PortVerdict:
+    """A part of the mesh that is no pod: nothing of its server was seen."""
+    entry = told.entry
+    kind = entry.object.partition(" ")[0]
+    return PortVerdict(entry.place.namespace, f"{kind} {entry.place.name}", told.port, Dataplane.NONE, _worst(told.evidence), told.evidence)
 
 
 def _unknown(facts: MeshFacts) -> Iterator[PortVerdict]:

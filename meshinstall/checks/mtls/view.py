@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from meshinstall.checks.mtls.causes import Causes, selected
 from meshinstall.checks.mtls.certificates import Trust, certificate_evidence, identities
-from meshinstall.checks.mtls.client_rules import ClientRules, client_evidence
-from meshinstall.checks.mtls.coverage import coverage_evidence, is_for_probes, is_judged, joins, members
+from meshinstall.checks.mtls.client_rules import ClientRules, future_evidence
+from meshinstall.checks.mtls.clients import Door, client_evidence, entry_evidence
+from meshinstall.checks.mtls.coverage import coverage_evidence, is_asked_for, is_for_probes, is_judged, joins, members
 from meshinstall.checks.mtls.inbound import proxy_evidence
+from meshinstall.checks.mtls.outlooks import Outlooks
 from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies
 from meshinstall.checks.mtls.wire import Names
 from meshinstall.checks.words import some
+from meshinstall.model.clients import ClientFacts, MeshEntry
 from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE
 from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Pod, ServiceFacts, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
@@ -46,6 +50,15 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryVerdict:
+    """A port of a part of the mesh that is no pod, and what is known of it."""
+
+    entry: MeshEntry
+    port: int
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Facts with their indexes."""
 
@@ -55,6 +68,9 @@ class View:
     policies: Mapping[str, Policies]
     merged: Mapping[Place, Merged]
     rules: Mapping[str, ClientRules]
+    causes: Mapping[str, Causes]
+    outlooks: Outlooks | None
+    led: frozenset[str]
     services: Mapping[str, Sequence[ServiceFacts]]
     trust: Trust
     workloads: tuple[Workload, ...]
@@ -72,7 +88,9 @@ class View:
         for service in facts.services:
             services.setdefault(service.place.namespace, []).append(service)
         proxied = {pod.place.namespace for pod in facts.pods if pod.dataplane in _ENVOYS}
-        found = cls(facts, mesh, planes, policies, {}, _rules(facts), services, Trust.of(facts, mesh | proxied), _workloads(judged))
+        trust, outlooks, rules = Trust.of(facts, mesh | proxied), _outlooks(facts), _rules(facts, future=facts.clients is not None)
+        causes = _causes(facts, policies)
+        found = cls(facts, mesh, planes, policies, {}, rules, causes, outlooks, _led(facts), services, trust, _workloads(judged))
         merged = {pod.place: policies[found.root(pod)].merged(pod) for pod in judged if pod.dataplane in _MESHED}
         return replace(found, merged=merged)
 
@@ -102,12 +120,14 @@ class View:
             effective = self.effective(pod, port)
             yield self._policy(pod, effective)
             if port:
-                yield from self._clients(pod, port)
+                yield from self.clients(pod, port)
             if pod.dataplane is Dataplane.SIDECAR and pod.running:
                 source = _policy_name(effective)
                 yield _at(pod, proxy_evidence(self.facts.proxies.get(pod.place), port, effective.mode, source))
         if pod.dataplane is Dataplane.GATEWAY and pod.running:
             yield _at(pod, self._sync(pod))
+            if reached := self._led_to(pod, port):
+                yield from self._asked(Door(pod, port, reached))
         if pod.dataplane in _ENVOYS and pod.running:
             proxy = self.facts.proxies.get(pod.place)
             found = certificate_evidence(pod, proxy, self.plane(pod), self.trust, self.facts.now)
@@ -126,7 +146,8 @@ class View:
         code = "MTL003" if effective.port_level else "MTL001" if effective.mode is Mode.PERMISSIVE else "MTL002"
         return Evidence(Source.POLICY, Outcome.FAIL, f"{effective.mode}{alone} {what}", source, code)
 
-    def _clients(self, pod: Pod, port: int) -> Iterator[Evidence]:
+    def clients(self, pod: Pod, port: int) -> Iterator[Evidence]:
+        """What clients do: those that are there by their own proxies, those that may come by the objects alone."""
         unread = [kind for kind in ("DestinationRule", "MeshConfig", "Service") if kind in self.facts.unread]
         if unread:
             text = f"cannot tell the settings of clients: some {some(unread)} objects could not be read"
@@ -135,14 +156,36 @@ class View:
         reached = self.reaching(pod, port)
         key = (self.root(pod), tuple((service.place, own) for service, own in reached))
         if key not in self.told:
-            self.told[key] = client_evidence(self.rules[key[0]], reached)
-        yield from (one for one in self.told[key] if one.outcome is not Outcome.PASS or not unread)
+            self.told[key] = future_evidence(self.rules[key[0]], reached)
+        asked = self._asked(Door(pod, port, reached))
+        told = [one for one in self.told[key] if not asked or one.outcome is not Outcome.PASS]
+        found = [*asked, *told]
+        fails = any(one.outcome is not Outcome.PASS for one in found) or unread
+        yield from (one for one in found if one.outcome is not Outcome.PASS or not fails)
+
+    def _asked(self, door: Door) -> tuple[Evidence, ...]:
+        """What the clients' own proxies say; nothing when none was asked."""
+        return client_evidence(door, self.outlooks, self.causes[self.root(door.pod)]) if self.outlooks else ()
+
+    def _led_to(self, pod: Pod, port: int) -> Sequence[tuple[ServiceFacts, int]]:
+        """The Services of a gateway to which a VirtualService leads clients of the mesh: what comes so is the mesh's own traffic."""
+        causes = self.causes[self.root(pod)]
+        return [(service, own) for service, own in self.reaching(pod, port) if causes.host(service) in self.led]
 
     def reaching(self, pod: Pod, port: int) -> Sequence[tuple[ServiceFacts, int]]:
         """The Services, with their own ports, that send to a port of a pod."""
         services = self.services.get(pod.place.namespace, ())
         mine = [service for service in services if service.selector and service.selector.items() <= pod.labels.items()]
         return [(service, own) for service in mine for own, target in service.ports.items() if target == port]
+
+    def entries(self) -> Iterator[EntryVerdict]:
+        """WorkloadEntries and endpoints of ServiceEntries that belong to the mesh: their clients can be asked, they cannot."""
+        told = self.facts.clients.entries if self.facts.clients and self.outlooks else ()
+        causes = next(iter(self.causes.values()))
+        for entry in told:
+            if self.outlooks and is_asked_for(entry.place.namespace, self.facts):
+                for own, port in entry.ports.items():
+                    yield EntryVerdict(entry, port, entry_evidence(entry, own, port, self.outlooks, causes))
 
     def _sync(self, pod: Pod) -> Evidence:
         """A gateway's own truth: what it was told last is what it does."""
@@ -170,15 +213,48 @@ def _workloads(pods: Iterable[Pod]) -> tuple[Workload, ...]:
     return tuple(Workload(*key, tuple(mine)) for key, mine in sorted(found.items()))
 
 
-def _rules(facts: MeshFacts) -> Mapping[str, ClientRules]:
-    """The DestinationRules for each root namespace there is; whoever may come to run in a labelled namespace is a client too."""
+def _rules(facts: MeshFacts, *, future: bool) -> Mapping[str, ClientRules]:
+    """The DestinationRules for each root namespace there is; whoever may come to run in a labelled namespace is a client too.
+
+    With ``future`` those alone: the proxies of the others speak for themselves.
+    """
     clients: dict[str, list[Mapping[str, str]]] = {name: [] for name, space in facts.namespaces.items() if joins(space.labels)}
     for pod in facts.pods:
         if pod.dataplane in _ENVOYS:
             clients.setdefault(pod.place.namespace, []).append(pod.labels)
-    known = {name: tuple(labels) or ({},) for name, labels in clients.items() if not is_for_probes(name, facts)}
+    known = {name: tuple(labels) or ({},) for name, labels in clients.items() if not is_for_probes(name, facts) and not (future and labels)}
     planes = facts.control_planes
     automatic = all(plane.auto_mtls for plane in planes)
     domain = planes[0].domain if planes else DEFAULT_DOMAIN
     roots = {plane.root_namespace for plane in planes} or {DEFAULT_ROOT_NAMESPACE}
     return {root: ClientRules.of(facts.client_rules, known, root, domain=domain, automatic=automatic) for root in roots}
+
+
+def _causes(facts: MeshFacts, policies: Mapping[str, Policies]) -> Mapping[str, Causes]:
+    """What explains the words of proxies, for each root namespace there is."""
+    told, pods = facts.clients or ClientFacts(), selected(facts.services, facts.pods)
+    labels: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for pod in facts.pods:
+        labels.setdefault((pod.place.namespace, pod.workload), []).append(pod.labels)
+    found = {}
+    for root, rules in _rules(facts, future=False).items():
+        services = {f"{one.place.name}.{one.place.namespace}.svc.{rules.domain}": one for one in facts.services}
+        found[root] = Causes(rules, policies[root], told, services, pods, labels)
+    return found
+
+
+def _outlooks(facts: MeshFacts) -> Outlooks | None:
+    """What clients would send; our own probes are none."""
+    if facts.clients is None:
+        return None
+    pods = {
+        pod.place: pod for pod in facts.pods if pod.dataplane in _ENVOYS and pod.running and not is_for_probes(pod.place.namespace, facts)
+    }
+    return Outlooks.of(facts.clients.groups, pods)
+
+
+def _led(facts: MeshFacts) -> frozenset[str]:
+    """The hosts to which VirtualServices lead; a short name is a Service beside the VirtualService."""
+    domain = facts.control_planes[0].domain if facts.control_planes else DEFAULT_DOMAIN
+    told = facts.clients.led if facts.clients else ()
+    return frozenset(one.to if "." in one.to else f"{one.to}.{one.place.namespace}.svc.{domain}" for one in told)

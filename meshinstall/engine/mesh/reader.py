@@ -33,7 +33,7 @@ class Asker:
     """
 
     def __init__(self, kube: Kube) -> None:
-        self.kube = kube
+        self._kube = kube
         self.gaps: list[str] = []
         self.unread: set[str] = set()
 
@@ -42,7 +42,7 @@ class Asker:
         found: list[_Fact] = []
         wrong: list[str] = []
         try:
-            async for item in self.kube.list(wanted.path, labels=wanted.labels, fields=wanted.fields, metadata_only=wanted.slim):
+            async for item in self._kube.list(wanted.path, labels=wanted.labels, fields=wanted.fields, metadata_only=wanted.slim):
                 try:
                     fact = read(item)
                 except ValueError as error:
@@ -57,11 +57,6 @@ class Asker:
             self.miss(wanted.what, f"that could not be parsed: {len(wrong)}, such as {wrong[0]}")
         return found
 
-    def add(self, other: "Asker") -> None:
-        """Keep what another one did not get."""
-        self.gaps += other.gaps
-        self.unread |= other.unread
-
     def miss(self, what: str, why: str) -> None:
         """Keep that objects of a kind are missing."""
         self.gaps.append(f"{what} {why}")
@@ -70,7 +65,7 @@ class Asker:
     async def one(self, what: str, path: str, read: Callable[[Manifest], _Fact]) -> _Fact | None:
         """What ``read`` makes of an object; None when it is not there, or there is a new gap."""
         try:
-            item = await self.kube.get(path)
+            item = await self._kube.get(path)
             return None if item is None else read(item)
         except (UnauthorizedError, UnreachableError):
             raise

@@ -19,14 +19,14 @@ from meshinstall.engine.mesh.client_objects import internal_entry
 from meshinstall.engine.mesh.clients import Clients, ask_objects, look_at_clients
 from meshinstall.engine.mesh.istio_kinds import DESTINATION_RULES, PEER_AUTHENTICATIONS, SERVICE_ENTRIES, istio_facts
 from meshinstall.engine.mesh.kube_objects import Istiod, MeshSettings, control_plane
-from meshinstall.engine.mesh.pods import PodSeen, joined
+from meshinstall.engine.mesh.pods import joined
 from meshinstall.engine.mesh.pods import pod as read_pod
 from meshinstall.engine.mesh.proxies import ask_istiods, ask_proxies
 from meshinstall.engine.mesh.reader import Asker, Wanted
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.model.istio import ISTIOD_APP, ISTIOD_SELECTOR
-from meshinstall.model.mesh import CLIENT, Dataplane, MeshFacts, NamespaceFacts, Pod
+from meshinstall.model.mesh import Dataplane, MeshFacts, NamespaceFacts, Pod
 from meshinstall.model.paths import object_path
 
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
@@ -42,7 +42,7 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
     asker = Asker(session.kube)
     istiods = await asker.facts(Wanted("Deployments", object_path("apps/v1", "deployments"), ISTIOD_SELECTOR), kube_objects.istiod)
     planes = frozenset(istiod.place.namespace for istiod in istiods)
-    found = await _objects(asker, istiods, planes, namespaces)
+    found = await _objects(asker, istiods, planes)
     settings: list[MeshSettings] = found["settings"]
     named = [pem for one in settings for pem in one.authorities]
     authorities = judged(Held(found["roots"], found["signers"]), named, planes, session.certificates)
@@ -72,14 +72,14 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
     )
 
 
-async def _objects(asker: Asker, istiods: list[Istiod], planes: AbstractSet[str], namespaces: Collection[str] | None) -> Mapping[str, Any]:
+async def _objects(asker: Asker, istiods: list[Istiod], planes: AbstractSet[str]) -> Mapping[str, Any]:
     """What Kubernetes knows, each under a name of its own."""
     asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
         "settings": lambda: _settings(asker, istiods),
         "roots": lambda: ask_roots(asker),
         "signers": lambda: ask_signers(asker, planes),
         "namespaces": lambda: asker.facts(Wanted("Namespaces", object_path("v1", "namespaces"), slim=True), kube_objects.namespace),
-        "pods": lambda: _pods(asker, planes, namespaces),
+        "pods": lambda: asker.facts(Wanted("Pods", object_path("v1", "pods"), fields=_NOT_DONE), lambda item: read_pod(item, planes)),
         "services": lambda: asker.facts(Wanted("Services", object_path("v1", "services")), kube_objects.service),
         "policies": lambda: istio_facts(asker, PEER_AUTHENTICATIONS, kube_objects.peer_policy),
         "rules": lambda: istio_facts(asker, DESTINATION_RULES, kube_objects.client_rule),
@@ -105,25 +105,6 @@ async def _settings(asker: Asker, istiods: list[Istiod]) -> list[MeshSettings]:
 
     answers = await gather(istiods, ask)
     return [answers[istiod] for istiod in istiods]
-
-
-async def _pods(asker: Asker, planes: AbstractSet[str], namespaces: Collection[str] | None) -> list[PodSeen]:
-    """All pods; where only those of ``namespaces`` may be listed, these and the istiods, and clients are then not known."""
-
-    async def ask(one: Asker, namespace: str, labels: str = "") -> list[PodSeen]:
-        wanted = Wanted("Pods", object_path("v1", "pods", namespace), labels, _NOT_DONE)
-        return await one.facts(wanted, lambda item: read_pod(item, planes))
-
-    everywhere = Asker(asker.kube)
-    found = await ask(everywhere, "")
-    if namespaces is None or not everywhere.unread:
-        asker.add(everywhere)
-        return found
-    asker.unread.add(CLIENT)
-    asker.gaps.append(f"clients in other namespaces: {'; '.join(everywhere.gaps)}")
-    selections = [*((space, "") for space in sorted(namespaces)), ("", ISTIOD_SELECTOR)]
-    answers = await gather(selections, lambda selection: ask(asker, *selection))
-    return list({one.pod.place: one for found in answers.values() for one in found}.values())
 
 
 def _is_istiod(pod: Pod) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.checks.mtls.client_rules import ClientRules, client_evidence
+from meshinstall.checks.mtls.client_rules import ClientRules, future_evidence
 from meshinstall.model.mesh import ClientRule, Place, ServiceFacts
 from meshinstall.model.verdict import Outcome
 
@@ -124,12 +124,15 @@ def test_a_wider_rule_joins_a_narrower_one() -> None:
         ({"mode": "DISABLE", "ports": {80: "ISTIO_MUTUAL"}}, []),
         ({"mode": "ISTIO_MUTUAL", "ports": {80: "DISABLE"}}, [f"DISABLE shop/x: {ALL}"]),
         ({"mode": "ISTIO_MUTUAL", "ports": {8080: "DISABLE"}}, []),
-        # Settings of a port replace all others: without tls, automatic mTLS is back.
-        ({"mode": "DISABLE", "ports": {80: ""}}, []),
+        # Settings of a port without tls bring automatic mTLS back for the cluster, not for its endpoints: plaintext is sent.
+        ({"mode": "DISABLE", "ports": {80: ""}}, [f"DISABLE shop/x: {ALL}"]),
+        ({"mode": "SIMPLE", "ports": {80: ""}}, [f"DISABLE shop/x: {ALL}"]),
+        ({"mode": "ISTIO_MUTUAL", "ports": {80: ""}}, []),
         ({"mode": "ISTIO_MUTUAL", "subsets": {"v2": ("SIMPLE", {})}}, [f"SIMPLE shop/x v2: {ALL}"]),
         ({"mode": "ISTIO_MUTUAL", "subsets": {"v2": ("ISTIO_MUTUAL", {80: "DISABLE"})}}, [f"DISABLE shop/x v2: {ALL}"]),
         ({"mode": "DISABLE", "subsets": {"v2": ("", {}), "v3": ("ISTIO_MUTUAL", {})}}, [f"DISABLE shop/x: {ALL}"]),
-        ({"subsets": {"v2": ("DISABLE", {80: ""})}}, []),
+        ({"subsets": {"v2": ("DISABLE", {80: ""})}}, [f"DISABLE shop/x v2: {ALL}"]),
+        ({"mode": "DISABLE", "ports": {80: ""}, "subsets": {"v2": ("ISTIO_MUTUAL", {})}}, [f"DISABLE shop/x: {ALL}"]),
     ],
 )
 def test_ports_and_subsets_of_a_rule(told: Any, expected: list[str]) -> None:
@@ -172,7 +175,7 @@ def test_clusters_have_a_domain_of_their_own() -> None:
 
 def test_the_evidence_names_the_rule_and_its_clients() -> None:
     rules = ClientRules.of([rule("shop/x", "web", "DISABLE")], CLIENTS, "istio-system", domain="cluster.local", automatic=True)
-    (found,) = client_evidence(rules, [(WEB, 80)])
+    (found,) = future_evidence(rules, [(WEB, 80)])
     assert found.outcome == Outcome.FAIL
     assert found.code == "MTL010"
     assert found.object == "DestinationRule shop/x"
@@ -190,13 +193,13 @@ def test_the_evidence_names_the_rule_and_its_clients() -> None:
 )
 def test_what_each_way_is_called(rules: list[ClientRule], automatic: bool, outcome: Outcome, code: str) -> None:  # noqa: FBT001
     index = ClientRules.of(rules, CLIENTS, "istio-system", domain="cluster.local", automatic=automatic)
-    assert [(found.outcome, found.code) for found in client_evidence(index, [(WEB, 80)])] == [(outcome, code)]
+    assert [(found.outcome, found.code) for found in future_evidence(index, [(WEB, 80)])] == [(outcome, code)]
 
 
 def test_many_namespaces_are_counted() -> None:
     clients = {f"team-{number}": [{"app": "x"}] for number in range(9)}
     index = ClientRules.of([], clients, "istio-system", domain="cluster.local", automatic=False)
-    assert client_evidence(index, [(WEB, 80)])[0].text.endswith("from namespace team-0, team-1, team-2, team-3, team-4 and 4 more")
+    assert future_evidence(index, [(WEB, 80)])[0].text.endswith("from namespace team-0, team-1, team-2, team-3, team-4 and 4 more")
 
 
 some_rules = st.lists(

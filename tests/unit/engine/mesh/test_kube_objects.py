@@ -439,9 +439,9 @@ def test_names_of_a_services_targets_are_resolved_by_its_pods() -> None:
     assert one
     assert other
     _, (facts,) = pods.joined([one, other], [kube_objects.service(SERVICE)])
-    assert facts == ServiceFacts(Place("shop", "web"), {"app": "web"}, {80: 8080, 9090: 9090, 53: 5353}, "NodePort")
+    assert facts == ServiceFacts(Place("shop", "web"), {"app": "web"}, {80: 8080, 9090: 9090}, "NodePort")
     _, (alone,) = pods.joined([], [kube_objects.service(SERVICE)])
-    assert alone.ports == {9090: 9090, 53: 5353}
+    assert alone.ports == {9090: 9090}
 
 
 def test_a_pod_that_is_done_is_none_and_one_that_ends_does_not_run() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 
 from meshinstall.adapters.certificates import read_roots
+from meshinstall.engine.mesh.client_dump import CLUSTERS, LISTENER
 from meshinstall.engine.mesh.envoy import DUMP, read_dump
 from meshinstall.engine.mesh.proxies import ask_istiods
 from meshinstall.engine.mesh.survey import survey
@@ -38,12 +39,17 @@ LISTS = {
     "PeerAuthentication": "/apis/security.istio.io/v1/peerauthentications",
     "DestinationRule": "/apis/networking.istio.io/v1/destinationrules",
     "ServiceEntry": "/apis/networking.istio.io/v1/serviceentries",
+    "Sidecar": "/apis/networking.istio.io/v1/sidecars",
+    "WorkloadEntry": "/apis/networking.istio.io/v1/workloadentries",
+    "VirtualService": "/apis/networking.istio.io/v1/virtualservices",
+    "EnvoyFilter": "/apis/networking.istio.io/v1alpha3/envoyfilters",
     "Service": "/api/v1/services",
     "Namespace": "/api/v1/namespaces",
     "ConfigMap": "/api/v1/configmaps",
     "Pod": "/api/v1/pods",
     "Deployment": "/apis/apps/v1/deployments",
 }
+CLIENT_KINDS = ("sidecars", "workloadentries", "virtualservices")
 
 
 class Asked(FakePods):
@@ -51,12 +57,12 @@ class Asked(FakePods):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[tuple[str, str, int]] = []
+        self.asked: list[tuple[Place, str]] = []
         self.hanging: set[str] = set()
 
     async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         """The body that was put there."""
-        self.asked.append((namespace, pod, port))
+        self.asked.append((Place(namespace, pod), path))
         if pod in self.hanging:
             await anyio.sleep_forever()
         return await super().get(namespace, pod, port, path)
@@ -85,7 +91,9 @@ class Mesh(World):
         for space in ("shop", "istio-system"):
             self.trust(space, ROOT)
         self.serves("security.istio.io/v1", peerauthentications=POLICY)
-        self.serves("networking.istio.io/v1", destinationrules=RULE, serviceentries=ENTRY)
+        empty = {"metadata": metadata("none", "nowhere"), "spec": {}}
+        self.serves("networking.istio.io/v1", destinationrules=RULE, serviceentries=ENTRY, **dict.fromkeys(CLIENT_KINDS, empty))
+        self.serves("networking.istio.io/v1alpha3", envoyfilters=empty)
         for place in (WEB, EDGE):
             self.says(place, RECORDED)
 
@@ -113,6 +121,11 @@ class Mesh(World):
         """What the Envoy of a pod answers."""
         self.pods.answers[(*place, ENVOY_ADMIN_PORT, DUMP)] = data
 
+    def sends(self, place: Place) -> None:
+        """The Envoy of a pod holds nothing."""
+        for path in (CLUSTERS, LISTENER):
+            self.pods.answers[(*place, ENVOY_ADMIN_PORT, path)] = b"{}"
+
     async def look(self, *namespaces: str) -> MeshFacts:
         """Survey it."""
         return await survey(self.session(), namespaces or None)
@@ -132,7 +145,7 @@ async def test_a_mesh_is_seen_as_a_whole() -> None:
     kinds = {one.place: one.dataplane for one in facts.pods}
     assert kinds == {WEB: Dataplane.SIDECAR, EDGE: Dataplane.GATEWAY, BRAIN: Dataplane.CONTROL}
     assert [port.number for one in facts.pods if one.place == WEB for port in one.ports] == [5353, 8080, 9090]
-    assert [one.ports for one in facts.services] == [{80: 8080, 9090: 9090, 53: 5353}]
+    assert [one.ports for one in facts.services] == [{80: 8080, 9090: 9090}]
     assert [one.mode for one in facts.policies] == [Mode.STRICT]
     assert [one.host for one in facts.client_rules] == ["web.shop.svc.cluster.local"]
     assert [one.hosts for one in facts.external] == [("pay.example", "*.pay.example")]
@@ -162,20 +175,41 @@ async def test_the_requests_do_not_depend_on_how_much_there_is_but_for_one_to_ea
     mesh = Mesh()
     mesh.add("v1", "pods", *(pod(name=f"web-{number}") for number in range(20)), pod(name="off", inits=[]))
     await mesh.look()
-    gets = ["/apis/security.istio.io/v1", *["/apis/networking.istio.io/v1"] * 2, "/api/v1/namespaces/istio-system/configmaps/istio-canary"]
+    gets = ["/apis/security.istio.io/v1", *["/apis/networking.istio.io/v1"] * 5, "/apis/networking.istio.io/v1alpha3"]
+    gets += [f"/apis/gateway.networking.k8s.io/{version}" for version in ("v1", "v1alpha3")]
+    gets += ["/api/v1/namespaces/istio-system/configmaps/istio-canary"]
     gets += [f"/api/v1/namespaces/istio-system/secrets/{name}" for name in ("cacerts", "istio-ca-secret")]
     assert sorted(mesh.kube.calls) == sorted([f"LIST {path}" for path in LISTS.values()] + [f"GET {path}" for path in gets])
-    assert sorted(mesh.asked.asked) == sorted([(*EDGE, 15000), (*WEB, 15000), *(("shop", f"web-{number}", 15000) for number in range(20))])
+    judged = [EDGE, WEB, *(Place("shop", f"web-{number}") for number in range(20))]
+    assert sorted(place for place, path in mesh.asked.asked if path == DUMP) == sorted(judged)
 
 
-async def test_of_other_namespaces_no_pod_is_asked_for() -> None:
+async def test_one_of_those_that_hold_the_same_is_asked_what_it_would_send() -> None:
     mesh = Mesh()
+    mesh.add("v1", "pods", *(pod(name=f"web-{number}", labels={"app": "web"}) for number in range(20)))
+    mesh.istiod.records["istiod-1"] = [record(), *(record(f"web-{number}.shop") for number in range(20))]
+    mesh.sends(WEB)
+    facts = await mesh.look()
+    assert facts.clients
+    (group,) = [group for group in facts.clients.groups if WEB in group.pods]
+    assert len(group.pods) == 21
+    assert group.asked == WEB
+    assert sorted(place for place, path in mesh.asked.asked if path == CLUSTERS) == [EDGE, EDGE, WEB]
+    (gateway,) = [group for group in facts.clients.groups if EDGE in group.pods]
+    assert gateway.problem == "no port-forward to pod edge/gate"
+
+
+async def test_of_other_namespaces_pods_are_clients_alone() -> None:
+    mesh = Mesh()
+    there = Place("elsewhere", "web")
     mesh.add("v1", "pods", pod(namespace="elsewhere"))
     facts = await mesh.look("shop")
-    assert {one.place for one in facts.pods} == {WEB, BRAIN}
+    assert facts.judged == frozenset({"shop"})
     assert facts.proxies.keys() == {WEB}
     assert facts.proxies[WEB].sync is SyncState.SYNCED
-    assert [call for call in mesh.kube.calls if call.endswith("/pods")] == ["LIST /api/v1/namespaces/shop/pods", "LIST /api/v1/pods"]
+    assert facts.clients
+    assert {place for group in facts.clients.groups for place in group.pods} == {WEB, EDGE, there}
+    assert [call for call in mesh.kube.calls if call.endswith("/pods")] == ["LIST /api/v1/pods"]
 
 
 @pytest.mark.parametrize(("kind", "path"), LISTS.items(), ids=LISTS)
@@ -199,8 +233,9 @@ async def test_an_api_server_that_is_gone_is_no_gap() -> None:
 @pytest.mark.parametrize(("version", "older"), [("v1beta1", True), ("v1alpha3", True), ("v2", False)])
 async def test_istios_kinds_are_listed_in_a_version_that_the_cluster_knows(version: str, older: bool) -> None:  # noqa: FBT001 - a column
     mesh = Mesh()
-    mesh.serves("networking.istio.io/v1", gateways={"metadata": metadata()})
-    mesh.serves(f"networking.istio.io/{version}", destinationrules=RULE, serviceentries=ENTRY)
+    mesh.serves("networking.istio.io/v1", **{kind: {"metadata": metadata()} for kind in CLIENT_KINDS})
+    others = {"envoyfilters": {"metadata": metadata()}} if version == "v1alpha3" else {}
+    mesh.serves(f"networking.istio.io/{version}", destinationrules=RULE, serviceentries=ENTRY, **others)
     facts = await mesh.look()
     assert (len(facts.client_rules), len(facts.external)) == ((1, 1) if older else (0, 0))
     assert facts.unread == (() if older else ("DestinationRule", "ServiceEntry"))
@@ -243,7 +278,8 @@ async def test_a_cluster_without_istio_has_no_control_plane() -> None:
     assert facts.control_planes == ()
     assert facts.pods == ()
     assert facts.proxies == {}
-    assert facts.unread == ("DestinationRule", "PeerAuthentication", "ServiceEntry")
+    kinds = {"DestinationRule", "EnvoyFilter", "PeerAuthentication", "ServiceEntry", "Sidecar", "VirtualService", "WorkloadEntry"}
+    assert set(facts.unread) == kinds
 
 
 async def test_the_authority_that_istiod_signs_with_is_told_by_its_certificates_alone() -> None:
@@ -325,7 +361,7 @@ async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> 
     assert found[Place("shop", "closed")] == Proxy(problem="no port-forward to pod shop/closed")
     assert found[Place("shop", "odd")].problem.startswith("its Envoy's answer could not be parsed")
     assert found[Place("shop", "waits")] == Proxy(problem="its pod does not run")
-    assert ("shop", "waits", 15000) not in mesh.asked.asked
+    assert Place("shop", "waits") not in {place for place, _ in mesh.asked.asked}
     young = found[Place("shop", "young")]
     assert young.problem == "its Envoy has no inbound listener yet"
     assert young.certificates == ()

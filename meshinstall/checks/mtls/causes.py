@@ -1,0 +1,123 @@
+"""Explains why a client leaves the mesh's TLS: which object makes istiod tell its proxy so."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from meshinstall.checks.mtls.client_rules import ClientRules
+from meshinstall.checks.mtls.outlooks import Way
+from meshinstall.checks.mtls.peer_authentication import Policies
+from meshinstall.model.clients import ClientFacts, SidecarObject, Tls
+from meshinstall.model.labels import TLS_MODE
+from meshinstall.model.mesh import Dataplane, Mode, Pod, ServiceFacts
+from meshinstall.model.place import Place
+
+_MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
+
+
+class Cause(NamedTuple):
+    """Why, the object that decides it, and the code of the finding."""
+
+    why: str
+    object: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """What explains the proxies' words; ``pods`` are those that a Service selects, by the Service."""
+
+    rules: ClientRules
+    policies: Policies
+    told: ClientFacts
+    services: Mapping[str, ServiceFacts]
+    pods: Mapping[Place, Sequence[Pod]]
+    labels: Mapping[tuple[str, str], Sequence[Mapping[str, str]]]
+    seen: dict[object, Cause] = field(default_factory=dict)
+
+    def host(self, service: ServiceFacts) -> str:
+        """The name by which proxies know a Service."""
+        return f"{service.place.name}.{service.place.namespace}.svc.{self.rules.domain}"
+
+    def of(self, way: Way, client: str, pod: Pod, port: int) -> Cause:
+        """Why the clients of a namespace take a way to a port of a pod."""
+        key = (way.cluster.name, way.tls, client, pod.workload, pod.place.namespace, port)
+        if key not in self.seen:
+            self.seen[key] = self._of(way, client, pod, port)
+        return self.seen[key]
+
+    def _of(self, way: Way, client: str, pod: Pod, port: int) -> Cause:
+        cluster, where = way.cluster, f"port {way.cluster.port} of {way.cluster.host}"
+        service = self.services.get(cluster.host)
+        for told in self.rules.against(service, cluster.port) if service else ():
+            if client in told.namespaces and told.subset in {"", cluster.subset}:
+                if told.rule is None:
+                    return Cause(f"automatic mTLS is off and no DestinationRule asks for it, {where}", "MeshConfig", "MTL012")
+                plain = told.mode == "DISABLE"
+                why = f"tls.mode {told.mode} for {where}{f', subset {told.subset}' if told.subset else ''}"
+                return Cause(why, f"DestinationRule {told.rule.place}", "MTL010" if plain else "MTL011")
+        if way.tls is Tls.OTHER:
+            return self._other(service, where)
+        return self._automatic(service, pod, port, where, headless=cluster.anywhere is not None)
+
+    def _other(self, service: ServiceFacts | None, where: str) -> Cause:
+        for policy in self.told.tls_policies:
+            if service and policy.place.namespace == service.place.namespace and service.place.name in policy.services:
+                return Cause(f"it asks for TLS of its own for {where}", f"BackendTLSPolicy {policy.place}", "MTL011")
+        return Cause(f"their proxies' configuration asks for other TLS for {where}", "", "MTL019")
+
+    def _automatic(self, service: ServiceFacts | None, pod: Pod, port: int, where: str, *, headless: bool) -> Cause:
+        """Why istiod does not choose mTLS by itself (istio: push_context.go, BestEffortInferServiceMTLSMode; mtls_checker.go)."""
+        if pod.dataplane not in _MESHED:
+            return Cause(f"the pod has no proxy, {where}", _named(pod), "MTL015")
+        if pod.labels.get(TLS_MODE, "istio") != "istio":
+            return Cause(f"its pods have the label {TLS_MODE}={pod.labels[TLS_MODE]}, {where}", _named(pod), "MTL015")
+        space = self.policies.merged(Pod(Place(pod.place.namespace, ""), "", Dataplane.SIDECAR))
+        if space.mode is Mode.DISABLE and space.source:
+            why = f"clients choose by the policy of the namespace, which is DISABLE, {where}"
+            return Cause(why, f"PeerAuthentication {space.source.place}", "MTL015")
+        own = self.policies.merged(pod).at(port)
+        if own.mode is Mode.DISABLE and own.source:
+            return Cause(f"the policy is DISABLE, {where}", f"PeerAuthentication {own.source.place}", "MTL015")
+        plain = [other for other in self.pods.get(service.place, ()) if other.dataplane not in _MESHED] if service and headless else []
+        if service and plain:
+            why = f"the Service is headless and {_named(plain[0])} has no proxy, so istiod turns mTLS off for all its pods, {where}"
+            return Cause(why, f"Service {service.place}", "MTL015")
+        return Cause(f"their proxies' configuration says so for {where}; an EnvoyFilter may do it", "", "MTL019")
+
+    def hidden(self, service: ServiceFacts, client: tuple[str, str]) -> Cause:
+        """Why the proxies of a client do not know a Service."""
+        found = self._sidecar(client)
+        where = f"Service {service.place}"
+        if found:
+            return Cause(f"their proxies do not know {where}, and pass on what they do not know", f"Sidecar {found.place}", "MTL016")
+        why = f"their proxies do not know {where}, and pass on what they do not know (exportTo, discoverySelectors)"
+        return Cause(why, where, "MTL016")
+
+    def _sidecar(self, client: tuple[str, str]) -> SidecarObject | None:
+        """The Sidecar that holds for a client: by selector, for its namespace, for the mesh (istio: push_context.go, getSidecarScope)."""
+        namespace = client[0]
+        own = [one for one in self.told.sidecars if one.place.namespace == namespace]
+        for one in own:
+            if one.selector and any(one.selector.items() <= labels.items() for labels in self.labels.get(client, ())):
+                return one
+        mesh_wide = [one for one in self.told.sidecars if one.place.namespace == self.rules.root_namespace]
+        return next((one for one in (*own, *mesh_wide) if not one.selector), None)
+
+
+def _named(pod: Pod) -> str:
+    kind, _, name = pod.workload.partition(" ")
+    return f"{kind} {pod.place.namespace}/{name}"
+
+
+def selected(services: Iterable[ServiceFacts], pods: Iterable[Pod]) -> dict[Place, list[Pod]]:
+    """The pods that each headless Service selects."""
+    found: dict[Place, list[Pod]] = {}
+    by_namespace: dict[str, list[Pod]] = {}
+    for pod in pods:
+        by_namespace.setdefault(pod.place.namespace, []).append(pod)
+    for service in services:
+        if service.selector and not service.addresses:
+            mine = by_namespace.get(service.place.namespace, ())
+            found[service.place] = [pod for pod in mine if service.selector.items() <= pod.labels.items()]
+    return found
