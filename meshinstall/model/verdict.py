@@ -1,5 +1,6 @@
 """The verdict of verify: PASS, FAIL or NOT PROVEN for each port of each workload, with the evidence."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +28,22 @@ class Source(StrEnum):
     WIRE = "wire"
 
 
+class FailOn(StrEnum):
+    """Whose faults count: those of servers, of clients, or of either."""
+
+    SERVER = "server"
+    CLIENTS = "clients"
+    ANY = "any"
+
+
+_RANK = {Outcome.FAIL: 0, Outcome.NOT_PROVEN: 1, Outcome.PASS: 2}
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome | None:
+    """The worst of some outcomes, None of none."""
+    return min(outcomes, key=_RANK.__getitem__, default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One thing that was seen and what it means alone; ``object`` is where, ``code`` the finding that explains it (docs/checks.md)."""
@@ -42,7 +59,7 @@ class Evidence:
 class PortVerdict:
     """One port of one workload over all its pods; ``port`` 0 stands for every port that nobody declared.
 
-    ``outcome`` is the worst of its evidence, and NOT PROVEN when a kind of evidence is missing.
+    ``outcome`` is the worst of its evidence, and NOT PROVEN when a kind of evidence is missing. ``ours``: it is our own target.
     """
 
     namespace: str
@@ -53,6 +70,32 @@ class PortVerdict:
     evidence: tuple[Evidence, ...]
     pods: tuple[Place, ...] = ()
     mode: str = ""
+    ours: bool = False
+
+    @property
+    def server(self) -> Outcome:
+        """What the port itself lets in; NOT PROVEN without any evidence."""
+        return worst(one.outcome for one in self.evidence if one.source is not Source.CLIENT) or Outcome.NOT_PROVEN
+
+    @property
+    def clients(self) -> Outcome | None:
+        """What the clients of the mesh would send to it; None where that was not asked."""
+        return worst(one.outcome for one in self.evidence if one.source is Source.CLIENT)
+
+    def under(self, fail_on: FailOn) -> Outcome:
+        """The outcome when only some faults count."""
+        match fail_on:
+            case FailOn.SERVER:
+                return self.server
+            case FailOn.CLIENTS:
+                return self.clients or Outcome.PASS
+            case _:
+                return self.outcome
+
+    @property
+    def tried(self) -> bool:
+        """Whether the wire gave an answer."""
+        return any(one.source is Source.WIRE and one.outcome is not Outcome.NOT_PROVEN for one in self.evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +105,15 @@ class Outside:
     namespace: str
     pods: int
     reachable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The proxies of clients: ``asked`` of them spoke for ``alike`` more, and ``silent`` could not be asked."""
+
+    asked: int
+    alike: int
+    silent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +134,13 @@ class Verdict:
     live: str = ""
     history: str = ""
     gaps: tuple[str, ...] = ()
+    clients: Clients | None = None
+    fail_on: FailOn = FailOn.ANY
 
     @property
     def outcome(self) -> Outcome:
-        """FAIL when anything failed, PASS when all passed, else NOT PROVEN; nothing to judge proves nothing."""
-        found = {port.outcome for port in self.ports}
+        """FAIL when anything failed that counts, PASS when all passed, else NOT PROVEN; nothing to judge proves nothing."""
+        found = {port.under(self.fail_on) for port in self.ports}
         if Outcome.FAIL in found:
             return Outcome.FAIL
         return Outcome.PASS if found == {Outcome.PASS} else Outcome.NOT_PROVEN

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from meshinstall.checks.mtls.client_rules import ClientRules
 from meshinstall.checks.mtls.outlooks import Way
 from meshinstall.checks.mtls.peer_authentication import Policies
-from meshinstall.model.clients import ClientFacts, SidecarObject, Tls
+from meshinstall.model.clients import ClientFacts, LedHost, SidecarObject, Tls
 from meshinstall.model.labels import TLS_MODE
 from meshinstall.model.mesh import Dataplane, Mode, Pod, ServiceFacts
 from meshinstall.model.place import Place
@@ -58,7 +58,7 @@ class Causes:
                 return Cause(why, f"DestinationRule {told.rule.place}", "MTL010" if plain else "MTL011")
         if way.tls is Tls.OTHER:
             return self._other(service, where)
-        return self._automatic(service, pod, port, where, headless=cluster.anywhere is not None)
+        return self._to_gateway(service, where) if pod.dataplane is Dataplane.GATEWAY else self._automatic(service, pod, port, where)
 
     def _other(self, service: ServiceFacts | None, where: str) -> Cause:
         for policy in self.told.tls_policies:
@@ -66,7 +66,14 @@ class Causes:
                 return Cause(f"it asks for TLS of its own for {where}", f"BackendTLSPolicy {policy.place}", "MTL011")
         return Cause(f"their proxies' configuration asks for other TLS for {where}", "", "MTL019")
 
-    def _automatic(self, service: ServiceFacts | None, pod: Pod, port: int, where: str, *, headless: bool) -> Cause:
+    def _to_gateway(self, service: ServiceFacts | None, where: str) -> Cause:
+        """A gateway is no part of automatic mTLS: its pods have no label that says that they take it."""
+        host = self.host(service) if service else ""
+        leading = next((one.place for one in self.told.led if full_host(one, self.rules.domain) == host), None)
+        why = f"automatic mTLS leaves gateways out, and no DestinationRule asks for ISTIO_MUTUAL, {where}"
+        return Cause(why, f"VirtualService {leading}" if leading else "", "MTL015" if leading else "MTL019")
+
+    def _automatic(self, service: ServiceFacts | None, pod: Pod, port: int, where: str) -> Cause:
         """Why istiod does not choose mTLS by itself (istio: push_context.go, BestEffortInferServiceMTLSMode; mtls_checker.go)."""
         if pod.dataplane not in _MESHED:
             return Cause(f"the pod has no proxy, {where}", _named(pod), "MTL015")
@@ -79,7 +86,7 @@ class Causes:
         own = self.policies.merged(pod).at(port)
         if own.mode is Mode.DISABLE and own.source:
             return Cause(f"the policy is DISABLE, {where}", f"PeerAuthentication {own.source.place}", "MTL015")
-        plain = [other for other in self.pods.get(service.place, ()) if other.dataplane not in _MESHED] if service and headless else []
+        plain = [other for other in self.pods.get(service.place, ()) if other.dataplane not in _MESHED] if service else []
         if service and plain:
             why = f"the Service is headless and {_named(plain[0])} has no proxy, so istiod turns mTLS off for all its pods, {where}"
             return Cause(why, f"Service {service.place}", "MTL015")
@@ -103,6 +110,11 @@ class Causes:
                 return one
         mesh_wide = [one for one in self.told.sidecars if one.place.namespace == self.rules.root_namespace]
         return next((one for one in (*own, *mesh_wide) if not one.selector), None)
+
+
+def full_host(led: LedHost, domain: str) -> str:
+    """The host to which a VirtualService leads; a short name is a Service beside it."""
+    return led.to if "." in led.to else f"{led.to}.{led.place.namespace}.svc.{domain}"
 
 
 def _named(pod: Pod) -> str:

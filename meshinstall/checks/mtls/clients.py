@@ -7,7 +7,8 @@ from meshinstall.checks.mtls.causes import Cause, Causes
 from meshinstall.checks.mtls.outlooks import Outlooks, Way
 from meshinstall.checks.words import some
 from meshinstall.model.clients import MeshEntry, Tls
-from meshinstall.model.mesh import Pod, ServiceFacts
+from meshinstall.model.labels import TLS_MODE
+from meshinstall.model.mesh import Dataplane, Pod, ServiceFacts
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
 _SENDS = {
@@ -39,7 +40,7 @@ def client_evidence(door: Door, outlooks: Outlooks, causes: Causes) -> tuple[Evi
     return found or (Evidence(Source.CLIENT, Outcome.PASS, _passed(door, outlooks)),)
 
 
-def entry_evidence(entry: MeshEntry, own: int, port: int, outlooks: Outlooks, causes: Causes) -> tuple[Evidence, ...]:
+def entry_evidence(entry: MeshEntry, own: int, port: int, outlooks: Outlooks) -> tuple[Evidence, ...]:
     """What is known of a port of a part of the mesh that is no pod: what clients send there."""
     where = f"{entry.object} is no pod: its server was not looked at, and it is reached by ServiceEntry {entry.service_entry}"
     server = Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, where, entry.object, "MTL018")
@@ -48,7 +49,7 @@ def entry_evidence(entry: MeshEntry, own: int, port: int, outlooks: Outlooks, ca
     told: dict[Tls, set[tuple[str, str]]] = {}
     for way in ways:
         told.setdefault(way.tls, set()).update(outlooks.kinds[way.kind].clients)
-    why = "a WorkloadEntry without serviceAccount, or a ServiceEntry's endpoint, is plaintext unless its labels or a DestinationRule say otherwise"
+    why = f"automatic mTLS is used only for what has the label {TLS_MODE}=istio"
     found = [
         Evidence(Source.CLIENT, _OUTCOMES[tls], f"{_names(clients)} {_SENDS[tls]}: {why}", entry.object, "MTL015")
         for tls, clients in told.items()
@@ -91,9 +92,9 @@ def _by_cause(way: Way, door: Door, outlooks: Outlooks, causes: Causes) -> Itera
 def _unaware(door: Door, outlooks: Outlooks, causes: Causes) -> Iterator[Evidence]:
     """Those whose proxies do not know the Service, and pass on what they do not know."""
     told: dict[Cause, set[tuple[str, str]]] = {}
-    for service, own in door.services:
-        if service.type == "ExternalName":
-            continue
+    # Who is led to a gateway calls other hosts.
+    known = () if door.pod.dataplane is Dataplane.GATEWAY else door.services
+    for service, own in known:
         for kind in outlooks.unaware(causes.host(service), own):
             for client in outlooks.kinds[kind].clients:
                 told.setdefault(causes.hidden(service, client), set()).add(client)
@@ -113,21 +114,25 @@ def _unknown(door: Door, outlooks: Outlooks) -> Iterator[Evidence]:
     if not door.services:
         return
     if outlooks.silent:
-        text = f"{_names(outlooks.silent)} may be a client of it, and its proxy could not be asked"
-        yield Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL017")
+        yield _silent(outlooks)
     for past in outlooks.unsure:
         text = f"{past.client} may send plaintext to it: the group of its container is unknown"
         yield Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, _object(past.client), "MTL017")
 
 
+def _silent(outlooks: Outlooks) -> Evidence:
+    text = f"{_names(outlooks.silent)} may be a client of it, and its proxy could not be asked"
+    return Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL017")
+
+
 def _passed(door: Door, outlooks: Outlooks) -> str:
     if not door.services and not outlooks.reached.get((door.pod.ip, door.port)):
         return "no Service sends to this port"
-    asked, spoken_for = outlooks.asked
-    if not asked:
+    counts = outlooks.counts
+    if not counts.asked:
         return "the mesh has no client yet"
-    alike = f", and {spoken_for - asked} are taken to hold the same configuration" if spoken_for > asked else ""
-    return f"every client of the mesh would use the mesh's mTLS: {asked} {'was' if asked == 1 else 'were'} asked{alike}"
+    alike = f", {counts.alike} more hold the same configuration" if counts.alike else ""
+    return f"every client of the mesh would use the mesh's mTLS: {counts.asked} {'was' if counts.asked == 1 else 'were'} asked{alike}"
 
 
 def _names(clients: Iterable[tuple[str, str]]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from meshinstall.checks.mtls.client_fixes import client_fix
 from meshinstall.checks.mtls.coverage import joins
 from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
@@ -263,6 +264,24 @@ def _patch(target: str, spec: Mapping[str, Any]) -> str:
     return f"kubectl patch {target} --type merge -p {shlex.quote(json.dumps({'spec': spec}, separators=(',', ':')))}"
 
 
+def _of_clients(code: str) -> Callable[[Ill], str]:
+    return lambda ill: client_fix(code, ill.object, ill.ports, ill.view.facts)
+
+
+def _silent(ill: Ill) -> str:
+    """Where to look when proxies of clients do not answer."""
+    silent = [] if ill.view.outlooks is None else list(ill.view.outlooks.silent)
+    pods = [pod for pod in ill.view.facts.pods if (pod.place.namespace, pod.workload) in silent]
+    if not pods:
+        return "kubectl get pods -A  # which clients run in a group that is not known?"
+    namespace, name = map(shlex.quote, pods[0].place)
+    return f"kubectl logs -n {namespace} {name} -c {PROXY_CONTAINER} --tail=50"
+
+
+def _unexplained(_: Ill) -> str:
+    return "istioctl proxy-config cluster CLIENT_POD.NAMESPACE --fqdn HOST -o json  # look for the EnvoyFilter that changes it"
+
+
 def _permission(_: Ill) -> str:
     return "the lines 'not seen' at the end name the reason; check the permission: kubectl auth can-i list KIND -A"
 
@@ -276,6 +295,12 @@ _FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL011": _client,
     "MTL012": _automatic,
     "MTL013": _permission,
+    "MTL014": _of_clients("MTL014"),
+    "MTL015": _of_clients("MTL015"),
+    "MTL016": _of_clients("MTL016"),
+    "MTL017": _silent,
+    "MTL018": lambda _: "curl -s http://127.0.0.1:15000/config_dump  # on the machine itself: does its proxy require a client certificate?",
+    "MTL019": _unexplained,
     "MTL020": _inject,
     "MTL021": _capture,
     "MTL022": _capture,

@@ -55,7 +55,7 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[st
     """Facts and what the wire said: problems first; ``asked`` are the namespaces that it is about, None for all."""
     view = View.of(facts)
     rows = [_with_wire(row, view, probing) for row in _rows(view)]
-    found = (*map(_verdict, rows), *map(_entry, view.entries()), *_unknown(facts), *_empty(view, asked or ()))
+    found = (*(_verdict(row, view) for row in rows), *map(_entry, view.entries()), *_unknown(facts), *_empty(view, asked or ()))
     ports = sorted(found, key=lambda one: (_RANK[one.outcome], one.namespace, one.workload, one.port))
     reachable = tuple(sorted(_name(port) for port in ports if any(one.code in OPEN for one in port.evidence)))
     return Verdict(
@@ -69,6 +69,7 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[st
         live=live(probing),
         history=history_text(facts.history),
         gaps=facts.gaps,
+        clients=view.outlooks.counts if view.outlooks else None,
     )
 
 
@@ -163,11 +164,12 @@ def _undeclared() -> Evidence:
     return Evidence(Source.WIRE, Outcome.NOT_PROVEN, text, code="MTL056")
 
 
-def _verdict(row: _Row) -> PortVerdict:
+def _verdict(row: _Row, view: View) -> PortVerdict:
     places = tuple(pod.place for pod in row.workload.pods)
     workload = row.workload
     outcome = _worst(row.evidence)
-    return PortVerdict(workload.namespace, workload.name, row.port, workload.dataplane, outcome, row.evidence, places, row.mode)
+    ours = is_for_probes(workload.namespace, view.facts)
+    return PortVerdict(workload.namespace, workload.name, row.port, workload.dataplane, outcome, row.evidence, places, row.mode, ours)
 
 
 def _entry(told: EntryVerdict) -> PortVerdict:

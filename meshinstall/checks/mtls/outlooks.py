@@ -8,6 +8,7 @@ from meshinstall.checks.mtls.capture import may_pass_by, passes_by
 from meshinstall.model.clients import ClientGroup, OutboundCluster, Outlook, Tls
 from meshinstall.model.mesh import Dataplane, Outbound, Pod
 from meshinstall.model.place import Place
+from meshinstall.model.verdict import Clients
 
 
 class Way(NamedTuple):
@@ -88,9 +89,11 @@ class Outlooks:
         return [(past, why) for past, why in found if why]
 
     @property
-    def asked(self) -> tuple[int, int]:
-        """How many pods were asked, and how many they spoke for, themselves too."""
-        return sum(kind.asked for kind in self.kinds), sum(kind.pods for kind in self.kinds)
+    def counts(self) -> Clients:
+        """How many pods were asked, and for how many more they spoke."""
+        asked = sum(kind.asked for kind in self.kinds)
+        silent = tuple(f"{namespace}/{workload}" for namespace, workload in self.silent)
+        return Clients(asked, sum(kind.pods for kind in self.kinds) - asked, silent)
 
 
 def _client(pod: Pod) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from meshinstall.checks.mtls.causes import Causes, selected
+from meshinstall.checks.mtls.causes import Causes, full_host, selected
 from meshinstall.checks.mtls.certificates import Trust, certificate_evidence, identities
 from meshinstall.checks.mtls.client_rules import ClientRules, future_evidence
 from meshinstall.checks.mtls.clients import Door, client_evidence, entry_evidence
@@ -181,11 +181,10 @@ class View:
     def entries(self) -> Iterator[EntryVerdict]:
         """WorkloadEntries and endpoints of ServiceEntries that belong to the mesh: their clients can be asked, they cannot."""
         told = self.facts.clients.entries if self.facts.clients and self.outlooks else ()
-        causes = next(iter(self.causes.values()))
         for entry in told:
             if self.outlooks and is_asked_for(entry.place.namespace, self.facts):
                 for own, port in entry.ports.items():
-                    yield EntryVerdict(entry, port, entry_evidence(entry, own, port, self.outlooks, causes))
+                    yield EntryVerdict(entry, port, entry_evidence(entry, own, port, self.outlooks))
 
     def _sync(self, pod: Pod) -> Evidence:
         """A gateway's own truth: what it was told last is what it does."""
@@ -254,7 +253,7 @@ def _outlooks(facts: MeshFacts) -> Outlooks | None:
 
 
 def _led(facts: MeshFacts) -> frozenset[str]:
-    """The hosts to which VirtualServices lead; a short name is a Service beside the VirtualService."""
+    """The hosts to which VirtualServices lead clients of the mesh."""
     domain = facts.control_planes[0].domain if facts.control_planes else DEFAULT_DOMAIN
     told = facts.clients.led if facts.clients else ()
-    return frozenset(one.to if "." in one.to else f"{one.to}.{one.place.namespace}.svc.{domain}" for one in told)
+    return frozenset(full_host(one, domain) for one in told)

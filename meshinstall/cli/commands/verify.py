@@ -1,5 +1,6 @@
 """The command ``verify``: proves that mTLS is in force, or says what is missing for the proof."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from meshinstall.cli.running import run
 from meshinstall.cli.target import open_cluster
 from meshinstall.errors import UsageError
 from meshinstall.model.request import Request
+from meshinstall.model.verdict import FailOn
 
 if TYPE_CHECKING:
     from meshinstall.model.verdict import Verdict
@@ -32,6 +34,9 @@ def verify(
         int | None,
         typer.Option("--history", min=1, max=365, metavar="DAYS", help="Ask the cluster's Prometheus who was reached in plaintext."),
     ] = None,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", help="Whose faults count: those of servers, of clients, or of either.")
+    ] = FailOn.ANY,
     html: Annotated[Path | None, typer.Option("--html", help="Write the verdict as a page, too.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML, too.")] = None,
     timeout: options.Seconds = _PATIENCE,
@@ -51,7 +56,7 @@ def verify(
 
         session = open_cluster(request)
         with plain() as emit:
-            verdict = await prove(session, emit, anyio.current_time() + timeout, scope)
+            verdict = replace(await prove(session, emit, anyio.current_time() + timeout, scope), fail_on=fail_on)
         # Printed first: a file that cannot be written must not cost what was seen.
         verdicts.show(verdict, output)
         _write(verdict, html, junit)

@@ -4,7 +4,7 @@ from typing import Any
 
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import CertificateFacts, ExternalService
-from meshinstall.model.verdict import PortVerdict, Verdict
+from meshinstall.model.verdict import Clients, PortVerdict, Verdict
 
 SCHEMA = "meshinstall.dev/verify/v1"
 
@@ -16,6 +16,8 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "cluster": verdict.cluster,
         "at": verdict.at.isoformat(),
         "verdict": verdict.outcome,
+        "failOn": verdict.fail_on,
+        "clients": _clients(verdict.clients) if verdict.clients else None,
         "liveProbes": verdict.live,
         "history": verdict.history or None,
         "ports": [_port(port) for port in verdict.ports],
@@ -40,6 +42,10 @@ def finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
+def _clients(clients: Clients) -> dict[str, Any]:
+    return {"asked": clients.asked, "alike": clients.alike, "notAnswered": list(clients.silent)}
+
+
 def _port(port: PortVerdict) -> dict[str, Any]:
     return {
         "namespace": port.namespace,
@@ -47,6 +53,10 @@ def _port(port: PortVerdict) -> dict[str, Any]:
         "port": port.port or None,
         "dataplane": port.dataplane,
         "verdict": port.outcome,
+        "server": port.server,
+        "clients": port.clients,
+        "tried": port.tried,
+        "ours": port.ours,
         "mode": port.mode or None,
         "pods": [str(pod) for pod in port.pods],
         "evidence": [

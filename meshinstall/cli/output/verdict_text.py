@@ -12,7 +12,7 @@ from meshinstall.errors import safe
 from meshinstall.model.codes import address
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.mesh import ExternalService
-from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
+from meshinstall.model.verdict import Clients, Evidence, FailOn, Outcome, PortVerdict, Source, Verdict
 
 _WIDTH = 80
 _RANK = {Outcome.FAIL: 0, Outcome.NOT_PROVEN: 1, Outcome.PASS: 2}
@@ -35,6 +35,7 @@ def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
     lines += [line for gap in verdict.gaps[:_MOST_NAMED] for line in _wrapped(f"? not seen: {gap}")]
     lines += [f"? and {len(verdict.gaps) - _MOST_NAMED} more that were not seen"] if len(verdict.gaps) > _MOST_NAMED else []
     lines += _wrapped(f"Live probes: {verdict.live}") if verdict.live else []
+    lines += _wrapped(f"Clients: {clients_text(verdict.clients)}") if verdict.clients else []
     lines += _wrapped(f"Before: {verdict.history}.") if verdict.history else []
     text = safe("\n".join([*lines, "", headline(verdict)]))
     return _paint(text) if coloured else text
@@ -42,9 +43,10 @@ def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
 
 def headline(verdict: Verdict) -> str:
     """One sentence: the outcome and how many ports say so."""
-    counts = {outcome: sum(port.outcome is outcome for port in verdict.ports) for outcome in Outcome}
+    counts = {outcome: sum(port.under(verdict.fail_on) is outcome for port in verdict.ports) for outcome in Outcome}
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _RANK if counts[outcome])
-    return f"{verdict.outcome}: mTLS on {verdict.cluster}, {said or 'no port'} of {len(verdict.ports)} workload ports."
+    alone = "" if verdict.fail_on is FailOn.ANY else f" ({verdict.fail_on} alone)"
+    return f"{verdict.outcome}: mTLS on {verdict.cluster}{alone}, {said or 'no port'} of {len(verdict.ports)} workload ports."
 
 
 def by_workload(ports: Iterable[PortVerdict]) -> list[tuple[PortVerdict, ...]]:
@@ -76,27 +78,46 @@ def _table(ports: Iterable[PortVerdict]) -> list[str]:
     groups = by_workload(ports)
     passed = [group for group in groups if worst(group) is Outcome.PASS]
     shown = groups if len(passed) <= _MOST_PASSED else [group for group in groups if worst(group) is not Outcome.PASS]
-    rows: list[tuple[str, ...]] = [("VERDICT", "WORKLOAD", "PORTS", "MODE", "SEEN")]
+    rows: list[tuple[str, ...]] = [("VERDICT", "WORKLOAD", "PORTS", "MODE", "SERVER", "CLIENTS")]
     rows += [_row(group) for group in shown]
     if len(shown) < len(groups):
         for namespace, found in groupby(passed, key=lambda group: group[0].namespace):
-            rows.append((Outcome.PASS, f"{namespace}: {len(list(found))} workloads", "", "", ""))
+            rows.append((Outcome.PASS, f"{namespace}: {len(list(found))} workloads", "", "", "", ""))
     return columns(rows)
 
 
 def _row(ports: Sequence[PortVerdict]) -> tuple[str, ...]:
     outcome = worst(ports)
     telling = [port for port in ports if port.outcome is outcome]
-    evidence = [one for port in telling for one in port.evidence if one.outcome is outcome]
-    seen = [_proof(evidence)] if outcome is Outcome.PASS else list(dict.fromkeys(one.code or one.source for one in evidence))
     modes = dict.fromkeys(port.mode for port in ports if port.mode)
     numbers = ",".join(str(port.port) if port.port else "other" for port in ports)
-    return outcome, f"{ports[0].namespace}/{ports[0].workload}", numbers, "/".join(modes), ", ".join(seen)
+    sides = (_side(telling, outcome, clients=False), _side(telling, outcome, clients=True))
+    return outcome, f"{ports[0].namespace}/{ports[0].workload}", numbers, "/".join(modes), *sides
+
+
+def _side(ports: Sequence[PortVerdict], outcome: Outcome, *, clients: bool) -> str:
+    """What was seen of servers or of their clients: what proves it, or the codes."""
+    found = [one for port in ports for one in port.evidence if (one.source is Source.CLIENT) == clients]
+    bad = list(dict.fromkeys(one.code or one.source for one in found if one.outcome is outcome))
+    if not found:
+        return "-"
+    if outcome is not Outcome.PASS and bad:
+        return ", ".join(bad)
+    reached = min((one.outcome for one in found), key=_RANK.__getitem__)
+    return _proof(found) if reached is Outcome.PASS and not clients else reached
 
 
 def _proof(evidence: Iterable[Evidence]) -> str:
     """How much of what passed was tried; a gateway's ports are open by design and are not."""
     return "on the wire" if any(one.source is Source.WIRE for one in evidence) else "certificate, configuration"
+
+
+def clients_text(clients: Clients) -> str:
+    """How many proxies of clients were asked, and which were not."""
+    words = [f"{clients.asked} {'proxy was' if clients.asked == 1 else 'proxies were'} asked what they would send"]
+    words += [f"{clients.alike} more hold the same configuration"] if clients.alike else []
+    words += [f"not answered: {first(clients.silent, _MOST_NAMED)}"] if clients.silent else []
+    return "; ".join(words)
 
 
 def _outside(verdict: Verdict) -> Iterator[str]:

@@ -13,10 +13,10 @@ from tests.unit.cli.verdicts import HOSTILE, NOON, STRICT, VERDICT
 def test_one_line_for_each_workload_problems_first() -> None:
     lines = verdict_text(VERDICT).splitlines()
     assert lines[:4] == [
-        "VERDICT     WORKLOAD              PORTS      MODE        SEEN",
-        "FAIL        shop/Deployment web   8080       PERMISSIVE  MTL001, MTL010",
-        "NOT PROVEN  shop/Deployment slow  8080       STRICT      MTL011",
-        "PASS        shop/Deployment api   8080,9090  STRICT      on the wire",
+        "VERDICT     WORKLOAD              PORTS      MODE        SERVER       CLIENTS",
+        "FAIL        shop/Deployment web   8080       PERMISSIVE  MTL001       MTL010",
+        "NOT PROVEN  shop/Deployment slow  8080       STRICT      MTL011       -",
+        "PASS        shop/Deployment api   8080,9090  STRICT      on the wire  -",
     ]
 
 

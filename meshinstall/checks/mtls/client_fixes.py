@@ -1,0 +1,130 @@
+"""The command that fixes a client, or what makes clients leave the mesh's TLS; everything named in it is quoted for a shell."""
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from meshinstall.checks.words import some
+from meshinstall.model.labels import TLS_MODE
+from meshinstall.model.mesh import MeshFacts
+from meshinstall.model.verdict import PortVerdict
+
+# What of a pod's own annotations decides which of its connections enter its proxy (istio: injection-template.yaml).
+_REDIRECTION = (
+    "traffic.sidecar.istio.io/excludeOutboundPorts",
+    "traffic.sidecar.istio.io/includeOutboundPorts",
+    "traffic.sidecar.istio.io/excludeOutboundIPRanges",
+    "traffic.sidecar.istio.io/includeOutboundIPRanges",
+    "sidecar.istio.io/interceptionMode",
+)
+# Namespaces that a patch names.
+_MOST = 5
+_MUTUAL = """# first let the gateway require it: in the Gateway's server, protocol HTTPS and tls.mode ISTIO_MUTUAL; then:
+kubectl apply -f - <<'EOF'
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata:
+  name: {name}
+  namespace: {namespace}
+spec:
+  host: {host}
+  trafficPolicy:
+    tls:
+      mode: ISTIO_MUTUAL
+EOF"""
+
+
+def client_fix(code: str, found: str, ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
+    """How to fix what the object ``found``, ``Kind namespace/name``, does to clients of some ports; empty when that is not known."""
+    kind, _, place = found.partition(" ")
+    namespace, _, name = place.partition("/")
+    if code == "MTL014" and name:
+        return _past(kind, namespace, name, facts)
+    if code in {"MTL015", "MTL016"} and kind in _BY_KIND:
+        return _BY_KIND[kind](namespace, name, ports, facts)
+    return ""
+
+
+def _past(kind: str, namespace: str, name: str, facts: MeshFacts) -> str:
+    workload = f"{kind} {name}"
+    pods = [pod for pod in facts.pods if (pod.place.namespace, pod.workload) == (namespace, workload)]
+    told = [name for name in _REDIRECTION if any(name in pod.annotations for pod in pods)]
+    target = f"{shlex.quote(f'{kind.lower()}/{name}')} -n {shlex.quote(namespace)}"
+    lines = [_template(kind, target, {"metadata": {"annotations": dict.fromkeys(told)}})] if told else []
+    if users := sorted({f"{one.container} ({one.user})" for pod in pods for one in pod.outbound.as_proxy}):
+        lines.append(f"kubectl edit {target}  # run {_comment(some(users))} as another user and group than the proxy's (securityContext)")
+    return "\n".join(lines) or f"kubectl edit {target}  # let its connections enter its proxy: annotations, or istiod's values"
+
+
+def _template(kind: str, target: str, template: Mapping[str, Any]) -> str:
+    if kind not in {"Deployment", "StatefulSet", "DaemonSet"}:
+        return f"kubectl edit {target}  # remove {', '.join(template['metadata']['annotations'])}, then create it again"
+    return f"kubectl patch {target} --type merge -p {_json({'spec': {'template': template}})}"
+
+
+def _policy(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
+    patch = _json({"spec": {"mtls": {"mode": "PERMISSIVE"}}})
+    where = f"peerauthentication {shlex.quote(name)} -n {shlex.quote(namespace)}"
+    return f"kubectl patch {where} --type merge -p {patch}  # clients use mTLS then, and nobody is cut off; STRICT comes after that"
+
+
+def _service(namespace: str, name: str, _ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
+    service = next((one for one in facts.services if tuple(one.place) == (namespace, name)), None)
+    selector = ",".join(f"{key}={value}" for key, value in sorted(service.selector.items())) if service else ""
+    chosen = f" -l {shlex.quote(selector)}" if selector else ""
+    return f"kubectl get pods -n {shlex.quote(namespace)}{chosen}  # give those without a proxy one, or a Service of their own"
+
+
+def _entry(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
+    patch = _json({"spec": {"labels": {TLS_MODE: "istio"}}})
+    where = f"workloadentry {shlex.quote(name)} -n {shlex.quote(namespace)}"
+    return f"kubectl patch {where} --type merge -p {patch}  # only if its own proxy takes the mesh's mTLS"
+
+
+def _entries(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
+    where = f"serviceentry {shlex.quote(name)} -n {shlex.quote(namespace)}"
+    return f"kubectl edit {where}  # endpoints whose own proxy takes the mesh's mTLS need the label {TLS_MODE}: istio"
+
+
+def _led(namespace: str, name: str, ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
+    """A rule for the gateway's own Service, beside it."""
+    wanted = {place for port in ports for place in port.pods}
+    labels = [pod.labels for pod in facts.pods if pod.place in wanted]
+    home = ports[0].namespace
+    services = [one for one in facts.services if one.place.namespace == home and one.selector]
+    service = next((one for one in services if any(one.selector.items() <= mine.items() for mine in labels)), None)
+    if service is None:
+        return f"kubectl edit virtualservice {shlex.quote(name)} -n {shlex.quote(namespace)}  # lead to a gateway that takes mTLS"
+    return _MUTUAL.format(name=service.place.name, namespace=home, host=f"{service.place.name}.{home}.svc.cluster.local")
+
+
+def _sidecar(namespace: str, name: str, ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
+    missing = sorted({port.namespace for port in ports})
+    added = [{"op": "add", "path": "/spec/egress/0/hosts/-", "value": f"{one}/*"} for one in missing[:_MOST]]
+    where = f"sidecar {shlex.quote(name)} -n {shlex.quote(namespace)}"
+    more = f", and {len(missing) - _MOST} namespaces more" if len(missing) > _MOST else ""
+    return (
+        f"kubectl patch {where} --type json -p {_json(added)}  # if they call it{more}; if they never do, "
+        "spec.outboundTrafficPolicy.mode REGISTRY_ONLY stops what is not listed, also on the way out of the mesh"
+    )
+
+
+def _json(value: Any) -> str:
+    return shlex.quote(json.dumps(value, separators=(",", ":")))
+
+
+def _comment(text: str) -> str:
+    """Words that stand after ``#``: on one line."""
+    return " ".join(text.split())
+
+
+_Fix = Callable[[str, str, Sequence[PortVerdict], MeshFacts], str]
+_BY_KIND: Mapping[str, _Fix] = {
+    "PeerAuthentication": _policy,
+    "Service": _service,
+    "WorkloadEntry": _entry,
+    "ServiceEntry": _entries,
+    "VirtualService": _led,
+    "Sidecar": _sidecar,
+}
