@@ -95,7 +95,7 @@ _VERIFY = (
     Check("MTL015", Phase.VERIFY, _ERROR, "clients send plaintext although no DestinationRule asks for it"),
     Check("MTL016", Phase.VERIFY, _ERROR, "clients do not know a Service, and send plaintext to it"),
     Check("MTL017", Phase.VERIFY, _WARNING, "some clients could not be asked"),
-    Check("MTL018", Phase.VERIFY, _WARNING, "a part of the mesh is no pod and cannot be asked"),
+    Check("MTL018", Phase.VERIFY, _WARNING, "a part of the mesh is not a pod and cannot be asked"),
     Check("MTL019", Phase.VERIFY, _ERROR, "clients leave the mesh's TLS, and no object explains it"),
     Check("MTL020", Phase.VERIFY, _ERROR, "a pod in a namespace of the mesh has no proxy"),
     Check("MTL021", Phase.VERIFY, _ERROR, "traffic to a port bypasses the proxy"),

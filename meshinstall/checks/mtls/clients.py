@@ -42,7 +42,7 @@ def client_evidence(door: Door, outlooks: Outlooks, causes: Causes) -> tuple[Evi
 
 def entry_evidence(entry: MeshEntry, own: int, port: int, outlooks: Outlooks) -> tuple[Evidence, ...]:
     """What is known of a port of a part of the mesh that is no pod: what clients send there."""
-    where = f"{entry.object} is no pod: its server was not looked at, and it is reached by ServiceEntry {entry.service_entry}"
+    where = f"{entry.object} is not a pod: its server was not seen, and it is reached by ServiceEntry {entry.service_entry}"
     server = Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, where, entry.object, "MTL018")
     keys = [(entry.address, port), *((host, own) for host in entry.hosts)]
     ways = [way for key in keys for way in (*outlooks.leaves.get(key, ()), *outlooks.anywhere.get(key, ()))]

@@ -15,7 +15,7 @@ STRICT = (
 )
 OPEN = (
     Evidence(Source.POLICY, Outcome.FAIL, "PERMISSIVE lets plaintext in", "PeerAuthentication shop/default", "MTL001"),
-    Evidence(Source.WIRE, Outcome.FAIL, "plaintext was served", "shop/web-0", "MTL010"),
+    Evidence(Source.CLIENT, Outcome.FAIL, "clients send plaintext", "shop/web-0", "MTL010"),
 )
 UNSEEN = (Evidence(Source.WIRE, Outcome.NOT_PROVEN, "no answer in 3 s", "shop/slow-0", "MTL011"),)
 

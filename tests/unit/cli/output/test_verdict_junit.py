@@ -21,7 +21,7 @@ def test_each_port_is_a_test_case_and_what_is_not_proven_is_an_error() -> None:
     failure = cases["Deployment web port 8080"].find("failure")
     assert failure is not None
     assert failure.get("message") == "MTL001 policy: PERMISSIVE lets plaintext in (PeerAuthentication shop/default)"
-    assert failure.text == f"{failure.get('message')}\nMTL010 wire: plaintext was served (shop/web-0)"
+    assert failure.text == f"{failure.get('message')}\nMTL010 client: clients send plaintext (shop/web-0)"
     assert cases["Deployment slow port 8080"].find("error") is not None
     assert [child.tag for child in cases["Deployment api port 8080"]] == ["system-out"]
 
