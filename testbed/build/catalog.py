@@ -20,7 +20,7 @@ SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
     "tools": ("helm4", "helm3", "charts", "registry"),
-    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "eks"),
+    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks"),
 }
 
 
@@ -80,6 +80,12 @@ def _collect_stages(shop: Workshop, out: Path) -> None:
     (out / "stages.yaml").write_text("\n---\n".join(file.read_text() for file in files))
 
 
+def _collect_gateway_api(shop: Workshop, out: Path) -> None:
+    """Take the CRDs of the Gateway API that Istio is built with."""
+    source = shop.module("gateway-api", GO_MODULES / "istio", "sigs.k8s.io/gateway-api") / "config/crd/standard"
+    (out / "crds.yaml").write_text("\n---\n".join(file.read_text() for file in sorted(source.glob("*.yaml"))))
+
+
 def _parts() -> tuple[Part, ...]:
     kubernetes = "k8s.io/kubernetes/cmd/"
     _, minor, _ = pins.KUBERNETES.split(".")
@@ -126,6 +132,7 @@ def _parts() -> tuple[Part, ...]:
         _go("eks", {"aws-iam-authenticator": "sigs.k8s.io/aws-iam-authenticator/cmd/aws-iam-authenticator"}, seconds=80),
         _go("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, seconds=60),
         _custom("kwok-stages", _collect_stages, *(GO_MODULES / "kwok" / name for name in ("go.mod", "go.sum")), needs=("go",)),
+        _custom("gateway-api", _collect_gateway_api, *(GO_MODULES / "istio" / name for name in ("go.mod", "go.sum")), needs=("go",)),
         _go("registry", {"registry": "github.com/google/go-containerregistry/cmd/registry"}, module="tools", seconds=5),
         _custom("debian", images.unpack_debian, repr(pins.NODE_PACKAGES), _HERE / "images.py", needs=()),
         _custom("images", images.build_release, _HERE / "images.py", _HERE / "oci.py", needs=("debian", "envoy", "istio", "go")),
