@@ -1,8 +1,10 @@
 """The composition root: the only place that joins adapters to the engine."""
 
 import getpass
+import hashlib
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -54,7 +56,22 @@ def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session"
         who=_who(),
         is_dead=_is_dead,
         cloud=way.cloud,
+        server=way.config.server,
+        authority=_fingerprint(way.config.authority),
     )
+
+
+def _fingerprint(authority: bytes | None) -> str:
+    """Of the first certificate in PEM; empty when there is none."""
+    if not authority:
+        return ""
+    first = authority.decode(errors="replace").partition("-----END CERTIFICATE-----")
+    try:
+        der = ssl.PEM_cert_to_DER_cert("".join(first[:2])[first[0].find("-----BEGIN CERTIFICATE-----") :])
+    except ValueError:
+        # What does not verify anything is refused where it is used.
+        return ""
+    return hashlib.sha256(der).hexdigest()
 
 
 class _Wire:

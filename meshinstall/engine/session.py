@@ -23,7 +23,8 @@ class Session:
 
     ``cluster`` is its name for people, ``who`` names this run for others,
     ``chart_pins`` are those of meshinstall.lock, ``is_dead`` knows the dead runs of this machine,
-    ``cloud`` is None where a kubeconfig alone reaches the cluster.
+    ``cloud`` is None where a kubeconfig alone reaches the cluster. ``server`` is the API server's URL, ``authority`` the SHA-256
+    fingerprint of the CA that its certificate is held against, empty where that is the system's own.
     """
 
     cluster: str
@@ -40,3 +41,5 @@ class Session:
     who: str
     is_dead: Callable[[str], bool]
     cloud: CloudSide | None = None
+    server: str = ""
+    authority: str = ""

@@ -108,6 +108,23 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """What was looked at, by whom, and how much of it.
+
+    ``server`` is the API server's URL, ``authority`` the SHA-256 fingerprint of its CA, ``who`` the run, ``planes`` are revisions
+    with their versions, ``namespaces`` None for all, ``sample`` the most ports that were tried, None when nobody said.
+    """
+
+    server: str = ""
+    authority: str = ""
+    who: str = ""
+    planes: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] | None = None
+    sample: int | None = None
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Clients:
     """The proxies of clients: ``asked`` of them spoke for ``alike`` more, and ``silent`` could not be asked."""
 
@@ -135,6 +152,7 @@ class Verdict:
     history: str = ""
     gaps: tuple[str, ...] = ()
     clients: Clients | None = None
+    seen: Observation = field(default_factory=Observation)
     fail_on: FailOn = FailOn.ANY
 
     @property

@@ -7,6 +7,7 @@ from meshinstall.cli.output.certificate_chart import chart
 from meshinstall.cli.output.markup import Html, join, style, tag
 from meshinstall.cli.output.verdict_style import STYLE
 from meshinstall.cli.output.verdict_text import by_workload, external_ports, headline, worst
+from meshinstall.cli.output.verdict_words import basis, clients_text, terms
 from meshinstall.model.codes import PAGE, address
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import ExternalService
@@ -14,7 +15,7 @@ from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Verdict
 
 _HOW = {
     "policy": "the effective PeerAuthentication by Istio's own merge rules, and the object that it comes from",
-    "client": "DestinationRules by which clients would send plaintext or TLS of another kind",
+    "client": "what the proxies of clients hold, and which pods send past their own proxies",
     "proxy": "what the pod's own Envoy says that its inbound listener accepts, not what a policy asks for",
     "certificate": "the chain, the SPIFFE name and the dates of the certificate that the proxy holds",
     "coverage": "whether a proxy is in the path at all",
@@ -40,21 +41,26 @@ def verdict_html(verdict: Verdict) -> str:
 
 
 def _header(verdict: Verdict) -> Html:
-    workloads = len(by_workload(verdict.ports))
-    namespaces = len({port.namespace for port in verdict.ports})
-    said = f"{len(verdict.ports)} ports of {workloads} workloads in {namespaces} namespaces. {_sentence(verdict)}"
+    said = f"{basis(verdict)} {_sentence(verdict)}"
     banner = tag("div", tag("strong", verdict.outcome), tag("p", said), class_=f"banner {_class(verdict.outcome)}", role="status")
-    return tag("header", tag("h1", f"Mutual TLS on {verdict.cluster}, {verdict.at:%Y-%m-%d %H:%M} UTC"), banner)
+    title = tag("h1", f"Mutual TLS on {verdict.cluster}, {verdict.at:%Y-%m-%d %H:%M} UTC")
+    return tag("header", title, banner, _terms(verdict))
+
+
+def _terms(verdict: Verdict) -> Html:
+    """What was looked at, by whom, and how much of it."""
+    rows = [tag("tr", tag("th", name, scope="row"), tag("td", text)) for name, text in terms(verdict)]
+    return tag("table", tag("tbody", *rows), class_="terms")
 
 
 def _sentence(verdict: Verdict) -> str:
     match verdict.outcome:
         case Outcome.PASS:
-            return "Every one refused what is not the mesh's own mTLS, and served it."
+            return "No port was seen to take what is not the mesh's own mTLS, and no client of the mesh would send anything else."
         case Outcome.FAIL:
             return "At least one takes traffic that is not mTLS, or its clients do not send it."
         case _:
-            return "Nothing was seen to be open, and not everything could be shown to be closed."
+            return "No port was seen to be open, but not all could be shown to be closed."
 
 
 def _matrix(ports: Sequence[PortVerdict]) -> Html:
@@ -62,7 +68,8 @@ def _matrix(ports: Sequence[PortVerdict]) -> Html:
         return _section("Namespaces", tag("p", "There is no workload of a mesh to judge."))
     head = [tag("th", "Namespace", scope="col"), *(tag("th", outcome, scope="col", class_="count") for outcome in _order())]
     rows = []
-    for namespace, group in groupby(sorted(ports, key=lambda port: port.namespace), key=lambda port: port.namespace):
+    theirs = sorted((port for port in ports if not port.ours), key=lambda port: port.namespace)
+    for namespace, group in groupby(theirs, key=lambda port: port.namespace):
         found = [port.outcome for port in group]
         counts = [(outcome, found.count(outcome)) for outcome in _order()]
         cells = [tag("td", str(count), class_=f"count {_class(outcome) if count else 'zero'}") for outcome, count in counts]
@@ -104,9 +111,10 @@ def _workload(ports: Sequence[PortVerdict]) -> Html:
 
 
 def _port(port: PortVerdict) -> Html:
-    caption = (
-        f"Port {_number(port)}{f', mode {port.mode}' if port.mode else ''}, pods: {', '.join(pod.name for pod in port.pods) or 'none'}"
-    )
+    tried = "tried on the wire" if port.tried else "not tried on the wire"
+    sides = f"server {port.server}, clients {port.clients or 'not asked'}, {tried}"
+    mode = f", mode {port.mode}" if port.mode else ""
+    caption = f"Port {_number(port)}: {sides}{mode}, pods: {', '.join(pod.name for pod in port.pods) or 'none'}"
     head = tag("tr", *(tag("th", name, scope="col", **_wide(name)) for name in ("Verdict", "Source", "Seen", "Object")))
     rows = [_evidence(evidence) for evidence in port.evidence]
     return tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *rows))
@@ -130,6 +138,8 @@ def _limits(verdict: Verdict) -> Html:
 
 def _limit_parts(verdict: Verdict) -> Iterator[Html]:
     yield tag("p", f"Live probes: {verdict.live or 'none'}.")
+    if verdict.clients:
+        yield tag("p", f"Clients: {clients_text(verdict.clients)}.")
     if verdict.history:
         yield tag("p", f"Before: {verdict.history}.")
     yield tag("ul", *(tag("li", tag("strong", name), f": {text}") for name, text in _HOW.items()))

@@ -4,7 +4,7 @@ from typing import Any
 
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import CertificateFacts, ExternalService
-from meshinstall.model.verdict import Clients, PortVerdict, Verdict
+from meshinstall.model.verdict import Clients, Observation, PortVerdict, Verdict
 
 SCHEMA = "meshinstall.dev/verify/v1"
 
@@ -17,6 +17,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "at": verdict.at.isoformat(),
         "verdict": verdict.outcome,
         "failOn": verdict.fail_on,
+        "observation": _observation(verdict.seen),
         "clients": _clients(verdict.clients) if verdict.clients else None,
         "liveProbes": verdict.live,
         "history": verdict.history or None,
@@ -39,6 +40,18 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "object": finding.object,
         "origin": finding.origin,
         "hint": finding.hint,
+    }
+
+
+def _observation(seen: Observation) -> dict[str, Any]:
+    return {
+        "server": seen.server,
+        "authority": seen.authority or None,
+        "who": seen.who,
+        "controlPlanes": list(seen.planes),
+        "namespaces": None if seen.namespaces is None else list(seen.namespaces),
+        "sample": seen.sample,
+        "readOnly": seen.read_only,
     }
 
 

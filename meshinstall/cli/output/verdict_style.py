@@ -24,6 +24,7 @@ pre { margin: .6rem 0 0; padding: .7rem .9rem; background: var(--paper); border:
 .PASS { color: var(--pass); background: var(--pass-bg); border-color: var(--pass); }
 .banner p { color: var(--ink); margin-bottom: 0; }
 .pill { display: inline-block; padding: .05rem .55rem; border-radius: 999px; font-size: .8rem; font-weight: 650; white-space: nowrap; }
+.terms { margin-top: 1rem; font-size: .87rem; } .terms th { width: 8rem; }
 .soft { color: var(--soft); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }

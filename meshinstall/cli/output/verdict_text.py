@@ -8,11 +8,12 @@ import typer
 
 from meshinstall.checks.words import first
 from meshinstall.cli.output.tables import columns
+from meshinstall.cli.output.verdict_words import basis, clients_text
 from meshinstall.errors import safe
 from meshinstall.model.codes import address
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.mesh import ExternalService
-from meshinstall.model.verdict import Clients, Evidence, FailOn, Outcome, PortVerdict, Source, Verdict
+from meshinstall.model.verdict import Evidence, FailOn, Outcome, PortVerdict, Source, Verdict
 
 _WIDTH = 80
 _RANK = {Outcome.FAIL: 0, Outcome.NOT_PROVEN: 1, Outcome.PASS: 2}
@@ -34,6 +35,7 @@ def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
     lines += _certificates(verdict)
     lines += [line for gap in verdict.gaps[:_MOST_NAMED] for line in _wrapped(f"? not seen: {gap}")]
     lines += [f"? and {len(verdict.gaps) - _MOST_NAMED} more that were not seen"] if len(verdict.gaps) > _MOST_NAMED else []
+    lines += _wrapped(f"Judged: {basis(verdict)}") if verdict.ports else []
     lines += _wrapped(f"Live probes: {verdict.live}") if verdict.live else []
     lines += _wrapped(f"Clients: {clients_text(verdict.clients)}") if verdict.clients else []
     lines += _wrapped(f"Before: {verdict.history}.") if verdict.history else []
@@ -110,14 +112,6 @@ def _side(ports: Sequence[PortVerdict], outcome: Outcome, *, clients: bool) -> s
 def _proof(evidence: Iterable[Evidence]) -> str:
     """How much of what passed was tried; a gateway's ports are open by design and are not."""
     return "on the wire" if any(one.source is Source.WIRE for one in evidence) else "certificate, configuration"
-
-
-def clients_text(clients: Clients) -> str:
-    """How many proxies of clients were asked, and which were not."""
-    words = [f"{clients.asked} {'proxy was' if clients.asked == 1 else 'proxies were'} asked what they would send"]
-    words += [f"{clients.alike} more hold the same configuration"] if clients.alike else []
-    words += [f"not answered: {first(clients.silent, _MOST_NAMED)}"] if clients.silent else []
-    return "; ".join(words)
 
 
 def _outside(verdict: Verdict) -> Iterator[str]:

@@ -15,7 +15,7 @@ from meshinstall.engine.observe.cloud import explaining
 from meshinstall.engine.probe.prober import Say, probes
 from meshinstall.engine.session import Session
 from meshinstall.model.mesh import MeshFacts, Place, SyncState
-from meshinstall.model.verdict import Verdict
+from meshinstall.model.verdict import Observation, Verdict
 from meshinstall.model.wire import Probing
 
 # Seconds that a proxy may take to acknowledge a push before it is judged as it is.
@@ -56,7 +56,7 @@ async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
     if scope.read_only:
         say("looking at the mesh; the wire is not tried")
         facts = await _look(session, scope, scope.namespaces, say)
-        return judge(facts, Probing(skipped="not asked for (--read-only)"), session.cluster, scope.namespaces)
+        return _judge(session, scope, facts, Probing(skipped="not asked for (--read-only)"))
     say("starting the probes")
     async with probes(session, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
@@ -69,7 +69,14 @@ async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
         say("removing the probes")
     if prober.problem:
         facts = _without(facts, prober.namespace)
-    return judge(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing, session.cluster, scope.namespaces)
+    return _judge(session, scope, replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing)
+
+
+def _judge(session: Session, scope: Scope, facts: MeshFacts, probing: Probing) -> Verdict:
+    planes = tuple(f"{plane.revision} {plane.version}".strip() for plane in facts.control_planes)
+    namespaces = None if scope.namespaces is None else tuple(sorted(scope.namespaces))
+    seen = Observation(session.server, session.authority, session.who, planes, namespaces, scope.sample, scope.read_only)
+    return replace(judge(facts, probing, session.cluster, scope.namespaces), seen=seen)
 
 
 async def _look(session: Session, scope: Scope, namespaces: Collection[str] | None, say: Say) -> MeshFacts:

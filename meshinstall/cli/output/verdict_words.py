@@ -1,0 +1,70 @@
+"""What a verdict rests on, in sentences for people."""
+
+from collections.abc import Iterator, Sequence
+
+from meshinstall.checks.words import first
+from meshinstall.model.mesh import Dataplane
+from meshinstall.model.verdict import Clients, FailOn, Outcome, PortVerdict, Verdict
+
+# Names that are listed.
+_MOST = 10
+
+
+def basis(verdict: Verdict) -> str:
+    """How many ports were tried, how many judged without, and what was not judged; our own target apart."""
+    theirs = [port for port in verdict.ports if not port.ours]
+    return f"{_count(theirs)}: {'; '.join(_parts(theirs))}." if theirs else "No port of a workload was judged."
+
+
+def _count(ports: Sequence[PortVerdict]) -> str:
+    workloads = len({(port.namespace, port.workload) for port in ports})
+    namespaces = len({port.namespace for port in ports})
+    return f"{_many(len(ports), 'port')} of {_many(workloads, 'workload')} in {_many(namespaces, 'namespace')}"
+
+
+def _parts(ports: Sequence[PortVerdict]) -> Iterator[str]:
+    tried = [port for port in ports if port.tried]
+    gateways = [port for port in ports if port.dataplane is Dataplane.GATEWAY]
+    others = [port for port in ports if not port.tried and port.dataplane is not Dataplane.GATEWAY]
+    passed = sum(port.server is Outcome.PASS for port in tried)
+    yield f"{len(tried)} tried on the wire: {passed} refused strangers and served the mesh"
+    if others:
+        by_configuration = sum(port.server is Outcome.PASS for port in others)
+        yield f"{len(others)} not tried: {by_configuration} pass by configuration and certificate"
+    if gateways:
+        yield f"{_many(len(gateways), 'port')} of gateways, whose listeners are open by design and not judged"
+
+
+def terms(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """What was looked at, by whom, and how much of it: names and texts."""
+    seen = verdict.seen
+    if seen.server:
+        yield "API server", f"{seen.server}, CA SHA-256 {seen.authority or 'of the system'}"
+    if seen.planes:
+        yield "Istio", ", ".join(seen.planes)
+    if seen.who:
+        yield "Run by", seen.who
+    yield "Scope", _scope(verdict)
+    yield "PASS", "what the evidence below proves was seen, at this moment"
+    yield "FAIL", "at least one way for plaintext or strangers was seen"
+    yield "NOT PROVEN", "nothing bad was seen, and something could not be seen"
+
+
+def _scope(verdict: Verdict) -> str:
+    seen = verdict.seen
+    where = "all namespaces" if seen.namespaces is None else f"namespaces {', '.join(seen.namespaces)}"
+    wire = "the wire was not tried" if seen.read_only else "" if seen.sample is None else f"at most {seen.sample} ports tried on the wire"
+    count = "" if verdict.fail_on is FailOn.ANY else f"faults of {verdict.fail_on} count"
+    return "; ".join(part for part in (where, wire, count) if part)
+
+
+def clients_text(clients: Clients) -> str:
+    """How many proxies of clients were asked, and which were not."""
+    words = [f"{clients.asked} {'proxy was' if clients.asked == 1 else 'proxies were'} asked what they would send"]
+    words += [f"{clients.alike} more hold the same configuration"] if clients.alike else []
+    words += [f"without an answer: {first(clients.silent, _MOST)}"] if clients.silent else []
+    return "; ".join(words)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
