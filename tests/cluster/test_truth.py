@@ -103,7 +103,7 @@ def _settle(shell: Shell) -> None:
         names = shell.ok("kubectl", "get", kind, "-A", "-o", "jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}")
         for name in names.split():
             where, _, one = name.partition("/")
-            shell.ok("kubectl", "rollout", "status", "-n", where, f"{kind}/{one}", "--timeout=80s")
+            shell.ok("kubectl", "rollout", "status", "-n", where, f"{kind}/{one}", "--timeout=200s", seconds=220)
     until(lambda: not unsettled(), 60, lambda: f"not ready: {unsettled()}")
 
 
