@@ -106,6 +106,7 @@ _VERIFY = (
     Check("MTL026", Phase.VERIFY, _WARNING, "some objects in the cluster could not be read"),
     Check("MTL027", Phase.VERIFY, _WARNING, "a namespace given on the command line has nothing to judge"),
     Check("MTL028", Phase.VERIFY, _WARNING, "traffic of one IP family may bypass the proxy"),
+    Check("MTL029", Phase.VERIFY, _WARNING, "traffic of some interfaces bypasses the proxy"),
     Check("MTL030", Phase.VERIFY, _ERROR, "a proxy accepts plaintext against the policy"),
     Check("MTL031", Phase.VERIFY, _ERROR, "a proxy accepts clients without a certificate"),
     Check("MTL032", Phase.VERIFY, _WARNING, "a proxy's configuration could not be read"),

@@ -13,8 +13,10 @@ from typing import NamedTuple
 from meshinstall.model.clients import ClientFacts
 from meshinstall.model.place import Place as Place  # noqa: PLC0414 - with all that is seen in a mesh it is imported from here
 
-# A proxy's own ports (istio.io: Ports used by Istio).
-ISTIO_PORTS = frozenset({15000, 15001, 15002, 15004, 15006, 15008, 15009, 15020, 15021, 15053, 15090})
+# What a sidecar listens on at all addresses of its pod (istio.io: Ports used by Istio): redirected traffic, tunnels, metrics and health.
+# No application can listen there beside it, but for tunnels, which a sidecar seldom has.
+PROXY_PORTS = frozenset({15001, 15006, 15008, 15020, 15021, 15090})
+TUNNEL_PORT = 15008
 
 
 class Mode(StrEnum):

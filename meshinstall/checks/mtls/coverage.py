@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
-from meshinstall.model.mesh import Dataplane, MeshFacts, Pod
+from meshinstall.model.mesh import PROXY_PORTS, Dataplane, MeshFacts, Pod
 from meshinstall.model.verdict import Evidence, Outcome, Outside, Source
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX
 
-_ONE_FAMILY = "MTL028"
+_ONE_FAMILY, _INTERFACES = "MTL028", "MTL029"
+_UNSURE = frozenset({_ONE_FAMILY, _INTERFACES})
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 
 
@@ -67,7 +68,7 @@ def is_for_probes(namespace: str, facts: MeshFacts) -> bool:
 def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str]) -> Evidence:
     """Whether traffic to a port passes the pod's proxy; ``labels`` are the namespace's, port 0 is any that nobody declared."""
     code, text = _coverage(pod, port, labels)
-    outcome = Outcome.NOT_PROVEN if code == _ONE_FAMILY else Outcome.FAIL if code else Outcome.PASS
+    outcome = Outcome.NOT_PROVEN if code in _UNSURE else Outcome.FAIL if code else Outcome.PASS
     return Evidence(Source.COVERAGE, outcome, text, code=code)
 
 
@@ -90,6 +91,8 @@ def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]
 
 
 def _captured(pod: Pod, port: int) -> tuple[str, str]:
+    if port in pod.bypassed and port in PROXY_PORTS:
+        return "MTL021", "traffic to this port is never redirected to its proxy: Istio uses the port for tunnels, metrics or health"
     if port in pod.bypassed or (port == 0 and pod.others_bypassed):
         return "MTL021", "traffic to this port bypasses its proxy (excludeInboundPorts, includeInboundPorts)"
     if pod.one_family:
@@ -97,6 +100,8 @@ def _captured(pod: Pod, port: int) -> tuple[str, str]:
             _ONE_FAMILY,
             "it has IPv4 and IPv6 addresses; without Istio's dual stack only traffic to the first is certain to pass the proxy",
         )
+    if pod.interfaces:
+        return _INTERFACES, f"traffic that arrives by interface {some(pod.interfaces)} bypasses its proxy (excludeInterfaces, kubevirtInterfaces)"
     if pod.dataplane is Dataplane.AMBIENT:
         return "", "ztunnel carries its traffic; ztunnel's own configuration was not read"
     return "", "its sidecar receives all traffic to this port"

@@ -47,6 +47,7 @@ _TITLES: Mapping[str, str] = {
     "MTL026": "some objects in the cluster could not be read",
     "MTL027": "{object} has nothing to judge",
     "MTL028": "namespace {namespace} has pods where traffic of one IP family may bypass the proxy",
+    "MTL029": "namespace {namespace} has pods where traffic of some interfaces bypasses the proxy",
     "MTL030": "namespace {namespace} has proxies that accept plaintext against the policy",
     "MTL031": "namespace {namespace} has proxies that accept clients without a certificate",
     "MTL032": "namespace {namespace} has proxies whose configuration could not be read",

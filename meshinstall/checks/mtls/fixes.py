@@ -19,7 +19,7 @@ from meshinstall.model.istio import (
     USER_CA_SECRET,
 )
 from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
-from meshinstall.model.mesh import Dataplane, Place, Pod, SyncState
+from meshinstall.model.mesh import PROXY_PORTS, Dataplane, Place, Pod, SyncState
 from meshinstall.model.verdict import PortVerdict
 
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
@@ -32,6 +32,12 @@ _PAST_THE_PROXY: Mapping[str, frozenset[str]] = {
     "traffic.sidecar.istio.io/excludeInterfaces": frozenset({""}),
     "ambient.istio.io/bypass-inbound-capture": frozenset({"", "false"}),
 }
+# Annotations of pods with more than one interface.
+_INTERFACES = (
+    "traffic.sidecar.istio.io/excludeInterfaces",
+    "traffic.sidecar.istio.io/kubevirtInterfaces",
+    "istio.io/reroute-virtual-interfaces",
+)
 _OF_PODS_ALONE = frozenset({"traffic.sidecar.istio.io/excludeInterfaces", "ambient.istio.io/bypass-inbound-capture"})
 _VALUES = (
     "istiod's values, for the whole mesh: global.proxy.includeInboundPorts, global.proxy.excludeInboundPorts, "
@@ -152,6 +158,9 @@ def _capture(ill: Ill) -> str:
         if any(pod.dataplane is Dataplane.GATEWAY for pod in pods):
             lines.append(f"kubectl edit {_slashed(workload)} -n {ill.namespace}  # move what listens beside the proxy to its own pod")
             continue
+        if all(port.port in PROXY_PORTS for port in ill.ports if port.workload == workload):
+            lines.append(f"kubectl edit {_slashed(workload)} -n {ill.namespace}  # let it listen on a port that Istio does not use")
+            continue
         told = {annotation for pod in pods for annotation in pod.annotations.items()}
         named = [name for name, harmless in _PAST_THE_PROXY.items() if any(name == one and value not in harmless for one, value in told)]
         if named:
@@ -162,6 +171,15 @@ def _capture(ill: Ill) -> str:
     if by_values:
         lines += [f"# no annotation sets it; change {_VALUES}; then:", _restart(ill, by_values)]
     return "\n".join(lines)
+
+
+def _interfaces(ill: Ill) -> str:
+    found = []
+    for workload in ill.workloads[:_MOST]:
+        told = {name for pod in ill.pods if pod.workload == workload for name in pod.annotations}
+        named: dict[str, Any] = dict.fromkeys(name for name in _INTERFACES if name in told)
+        found.append(f"{_template(workload, ill.namespace, {'metadata': {'annotations': named}})}  # if it needs no second interface")
+    return "\n".join(found)
 
 
 def _dual_stack(ill: Ill) -> str:
@@ -309,6 +327,7 @@ _FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL026": _permission,
     "MTL027": lambda _: "kubectl get namespaces -L istio-injection,istio.io/rev,istio.io/dataplane-mode  # check the name and the labels",
     "MTL028": _dual_stack,
+    "MTL029": _interfaces,
     "MTL030": _weaker,
     "MTL031": _listener,
     "MTL032": _logs,

@@ -15,7 +15,7 @@ from meshinstall.checks.mtls.findings import OPEN, findings
 from meshinstall.checks.mtls.plaintext_history import history_text
 from meshinstall.checks.mtls.view import EntryVerdict, View, Workload
 from meshinstall.checks.mtls.wire import by_port, live, untried, wire_evidence
-from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, MeshFacts, Mode, Pod
+from meshinstall.model.mesh import PROXY_PORTS, Dataplane, MeshFacts, Mode, Pod
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 from meshinstall.model.wire import Probing, WireTarget
 
@@ -109,7 +109,7 @@ def _named(workload: Workload, view: View) -> set[int]:
     policies = (view.merged[pod.place].workload for pod in workload.pods if pod.place in view.merged)
     proxies = (view.facts.proxies.get(pod.place) for pod in workload.pods if pod.dataplane is Dataplane.SIDECAR)
     told = {port for policy in policies if policy for port in policy.ports}
-    return (told | {chain.port for proxy in proxies if proxy for chain in proxy.inbound if chain.port}) - ISTIO_PORTS
+    return (told | {chain.port for proxy in proxies if proxy for chain in proxy.inbound if chain.port}) - PROXY_PORTS
 
 
 def _is_open(pod: Pod, view: View) -> bool:

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meshinstall.engine.mesh.kube_objects import Service, labels, place
-from meshinstall.engine.mesh.redirection import INIT, outbound, redirection, variables
+from meshinstall.engine.mesh.redirection import INIT, Capture, inbound, interfaces, outbound, variables
 from meshinstall.engine.objects.json_fields import at, flag, number, rows, table, text, texts
 from meshinstall.model.istio import ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER
 from meshinstall.model.labels import REVISION
-from meshinstall.model.mesh import ISTIO_PORTS, Dataplane, Outbound, Place, Pod, Port, ServiceFacts
+from meshinstall.model.mesh import PROXY_PORTS, Dataplane, Outbound, Place, Pod, Port, ServiceFacts
 from meshinstall.model.release import Manifest
 
 _AGENTGATEWAY = "agentgateway"
 _MANAGED = "gateway.istio.io/managed"
 # Redirects both families (istio: tools/istio-iptables/pkg/cmd/root.go, cni/pkg/plugin/sidecar_redirect.go).
 _DUAL_STACK = ("DUAL_STACK", "ISTIO_DUAL_STACK")
+# Where a sidecar takes redirected traffic: what is sent there itself goes nowhere.
+_REDIRECTED_TO = (15001, 15006)
 _BYPASS_AMBIENT = "ambient.istio.io/bypass-inbound-capture"
 _REDIRECTED = "ambient.istio.io/redirection"
 _DONE = ("Succeeded", "Failed")
@@ -27,30 +29,12 @@ _ISTIO = "istio.io/"
 
 
 @dataclass(frozen=True, slots=True)
-class Capture:
-    """Which inbound ports are redirected to the proxy: those of ``include``, None for all but ``exclude``."""
-
-    include: frozenset[int] | None = None
-    exclude: frozenset[int] = frozenset()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no port is."""
-        return self.include == frozenset()
-
-    def bypassed(self, ports: Iterable[Port]) -> tuple[int, ...]:
-        """Ports for TCP, the only protocol that is ever redirected, that nothing redirects, as far as they are known."""
-        if self.include is None:
-            return tuple(sorted(self.exclude))
-        return tuple(sorted({port.number for port in ports if port.protocol == "TCP"} - self.include))
-
-
-@dataclass(frozen=True, slots=True)
 class PodSeen:
-    """A pod before the Services are known that send to it."""
+    """A pod before the Services are known that send to it; ``own`` are ports of its proxy, which count where a Service names them."""
 
     pod: Pod
     capture: Capture
+    own: tuple[Port, ...] = ()
 
 
 def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
@@ -64,13 +48,14 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
     capture = _capture(spec, annotations, kind)
     host_network = flag(spec.get("hostNetwork"))
     carrier = containers.get(PROXY_CONTAINER) or containers.get(_AGENTGATEWAY)
+    own = tuple(port for port in _declared([carrier]) if port.number in PROXY_PORTS)
     found = Pod(
         place=place(item),
         workload=_workload(item),
         dataplane=kind,
         service_account=text(spec.get("serviceAccountName")) or "default",
         ip=text(at(item, "status", "podIP")),
-        ports=_ports(_declared(containers.values()), kind),
+        ports=_ports(port for port in _declared(containers.values()) if port not in own),
         labels=labels(item),
         annotations={name: value for name, value in annotations.items() if _ISTIO in name and name not in _DROPPED},
         revision=annotations.get(REVISION) or labels(item).get(REVISION, ""),
@@ -79,9 +64,10 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         captured=not host_network and not capture.is_empty,
         bypassed=_beside(containers.values(), carrier) if kind is Dataplane.GATEWAY else (),
         one_family=kind is Dataplane.SIDECAR and _has_both_families(item) and not _is_dual_stack(spec, carrier),
+        interfaces=interfaces(spec) if kind is Dataplane.SIDECAR else (),
         outbound=outbound(spec, containers.values()) if kind is Dataplane.SIDECAR else Outbound(),
     )
-    return PodSeen(found, capture)
+    return PodSeen(found, capture, own)
 
 
 def joined(seen: Iterable[PodSeen], services: Iterable[Service]) -> tuple[tuple[Pod, ...], tuple[ServiceFacts, ...]]:
@@ -97,7 +83,7 @@ def joined(seen: Iterable[PodSeen], services: Iterable[Service]) -> tuple[tuple[
     for one in seen:
         mine = [service for service in by_namespace[one.pod.place.namespace] if _selects(service.selector, one.pod.labels)]
         for service in mine:
-            _resolve(service, one.pod, numbers[service.place])
+            _resolve(service, one, numbers[service.place])
         pods.append(_with_ports(one, mine))
     facts = (
         ServiceFacts(service.place, service.selector, _numeric(service) | numbers[service.place], service.type, service.addresses)
@@ -111,11 +97,18 @@ def _selects(selector: Mapping[str, str], found: Mapping[str, str]) -> bool:
     return bool(selector) and selector.items() <= found.items()
 
 
-def _resolve(service: Service, pod: Pod, numbers: dict[int, int]) -> None:
-    names = {(port.name, port.protocol): port.number for port in pod.ports}
+def _resolve(service: Service, one: PodSeen, numbers: dict[int, int]) -> None:
+    for port, found in _named(service, one):
+        if found.protocol == "TCP":
+            numbers.setdefault(port, found.number)
+
+
+def _named(service: Service, one: PodSeen) -> Iterator[tuple[int, Port]]:
+    """Of the ports that a Service sends to by name, its own and the pod's."""
+    names = {(port.name, port.protocol): port for port in (*one.own, *one.pod.ports)}
     for port in service.ports:
-        if port.protocol == "TCP" and (port.target, port.protocol) in names:
-            numbers.setdefault(port.number, names[str(port.target), port.protocol])
+        if (port.target, port.protocol) in names:
+            yield port.number, names[str(port.target), port.protocol]
 
 
 def _numeric(service: Service) -> dict[int, int]:
@@ -123,19 +116,21 @@ def _numeric(service: Service) -> dict[int, int]:
 
 
 def _with_ports(one: PodSeen, services: Sequence[Service]) -> Pod:
-    sent = (Port(port.target, "", port.protocol) for service in services for port in service.ports if isinstance(port.target, int))
-    ports = _ports((*one.pod.ports, *sent), one.pod.dataplane)
-    own = one.pod.dataplane is Dataplane.SIDECAR
-    bypassed = tuple(port for port in one.capture.bypassed(ports) if port not in ISTIO_PORTS) if own else one.pod.bypassed
-    return replace(one.pod, ports=ports, bypassed=bypassed, others_bypassed=own and bool(one.capture.include))
+    sent = [Port(port.target, "", port.protocol) for service in services for port in service.ports if isinstance(port.target, int)]
+    sent += [port for service in services for _, port in _named(service, one)]
+    if one.pod.dataplane is not Dataplane.SIDECAR:
+        # Every gateway's Service sends to the proxy's own ports.
+        ours = PROXY_PORTS if one.pod.dataplane is Dataplane.GATEWAY else frozenset()
+        return replace(one.pod, ports=_ports((*one.pod.ports, *(port for port in sent if port.number not in ours))))
+    ports = _ports(port for port in (*one.pod.ports, *sent) if port.number not in _REDIRECTED_TO)
+    return replace(one.pod, ports=ports, bypassed=one.capture.bypassed(ports), others_bypassed=one.capture.leaves_out_others)
 
 
-def _ports(ports: Iterable[Port], kind: Dataplane) -> tuple[Port, ...]:
-    """Each port once, without the proxy's own where there is one."""
+def _ports(ports: Iterable[Port]) -> tuple[Port, ...]:
+    """Each port once."""
     found: dict[tuple[int, str], Port] = {}
     for port in ports:
-        if kind is Dataplane.NONE or port.number not in ISTIO_PORTS:
-            found.setdefault((port.number, port.protocol), port)
+        found.setdefault((port.number, port.protocol), port)
     return tuple(found[key] for key in sorted(found))
 
 
@@ -153,7 +148,7 @@ def _declared(containers: Iterable[Any]) -> Iterator[Port]:
 
 def _beside(containers: Iterable[Any], carrier: Any) -> tuple[int, ...]:
     """The ports of a gateway's other containers: nothing redirects those to its proxy."""
-    declared = _ports(_declared(one for one in containers if one is not carrier), Dataplane.GATEWAY)
+    declared = _ports(_declared(one for one in containers if one is not carrier))
     return tuple(port.number for port in declared if port.protocol == "TCP")
 
 
@@ -176,15 +171,8 @@ def _is_istiod(item: Manifest, containers: Mapping[str, Any], planes: AbstractSe
 
 def _capture(spec: Mapping[str, Any], annotations: Mapping[str, str], kind: Dataplane) -> Capture:
     if kind is Dataplane.AMBIENT and annotations.get(_BYPASS_AMBIENT) == "true":
-        return Capture(include=frozenset())
-    if kind is not Dataplane.SIDECAR:
-        return Capture()
-    found = redirection(spec)
-    if found is None or not found.is_on:
-        return Capture(include=frozenset())
-    if (include := found.given.get("-b", "")) != "*":
-        return Capture(include=_numbers(include))
-    return Capture(exclude=_numbers(found.given.get("-d", "")))
+        return Capture(include=())
+    return inbound(spec) if kind is Dataplane.SIDECAR else Capture()
 
 
 def _has_both_families(item: Manifest) -> bool:
@@ -196,10 +184,6 @@ def _is_dual_stack(spec: Mapping[str, Any], proxy: Any) -> bool:
     init = next((one for one in rows(spec.get("initContainers")) if text(at(one, "name")) == INIT), proxy)
     env = variables(init)
     return any(env.get(name, "").lower() in {"1", "t", "true"} for name in _DUAL_STACK)
-
-
-def _numbers(listed: str) -> frozenset[int]:
-    return frozenset(int(one) for one in listed.split(",") if one.strip().isdecimal())
 
 
 def _owner(item: Manifest) -> tuple[str, str]:

@@ -11,13 +11,14 @@ from typing import Any
 
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text
 from meshinstall.model.istio import PROXY_CONTAINER
-from meshinstall.model.mesh import AsProxy, Outbound, PortRange
+from meshinstall.model.mesh import PROXY_PORTS, TUNNEL_PORT, AsProxy, Outbound, Port, PortRange
 
 INIT = "istio-init"
 _VALIDATION = "istio-validation"
 # The first interface of a pod, whatever the CNI.
-INTERFACE = "eth0"
-NOTHING: frozenset[str] = frozenset()
+_INTERFACE = "eth0"
+# Nobody arrives there from outside.
+_LOOPBACK = "lo"
 _ALL = "*"
 _LOWEST, _HIGHEST = 1, 65535
 # The proxy's own user and group, where nobody says another (istio: tools/istio-iptables/pkg/constants/constants.go).
@@ -47,6 +48,36 @@ _CNI: Mapping[str, str] = {"-b": _ALL, "-i": _ALL, "-o": "15020"}
 
 
 @dataclass(frozen=True, slots=True)
+class Capture:
+    """Which inbound ports are redirected to the proxy: those of ``include``, None for all, but never those of ``exclude``."""
+
+    include: tuple[PortRange, ...] | None = None
+    exclude: tuple[PortRange, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no port is."""
+        return self.include == ()
+
+    @property
+    def leaves_out_others(self) -> bool:
+        """Whether it also leaves out ports that nobody declared, more than can be listed."""
+        return bool(self.include) or any(one.first != one.last for one in self.exclude)
+
+    def bypassed(self, ports: Iterable[Port]) -> tuple[int, ...]:
+        """Ports for TCP, the only protocol that is ever redirected, that nothing redirects, as far as they are known.
+
+        The proxy's own are among them only where somebody declares them or sends there.
+        """
+        known = {port.number for port in ports if port.protocol == "TCP"}
+        named = {one.first for one in self.exclude if one.first == one.last} - PROXY_PORTS
+        return tuple(sorted(port for port in known | named if self._leaves_out(port)))
+
+    def _leaves_out(self, port: int) -> bool:
+        return _holds(self.exclude, port) or (self.include is not None and not _holds(self.include, port))
+
+
+@dataclass(frozen=True, slots=True)
 class Redirection:
     """Arguments of istio-iptables, by their short flags; ``groups`` and ``not_groups`` are those of containers, None for all groups."""
 
@@ -57,16 +88,16 @@ class Redirection:
     @property
     def is_on(self) -> bool:
         """Whether it redirects at all."""
-        return self.given.get("-m") != "NONE" and INTERFACE not in self.interfaces
+        return self.given.get("-m") != "NONE" and not any(map(_is_first, _listed(self.given.get("-c", ""))))
 
     @property
     def interfaces(self) -> tuple[str, ...]:
         """Interfaces that it leaves alone."""
-        return _listed(self.given.get("-c", ""))
+        return tuple(one for one in _listed(self.given.get("-c", "")) if one != _LOOPBACK)
 
     @property
     def virtual(self) -> tuple[str, ...]:
-        """Interfaces of virtual machines in the pod: what arrives there is taken for outbound traffic."""
+        """Interfaces of virtual machines in the pod: what arrives there is treated as outbound traffic."""
         return _listed(self.given.get("-k", ""))
 
 
@@ -77,7 +108,7 @@ def redirection(spec: Mapping[str, Any]) -> Redirection | None:
         given, environment = _given(rows(at(init, "args"))), variables(init)
         found = {flag: environment[name] for flag, name in _VARIABLES.items() if name in environment} | given
         groups = environment.get(_GROUPS, _ALL)
-        excluded = frozenset(_listed(environment.get(_NOT_GROUPS, ""))) if groups == _ALL else NOTHING
+        excluded = frozenset(_listed(environment.get(_NOT_GROUPS, ""))) if groups == _ALL else frozenset()
         return Redirection(found, None if groups == _ALL else frozenset(_listed(groups)), excluded)
     if check := containers.get(_VALIDATION):
         given = _given(rows(at(check, "args")))
@@ -86,6 +117,25 @@ def redirection(spec: Mapping[str, Any]) -> Redirection | None:
         own = {"-u": str(number(context.get("runAsUser")) or ""), "-g": str(number(context.get("runAsGroup")) or _PROXY_USER)}
         return Redirection(dict(_CNI) | given | own | {"-d": left_out})
     return None
+
+
+def inbound(spec: Mapping[str, Any]) -> Capture:
+    """Which of a sidecar's inbound ports are redirected (istio: tools/istio-iptables/pkg/capture/run.go)."""
+    found = redirection(spec)
+    if found is None or not found.is_on:
+        return Capture(include=())
+    given = found.given
+    # With REDIRECT tunnels come first, whatever else is said; the rule for them is not in the table that TPROXY uses.
+    tunnel = () if given.get("-m") == "TPROXY" else ranges(given.get("-e", str(TUNNEL_PORT)))
+    if (include := given.get("-b", "")) != _ALL:
+        return Capture(ranges(include), tunnel)
+    return Capture(exclude=(*ranges(given.get("-d", "")), *tunnel))
+
+
+def interfaces(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Interfaces beside the first one where inbound traffic is not redirected to the proxy as such."""
+    found = redirection(spec)
+    return (*found.interfaces, *found.virtual) if found else ()
 
 
 def outbound(spec: Mapping[str, Any], lasting: Iterable[Any]) -> Outbound:
@@ -125,7 +175,7 @@ def networks(listed: str) -> tuple[str, ...]:
     found = []
     for one in _listed(listed):
         try:
-            found.append(str(ip_network(one.strip(), strict=False)))
+            found.append(str(ip_network(one, strict=False)))
         except ValueError:
             continue
     return tuple(found)
@@ -137,7 +187,16 @@ def variables(container: Any) -> dict[str, str]:
 
 
 def _listed(value: str) -> tuple[str, ...]:
-    return tuple(filter(None, value.split(",")))
+    return tuple(filter(None, (one.strip() for one in value.split(","))))
+
+
+def _is_first(interface: str) -> bool:
+    """Whether iptables matches the pod's first interface with it: a plus is any rest of a name."""
+    return _INTERFACE.startswith(interface[:-1]) if interface.endswith("+") else interface == _INTERFACE
+
+
+def _holds(ports: Iterable[PortRange], port: int) -> bool:
+    return any(one.first <= port <= one.last for one in ports)
 
 
 def _given(args: Iterable[Any]) -> dict[str, str]:
@@ -173,7 +232,7 @@ def _as_proxy(container: Any, pod: Mapping[str, Any], found: Redirection) -> AsP
 
 def _numbered(listed: str) -> Iterator[str]:
     """Users as numbers; the one that istio-iptables' image has a name for is the proxy's."""
-    yield from (one.strip() if one.strip().isdecimal() else _PROXY_USER for one in _listed(listed))
+    yield from (one if one.isdecimal() else _PROXY_USER for one in _listed(listed))
 
 
 def _id(container: Any, pod: Mapping[str, Any], field: str) -> str:

@@ -138,6 +138,17 @@ def test_where_one_ip_family_is_redirected_nothing_is_proven() -> None:
     assert coverage_evidence(replace(POD, one_family=True, bypassed=(8080,)), 8080, INJECTED).outcome is Outcome.FAIL
 
 
+def test_where_one_interface_is_left_alone_nothing_is_proven() -> None:
+    found = coverage_evidence(replace(POD, interfaces=("net1",)), 8080, INJECTED)
+    assert (found.code, found.outcome) == ("MTL029", Outcome.NOT_PROVEN)
+    assert "by interface net1 bypasses" in found.text
+    assert coverage_evidence(replace(POD, interfaces=("net1",), bypassed=(8080,)), 8080, INJECTED).outcome is Outcome.FAIL
+
+
+def test_one_of_istios_ports_is_never_redirected() -> None:
+    assert "Istio uses the port" in coverage_evidence(replace(POD, bypassed=(15008,)), 15008, INJECTED).text
+
+
 @pytest.mark.parametrize(
     ("differs", "namespace", "why"),
     [

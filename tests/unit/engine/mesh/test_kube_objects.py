@@ -417,9 +417,9 @@ def test_where_nothing_needs_to_redirect_all_is_captured(kind: str) -> None:
 
 
 def test_the_proxys_own_ports_are_not_the_workloads() -> None:
-    app = {"name": "app", "ports": [{"containerPort": 15020}, {"containerPort": 15100}]}
-    assert seen(containers=[app]).ports == (Port(15100),)
-    assert seen(containers=[app], inits=[]).ports == (Port(15020), Port(15100))
+    assert seen().ports == (Port(5353, "", "UDP"), Port(8080, "http"))
+    custom = PROXY | {"ports": [{"containerPort": 15090}, {"containerPort": 8443}]}
+    assert seen(containers=[custom]).ports == (Port(8443),)
 
 
 def test_ports_are_those_that_are_declared_and_those_that_services_send_to() -> None:

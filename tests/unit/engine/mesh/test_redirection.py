@@ -1,14 +1,22 @@
-"""Which of a pod's own connections are redirected to its proxy, as its spec shows it."""
+"""Which connections to and from a pod are redirected to its proxy, as its spec shows it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from meshinstall.engine.mesh.kube_objects import Service, ServicePort
+from meshinstall.engine.mesh.pods import joined
 from meshinstall.engine.mesh.pods import pod as read_pod
-from meshinstall.model.mesh import AsProxy, Outbound, PortRange
+from meshinstall.model.mesh import AsProxy, Outbound, Place, Pod, PortRange
 
 ALL = ["-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020"]
-PROXY = {"name": "istio-proxy", "args": ["proxy", "sidecar"], "securityContext": {"runAsUser": 1337, "runAsGroup": 1337}}
+PROXY = {
+    "name": "istio-proxy",
+    "args": ["proxy", "sidecar"],
+    "ports": [{"containerPort": 15090, "name": "http-envoy-prom"}],
+    "securityContext": {"runAsUser": 1337, "runAsGroup": 1337},
+}
 OPEN = Outbound()
 
 
@@ -24,12 +32,21 @@ def app(name: str = "app", **context: Any) -> dict[str, Any]:
     return {"name": name, "securityContext": context}
 
 
-def outbound(*containers: dict[str, Any], inits: Any = None, proxy: Any = None, **spec: Any) -> Outbound:
+def seen(*containers: dict[str, Any], inits: Any = None, proxy: Any = None, services: Sequence[Service] = (), **spec: Any) -> Pod:
     whole = {"initContainers": [init()] if inits is None else inits, "containers": [*(containers or [app()]), proxy or PROXY], **spec}
-    item = {"metadata": {"name": "web", "namespace": "shop"}, "spec": whole, "status": {"phase": "Running"}}
-    seen = read_pod(item, frozenset())
-    assert seen is not None
-    return seen.pod.outbound
+    meta = {"name": "web", "namespace": "shop", "labels": {"app": "web"}}
+    found = read_pod({"metadata": meta, "spec": whole, "status": {"phase": "Running"}}, frozenset())
+    assert found is not None
+    ((pod,), _) = joined([found], services)
+    return pod
+
+
+def listening(*ports: int) -> dict[str, Any]:
+    return {"name": "app", "ports": [{"containerPort": port} for port in ports]}
+
+
+def outbound(*containers: dict[str, Any], **more: Any) -> Outbound:
+    return seen(*containers, **more).outbound
 
 
 def test_all_connections_are_redirected_unless_something_else_is_said() -> None:
@@ -108,3 +125,63 @@ def test_groups_that_are_redirected_and_groups_that_are_not() -> None:
     assert (only.as_proxy, only.unsure) == ((AsProxy("b", "GID 8"),), ("c",))
     but = outbound(*users, inits=[init(env={"ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE": "7"})])
     assert (but.as_proxy, but.unsure) == ((AsProxy("a", "GID 7"),), ())
+
+
+def test_an_application_on_one_of_istios_ports_is_seen() -> None:
+    one = seen(listening(15001, 15002, 15006, 15008, 15020, 15053))
+    # Redirected traffic goes to 15001 and 15006, where no application can listen beside the proxy.
+    assert [port.number for port in one.ports] == [15002, 15008, 15020, 15053]
+    assert one.bypassed == (15008, 15020)
+
+
+@pytest.mark.parametrize(("target", "port"), [(15020, 15020), ("http-envoy-prom", 15090)])
+def test_a_service_that_sends_to_the_proxys_own_ports(target: int | str, port: int) -> None:
+    service = Service(Place("shop", "web"), selector={"app": "web"}, ports=(ServicePort(80, target),))
+    one = seen(listening(8080), services=[service])
+    assert ([found.number for found in one.ports], one.bypassed) == ([8080, port], (port,))
+
+
+@pytest.mark.parametrize(
+    ("more", "bypassed"),
+    [
+        ([], (15008,)),
+        (["-m", "TPROXY"], ()),
+        (["-e", "15009"], (15009,)),
+        (["-e", "9000"], (9000,)),
+        (["-b", "15008,15009"], (8080, 15008)),
+    ],
+    ids=["first of all", "not in TPROXY's table", "another port for tunnels", "one that nobody declared", "listed"],
+)
+def test_tunnels_are_never_redirected(more: list[str], bypassed: tuple[int, ...]) -> None:
+    assert seen(listening(8080, 15008, 15009), inits=[init(*more)]).bypassed == bypassed
+
+
+def test_without_ports_in_its_arguments_nothing_is_redirected() -> None:
+    assert not seen(inits=[{"name": "istio-init", "args": ["istio-iptables", "-i", "*"]}]).captured
+    assert seen(inits=[{"name": "istio-validation", "args": ["istio-iptables", "-i", "*"]}]).captured
+
+
+def test_ranges_of_ports_that_are_left_out() -> None:
+    one = seen(listening(8080, 8091), inits=[init("-d", "8000:8090,9000")])
+    assert (one.bypassed, one.others_bypassed) == ((8080, 9000), True)
+
+
+def test_the_cni_plugin_leaves_out_metrics_and_health_whatever_it_is_given() -> None:
+    found = seen(listening(15020, 15021, 15090), inits=[init("-d", "", name="istio-validation")])
+    assert found.bypassed == (15020, 15021, 15090)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected", "captured"),
+    [
+        (["-c", "net1, net2"], ("net1", "net2"), True),
+        (["-c", "lo"], (), True),
+        (["-k", "k6t-eth0"], ("k6t-eth0",), True),
+        (["-c", "eth+"], ("eth+",), False),
+        (["-c", "+"], ("+",), False),
+        (["-c", "eth1+"], ("eth1+",), True),
+    ],
+)
+def test_interfaces_that_are_left_alone(more: list[str], expected: tuple[str, ...], captured: bool) -> None:  # noqa: FBT001 - a column
+    one = seen(inits=[init(*more)])
+    assert (one.interfaces, one.captured) == (expected, captured)
