@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from meshinstall.model.clients import ClientFacts
 from meshinstall.model.place import Place as Place  # noqa: PLC0414 - with all that is seen in a mesh it is imported from here
+from meshinstall.model.istio import ENVOY_ADMIN_PORT
 
 # What a sidecar listens on at all addresses of its pod (istio.io: Ports used by Istio): redirected traffic, tunnels, metrics and health.
 # No application can listen there beside it, but for tunnels, which a sidecar seldom has.
@@ -103,6 +104,7 @@ class Pod:
     nobody declared (includeInboundPorts is a list);
     ``one_family``: it has addresses of two IP families, and only those of the first are sure to be redirected;
     ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork); what arrives by one of ``interfaces`` does not.
+    ``admin_port`` is where its Envoy answers, on its loopback.
     """
 
     place: Place
@@ -122,6 +124,7 @@ class Pod:
     one_family: bool = False
     interfaces: tuple[str, ...] = ()
     outbound: Outbound = Outbound()
+    admin_port: int = ENVOY_ADMIN_PORT
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,10 @@ def _captured(pod: Pod, port: int) -> tuple[str, str]:
             "it has IPv4 and IPv6 addresses; without Istio's dual stack only traffic to the first is certain to pass the proxy",
         )
     if pod.interfaces:
-        return _INTERFACES, f"traffic that arrives by interface {some(pod.interfaces)} bypasses its proxy (excludeInterfaces, kubevirtInterfaces)"
+        return (
+            _INTERFACES,
+            f"traffic that arrives by interface {some(pod.interfaces)} bypasses its proxy (excludeInterfaces, kubevirtInterfaces)",
+        )
     if pod.dataplane is Dataplane.AMBIENT:
         return "", "ztunnel carries its traffic; ztunnel's own configuration was not read"
     return "", "its sidecar receives all traffic to this port"

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from meshinstall.engine.mesh import proxy_config
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
-from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE, ISTIOD_CONTAINER, image_tag
+from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE, ENVOY_ADMIN_PORT, ISTIOD_CONTAINER, image_tag
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import ClientRule, ControlPlane, ExternalService, Mode, NamespaceFacts, PeerPolicy, Place, Port
 from meshinstall.model.release import Manifest
@@ -20,13 +21,17 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class MeshSettings:
-    """What of an istiod's mesh configuration decides mTLS; ``authorities`` are roots that it names beside its own, in PEM."""
+    """What of an istiod's mesh configuration decides mTLS; ``authorities`` are roots that it names beside its own, in PEM.
+
+    ``admin_port`` is where its proxies' Envoys answer.
+    """
 
     root_namespace: str = DEFAULT_ROOT_NAMESPACE
     trust_domain: str = DEFAULT_DOMAIN
     trust_domain_aliases: tuple[str, ...] = ()
     auto_mtls: bool = True
     authorities: tuple[str, ...] = ()
+    admin_port: int = ENVOY_ADMIN_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,7 @@ def mesh_settings(config_map: Manifest) -> MeshSettings:
         trust_domain_aliases=tuple(text(one) for one in rows(get("trustDomainAliases"))),
         auto_mtls=True if auto is None else flag(auto),
         authorities=tuple(filter(None, (text(at(one, "pem")) for one in rows(get("caCertificates"))))),
+        admin_port=proxy_config.port(get("defaultConfig")) or ENVOY_ADMIN_PORT,
     )
 
 

@@ -6,10 +6,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
+from meshinstall.checks.words import some
 from meshinstall.engine.mesh.kube_objects import Service, labels, place
+from meshinstall.engine.mesh.proxy_config import admin_port
 from meshinstall.engine.mesh.redirection import INIT, Capture, inbound, interfaces, outbound, variables
-from meshinstall.engine.objects.json_fields import at, flag, number, rows, table, text, texts
-from meshinstall.model.istio import ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER
+from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
+from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import PROXY_PORTS, Dataplane, Outbound, Place, Pod, Port, ServiceFacts
 from meshinstall.model.release import Manifest
@@ -30,11 +32,16 @@ _ISTIO = "istio.io/"
 
 @dataclass(frozen=True, slots=True)
 class PodSeen:
-    """A pod before the Services are known that send to it; ``own`` are ports of its proxy, which count where a Service names them."""
+    """A pod before the Services are known that send to it; ``own`` are ports of its proxy, which count where a Service names them.
+
+    ``by_default``: its Envoy answers where the mesh's default says; ``misread``: what its proxy is told could not be parsed.
+    """
 
     pod: Pod
     capture: Capture
     own: tuple[Port, ...] = ()
+    by_default: bool = True
+    misread: bool = False
 
 
 def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
@@ -49,6 +56,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
     host_network = flag(spec.get("hostNetwork"))
     carrier = containers.get(PROXY_CONTAINER) or containers.get(_AGENTGATEWAY)
     own = tuple(port for port in _declared([carrier]) if port.number in PROXY_PORTS)
+    admin, unread = _admin(carrier)
     found = Pod(
         place=place(item),
         workload=_workload(item),
@@ -64,10 +72,31 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         captured=not host_network and not capture.is_empty,
         bypassed=_beside(containers.values(), carrier) if kind is Dataplane.GATEWAY else (),
         one_family=kind is Dataplane.SIDECAR and _has_both_families(item) and not _is_dual_stack(spec, carrier),
+        admin_port=admin or ENVOY_ADMIN_PORT,
         interfaces=interfaces(spec) if kind is Dataplane.SIDECAR else (),
         outbound=outbound(spec, containers.values()) if kind is Dataplane.SIDECAR else Outbound(),
     )
-    return PodSeen(found, capture, own)
+    return PodSeen(found, capture, own, by_default=admin is None and not unread, misread=unread)
+
+
+def settled(seen: Iterable[PodSeen], defaults: Mapping[str, int]) -> list[PodSeen]:
+    """Pods with the admin port of their mesh where they have none of their own; ``defaults`` are by revision, the first for others."""
+    first = next(iter(defaults.values()), ENVOY_ADMIN_PORT)
+    return [replace(one, pod=replace(one.pod, admin_port=defaults.get(one.pod.revision, first))) if one.by_default else one for one in seen]
+
+
+def misread(seen: Iterable[PodSeen]) -> tuple[str, ...]:
+    """What of them could not be parsed, in one sentence, however many they are."""
+    found = [str(one.pod.place) for one in seen if one.misread]
+    said = f"PROXY_CONFIG of some pods could not be parsed, so their Envoys are asked on port {ENVOY_ADMIN_PORT}: {some(found)}"
+    return (said,) if found else ()
+
+
+def _admin(carrier: Any) -> tuple[int | None, bool]:
+    try:
+        return admin_port(carrier), False
+    except MalformedError:
+        return None, True
 
 
 def joined(seen: Iterable[PodSeen], services: Iterable[Service]) -> tuple[tuple[Pod, ...], tuple[ServiceFacts, ...]]:

@@ -12,7 +12,6 @@ from meshinstall.engine.mesh.syncz import Sync, better, read_sync
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ClusterError
-from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.mesh import Dataplane, InboundChain, Place, Pod, Proxy
 from meshinstall.ports import Certificates, IstiodDebug, Pods
 
@@ -71,7 +70,7 @@ async def _ask(pod: Pod, ports: Pods, anchors: bytes, certificates: Certificates
     if not pod.running:
         return Proxy(problem="its pod does not run")
     try:
-        dump = read_dump(await ports.get(*pod.place, ENVOY_ADMIN_PORT, DUMP))
+        dump = read_dump(await ports.get(*pod.place, pod.admin_port, DUMP))
         return _proxy(pod, dump, anchors, certificates)
     except ClusterError as error:
         return Proxy(problem=short(error))

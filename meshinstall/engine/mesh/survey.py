@@ -19,7 +19,7 @@ from meshinstall.engine.mesh.client_objects import internal_entry
 from meshinstall.engine.mesh.clients import Clients, ask_objects, look_at_clients
 from meshinstall.engine.mesh.istio_kinds import DESTINATION_RULES, PEER_AUTHENTICATIONS, SERVICE_ENTRIES, istio_facts
 from meshinstall.engine.mesh.kube_objects import Istiod, MeshSettings, control_plane
-from meshinstall.engine.mesh.pods import joined
+from meshinstall.engine.mesh.pods import joined, misread, settled
 from meshinstall.engine.mesh.pods import pod as read_pod
 from meshinstall.engine.mesh.proxies import ask_istiods, ask_proxies
 from meshinstall.engine.mesh.reader import Asker, Wanted
@@ -46,7 +46,9 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
     settings: list[MeshSettings] = found["settings"]
     named = [pem for one in settings for pem in one.authorities]
     authorities = judged(Held(found["roots"], found["signers"]), named, planes, session.certificates)
-    pods, services = joined(found["pods"], found["services"])
+    ports = {istiod.revision: one.admin_port for istiod, one in zip(istiods, settings, strict=True)}
+    seen = settled(found["pods"], ports)
+    pods, services = joined(seen, found["services"])
     syncs, silent = await ask_istiods([pod.place for pod in pods if _is_istiod(pod)], session.istiod, session.now())
     judged_here = None if namespaces is None else frozenset(namespaces)
     proxied = [pod for pod in pods if pod.dataplane in _ENVOYS and (judged_here is None or pod.place.namespace in judged_here)]
@@ -65,7 +67,7 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
         external=tuple(external for external, _ in found["entries"] if external),
         proxies=proxies,
         authorities=authorities.own,
-        gaps=(*asker.gaps, *authorities.gaps, *silent),
+        gaps=(*asker.gaps, *authorities.gaps, *silent, *misread(seen)),
         unread=tuple(sorted(asker.unread)),
         judged=judged_here,
         clients=clients,

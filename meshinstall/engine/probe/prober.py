@@ -23,6 +23,7 @@ from typing import Any
 import anyio
 
 from meshinstall.engine.mesh import kube_objects
+from meshinstall.engine.mesh.proxy_config import admin_port
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.objects import readiness
 from meshinstall.engine.objects.json_fields import at, text
@@ -30,7 +31,7 @@ from meshinstall.engine.probe import probe_objects
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ClusterError, ForbiddenError
-from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_SELECTOR, ROOT_CERTIFICATE
+from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_SELECTOR, PROXY_CONTAINER, ROOT_CERTIFICATE
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
@@ -255,7 +256,7 @@ async def _started(session: Session, namespace: str, name: str) -> str:
         pod = await session.kube.get(f"{path}/{name}") or {}
         waits = f"it is {(pod.get('status') or {}).get('phase', 'gone')}"
         if waits == "it is Running":
-            identity, waits = await _identity(session, namespace, name)
+            identity, waits = await _identity(session, namespace, name, _admin_port(pod))
             if identity:
                 return identity
         passed = anyio.current_time() - started
@@ -268,13 +269,23 @@ async def _started(session: Session, namespace: str, name: str) -> str:
         await anyio.sleep(_LOOK)
 
 
-async def _identity(session: Session, namespace: str, name: str) -> tuple[str, str]:
+def _admin_port(pod: Manifest) -> int:
+    """Where its Envoy answers, as the injector wrote it down."""
+    containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+    proxy = next((container for container in containers if container.get("name") == PROXY_CONTAINER), None)
+    try:
+        return admin_port(proxy) or ENVOY_ADMIN_PORT
+    except ValueError:
+        return ENVOY_ADMIN_PORT
+
+
+async def _identity(session: Session, namespace: str, name: str, admin: int) -> tuple[str, str]:
     """The SPIFFE name that a pod's Envoy has a certificate for, or why there is none yet; raises ForbiddenError."""
     try:
-        await session.pods.get(namespace, name, ENVOY_ADMIN_PORT, "/ready")
+        await session.pods.get(namespace, name, admin, "/ready")
         if name == probe_objects.CLIENT:
             await session.pods.get(namespace, name, probe_objects.LISTENER, probe_objects.READY)
-        found: Any = json.loads(await session.pods.get(namespace, name, ENVOY_ADMIN_PORT, "/certs"))
+        found: Any = json.loads(await session.pods.get(namespace, name, admin, "/certs"))
         chains = [certificate["cert_chain"] for certificate in found["certificates"]]
         names = [entry["uri"] for chain in chains for one in chain for entry in one["subject_alt_names"] if "uri" in entry]
     except ForbiddenError:

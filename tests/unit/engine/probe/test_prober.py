@@ -32,6 +32,7 @@ class Nodes(FakeKube):
         super().__init__()
         self.image = "docker.io/istio/proxyv2:1.31.0"
         self.roots = True
+        self.env: list[Manifest] = []
         self.status: dict[str, Manifest] = {}
 
     async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
@@ -40,7 +41,7 @@ class Nodes(FakeKube):
         if item["kind"] == "Pod":
             item["status"] = self.status.get(item["metadata"]["name"], {"phase": "Running"})
             for container in item["spec"]["containers"]:
-                container["image"] = self.image
+                container |= {"image": self.image, "env": self.env}
         made = await super().create(path, item, dry_run=dry_run)
         if item["kind"] == "Namespace" and self.roots:
             self.give_roots(item["metadata"]["name"])
@@ -393,6 +394,12 @@ async def test_an_image_that_is_not_there_is_a_problem_in_seconds(cluster: Clust
 async def test_a_client_that_never_gets_ready_says_what_it_waited_for(cluster: Cluster) -> None:
     cluster.proxies.ready = 1000
     assert "pod client was not ready within 45 s: pod client refuses /ready on 15000: HTTP 503" in await problem(cluster)
+
+
+async def test_a_clients_envoy_is_asked_where_the_injector_says_it_answers(cluster: Cluster) -> None:
+    cluster.nodes.env = [{"name": "PROXY_CONFIG", "value": '{"proxyAdminPort":15999}'}]
+    cluster.proxies.ready = 1000
+    assert "pod client refuses /ready on 15999: HTTP 503" in await problem(cluster)
 
 
 async def test_a_client_that_never_runs_says_so(cluster: Cluster) -> None:

@@ -1,0 +1,89 @@
+"""The admin port of a pod's own Envoy."""
+
+import json
+from typing import Any
+
+import pytest
+
+from meshinstall.engine.mesh.envoy import DUMP
+from meshinstall.engine.mesh.kube_objects import mesh_settings
+from meshinstall.engine.mesh.pods import PodSeen, misread, settled
+from meshinstall.engine.mesh.pods import pod as read_pod
+from meshinstall.engine.objects.json_fields import MalformedError
+from tests.unit.engine.mesh.test_kube_objects import PROXY, init, pod
+from tests.unit.engine.mesh.test_survey import EDGE, RECORDED, WEB, Mesh
+
+
+def seen(config: str | None, revision: str = "", name: str = "web") -> PodSeen:
+    env = [] if config is None else [{"name": "PROXY_CONFIG", "value": config}]
+    spec: dict[str, Any] = {"containers": [{"name": "istio-proxy", "args": ["proxy", "sidecar"], "env": env}]}
+    meta = {"name": name, "namespace": "shop", "annotations": {"istio.io/rev": revision}}
+    found = read_pod({"metadata": meta, "spec": spec, "status": {"phase": "Running"}}, frozenset())
+    assert found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("config", "port"),
+    [('{"proxyAdminPort":15999}\n', 15999), ('{"proxy_admin_port":15998}', 15998), ("{}\n", 15000), ("", 15000), ("{}", 15000)],
+)
+def test_a_pod_says_itself_where_its_envoy_answers(config: str, port: int) -> None:
+    (found,) = settled([seen(config)], {"default": 16000})
+    assert found.pod.admin_port == port
+    assert misread([found]) == ()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [*map(json.dumps, ({"proxyAdminPort": bad} for bad in ("15999", 0.5, -1, 65536, True, [1]))), "[]", "{", "[" * 100000, "1"],
+    ids=str.__len__,
+)
+def test_what_cannot_be_a_port_is_a_gap(config: str) -> None:
+    found = settled([seen(config), seen(config, name="api")], {"default": 16000})
+    assert [one.pod.admin_port for one in found] == [15000, 15000]
+    text = "PROXY_CONFIG of some pods could not be parsed, so their Envoys are asked on port 15000: shop/web, shop/api"
+    assert misread(found) == (text,)
+
+
+@pytest.mark.parametrize(("revision", "port"), [("default", 16000), ("canary", 17000), ("gone", 16000), ("", 16000)])
+def test_without_words_of_its_own_the_meshs_count(revision: str, port: int) -> None:
+    (found,) = settled([seen(None, revision)], {"default": 16000, "canary": 17000})
+    assert found.pod.admin_port == port
+    (alone,) = settled([seen(None, revision)], {})
+    assert alone.pod.admin_port == 15000
+
+
+def test_the_meshs_default() -> None:
+    assert mesh_settings({"data": {"mesh": "defaultConfig:\n  proxyAdminPort: 16000"}}).admin_port == 16000
+    assert mesh_settings({"data": {"mesh": "defaultConfig: {}"}}).admin_port == 15000
+    with pytest.raises(MalformedError, match="not a port"):
+        mesh_settings({"data": {"mesh": "defaultConfig:\n  proxyAdminPort: 99999"}})
+
+
+@pytest.mark.anyio
+async def test_an_envoy_is_asked_where_its_pod_says_it_answers() -> None:
+    mesh = Mesh()
+    told = {**PROXY, "restartPolicy": "Always", "env": [{"name": "PROXY_CONFIG", "value": '{"proxyAdminPort":15999}'}]}
+    mesh.add("v1", "pods", pod(labels={"app": "web"}, inits=[init(), told]))
+    mesh.pods.answers[(*WEB, 15999, DUMP)] = RECORDED
+    facts = await mesh.look()
+    assert facts.proxies[WEB].problem == ""
+    assert sorted(mesh.asked.asked) == sorted([(*EDGE, 15000), (*WEB, 15999)])
+
+
+@pytest.mark.anyio
+async def test_an_envoy_of_a_pod_without_words_of_its_own_answers_where_the_mesh_says() -> None:
+    mesh = Mesh()
+    mesh.configure("defaultConfig:\n  proxyAdminPort: 16000")
+    await mesh.look()
+    assert sorted(mesh.asked.asked) == sorted([(*EDGE, 16000), (*WEB, 16000)])
+
+
+@pytest.mark.anyio
+async def test_a_pod_whose_words_are_no_port_is_a_gap() -> None:
+    mesh = Mesh()
+    told = {**PROXY, "restartPolicy": "Always", "env": [{"name": "PROXY_CONFIG", "value": '{"proxyAdminPort":"x"}'}]}
+    mesh.add("v1", "pods", pod(labels={"app": "web"}, inits=[init(), told]))
+    facts = await mesh.look()
+    assert facts.gaps == ("PROXY_CONFIG of some pods could not be parsed, so their Envoys are asked on port 15000: shop/web",)
+    assert facts.proxies[WEB].problem == ""
