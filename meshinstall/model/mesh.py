@@ -210,7 +210,7 @@ class CertificateFacts:
 
 @dataclass(frozen=True, slots=True)
 class InboundChain:
-    """One filter chain of a proxy's inbound listener (15006).
+    """One filter chain of a proxy's listener for redirected traffic (15006), or for a port of its own.
 
     ``port`` is the destination port that it matches, None any other. ``transport`` is the match ("tls", "raw_buffer", "" any),
     ``alpn`` the application protocols that it matches. ``tls`` is whether it terminates TLS, ``client_certificate`` whether it
@@ -223,6 +223,18 @@ class InboundChain:
     tls: bool = False
     client_certificate: bool = False
     roots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPort:
+    """A port on which a proxy itself listens at its pod's addresses, with its chains; ``fixed``: from its start, so that no policy counts.
+
+    Such are metrics with mutual TLS, and without redirection the ports of its Services.
+    """
+
+    port: int
+    chains: tuple[InboundChain, ...] = ()
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +253,7 @@ class Proxy:
     sync_words: str = ""
     istiod: str = ""
     problem: str = ""
+    held: tuple[HeldPort, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

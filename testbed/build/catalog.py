@@ -19,7 +19,7 @@ DEMO = (*REAL, "charts", "helm4")
 SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
-    "tools": ("helm4", "helm3", "charts", "registry"),
+    "tools": ("helm4", "helm3", "charts", "registry", "istio"),
     "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks"),
 }
 

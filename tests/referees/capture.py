@@ -80,10 +80,9 @@ class Setup:
 
 @st.composite
 def setups(draw: st.DrawFn) -> Setup:
-    """Any arguments; the usual ones are more likely to be left as they are."""
+    """Any arguments beside or instead of the usual ones, of which one may be missing."""
     usual = {"-u": "1337", "-m": "REDIRECT", "-i": "*", "-b": "*", "-d": "15090,15021,15020"}
-    chosen = draw(st.lists(st.sampled_from(sorted(_VALUES)), max_size=5, unique=True))
-    given = usual | {flag: draw(_VALUES[flag]) for flag in chosen}
+    given = usual | {flag: draw(values) for flag, values in _VALUES.items() if draw(st.booleans())}
     variables = draw(st.lists(st.sampled_from(sorted(_VARIABLES)), max_size=2, unique=True))
     missing = draw(st.sampled_from([None, *usual]))
     arguments = [part for flag, value in given.items() if flag != missing for part in (flag, value)]

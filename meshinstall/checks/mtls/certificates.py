@@ -105,7 +105,8 @@ def _root(leaf: CertificateFacts, trust: Trust, home: str) -> Iterator[Evidence]
 
 
 def _foreign(proxy: Proxy, trust: Trust) -> Iterator[Evidence]:
-    roots = {one.fingerprint for one in proxy.roots} | {root for chain in proxy.inbound for root in chain.roots}
+    chains = (*proxy.inbound, *(chain for one in proxy.held for chain in one.chains))
+    roots = {one.fingerprint for one in proxy.roots} | {root for chain in chains for root in chain.roots}
     for root in sorted(roots - trust.known):
         named = trust.certificates.get(root)
         name = named.subject if named else f"SHA-256 {root[:16]}"

@@ -10,6 +10,7 @@ from meshinstall.model.verdict import Evidence, Outcome, Outside, Source
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX
 
 _ONE_FAMILY, _INTERFACES = "MTL028", "MTL029"
+_PAST_THE_PROXY = frozenset({"MTL021", "MTL022"})
 _UNSURE = frozenset({_ONE_FAMILY, _INTERFACES})
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 
@@ -65,9 +66,14 @@ def is_for_probes(namespace: str, facts: MeshFacts) -> bool:
     return known is not None and namespace.startswith(PROBE_PREFIX) and PROBE_LABEL in known.labels
 
 
-def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str]) -> Evidence:
-    """Whether traffic to a port passes the pod's proxy; ``labels`` are the namespace's, port 0 is any that nobody declared."""
+def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str], *, held: bool = False) -> Evidence:
+    """Whether traffic to a port passes the pod's proxy; ``labels`` are the namespace's, port 0 is any that nobody declared.
+
+    ``held``: its proxy itself listens on the port.
+    """
     code, text = _coverage(pod, port, labels)
+    if held and code in _PAST_THE_PROXY:
+        code, text = _unsure(pod) or ("", "its proxy itself listens on this port")
     outcome = Outcome.NOT_PROVEN if code in _UNSURE else Outcome.FAIL if code else Outcome.PASS
     return Evidence(Source.COVERAGE, outcome, text, code=code)
 
@@ -95,19 +101,22 @@ def _captured(pod: Pod, port: int) -> tuple[str, str]:
         return "MTL021", "traffic to this port is never redirected to its proxy: Istio uses the port for tunnels, metrics or health"
     if port in pod.bypassed or (port == 0 and pod.others_bypassed):
         return "MTL021", "traffic to this port bypasses its proxy (excludeInboundPorts, includeInboundPorts)"
-    if pod.one_family:
-        return (
-            _ONE_FAMILY,
-            "it has IPv4 and IPv6 addresses; without Istio's dual stack only traffic to the first is certain to pass the proxy",
-        )
-    if pod.interfaces:
-        return (
-            _INTERFACES,
-            f"traffic that arrives by interface {some(pod.interfaces)} bypasses its proxy (excludeInterfaces, kubevirtInterfaces)",
-        )
+    if unsure := _unsure(pod):
+        return unsure
     if pod.dataplane is Dataplane.AMBIENT:
         return "", "ztunnel carries its traffic; ztunnel's own configuration was not read"
     return "", "its sidecar receives all traffic to this port"
+
+
+def _unsure(pod: Pod) -> tuple[str, str] | None:
+    """What may pass the proxy by, whatever the port is."""
+    if pod.one_family:
+        text = "it has IPv4 and IPv6 addresses; without Istio's dual stack only traffic to the first is certain to pass the proxy"
+        return _ONE_FAMILY, text
+    if pod.interfaces:
+        text = f"traffic that arrives by interface {some(pod.interfaces)} bypasses its proxy (excludeInterfaces, kubevirtInterfaces)"
+        return _INTERFACES, text
+    return None
 
 
 def _why_not(pod: Pod, labels: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meshinstall.model.mesh import InboundChain, Mode, Proxy, SyncState
+from meshinstall.model.mesh import HeldPort, InboundChain, Mode, Proxy, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
 _OPEN = (Mode.PERMISSIVE, Mode.DISABLE)
@@ -46,13 +46,25 @@ def _reached(chains: Sequence[InboundChain], port: int, transport: str) -> list[
     return [*found, *(chain for chain in chains if chain.port is None and not chain.transport and not chain.alpn)]
 
 
-def proxy_evidence(proxy: Proxy | None, port: int, mode: Mode, policy: str) -> Evidence:
-    """A sidecar's own truth against the mode that ``policy``, an object for people, asks for."""
+def is_open(chains: Sequence[InboundChain], port: int) -> bool:
+    """Whether anybody without a certificate gets in."""
+    found = entry(chains, port)
+    return found.plaintext or found.passed_on or found.anonymous
+
+
+def held(proxy: Proxy | None, port: int) -> HeldPort | None:
+    """The listener that a proxy has on a port itself."""
+    return next((one for one in proxy.held if one.port == port), None) if proxy and port else None
+
+
+def proxy_evidence(proxy: Proxy | None, port: int, mode: Mode, policy: str, own: HeldPort | None = None) -> Evidence:
+    """A sidecar's own truth against the mode that ``policy``, an object for people, asks for; ``own`` is where it listens itself."""
     problem = "its proxy was not read" if proxy is None else proxy.problem
-    if proxy is None or problem or not proxy.inbound:
+    chains = own.chains if own else proxy.inbound if proxy else ()
+    if proxy is None or problem or not chains:
         said = problem or "it reports no inbound listener"
         return Evidence(Source.PROXY, Outcome.NOT_PROVEN, f"its proxy's configuration could not be read: {said}", code="MTL032")
-    found = entry(proxy.inbound, port)
+    found = entry(chains, port)
     if mode in _OPEN:
         return _where_the_policy_is_open(found, mode, policy)
     if found.plaintext:

@@ -8,14 +8,14 @@ from meshinstall.checks.mtls.certificates import Trust, certificate_evidence, id
 from meshinstall.checks.mtls.client_rules import ClientRules, future_evidence
 from meshinstall.checks.mtls.clients import Door, client_evidence, entry_evidence
 from meshinstall.checks.mtls.coverage import coverage_evidence, is_asked_for, is_for_probes, is_judged, joins, members
-from meshinstall.checks.mtls.inbound import proxy_evidence
+from meshinstall.checks.mtls.inbound import held, is_open, proxy_evidence
 from meshinstall.checks.mtls.outlooks import Outlooks
 from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies
 from meshinstall.checks.mtls.wire import Names
 from meshinstall.checks.words import some
 from meshinstall.model.clients import ClientFacts, MeshEntry
 from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE
-from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Pod, ServiceFacts, SyncState
+from meshinstall.model.mesh import ControlPlane, Dataplane, HeldPort, MeshFacts, Mode, Place, Pod, ServiceFacts, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
 # Why a gateway may not do what istiod last sent.
@@ -115,15 +115,18 @@ class View:
     def evidence(self, pod: Pod, port: int) -> Iterator[Evidence]:
         """All that is seen without the wire; ``object`` names the pod where nothing else is to blame."""
         namespace = self.facts.namespaces.get(pod.place.namespace)
-        yield _at(pod, coverage_evidence(pod, port, namespace.labels if namespace else {}))
+        own = self._held(pod, port)
+        yield _at(pod, coverage_evidence(pod, port, namespace.labels if namespace else {}, held=own is not None))
         if pod.dataplane in _MESHED:
             effective = self.effective(pod, port)
-            yield self._policy(pod, effective)
+            fixed = own is not None and own.fixed
+            # What is there from Envoy's start does not change with any policy: it must be as closed as under STRICT.
+            mode, source = (Mode.STRICT, "") if fixed else (effective.mode, _policy_name(effective))
+            yield Evidence(Source.POLICY, Outcome.PASS, "policies do not apply to it") if fixed else self._policy(pod, effective)
             if port:
                 yield from self.clients(pod, port)
             if pod.dataplane is Dataplane.SIDECAR and pod.running:
-                source = _policy_name(effective)
-                yield _at(pod, proxy_evidence(self.facts.proxies.get(pod.place), port, effective.mode, source))
+                yield _at(pod, proxy_evidence(self.facts.proxies.get(pod.place), port, mode, source, own))
         if pod.dataplane is Dataplane.GATEWAY and pod.running:
             yield _at(pod, self._sync(pod))
             if reached := self._led_to(pod, port):
@@ -132,6 +135,14 @@ class View:
             proxy = self.facts.proxies.get(pod.place)
             found = certificate_evidence(pod, proxy, self.plane(pod), self.trust, self.facts.now)
             yield from (_at(pod, evidence) for evidence in found)
+
+    def _held(self, pod: Pod, port: int) -> HeldPort | None:
+        """The listener of its own on a port whose traffic is not redirected."""
+        if pod.dataplane is not Dataplane.SIDECAR or pod.host_network or (pod.captured and port not in pod.bypassed):
+            return None
+        own = held(self.facts.proxies.get(pod.place), port)
+        # What Envoy opens to everybody from its start, such as its metrics, bypasses the mesh as any other port does.
+        return None if own and own.fixed and is_open(own.chains, port) else own
 
     def _policy(self, pod: Pod, effective: Effective) -> Evidence:
         unread = [kind for kind in ("Deployment", "PeerAuthentication") if kind in self.facts.unread]

@@ -1,4 +1,4 @@
-"""Reads what an Envoy says of its inbound listener and its certificates (its admin interface: ``/config_dump``).
+"""Reads what an Envoy says of its inbound listeners and its certificates (its admin interface: ``/config_dump``).
 
 Only certificates are taken from its secrets; it blanks private keys itself,
 and nothing here looks at them.
@@ -6,7 +6,8 @@ and nothing here looks at them.
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +21,11 @@ from meshinstall.model.mesh import InboundChain
 _LISTENER = "virtualInbound"
 _CERTIFICATE = "default"
 _ROOT = "ROOTCA"
-# One request for all three. Envoy cannot leave the bootstrap out, where its version stands: a field mask must fit every part.
-DUMP = f"/config_dump?name_regex={quote(f'^({_LISTENER}|{_CERTIFICATE}|{_ROOT})$', safe='')}"
+# Addresses that stand for all of a pod's, of each IP family.
+_ANY_4, _ANY_6 = "0.0.0.0", "::"  # noqa: S104 - nothing is bound here
+# Ports of its own that an Envoy is asked about, lest the request get too long.
+_MOST_PORTS = 500
+_INBOUND = "INBOUND"
 # Bytes: the bootstrap takes 0.1 MiB, and 20 ports with a policy for each another 0.1.
 _MAX_DUMP = 16 * 1024**2
 _ADMIN = "type.googleapis.com/envoy.admin.v3."
@@ -39,17 +43,48 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """An inbound listener on a port of its own; ``fixed`` when it is of Envoy's bootstrap, ``addresses`` are those that it is bound to."""
+
+    port: int
+    addresses: tuple[str, ...]
+    chains: tuple[Chain, ...]
+    fixed: bool
+
+    def covers(self, address: str) -> bool:
+        """Whether it gets what is sent to an address of its pod."""
+        return address in self.addresses or (_ANY_6 if ":" in address else _ANY_4) in self.addresses
+
+
+@dataclass(frozen=True, slots=True)
 class EnvoyDump:
-    """What is used of a dump: Istio's version, the inbound chains, and in PEM the workload's certificates and what it trusts."""
+    """What is used of a dump: Istio's version, the inbound chains, and in PEM the workload's certificates and what it trusts.
+
+    ``bound`` are listeners on ports of their own.
+    """
 
     version: str
     chains: tuple[Chain, ...]
+    bound: tuple[Bound, ...]
     certificates: bytes
     roots: bytes
 
 
+def dump_path(address: str = "", ports: Iterable[int] = ()) -> str:
+    """One request for all of it, ``ports`` on a pod's address are those that Envoy may listen on itself (istio: getListenerName).
+
+    Envoy cannot leave the bootstrap out, where its version stands: a field mask must fit every part.
+    """
+    names = [_LISTENER, _CERTIFICATE, _ROOT]
+    if own := "|".join(map(str, sorted({*ports})[:_MOST_PORTS])):
+        addresses = "|".join(re.escape(one) for one in dict.fromkeys(filter(None, (_ANY_4, _ANY_6, address))))
+        names.append(f"({addresses})_({own})")
+    pattern = "|".join(names)
+    return f"/config_dump?name_regex={quote(f'^({pattern})$', safe='')}"
+
+
 def read_dump(data: bytes) -> EnvoyDump:
-    """The answer to ``DUMP``; raises ClusterError when Envoy would not have said it."""
+    """The answer to ``dump_path``; raises ClusterError when Envoy would not have said it."""
     if len(data) > _MAX_DUMP:
         raise ClusterError(f"its Envoy's configuration is larger than {_MAX_DUMP // 1024**2} MiB")
     try:
@@ -58,12 +93,15 @@ def read_dump(data: bytes) -> EnvoyDump:
             text(at(one, "name")): table(at(one, "secret")) for one in _rows_of(parts, "SecretsConfigDump", "dynamic_active_secrets")
         }
         trusted = {name: _trusted(at(secret, "validation_context")) for name, secret in secrets.items()}
-        chains = tuple(_chains(parts, trusted))
-        if any(_ROOT in chain.unread for chain in chains):
+        listeners = [(name, listener, fixed) for name, listener, fixed in _listeners(parts)]
+        chains = tuple(chain for name, listener, _ in listeners if name == _LISTENER for chain in _chains(listener, trusted))
+        bound = tuple(_bound(listener, trusted, fixed=fixed) for name, listener, fixed in listeners if name != _LISTENER)
+        if any(_ROOT in chain.unread for chain in (*chains, *(chain for one in bound for chain in one.chains))):
             raise ClusterError("its Envoy still waits for its certificates")
         return EnvoyDump(
             version=text(at(parts.get("BootstrapConfigDump"), "bootstrap", "node", "metadata", "ISTIO_VERSION")),
             chains=chains,
+            bound=bound,
             certificates=_bytes(at(secrets.get(_CERTIFICATE), "tls_certificate", "certificate_chain")),
             roots=trusted.get(_ROOT, _Trust()).pem,
         )
@@ -86,14 +124,30 @@ class _Trust:
         return _Trust(b"\n".join(filter(None, (self.pem, other.pem))), self.unread + other.unread)
 
 
-def _chains(parts: Mapping[str, Mapping[str, Any]], trusted: Mapping[str, _Trust]) -> Iterator[Chain]:
+def _listeners(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any, bool]]:
+    """Inbound listeners with their names, and whether they are of the bootstrap, where no direction is told."""
     for one in _rows_of(parts, "ListenersConfigDump", "dynamic_listeners"):
-        listener = at(one, "active_state", "listener")
-        if text(at(one, "name")) == _LISTENER and listener:
-            for chain in rows(at(listener, "filter_chains")):
-                yield _chain(chain, trusted)
-            if default := at(listener, "default_filter_chain"):
-                yield _chain(default, trusted)
+        listener, name = at(one, "active_state", "listener"), text(at(one, "name"))
+        if listener and (name == _LISTENER or at(listener, "traffic_direction") == _INBOUND):
+            yield name, listener, False
+    for one in _rows_of(parts, "ListenersConfigDump", "static_listeners"):
+        if listener := at(one, "listener"):
+            yield "", listener, True
+
+
+def _bound(listener: Any, trusted: Mapping[str, _Trust], *, fixed: bool) -> Bound:
+    first = at(listener, "address", "socket_address")
+    port = number(at(first, "port_value"))
+    others = [at(one, "address", "socket_address") for one in rows(at(listener, "additional_addresses"))]
+    addresses = [at(one, "address") for one in (first, *others) if at(one, "port_value") == port]
+    return Bound(port, tuple(map(text, addresses)), tuple(_chains(listener, trusted)), fixed)
+
+
+def _chains(listener: Any, trusted: Mapping[str, _Trust]) -> Iterator[Chain]:
+    for chain in rows(at(listener, "filter_chains")):
+        yield _chain(chain, trusted)
+    if default := at(listener, "default_filter_chain"):
+        yield _chain(default, trusted)
 
 
 def _chain(chain: Any, trusted: Mapping[str, _Trust]) -> Chain:

@@ -6,13 +6,13 @@ from datetime import datetime
 
 import anyio
 
-from meshinstall.engine.mesh.envoy import DUMP, EnvoyDump, read_dump
+from meshinstall.engine.mesh.envoy import Chain, EnvoyDump, dump_path, read_dump
 from meshinstall.engine.mesh.reader import short
 from meshinstall.engine.mesh.syncz import Sync, better, read_sync
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ClusterError
-from meshinstall.model.mesh import Dataplane, InboundChain, Place, Pod, Proxy
+from meshinstall.model.mesh import Dataplane, HeldPort, InboundChain, Place, Pod, Proxy
 from meshinstall.ports import Certificates, IstiodDebug, Pods
 
 # Seconds for all proxies together: for those that do not answer, and for each one; eight are asked at a time.
@@ -70,7 +70,7 @@ async def _ask(pod: Pod, ports: Pods, anchors: bytes, certificates: Certificates
     if not pod.running:
         return Proxy(problem="its pod does not run")
     try:
-        dump = read_dump(await ports.get(*pod.place, pod.admin_port, DUMP))
+        dump = read_dump(await ports.get(*pod.place, pod.admin_port, dump_path(pod.ip, _past_the_proxy(pod))))
         return _proxy(pod, dump, anchors, certificates)
     except ClusterError as error:
         return Proxy(problem=short(error))
@@ -79,14 +79,27 @@ async def _ask(pod: Pod, ports: Pods, anchors: bytes, certificates: Certificates
 def _proxy(pod: Pod, dump: EnvoyDump, anchors: bytes, reader: Certificates) -> Proxy:
     if pod.dataplane is Dataplane.SIDECAR and pod.captured and not dump.chains:
         raise ClusterError("its Envoy has no inbound listener yet")
-    trusted = {chain.trusted for chain in dump.chains} | {dump.roots}
+    bound = [one for one in dump.bound if one.covers(pod.ip)]
+    trusted = {chain.trusted for chain in (*dump.chains, *(chain for one in bound for chain in one.chains))} | {dump.roots}
     roots = {pem: reader.read_roots(pem) if pem else () for pem in trusted}
-    inbound: tuple[InboundChain, ...] = tuple(
-        replace(chain.chain, roots=(*(root.fingerprint for root in roots[chain.trusted]), *chain.unread)) for chain in dump.chains
-    )
+
+    def with_roots(chains: Iterable[Chain]) -> tuple[InboundChain, ...]:
+        return tuple(replace(one.chain, roots=(*(root.fingerprint for root in roots[one.trusted]), *one.unread)) for one in chains)
+
     # The mesh's own first: of two roots with one key, that one is named.
     certificates = reader.read_chain(dump.certificates, b"\n".join((anchors, dump.roots))) if dump.certificates else ()
-    return Proxy(version=dump.version, inbound=inbound, certificates=certificates, roots=roots[dump.roots])
+    return Proxy(
+        version=dump.version,
+        inbound=with_roots(dump.chains),
+        held=tuple(HeldPort(one.port, with_roots(one.chains), one.fixed) for one in bound),
+        certificates=certificates,
+        roots=roots[dump.roots],
+    )
+
+
+def _past_the_proxy(pod: Pod) -> Sequence[int]:
+    """A sidecar's ports whose traffic is not redirected: its Envoy may listen there itself."""
+    return pod.bypassed if pod.dataplane is Dataplane.SIDECAR else ()
 
 
 def _with_sync(proxy: Proxy, word: Word | None) -> Proxy:

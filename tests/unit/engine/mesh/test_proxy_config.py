@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.mesh.envoy import DUMP
+from meshinstall.engine.mesh.envoy import dump_path
 from meshinstall.engine.mesh.kube_objects import mesh_settings
 from meshinstall.engine.mesh.pods import PodSeen, misread, settled
 from meshinstall.engine.mesh.pods import pod as read_pod
@@ -65,7 +65,7 @@ async def test_an_envoy_is_asked_where_its_pod_says_it_answers() -> None:
     mesh = Mesh()
     told = {**PROXY, "restartPolicy": "Always", "env": [{"name": "PROXY_CONFIG", "value": '{"proxyAdminPort":15999}'}]}
     mesh.add("v1", "pods", pod(labels={"app": "web"}, inits=[init(), told]))
-    mesh.pods.answers[(*WEB, 15999, DUMP)] = RECORDED
+    mesh.pods.answers[(*WEB, 15999, dump_path())] = RECORDED
     facts = await mesh.look()
     assert facts.proxies[WEB].problem == ""
     assert sorted(mesh.asked.asked) == sorted([(*EDGE, 15000), (*WEB, 15999)])

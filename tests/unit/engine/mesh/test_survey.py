@@ -11,7 +11,7 @@ from hypothesis import given
 
 from meshinstall.adapters.certificates import read_roots
 from meshinstall.engine.mesh.client_dump import CLUSTERS, LISTENER
-from meshinstall.engine.mesh.envoy import DUMP, read_dump
+from meshinstall.engine.mesh.envoy import dump_path, read_dump
 from meshinstall.engine.mesh.proxies import ask_istiods
 from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.mesh.syncz import read_sync
@@ -119,7 +119,7 @@ class Mesh(World):
 
     def says(self, place: Place, data: bytes) -> None:
         """What the Envoy of a pod answers."""
-        self.pods.answers[(*place, ENVOY_ADMIN_PORT, DUMP)] = data
+        self.pods.answers[(*place, ENVOY_ADMIN_PORT, dump_path())] = data
 
     def sends(self, place: Place) -> None:
         """The Envoy of a pod holds nothing."""
@@ -354,7 +354,7 @@ async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> 
     )
     mesh.says(Place("shop", "odd"), b"<html>")
     mesh.says(Place("shop", "young"), without_listener())
-    mesh.says(Place("shop", "alone"), without_listener())
+    mesh.pods.answers["shop", "alone", ENVOY_ADMIN_PORT, dump_path("10.0.0.8", [8080])] = without_listener()
     mesh.says(EDGE, without_listener())
     mesh.istiod.records["istiod-1"] = [record("young.shop")]
     found = (await mesh.look()).proxies
