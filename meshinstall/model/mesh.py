@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from meshinstall.model.clients import ClientFacts
-from meshinstall.model.place import Place as Place  # noqa: PLC0414 - with all that is seen in a mesh it is imported from here
 from meshinstall.model.istio import ENVOY_ADMIN_PORT
+from meshinstall.model.place import Place as Place  # noqa: PLC0414 - with all that is seen in a mesh it is imported from here
 
 # What a sidecar listens on at all addresses of its pod (istio.io: Ports used by Istio): redirected traffic, tunnels, metrics and health.
 # No application can listen there beside it, but for tunnels, which a sidecar seldom has.

@@ -21,7 +21,6 @@ from meshinstall.engine.mesh.reader import Asker, short
 from meshinstall.engine.tasks import gather, task_group
 from meshinstall.errors import ClusterError
 from meshinstall.model.clients import ClientFacts, ClientGroup, LedHost, Outlook, SidecarObject, TlsPolicy
-from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.mesh import ClientRule, Dataplane, Pod, SyncState
 from meshinstall.model.place import Place
 from meshinstall.ports import Pods
@@ -150,17 +149,18 @@ async def _ask(group: Sequence[Pod], ports: Pods) -> ClientGroup:
     places = tuple(pod.place for pod in group)
     problem = ""
     for attempt in range(_TRIES):
-        asked = places[attempt % len(places)]
+        asked = group[attempt % len(group)]
         try:
-            return ClientGroup(places, await _outlook(asked, ports), asked)
+            return ClientGroup(places, await _outlook(asked, ports), asked.place)
         except ClusterError as error:
             problem = short(error)
     return ClientGroup(places, problem=problem)
 
 
-async def _outlook(pod: Place, ports: Pods) -> Outlook:
-    clusters = await ports.get(*pod, ENVOY_ADMIN_PORT, client_dump.CLUSTERS)
+async def _outlook(pod: Pod, ports: Pods) -> Outlook:
+    where = (*pod.place, pod.admin_port)
+    clusters = await ports.get(*where, client_dump.CLUSTERS)
     needed = client_dump.needs_endpoints(clusters)
-    endpoints = await ports.get(*pod, ENVOY_ADMIN_PORT, client_dump.ENDPOINTS) if needed else b""
-    listener = await ports.get(*pod, ENVOY_ADMIN_PORT, client_dump.LISTENER)
+    endpoints = await ports.get(*where, client_dump.ENDPOINTS) if needed else b""
+    listener = await ports.get(*where, client_dump.LISTENER)
     return client_dump.read_outlook(clusters, endpoints, listener)

@@ -68,7 +68,7 @@ async def test_an_envoy_is_asked_where_its_pod_says_it_answers() -> None:
     mesh.pods.answers[(*WEB, 15999, dump_path())] = RECORDED
     facts = await mesh.look()
     assert facts.proxies[WEB].problem == ""
-    assert sorted(mesh.asked.asked) == sorted([(*EDGE, 15000), (*WEB, 15999)])
+    assert mesh.asked.at == {(EDGE, 15000), (WEB, 15999)}
 
 
 @pytest.mark.anyio
@@ -76,7 +76,7 @@ async def test_an_envoy_of_a_pod_without_words_of_its_own_answers_where_the_mesh
     mesh = Mesh()
     mesh.configure("defaultConfig:\n  proxyAdminPort: 16000")
     await mesh.look()
-    assert sorted(mesh.asked.asked) == sorted([(*EDGE, 16000), (*WEB, 16000)])
+    assert mesh.asked.at == {(EDGE, 16000), (WEB, 16000)}
 
 
 @pytest.mark.anyio

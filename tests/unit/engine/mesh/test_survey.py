@@ -58,11 +58,13 @@ class Asked(FakePods):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[tuple[Place, str]] = []
+        self.at: set[tuple[Place, int]] = set()
         self.hanging: set[str] = set()
 
     async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         """The body that was put there."""
         self.asked.append((Place(namespace, pod), path))
+        self.at.add((Place(namespace, pod), port))
         if pod in self.hanging:
             await anyio.sleep_forever()
         return await super().get(namespace, pod, port, path)
@@ -181,7 +183,7 @@ async def test_the_requests_do_not_depend_on_how_much_there_is_but_for_one_to_ea
     gets += [f"/api/v1/namespaces/istio-system/secrets/{name}" for name in ("cacerts", "istio-ca-secret")]
     assert sorted(mesh.kube.calls) == sorted([f"LIST {path}" for path in LISTS.values()] + [f"GET {path}" for path in gets])
     judged = [EDGE, WEB, *(Place("shop", f"web-{number}") for number in range(20))]
-    assert sorted(place for place, path in mesh.asked.asked if path == DUMP) == sorted(judged)
+    assert sorted(place for place, path in mesh.asked.asked if path == dump_path()) == sorted(judged)
 
 
 async def test_one_of_those_that_hold_the_same_is_asked_what_it_would_send() -> None:
