@@ -36,13 +36,18 @@ class _Row:
     declared: bool = True
 
     @property
+    def is_open(self) -> bool:
+        """Whether its server failed already: the wire is then not needed. What clients do says nothing of that."""
+        return any(one.outcome is Outcome.FAIL for one in self.evidence if one.source is not Source.CLIENT)
+
+    @property
     def is_for_the_wire(self) -> bool:
         return self.declared and self.port > 0 and bool(self.workload.running) and self.workload.dataplane in _ON_THE_WIRE
 
 
 def targets(facts: MeshFacts, sample: int | None = None) -> tuple[WireTarget, ...]:
     """One running pod for each workload port that has not failed yet, at most ``sample`` beside our own, spread over the namespaces."""
-    open_rows = [row for row in _rows(View.of(facts)) if row.is_for_the_wire and _worst(row.evidence) is not Outcome.FAIL]
+    open_rows = [row for row in _rows(View.of(facts)) if row.is_for_the_wire and not row.is_open]
     found = [target for row in open_rows if (target := _target(row))]
     ours = [target for target in found if is_for_probes(target.pod.namespace, facts)]
     others = (target for target in found if target not in ours)
@@ -154,7 +159,7 @@ def _with_wire(row: _Row, view: View, probing: Probing) -> _Row:
         for evidence in wire_evidence(answers[pod.place, row.port], view.names(pod), f"Pod {pod.place}")
     ]
     needed = row.is_for_the_wire or (row.port == 0 and row.workload.dataplane is Dataplane.AMBIENT)
-    if not found and needed and _worst(row.evidence) is not Outcome.FAIL:
+    if not found and needed and not row.is_open:
         found = [untried(probing) if row.port else _undeclared()]
     return replace(row, evidence=(*row.evidence, *found))
 
