@@ -6,12 +6,13 @@ Field masks keep the answers small: Envoy cannot mask below a repeated field, so
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text
 from meshinstall.errors import ClusterError
-from meshinstall.model.clients import Endpoint, OutboundCluster, Outlook, Tls
+from meshinstall.model.clients import Endpoint, OutboundCluster, Tls
 
 # istiod's names for the listener that takes all outbound traffic and for the cluster that passes on what is not known
 # (istio: pilot/pkg/model/context.go, pilot/pkg/networking/util/util.go).
@@ -32,6 +33,7 @@ _OWN = re.compile(
     r"inbound\||outbound_\.|InboundPassthroughCluster|PassthroughCluster$|BlackHoleCluster$|prometheus_stats$|agent$|(sds|xds)-grpc$"
 )
 _CLUSTER_FIELDS = ("name", "type", "eds_cluster_config.service_name", "load_assignment", "transport_socket", "transport_socket_matches")
+NAMES = "/config_dump?resource=dynamic_active_clusters&mask=cluster.name"
 CLUSTERS = "/config_dump?resource=dynamic_active_clusters&mask=" + quote(",".join(f"cluster.{name}" for name in _CLUSTER_FIELDS), safe=",")
 ENDPOINTS = "/config_dump?include_eds&resource=dynamic_endpoint_configs&mask=endpoint_config.cluster_name,endpoint_config.endpoints"
 LISTENER = f"/config_dump?resource=dynamic_listeners&name_regex={quote(f'^{_LISTENER}$', safe='')}"
@@ -42,12 +44,35 @@ def needs_endpoints(clusters: bytes) -> bool:
     return any(_kind(one) == "EDS" for one in _configs(clusters, "cluster"))
 
 
-def read_outlook(clusters: bytes, endpoints: bytes, listener: bytes) -> Outlook:
-    """The answers to ``CLUSTERS``, ``ENDPOINTS`` (may be empty) and ``LISTENER``; raises ClusterError for what no Envoy says."""
+def read_clusters(clusters: bytes, endpoints: bytes) -> tuple[OutboundCluster, ...]:
+    """The answers to ``CLUSTERS`` and ``ENDPOINTS`` (may be empty); raises ClusterError for what no Envoy says."""
     assigned = {text(at(one, "cluster_name")): one for one in _configs(endpoints, "endpoint_config")} if endpoints else {}
+    with _refusing():
+        return tuple(_cluster(one, assigned) for one in _configs(clusters, "cluster") if not _OWN.match(text(at(one, "name"))))
+
+
+def read_passing_on(listener: bytes) -> bool:
+    """The answer to ``LISTENER``: whether what is not known leaves as it came; raises ClusterError."""
+    with _refusing():
+        return any(name == _PASSTHROUGH for name in _targets(listener))
+
+
+def read_names(clusters: bytes) -> set[str]:
+    """The answer to ``NAMES``: the clusters; raises ClusterError."""
+    with _refusing():
+        return {name for one in _configs(clusters, "cluster") if not _OWN.match(name := text(at(one, "name")))}
+
+
+def host_of(name: str) -> str:
+    """The host of a cluster by its name, which stands for itself where istiod did not make it."""
+    parts = _NAME.fullmatch(name)
+    return parts[3] if parts else name
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
     try:
-        found = tuple(_cluster(one, assigned) for one in _configs(clusters, "cluster") if not _OWN.match(text(at(one, "name"))))
-        return Outlook(tuple(sorted(found)), any(name == _PASSTHROUGH for name in _targets(listener)))
+        yield
     except ValueError as error:
         raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
 

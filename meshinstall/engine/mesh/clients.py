@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from meshinstall.engine.mesh import client_dump, client_objects
+from meshinstall.engine.mesh import client_objects
 from meshinstall.engine.mesh.client_objects import Chosen, InternalEntry, WorkloadEntry
 from meshinstall.engine.mesh.istio_kinds import (
     BACKEND_TLS_POLICIES,
@@ -16,6 +16,7 @@ from meshinstall.engine.mesh.istio_kinds import (
     WORKLOAD_ENTRIES,
     istio_facts,
 )
+from meshinstall.engine.mesh.outlook_reader import Hosts, Reader
 from meshinstall.engine.mesh.proxies import Word
 from meshinstall.engine.mesh.reader import Asker, short
 from meshinstall.engine.tasks import gather, task_group
@@ -36,24 +37,37 @@ _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Pods that istiod gives the same configuration; those of one ``kind`` differ by their namespaces and by DestinationRules alone."""
+
+    pods: tuple[Pod, ...]
+    kind: object
+
+
+@dataclass(frozen=True, slots=True)
 class Objects:
-    """The objects that decide what clients send; ``complete``: all that choose proxies by labels are known."""
+    """The objects that decide what clients send."""
 
     sidecars: tuple[SidecarObject, ...] = ()
     filters: tuple[Chosen, ...] = ()
     workloads: tuple[WorkloadEntry, ...] = ()
     led: tuple[LedHost, ...] = ()
     tls_policies: tuple[TlsPolicy, ...] = ()
-    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The pods of a mesh, what istiods say of their proxies, and the namespaces whose objects hold for all."""
+    """The pods of a mesh, what istiods say of their proxies, and the namespaces whose objects hold for all.
+
+    ``ports`` is how many ports all Services have; ``complete``: all objects that choose proxies by labels are known.
+    """
 
     pods: Sequence[Pod]
     syncs: Mapping[Place, Word]
     root_namespaces: frozenset[str]
+    domain: str
+    ports: int
+    complete: bool = True
 
 
 async def ask_objects(asker: Asker) -> Objects:
@@ -72,21 +86,18 @@ async def ask_objects(asker: Asker) -> Objects:
         tuple(found["workloads"]),
         tuple(one for some in found["led"] for one in some),
         tuple(found["policies"]),
-        complete=asker.unread.isdisjoint({"Sidecar", "EnvoyFilter", "DestinationRule"}),
     )
 
 
 async def look_at_clients(
-    clients: Clients, objects: Objects, rules: Iterable[ClientRule], entries: Iterable[tuple[object, InternalEntry | None]], ports: Pods
+    clients: Clients, objects: Objects, rules: Sequence[ClientRule], entries: Iterable[tuple[object, InternalEntry | None]], ports: Pods
 ) -> ClientFacts:
     """What the proxies of all clients say, with the objects that explain it."""
-    chosen = [*objects.filters, *(Chosen(one.place.namespace, one.selector) for one in objects.sidecars)]
-    chosen += [Chosen(rule.place.namespace, rule.selector) for rule in rules if rule.selector]
-    groups = alike(clients, chosen if objects.complete else None)
+    groups = alike(clients, objects, rules)
     internal = [entry for _, entry in entries if entry]
     addresses = frozenset(pod.ip for pod in clients.pods if pod.ip)
     return ClientFacts(
-        groups=await ask_clients(groups, ports),
+        groups=await ask_clients(groups, ports, Hosts.of(clients.domain, clients.ports, clients.root_namespaces, rules)),
         sidecars=objects.sidecars,
         entries=tuple(client_objects.mesh_entries(internal, objects.workloads, addresses)),
         led=objects.led,
@@ -94,45 +105,56 @@ async def look_at_clients(
     )
 
 
-def alike(clients: Clients, chosen: Sequence[Chosen] | None) -> list[tuple[Pod, ...]]:
+def alike(clients: Clients, objects: Objects, rules: Iterable[ClientRule]) -> list[Group]:
     """The running pods with a proxy, in groups that istiod gives the same configuration.
 
-    ``chosen`` are the objects that choose proxies by labels, None when not all are known: then all labels count.
     A pod that is not known to have istiod's last push stands alone: it may hold an older one.
     """
+    choosing = (*objects.filters, *(Chosen(one.place.namespace, one.selector) for one in objects.sidecars))
+    special = tuple(Chosen(rule.place.namespace, rule.selector) for rule in rules if rule.selector)
     found: dict[object, list[Pod]] = {}
+    kinds: dict[object, object] = {}
     for pod in clients.pods:
         if pod.dataplane in _ENVOYS and pod.running:
-            found.setdefault(_key(pod, clients, chosen), []).append(pod)
-    return [tuple(group) for group in found.values()]
+            kind = _kind(pod, clients, choosing) if clients.complete else (pod.place.namespace, tuple(sorted(pod.labels.items())))
+            key = (pod.place.namespace, kind, _applied(pod, clients, special))
+            found.setdefault(key, []).append(pod)
+            kinds[key] = kind
+    return [Group(tuple(pods), kinds[key]) for key, pods in found.items()]
 
 
-def _key(pod: Pod, clients: Clients, chosen: Sequence[Chosen] | None) -> object:
-    near = [one for one in chosen or () if one.namespace in {pod.place.namespace, *clients.root_namespaces}]
-    if chosen is None or any(one.unclear for one in near):
-        labels: object = tuple(sorted(pod.labels.items()))
-    else:
-        labels = tuple(one.selector.items() <= pod.labels.items() for one in near)
+def _kind(pod: Pod, clients: Clients, choosing: Sequence[Chosen]) -> object:
+    """What istiod goes by, but for DestinationRules and for the namespace: proxies of one kind are told the same of most hosts."""
     word = clients.syncs.get(pod.place)
-    synced = (word.istiod, word.sync.version) if word and word.sync.state is SyncState.SYNCED else pod.place
+    synced = word.sync.version if word and word.sync.state is SyncState.SYNCED else pod.place
     # istiod gives a gateway what its account may read.
-    account = pod.service_account if pod.dataplane is Dataplane.GATEWAY else ""
-    return (pod.place.namespace, pod.dataplane, pod.revision, pod.labels.get(_NETWORK), account, synced, labels)
+    account = (pod.place.namespace, pod.service_account) if pod.dataplane is Dataplane.GATEWAY else ""
+    near = _applied(pod, clients, choosing)
+    labels = tuple(sorted(pod.labels.items())) if any(choosing[index].unclear for index in near) else ()
+    return (pod.dataplane, pod.revision, pod.labels.get(_NETWORK), account, synced, near, labels)
 
 
-async def ask_clients(groups: Sequence[Sequence[Pod]], ports: Pods) -> tuple[ClientGroup, ...]:
-    """What one pod of each group says for all."""
+def _applied(pod: Pod, clients: Clients, choosing: Sequence[Chosen]) -> tuple[int, ...]:
+    """Which of some objects choose a pod."""
+    near = {pod.place.namespace, *clients.root_namespaces}
+    return tuple(index for index, one in enumerate(choosing) if one.namespace in near and one.selector.items() <= pod.labels.items())
+
+
+async def ask_clients(groups: Sequence[Group], ports: Pods, hosts: Hosts) -> tuple[ClientGroup, ...]:
+    """What one pod of each group says for all; where there are many hosts, what those of one kind are told alike is read once."""
     found = {index: _unasked(group, f"more than {_MOST} kinds of proxies differ") for index, group in enumerate(groups)}
     known: dict[Outlook, Outlook] = {}
+    readers: dict[object, Reader] = {}
+    for index, group in enumerate(groups[:_MOST]):
+        found[index] = _unasked(group, f"it was not read within {_PATIENCE:.0f} s")
+        readers.setdefault(group.kind, Reader(ports, hosts))
 
     async def one(index: int) -> None:
-        answer = await _ask(groups[index], ports)
+        answer = await _ask(groups[index], readers[groups[index].kind])
         # Many hold the same: it is kept once.
         outlook = known.setdefault(answer.outlook, answer.outlook)
         found[index] = ClientGroup(answer.pods, outlook, answer.asked, answer.problem)
 
-    for index, group in enumerate(groups[:_MOST]):
-        found[index] = _unasked(group, f"it was not read within {_PATIENCE:.0f} s")
     with anyio.move_on_after(_PATIENCE):
         async with task_group() as tasks:
             for index in range(min(len(groups), _MOST)):
@@ -140,27 +162,18 @@ async def ask_clients(groups: Sequence[Sequence[Pod]], ports: Pods) -> tuple[Cli
     return tuple(found[index] for index in range(len(groups)))
 
 
-def _unasked(group: Sequence[Pod], problem: str) -> ClientGroup:
-    return ClientGroup(tuple(pod.place for pod in group), problem=problem)
+def _unasked(group: Group, problem: str) -> ClientGroup:
+    return ClientGroup(tuple(pod.place for pod in group.pods), problem=problem)
 
 
-async def _ask(group: Sequence[Pod], ports: Pods) -> ClientGroup:
+async def _ask(group: Group, reader: Reader) -> ClientGroup:
     """Another pod is asked when the first does not answer, the only one once more."""
-    places = tuple(pod.place for pod in group)
+    places = tuple(pod.place for pod in group.pods)
     problem = ""
     for attempt in range(_TRIES):
-        asked = group[attempt % len(group)]
+        asked = group.pods[attempt % len(group.pods)]
         try:
-            return ClientGroup(places, await _outlook(asked, ports), asked.place)
+            return ClientGroup(places, await reader.outlook(asked), asked.place)
         except ClusterError as error:
             problem = short(error)
     return ClientGroup(places, problem=problem)
-
-
-async def _outlook(pod: Pod, ports: Pods) -> Outlook:
-    where = (*pod.place, pod.admin_port)
-    clusters = await ports.get(*where, client_dump.CLUSTERS)
-    needed = client_dump.needs_endpoints(clusters)
-    endpoints = await ports.get(*where, client_dump.ENDPOINTS) if needed else b""
-    listener = await ports.get(*where, client_dump.LISTENER)
-    return client_dump.read_outlook(clusters, endpoints, listener)

@@ -8,7 +8,7 @@ Secrets for each istiod; one port-forward for each running pod of an istiod and 
 proxy that is judged, and three for each kind of proxy that may be a client.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
@@ -25,11 +25,13 @@ from meshinstall.engine.mesh.proxies import ask_istiods, ask_proxies
 from meshinstall.engine.mesh.reader import Asker, Wanted
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
-from meshinstall.model.istio import ISTIOD_APP, ISTIOD_SELECTOR
+from meshinstall.model.istio import DEFAULT_DOMAIN, ISTIOD_APP, ISTIOD_SELECTOR
 from meshinstall.model.mesh import Dataplane, MeshFacts, NamespaceFacts, Pod
 from meshinstall.model.paths import object_path
 
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
+# What chooses proxies by labels.
+_CHOOSING = frozenset({"Sidecar", "EnvoyFilter", "DestinationRule"})
 _NOT_DONE = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -54,7 +56,8 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
     proxied = [pod for pod in pods if pod.dataplane in _ENVOYS and (judged_here is None or pod.place.namespace in judged_here)]
     proxies = await ask_proxies(proxied, session.pods, syncs, authorities.anchors, session.certificates)
     roots = frozenset(one.root_namespace for one in settings)
-    clients = await look_at_clients(Clients(pods, syncs, roots), found["clients"], found["rules"], found["entries"], session.pods)
+    told = Clients(pods, syncs, roots, _domain(istiods), sum(len(one.ports) for one in services), asker.unread.isdisjoint(_CHOOSING))
+    clients = await look_at_clients(told, found["clients"], found["rules"], found["entries"], session.pods)
     spaces: list[NamespaceFacts] = found["namespaces"]
     return MeshFacts(
         now=session.now(),
@@ -107,6 +110,10 @@ async def _settings(asker: Asker, istiods: list[Istiod]) -> list[MeshSettings]:
 
     answers = await gather(istiods, ask)
     return [answers[istiod] for istiod in istiods]
+
+
+def _domain(istiods: Sequence[Istiod]) -> str:
+    return istiods[0].domain if istiods else DEFAULT_DOMAIN
 
 
 def _is_istiod(pod: Pod) -> bool:
