@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from meshinstall.model.callers import Callers
 from meshinstall.model.clients import ClientFacts
 from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.place import Place as Place  # noqa: PLC0414 - with all that is seen in a mesh it is imported from here
@@ -289,9 +290,9 @@ class MeshFacts:
 
     ``unread`` are the kinds (``Pod``, ``Namespace``, ``Service``, ``Deployment``, ``PeerAuthentication``, ``DestinationRule``,
     ``ServiceEntry``, ``ConfigMap``, and ``MeshConfig``, what an istiod was told) of which not every object could be read and
-    understood: that one is not here then proves nothing. ``history`` is None when nobody asked for it, ``clients`` when no
-    proxy was asked what it would send: the objects alone then tell what clients would do. ``judged`` are the namespaces
-    whose pods have a verdict, None for all.
+    understood: that one is not here then proves nothing. ``history`` and ``callers`` are None when nobody asked for them,
+    ``clients`` when no proxy was asked what it would send: the objects alone then tell what clients would do. ``judged`` are the
+    namespaces whose pods have a verdict, None for all.
     """
 
     now: datetime
@@ -309,3 +310,4 @@ class MeshFacts:
     history: History | None = None
     clients: ClientFacts | None = None
     judged: frozenset[str] | None = None
+    callers: Callers | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from meshinstall.model.callers import Callers
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import CertificateFacts, Dataplane, ExternalService, Place
 
@@ -137,8 +138,8 @@ class Clients:
 class Verdict:
     """The result of one verification.
 
-    ``live`` tells whether and how the wire was tried, ``history`` what was counted before. ``external`` leads out of the mesh and
-    is not judged.
+    ``live`` tells whether and how the wire was tried, ``history`` what was counted before, ``callers`` who sends plaintext now.
+    ``external`` leads out of the mesh and is not judged. ``seen`` tells what was looked at, and ``fail_on`` whose faults count.
     """
 
     at: datetime
@@ -150,6 +151,7 @@ class Verdict:
     certificates: tuple[tuple[str, CertificateFacts], ...] = field(default=())
     live: str = ""
     history: str = ""
+    callers: Callers | None = None
     gaps: tuple[str, ...] = ()
     clients: Clients | None = None
     seen: Observation = field(default_factory=Observation)

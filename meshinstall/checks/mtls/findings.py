@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from meshinstall.checks.mtls.callers import caller_findings
 from meshinstall.checks.mtls.certificates import certificate_findings
 from meshinstall.checks.mtls.coverage import unencrypted
 from meshinstall.checks.mtls.fixes import Ill, fix
@@ -83,7 +84,7 @@ def findings(view: View, ports: Sequence[PortVerdict]) -> tuple[Finding, ...]:
     """Every finding, errors first."""
     found = [*_caused(view, ports), *_idle_policies(view), *_partly_running(view), *certificate_findings(view.facts, view.trust)]
     found += unencrypted(pod for pod in view.facts.pods if pod.place in view.merged)
-    found += history_findings(view.facts.history)
+    found += [*history_findings(view.facts.history), *caller_findings(view.facts.callers)]
     return tuple(sorted(found, key=lambda finding: (_RANK[finding.severity], finding.code, finding.object)))
 
 

@@ -73,6 +73,7 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[st
         certificates=shown(facts, view.trust, (pod for workload in view.workloads for pod in workload.pods)),
         live=live(probing),
         history=history_text(facts.history),
+        callers=facts.callers,
         gaps=facts.gaps,
         clients=view.outlooks.counts if view.outlooks else None,
     )

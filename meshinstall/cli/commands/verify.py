@@ -34,6 +34,8 @@ def verify(
         int | None,
         typer.Option("--history", min=1, max=365, metavar="DAYS", help="Ask the cluster's Prometheus who was reached in plaintext."),
     ] = None,
+    callers: Annotated[bool, typer.Option("--callers", help="Ask the proxies who sends them plaintext, since they started.")] = False,
+    watch: Annotated[str | None, typer.Option("--watch", metavar="TIME", help="With --callers: count from now on, as 90s or 5m.")] = None,
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", help="Whose faults count: those of servers, of clients, or of either.")
     ] = FailOn.ANY,
@@ -45,7 +47,10 @@ def verify(
     """Prove that mTLS is in force, on any mesh: exit status 4 when it is not, 5 when it could not be proven."""
     from meshinstall.engine.gates.verify import Scope
 
-    scope = Scope(frozenset(namespace) if namespace else None, sample, read_only, history)
+    seconds = options.duration("--watch", watch) if watch else None
+    if seconds and not callers:
+        raise UsageError("--watch counts callers: give --callers, too")
+    scope = Scope(frozenset(namespace) if namespace else None, sample, read_only, history, callers, seconds)
 
     async def work() -> None:
         import anyio
@@ -56,7 +61,7 @@ def verify(
 
         session = open_cluster(request)
         with plain() as emit:
-            verdict = replace(await prove(session, emit, anyio.current_time() + timeout, scope), fail_on=fail_on)
+            verdict = replace(await prove(session, emit, anyio.current_time() + timeout + (seconds or 0), scope), fail_on=fail_on)
         # Printed first: a file that cannot be written must not cost what was seen.
         verdicts.show(verdict, output)
         _write(verdict, html, junit)

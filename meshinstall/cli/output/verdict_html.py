@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from meshinstall.checks.mtls.callers import callers_text
 from meshinstall.cli.output.certificate_chart import chart
 from meshinstall.cli.output.markup import Html, join, style, tag
 from meshinstall.cli.output.verdict_style import STYLE
@@ -142,6 +143,8 @@ def _limit_parts(verdict: Verdict) -> Iterator[Html]:
         yield tag("p", f"Clients: {clients_text(verdict.clients)}.")
     if verdict.history:
         yield tag("p", f"Before: {verdict.history}.")
+    if verdict.callers:
+        yield tag("p", f"Now: {callers_text(verdict.callers)}.")
     yield tag("ul", *(tag("li", tag("strong", name), f": {text}") for name, text in _HOW.items()))
     if outside := [one for one in verdict.outside if one.pods]:
         rows = [

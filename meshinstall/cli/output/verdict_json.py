@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from meshinstall.model.callers import Callers
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import CertificateFacts, ExternalService
 from meshinstall.model.verdict import Clients, Observation, PortVerdict, Verdict
@@ -21,6 +22,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "clients": _clients(verdict.clients) if verdict.clients else None,
         "liveProbes": verdict.live,
         "history": verdict.history or None,
+        "callers": _callers(verdict.callers) if verdict.callers else None,
         "ports": [_port(port) for port in verdict.ports],
         "findings": [finding_json(finding) for finding in verdict.findings],
         "outside": [{"namespace": one.namespace, "pods": one.pods, "plaintextTo": list(one.reachable)} for one in verdict.outside],
@@ -53,6 +55,11 @@ def _observation(seen: Observation) -> dict[str, Any]:
         "sample": seen.sample,
         "readOnly": seen.read_only,
     }
+
+
+def _callers(callers: Callers) -> dict[str, Any]:
+    found = [{"workload": one.workload, "source": one.source, "count": one.times} for one in callers.found]
+    return {"seconds": callers.seconds, "plaintext": found, "notCounted": list(callers.uncounted)}
 
 
 def _clients(clients: Clients) -> dict[str, Any]:

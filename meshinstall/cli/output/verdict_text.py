@@ -6,6 +6,7 @@ from itertools import groupby
 
 import typer
 
+from meshinstall.checks.mtls.callers import callers_text
 from meshinstall.checks.words import first
 from meshinstall.cli.output.tables import columns
 from meshinstall.cli.output.verdict_words import basis, clients_text
@@ -39,6 +40,7 @@ def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
     lines += _wrapped(f"Live probes: {verdict.live}") if verdict.live else []
     lines += _wrapped(f"Clients: {clients_text(verdict.clients)}") if verdict.clients else []
     lines += _wrapped(f"Before: {verdict.history}.") if verdict.history else []
+    lines += _wrapped(f"Now: {callers_text(verdict.callers)}.") if verdict.callers else []
     text = safe("\n".join([*lines, "", headline(verdict)]))
     return _paint(text) if coloured else text
 

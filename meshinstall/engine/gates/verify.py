@@ -9,6 +9,7 @@ import anyio
 from meshinstall.checks.mtls.judge import judge, targets
 from meshinstall.checks.words import some
 from meshinstall.engine.events import Emit, Verifying
+from meshinstall.engine.mesh.callers import ask_callers
 from meshinstall.engine.mesh.plaintext_history import ask_history
 from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.observe.cloud import explaining
@@ -37,13 +38,16 @@ _LOOK = 1.0
 class Scope:
     """How much is verified: pods of ``namespaces`` (None: all), at most ``sample`` ports on the wire, none when ``read_only``.
 
-    With ``history``, in days, a Prometheus in the cluster is asked what it counted.
+    With ``history``, in days, a Prometheus in the cluster is asked what it counted. With ``callers`` the proxies are asked who sends
+    them plaintext, in ``watch`` seconds from now or since they started.
     """
 
     namespaces: Collection[str] | None = None
     sample: int | None = None
     read_only: bool = False
     history: int | None = None
+    callers: bool = False
+    watch: float | None = None
 
 
 async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
@@ -82,9 +86,14 @@ def _judge(session: Session, scope: Scope, facts: MeshFacts, probing: Probing) -
 async def _look(session: Session, scope: Scope, namespaces: Collection[str] | None, say: Say) -> MeshFacts:
     async with explaining(session):
         facts = await settled(partial(survey, session, namespaces), say)
-        if scope.history is None:
-            return facts
-        return replace(facts, history=await ask_history(session, scope.history, scope.namespaces))
+        if scope.history is not None:
+            facts = replace(facts, history=await ask_history(session, scope.history, scope.namespaces))
+        if scope.callers:
+            if scope.watch:
+                say(f"counting who sends plaintext, for {scope.watch:.0f} s")
+            asked = [pod for pod in facts.pods if facts.judged is None or pod.place.namespace in facts.judged]
+            facts = replace(facts, callers=await ask_callers(asked, session.pods, scope.watch))
+        return facts
 
 
 async def settled(look: Callable[[], Awaitable[MeshFacts]], say: Say) -> MeshFacts:

@@ -1,0 +1,25 @@
+"""Who calls in plaintext now, as the proxies that are called count it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Caller(NamedTuple):
+    """A source that reached a workload without mutual TLS: both ``namespace/name``, a source without a proxy is "unknown".
+
+    ``times`` are requests of HTTP and connections of everything else.
+    """
+
+    workload: str
+    source: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """What was counted in ``seconds``, None since the proxies started; ``uncounted`` are workloads whose proxies count nothing."""
+
+    seconds: float | None
+    asked: int
+    found: tuple[Caller, ...] = ()
+    uncounted: tuple[str, ...] = ()
