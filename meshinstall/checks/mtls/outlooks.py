@@ -43,7 +43,7 @@ class Outlooks:
 
     kinds: tuple[Kind, ...]
     silent: tuple[tuple[str, str], ...]
-    past: tuple[Past, ...]
+    past: tuple[tuple[Past, ...], ...]
     unsure: tuple[Past, ...]
     leaves: dict[tuple[str, int], list[Way]] = field(default_factory=dict)
     anywhere: dict[tuple[str, int], list[Way]] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Outlooks:
                 held.setdefault(id(group.outlook), []).append(group)
         kinds = tuple(_kind(by_id[key], some, pods) for key, some in held.items())
         silent = {_client(pods[place]) for group in groups if not group.asked for place in group.pods if place in pods}
-        found = cls(kinds, tuple(sorted(silent)), tuple(_past(pods.values())), tuple(_unsure(pods.values())))
+        found = cls(kinds, tuple(sorted(silent)), _alike(_past(pods.values())), tuple(_unsure(pods.values())))
         for index, kind in enumerate(kinds):
             for cluster in kind.outlook.clusters:
                 found._add(index, cluster)
@@ -85,8 +85,11 @@ class Outlooks:
     def passing_by(self, addresses: Iterable[str], port: int) -> list[tuple[Past, str]]:
         """Who sends past his own proxy to a port of some addresses, and why."""
         where = tuple(addresses) or ("",)
-        found = [(past, next(filter(None, (passes_by(past.pod, address, port) for address in where)), "")) for past in self.past]
-        return [(past, why) for past, why in found if why]
+        found = []
+        for alike in self.past:
+            if why := next(filter(None, (passes_by(alike[0].pod, address, port) for address in where)), ""):
+                found += [(past, why) for past in alike]
+        return sorted(found, key=lambda pair: pair[0].client)
 
     @property
     def counts(self) -> Clients:
@@ -114,6 +117,14 @@ def _past(pods: Iterable[Pod]) -> Iterable[Past]:
             found.setdefault((*_client(pod), pod.outbound, pod.host_network, pod.one_family), []).append(pod)
     for (namespace, workload, *_), some in sorted(found.items(), key=lambda pair: pair[0][:2]):
         yield Past(f"{namespace}/{workload}", some[0], len(some))
+
+
+def _alike(found: Iterable[Past]) -> tuple[tuple[Past, ...], ...]:
+    """Those of one setting together: with istio-cni every pod leaves out a port, so that all of them would be looked at one by one."""
+    alike: dict[tuple[Outbound, bool, bool], list[Past]] = {}
+    for past in found:
+        alike.setdefault((past.pod.outbound, past.pod.host_network, past.pod.one_family), []).append(past)
+    return tuple(map(tuple, alike.values()))
 
 
 def _unsure(pods: Iterable[Pod]) -> Iterable[Past]:
