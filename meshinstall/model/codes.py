@@ -130,6 +130,7 @@ _VERIFY = (
     Check("MTL054", Phase.VERIFY, _WARNING, "live probes were inconclusive"),
     Check("MTL055", Phase.VERIFY, _WARNING, "a port was not probed"),
     Check("MTL056", Phase.VERIFY, _WARNING, "an ambient workload declares no port to probe"),
+    Check("MTL057", Phase.VERIFY, _WARNING, "metrics of applications leave in plaintext"),
     Check("MTL060", Phase.VERIFY, _WARNING, "workloads received plaintext in the past (`--history`)"),
     Check("MTL061", Phase.VERIFY, _WARNING, "a workload receives plaintext now (`--callers`)"),
 )

@@ -25,6 +25,9 @@ CA_SECRETS = (USER_CA_SECRET, OWN_CA_SECRET)
 ISTIOD_MONITORING_PORT = 15014
 ENVOY_ADMIN_PORT = 15000
 
+# The port of a sidecar's agent: health, and metrics merged with the application's.
+AGENT_PORT = 15020
+
 # The port of istiod's pods that the API server calls for injection and validation.
 WEBHOOK_PORT = 15017
 OPEN_WEBHOOK_PORT = (

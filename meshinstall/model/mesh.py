@@ -105,7 +105,8 @@ class Pod:
     nobody declared (includeInboundPorts is a list);
     ``one_family``: it has addresses of two IP families, and only those of the first are sure to be redirected;
     ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork); what arrives by one of ``interfaces`` does not.
-    ``admin_port`` is where its Envoy answers, on its loopback.
+    ``admin_port`` is where its Envoy answers, on its loopback; ``metrics_port`` where its agent hands out what the application reports,
+    in plaintext to everybody, 0 when it does not.
     """
 
     place: Place
@@ -126,6 +127,7 @@ class Pod:
     interfaces: tuple[str, ...] = ()
     outbound: Outbound = Outbound()
     admin_port: int = ENVOY_ADMIN_PORT
+    metrics_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from meshinstall.checks.mtls.callers import caller_findings
 from meshinstall.checks.mtls.certificates import certificate_findings
 from meshinstall.checks.mtls.coverage import unencrypted
 from meshinstall.checks.mtls.fixes import Ill, fix
+from meshinstall.checks.mtls.metrics import metrics_findings
 from meshinstall.checks.mtls.plaintext_history import history_findings
 from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
@@ -83,7 +84,8 @@ class _Cause(NamedTuple):
 def findings(view: View, ports: Sequence[PortVerdict]) -> tuple[Finding, ...]:
     """Every finding, errors first."""
     found = [*_caused(view, ports), *_idle_policies(view), *_partly_running(view), *certificate_findings(view.facts, view.trust)]
-    found += unencrypted(pod for pod in view.facts.pods if pod.place in view.merged)
+    pods = [pod for pod in view.facts.pods if pod.place in view.merged]
+    found += [*unencrypted(pods), *metrics_findings(pods)]
     found += [*history_findings(view.facts.history), *caller_findings(view.facts.callers)]
     return tuple(sorted(found, key=lambda finding: (_RANK[finding.severity], finding.code, finding.object)))
 

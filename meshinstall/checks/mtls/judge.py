@@ -12,6 +12,7 @@ from itertools import groupby, zip_longest
 from meshinstall.checks.mtls.certificates import shown
 from meshinstall.checks.mtls.coverage import is_for_probes, outside
 from meshinstall.checks.mtls.findings import OPEN, findings
+from meshinstall.checks.mtls.metrics import served
 from meshinstall.checks.mtls.plaintext_history import history_text
 from meshinstall.checks.mtls.view import EntryVerdict, View, Workload
 from meshinstall.checks.mtls.wire import by_port, live, untried, wire_evidence
@@ -62,7 +63,8 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[st
     rows = [_with_wire(row, view, probing) for row in _rows(view)]
     found = (*(_verdict(row, view) for row in rows), *map(_entry, view.entries()), *_unknown(facts), *_empty(view, asked or ()))
     ports = sorted(found, key=lambda one: (_RANK[one.outcome], one.namespace, one.workload, one.port))
-    reachable = tuple(sorted(_name(port) for port in ports if any(one.code in OPEN for one in port.evidence)))
+    opened = (_name(port) for port in ports if any(one.code in OPEN for one in port.evidence))
+    reachable = tuple(sorted({*opened, *served(pod for workload in view.workloads for pod in workload.pods)}))
     return Verdict(
         at=facts.now,
         cluster=cluster,

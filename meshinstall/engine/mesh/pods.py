@@ -8,7 +8,7 @@ from typing import Any
 
 from meshinstall.checks.words import some
 from meshinstall.engine.mesh.kube_objects import Service, labels, place
-from meshinstall.engine.mesh.proxy_config import admin_port
+from meshinstall.engine.mesh.proxy_config import admin_port, metrics_port
 from meshinstall.engine.mesh.redirection import INIT, Capture, inbound, interfaces, outbound, variables
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
 from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER
@@ -73,10 +73,17 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         bypassed=_beside(containers.values(), carrier) if kind is Dataplane.GATEWAY else (),
         one_family=kind is Dataplane.SIDECAR and _has_both_families(item) and not _is_dual_stack(spec, carrier),
         admin_port=admin or ENVOY_ADMIN_PORT,
+        metrics_port=_metrics_port(carrier, capture) if kind is Dataplane.SIDECAR else 0,
         interfaces=interfaces(spec) if kind is Dataplane.SIDECAR else (),
         outbound=outbound(spec, containers.values()) if kind is Dataplane.SIDECAR else Outbound(),
     )
     return PodSeen(found, capture, own, by_default=admin is None and not unread, misread=unread)
+
+
+def _metrics_port(carrier: Any, capture: Capture) -> int:
+    """Where it is redirected, policies decide who may read it."""
+    port = metrics_port(carrier)
+    return port if capture.leaves_out(port) else 0
 
 
 def settled(seen: Iterable[PodSeen], defaults: Mapping[str, int]) -> list[PodSeen]:

@@ -5,9 +5,14 @@ from typing import Any
 
 from meshinstall.engine.mesh.redirection import variables
 from meshinstall.engine.objects.json_fields import MalformedError, at, number, table
-from meshinstall.model.istio import ENVOY_ADMIN_PORT
+from meshinstall.model.istio import AGENT_PORT, ENVOY_ADMIN_PORT
 
 _CONFIG = "PROXY_CONFIG"
+# What the injector made of the annotations prometheus.io/..., which it then points to the agent (istio: pkg/kube/inject/webhook.go).
+_SCRAPED = "ISTIO_PROMETHEUS_ANNOTATIONS"
+_FROM_LOOPBACK = "METRICS_LOCALHOST_ACCESS_ONLY"
+# As Go reads a boolean.
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _LOWEST, _HIGHEST = 1, 65535
 
 
@@ -16,11 +21,29 @@ def admin_port(container: Any) -> int | None:
 
     Raises MalformedError (istio: pkg/kube/inject/template.go, pilot/cmd/pilot-agent/config/config.go).
     """
-    config = variables(container).get(_CONFIG)
-    if config is None:
-        return None
+    config = _config(container)
+    return None if config is None else port(config) or ENVOY_ADMIN_PORT
+
+
+def metrics_port(container: Any) -> int:
+    """Where its agent hands out the application's metrics to everybody, 0 when it does not.
+
+    What cannot be parsed is not served, for the agent does not start (istio: pilot/cmd/pilot-agent/status/server.go).
+    """
+    environment = variables(container)
     try:
-        return port(table(json.loads(config or "{}"))) or ENVOY_ADMIN_PORT
+        scraped = _SCRAPED in environment and at(json.loads(environment[_SCRAPED]), "scrape") != "false"
+        agent = number(at(_config(container), "statusPort")) or AGENT_PORT
+    except (ValueError, RecursionError):
+        return 0
+    return agent if scraped and environment.get(_FROM_LOOPBACK) not in _TRUE else 0
+
+
+def _config(container: Any) -> Any:
+    """Its ProxyConfig, None when there is none; raises MalformedError."""
+    config = variables(container).get(_CONFIG)
+    try:
+        return None if config is None else table(json.loads(config or "{}"))
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"{_CONFIG} of its proxy could not be parsed: {error}") from error
 

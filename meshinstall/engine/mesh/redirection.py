@@ -71,9 +71,10 @@ class Capture:
         """
         known = {port.number for port in ports if port.protocol == "TCP"}
         named = {one.first for one in self.exclude if one.first == one.last} - PROXY_PORTS
-        return tuple(sorted(port for port in known | named if self._leaves_out(port)))
+        return tuple(sorted(port for port in known | named if self.leaves_out(port)))
 
-    def _leaves_out(self, port: int) -> bool:
+    def leaves_out(self, port: int) -> bool:
+        """Whether traffic to a port is not redirected."""
         return _holds(self.exclude, port) or (self.include is not None and not _holds(self.include, port))
 
 

@@ -60,6 +60,34 @@ def test_the_meshs_default() -> None:
         mesh_settings({"data": {"mesh": "defaultConfig:\n  proxyAdminPort: 99999"}})
 
 
+SCRAPED = {"ISTIO_PROMETHEUS_ANNOTATIONS": '{"scrape":"true","path":"/metrics","port":"8080"}'}
+
+
+@pytest.mark.parametrize(
+    ("environment", "exclude", "port"),
+    [
+        (SCRAPED, "15020", 15020),
+        ({}, "15020", 0),
+        ({"ISTIO_PROMETHEUS_ANNOTATIONS": '{"scrape":"false"}'}, "15020", 0),
+        ({"ISTIO_PROMETHEUS_ANNOTATIONS": '{"port":"8080"}'}, "15020", 15020),
+        ({"ISTIO_PROMETHEUS_ANNOTATIONS": "{"}, "15020", 0),
+        ({"ISTIO_PROMETHEUS_ANNOTATIONS": "[]"}, "15020", 0),
+        (SCRAPED | {"METRICS_LOCALHOST_ACCESS_ONLY": "true"}, "15020", 0),
+        (SCRAPED | {"METRICS_LOCALHOST_ACCESS_ONLY": "false"}, "15020", 15020),
+        (SCRAPED | {"METRICS_LOCALHOST_ACCESS_ONLY": "yes"}, "15020", 15020),
+        (SCRAPED | {"PROXY_CONFIG": '{"statusPort":15025}'}, "15025", 15025),
+        (SCRAPED | {"PROXY_CONFIG": "{}"}, "15020", 15020),
+        # Where it is redirected, policies count.
+        (SCRAPED, "15021", 0),
+    ],
+)
+def test_metrics_that_an_agent_serves_to_everybody(environment: dict[str, str], exclude: str, port: int) -> None:
+    told = {**PROXY, "env": [{"name": name, "value": value} for name, value in environment.items()]}
+    found = read_pod(pod(inits=[init(exclude=exclude)], containers=[told]), frozenset())
+    assert found
+    assert found.pod.metrics_port == port
+
+
 @pytest.mark.anyio
 async def test_an_envoy_is_asked_where_its_pod_says_it_answers() -> None:
     mesh = Mesh()
