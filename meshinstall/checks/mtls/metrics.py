@@ -21,7 +21,9 @@ def metrics_findings(pods: Iterable[Pod]) -> Iterator[Finding]:
             "which serves them with mutual TLS and must be in excludeInboundPorts; "
             'or annotate the pods with prometheus.istio.io/merge-metrics: "false"'
         )
-        yield Finding("MTL057", Severity.WARNING, title, detail, f"Namespace {namespace}", hint=hint)
+        kind, _, name = next(iter(workloads)).partition(" ")
+        where = f"{kind} {namespace}/{name}" if len(workloads) == 1 else f"Namespace {namespace}"
+        yield Finding("MTL057", Severity.WARNING, title, detail, where, hint=hint)
 
 
 def served(pods: Iterable[Pod]) -> Iterator[str]:
