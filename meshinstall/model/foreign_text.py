@@ -1,8 +1,18 @@
 """Text from clouds, clusters and tools on its way into errors, findings and reports: nothing in it moves a terminal's cursor."""
 
-from typing import Any
+import re
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from typing import Any, TypeVar, cast
+
+_Value = TypeVar("_Value")
 
 _LONGEST = 300
+# Characters of one line of a verdict.
+_LONGEST_LINE = 4000
+# What pipelines run as commands of their own: GitHub's "::name" where a line begins, and "##[", Azure's "##vso[", anywhere in it.
+_FIX = re.compile(r"(?<!\S)fix:")
+_PIPELINE = re.compile(r"(?<!\S)::(?=[a-z])|##(?=\[|vso\[)", re.IGNORECASE)
 
 
 def printable(text: str, kept: str = "") -> str:
@@ -23,3 +33,33 @@ def cleaned(found: Any) -> Any:
     if isinstance(found, list):
         return [cleaned(value) for value in found]
     return found if found is None or isinstance(found, bool) else plain(found)
+
+
+def line(text: str) -> str:
+    """``text`` as one printable line that no pipeline reads as a command of its own, and that nobody takes for a fix of ours."""
+    short = text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}…"
+    found = short if short.isprintable() else printable("".join(" " if char.isspace() else char for char in short))
+    # Where a long line is wrapped, such a word would begin one.
+    return _FIX.sub("fix :", _disarmed(found))
+
+
+def command(text: str) -> str:
+    """The same for several lines that are to be copied: their ends and their indentation stay."""
+    return "\n".join(_disarmed(printable(one)) for one in text.split("\n"))
+
+
+def in_lines(value: _Value) -> _Value:
+    """Dataclasses and tuples with every text in them as one line; fields called ``hint`` hold commands, which may be several."""
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return cast("_Value", line(value))
+    if isinstance(value, tuple):
+        items = [in_lines(one) for one in value]
+        return cast("_Value", type(value)(*items) if hasattr(value, "_fields") else tuple(items))
+    if is_dataclass(value) and not isinstance(value, type):
+        told = {one.name: getattr(value, one.name) for one in fields(value)}
+        return replace(value, **{name: command(one) if name == "hint" else in_lines(one) for name, one in told.items()})
+    return value
+
+
+def _disarmed(text: str) -> str:
+    return _PIPELINE.sub(lambda found: " ".join(found[0]), text)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from meshinstall.checks.control_plane.istiod import some
 from meshinstall.checks.mtls.peer_authentication import Policies
+from meshinstall.checks.words import word
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts, WebhookKind
 from meshinstall.model.labels import INJECTION, MODE, REVISION
@@ -21,20 +22,20 @@ def _contradictions(name: str, found: Mapping[str, str]) -> Iterator[tuple[str, 
     injection, revision, mode = found.get(INJECTION), found.get(REVISION), found.get(MODE)
     if injection and revision:
         detail = f"{INJECTION}={injection} has precedence over {REVISION}={revision}, so the revision is never used"
-        yield detail, f"keep one: kubectl label namespace {name} {INJECTION}-"
+        yield detail, f"keep one: kubectl label namespace {word(name)} {INJECTION}-"
     if injection and injection not in {"enabled", "disabled"}:
         yield (
             f"{INJECTION}={injection} is not valid; the values are enabled and disabled",
-            f"kubectl label --overwrite namespace {name} {INJECTION}=enabled",
+            f"kubectl label --overwrite namespace {word(name)} {INJECTION}=enabled",
         )
     if mode == "ambient" and (injection == "enabled" or revision):
         yield (
             "it asks for sidecars and for ambient; ambient ignores pods with a sidecar",
-            f"keep one: kubectl label namespace {name} {MODE}-",
+            f"keep one: kubectl label namespace {word(name)} {MODE}-",
         )
     if "control-plane" in found and (injection == "enabled" or revision):
         detail = "the AKS admissions enforcer excludes namespaces with the label control-plane from webhooks, so nothing is injected"
-        yield detail, f"kubectl label namespace {name} control-plane-"
+        yield detail, f"kubectl label namespace {word(name)} control-plane-"
 
 
 def revisions(facts: HealthFacts) -> Iterator[Finding]:
@@ -50,7 +51,7 @@ def revisions(facts: HealthFacts) -> Iterator[Finding]:
                 f"namespace {name}",
                 wanted,
                 known,
-                f"kubectl label --overwrite namespace {name} {REVISION}={min(known, default='default')}",
+                f"kubectl label --overwrite namespace {word(name)} {REVISION}={word(min(known, default='default'))}",
             )
     lost = [pod for pod in facts.mesh.pods if pod.revision and pod.revision not in known]
     if lost:
@@ -85,7 +86,8 @@ def policies(facts: HealthFacts) -> Iterator[Finding]:
 
 
 def _vain(policy: PeerPolicy, reason: str) -> Finding:
-    hint = f"delete it, or give it another scope: kubectl -n {policy.place.namespace} delete peerauthentication {policy.place.name}"
+    namespace, name = map(word, policy.place)
+    hint = f"delete it, or give it another scope: kubectl -n {namespace} delete peerauthentication {name}"
     return Finding(
         "CHK014",
         Severity.WARNING,

@@ -1,6 +1,5 @@
 """Groups evidence into findings: one for each cause, with its workload ports and how to fix it."""
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from meshinstall.checks.mtls.fixes import Ill, fix
 from meshinstall.checks.mtls.metrics import metrics_findings
 from meshinstall.checks.mtls.plaintext_history import history_findings
 from meshinstall.checks.mtls.view import View
-from meshinstall.checks.words import some
+from meshinstall.checks.words import some, word
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.mesh import PeerPolicy
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict
@@ -20,7 +19,7 @@ from meshinstall.model.verdict import Evidence, Outcome, PortVerdict
 OPEN = frozenset({"MTL001", "MTL002", "MTL003", "MTL020", "MTL021", "MTL022", "MTL023", "MTL030", "MTL050"})
 # Each is one finding for its object, else one for all, else one for each namespace.
 _BY_OBJECT = frozenset({"MTL001", "MTL002", "MTL003", "MTL010", "MTL011", "MTL012", "MTL014", "MTL015", "MTL016", "MTL018", "MTL027"})
-_ONCE = frozenset({"MTL006", "MTL013", "MTL017", "MTL026", "MTL047", "MTL049", "MTL055"})
+_ONCE = frozenset({"MTL006", "MTL007", "MTL013", "MTL017", "MTL026", "MTL047", "MTL049", "MTL055"})
 _SEVERITIES = {Outcome.FAIL: Severity.ERROR, Outcome.NOT_PROVEN: Severity.WARNING, Outcome.PASS: Severity.WARNING}
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 # Different texts of one finding that are shown.
@@ -31,6 +30,7 @@ _TITLES: Mapping[str, str] = {
     "MTL002": "{object} turns mutual TLS off: DISABLE",
     "MTL003": "{object} accepts plaintext on single ports",
     "MTL006": "the policies could not be read",
+    "MTL007": "two control planes claim one revision",
     "MTL010": "{object} makes clients send plaintext",
     "MTL011": "{object} makes clients use certificates that are not the mesh's",
     "MTL012": "automatic mTLS is off, and clients send plaintext",
@@ -157,7 +157,7 @@ def _idle_policies(view: View) -> Iterator[Finding]:
 
 
 def _idle(code: str, title: str, detail: str, policy: PeerPolicy) -> Finding:
-    namespace, name = map(shlex.quote, policy.place)
+    namespace, name = map(word, policy.place)
     hint = f"move its settings to a policy that counts, then: kubectl delete peerauthentication {name} -n {namespace}"
     return Finding(code, Severity.WARNING, title, detail, f"PeerAuthentication {policy.place}", hint=hint)
 

@@ -1,7 +1,6 @@
-"""The command or YAML that fixes a finding of verification; everything named in it is quoted for a shell."""
+"""The command or YAML that fixes a finding of verification; everything named in it is one word for a shell."""
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from meshinstall.checks.mtls.client_fixes import client_fix
 from meshinstall.checks.mtls.coverage import joins
 from meshinstall.checks.mtls.view import View
-from meshinstall.checks.words import some
+from meshinstall.checks.words import some, word
 from meshinstall.model.istio import (
     CA_SECRETS,
     DEFAULT_ROOT_NAMESPACE,
@@ -17,6 +16,7 @@ from meshinstall.model.istio import (
     PROXY_CONTAINER,
     ROOT_CERTIFICATE,
     USER_CA_SECRET,
+    VOUCHING_KINDS,
 )
 from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
 from meshinstall.model.mesh import PROXY_PORTS, Dataplane, Place, Pod, SyncState
@@ -68,13 +68,13 @@ class Ill:
     @property
     def namespace(self) -> str:
         """Where the ports are, quoted."""
-        return shlex.quote(self.ports[0].namespace)
+        return word(self.ports[0].namespace)
 
     @property
     def place(self) -> tuple[str, str]:
         """Namespace and name of an object ``Kind namespace/name``, quoted; empty when it is none."""
         namespace, _, name = self.object.partition(" ")[2].partition("/")
-        return (shlex.quote(namespace), shlex.quote(name)) if name else ("", "")
+        return (word(namespace), word(name)) if name else ("", "")
 
     @property
     def workloads(self) -> list[str]:
@@ -98,9 +98,9 @@ def _strict(ill: Ill) -> str:
     if not name:
         root = ill.view.root(ill.pods[0])
         if not (mesh_wide := ill.view.policies[root].mesh_wide):
-            return _STRICT.format(namespace=shlex.quote(root))
+            return _STRICT.format(namespace=word(root))
         # It says nothing, but a newer one beside it would not count.
-        namespace, name = map(shlex.quote, mesh_wide[0].place)
+        namespace, name = map(word, mesh_wide[0].place)
     return _patch(f"peerauthentication {name} -n {namespace}", {"mtls": {"mode": "STRICT"}})
 
 
@@ -142,11 +142,11 @@ def _label(ill: Ill) -> list[str]:
         return []
     wanted = revision if revision in revisions else "default" if "default" in revisions or not revisions else revisions[0]
     # Either label keeps the other out of effect, or contradicts it.
-    set_to, off = (f"{INJECTION}=enabled", REVISION) if wanted == "default" else (f"{REVISION}={shlex.quote(wanted)}", INJECTION)
+    set_to, off = (f"{INJECTION}=enabled", REVISION) if wanted == "default" else (f"{REVISION}={word(wanted)}", INJECTION)
     away = f" {off}-" if off in labels else ""
     is_unknown = joins(labels) and asked not in revisions
     # Which tags there are is not known: one may be what the labels ask for.
-    tag = f"  # not needed if {shlex.quote(asked)} is a revision tag (istioctl tag list)" if is_unknown else ""
+    tag = f"  # not needed if {word(asked)} is a revision tag (istioctl tag list)" if is_unknown else ""
     return [f"kubectl label namespace {ill.namespace} {set_to}{away} --overwrite{tag}"]
 
 
@@ -198,11 +198,11 @@ def _restart_all(ill: Ill) -> str:
 
 def _restart(ill: Ill, workloads: Sequence[str]) -> str:
     """Make the pods anew: by their owners where those can, else one by one."""
-    owners = [_slashed(name) for name in workloads if name.startswith(_RESTARTED)]
-    others = [pod.place.name for pod in ill.pods if pod.workload in workloads and not pod.workload.startswith(_RESTARTED)]
+    owners = [_slashed(name) for name in workloads if _can_restart(name)]
+    others = sorted(pod.place.name for pod in ill.pods if pod.workload in workloads and not _can_restart(pod.workload))
     lines = [f"kubectl rollout restart -n {ill.namespace} {' '.join(owners)}"] if owners else []
     lines += (
-        [f"kubectl delete pod -n {ill.namespace} {' '.join(map(shlex.quote, others))}  # create them again if they have no owner"]
+        [f"kubectl delete pod -n {ill.namespace} {' '.join(map(word, others))}  # create them again if they have no owner"]
         if others
         else []
     )
@@ -222,7 +222,7 @@ def _push(ill: Ill) -> str:
 def _istiod_logs(ill: Ill) -> str:
     plane = ill.view.plane(ill.pods[0]) if ill.pods else None
     where = plane.place if plane else Place(DEFAULT_ROOT_NAMESPACE, ISTIOD_APP)
-    return f"kubectl logs -n {shlex.quote(where.namespace)} deployment/{shlex.quote(where.name)} --tail=50"
+    return f"kubectl logs -n {word(where.namespace)} deployment/{word(where.name)} --tail=50"
 
 
 def _listener(ill: Ill) -> str:
@@ -236,23 +236,23 @@ def _secrets(ill: Ill) -> str:
 
 
 def _logs(ill: Ill) -> str:
-    return f"kubectl logs -n {ill.namespace} {shlex.quote(ill.ports[0].pods[0].name)} -c {PROXY_CONTAINER} --tail=50"
+    return f"kubectl logs -n {ill.namespace} {word(ill.ports[0].pods[0].name)} -c {PROXY_CONTAINER} --tail=50"
 
 
 def _roots(ill: Ill) -> str:
     trust, proxies = ill.view.trust, ill.view.facts.proxies.items()
     used = {(proxy.certificates[0].root, place.namespace) for place, proxy in proxies if proxy.certificates}
     other = sorted({name for root, home in used if root in trust.known for name in trust.strangers(root, home)})
-    lines = [f"kubectl delete configmap {ROOT_CERTIFICATE} -n {shlex.quote(name)}  # istiod creates it again" for name in other[:_MOST]]
+    lines = [f"kubectl delete configmap {ROOT_CERTIFICATE} -n {word(name)}  # istiod creates it again" for name in other[:_MOST]]
     if without := [name for name, roots in trust.namespaces.items() if not roots]:
         why = f"istiod's leader writes {ROOT_CERTIFICATE} to every namespace that discoverySelectors include"
-        lines.append(f"{_istiod_logs(ill)}  # {why}; missing in {some(map(shlex.quote, without))}")
+        lines.append(f"{_istiod_logs(ill)}  # {why}; missing in {some(map(word, without))}")
     return "\n".join(lines)
 
 
 def _authority(ill: Ill) -> str:
     plane = ill.view.plane(ill.pods[0]) if ill.pods else None
-    where = shlex.quote(plane.place.namespace if plane else DEFAULT_ROOT_NAMESPACE)
+    where = word(plane.place.namespace if plane else DEFAULT_ROOT_NAMESPACE)
     return (
         f"kubectl get secret {' '.join(CA_SECRETS)} -n {where}  # replace the first; if istiod signs by itself, delete the second\n"
         f"kubectl rollout restart -n {where} {_slashed(f'deployment {plane.place.name}' if plane else 'deployment istiod')}\n"
@@ -263,23 +263,27 @@ def _authority(ill: Ill) -> str:
 def _first_pod(ill: Ill) -> str:
     """``pod.namespace``, as istioctl takes it."""
     place = ill.ports[0].pods[0]
-    return shlex.quote(f"{place.name}.{place.namespace}")
+    return word(f"{place.name}.{place.namespace}")
 
 
 def _template(workload: str, namespace: str, template: Mapping[str, Any]) -> str:
     """Change the pods that a workload makes."""
-    if not workload.startswith(_RESTARTED):
+    if not _can_restart(workload):
         return f"kubectl edit {_slashed(workload)} -n {namespace}  # then create it again"
     return _patch(f"{_slashed(workload)} -n {namespace}", {"template": template})
 
 
+def _can_restart(workload: str) -> bool:
+    return workload.partition(" ")[0] in _RESTARTED
+
+
 def _slashed(workload: str) -> str:
     kind, _, name = workload.partition(" ")
-    return f"{kind.lower()}/{shlex.quote(name)}"
+    return word(f"{kind.lower()}/{name}")
 
 
 def _patch(target: str, spec: Mapping[str, Any]) -> str:
-    return f"kubectl patch {target} --type merge -p {shlex.quote(json.dumps({'spec': spec}, separators=(',', ':')))}"
+    return f"kubectl patch {target} --type merge -p {word(json.dumps({'spec': spec}, separators=(',', ':')))}"
 
 
 def _of_clients(code: str) -> Callable[[Ill], str]:
@@ -304,11 +308,17 @@ def _permission(_: Ill) -> str:
     return "the lines 'not seen' at the end name the reason; check the permission: kubectl auth can-i list KIND -A"
 
 
+def _claims(_: Ill) -> str:
+    webhooks = ",".join(f"{kind.lower()}s" for kind in VOUCHING_KINDS)
+    return f"kubectl get {webhooks} -L {REVISION}  # each revision must lead to one istiod: give one a name of its own, or uninstall it"
+
+
 _FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL001": _strict,
     "MTL002": _strict,
     "MTL003": _strict_ports,
     "MTL006": _permission,
+    "MTL007": _claims,
     "MTL010": _client,
     "MTL011": _client,
     "MTL012": _automatic,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
 from meshinstall.errors import safe
+from meshinstall.model.foreign_text import command, line
 from meshinstall.model.plan import Action, ReleaseStep, Step
 from meshinstall.model.release import Component
 
@@ -17,15 +18,15 @@ def event_text(event: Event) -> str:
         case StepStarted(step=step):
             text = f"  {step.name}: {step.action}"
         case StepWaiting(step=step, reason=reason):
-            text = f"  {step.name}: … {reason}"
+            text = f"  {step.name}: … {line(reason)}"
         case StepDone(step=step, seconds=seconds, detail=detail):
             text = f"✓ {step.name}: done in {seconds:.1f} s{f', {detail}' if detail else ''}"
         case StepEnded(step=step, seconds=seconds, reason=reason):
-            text = f"✗ {step.name}: stopped after {seconds:.1f} s: {reason}"
+            text = f"✗ {step.name}: stopped after {seconds:.1f} s: {command(reason)}"
         case RunEnded(seconds=seconds, failure=failure):
             text = "" if failure else f"done in {seconds:.1f} s"
         case Verifying(doing=doing, seconds=seconds):
-            text = f"  verify: … {doing} ({seconds:.1f} s)"
+            text = f"  verify: … {line(doing)} ({seconds:.1f} s)"
     return text
 
 

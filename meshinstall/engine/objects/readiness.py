@@ -5,11 +5,13 @@ Service of type LoadBalancer is Current only when it has an address.
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from meshinstall.model.facts import Facts, ObjectKey, key_of
+from meshinstall.model.foreign_text import line
 from meshinstall.model.release import Manifest, ReleaseKey
 
 _WATCHED = ("Deployment", "DaemonSet", "Service")
@@ -159,7 +161,8 @@ def _waiting(pod: Manifest, container: Mapping[str, Any], waiting: Mapping[str, 
     reason = waiting["reason"]
     text = f"pod {pod['name']}, container {container.get('name')}: {reason}"
     if reason == "CrashLoopBackOff":
-        hint = f"see why: kubectl logs {pod['name']} -n {pod.get('namespace')} -c {container.get('name')} --previous"
+        name, namespace, inside = (shlex.quote(line(str(one))) for one in (pod["name"], pod.get("namespace"), container.get("name")))
+        hint = f"see why: kubectl logs {name} -n {namespace} -c {inside} --previous"
         return Trouble(text + _last_words(container), container.get("restartCount", 0) >= _CRASHES_ALLOWED, hint=hint)
     detail = _told(waiting)
     text += f": {detail}" if detail else ""
