@@ -163,3 +163,23 @@ def _selects(field: str, seen: Mapping[str, str]) -> bool:
     name, _, value = field.partition("=")
     known = name.removesuffix("!")
     return known not in seen or (seen[known] == value) is not name.endswith("!")
+
+
+def vouch(kube: FakeKube, *deployments: Manifest, calls: str = "") -> None:
+    """Let Istio's injection webhook, called ``calls`` or as the Deployment, lead to each: a Service that selects its pods."""
+    for deployment in deployments:
+        metadata = deployment["metadata"]
+        name, namespace = metadata["name"], metadata["namespace"]
+        selector = deployment["spec"]["template"]["metadata"]["labels"]
+        service = {"name": name, "namespace": namespace}
+        hook = {"name": "rev.namespace.sidecar-injector.istio.io", "clientConfig": {"service": service}}
+        configuration = {"name": calls or f"istio-sidecar-injector-{name}-{namespace}"}
+        kube.put(
+            {"apiVersion": "v1", "kind": "Service", "metadata": service, "spec": {"selector": selector}},
+            {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "MutatingWebhookConfiguration",
+                "metadata": configuration,
+                "webhooks": [hook],
+            },
+        )

@@ -87,6 +87,7 @@ _VERIFY = (
     Check("MTL004", Phase.VERIFY, _WARNING, "a PeerAuthentication has no effect beside an older one"),
     Check("MTL005", Phase.VERIFY, _WARNING, "Istio ignores a PeerAuthentication, or a part of it"),
     Check("MTL006", Phase.VERIFY, _WARNING, "the policies could not be read"),
+    Check("MTL007", Phase.VERIFY, _WARNING, "two control planes claim one revision"),
     Check("MTL010", Phase.VERIFY, _ERROR, "a DestinationRule makes clients send plaintext"),
     Check("MTL011", Phase.VERIFY, _ERROR, "a DestinationRule makes clients use certificates that are not the mesh's"),
     Check("MTL012", Phase.VERIFY, _ERROR, "automatic mTLS is off, and clients send plaintext"),

@@ -4,6 +4,13 @@
 ISTIOD_APP = "istiod"
 ISTIOD_SELECTOR = f"app={ISTIOD_APP}"
 
+# The kinds that belong to the cluster and name the Services of istiod, and how the names of Istio's webhooks in them end.
+VOUCHING_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+ISTIO_WEBHOOKS = ".istio.io"
+
+# Where only administrators of the cluster run pods; istio-cni is often there.
+SYSTEM_NAMESPACE = "kube-system"
+
 # What istiod takes for granted where its mesh configuration says nothing (istio: pkg/config/mesh/mesh.go, DefaultMeshConfig).
 DEFAULT_ROOT_NAMESPACE = "istio-system"
 DEFAULT_DOMAIN = "cluster.local"

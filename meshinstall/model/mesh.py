@@ -292,9 +292,9 @@ class MeshFacts:
 
     ``unread`` are the kinds (``Pod``, ``Namespace``, ``Service``, ``Deployment``, ``PeerAuthentication``, ``DestinationRule``,
     ``ServiceEntry``, ``ConfigMap``, and ``MeshConfig``, what an istiod was told) of which not every object could be read and
-    understood: that one is not here then proves nothing. ``history`` and ``callers`` are None when nobody asked for them,
-    ``clients`` when no proxy was asked what it would send: the objects alone then tell what clients would do. ``judged`` are the
-    namespaces whose pods have a verdict, None for all.
+    understood: that one is not here then proves nothing. So are the kinds that vouch for control planes. ``history`` and ``callers``
+    are None when nobody asked for them, ``clients`` when no proxy was asked what it would send: the objects alone then tell what
+    clients would do. ``judged`` are the namespaces whose pods have a verdict, None for all; ``probes`` those that this very run made.
     """
 
     now: datetime
@@ -313,3 +313,4 @@ class MeshFacts:
     clients: ClientFacts | None = None
     judged: frozenset[str] | None = None
     callers: Callers | None = None
+    probes: tuple[str, ...] = ()

@@ -17,7 +17,10 @@ from meshinstall.__main__ import main
 from tests.contracts.servers import reply, serving
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "verify.json").read_text())
-DEPLOYMENTS, PODS, NAMESPACES = "/apis/apps/v1/deployments", "/api/v1/pods", "/api/v1/namespaces"
+PODS, NAMESPACES = "/api/v1/pods", "/api/v1/namespaces"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/istio-system/deployments"
+SERVICES = "/api/v1/namespaces/istio-system/services"
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 
 Json = dict[str, Any]
 
@@ -116,8 +119,13 @@ def ill(api: Api) -> None:
 def istiod(api: Api) -> None:
     """With it probes could be started."""
     metadata = {"name": "istiod", "namespace": "istio-system", "labels": {"app": "istiod", "istio.io/rev": "default"}}
-    spec = {"template": {"spec": {"containers": [{"name": "discovery"}]}}}
+    labels = {"app": "istiod"}
+    spec = {"template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "discovery"}]}}}
     api.lists[DEPLOYMENTS] = [{"metadata": metadata, "spec": spec, "status": {"readyReplicas": 1}}]
+    service = {"namespace": "istio-system", "name": "istiod"}
+    api.lists[SERVICES] = [{"metadata": service, "spec": {"selector": labels}}]
+    hook = {"name": "object.sidecar-injector.istio.io", "clientConfig": {"service": service}}
+    api.lists[WEBHOOKS] = [{"metadata": {"name": "istio-sidecar-injector"}, "webhooks": [hook]}]
 
 
 Run = Callable[..., Ended]

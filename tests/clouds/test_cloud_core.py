@@ -345,14 +345,23 @@ class FakeKube:
         self._images = images
         self._error = error
 
-    async def list(self, path: str, *, labels: str = "", **_: Any) -> Any:
-        """The istiods."""
-        assert path == "/apis/apps/v1/deployments"
-        assert labels == "app=istiod"
+    async def list(self, path: str, **_: Any) -> Any:
+        """A webhook configuration that leads to the istiods; one that only looks like one is elsewhere."""
         if self._error:
             raise self._error
-        for image in self._images:
-            yield {"spec": {"template": {"spec": {"containers": [{"name": "discovery", "image": image}]}}}}
+        service = {"namespace": "istio-system", "name": "istiod"}
+        labels = {"app": "istiod"}
+        match path.rpartition("/")[2]:
+            case "mutatingwebhookconfigurations" if self._images:
+                hook = {"name": "object.sidecar-injector.istio.io", "clientConfig": {"service": service}}
+                yield {"metadata": {"name": "istio-sidecar-injector"}, "webhooks": [hook]}
+            case "services":
+                yield {"metadata": service, "spec": {"selector": labels}}
+            case "deployments":
+                assert "istio-system" in path
+                for image in self._images:
+                    pods = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "discovery", "image": image}]}}
+                    yield {"metadata": {"namespace": "istio-system", "name": image[:3]}, "spec": {"template": pods}}
 
 
 def found_in(*kubes: FakeKube, clusters: Sequence[CloudCluster] = ()) -> list[MeshFound]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from meshinstall import catalog
-from meshinstall.checks.words import first
+from meshinstall.checks.words import first, word
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts, WebhookKind
-from meshinstall.model.istio import ISTIOD_SELECTOR, OPEN_WEBHOOK_PORT
+from meshinstall.model.istio import ISTIOD_CONTAINER, OPEN_WEBHOOK_PORT, VOUCHING_KINDS
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, SyncState
 
 # Names of objects that one finding spells out.
@@ -20,13 +20,13 @@ _MANY = 99
 
 def presence(facts: HealthFacts) -> Iterator[Finding]:
     """There is an istiod."""
-    if not facts.mesh.control_planes and "Deployment" not in facts.mesh.unread:
+    if not facts.mesh.control_planes and not {*VOUCHING_KINDS, "Service", "Deployment"} & {*facts.mesh.unread}:
         hint = "install one: meshinstall up --cloud local --env dev"
         yield Finding(
             "CHK001",
             Severity.ERROR,
             "the cluster has no istiod",
-            f"no Deployment has the label {ISTIOD_SELECTOR} and a container discovery",
+            f"no webhook configuration of Istio leads to a Deployment with a container {ISTIOD_CONTAINER}",
             hint=hint,
         )
 
@@ -35,7 +35,7 @@ def webhook_path(facts: HealthFacts) -> Iterator[Finding]:
     """Istiod answered when the API server called it (dry-run requests: engine/mesh/webhook_answers.py)."""
     for namespace, trouble in facts.webhook_trouble.items():
         if trouble:
-            hint = f"{OPEN_WEBHOOK_PORT}; then see kubectl -n {namespace} logs deploy/istiod"
+            hint = f"{OPEN_WEBHOOK_PORT}; then see kubectl -n {word(namespace)} logs deploy/istiod"
             yield Finding("CHK002", Severity.ERROR, "istiod's webhooks do not answer the API server", trouble, namespace, hint=hint)
 
 
@@ -52,7 +52,7 @@ def webhook_roots(facts: HealthFacts) -> Iterator[Finding]:
                 f"webhook {webhook.name} trusts a CA that is not istiod's" if webhook.roots else f"webhook {webhook.name} has no caBundle"
             )
             namespace, name = webhook.service
-            hint = f"istiod writes its caBundle when it starts: kubectl -n {namespace} rollout restart deployment/{name}"
+            hint = f"istiod writes its caBundle when it starts: kubectl -n {word(namespace)} rollout restart {word(f'deployment/{name}')}"
             place = f"{webhook.kind} {webhook.configuration}"
             yield Finding("CHK003", Severity.ERROR, title, "the API server refuses istiod's certificate", place, hint=hint)
 
@@ -69,7 +69,7 @@ def failure_policy(facts: HealthFacts) -> Iterator[Finding]:
         if webhook.failure_policy != "Fail":
             title = f"webhook {webhook.name} accepts every object when istiod does not answer"
             detail = f"failurePolicy is {webhook.failure_policy or 'not set'}; istiod sets it to Fail when it is ready"
-            hint = f"find why it did not: kubectl -n {_home(webhook.service)} logs deploy/istiod | grep -i validat"
+            hint = f"find why it did not: kubectl -n {word(_home(webhook.service))} logs deploy/istiod | grep -i validat"
             yield Finding("CHK004", Severity.WARNING, title, detail, f"{webhook.kind} {webhook.configuration}", hint=hint)
 
 
@@ -81,7 +81,7 @@ def tags(facts: HealthFacts) -> Iterator[Finding]:
             what = f"tag {webhook.tag}" if webhook.tag else f"injector {webhook.configuration}"
             title = f"{what} points to revision {webhook.revision}, which has no istiod"
             detail = f"existing revisions: {', '.join(sorted(revisions)) or 'none'}"
-            hint = f"kubectl delete {webhook.kind.lower()} {webhook.configuration}"
+            hint = f"kubectl delete {webhook.kind.lower()} {word(webhook.configuration)}"
             yield Finding("CHK005", Severity.ERROR, title, detail, f"{webhook.kind} {webhook.configuration}", hint=hint)
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from meshinstall.checks.control_plane import certificates, cluster, configuration, istiod
 from meshinstall.model.codes import CHECKS
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.foreign_text import in_lines, line
 from meshinstall.model.health import CheckResult, HealthFacts
+from meshinstall.model.istio import VOUCHING_KINDS
 from meshinstall.model.verdict import Outcome
 
 Judge = Callable[[HealthFacts], Iterable[Finding]]
@@ -27,12 +29,15 @@ class Rule:
 
 _PLANE, _TLS, _SETTINGS, _CLUSTER = "control plane", "certificates", "configuration", "cluster"
 
+# Without which there may be a control plane that was not seen.
+_FOUND_BY = (*VOUCHING_KINDS, "Service", "Deployment")
+
 RULES: tuple[Rule, ...] = (
-    Rule("CHK001", _PLANE, istiod.presence, ("Deployment",)),
+    Rule("CHK001", _PLANE, istiod.presence, _FOUND_BY),
     Rule("CHK002", _PLANE, istiod.webhook_path, ("webhook path",)),
     Rule("CHK003", _PLANE, istiod.webhook_roots, ("webhooks", "authorities")),
     Rule("CHK004", _PLANE, istiod.failure_policy, ("webhooks",)),
-    Rule("CHK005", _PLANE, istiod.tags, ("webhooks", "Deployment")),
+    Rule("CHK005", _PLANE, istiod.tags, ("webhooks", *_FOUND_BY)),
     Rule("CHK006", _PLANE, istiod.versions, ("proxies",)),
     Rule("CHK007", _PLANE, istiod.sync, ("proxies",)),
     Rule("CHK008", _PLANE, istiod.usage, ("usage",)),
@@ -44,7 +49,7 @@ RULES: tuple[Rule, ...] = (
         "CHK013",
         _SETTINGS,
         configuration.revisions,
-        ("Namespace", "webhooks", "Deployment"),
+        ("Namespace", "webhooks", *_FOUND_BY),
     ),
     Rule("CHK014", _SETTINGS, configuration.policies, ("PeerAuthentication",)),
     Rule("CHK015", _CLUSTER, cluster.crds, ("crds",)),
@@ -60,8 +65,8 @@ def judge(facts: HealthFacts) -> tuple[CheckResult, ...]:
 
 
 def _run(rule: Rule, facts: HealthFacts) -> CheckResult:
-    findings = tuple(rule.judge(facts))
-    reason = "; ".join(_missing(rule, facts))
+    findings = in_lines(tuple(rule.judge(facts)))
+    reason = line("; ".join(_missing(rule, facts)))
     if any(finding.severity is Severity.ERROR for finding in findings):
         outcome = Outcome.FAIL
     else:

@@ -1,11 +1,10 @@
 """Judges the certificates of a mesh: identity, chain, validity, and the roots that proxies trust."""
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from meshinstall.checks.words import some
+from meshinstall.checks.words import some, word
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio import ROOT_CERTIFICATE
 from meshinstall.model.mesh import CertificateFacts, ControlPlane, MeshFacts, Place, Pod, Proxy
@@ -96,10 +95,11 @@ def _root(leaf: CertificateFacts, trust: Trust, home: str) -> Iterator[Evidence]
     if leaf.root not in trust.known:
         yield _failed("its certificate does not lead to a root of the mesh", "MTL043")
         return
-    if strangers := trust.strangers(leaf.root, home):
-        yield _failed(f"its root is not in the {ROOT_CERTIFICATE} of {some(strangers)}", "MTL047")
-    if without := tuple(name for name, roots in trust.namespaces.items() if not roots):
-        yield _unproven(f"{some(without)} has no {ROOT_CERTIFICATE}", "MTL047")
+    # What other namespaces hold is theirs to write, and says nothing about this pod.
+    if home in trust.strangers(leaf.root, home):
+        yield _failed(f"its root is not in the {ROOT_CERTIFICATE} of {home}", "MTL047")
+    if not trust.namespaces.get(home, (leaf.root,)):
+        yield _unproven(f"{home} has no {ROOT_CERTIFICATE}", "MTL047")
     if not trust.namespaces:
         yield _unproven("the roots of the namespaces could not be read", "MTL048")
 
@@ -138,7 +138,7 @@ def certificate_findings(facts: MeshFacts, trust: Trust) -> Iterator[Finding]:
 def _late(facts: MeshFacts) -> Iterator[Finding]:
     late = sorted(place for place, proxy in facts.proxies.items() if proxy.certificates and _is_late(proxy.certificates[0], facts.now))
     if late:
-        namespace, pod = map(shlex.quote, late[0])
+        namespace, pod = map(word, late[0])
         title = f"{len(late)} {'certificate was' if len(late) == 1 else 'certificates were'} not renewed in time"
         hint = f"find why: kubectl logs -n {namespace} {pod} -c istio-proxy | grep -i -e sds -e cert"
         yield Finding("MTL041", Severity.WARNING, title, f"less than a quarter of the lifetime is left: {some(map(str, late))}", hint=hint)

@@ -4,15 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.istio import SYSTEM_NAMESPACE
 from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
 from meshinstall.model.mesh import PROXY_PORTS, Dataplane, MeshFacts, Pod
 from meshinstall.model.verdict import Evidence, Outcome, Outside, Source
-from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX
+from meshinstall.model.wire import PROBE_LABEL
 
 _ONE_FAMILY, _INTERFACES = "MTL028", "MTL029"
 _PAST_THE_PROXY = frozenset({"MTL021", "MTL022"})
 _UNSURE = frozenset({_ONE_FAMILY, _INTERFACES})
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
+_WITHOUT_PROXY = frozenset({Dataplane.NONE, Dataplane.CONTROL})
 
 
 def members(facts: MeshFacts) -> frozenset[str]:
@@ -28,13 +30,10 @@ def joins(labels: Mapping[str, str]) -> bool:
 
 
 def is_judged(pod: Pod, facts: MeshFacts, mesh: frozenset[str]) -> bool:
-    """Whether a pod has a verdict: gateways everywhere, others in namespaces of the mesh; the control plane and our own client never.
-
-    Nor has what is left of probes that are over, while it is being deleted.
-    """
+    """Whether a pod has a verdict: gateways everywhere, others in namespaces of the mesh; the control plane and our own client never."""
     if not is_asked_for(pod.place.namespace, facts):
         return False
-    if _is_control(pod, facts) or _is_our_client(pod, facts) or _is_over(pod.place.namespace, facts):
+    if _is_control(pod, facts) or _is_our_client(pod, facts):
         return False
     return pod.dataplane is Dataplane.GATEWAY or pod.place.namespace in mesh
 
@@ -45,25 +44,21 @@ def is_asked_for(namespace: str, facts: MeshFacts) -> bool:
 
 
 def _is_control(pod: Pod, facts: MeshFacts) -> bool:
-    """Whether it is a part of Istio: in a namespace that asks for the mesh only where an istiod is, as anybody may name a container."""
-    namespace = facts.namespaces.get(pod.place.namespace)
-    at_home = pod.place.namespace in {plane.place.namespace for plane in facts.control_planes}
-    return pod.dataplane is Dataplane.CONTROL and (at_home or namespace is None or not joins(namespace.labels))
+    """Whether it is a part of Istio: only beside an istiod or among the system's own pods, as anybody may name a container."""
+    homes = {plane.place.namespace for plane in facts.control_planes} | {SYSTEM_NAMESPACE}
+    return pod.dataplane is Dataplane.CONTROL and pod.place.namespace in homes
 
 
 def _is_our_client(pod: Pod, facts: MeshFacts) -> bool:
     return is_for_probes(pod.place.namespace, facts) and pod.labels.get(PROBE_LABEL) == "client"
 
 
-def _is_over(namespace: str, facts: MeshFacts) -> bool:
-    return is_for_probes(namespace, facts) and facts.namespaces[namespace].ending
-
-
 def is_for_probes(namespace: str, facts: MeshFacts) -> bool:
-    """Whether a namespace is that of live probes, which is gone afterwards; what only sends there is not judged."""
-    known = facts.namespaces.get(namespace)
-    # Anybody may set the label on a namespace of their own.
-    return known is not None and namespace.startswith(PROBE_PREFIX) and PROBE_LABEL in known.labels
+    """Whether this run made a namespace for its live probes; what only sends there is not judged.
+
+    Names and labels do not tell: whoever may create namespaces may choose both. Those of other runs are judged like any.
+    """
+    return namespace in facts.probes
 
 
 def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str], *, held: bool = False) -> Evidence:
@@ -85,7 +80,7 @@ def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]
         return "", "the pod is a gateway: its own listeners are open by design and are not judged"
     if pod.host_network:
         return "MTL023", "it uses the node's network (hostNetwork), where no proxy receives its traffic"
-    if pod.dataplane in {Dataplane.NONE, Dataplane.CONTROL}:
+    if pod.dataplane in _WITHOUT_PROXY:
         return "MTL020", f"it has no proxy: {_why_not(pod, labels)}"
     if not pod.captured:
         ambient = pod.dataplane is Dataplane.AMBIENT
@@ -157,6 +152,7 @@ def outside(facts: MeshFacts, mesh: frozenset[str], reachable: tuple[str, ...]) 
     """The namespaces that are not of the mesh and have pods, and what those could reach: no NetworkPolicy is looked at."""
     counts: dict[str, int] = {}
     for pod in facts.pods:
-        if pod.place.namespace not in mesh and pod.dataplane is Dataplane.NONE and is_asked_for(pod.place.namespace, facts):
+        without = pod.dataplane in _WITHOUT_PROXY and not _is_control(pod, facts)
+        if pod.place.namespace not in mesh and without and is_asked_for(pod.place.namespace, facts):
             counts[pod.place.namespace] = counts.get(pod.place.namespace, 0) + 1
     return tuple(Outside(namespace, counts[namespace], reachable) for namespace in sorted(counts))

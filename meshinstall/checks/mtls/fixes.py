@@ -296,7 +296,7 @@ def _silent(ill: Ill) -> str:
     pods = [pod for pod in ill.view.facts.pods if (pod.place.namespace, pod.workload) in silent]
     if not pods:
         return "kubectl get pods -A  # find the clients whose group the pod does not show"
-    namespace, name = map(shlex.quote, pods[0].place)
+    namespace, name = map(word, pods[0].place)
     return f"kubectl logs -n {namespace} {name} -c {PROXY_CONTAINER} --tail=50"
 
 

@@ -16,6 +16,7 @@ from meshinstall.checks.mtls.metrics import served
 from meshinstall.checks.mtls.plaintext_history import history_text
 from meshinstall.checks.mtls.view import EntryVerdict, View, Workload
 from meshinstall.checks.mtls.wire import by_port, live, untried, wire_evidence
+from meshinstall.model.foreign_text import in_lines
 from meshinstall.model.mesh import PROXY_PORTS, Dataplane, MeshFacts, Mode, Pod
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 from meshinstall.model.wire import Probing, WireTarget
@@ -65,7 +66,7 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[st
     ports = sorted(found, key=lambda one: (_RANK[one.outcome], one.namespace, one.workload, one.port))
     opened = (_name(port) for port in ports if any(one.code in OPEN for one in port.evidence))
     reachable = tuple(sorted({*opened, *served(pod for workload in view.workloads for pod in workload.pods)}))
-    return Verdict(
+    verdict = Verdict(
         at=facts.now,
         cluster=cluster,
         ports=tuple(ports),
@@ -79,6 +80,8 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[st
         gaps=facts.gaps,
         clients=view.outlooks.counts if view.outlooks else None,
     )
+    # Tenants choose names, labels and messages: none of them may look like a line, or a command, of ours.
+    return in_lines(verdict)
 
 
 def _rows(view: View) -> Iterator[_Row]:
@@ -100,7 +103,7 @@ def _worse(workload: Workload, ports: Iterable[int], view: View) -> Iterator[_Ro
 
 def _row(workload: Workload, port: int, view: View, *, declared: bool = True) -> _Row:
     evidence = tuple(_evidence(workload, port, view))
-    modes = dict.fromkeys(str(view.effective(pod, port).mode) for pod in workload.pods if pod.place in view.merged)
+    modes = dict.fromkeys(str(view.effective(pod, port).mode) for pod in workload.pods if pod.place in view.merged and view.plane(pod))
     return _Row(workload, port, evidence, "/".join(modes), declared)
 
 

@@ -14,7 +14,7 @@ from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Polic
 from meshinstall.checks.mtls.wire import Names
 from meshinstall.checks.words import some
 from meshinstall.model.clients import ClientFacts, MeshEntry
-from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE
+from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE, VOUCHING_KINDS
 from meshinstall.model.mesh import ControlPlane, Dataplane, HeldPort, MeshFacts, Mode, Place, Pod, ServiceFacts, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
@@ -64,7 +64,7 @@ class View:
 
     facts: MeshFacts
     mesh: frozenset[str]
-    planes: Mapping[str, ControlPlane]
+    planes: Mapping[str, Sequence[ControlPlane]]
     policies: Mapping[str, Policies]
     merged: Mapping[Place, Merged]
     rules: Mapping[str, ClientRules]
@@ -80,7 +80,9 @@ class View:
     def of(cls, facts: MeshFacts) -> "View":
         """Index once; a mesh of 200 workloads takes well under a second."""
         mesh = members(facts)
-        planes = {plane.revision: plane for plane in reversed(facts.control_planes)}
+        planes: dict[str, list[ControlPlane]] = {}
+        for plane in facts.control_planes:
+            planes.setdefault(plane.revision, []).append(plane)
         roots = sorted({plane.root_namespace for plane in facts.control_planes} or {DEFAULT_ROOT_NAMESPACE})
         policies = {root: Policies.of(facts.policies, root) for root in roots}
         judged = [pod for pod in facts.pods if is_judged(pod, facts, mesh)]
@@ -95,13 +97,21 @@ class View:
         return replace(found, merged=merged)
 
     def plane(self, pod: Pod) -> ControlPlane | None:
-        """The istiod that a pod belongs to: that of its revision, else the first."""
-        return self.planes.get(pod.revision) or next(iter(self.facts.control_planes), None)
+        """The istiod that a pod belongs to: that of its revision, else any where all are set up alike; None where that is not sure."""
+        planes = self.planes.get(pod.revision)
+        if planes is None and not self.contested(pod):
+            planes = _alike(self.facts.control_planes)
+        return planes[0] if planes and len(planes) == 1 else None
+
+    def contested(self, pod: Pod) -> str:
+        """The revision of a pod that several control planes claim; empty where one does. A pod may belong to a tag of any of them."""
+        revisions = [pod.revision] if pod.revision in self.planes else sorted(self.planes)
+        return next((revision for revision in revisions if len(self.planes[revision]) > 1), "")
 
     def root(self, pod: Pod) -> str:
         """The root namespace that counts for a pod."""
         plane = self.plane(pod)
-        return plane.root_namespace if plane else DEFAULT_ROOT_NAMESPACE
+        return plane.root_namespace if plane else min(self.policies)
 
     def effective(self, pod: Pod, port: int) -> Effective:
         """The mode at one of its ports."""
@@ -126,7 +136,11 @@ class View:
             if port:
                 yield from self.clients(pod, port)
             if pod.dataplane is Dataplane.SIDECAR and pod.running:
-                yield _at(pod, proxy_evidence(self.facts.proxies.get(pod.place), port, mode, source, own))
+                proxy = self.facts.proxies.get(pod.place)
+                strict = proxy_evidence(proxy, port, Mode.STRICT, "", own)
+                # Where the policy is not known, a proxy that takes mutual TLS alone is not called stricter than it.
+                unknown = self.plane(pod) is None and strict.outcome is not Outcome.FAIL
+                yield _at(pod, strict if unknown else proxy_evidence(proxy, port, mode, source, own))
         if pod.dataplane is Dataplane.GATEWAY and pod.running:
             yield _at(pod, self._sync(pod))
             if reached := self._led_to(pod, port):
@@ -145,9 +159,13 @@ class View:
         return None if own and own.fixed and is_open(own.chains, port) else own
 
     def _policy(self, pod: Pod, effective: Effective) -> Evidence:
-        unread = [kind for kind in ("Deployment", "PeerAuthentication") if kind in self.facts.unread]
+        if revision := self.contested(pod):
+            claims = some(sorted(f"Deployment {plane.place}" for plane in self.planes[revision]))
+            text = f"cannot tell the policy: two control planes claim one revision, {revision}: {claims}"
+            return Evidence(Source.POLICY, Outcome.NOT_PROVEN, text, code="MTL007")
+        unread = [kind for kind in (*VOUCHING_KINDS, "Deployment", "PeerAuthentication") if kind in self.facts.unread]
         if unread or self.plane(pod) is None:
-            what = f"some {some(unread)} objects" if unread else "the control plane"
+            what = f"some {some(unread)} objects" if unread else "the pod's control plane"
             return Evidence(Source.POLICY, Outcome.NOT_PROVEN, f"cannot tell the policy: {what} could not be read", code="MTL006")
         source = _policy_name(effective)
         if effective.mode is Mode.STRICT:
@@ -206,6 +224,12 @@ class View:
         if proxy.sync is SyncState.SYNCED:
             return Evidence(Source.PROXY, Outcome.PASS, "its proxy has the configuration that istiod last sent")
         return Evidence(Source.PROXY, Outcome.NOT_PROVEN, _BEHIND[proxy.sync] or proxy.sync_words, code="MTL034")
+
+
+def _alike(planes: Sequence[ControlPlane]) -> Sequence[ControlPlane]:
+    """One of the control planes where all are told the same about mTLS; otherwise all of them."""
+    told = {(one.root_namespace, one.trust_domain, one.trust_domain_aliases, one.auto_mtls, one.domain) for one in planes}
+    return planes[:1] if len(told) == 1 else planes
 
 
 def _at(pod: Pod, evidence: Evidence) -> Evidence:

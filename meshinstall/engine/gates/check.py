@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from meshinstall.engine.mesh import webhooks
+from meshinstall.engine.mesh.control_planes import istiods
 from meshinstall.engine.mesh.dashboards import by_http_route, by_virtual_service, inside
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.mesh.survey import survey
@@ -20,8 +21,8 @@ from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.health import Crd, Exposure, HealthFacts, Usage, Webhook, WebhookKind
-from meshinstall.model.istio import ISTIOD_APP, ISTIOD_MONITORING_PORT
-from meshinstall.model.mesh import Dataplane, MeshFacts, Place
+from meshinstall.model.istio import ISTIOD_MONITORING_PORT
+from meshinstall.model.mesh import MeshFacts, Place
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 
@@ -145,7 +146,7 @@ class _Looks:
 
     async def usage(self, mesh: MeshFacts) -> list[Usage]:
         """The memory of every istiod, as it reports it itself."""
-        pods = [pod for pod in mesh.pods if pod.dataplane is Dataplane.CONTROL and pod.labels.get("app") == ISTIOD_APP and pod.running]
+        pods = istiods(mesh.pods, {plane.place.namespace for plane in mesh.control_planes})
         answers = await gather((pod.place for pod in pods), self._one_usage)
         found = [answers[pod.place] for pod in pods]
         if silent := [one for one in found if one.problem]:

@@ -65,7 +65,7 @@ async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
     async with probes(session, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
-        facts = await _look(session, scope, chosen, say)
+        facts = replace(await _look(session, scope, chosen, say), probes=(prober.namespace,))
         wanted = targets(facts, scope.sample)
         if wanted and not prober.problem:
             say(f"trying {len(wanted)} {'port' if len(wanted) == 1 else 'ports'} on the wire")

@@ -1,15 +1,15 @@
-"""Finds the clusters that have a mesh: asks each for its istiods, all at the same time."""
+"""Finds the clusters that have a mesh: asks each for its control planes, all at the same time."""
 
 from collections.abc import Callable, Sequence
 
 import anyio
 import anyio.to_thread
 
+from meshinstall.engine.mesh.control_planes import control_planes, of_kube
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import MeshinstallError
 from meshinstall.model.cluster import CloudCluster, MeshFound
-from meshinstall.model.istio import ISTIOD_CONTAINER, ISTIOD_SELECTOR, image_tag
-from meshinstall.model.paths import object_path
+from meshinstall.model.istio import ISTIOD_CONTAINER, image_tag
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
@@ -30,8 +30,8 @@ async def find_meshes(clusters: Sequence[CloudCluster], reach: Callable[[CloudCl
             try:
                 with anyio.fail_after(_PATIENCE):
                     kube = await anyio.to_thread.run_sync(reach, cluster, abandon_on_cancel=True)
-                    path = object_path("apps/v1", "deployments")
-                    return MeshFound(tuple(sorted({_version(each) async for each in kube.list(path, labels=ISTIOD_SELECTOR)})))
+                    planes = await control_planes(of_kube(kube))
+                    return MeshFound(tuple(sorted({_version(plane.item) for plane in planes.found})))
             except TimeoutError:
                 return MeshFound((), f"no answer within {_PATIENCE} s")
             except MeshinstallError as error:

@@ -1,5 +1,6 @@
 """Turns pods into facts of a mesh: their data plane, their ports, and the ports that bypass the proxy; pure."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,7 +12,7 @@ from meshinstall.engine.mesh.kube_objects import Service, labels, place
 from meshinstall.engine.mesh.proxy_config import admin_port, metrics_port
 from meshinstall.engine.mesh.redirection import INIT, Capture, inbound, interfaces, outbound, variables
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
-from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER
+from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER, SYSTEM_NAMESPACE
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import PROXY_PORTS, Dataplane, Outbound, Place, Pod, Port, ServiceFacts
 from meshinstall.model.release import Manifest
@@ -24,7 +25,13 @@ _DUAL_STACK = ("DUAL_STACK", "ISTIO_DUAL_STACK")
 _REDIRECTED_TO = (15001, 15006)
 _BYPASS_AMBIENT = "ambient.istio.io/bypass-inbound-capture"
 _REDIRECTED = "ambient.istio.io/redirection"
+# What the proxy's container is started as.
+_ZTUNNEL = ["ztunnel"]
 _DONE = ("Succeeded", "Failed")
+# A kind, and a DNS subdomain (kubernetes: apimachinery/pkg/util/validation).
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LONGEST_NAME = 253
 # Long, and said elsewhere.
 _DROPPED = ("sidecar.istio.io/status", "proxy.istio.io/overrides")
 _ISTIO = "istio.io/"
@@ -192,17 +199,23 @@ def _dataplane(item: Manifest, containers: Mapping[str, Any], annotations: Mappi
     """What carries its traffic, by what runs in it: labels and annotations may say anything."""
     proxy = containers.get(PROXY_CONTAINER)
     role = [text(one) for one in rows(at(proxy, "args"))][1:2]
-    if _is_istiod(item, containers, planes) or (_owner(item)[0] == "DaemonSet" and ("install-cni" in containers or role == ["ztunnel"])):
+    if _is_istiod(item, containers, planes) or _is_of_nodes(item, containers, role, planes):
         return Dataplane.CONTROL
     if (proxy and role in (["router"], ["waypoint"])) or (_AGENTGATEWAY in containers and _MANAGED in labels(item)):
         return Dataplane.GATEWAY
-    if proxy:
+    if proxy and role != _ZTUNNEL:
         return Dataplane.SIDECAR
     return Dataplane.AMBIENT if annotations.get(_REDIRECTED) == "enabled" else Dataplane.NONE
 
 
 def _is_istiod(item: Manifest, containers: Mapping[str, Any], planes: AbstractSet[str]) -> bool:
     return labels(item).get("app") == ISTIOD_APP and ISTIOD_CONTAINER in containers and place(item).namespace in planes
+
+
+def _is_of_nodes(item: Manifest, containers: Mapping[str, Any], role: list[str], planes: AbstractSet[str]) -> bool:
+    """Whether it is istio-cni or ztunnel: only where no tenant runs pods, as anybody may name a container so."""
+    at_home = place(item).namespace in planes | {SYSTEM_NAMESPACE}
+    return at_home and _owner(item)[0] == "DaemonSet" and ("install-cni" in containers or role == _ZTUNNEL)
 
 
 def _capture(spec: Mapping[str, Any], annotations: Mapping[str, str], kind: Dataplane) -> Capture:
@@ -223,15 +236,22 @@ def _is_dual_stack(spec: Mapping[str, Any], proxy: Any) -> bool:
 
 
 def _owner(item: Manifest) -> tuple[str, str]:
+    """Kind and name; empty where they are not what Kubernetes lets be: it does not check them in references."""
     for owner in rows(at(item, "metadata", "ownerReferences")):
         if flag(at(owner, "controller")):
-            return text(at(owner, "kind")), text(at(owner, "name"))
+            kind, name = text(at(owner, "kind")), text(at(owner, "name"))
+            return (kind, name) if _KIND.fullmatch(kind) and _is_name(name) else ("", "")
     return "", ""
+
+
+def _is_name(name: str) -> bool:
+    return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None
 
 
 def _workload(item: Manifest) -> str:
     kind, name = _owner(item)
-    if kind == "ReplicaSet" and (suffix := labels(item).get("pod-template-hash")) and name.endswith(f"-{suffix}"):
-        return f"Deployment {name.removesuffix(f'-{suffix}')}"
+    deployment = name.removesuffix(f"-{labels(item).get('pod-template-hash')}")
+    if kind == "ReplicaSet" and deployment != name and _is_name(deployment):
+        return f"Deployment {deployment}"
     # The pods of a node's own files are owned by the node.
     return f"{kind} {name}" if kind and kind != "Node" else f"Pod {place(item).name}"

@@ -1,11 +1,12 @@
 """Reads a running mesh once, whoever installed it.
 
-Requests: eight lists (istiods, namespaces, pods, Services, PeerAuthentications,
-DestinationRules, ServiceEntries, roots) and five to explain what clients do (Sidecars,
-EnvoyFilters, WorkloadEntries, VirtualServices, BackendTLSPolicies), each one for every
-500 objects; the questions for the API versions of those kinds; one object and up to two
-Secrets for each istiod; one port-forward for each running pod of an istiod and of a
-proxy that is judged, and three for each kind of proxy that may be a client.
+Requests: those for the control planes (engine/mesh/control_planes.py); seven lists
+(namespaces, pods, Services, PeerAuthentications, DestinationRules, ServiceEntries,
+roots) and five to explain what clients do (Sidecars, EnvoyFilters, WorkloadEntries,
+VirtualServices, BackendTLSPolicies), each one for every 500 objects; the questions for
+the API versions of those kinds; one object and up to two Secrets for each istiod; one
+port-forward for each running pod of an istiod and of a proxy that is judged, and three
+for each kind of proxy that may be a client.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -17,6 +18,7 @@ from meshinstall.engine.mesh import kube_objects
 from meshinstall.engine.mesh.authorities import Held, ask_roots, ask_signers, judged
 from meshinstall.engine.mesh.client_objects import internal_entry
 from meshinstall.engine.mesh.clients import Clients, ask_objects, look_at_clients
+from meshinstall.engine.mesh.control_planes import control_planes, istiods
 from meshinstall.engine.mesh.istio_kinds import DESTINATION_RULES, PEER_AUTHENTICATIONS, SERVICE_ENTRIES, istio_facts
 from meshinstall.engine.mesh.kube_objects import Istiod, MeshSettings, control_plane
 from meshinstall.engine.mesh.pods import joined, misread, settled
@@ -25,8 +27,8 @@ from meshinstall.engine.mesh.proxies import ask_istiods, ask_proxies
 from meshinstall.engine.mesh.reader import Asker, Wanted
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
-from meshinstall.model.istio import DEFAULT_DOMAIN, ISTIOD_APP, ISTIOD_SELECTOR
-from meshinstall.model.mesh import Dataplane, MeshFacts, NamespaceFacts, Pod
+from meshinstall.model.istio import DEFAULT_DOMAIN
+from meshinstall.model.mesh import Dataplane, MeshFacts, NamespaceFacts
 from meshinstall.model.paths import object_path
 
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
@@ -42,26 +44,28 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
     not understood is a gap; raises UnreachableError when the API server is not there.
     """
     asker = Asker(session.kube)
-    istiods = await asker.facts(Wanted("Deployments", object_path("apps/v1", "deployments"), ISTIOD_SELECTOR), kube_objects.istiod)
-    planes = frozenset(istiod.place.namespace for istiod in istiods)
-    found = await _objects(asker, istiods, planes)
+    known = await control_planes(asker.facts)
+    brains = [plane.istiod for plane in known.found]
+    planes = known.namespaces
+    asker.gaps += [f"{name} calls an istiod that is not in the cluster, so its settings were not read" for name in known.elsewhere]
+    found = await _objects(asker, brains, planes)
     settings: list[MeshSettings] = found["settings"]
     named = [pem for one in settings for pem in one.authorities]
     authorities = judged(Held(found["roots"], found["signers"]), named, planes, session.certificates)
-    ports = {istiod.revision: one.admin_port for istiod, one in zip(istiods, settings, strict=True)}
+    ports = {istiod.revision: one.admin_port for istiod, one in zip(brains, settings, strict=True)}
     seen = settled(found["pods"], ports)
     pods, services = joined(seen, found["services"])
-    syncs, silent = await ask_istiods([pod.place for pod in pods if _is_istiod(pod)], session.istiod, session.now())
+    syncs, silent = await ask_istiods([pod.place for pod in istiods(pods, planes)], session.istiod, session.now())
     judged_here = None if namespaces is None else frozenset(namespaces)
     proxied = [pod for pod in pods if pod.dataplane in _ENVOYS and (judged_here is None or pod.place.namespace in judged_here)]
     proxies = await ask_proxies(proxied, session.pods, syncs, authorities.anchors, session.certificates)
     roots = frozenset(one.root_namespace for one in settings)
-    told = Clients(pods, syncs, roots, _domain(istiods), sum(len(one.ports) for one in services), asker.unread.isdisjoint(_CHOOSING))
+    told = Clients(pods, syncs, roots, _domain(brains), sum(len(one.ports) for one in services), asker.unread.isdisjoint(_CHOOSING))
     clients = await look_at_clients(told, found["clients"], found["rules"], found["entries"], session.pods)
     spaces: list[NamespaceFacts] = found["namespaces"]
     return MeshFacts(
         now=session.now(),
-        control_planes=tuple(map(control_plane, istiods, settings)),
+        control_planes=tuple(map(control_plane, brains, settings)),
         namespaces={space.name: replace(space, roots=authorities.roots.get(space.name, ())) for space in spaces},
         pods=pods,
         services=services,
@@ -70,17 +74,17 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
         external=tuple(external for external, _ in found["entries"] if external),
         proxies=proxies,
         authorities=authorities.own,
-        gaps=(*asker.gaps, *authorities.gaps, *silent, *misread(seen)),
+        gaps=tuple(dict.fromkeys((*asker.gaps, *authorities.gaps, *silent, *misread(seen)))),
         unread=tuple(sorted(asker.unread)),
         judged=judged_here,
         clients=clients,
     )
 
 
-async def _objects(asker: Asker, istiods: list[Istiod], planes: AbstractSet[str]) -> Mapping[str, Any]:
+async def _objects(asker: Asker, brains: list[Istiod], planes: AbstractSet[str]) -> Mapping[str, Any]:
     """What Kubernetes knows, each under a name of its own."""
     asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
-        "settings": lambda: _settings(asker, istiods),
+        "settings": lambda: _settings(asker, brains),
         "roots": lambda: ask_roots(asker),
         "signers": lambda: ask_signers(asker, planes),
         "namespaces": lambda: asker.facts(Wanted("Namespaces", object_path("v1", "namespaces"), slim=True), kube_objects.namespace),
@@ -94,7 +98,7 @@ async def _objects(asker: Asker, istiods: list[Istiod], planes: AbstractSet[str]
     return await gather(asks, lambda name: asks[name]())
 
 
-async def _settings(asker: Asker, istiods: list[Istiod]) -> list[MeshSettings]:
+async def _settings(asker: Asker, brains: list[Istiod]) -> list[MeshSettings]:
     """What each istiod was told, in their order; its defaults where that is not known."""
 
     async def ask(istiod: Istiod) -> MeshSettings:
@@ -108,13 +112,9 @@ async def _settings(asker: Asker, istiods: list[Istiod]) -> list[MeshSettings]:
             asker.unread.add("MeshConfig")
         return found or MeshSettings()
 
-    answers = await gather(istiods, ask)
-    return [answers[istiod] for istiod in istiods]
+    answers = await gather(brains, ask)
+    return [answers[istiod] for istiod in brains]
 
 
-def _domain(istiods: Sequence[Istiod]) -> str:
-    return istiods[0].domain if istiods else DEFAULT_DOMAIN
-
-
-def _is_istiod(pod: Pod) -> bool:
-    return pod.running and pod.dataplane is Dataplane.CONTROL and pod.labels.get("app") == ISTIOD_APP
+def _domain(brains: Sequence[Istiod]) -> str:
+    return brains[0].domain if brains else DEFAULT_DOMAIN

@@ -1,6 +1,6 @@
 """Reads a cluster once before planning, everything at the same time.
 
-Requests: one for the version, one each for control planes, CRDs and the
+Requests: one for the version, those for control planes (engine/mesh/control_planes.py), one each for CRDs and the
 namespaces that we made, one for each desired namespace and policy, one for
 Helm's records in each namespace, and one for each kind of object in each namespace that the releases own. None
 of them depends on how many pods or namespaces the cluster has.
@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from meshinstall.config import lockfile
 from meshinstall.config.lockfile import Lock
+from meshinstall.engine.mesh.control_planes import control_planes, of_kube
 from meshinstall.engine.objects.release_manifest import crd_names, objects
 from meshinstall.engine.tasks import gather, soon, task_group
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
-from meshinstall.model.istio import ISTIOD_SELECTOR
 from meshinstall.model.ownership import ENVIRONMENT, HELM_MANAGER, MANAGED_BY, MANAGER, made_by_us
 from meshinstall.model.paths import KINDS, object_path, path_of
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
@@ -37,7 +37,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         spaces_seen = soon(group, lambda names: gather(names, lambda name: kube.get(object_path("v1", "namespaces", name=name))), spaces)
         policies_seen = soon(group, lambda keys: gather(keys, lambda key: kube.get(path_of(key))), policies)
         charts_seen = soon(group, lambda names: gather(names, lambda name: _chart(charts, lock, wanted_charts[name])), list(wanted_charts))
-        planes = soon(group, lambda path: _all(kube, path, ISTIOD_SELECTOR), "/apis/apps/v1/deployments")
+        planes = soon(group, control_planes, of_kube(kube))
         crds = soon(group, lambda path: _all(kube, path, "", metadata_only=True), _CRDS)
         made = soon(group, lambda asked: made_for(kube, asked), desired)
     left = {name: live for name, live in made.value.items() if name not in spaces}
@@ -54,7 +54,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         owned=owned,
         live=await _live(kube, owned),
         policies=policies_seen.value,
-        control_planes=tuple(planes.value),
+        control_planes=tuple(plane.item for plane in planes.value.found),
         # Labels of Istio's CRDs changed over the versions; their groups did not.
         crds={crd["metadata"]["name"]: crd for crd in crds.value if crd["metadata"]["name"].endswith(".istio.io")},
         orphans=tuple(record for key, record in seen.items() if key not in wanted and made_by_us(record)),

@@ -22,14 +22,14 @@ from typing import Any
 
 import anyio
 
-from meshinstall.engine.mesh import kube_objects
+from meshinstall.engine.mesh.control_planes import Planes, control_planes
 from meshinstall.engine.mesh.proxy_config import admin_port
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.objects import readiness
 from meshinstall.engine.objects.json_fields import at, text
 from meshinstall.engine.probe import probe_objects
 from meshinstall.engine.session import Session
-from meshinstall.engine.tasks import task_group
+from meshinstall.engine.tasks import gather, task_group
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_SELECTOR, PROXY_CONTAINER, ROOT_CERTIFICATE
 from meshinstall.model.paths import object_path
@@ -197,8 +197,9 @@ async def _start_target(session: Session, prober: Prober) -> None:
 
 async def _place(session: Session, prober: Prober) -> None:
     """Create everything but the pods."""
-    revision = await _revision(session.kube)
-    ipv6 = await _is_ipv6(session.kube)
+    planes = await _planes(session.kube)
+    revision = _revision(planes)
+    ipv6 = await _is_ipv6(session.kube, planes)
     # A request that is on its way must have arrived before anything is removed.
     with anyio.CancelScope(shield=True):
         prober.placed = True
@@ -212,21 +213,28 @@ async def _place(session: Session, prober: Prober) -> None:
             group.start_soon(session.kube.create, object_path(placed.api_version, placed.plural, prober.namespace), placed.body)
 
 
-async def _revision(kube: Kube) -> str:
-    """The revision that shall inject the probes: the default one where there is one; raises ClusterError."""
+async def _planes(kube: Kube) -> Planes:
+    """The control planes; raises ClusterError without one."""
     asker = Asker(kube)
-    istiods = await asker.facts(Wanted("Deployments", object_path("apps/v1", "deployments"), ISTIOD_SELECTOR), kube_objects.istiod)
-    if not istiods:
-        raise ClusterError("; ".join(["the cluster has no istiod", *asker.gaps]))
+    planes = await control_planes(asker.facts)
+    if not planes.found:
+        raise ClusterError("; ".join(["no istiod was found" if asker.gaps else "the cluster has no istiod", *asker.gaps]))
+    return planes
+
+
+def _revision(planes: Planes) -> str:
+    """The revision that shall inject the probes: the default one where there is one; raises ClusterError."""
+    istiods = [plane.istiod for plane in planes.found]
     if ready := sorted({istiod.revision for istiod in istiods if istiod.ready}):
         return "default" if "default" in ready else ready[0]
     raise ClusterError(f"no pod of istiod is ready: {', '.join(str(istiod.place) for istiod in istiods)}")
 
 
-async def _is_ipv6(kube: Kube) -> bool:
+async def _is_ipv6(kube: Kube, planes: Planes) -> bool:
     """Whether pods have IPv6 addresses, as those of istiod do; not where that is not known."""
-    pods = Wanted("Pods", object_path("v1", "pods"), ISTIOD_SELECTOR)
-    return any(":" in ip for ip in await Asker(kube).facts(pods, lambda pod: text(at(pod, "status", "podIP"))))
+    lists = [Wanted("Pods", object_path("v1", "pods", namespace), ISTIOD_SELECTOR) for namespace in sorted(planes.namespaces)]
+    found = await gather(lists, lambda pods: Asker(kube).facts(pods, lambda pod: text(at(pod, "status", "podIP"))))
+    return any(":" in ip for one in found.values() for ip in one)
 
 
 async def _roots(kube: Kube, namespace: str, say: Say) -> str:

@@ -1,10 +1,11 @@
 """Deletes the root certificates that no chart owns, and lists everything else that remains after a removal."""
 
+from meshinstall.engine.mesh.control_planes import control_planes, of_kube
 from meshinstall.engine.observe.cluster import made_for
 from meshinstall.engine.session import Session
 from meshinstall.errors import StepError
 from meshinstall.model.desired import Desired
-from meshinstall.model.istio import ISTIOD_SELECTOR, ROOT_CERTIFICATES
+from meshinstall.model.istio import ROOT_CERTIFICATES
 from meshinstall.model.ownership import made_by_us, owner_of
 from meshinstall.model.paths import object_path
 from meshinstall.model.plan import ObjectStep, Plan
@@ -68,5 +69,5 @@ async def delete_root_certificates(kube: Kube, desired: Desired) -> None:
 async def _others_live(kube: Kube, desired: Desired) -> bool:
     """Whether there is a control plane that is not of these releases."""
     ours = {release.key for release in desired.releases}
-    planes = kube.list(object_path("apps/v1", "deployments"), labels=ISTIOD_SELECTOR, metadata_only=True)
-    return any([owner_of(plane["metadata"]) not in ours async for plane in planes])
+    planes = await control_planes(of_kube(kube))
+    return any(owner_of(plane.item["metadata"]) not in ours for plane in planes.found)

@@ -144,14 +144,22 @@ def test_namespaces_of_another_control_plane_know_its_root() -> None:
 
     assert codes(istio_system=("root",), istio_second=("second",), shop=("root",), other=("second",)) == [""]
     assert codes(istio_system=("root",), istio_second=("second",), shop=("second",)) == ["MTL047"]
-    assert codes(istio_system=("root",), istio_second=("second",), shop=("root",), other=("third",)) == ["MTL047"]
     assert codes(istio_system=("new",), istio_second=("second",), shop=("second",)) == ["MTL047"]
+
+
+@pytest.mark.parametrize("roots", [(), ("other",)], ids=["nothing", "another root"])
+def test_what_another_namespace_holds_says_nothing_about_a_pod(roots: tuple[str, ...]) -> None:
+    """Whoever may write in a namespace, or make one, must not change the verdict of other namespaces."""
+    facts = with_namespace(FACTS, NamespaceFacts("aaa", roots=roots))
+    trust = Trust.of(facts, {"istio-system", "shop", "aaa"})
+    assert trust.namespaces["aaa"] == roots
+    assert [one.code for one in certificate_evidence(POD, PROXY, PLANE, trust, NOW)] == [""]
 
 
 def test_a_namespace_that_is_being_deleted_needs_no_root() -> None:
     for ending, code in ((True, ""), (False, "MTL047")):
-        facts = with_namespace(FACTS, NamespaceFacts("gone", ending=ending))
-        trust = Trust.of(facts, {"istio-system", "shop", "gone"})
+        facts = with_namespace(FACTS, NamespaceFacts("shop", ending=ending))
+        trust = Trust.of(facts, {"istio-system", "shop"})
         assert [one.code for one in certificate_evidence(POD, PROXY, PLANE, trust, NOW)] == [code]
 
 

@@ -50,23 +50,38 @@ def test_a_namespace_is_of_the_mesh_by_a_pod_that_is(dataplane: Dataplane, expec
     [(Dataplane.SIDECAR, True), (Dataplane.NONE, True), (Dataplane.GATEWAY, True), (Dataplane.CONTROL, False)],
 )
 def test_the_control_plane_is_not_judged(dataplane: Dataplane, expected: bool) -> None:  # noqa: FBT001
-    assert is_judged(replace(POD, dataplane=dataplane), facts(), frozenset({"shop"})) is expected
+    assert is_judged(replace(POD, dataplane=dataplane), beside_istiod(facts(), "shop"), frozenset({"shop"})) is expected
+
+
+def beside_istiod(seen: MeshFacts, namespace: str) -> MeshFacts:
+    plane = ControlPlane(Place(namespace, "istiod"), "default", "1.31.0", namespace, "cluster.local")
+    return replace(seen, control_planes=(plane,))
 
 
 @pytest.mark.parametrize(
-    ("labels", "istiod", "expected"),
-    [({}, "", False), (INJECTED, "", True), ({"istio.io/dataplane-mode": "ambient"}, "", True), (INJECTED, "shop", False)],
-    ids=["a namespace of its own", "injected", "ambient", "beside istiod"],
+    ("namespace", "labels", "istiod", "judged", "outsiders"),
+    [
+        ("shop", {}, "istio-system", False, 1),
+        ("shop", INJECTED, "istio-system", True, 0),
+        ("shop", {"istio.io/dataplane-mode": "ambient"}, "istio-system", True, 0),
+        ("shop", INJECTED, "shop", False, 0),
+        ("kube-system", {}, "istio-system", False, 0),
+        ("kube-system-2", {}, "istio-system", False, 1),
+        ("istio-cni", {}, "istio-system", False, 1),
+    ],
+    ids=["outside the mesh", "injected", "ambient", "beside istiod", "the system's", "named like the system's", "of another operator"],
 )
-def test_what_is_named_like_a_part_of_istio_is_judged_where_the_mesh_is_asked_for(
+def test_what_is_named_like_a_part_of_istio_is_judged_or_counted_like_any(
+    namespace: str,
     labels: dict[str, str],
     istiod: str,
-    expected: bool,  # noqa: FBT001 - a column
+    judged: bool,  # noqa: FBT001 - a column
+    outsiders: int,
 ) -> None:
-    planes = (ControlPlane(Place(istiod, "istiod"), "default", "1.31.0", istiod, "cluster.local"),) if istiod else ()
-    pretender = replace(POD, dataplane=Dataplane.CONTROL)
-    seen = replace(facts(pretender, shop=labels), control_planes=planes)
-    assert is_judged(pretender, seen, members(seen)) is expected
+    pretender = replace(POD, place=Place(namespace, "web-0"), dataplane=Dataplane.CONTROL)
+    seen = beside_istiod(facts(pretender, **{namespace: labels}), istiod)
+    assert is_judged(pretender, seen, members(seen)) is judged
+    assert sum(one.pods for one in outside(seen, members(seen), ())) == outsiders
     assert coverage_evidence(pretender, 8080, labels).code == "MTL020"
 
 
@@ -76,32 +91,30 @@ def test_outside_the_mesh_only_gateways_are_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("namespace", "labels", "pod", "expected"),
+    ("own", "labels", "pod", "expected"),
     [
         (PROBES, {"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "client"}, False),
+        (PROBES, {}, {"meshinstall.dev/probe": "client"}, False),
         (PROBES, {"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "target"}, True),
-        (PROBES, {}, {"meshinstall.dev/probe": "client"}, True),
-        ("shop", {"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "client"}, True),
+        ("meshinstall-probe-y", {"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "client"}, True),
+        ("", {"meshinstall.dev/probe": "namespace"}, {"meshinstall.dev/probe": "client"}, True),
     ],
 )
-def test_our_own_client_is_not_judged(namespace: str, labels: dict[str, str], pod: dict[str, str], expected: bool) -> None:  # noqa: FBT001
-    client = replace(POD, place=Place(namespace, "client"), labels=pod)
-    assert is_judged(client, facts(**{namespace: labels}), frozenset({namespace})) is expected
+def test_only_the_client_that_this_run_made_is_not_judged(own: str, labels: dict[str, str], pod: dict[str, str], expected: bool) -> None:  # noqa: FBT001
+    client = replace(POD, place=Place(PROBES, "client"), labels=pod)
+    seen = replace(facts(**{PROBES: labels}), probes=tuple(filter(None, [own])))
+    assert is_judged(client, seen, frozenset({PROBES})) is expected
 
 
-@pytest.mark.parametrize(
-    ("name", "labels", "ending", "expected"),
-    [
-        (PROBES, {"meshinstall.dev/probe": "namespace"}, True, False),
-        (PROBES, {"meshinstall.dev/probe": "namespace"}, False, True),
-        (PROBES, {}, True, True),
-        ("shop", {"meshinstall.dev/probe": "namespace"}, True, True),
-    ],
-)
-def test_what_is_left_of_other_probes_is_not_judged_while_it_goes(name: str, labels: dict[str, str], ending: bool, expected: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("ending", [True, False])
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("labels", [{"meshinstall.dev/probe": "namespace"}, {}])
+@pytest.mark.parametrize("name", [PROBES, "shop"])
+def test_a_namespace_that_looks_like_one_of_probes_hides_nothing(name: str, labels: dict[str, str], running: bool, ending: bool) -> None:  # noqa: FBT001
     space = NamespaceFacts(name, labels, ending=ending)
-    target = replace(POD, place=Place(name, "target"), labels={"meshinstall.dev/probe": "target"}, running=False)
-    assert is_judged(target, MeshFacts(NOW, namespaces={name: space}), frozenset({name})) is expected
+    target = replace(POD, place=Place(name, "target"), labels={"meshinstall.dev/probe": "target"}, running=running)
+    seen = MeshFacts(NOW, namespaces={name: space}, probes=("meshinstall-probe-y",))
+    assert is_judged(target, seen, frozenset({name}))
 
 
 @pytest.mark.parametrize(
@@ -176,5 +189,6 @@ def test_what_istio_never_encrypts_is_told_once_for_each_namespace() -> None:
 def test_namespaces_outside_are_those_with_pods() -> None:
     pods = [replace(POD, place=Place("old", name), dataplane=Dataplane.NONE) for name in "ab"]
     pods += [replace(POD, place=Place("istio-system", "istiod"), dataplane=Dataplane.CONTROL)]
-    found = outside(facts(*pods, POD, old={}, empty={}), frozenset({"shop"}), ("shop/web:80",))
+    seen = beside_istiod(facts(*pods, POD, old={}, empty={}), "istio-system")
+    found = outside(seen, frozenset({"shop"}), ("shop/web:80",))
     assert found == (Outside("old", 2, ("shop/web:80",)),)

@@ -1,5 +1,6 @@
 """Facts of a mesh as Kubernetes' objects say them: policies, rules, Services, istiods and pods."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -112,6 +113,7 @@ ISTIOD = {
     "metadata": metadata("istiod-canary", "istio-system", labels={"istio.io/rev": "canary", "app.kubernetes.io/version": "1.30.0"}),
     "spec": {
         "template": {
+            "metadata": {"labels": {"app": "istiod", "istio.io/rev": "canary"}},
             "spec": {
                 "containers": [
                     {
@@ -120,7 +122,7 @@ ISTIOD = {
                         "args": ["discovery", "--domain", "mesh.corp"],
                     }
                 ]
-            }
+            },
         }
     },
 }
@@ -267,6 +269,39 @@ def test_a_pod_belongs_to_the_workload_that_people_know(owner: tuple[str, str], 
     assert seen().workload == "Pod web"
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Deployment/x;{touch,/tmp/pwned};true", "x"),
+        ("Deployment\n::error::x", "x"),
+        ("Déployment", "x"),
+        ("9", "x"),
+        ("K" * 64, "x"),
+        ("Deployment", "x\n"),
+        ("Deployment", "x; reboot"),
+        ("Deployment", "X"),
+        ("Deployment", "-x"),
+        ("Deployment", "x..y"),
+        ("Deployment", "x" * 254),
+        ("Deployment", ""),
+        ("", "x"),
+    ],
+)
+def test_an_owner_that_kubernetes_would_not_let_be_is_none(kind: str, name: str) -> None:
+    assert seen(ownerReferences=[{"kind": kind, "name": name, "controller": True}]).workload == "Pod web"
+
+
+HOSTILE = st.text(st.sampled_from("ab-.;$ '\n\x1b/#K9"), max_size=12)
+
+
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_a_workloads_name_holds_no_more_than_kubernetes_allows(kind: str, name: str, template: str) -> None:
+    for owner in (kind, "ReplicaSet", "Rollout"):
+        owners = [{"kind": owner, "name": name, "controller": True}]
+        found = seen(ownerReferences=owners, labels={"pod-template-hash": template})
+        assert re.fullmatch(r"[A-Za-z][A-Za-z0-9]* [a-z0-9][-a-z0-9.]*", found.workload)
+
+
 def proxy(role: str, name: str = "istio-proxy") -> dict[str, Any]:
     return {**PROXY, "name": name, "args": ["proxy", role]}
 
@@ -289,13 +324,16 @@ REDIRECTED = {"ambient.istio.io/redirection": "enabled"}
         (Dataplane.GATEWAY, {"inits": [], "containers": [{"name": "agentgateway"}], "labels": MANAGED}),
         (Dataplane.AMBIENT, {"inits": [], "annotations": REDIRECTED}),
         (Dataplane.CONTROL, {"inits": [], "containers": [DISCOVERY], "labels": {"app": "istiod"}, "namespace": "istio-system"}),
-        (Dataplane.CONTROL, {"inits": [], "containers": [proxy("ztunnel")], "ownerReferences": DAEMON}),
-        (Dataplane.CONTROL, {"inits": [], "containers": [{"name": "install-cni"}], "ownerReferences": DAEMON}),
+        (Dataplane.CONTROL, {"inits": [], "containers": [proxy("ztunnel")], "ownerReferences": DAEMON, "namespace": "istio-system"}),
+        (Dataplane.CONTROL, {"inits": [], "containers": [proxy("ztunnel")], "ownerReferences": DAEMON, "namespace": "kube-system"}),
+        (Dataplane.CONTROL, {"inits": [], "containers": [{"name": "install-cni"}], "ownerReferences": DAEMON, "namespace": "kube-system"}),
         (Dataplane.NONE, {"inits": []}),
         (Dataplane.NONE, {"inits": [PROXY]}),
         (Dataplane.NONE, {"inits": [], "containers": [{"name": "agentgateway"}]}),
         (Dataplane.NONE, {"inits": [], "containers": [DISCOVERY], "labels": {"app": "istiod"}}),
-        (Dataplane.NONE, {"inits": [], "containers": [{"name": "install-cni"}]}),
+        (Dataplane.NONE, {"inits": [], "containers": [{"name": "install-cni"}], "namespace": "kube-system"}),
+        (Dataplane.NONE, {"inits": [], "containers": [proxy("ztunnel")], "ownerReferences": DAEMON}),
+        (Dataplane.NONE, {"inits": [], "containers": [{"name": "install-cni"}], "ownerReferences": DAEMON}),
     ],
     ids=[
         "a sidecar that Kubernetes knows as one",
@@ -308,12 +346,15 @@ REDIRECTED = {"ambient.istio.io/redirection": "enabled"}
         "ambient",
         "istiod",
         "ztunnel",
+        "ztunnel beside the system's own",
         "the CNI's node agent",
         "no proxy",
         "an init container of that name that ends",
         "a container called like a gateway",
         "a pod labelled istiod where no istiod is",
         "a pod with a container like the CNI's",
+        "a DaemonSet like ztunnel elsewhere",
+        "a DaemonSet like the CNI's elsewhere",
     ],
 )
 def test_what_carries_a_pods_traffic_is_told_by_what_runs_in_it(kind: Dataplane, given: dict[str, Any]) -> None:

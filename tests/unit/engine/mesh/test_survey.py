@@ -21,7 +21,7 @@ from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy, SyncState
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
-from tests.fake_kube import NOON, forbidden, now
+from tests.fake_kube import NOON, forbidden, now, vouch
 from tests.fakes import FakeIstiod, FakePods, World
 from tests.unit.engine.hostile import mutated
 from tests.unit.engine.mesh.test_kube_objects import APP, ENTRY, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
@@ -47,9 +47,13 @@ LISTS = {
     "Namespace": "/api/v1/namespaces",
     "ConfigMap": "/api/v1/configmaps",
     "Pod": "/api/v1/pods",
-    "Deployment": "/apis/apps/v1/deployments",
+    "Deployment": "/apis/apps/v1/namespaces/istio-system/deployments",
+    "MutatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
 }
 CLIENT_KINDS = ("sidecars", "workloadentries", "virtualservices")
+# Of the namespace that the webhook configurations name.
+CALLED = "/api/v1/namespaces/istio-system/services"
 
 
 class Asked(FakePods):
@@ -84,6 +88,7 @@ class Mesh(World):
         self.istiod.records["istiod-1"] = [record()]
         plane = {"metadata": {**ISTIOD["metadata"], "labels": {"app": "istiod", "istio.io/rev": "canary"}}, "spec": ISTIOD["spec"]}
         self.add("apps/v1", "deployments", plane)
+        vouch(self.kube, plane)
         brain = pod(inits=[], containers=[{"name": "discovery"}], name=BRAIN.name, namespace=BRAIN.namespace, labels={"app": "istiod"})
         gate = pod(inits=[], containers=[proxy("router")], name=EDGE.name, namespace=EDGE.namespace)
         self.add("v1", "pods", brain, gate, pod(labels={"app": "web"}))
@@ -147,7 +152,7 @@ async def test_a_mesh_is_seen_as_a_whole() -> None:
     kinds = {one.place: one.dataplane for one in facts.pods}
     assert kinds == {WEB: Dataplane.SIDECAR, EDGE: Dataplane.GATEWAY, BRAIN: Dataplane.CONTROL}
     assert [port.number for one in facts.pods if one.place == WEB for port in one.ports] == [5353, 8080, 9090]
-    assert [one.ports for one in facts.services] == [{80: 8080, 9090: 9090}]
+    assert [one.ports for one in facts.services if one.place == WEB] == [{80: 8080, 9090: 9090}]
     assert [one.mode for one in facts.policies] == [Mode.STRICT]
     assert [one.host for one in facts.client_rules] == ["web.shop.svc.cluster.local"]
     assert [one.hosts for one in facts.external] == [("pay.example", "*.pay.example")]
@@ -181,7 +186,7 @@ async def test_the_requests_do_not_depend_on_how_much_there_is_but_for_one_to_ea
     gets += [f"/apis/gateway.networking.k8s.io/{version}" for version in ("v1", "v1alpha3")]
     gets += ["/api/v1/namespaces/istio-system/configmaps/istio-canary"]
     gets += [f"/api/v1/namespaces/istio-system/secrets/{name}" for name in ("cacerts", "istio-ca-secret")]
-    assert sorted(mesh.kube.calls) == sorted([f"LIST {path}" for path in LISTS.values()] + [f"GET {path}" for path in gets])
+    assert sorted(mesh.kube.calls) == sorted([f"LIST {path}" for path in (*LISTS.values(), CALLED)] + [f"GET {path}" for path in gets])
     judged = [EDGE, WEB, *(Place("shop", f"web-{number}") for number in range(20))]
     assert sorted(place for place, path in mesh.asked.asked if path == dump_path()) == sorted(judged)
 

@@ -13,7 +13,7 @@ from meshinstall.errors import StepError
 from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
-from tests.fake_kube import forbidden
+from tests.fake_kube import forbidden, vouch
 from tests.fakes import World, record, settled
 from tests.unit.engine import stages
 from tests.unit.engine.installed import ISTIOD, POLICY, POLICY_PATH, PUBLIC, world
@@ -247,9 +247,11 @@ async def test_a_removal_that_was_ended_before_it_cleared_up_is_finished_by_the_
 
 async def test_where_others_run_istio_and_we_do_not_nothing_of_theirs_is_named() -> None:
     there = world()
-    labels = {"app": "istiod", "app.kubernetes.io/part-of": "istio"}
-    for version, kind, namespace in (("apps/v1", "Deployment", "istio-system"), ("rbac.authorization.k8s.io/v1", "ClusterRole", "")):
-        there.kube.put({"apiVersion": version, "kind": kind, "metadata": {"name": "istiod", "namespace": namespace, "labels": labels}})
+    part = {"app.kubernetes.io/part-of": "istio"}
+    plane = control_plane("istio-system", **part)
+    there.kube.put(plane)
+    there.kube.put({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "istiod", "labels": part}})
+    vouch(there.kube, plane)
     assert await down(there) == []
 
 
@@ -282,7 +284,24 @@ async def test_the_root_certificate_in_every_namespace_goes() -> None:
 async def test_the_root_certificate_stays_while_another_control_plane_lives() -> None:
     there = await installed()
     there.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-ca-root-cert", "namespace": "shop"}})
-    other = {"name": "istiod-canary", "namespace": "istio-canary", "labels": {"app": "istiod"}}
-    there.kube.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": other})
+    other = control_plane("istio-canary")
+    there.kube.put(other)
+    vouch(there.kube, other)
     await down(there)
     assert "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert" in there.kube.objects
+
+
+async def test_what_only_looks_like_a_control_plane_keeps_no_root_certificate() -> None:
+    there = await installed()
+    there.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-ca-root-cert", "namespace": "shop"}})
+    there.kube.put(control_plane("aaa"))
+    await down(there)
+    assert "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert" not in there.kube.objects
+
+
+def control_plane(namespace: str, **more: str) -> dict[str, Any]:
+    """A Deployment like istiod's."""
+    labels = {"app": "istiod"}
+    metadata = {"name": "istiod-canary", "namespace": namespace, "labels": labels | more}
+    pods = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "discovery"}]}}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": pods}}

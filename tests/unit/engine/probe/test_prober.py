@@ -14,7 +14,7 @@ from meshinstall.model.mesh import Place
 from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
 from meshinstall.ports import Dial, Heard, Stream, Talk
-from tests.fake_kube import NOON, FakeKube, forbidden
+from tests.fake_kube import NOON, FakeKube, forbidden, vouch
 from tests.fakes import FakePods, FakeWire, World
 
 pytestmark = pytest.mark.anyio
@@ -115,8 +115,10 @@ class Cluster(World):
         """A Deployment of istiod."""
         metadata = {"name": name, "namespace": "istio-system", "labels": labels}
         status = {"readyReplicas": 1 if ready else 0}
-        spec = {"template": {"spec": {"containers": [{"name": "discovery"}]}}}
-        self.kube.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "status": status})
+        spec = {"template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "discovery"}]}}}
+        plane = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "status": status}
+        self.kube.put(plane)
+        vouch(self.kube, plane)
 
     def is_clean(self) -> bool:
         """Whether nothing of probes is left."""
@@ -329,7 +331,15 @@ async def test_no_targets_need_nothing(cluster: Cluster) -> None:
     assert await probed(cluster) == Probing()
 
 
-@pytest.mark.parametrize("verb", ["CREATE /api/v1/namespaces", "LIST /apis/apps/v1/deployments"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "CREATE /api/v1/namespaces",
+        "LIST /apis/apps/v1/namespaces/istio-system/deployments",
+        "LIST /api/v1/namespaces/istio-system/services",
+        "LIST /apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+    ],
+)
 async def test_a_missing_right_is_a_problem(cluster: Cluster, verb: str) -> None:
     cluster.nodes.refusals[verb] = forbidden("this")
     assert 'this is forbidden: User "ann"' in await problem(cluster)
