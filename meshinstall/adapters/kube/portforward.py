@@ -2,8 +2,9 @@
 
 import http.client
 import io
+import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -61,47 +62,68 @@ class PodPorts:
         # Its own threads: streams that hang must not hold up plain requests.
         self._limiter = self._limiter or CapacityLimiter(_AT_ONCE)
         async with self._limiter:
+            line = _Line()
             try:
                 with anyio.fail_after(_TOTAL):
-                    return await anyio.to_thread.run_sync(self._talk, namespace, pod, port, talk, abandon_on_cancel=True)
+                    return await anyio.to_thread.run_sync(self._talk, line, namespace, pod, port, talk, abandon_on_cancel=True)
             except TimeoutError as error:
                 raise ClusterError(f"pod {namespace}/{pod} did not answer on port {port} within {_TOTAL:.0f} s") from error
+            finally:
+                # A pod that always has one more byte would keep the thread, and with it the process.
+                line.cut()
 
-    def _talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], _Answer]) -> _Answer:
+    def _talk(self, line: "_Line", namespace: str, pod: str, port: int, talk: Callable[[Stream], _Answer]) -> _Answer:
         from websocket import WebSocketException
 
         try:
-            with closing(self._connected(object_path("v1", "pods", namespace, pod, "portforward"), port)) as stream:
+            with closing(self._connected(line, object_path("v1", "pods", namespace, pod, "portforward"), port)) as stream:
                 return talk(stream)
         except (WebSocketException, http.client.HTTPException, OSError) as error:
             raise _refused(namespace, pod, error) from error
 
-    def _connected(self, path: str, port: int) -> "_WebsocketStream":
+    def _connected(self, line: "_Line", path: str, port: int) -> "_WebsocketStream":
         from websocket import WebSocketBadStatusException
 
         token = self._tokens.get() if self._tokens else ""
         try:
-            return self._open(path, port, token)
+            return self._open(line, path, port, token)
         except WebSocketBadStatusException as error:
             if error.status_code != http.HTTPStatus.UNAUTHORIZED or not self._tokens:
                 raise
             # Revoked, or our clock is behind: one fresh token, one more try.
             self._tokens.discard(token)
-            return self._open(path, port, self._tokens.get())
+            return self._open(line, path, port, self._tokens.get())
 
-    def _open(self, path: str, port: int, token: str) -> "_WebsocketStream":
+    def _open(self, line: "_Line", path: str, port: int, token: str) -> "_WebsocketStream":
         from websocket import WebSocket
 
-        socket: Any = WebSocket(sslopt={"context": tls_context(self._config), "server_hostname": self._config.server_name or None})
-        socket.settimeout(_TIMEOUT)
-        socket.connect(
+        websocket: Any = WebSocket(sslopt={"context": tls_context(self._config), "server_hostname": self._config.server_name or None})
+        websocket.settimeout(_TIMEOUT)
+        line.websocket = websocket
+        websocket.connect(
             # https becomes wss, http becomes ws.
             f"ws{self._config.server.removeprefix('http')}{path}?ports={port}",
             header=[f"Authorization: Bearer {token}"] if token else [],
             subprotocols=["v4.channel.k8s.io"],
             **_through(self._config.proxy or find_proxy(self._config.server)),
         )
-        return _WebsocketStream(socket)
+        return _WebsocketStream(line)
+
+
+class _Line:
+    """One websocket, which whoever waits for it can cut while a thread reads from it."""
+
+    def __init__(self) -> None:
+        self.websocket: Any = None
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """Let every read and write of the thread end at once."""
+        self.is_cut = True
+        if open_socket := getattr(self.websocket, "sock", None):
+            with suppress(OSError):
+                # The plain socket's own: that of TLS forgets its keys while the other thread decrypts.
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
 
 
 def _through(proxy: str) -> dict[str, Any]:
@@ -125,8 +147,9 @@ class _WebsocketStream:
     the port's number (kubernetes: pkg/kubelet/server/portforward/websocket.go).
     """
 
-    def __init__(self, websocket: Any) -> None:
-        self._websocket = websocket
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+        self._websocket = line.websocket
         self._begun: set[int] = set()
         self._rest = b""
 
@@ -138,6 +161,9 @@ class _WebsocketStream:
 
         self._websocket.settimeout(seconds or _TIMEOUT)
         while not self._rest:
+            if self._line.is_cut:
+                # What came before may be many answers of a pod that sends as fast as it can.
+                raise ConnectionAbortedError("nobody waits for the answer any more")
             try:
                 frame = self._websocket.recv()
             except WebSocketTimeoutException as error:

@@ -28,6 +28,8 @@ _MOST_PORTS = 500
 _INBOUND = "INBOUND"
 # Bytes: the bootstrap takes 0.1 MiB, and 20 ports with a policy for each another 0.1.
 _MAX_DUMP = 16 * 1024**2
+# Each takes up to a hundred bytes of memory, and a MiB of empty ones is no more than a MiB of configuration.
+_MAX_VALUES = 1_000_000
 _ADMIN = "type.googleapis.com/envoy.admin.v3."
 _TLS = "envoy.transport_sockets.tls"
 _RAW = ("", "envoy.transport_sockets.raw_buffer")
@@ -87,6 +89,8 @@ def read_dump(data: bytes) -> EnvoyDump:
     """The answer to ``dump_path``; raises ClusterError when Envoy would not have said it."""
     if len(data) > _MAX_DUMP:
         raise ClusterError(f"its Envoy's configuration is larger than {_MAX_DUMP // 1024**2} MiB")
+    if sum(map(data.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        raise ClusterError(f"its Envoy's configuration has more than {_MAX_VALUES} values")
     try:
         parts = {text(at(part, "@type")).removeprefix(_ADMIN): table(part) for part in rows(at(json.loads(data), "configs"))}
         secrets = {

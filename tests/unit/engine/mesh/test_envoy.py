@@ -129,6 +129,7 @@ def test_a_listener_that_is_not_active_says_nothing() -> None:
         (b"[" * 200_000, "could not be parsed"),
         (b"[]", "dict expected, found list"),
         (b" " * (16 * 1024**2 + 1), "larger than 16 MiB"),
+        (b"[" + b"[]," * 700_000 + b"[]]", "more than 1000000 values"),
         (changed(lambda dump: secret(dump, "ROOTCA").update(name="other")), "still waits for its certificates"),
         (
             changed(lambda dump: listener(dump)["filter_chains"][1]["transport_socket"].update(name="envoy.alts")),
@@ -140,7 +141,17 @@ def test_a_listener_that_is_not_active_says_nothing() -> None:
             "base64",
         ),
     ],
-    ids=["no JSON", "too deep", "a list", "too big", "no root yet", "a new kind of socket", "a match of another type", "no base64"],
+    ids=[
+        "no JSON",
+        "too deep",
+        "a list",
+        "too big",
+        "too many values",
+        "no root yet",
+        "a new kind of socket",
+        "a match of another type",
+        "no base64",
+    ],
 )
 def test_what_is_not_understood_is_an_error_with_words(data: bytes, words: str) -> None:
     with pytest.raises(ClusterError, match=words):
