@@ -56,6 +56,29 @@ def web(namespace_name: str, name: str = "web") -> tuple[dict[str, Any], dict[st
     return pod, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": {"app": name}, "ports": ports}}
 
 
+def vouching(namespace_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What makes a Deployment of ``control_plane`` one: its Service, and a webhook of Istio's that calls it for pods that nobody makes."""
+    metadata = {"name": "istiod", "namespace": namespace_name}
+    spec = {"selector": {"app": "istiod"}, "ports": [{"port": 443, "targetPort": 15017}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+    hook = {
+        "name": "rev.object.sidecar-injector.istio.io",
+        "clientConfig": {"service": {**metadata, "path": "/inject", "port": 443}},
+        "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
+        "objectSelector": {"matchLabels": {"istio.io/rev": "nobodys"}},
+        "failurePolicy": "Ignore",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": f"istio-sidecar-injector-{namespace_name}"},
+        "webhooks": [hook],
+    }
+    return service, configuration
+
+
 def control_plane(namespace_name: str) -> dict[str, Any]:
     """A Deployment that looks like an istiod of ``istioctl install``; it starts no pods."""
     labels = {"app": "istiod", "install.operator.istio.io/owning-resource": "unknown", "operator.istio.io/component": "Pilot"}

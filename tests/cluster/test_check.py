@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testbed.cluster import Cluster
-from tests.cluster.mesh import Shell, control_plane, limited_user, namespace
+from tests.cluster.mesh import Shell, control_plane, limited_user, namespace, vouching
 from tests.cluster.meshinstall_run import Program, client_kubeconfig, meshinstall
 
 pytestmark = pytest.mark.cluster
@@ -114,7 +114,7 @@ def test_what_the_caller_may_not_read_is_not_proven(program: Program, shell: She
 
 def test_before_an_install_everything_that_would_stop_it_is_listed(program: Program, shell: Shell) -> None:
     assert "✓ PRE901 helm" in program.ok("check", "--pre").out
-    shell.apply(namespace("elsewhere"), control_plane("elsewhere"))
+    shell.apply(namespace("elsewhere"), control_plane("elsewhere"), *vouching("elsewhere"))
     try:
         done = program.run("check", "--pre", "--profile", "default")
         assert done.status == 2
@@ -122,4 +122,5 @@ def test_before_an_install_everything_that_would_stop_it_is_listed(program: Prog
         assert done.status == 4
         assert "PRE004 the cluster has another control plane" in done.out
     finally:
+        shell.ok("kubectl", "delete", "mutatingwebhookconfiguration", "istio-sidecar-injector-elsewhere")
         shell.ok("kubectl", "delete", "namespace", "elsewhere", "--wait=false")

@@ -13,7 +13,7 @@ import pytest
 from testbed import pins
 from testbed.cluster import Cluster
 from testbed.pki import write_private
-from tests.cluster.mesh import Shell, control_plane, limited_user, namespace
+from tests.cluster.mesh import Shell, control_plane, limited_user, namespace, vouching
 from tests.cluster.meshinstall_run import Program, client_kubeconfig, meshinstall
 
 pytestmark = pytest.mark.cluster
@@ -167,13 +167,25 @@ def test_a_namespace_that_is_being_deleted(program: Program, shell: Shell) -> No
 
 @pytest.mark.usefixtures("untouched")
 def test_another_control_plane(program: Program, shell: Shell) -> None:
-    shell.apply(namespace("elsewhere"), control_plane("elsewhere"))
+    shell.apply(namespace("elsewhere"), control_plane("elsewhere"), *vouching("elsewhere"))
     try:
         _refused(program, 1, "the cluster has another control plane: elsewhere/istiod, installed by istioctl", "--allow foreign")
         # Allowed by name it gets as far as the question.
         assert "cannot ask whether to run the plan" in program.run("up", "--allow", "foreign").err
     finally:
-        shell.ok("kubectl", "delete", "deployment", "istiod", "-n", "elsewhere")
+        shell.ok("kubectl", "delete", "mutatingwebhookconfiguration", "istio-sidecar-injector-elsewhere")
+        shell.ok("kubectl", "delete", "deployment,service", "istiod", "-n", "elsewhere")
+
+
+@pytest.mark.usefixtures("untouched")
+def test_what_only_looks_like_a_control_plane_refuses_nothing(program: Program, shell: Shell) -> None:
+    shell.apply(namespace("aaa"), control_plane("aaa"))
+    try:
+        done = program.run("up")
+        assert "another control plane" not in done.err
+        assert "cannot ask whether to run the plan" in done.err
+    finally:
+        shell.ok("kubectl", "delete", "deployment", "istiod", "-n", "aaa")
 
 
 def _refused(program: Program, status: int, message: str, hint: str) -> None:

@@ -1,11 +1,10 @@
 """The command that fixes a client, or what makes clients leave the mesh's TLS; everything named in it is quoted for a shell."""
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from meshinstall.checks.words import some
+from meshinstall.checks.words import some, word
 from meshinstall.model.labels import TLS_MODE
 from meshinstall.model.mesh import MeshFacts
 from meshinstall.model.verdict import PortVerdict
@@ -50,7 +49,7 @@ def _past(kind: str, namespace: str, name: str, facts: MeshFacts) -> str:
     workload = f"{kind} {name}"
     pods = [pod for pod in facts.pods if (pod.place.namespace, pod.workload) == (namespace, workload)]
     told = [name for name in _REDIRECTION if any(name in pod.annotations for pod in pods)]
-    target = f"{shlex.quote(f'{kind.lower()}/{name}')} -n {shlex.quote(namespace)}"
+    target = f"{word(f'{kind.lower()}/{name}')} -n {word(namespace)}"
     lines = [_template(kind, target, {"metadata": {"annotations": dict.fromkeys(told)}})] if told else []
     if users := sorted({f"{one.container} ({one.user})" for pod in pods for one in pod.outbound.as_proxy}):
         lines.append(f"kubectl edit {target}  # run {_comment(some(users))} as another user and group than the proxy's (securityContext)")
@@ -65,25 +64,25 @@ def _template(kind: str, target: str, template: Mapping[str, Any]) -> str:
 
 def _policy(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
     patch = _json({"spec": {"mtls": {"mode": "PERMISSIVE"}}})
-    where = f"peerauthentication {shlex.quote(name)} -n {shlex.quote(namespace)}"
+    where = f"peerauthentication {word(name)} -n {word(namespace)}"
     return f"kubectl patch {where} --type merge -p {patch}  # clients use mTLS then, and nobody is cut off; STRICT comes after that"
 
 
 def _service(namespace: str, name: str, _ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
     service = next((one for one in facts.services if tuple(one.place) == (namespace, name)), None)
     selector = ",".join(f"{key}={value}" for key, value in sorted(service.selector.items())) if service else ""
-    chosen = f" -l {shlex.quote(selector)}" if selector else ""
-    return f"kubectl get pods -n {shlex.quote(namespace)}{chosen}  # give those without a proxy one, or a Service of their own"
+    chosen = f" -l {word(selector)}" if selector else ""
+    return f"kubectl get pods -n {word(namespace)}{chosen}  # give those without a proxy one, or a Service of their own"
 
 
 def _entry(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
     patch = _json({"spec": {"labels": {TLS_MODE: "istio"}}})
-    where = f"workloadentry {shlex.quote(name)} -n {shlex.quote(namespace)}"
+    where = f"workloadentry {word(name)} -n {word(namespace)}"
     return f"kubectl patch {where} --type merge -p {patch}  # only if its own proxy takes the mesh's mTLS"
 
 
 def _entries(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
-    where = f"serviceentry {shlex.quote(name)} -n {shlex.quote(namespace)}"
+    where = f"serviceentry {word(name)} -n {word(namespace)}"
     return f"kubectl edit {where}  # endpoints whose own proxy takes the mesh's mTLS need the label {TLS_MODE}: istio"
 
 
@@ -95,14 +94,14 @@ def _led(namespace: str, name: str, ports: Sequence[PortVerdict], facts: MeshFac
     services = [one for one in facts.services if one.place.namespace == home and one.selector]
     service = next((one for one in services if any(one.selector.items() <= mine.items() for mine in labels)), None)
     if service is None:
-        return f"kubectl edit virtualservice {shlex.quote(name)} -n {shlex.quote(namespace)}  # lead to a gateway that takes mTLS"
+        return f"kubectl edit virtualservice {word(name)} -n {word(namespace)}  # lead to a gateway that takes mTLS"
     return _MUTUAL.format(name=service.place.name, namespace=home, host=f"{service.place.name}.{home}.svc.cluster.local")
 
 
 def _sidecar(namespace: str, name: str, ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
     missing = sorted({port.namespace for port in ports})
     added = [{"op": "add", "path": "/spec/egress/0/hosts/-", "value": f"{one}/*"} for one in missing[:_MOST]]
-    where = f"sidecar {shlex.quote(name)} -n {shlex.quote(namespace)}"
+    where = f"sidecar {word(name)} -n {word(namespace)}"
     more = f", and {len(missing) - _MOST} namespaces more" if len(missing) > _MOST else ""
     return (
         f"kubectl patch {where} --type json -p {_json(added)}  # if they call it{more}; if they never do, "
@@ -111,7 +110,7 @@ def _sidecar(namespace: str, name: str, ports: Sequence[PortVerdict], _facts: Me
 
 
 def _json(value: Any) -> str:
-    return shlex.quote(json.dumps(value, separators=(",", ":")))
+    return word(json.dumps(value, separators=(",", ":")))
 
 
 def _comment(text: str) -> str:
