@@ -94,7 +94,7 @@ def clean(installed: Done, program: Program, shell: Shell) -> Said:
     assert installed.status == 0
     shell.apply(*(namespace(name, **{"istio-injection": "enabled"}) for name in SPACES))
     shell.apply(*(one for name in SPACES for one in workload(name, **(SHORT if name == "ended" else {}))))
-    shell.apply(way_out("sound"), way_out("past", location="MESH_INTERNAL"))
+    shell.apply(way_out("sound"))
     ready(shell, *SPACES)
     return verify(Program(program.env))
 
@@ -109,6 +109,7 @@ def looker(clean: Said, program: Program) -> Program:
 @pytest.fixture(scope="module")
 def partial(looker: Program, shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> tuple[Look, Said]:
     """The second look, at everything and at the namespace ``blocked`` alone."""
+    shell.apply(way_out("past", location="MESH_INTERNAL"))
     _open_stale(looker, shell)
     hang(shell, "ended")
     hang(shell, "stale")
@@ -153,6 +154,7 @@ def mended(ill: Look, looker: Program, shell: Shell) -> Said:
     shadowed = ill.said.finding("MTL004", "PeerAuthentication two/a-new")["hint"]
     mend(shell, shadowed.partition("then: ")[2])
     ready(shell, *(name for name in FAULTS if name not in {"lax", "hole", "rules", "two"}))
+    shell.ok("kubectl", "delete", "serviceentry", "pay", "-n", "past")
     said = verify(looker)
     shell.ok("kubectl", "delete", "namespace", "blocked", *FAULTS, "--wait=false")
     return said
@@ -162,7 +164,7 @@ def test_up_ends_with_the_verdict_of_what_it_saw_on_the_wire(installed: Done) ->
     table, _, rest = installed.out.partition("VERDICT  WORKLOAD")[2].partition("\n\n")
     (row,) = table.splitlines()[1:]
     assert row.startswith("PASS     meshinstall-probe-")
-    assert row.split()[-5:] == ["other,8080", "STRICT", "on", "the", "wire"]
+    assert row.split()[-6:] == ["other,8080", "STRICT", "on", "the", "wire", "PASS"]
     assert "Live probes: 1 port probed with 4 connections" in rest
     assert rest.rstrip().endswith("PASS: mTLS on testbed-" + rest.rpartition("testbed-")[2].rstrip())
 
@@ -180,9 +182,15 @@ def test_a_clean_mesh_passes_on_the_wire(clean: Said) -> None:
         assert clean.evidence(name, 8080, "wire") == words
 
 
-def test_what_leads_out_of_the_mesh_is_listed(clean: Said) -> None:
+def test_what_leads_out_of_the_mesh_is_listed(clean: Said, ill: Look) -> None:
     ports = [{"number": 443, "protocol": "TLS"}]
-    assert clean.document["external"] == [{"object": "ServiceEntry sound/pay", "hosts": ["pay.example"], "ports": ports}]
+    for said in (clean, ill.said):
+        assert said.document["external"] == [{"object": "ServiceEntry sound/pay", "hosts": ["pay.example"], "ports": ports}]
+
+
+def test_what_belongs_to_the_mesh_and_is_no_pod_is_not_proven(ill: Look) -> None:
+    assert ill.said.ports("past")["ServiceEntry pay", 443] != "PASS"
+    assert ill.said.finding("MTL018", "ServiceEntry past/pay")["severity"] == "warning"
 
 
 @pytest.mark.parametrize("name", FAULTS)
