@@ -18,10 +18,18 @@ _WATCH = 300
 Json = dict[str, Any]
 
 
-class Api:
-    """Requests with the client certificate of a kubeconfig that the testbed wrote."""
+class RefusedError(urllib3.exceptions.HTTPError):
+    """The API server's answer is an error; ``status`` is HTTP's."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Api:
+    """Requests with the client certificate of a kubeconfig that the testbed wrote; ``width`` threads keep their connections."""
+
+    def __init__(self, kubeconfig: Path, width: int = 1) -> None:
         config = json.loads(kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
         user = config["users"][0]["user"]
@@ -32,7 +40,7 @@ class Api:
             both.flush()
             context.load_cert_chain(both.name)
         self._server = cluster["server"]
-        self._pool = urllib3.PoolManager(ssl_context=context, timeout=_TIMEOUT, retries=False)
+        self._pool = urllib3.PoolManager(ssl_context=context, timeout=_TIMEOUT, retries=False, maxsize=width)
 
     def get(self, path: str) -> Json:
         """GET an object or a list."""
@@ -45,6 +53,14 @@ class Api:
     def patch(self, path: str, body: Json) -> Json:
         """Merge ``body`` into an object."""
         return self._send("PATCH", path, body, "application/merge-patch+json")
+
+    def put(self, path: str, body: Json) -> Json:
+        """Replace an object."""
+        return self._send("PUT", path, body)
+
+    def delete(self, path: str) -> Json:
+        """Delete an object."""
+        return self._send("DELETE", path)
 
     def watch(self, path: str, version: str) -> Iterator[Json]:
         """Events after ``version`` until the server ends the watch."""
@@ -59,8 +75,10 @@ class Api:
         answer = self._pool.request(
             method, self._server + path, body=json.dumps(body) if body else None, headers={"Content-Type": content_type}
         )
-        found: Json = json.loads(answer.data)
+        # A path that is not served is answered in plain text.
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        found: Json = json.loads(answer.data) if is_json else {"message": answer.data.decode(errors="replace").strip()}
         if answer.status >= 400:  # noqa: PLR2004 - HTTP's own limit
             message = f"{method} {path}: {answer.status} {found.get('message', '')}"
-            raise urllib3.exceptions.HTTPError(message)
+            raise RefusedError(message, answer.status)
         return found

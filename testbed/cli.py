@@ -41,7 +41,7 @@ def build(parts: Annotated[list[str] | None, typer.Argument(help="Parts to build
 @app.command()
 def up(
     name: Name = "dev",
-    nodes: Annotated[Nodes, typer.Option(help="Real (kubelet, containerd) or simulated (kwok).")] = Nodes.REAL,
+    nodes: Annotated[Nodes, typer.Option(help="Real (kubelet, containerd), simulated (kwok), or none and an istiod.")] = Nodes.REAL,
     cloud: Annotated[Cloud | None, typer.Option(help="Put a FAKE cloud beside it, which the API server asks who a token is.")] = None,
 ) -> None:
     """Start a cluster and wait until it is usable."""
@@ -127,7 +127,11 @@ def _existing(name: str) -> Cluster:
 
 
 def _kind(of: Cluster) -> str:
-    nodes = "one real node" if of.spec.nodes is Nodes.REAL else "SIMULATED nodes (kwok: pods are records, nothing runs)"
+    nodes = {
+        Nodes.REAL: "one real node",
+        Nodes.SIMULATED: "SIMULATED nodes (kwok: pods are records, nothing runs)",
+        Nodes.NONE: "NO nodes (pods are records, nothing runs; istiod is a process)",
+    }[of.spec.nodes]
     return f"FAKE {of.spec.cloud}, {nodes}" if of.spec.cloud else nodes
 
 

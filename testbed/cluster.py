@@ -127,7 +127,7 @@ def up(  # noqa: PLR0913 - what a cluster is
             _wait_usable(found)
             return found
         _clean(name)
-        wanted = catalog.REAL if nodes is Nodes.REAL else catalog.SIMULATED
+        wanted = catalog.CLUSTERS[nodes]
         shop = build(catalog.PARTS, (*wanted, *parts), paths.cache_dir(), say)
         # Two that start at once must not pick the same network.
         with _locked(""):
@@ -233,6 +233,8 @@ def _wait_usable(cluster: Cluster) -> None:
         )
 
     until(lambda: _all_settled(cluster), _START_PATIENCE, unsettled)
+    if cluster.spec.nodes is Nodes.NONE:
+        return
     api = cluster.api()
     if cluster.spec.nodes is Nodes.SIMULATED:
         _create_simulated_nodes(api)

@@ -31,12 +31,13 @@ class Component:
 
 def components(of: Spec, python: str) -> tuple[Component, ...]:
     """Everything that runs in the cluster ``of``; ``python`` is the interpreter for our own parts."""
-    plane = (*_control_plane(of), *_cloud(of, python))
+    if of.nodes is Nodes.NONE:
+        return (*_api_server(of), *_cloud(of, python), *_istiod(of, python))
+    plane = (*_api_server(of), *_controllers(of), *_cloud(of, python))
     return (*plane, *_real_node(of, python)) if of.nodes is Nodes.REAL else (*plane, _kwok(of))
 
 
-def _control_plane(of: Spec) -> tuple[Component, ...]:
-    kubernetes = Path(of.parts["kubernetes"])
+def _api_server(of: Spec) -> tuple[Component, ...]:
     return (
         Component(
             "etcd",
@@ -53,11 +54,17 @@ def _control_plane(of: Spec) -> tuple[Component, ...]:
         ),
         Component(
             "kube-apiserver",
-            (str(kubernetes / "kube-apiserver"), *_api_server_flags(of)),
+            (f"{of.parts['kubernetes']}/kube-apiserver", *_api_server_flags(of)),
             probes.api_ready(of.server, PKI),
             # The cloud writes what the API server is to ask about tokens.
             after=("etcd", "cloud") if of.cloud else ("etcd",),
         ),
+    )
+
+
+def _controllers(of: Spec) -> tuple[Component, ...]:
+    kubernetes = Path(of.parts["kubernetes"])
+    return (
         Component(
             "kube-controller-manager",
             (
@@ -94,6 +101,8 @@ def _api_server_flags(of: Spec) -> tuple[str, ...]:
         "--kubelet-preferred-address-types=InternalIP",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
+        # Nobody makes the accounts that pods ask for where there are no controllers.
+        *(("--disable-admission-plugins=ServiceAccount",) if of.nodes is Nodes.NONE else ()),
         f"--client-ca-file={PKI}/ca.crt",
         f"--tls-cert-file={PKI}/apiserver.crt",
         f"--tls-private-key-file={PKI}/apiserver.key",
@@ -143,6 +152,45 @@ def _authenticator(of: Spec) -> Component:
         after=("cloud",),
         env=eks_authenticator.environment(f"http://127.0.0.1:{eks_authenticator.PROXY_PORT}", folder, eks_account.REGION),
     )
+
+
+def _istiod(of: Spec, python: str) -> tuple[Component, ...]:
+    """The real istiod as a plain process, and what stands for the agents of its proxies."""
+    agent = INSIDE / spec.AGENT_FOLDER
+    return (
+        Component("crds", (python, "-m", "testbed.referee.crds", f"{INSIDE}/spec.json"), after=("kube-apiserver",), once=True),
+        Component(
+            "istiod",
+            (f"{of.parts['istio']}/pilot-discovery", "discovery", f"--kubeconfig={CONFIG}/istiod.kubeconfig"),
+            probes.http_ok("127.0.0.1", 8080, "/ready"),
+            after=("crds",),
+            env=_ISTIOD,
+        ),
+        Component(
+            "agent",
+            (f"{of.parts['referee']}/referee", "agent", str(agent), "127.0.0.1"),
+            probes.unix(agent / "secrets.sock"),
+            after=("istiod",),
+        ),
+    )
+
+
+_ISTIOD = {
+    "POD_NAME": "istiod-0",
+    "POD_NAMESPACE": "istio-system",
+    "REVISION": "default",
+    "CLUSTER_ID": "Kubernetes",
+    # Nothing calls webhooks, and certificates come from the testbed.
+    "INJECTION_WEBHOOK_CONFIG_NAME": "",
+    "VALIDATION_WEBHOOK_CONFIG_NAME": "",
+    "ENABLE_CA_SERVER": "false",
+    # Upstream Envoy lacks Istio's own filters.
+    "PILOT_ENABLE_ALPN_FILTER": "false",
+    "PILOT_ENABLE_METADATA_EXCHANGE": "false",
+    # A test waits for each change, and thousands of proxies connect in a minute.
+    "PILOT_DEBOUNCE_AFTER": "30ms",
+    "PILOT_MAX_REQUESTS_PER_SECOND": "10000",
+}
 
 
 def _real_node(of: Spec, python: str) -> tuple[Component, ...]:

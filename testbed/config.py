@@ -26,6 +26,7 @@ def write(of: Spec, files: Mapping[str, str | bytes]) -> None:
         "kubelet": authority.client(f"system:node:{spec.NODE_NAME}", "system:nodes"),
         "coredns": admin,
         "kwok": admin,
+        "istiod": admin,
     }
     ca = authority.pair.certificate
     for name, pair in users.items():
@@ -35,6 +36,18 @@ def write(of: Spec, files: Mapping[str, str | bytes]) -> None:
         (state / "config" / name).write_text(text)
     for name, data in files.items():
         write_private(state / spec.AUTHENTICATION.name / name, data)
+    if of.nodes is Nodes.NONE:
+        _write_identity(state / spec.AGENT_FOLDER)
+
+
+def _write_identity(folder: Path) -> None:
+    """What every proxy shows and trusts in place of what istiod's authority would sign."""
+    folder.mkdir(mode=0o700)
+    mesh = Authority("mesh")
+    pair = mesh.client("workload")
+    (folder / "root-cert.pem").write_bytes(mesh.pair.certificate)
+    (folder / "cert-chain.pem").write_bytes(pair.certificate)
+    write_private(folder / "key.pem", pair.key)
 
 
 def _pairs(of: Spec, authority: Authority) -> dict[str, KeyPair]:
@@ -50,7 +63,7 @@ def _pairs(of: Spec, authority: Authority) -> dict[str, KeyPair]:
 
 
 def _files(of: Spec) -> Mapping[str, str]:
-    if of.nodes is Nodes.SIMULATED:
+    if of.nodes is not Nodes.REAL:
         return {}
     return {
         "containerd.toml": _containerd(of),

@@ -8,10 +8,11 @@ from pathlib import Path
 
 
 class Nodes(StrEnum):
-    """How a cluster gets its nodes."""
+    """How a cluster gets its nodes; NONE has no pods that run, and an istiod beside the API server."""
 
     REAL = "real"
     SIMULATED = "simulated"
+    NONE = "none"
 
 
 class Cloud(StrEnum):
@@ -33,6 +34,8 @@ NODE_NAME = "node1"
 API_PORT = 6443
 # Where a fake cloud that is a process of the cluster listens: an API, or the proxy that leads to one.
 CLOUD_PORT = 4566
+# Where the sockets and certificates are that a proxy's own agent would hold (Nodes.NONE).
+AGENT_FOLDER = "agent"
 # Where its files are in the state folder: a login, certificates, and its addresses once it answers.
 CLOUD_FOLDER = "cloud"
 CLOUD_ADDRESSES = f"{CLOUD_FOLDER}/addresses.json"

@@ -8,6 +8,7 @@ from testbed.build import charts, images
 from testbed.build.part import Build, Part
 from testbed.build.workshop import Workshop
 from testbed.paths import GO_MODULES, REPOSITORY
+from testbed.spec import Nodes
 
 _STRIPPED = "-s -w"
 _HERE = Path(__file__).parent
@@ -15,11 +16,13 @@ _HERE = Path(__file__).parent
 # What each kind of cluster runs from, and what a person at its shell wants.
 REAL = ("kubernetes", "etcd", "containerd", "coredns", "debian", "images")
 SIMULATED = ("kubernetes", "etcd", "kwok", "kwok-stages")
+WITHOUT_NODES = ("kubernetes", "etcd", "istio", "charts", "referee", "envoy", "debian")
+CLUSTERS = {Nodes.REAL: REAL, Nodes.SIMULATED: SIMULATED, Nodes.NONE: WITHOUT_NODES}
 DEMO = (*REAL, "charts", "helm4")
 SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
-    "tools": ("helm4", "helm3", "charts", "registry", "istio"),
+    "tools": ("helm4", "helm3", "charts", "registry", *WITHOUT_NODES),
     "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks"),
 }
 
@@ -120,6 +123,7 @@ def _parts() -> tuple[Part, ...]:
             ldflags=f"-X helm.sh/helm/v3/internal/version.version=v{pins.HELM3}",
             seconds=80,
         ),
+        _go("referee", {"referee": "meshinstall.dev/testbed/referee"}, seconds=30),
         _go("istio", pilot, ldflags=_istio(pins.ISTIO), seconds=200),
         _go("istio-restamp", pilot, module="istio", ldflags=_istio(pins.RESTAMP), seconds=30),
         _go("istioctl", {"istioctl": "istio.io/istio/istioctl/cmd/istioctl"}, module="istio", ldflags=_istio(pins.ISTIO), seconds=60),

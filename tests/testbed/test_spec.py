@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from testbed import paths, spec
+from testbed.build import catalog
 from testbed.components import components
 from testbed.errors import TestbedError
 from testbed.spec import Cloud, Nodes, Spec
 
-PARTS = dict.fromkeys(("kubernetes", "etcd", "containerd", "coredns", "debian", "images", "kwok", "kwok-stages", "eks"), "/parts")
+PARTS = dict.fromkeys({part for parts in catalog.CLUSTERS.values() for part in (*parts, "eks")}, "/parts")
 
 
 def of(nodes: Nodes, index: int = 1) -> Spec:
