@@ -25,20 +25,24 @@ class Sent:
     endpoints: tuple[Json, ...]
     listeners: tuple[Json, ...]
 
-    def active_clusters(self) -> Json:
+    def active_clusters(self) -> bytes:
         """As Envoy answers ``config_dump?resource=dynamic_active_clusters``."""
-        return {"configs": [{"@type": f"{_TYPE}ClustersConfigDump.DynamicCluster", "cluster": found} for found in self.clusters]}
+        return _dump({"configs": [{"@type": f"{_TYPE}ClustersConfigDump.DynamicCluster", "cluster": found} for found in self.clusters]})
 
-    def endpoint_configs(self) -> Json:
+    def endpoint_configs(self) -> bytes:
         """As Envoy answers ``config_dump?include_eds&resource=dynamic_endpoint_configs``."""
         kind = f"{_TYPE}EndpointsConfigDump.DynamicEndpointConfig"
-        return {"configs": [{"@type": kind, "endpoint_config": found} for found in self.endpoints]}
+        return _dump({"configs": [{"@type": kind, "endpoint_config": found} for found in self.endpoints]})
 
-    def active_listeners(self) -> Json:
+    def active_listeners(self) -> bytes:
         """As Envoy answers ``config_dump?resource=dynamic_listeners``."""
         kind = f"{_TYPE}ListenersConfigDump.DynamicListener"
         states = [{"name": found["name"], "active_state": {"listener": found}} for found in self.listeners]
-        return {"configs": [{"@type": kind, **state} for state in states]}
+        return _dump({"configs": [{"@type": kind, **state} for state in states]})
+
+
+def _dump(configs: Json) -> bytes:
+    return json.dumps(configs).encode()
 
 
 class Asking(AbstractContextManager["Asking"]):
@@ -56,9 +60,12 @@ class Asking(AbstractContextManager["Asking"]):
         # It ends when there is nothing more to read.
         self._process.communicate()
 
-    def about(self, pods: Iterable[Json], *, listeners: bool = False) -> list[Sent]:
-        """What istiod sends to the sidecar of each pod, now; raises TestbedError when it does not."""
-        lines = [json.dumps({"node": node(pod), "listeners": listeners}) + "\n" for pod in pods]
+    def about(self, pods: Iterable[tuple[Json, str]], *, listeners: bool = False) -> list[Sent]:
+        """What istiod sends to the sidecar of each pod, now, of clusters those whose names hold the text beside it.
+
+        Raises TestbedError when it does not.
+        """
+        lines = [json.dumps({"node": node(pod), "listeners": listeners, "only": only}) + "\n" for pod, only in pods]
         if self._process.stdin is None or self._process.stdout is None:
             message = "the ADS client has no pipes"
             raise TestbedError(message)
@@ -67,8 +74,8 @@ class Asking(AbstractContextManager["Asking"]):
             batch = lines[begin : begin + _AT_ONCE]
             self._process.stdin.writelines(batch)
             self._process.stdin.flush()
-            found += [_read(self._process.stdout.readline()) for _ in batch]
-        return found
+            found += [self._process.stdout.readline() for _ in batch]
+        return [_read(line) for line in found]
 
 
 # More than the client works on, fewer than fill the pipe while nobody reads its answers.

@@ -4,7 +4,7 @@ import http.client
 import itertools
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,10 @@ class Plane:
 
     def ask(self, *pods: Json, listeners: bool = False) -> list[Sent]:
         """What istiod sends to the sidecar of each pod."""
+        return self.ask_about([(pod, "") for pod in pods], listeners=listeners)
+
+    def ask_about(self, pods: Iterable[tuple[Json, str]], *, listeners: bool = False) -> list[Sent]:
+        """The same with only those clusters whose names hold the text beside the pod."""
         return self._asking.about(pods, listeners=listeners)
 
     def settle(self) -> None:
@@ -82,7 +86,7 @@ class Plane:
 
     def _sees(self, host: str) -> bool:
         pod = {"metadata": {"namespace": _OWN, "name": "own"}, "spec": {"containers": []}, "status": {"podIP": "10.202.255.254"}}
-        return any(host in found["name"] for found in self.ask(pod)[0].clusters)
+        return bool(self.ask_about([(pod, host)])[0].clusters)
 
     def _all_confirmed(self) -> bool:
         resources = [state for proxy in self.debug("/debug/syncz") for state in proxy["resources"].values()]

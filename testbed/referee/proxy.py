@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from testbed import paths
 from testbed.api import Json
@@ -58,13 +58,13 @@ class Proxy(AbstractContextManager["Proxy"]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._end()
 
-    def get(self, path: str) -> Any:
-        """The JSON of a page of Envoy's admin interface; raises TestbedError when it is refused."""
-        status, text = self._ask(path)
+    def get(self, path: str) -> bytes:
+        """A page of Envoy's admin interface; raises TestbedError when it is refused."""
+        status, data = self._ask(path)
         if status != http.HTTPStatus.OK:
-            message = f"Envoy answers {path} with {status}: {text[:300]}"
+            message = f"Envoy answers {path} with {status}: {data[:300]!r}"
             raise TestbedError(message)
-        return json.loads(text)
+        return data
 
     def send(self, address: str, port: int, host: str = "", path: str = "/") -> tuple[Seen, ...]:
         """Send an HTTP request as the pod's application would; return the connections that Envoy made for it, tries again included."""
@@ -99,12 +99,12 @@ class Proxy(AbstractContextManager["Proxy"]):
         except OSError:
             return False
 
-    def _ask(self, path: str) -> tuple[int, str]:
+    def _ask(self, path: str) -> tuple[int, bytes]:
         connection = UnixConnection(self._folder / ADMIN)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            return answer.status, answer.read()
         finally:
             connection.close()
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -31,10 +32,11 @@ const (
 	limit = 64 << 20
 )
 
-// question is one proxy: its node as protobuf's JSON, and whether its listeners are wanted too.
+// question is one proxy: its node as protobuf's JSON, whether its listeners are wanted too, and what the names of wanted clusters hold.
 type question struct {
 	Node      json.RawMessage `json:"node"`
 	Listeners bool            `json:"listeners"`
+	Only      string          `json:"only"`
 }
 
 // answer holds the resources that istiod sends, each as Envoy's own JSON with its "@type".
@@ -114,11 +116,11 @@ func ask(client discovery.AggregatedDiscoveryServiceClient, line []byte) (answer
 		return found, err
 	}
 	found.Version = got.GetVersionInfo()
-	if found.Clusters, err = texts(got.GetResources()); err != nil {
+	kept, names, err := wanted(got.GetResources(), asked.Only)
+	if err != nil {
 		return found, err
 	}
-	names, err := wanted(got.GetResources())
-	if err != nil {
+	if found.Clusters, err = texts(kept); err != nil {
 		return found, err
 	}
 	if len(names) > 0 {
@@ -156,14 +158,17 @@ func fetch(stream discovery.AggregatedDiscoveryService_StreamAggregatedResources
 	}
 }
 
-// wanted names the endpoints of the clusters that get them from istiod.
-func wanted(resources []*anypb.Any) ([]string, error) {
-	var names []string
+// wanted picks clusters by name, and names the endpoints of those that get them from istiod.
+func wanted(resources []*anypb.Any, only string) (kept []*anypb.Any, names []string, err error) {
 	for _, packed := range resources {
 		found := &cluster.Cluster{}
 		if err := packed.UnmarshalTo(found); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		if !strings.Contains(found.GetName(), only) {
+			continue
+		}
+		kept = append(kept, packed)
 		if found.GetType() != cluster.Cluster_EDS {
 			continue
 		}
@@ -173,7 +178,7 @@ func wanted(resources []*anypb.Any) ([]string, error) {
 		}
 		names = append(names, name)
 	}
-	return names, nil
+	return kept, names, nil
 }
 
 // texts writes resources as Envoy's admin interface does: fields by their protobuf names, packed ones with their type.

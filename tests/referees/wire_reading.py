@@ -1,0 +1,102 @@
+"""Sends what an application may send, and compares what Envoy connects to with what meshinstall reads from the same Envoy."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from meshinstall.engine.mesh import client_dump
+from meshinstall.model.clients import OutboundCluster, Outlook, Tls
+from testbed.api import Json
+from testbed.errors import TestbedError
+from testbed.referee.booth import Seen
+from testbed.referee.node import DOMAIN
+from testbed.referee.proxy import Proxy
+
+# Requests for each endpoint of a cluster, which chance picks.
+_TRIES = 4
+_PASSTHROUGH = "PassthroughCluster"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an application asks for: a port of a host, at an address that the host's name stands for."""
+
+    host: str
+    port: int
+    address: str
+
+
+def outlook(proxy: Proxy) -> Outlook:
+    """What meshinstall reads from a running Envoy."""
+    clusters = proxy.get(client_dump.CLUSTERS)
+    endpoints = proxy.get(client_dump.ENDPOINTS) if client_dump.needs_endpoints(clusters) else b""
+    return client_dump.read_outlook(clusters, endpoints, proxy.get(client_dump.LISTENER))
+
+
+def targets(objects: Sequence[Json]) -> Iterator[Target]:
+    """Every port of every Service and ServiceEntry, at each address that DNS would give an application."""
+    slices = {_place(found): found for found in objects if found["kind"] == "EndpointSlice"}
+    for found in objects:
+        spec, metadata = found.get("spec", {}), found["metadata"]
+        if found["kind"] == "Service" and spec.get("type") != "ExternalName":
+            host = f"{metadata['name']}.{metadata['namespace']}.svc.{DOMAIN}"
+            for port in spec["ports"]:
+                yield from (Target(host, port["port"], address) for address in _addresses(found, slices))
+        elif found["kind"] == "ServiceEntry":
+            yield from (Target(spec["hosts"][0], port["number"], spec["addresses"][0]) for port in spec["ports"])
+
+
+def _place(found: Json) -> tuple[str, str]:
+    return found["metadata"]["namespace"], found["metadata"]["name"]
+
+
+def _addresses(service: Json, slices: dict[tuple[str, str], Json]) -> list[str]:
+    own = service["spec"]["clusterIP"]
+    if own != "None":
+        return [own]
+    # The API server stores no list as no value.
+    return [address for one in slices[_place(service)]["endpoints"] or () for address in one["addresses"]]
+
+
+def disagreements(proxy: Proxy, objects: Sequence[Json]) -> list[str]:
+    """Where the wire shows what the reading does not explain; both must be of one version of the mesh."""
+    read = outlook(proxy)
+    found = []
+    for target in targets(objects):
+        cluster = next((one for one in read.clusters if (one.host, one.port, one.subset) == (target.host, target.port, "")), None)
+        tries = _TRIES * max(1, len(cluster.endpoints) if cluster else 1)
+        seen = {one for _ in range(tries) for one in proxy.send(target.address, target.port, target.host)}
+        found += [f"{target}: {problem}" for problem in _problems(target, cluster, read, seen)]
+    return found
+
+
+def _problems(target: Target, cluster: OutboundCluster | None, read: Outlook, seen: set[Seen]) -> Iterator[str]:
+    """What was seen and not read, and what was read and not seen."""
+    shown = {(one.host or one.address, one.port, _shown(one)) for one in seen}
+    said = _said(target, cluster, read)
+    for one in sorted(shown - said):
+        yield f"the wire shows {one}, the reading says {sorted(said)}"
+    if cluster and (missing := said - shown):
+        yield f"the reading says {sorted(missing)}, the wire shows {sorted(shown)}"
+
+
+def _said(target: Target, cluster: OutboundCluster | None, read: Outlook) -> set[tuple[str, int, str]]:
+    if cluster is None:
+        return {(target.address, target.port, "plaintext")} if read.passes_on else set()
+    if cluster.anywhere:
+        return {(target.address, target.port, _word(cluster.anywhere))}
+    return {(one.address, one.port, _word(one.tls)) for one in cluster.endpoints}
+
+
+def _word(tls: Tls) -> str:
+    words = {Tls.MESH: "mesh TLS", Tls.OTHER: "other TLS", Tls.PLAINTEXT: "plaintext"}
+    if tls not in words:
+        message = f"no Envoy of the referees can send {tls}"
+        raise TestbedError(message)
+    return words[tls]
+
+
+def _shown(seen: Seen) -> str:
+    if not seen.tls:
+        return "plaintext"
+    # istiod's own ALPN marks the mesh's TLS (istio: pilot/pkg/networking/util/util.go).
+    return "mesh TLS" if any(name.startswith("istio") for name in seen.protocols) else "other TLS"
