@@ -1,6 +1,6 @@
 """What the engine asks of the outside world; adapters implement it, tests fake it."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -95,6 +95,9 @@ class Pods(Protocol):
 
     async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         """The body of an HTTP GET; anything but 200 is a ClusterError."""
+
+    async def get_all(self, namespace: str, pod: str, port: int, paths: Sequence[str]) -> list[bytes | None]:
+        """The bodies of several GETs, one after the other on one stream; None where there is nothing (404)."""
 
     async def talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], _Answer]) -> _Answer:
         """Open a stream and run ``talk`` on it, in a thread."""

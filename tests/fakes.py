@@ -1,6 +1,6 @@
 """Fakes of the ports: a cluster in memory, with helm and charts, that a test can make misbehave."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -146,6 +146,10 @@ class FakePods:
             return self.answers[namespace, pod, port, path]
         except KeyError:
             raise ClusterError(f"no port-forward to pod {namespace}/{pod}") from None
+
+    async def get_all(self, namespace: str, pod: str, port: int, paths: Sequence[str]) -> list[bytes | None]:
+        """The bodies that were put there."""
+        return [await self.get(namespace, pod, port, path) for path in paths]
 
     async def talk(self, namespace: str, pod: str, port: int, talk: Callable[[Stream], Any]) -> Any:
         """No stream can be opened."""

@@ -3,7 +3,7 @@
 import http.client
 import io
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
@@ -42,18 +42,20 @@ class PodPorts:
 
     async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         """The body of an HTTP GET; anything but 200 is a ClusterError."""
+        (body,) = await self.get_all(namespace, pod, port, [path])
+        if body is None:
+            raise ClusterError(f"pod {namespace}/{pod} answered {path} with HTTP 404")
+        return body
 
-        def ask(stream: Stream) -> bytes:
+    async def get_all(self, namespace: str, pod: str, port: int, paths: Sequence[str]) -> list[bytes | None]:
+        """The bodies of several GETs, one after the other on one stream; None where there is nothing (404)."""
+
+        def ask(stream: Stream) -> list[bytes | None]:
             connection = http.client.HTTPConnection("127.0.0.1", port)
+            # A server that hangs up must not lead to this machine's own loopback.
+            connection.auto_open = 0
             connection.sock = _HttpSocket(stream)
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            if answer.status != http.HTTPStatus.OK:
-                raise ClusterError(f"pod {namespace}/{pod} answered {path} with HTTP {answer.status}")
-            try:
-                return b"".join(read_pieces(answer.read1, _MAX_ANSWER))
-            except TooLongError as error:
-                raise ClusterError(f"pod {namespace}/{pod} sent more than {_MAX_ANSWER // 1024**2} MiB") from error
+            return [_body(connection, f"{namespace}/{pod}", path) for path in paths]
 
         return await self.talk(namespace, pod, port, ask)
 
@@ -108,6 +110,18 @@ class PodPorts:
             **_through(self._config.proxy or find_proxy(self._config.server)),
         )
         return _WebsocketStream(line)
+
+
+def _body(connection: http.client.HTTPConnection, pod: str, path: str) -> bytes | None:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    try:
+        body = b"".join(read_pieces(answer.read1, _MAX_ANSWER))
+    except TooLongError as error:
+        raise ClusterError(f"pod {pod} sent more than {_MAX_ANSWER // 1024**2} MiB") from error
+    if answer.status not in {http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND}:
+        raise ClusterError(f"pod {pod} answered {path} with HTTP {answer.status}")
+    return body if answer.status == http.HTTPStatus.OK else None
 
 
 class _Line:

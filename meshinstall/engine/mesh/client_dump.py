@@ -39,14 +39,9 @@ ENDPOINTS = "/config_dump?include_eds&resource=dynamic_endpoint_configs&mask=end
 LISTENER = f"/config_dump?resource=dynamic_listeners&name_regex={quote(f'^{_LISTENER}$', safe='')}"
 
 
-def needs_endpoints(clusters: bytes) -> bool:
-    """Whether some of the clusters have their endpoints elsewhere; without any, Envoy answers 404 to ``ENDPOINTS``."""
-    return any(_kind(one) == "EDS" for one in _configs(clusters, "cluster"))
-
-
 def read_clusters(clusters: bytes, endpoints: bytes) -> tuple[OutboundCluster, ...]:
-    """The answers to ``CLUSTERS`` and ``ENDPOINTS`` (may be empty); raises ClusterError for what no Envoy says."""
-    assigned = {text(at(one, "cluster_name")): one for one in _configs(endpoints, "endpoint_config")} if endpoints else {}
+    """The answers to ``CLUSTERS`` and ``ENDPOINTS``; raises ClusterError for what no Envoy says."""
+    assigned = {text(at(one, "cluster_name")): one for one in _configs(endpoints, "endpoint_config")}
     with _refusing():
         return tuple(_cluster(one, assigned) for one in _configs(clusters, "cluster") if not _OWN.match(text(at(one, "name"))))
 

@@ -63,13 +63,16 @@ class Reader:
     async def outlook(self, pod: Pod) -> Outlook:
         """What a pod's proxy would send; raises ClusterError."""
         if self._hosts.count <= _FEW:
-            clusters, passes_on = await self._clusters(pod, ""), await self._passing_on(pod)
-            return Outlook(tuple(sorted(clusters)), passes_on)
-        names = client_dump.read_names(await self._ask(pod, client_dump.NAMES))
+            clusters, endpoints, listener = await self._ask(pod, client_dump.CLUSTERS, client_dump.ENDPOINTS, client_dump.LISTENER)
+            found = client_dump.read_clusters(clusters, endpoints)
+            return Outlook(tuple(sorted(found)), client_dump.read_passing_on(listener))
+        (held,) = await self._ask(pod, client_dump.NAMES)
+        names = client_dump.read_names(held)
         # Whoever comes second finds what the first has read.
         async with self._one_at_a_time:
             if self._passes_on is None:
-                self._passes_on = await self._passing_on(pod)
+                (listener,) = await self._ask(pod, client_dump.LISTENER)
+                self._passes_on = client_dump.read_passing_on(listener)
             alike = {name for name in names if self._hosts.is_alike(client_dump.host_of(name))}
             for piece in _pieces(sorted(alike - self._alike.keys())):
                 self._alike.update({one.name: one for one in await self._clusters(pod, piece)})
@@ -79,16 +82,11 @@ class Reader:
         return Outlook(tuple(sorted([*known, *own])), self._passes_on)
 
     async def _clusters(self, pod: Pod, piece: str) -> tuple[OutboundCluster, ...]:
-        clusters = await self._ask(pod, f"{client_dump.CLUSTERS}{piece}")
-        needed = client_dump.needs_endpoints(clusters)
-        endpoints = await self._ask(pod, f"{client_dump.ENDPOINTS}{piece}") if needed else b""
-        return client_dump.read_clusters(clusters, endpoints)
+        return client_dump.read_clusters(*await self._ask(pod, f"{client_dump.CLUSTERS}{piece}", f"{client_dump.ENDPOINTS}{piece}"))
 
-    async def _passing_on(self, pod: Pod) -> bool:
-        return client_dump.read_passing_on(await self._ask(pod, client_dump.LISTENER))
-
-    async def _ask(self, pod: Pod, path: str) -> bytes:
-        return await self._ports.get(*pod.place, pod.admin_port, path)
+    async def _ask(self, pod: Pod, *paths: str) -> list[bytes]:
+        """The answers; Envoy has no endpoints (404) where no cluster asks for them."""
+        return [body or b"{}" for body in await self._ports.get_all(*pod.place, pod.admin_port, paths)]
 
 
 def _pieces(names: Sequence[str]) -> Iterator[str]:
