@@ -153,9 +153,10 @@ def _collections(path: str) -> set[str]:
 
 def _has(item: Manifest, labels: str, fields: str) -> bool:
     there = item["metadata"].get("labels") or {}
-    wanted = [one.split("=") for one in labels.split(",") if one]
+    wanted = [one.partition("=") for one in labels.split(",") if one]
     seen = {"metadata.name": item["metadata"]["name"], "type": item.get("type", "")}
-    return all(there.get(label) == value for label, value in wanted) and all(_selects(one, seen) for one in fields.split(",") if one)
+    has = all(label in there and (not equals or there[label] == value) for label, equals, value in wanted)
+    return has and all(_selects(one, seen) for one in fields.split(",") if one)
 
 
 def _selects(field: str, seen: Mapping[str, str]) -> bool:

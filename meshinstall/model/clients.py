@@ -59,10 +59,14 @@ class ClientGroup:
 
 
 class SidecarObject(NamedTuple):
-    """A Sidecar, which says what the proxies of a namespace know; an empty ``selector`` selects all pods there."""
+    """A Sidecar, which says what the proxies of a namespace know; an empty ``selector`` selects all pods there.
+
+    ``revision`` is its label istio.io/rev, None without.
+    """
 
     place: Place
     selector: Mapping[str, str]
+    revision: str | None = None
 
 
 class MeshEntry(NamedTuple):

@@ -107,6 +107,7 @@ class Pod:
     ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork); what arrives by one of ``interfaces`` does not.
     ``admin_port`` is where its Envoy answers, on its loopback; ``metrics_port`` where its agent hands out what the application reports,
     in plaintext to everybody, 0 when it does not.
+    ``kubelet`` are the ports that the kubelet's probes call past the proxy's agent, ``scraped`` those that prometheus.io/port names.
     """
 
     place: Place
@@ -128,6 +129,8 @@ class Pod:
     outbound: Outbound = Outbound()
     admin_port: int = ENVOY_ADMIN_PORT
     metrics_port: int = 0
+    kubelet: tuple[int, ...] = ()
+    scraped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +148,17 @@ class NamespaceFacts:
 
 @dataclass(frozen=True, slots=True)
 class PeerPolicy:
-    """A PeerAuthentication; ``ports`` are the workload's own, ``selector`` is empty when it has none."""
+    """A PeerAuthentication; ``ports`` are the workload's own, ``selector`` is empty when it has none.
+
+    ``revision`` is its label istio.io/rev, None without: an istiod of another revision does not see it.
+    """
 
     place: Place
     created: datetime
     mode: Mode = Mode.UNSET
     selector: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[int, Mode] = field(default_factory=dict)
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +168,7 @@ class ClientRule:
     ``mode`` is trafficPolicy.tls.mode ("" when it has no tls; tls without a mode is DISABLE), ``ports`` its portLevelSettings by
     Service port, also those without tls; ``subsets`` the same two of each subset; ``export_to`` is empty for everywhere.
     ``has_policy`` tells whether it has a trafficPolicy at all: of several rules for one host the first that has one decides.
+    ``revision`` is its label istio.io/rev, None without.
     """
 
     place: Place
@@ -172,6 +180,7 @@ class ClientRule:
     export_to: tuple[str, ...] = ()
     selector: Mapping[str, str] = field(default_factory=dict)
     has_policy: bool = False
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +199,37 @@ class ServiceFacts:
 
 @dataclass(frozen=True, slots=True)
 class ExternalService:
-    """A ServiceEntry that leads out of the mesh (location MESH_EXTERNAL); of its ``ports`` protocol is what clients speak to it."""
+    """A ServiceEntry that leads out of the mesh (location MESH_EXTERNAL); of its ``ports`` protocol is what clients speak to it.
+
+    ``revision`` is its label istio.io/rev, None without.
+    """
 
     place: Place
     hosts: tuple[str, ...]
     ports: tuple[Port, ...] = ()
+    revision: str | None = None
+
+
+class Labelled(NamedTuple):
+    """A DestinationRule, Sidecar or ServiceEntry with the label istio.io/rev, and its value."""
+
+    kind: str
+    place: Place
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerClient:
+    """What makes the API server call a port of a Service: a webhook, an APIService, or the conversion of a CRD.
+
+    ``fails`` tells whether what it is asked for fails when there is no answer (failurePolicy Fail; always for the other two).
+    """
+
+    kind: str
+    name: str
+    service: Place
+    port: int
+    fails: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +330,8 @@ class MeshFacts:
     understood: that one is not here then proves nothing. So are the kinds that vouch for control planes. ``history`` and ``callers``
     are None when nobody asked for them, ``clients`` when no proxy was asked what it would send: the objects alone then tell what
     clients would do. ``judged`` are the namespaces whose pods have a verdict, None for all; ``probes`` those that this very run made.
+    ``labelled`` are objects with a revision of their own, ``api_clients`` what makes the API server call Services, as far as a port
+    may be closed.
     """
 
     now: datetime
@@ -314,3 +351,5 @@ class MeshFacts:
     judged: frozenset[str] | None = None
     callers: Callers | None = None
     probes: tuple[str, ...] = ()
+    labelled: tuple[Labelled, ...] = ()
+    api_clients: tuple[ApiServerClient, ...] = ()

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from meshinstall.checks.control_plane.istiod import some
-from meshinstall.checks.mtls.peer_authentication import Policies
+from meshinstall.checks.mtls.idle_policies import idle_policies
 from meshinstall.checks.words import word
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts, WebhookKind
 from meshinstall.model.labels import INJECTION, MODE, REVISION
-from meshinstall.model.mesh import NamespaceFacts, PeerPolicy
+from meshinstall.model.mesh import NamespaceFacts
 
 
 def labels(facts: HealthFacts) -> Iterator[Finding]:
@@ -39,7 +39,12 @@ def _contradictions(name: str, found: Mapping[str, str]) -> Iterator[tuple[str, 
 
 
 def revisions(facts: HealthFacts) -> Iterator[Finding]:
-    """Each revision that a namespace or a pod asks for has an injector; without one nothing is injected, and nothing says so."""
+    """Each revision that a namespace or a pod asks for has an injector; without one nothing is injected, and nothing says so.
+
+    Which revisions and tags there are is only known when all webhooks and istiods could be read.
+    """
+    if "webhooks" in facts.unread or "Deployment" in facts.mesh.unread:
+        return
     known = {plane.revision or "default" for plane in facts.mesh.control_planes}
     for webhook in facts.webhooks:
         if webhook.kind is WebhookKind.MUTATING:
@@ -75,24 +80,7 @@ def _unknown_revision(who: str, wanted: str, known: set[str], hint: str) -> Find
 
 
 def policies(facts: HealthFacts) -> Iterator[Finding]:
-    """No PeerAuthentication is written in vain: of several in one scope the oldest alone counts."""
-    for plane in facts.mesh.control_planes[:1]:
-        merged = Policies.of(facts.mesh.policies, plane.root_namespace)
-        for policy, reason in merged.without_effect():
-            yield _vain(policy, reason)
-        shadowed = {policy.place: (policy, older) for pod in facts.mesh.pods for policy, older in merged.merged(pod).shadowed}
-        for policy, older in shadowed.values():
-            yield _vain(policy, f"{older.place}, created {older.created:%Y-%m-%d %H:%M}, is older and covers the same pods")
-
-
-def _vain(policy: PeerPolicy, reason: str) -> Finding:
-    namespace, name = map(word, policy.place)
-    hint = f"delete it, or give it another scope: kubectl -n {namespace} delete peerauthentication {name}"
-    return Finding(
-        "CHK014",
-        Severity.WARNING,
-        f"PeerAuthentication {policy.place} has no effect",
-        reason,
-        f"PeerAuthentication {policy.place}",
-        hint=hint,
-    )
+    """Every PeerAuthentication has an effect, as verification judges it (checks/mtls/idle_policies.py)."""
+    for one in idle_policies(facts.mesh):
+        place = f"PeerAuthentication {one.policy.place}"
+        yield Finding("CHK014", one.severity, f"{place}, or a part of it, has no effect", one.why, place, hint=one.fix)

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from meshinstall import catalog
+from meshinstall.checks.control_plane.webhook_fixes import webhook_fix
 from meshinstall.checks.words import first, word
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.health import HealthFacts, WebhookKind
-from meshinstall.model.istio import ISTIOD_CONTAINER, OPEN_WEBHOOK_PORT, VOUCHING_KINDS
+from meshinstall.model.istio import ISTIOD_CONTAINER, VOUCHING_KINDS
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, SyncState
 
 # Names of objects that one finding spells out.
@@ -35,7 +36,7 @@ def webhook_path(facts: HealthFacts) -> Iterator[Finding]:
     """Istiod answered when the API server called it (dry-run requests: engine/mesh/webhook_answers.py)."""
     for namespace, trouble in facts.webhook_trouble.items():
         if trouble:
-            hint = f"{OPEN_WEBHOOK_PORT}; then see kubectl -n {word(namespace)} logs deploy/istiod"
+            hint = webhook_fix(trouble, namespace, None if "webhooks" in facts.unread else facts.webhooks)
             yield Finding("CHK002", Severity.ERROR, "istiod's webhooks do not answer the API server", trouble, namespace, hint=hint)
 
 

@@ -19,18 +19,23 @@ Judge = Callable[[HealthFacts], Iterable[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one check is judged; ``needs`` are what it proves nothing without: keys of HealthFacts.unread, or kinds of MeshFacts.unread."""
+    """How one check is judged; ``needs`` are what it proves nothing without: keys of HealthFacts.unread, or kinds of MeshFacts.unread.
+
+    ``doubt`` is why a warning of this check leaves it NOT PROVEN; without it only what is missing does.
+    """
 
     code: str
     category: str
     judge: Judge
     needs: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 _PLANE, _TLS, _SETTINGS, _CLUSTER = "control plane", "certificates", "configuration", "cluster"
 
 # Without which there may be a control plane that was not seen.
 _FOUND_BY = (*VOUCHING_KINDS, "Service", "Deployment")
+_FOR_LATER = "a policy may be for pods that do not exist yet"
 
 RULES: tuple[Rule, ...] = (
     Rule("CHK001", _PLANE, istiod.presence, _FOUND_BY),
@@ -51,7 +56,7 @@ RULES: tuple[Rule, ...] = (
         configuration.revisions,
         ("Namespace", "webhooks", *_FOUND_BY),
     ),
-    Rule("CHK014", _SETTINGS, configuration.policies, ("PeerAuthentication",)),
+    Rule("CHK014", _SETTINGS, configuration.policies, ("PeerAuthentication",), _FOR_LATER),
     Rule("CHK015", _CLUSTER, cluster.crds, ("crds",)),
     Rule("CHK016", _CLUSTER, cluster.gateway_api, ("crds",)),
     Rule("CHK017", _CLUSTER, cluster.exposures, ("services",)),
@@ -66,7 +71,8 @@ def judge(facts: HealthFacts) -> tuple[CheckResult, ...]:
 
 def _run(rule: Rule, facts: HealthFacts) -> CheckResult:
     findings = in_lines(tuple(rule.judge(facts)))
-    reason = line("; ".join(_missing(rule, facts)))
+    doubts = [rule.doubt] if rule.doubt and any(one.severity is Severity.WARNING for one in findings) else []
+    reason = line("; ".join([*_missing(rule, facts), *doubts]))
     if any(finding.severity is Severity.ERROR for finding in findings):
         outcome = Outcome.FAIL
     else:

@@ -7,16 +7,16 @@ from meshinstall.checks.mtls.callers import caller_findings
 from meshinstall.checks.mtls.certificates import certificate_findings
 from meshinstall.checks.mtls.coverage import unencrypted
 from meshinstall.checks.mtls.fixes import Ill, fix
+from meshinstall.checks.mtls.idle_policies import idle_objects, idle_policies
 from meshinstall.checks.mtls.metrics import metrics_findings
 from meshinstall.checks.mtls.plaintext_history import history_findings
 from meshinstall.checks.mtls.view import View
-from meshinstall.checks.words import some, word
+from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.mesh import PeerPolicy
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict
 
 # What lets plaintext in.
-OPEN = frozenset({"MTL001", "MTL002", "MTL003", "MTL020", "MTL021", "MTL022", "MTL023", "MTL030", "MTL050"})
+OPEN = frozenset({"MTL001", "MTL002", "MTL003", "MTL009", "MTL020", "MTL021", "MTL022", "MTL023", "MTL030", "MTL050"})
 # Each is one finding for its object, else one for all, else one for each namespace.
 _BY_OBJECT = frozenset({"MTL001", "MTL002", "MTL003", "MTL010", "MTL011", "MTL012", "MTL014", "MTL015", "MTL016", "MTL018", "MTL027"})
 _ONCE = frozenset({"MTL006", "MTL007", "MTL013", "MTL017", "MTL026", "MTL047", "MTL049", "MTL055"})
@@ -31,6 +31,7 @@ _TITLES: Mapping[str, str] = {
     "MTL003": "{object} accepts plaintext on single ports",
     "MTL006": "the policies could not be read",
     "MTL007": "two control planes claim one revision",
+    "MTL009": "namespace {namespace} has proxies that accept plaintext, by policies that could not be read",
     "MTL010": "{object} makes clients send plaintext",
     "MTL011": "{object} makes clients use certificates that are not the mesh's",
     "MTL012": "automatic mTLS is off, and clients send plaintext",
@@ -83,7 +84,7 @@ class _Cause(NamedTuple):
 
 def findings(view: View, ports: Sequence[PortVerdict]) -> tuple[Finding, ...]:
     """Every finding, errors first."""
-    found = [*_caused(view, ports), *_idle_policies(view), *_partly_running(view), *certificate_findings(view.facts, view.trust)]
+    found = [*_caused(view, ports), *_idle(view), *_partly_running(view), *certificate_findings(view.facts, view.trust)]
     pods = [pod for pod in view.facts.pods if pod.place in view.merged]
     found += [*unencrypted(pods), *metrics_findings(pods)]
     found += [*history_findings(view.facts.history), *caller_findings(view.facts.callers)]
@@ -142,24 +143,16 @@ def _object(ports: Sequence[PortVerdict]) -> str:
     return f"Namespace {namespaces.pop()}" if len(namespaces) == 1 and ports[0].namespace else ""
 
 
-def _idle_policies(view: View) -> Iterator[Finding]:
-    shadowed: dict[str, tuple[PeerPolicy, PeerPolicy, set[str]]] = {}
-    for place, merged in view.merged.items():
-        for policy, older in merged.shadowed:
-            shadowed.setdefault(str(policy.place), (policy, older, set()))[2].add(str(place))
-    for policy, older, pods in shadowed.values():
-        title = f"PeerAuthentication {policy.place} has no effect beside PeerAuthentication {older.place}"
-        detail = f"only the oldest policy for the same pods counts: {older.mode} of {older.place}; pods: {some(sorted(pods))}"
-        yield _idle("MTL004", title, detail, policy)
-    ignored = {found[0].place: found for policies in view.policies.values() for found in policies.without_effect()}
-    for policy, why in ignored.values():
-        yield _idle("MTL005", f"Istio ignores PeerAuthentication {policy.place}, or a part of it", why, policy)
-
-
-def _idle(code: str, title: str, detail: str, policy: PeerPolicy) -> Finding:
-    namespace, name = map(word, policy.place)
-    hint = f"move its settings to a policy that counts, then: kubectl delete peerauthentication {name} -n {namespace}"
-    return Finding(code, Severity.WARNING, title, detail, f"PeerAuthentication {policy.place}", hint=hint)
+def _idle(view: View) -> Iterator[Finding]:
+    asked = [] if view.facts.judged is None else [*view.facts.judged, *(policies.root_namespace for policies in view.policies.values())]
+    for one in idle_policies(view.facts):
+        place = one.policy.place
+        if asked and place.namespace not in asked:
+            continue
+        code, severity = ("MTL004" if one.older else "MTL005"), max(one.severity, Severity.WARNING, key=_RANK.__getitem__)
+        beside = f" has no effect beside PeerAuthentication {one.older.place}" if one.older else ", or a part of it, has no effect"
+        yield Finding(code, severity, f"PeerAuthentication {place}{beside}", one.why, f"PeerAuthentication {place}", hint=one.fix)
+    yield from idle_objects(view.facts, asked)
 
 
 def _partly_running(view: View) -> Iterator[Finding]:

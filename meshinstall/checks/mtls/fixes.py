@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshinstall.checks.mtls.client_fixes import client_fix
 from meshinstall.checks.mtls.coverage import joins
+from meshinstall.checks.mtls.cut_off import CLOSING, capture_fix, kept_open, strict_ports_fix, warnings
+from meshinstall.checks.mtls.permission_fixes import forward_fix, lists_fix
 from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some, word
 from meshinstall.model.istio import (
@@ -43,6 +45,8 @@ _VALUES = (
     "istiod's values, for the whole mesh: global.proxy.includeInboundPorts, global.proxy.excludeInboundPorts, "
     "meshConfig.defaultConfig.interceptionMode"
 )
+# Each port has a fix of its own.
+_PORT_BY_PORT = frozenset({"MTL003", "MTL021"})
 # Workloads for which commands are written out.
 _MOST = 5
 _STRICT = """kubectl apply -f - <<'EOF'
@@ -89,25 +93,32 @@ class Ill:
 
 
 def fix(code: str, ill: Ill) -> str:
-    """How to fix a finding; empty when no fix is known."""
-    return _FIXES[code](ill) if code in _FIXES else ""
+    """How to fix a finding, after whom that cuts off; empty when no fix is known."""
+    found = _FIXES[code](ill) if code in _FIXES else ""
+    if not found or code not in CLOSING:
+        return found
+    kept = kept_open(ill.view, ill.ports) if code not in _PORT_BY_PORT else []
+    return "\n".join([*warnings(ill.view, ill.ports, code), *kept, found])
 
 
 def _strict(ill: Ill) -> str:
     namespace, name = ill.place
     if not name:
-        root = ill.view.root(ill.pods[0])
-        if not (mesh_wide := ill.view.policies[root].mesh_wide):
-            return _STRICT.format(namespace=word(root))
+        seen = ill.view.seen(ill.pods[0])
+        if not (mesh_wide := seen.mesh_wide):
+            return _STRICT.format(namespace=word(seen.root_namespace))
         # It says nothing, but a newer one beside it would not count.
         namespace, name = map(word, mesh_wide[0].place)
     return _patch(f"peerauthentication {name} -n {namespace}", {"mtls": {"mode": "STRICT"}})
 
 
 def _strict_ports(ill: Ill) -> str:
-    namespace, name = ill.place
-    ports = {str(port.port): {"mode": "STRICT"} for port in sorted(ill.ports, key=lambda port: port.port)}
-    return _patch(f"peerauthentication {name} -n {namespace}", {"portLevelMtls": ports})
+    target = f"peerauthentication {ill.place[1]} -n {ill.place[0]}"
+    return strict_ports_fix(ill.view, ill.ports, lambda ports: _patch(target, {"portLevelMtls": ports}))
+
+
+def _capture_ports(ill: Ill) -> str:
+    return capture_fix(ill.view, ill.ports, lambda rest: _capture(replace(ill, ports=rest)))
 
 
 def _client(ill: Ill) -> str:
@@ -235,6 +246,11 @@ def _secrets(ill: Ill) -> str:
     return f"istioctl proxy-config secret {_first_pod(ill)}  # where does it come from? caCertificates, {USER_CA_SECRET}, or another mesh"
 
 
+def _silent(ill: Ill) -> str:
+    proxies = (ill.view.facts.proxies.get(pod.place) for pod in ill.pods)
+    return forward_fix((proxy for proxy in proxies if proxy), ill.namespace) or _logs(ill)
+
+
 def _logs(ill: Ill) -> str:
     return f"kubectl logs -n {ill.namespace} {word(ill.ports[0].pods[0].name)} -c {PROXY_CONTAINER} --tail=50"
 
@@ -268,6 +284,10 @@ def _first_pod(ill: Ill) -> str:
 
 def _template(workload: str, namespace: str, template: Mapping[str, Any]) -> str:
     """Change the pods that a workload makes."""
+    if workload.startswith("Pod "):
+        # What decides is only read when a pod is created.
+        then = f"save it, remove {', '.join(_names(template))}, then: kubectl replace --force -f FILE"
+        return f"kubectl get {_slashed(workload)} -n {namespace} -o yaml  # {then}"
     if not _can_restart(workload):
         return f"kubectl edit {_slashed(workload)} -n {namespace}  # then create it again"
     return _patch(f"{_slashed(workload)} -n {namespace}", {"template": template})
@@ -275,6 +295,12 @@ def _template(workload: str, namespace: str, template: Mapping[str, Any]) -> str
 
 def _can_restart(workload: str) -> bool:
     return workload.partition(" ")[0] in _RESTARTED
+
+
+def _names(removed: Mapping[str, Any]) -> list[str]:
+    """The fields that a template removes, each once."""
+    found = ([name] if value is None else _names(value) for name, value in removed.items())
+    return list(dict.fromkeys(name for names in found for name in names))
 
 
 def _slashed(workload: str) -> str:
@@ -290,7 +316,7 @@ def _of_clients(code: str) -> Callable[[Ill], str]:
     return lambda ill: client_fix(code, ill.object, ill.ports, ill.view.facts)
 
 
-def _silent(ill: Ill) -> str:
+def _silent_clients(ill: Ill) -> str:
     """Where to look when proxies of clients do not answer."""
     silent = [] if ill.view.outlooks is None else list(ill.view.outlooks.silent)
     pods = [pod for pod in ill.view.facts.pods if (pod.place.namespace, pod.workload) in silent]
@@ -304,8 +330,9 @@ def _unexplained(_: Ill) -> str:
     return "istioctl proxy-config cluster CLIENT_POD.NAMESPACE --fqdn HOST -o json  # look for the EnvoyFilter that changes it"
 
 
-def _permission(_: Ill) -> str:
-    return "the lines 'not seen' at the end name the reason; check the permission: kubectl auth can-i list KIND -A"
+def _permission(ill: Ill) -> str:
+    planes = ill.view.facts.control_planes
+    return lists_fix(ill.view.facts.unread, planes[0].place.namespace if planes else DEFAULT_ROOT_NAMESPACE)
 
 
 def _claims(_: Ill) -> str:
@@ -319,6 +346,7 @@ _FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL003": _strict_ports,
     "MTL006": _permission,
     "MTL007": _claims,
+    "MTL009": _permission,
     "MTL010": _client,
     "MTL011": _client,
     "MTL012": _automatic,
@@ -326,11 +354,11 @@ _FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL014": _of_clients("MTL014"),
     "MTL015": _of_clients("MTL015"),
     "MTL016": _of_clients("MTL016"),
-    "MTL017": _silent,
+    "MTL017": _silent_clients,
     "MTL018": lambda _: "curl -s http://127.0.0.1:15000/config_dump  # on the machine itself: does its proxy require a client certificate?",
     "MTL019": _unexplained,
     "MTL020": _inject,
-    "MTL021": _capture,
+    "MTL021": _capture_ports,
     "MTL022": _capture,
     "MTL023": _network,
     "MTL024": lambda ill: f"kubectl get pods -n {ill.namespace}",
@@ -340,7 +368,7 @@ _FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL029": _interfaces,
     "MTL030": _weaker,
     "MTL031": _listener,
-    "MTL032": _logs,
+    "MTL032": _silent,
     "MTL033": _push,
     "MTL034": _push,
     "MTL035": _secrets,

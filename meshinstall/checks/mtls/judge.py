@@ -13,11 +13,12 @@ from meshinstall.checks.mtls.certificates import shown
 from meshinstall.checks.mtls.coverage import is_for_probes, outside
 from meshinstall.checks.mtls.findings import OPEN, findings
 from meshinstall.checks.mtls.metrics import served
+from meshinstall.checks.mtls.peer_authentication import is_seen
 from meshinstall.checks.mtls.plaintext_history import history_text
 from meshinstall.checks.mtls.view import EntryVerdict, View, Workload
 from meshinstall.checks.mtls.wire import by_port, live, untried, wire_evidence
 from meshinstall.model.foreign_text import in_lines
-from meshinstall.model.mesh import PROXY_PORTS, Dataplane, MeshFacts, Mode, Pod
+from meshinstall.model.mesh import PROXY_PORTS, Dataplane, ExternalService, MeshFacts, Mode, Pod
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 from meshinstall.model.wire import Probing, WireTarget
 
@@ -72,7 +73,7 @@ def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[st
         ports=tuple(ports),
         findings=findings(view, ports),
         outside=outside(facts, view.mesh, reachable),
-        external=tuple(sorted(facts.external, key=lambda one: one.place)),
+        external=_external(facts),
         certificates=shown(facts, view.trust, (pod for workload in view.workloads for pod in workload.pods)),
         live=live(probing),
         history=history_text(facts.history),
@@ -103,7 +104,7 @@ def _worse(workload: Workload, ports: Iterable[int], view: View) -> Iterator[_Ro
 
 def _row(workload: Workload, port: int, view: View, *, declared: bool = True) -> _Row:
     evidence = tuple(_evidence(workload, port, view))
-    modes = dict.fromkeys(str(view.effective(pod, port).mode) for pod in workload.pods if pod.place in view.merged and view.plane(pod))
+    modes = dict.fromkeys(mode for pod in workload.pods if pod.place in view.merged and (mode := view.mode(pod, port)))
     return _Row(workload, port, evidence, "/".join(modes), declared)
 
 
@@ -205,6 +206,13 @@ def _empty(view: View, asked: Iterable[str]) -> Iterator[PortVerdict]:
         text = "the namespace has no workload of the mesh" if known else "the namespace does not exist"
         evidence = Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, text, f"Namespace {namespace}", "MTL027")
         yield PortVerdict(namespace, "no workload", 0, Dataplane.NONE, Outcome.NOT_PROVEN, (evidence,))
+
+
+def _external(facts: MeshFacts) -> tuple[ExternalService, ...]:
+    """The ways out of the mesh that some istiod sees."""
+    revisions = [plane.revision for plane in facts.control_planes] or [""]
+    seen = (one for one in facts.external if any(is_seen(one.revision, revision) for revision in revisions))
+    return tuple(sorted(seen, key=lambda one: one.place))
 
 
 def _worst(found: Sequence[Evidence]) -> Outcome:

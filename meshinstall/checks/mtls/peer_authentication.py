@@ -3,11 +3,12 @@
 The rules are those of ComposePeerAuthentication (istio: pilot/pkg/security/authn/policy_applier.go, 1.31).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from meshinstall.model.mesh import Mode, PeerPolicy, Pod
+from meshinstall.model.istio import DEFAULT_ROOT_NAMESPACE
+from meshinstall.model.mesh import MeshFacts, Mode, PeerPolicy, Pod
 
 
 class Effective(NamedTuple):
@@ -41,11 +42,15 @@ class Policies:
     by_namespace: Mapping[str, tuple[PeerPolicy, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, policies: Iterable[PeerPolicy], root_namespace: str) -> "Policies":
-        """Sort once; creation times have whole seconds, and of equal ones the name decides (istio: pilot/pkg/model/config.go)."""
+    def of(cls, policies: Iterable[PeerPolicy], root_namespace: str, revision: str = "") -> "Policies":
+        """Those that an istiod of a revision sees, "" for all, sorted once.
+
+        Creation times have whole seconds, and of equal ones the name decides (istio: pilot/pkg/model/config.go).
+        """
         found: dict[str, list[PeerPolicy]] = {}
         for policy in sorted(policies, key=lambda policy: (policy.created, policy.place.name)):
-            found.setdefault(policy.place.namespace, []).append(policy)
+            if is_seen(policy.revision, revision):
+                found.setdefault(policy.place.namespace, []).append(policy)
         return cls(root_namespace, {namespace: tuple(some) for namespace, some in found.items()})
 
     @property
@@ -64,18 +69,27 @@ class Policies:
             shadowed += [(policy, scope[0]) for policy in scope[1:]]
         return Merged(mode, source, scopes[-1][0] if scopes[-1] else None, tuple(shadowed))
 
-    def without_effect(self) -> Iterator[tuple[PeerPolicy, str]]:
-        """Policies, or parts of them, that Istio ignores wherever the pods are, and why."""
-        for namespace, policies in self.by_namespace.items():
-            for policy in policies:
-                if policy.selector and namespace == self.root_namespace:
-                    yield policy, "it has a selector and is in the root namespace, where only policies without one count"
-                elif policy.ports and not policy.selector:
-                    yield policy, "its portLevelMtls has no effect without a selector"
-
     def _scopes(self, pod: Pod) -> tuple[tuple[PeerPolicy, ...], ...]:
         """The policies of the mesh, of the pod's namespace and for the pod itself."""
         own = self.by_namespace.get(pod.place.namespace, ()) if pod.place.namespace != self.root_namespace else ()
         namespace = tuple(policy for policy in own if not policy.selector)
         workload = tuple(policy for policy in own if policy.selector and policy.selector.items() <= pod.labels.items())
         return self.mesh_wide, namespace, workload
+
+
+def is_seen(label: str | None, revision: str) -> bool:
+    """Whether an istiod of a revision sees an object with this label istio.io/rev (istio: pkg/config/model.go, LabelsInRevision)."""
+    return label is None or not revision or label == revision
+
+
+def policies_by_revision(facts: MeshFacts) -> Mapping[str, Policies]:
+    """What each control plane sees, the first that it is for its revision; "" and all policies where none is known."""
+    planes = {plane.revision: plane for plane in reversed(facts.control_planes)}
+    found = {name: Policies.of(facts.policies, plane.root_namespace, name) for name, plane in planes.items()}
+    return found or {"": Policies.of(facts.policies, DEFAULT_ROOT_NAMESPACE)}
+
+
+def revision_of(pod: Pod, facts: MeshFacts) -> str:
+    """The revision of the istiod that a pod belongs to: its own, else that of the first; "" where none is known."""
+    known = [plane.revision for plane in facts.control_planes]
+    return pod.revision if pod.revision in known else next(iter(known), "")

@@ -10,11 +10,12 @@ from meshinstall.checks.mtls.clients import Door, client_evidence, entry_evidenc
 from meshinstall.checks.mtls.coverage import coverage_evidence, is_asked_for, is_for_probes, is_judged, joins, members
 from meshinstall.checks.mtls.inbound import held, is_open, proxy_evidence
 from meshinstall.checks.mtls.outlooks import Outlooks
-from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies
+from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies, is_seen, policies_by_revision, revision_of
 from meshinstall.checks.mtls.wire import Names
 from meshinstall.checks.words import some
 from meshinstall.model.clients import ClientFacts, MeshEntry
 from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE, VOUCHING_KINDS
+from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import ControlPlane, Dataplane, HeldPort, MeshFacts, Mode, Place, Pod, ServiceFacts, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
@@ -74,7 +75,7 @@ class View:
     services: Mapping[str, Sequence[ServiceFacts]]
     trust: Trust
     workloads: tuple[Workload, ...]
-    told: dict[tuple[str, tuple[tuple[Place, int], ...]], tuple[Evidence, ...]] = field(default_factory=dict)
+    told: dict[tuple[tuple[Place, int], ...], tuple[Evidence, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, facts: MeshFacts) -> "View":
@@ -83,8 +84,7 @@ class View:
         planes: dict[str, list[ControlPlane]] = {}
         for plane in facts.control_planes:
             planes.setdefault(plane.revision, []).append(plane)
-        roots = sorted({plane.root_namespace for plane in facts.control_planes} or {DEFAULT_ROOT_NAMESPACE})
-        policies = {root: Policies.of(facts.policies, root) for root in roots}
+        policies = policies_by_revision(facts)
         judged = [pod for pod in facts.pods if is_judged(pod, facts, mesh)]
         services: dict[str, list[ServiceFacts]] = {}
         for service in facts.services:
@@ -93,7 +93,7 @@ class View:
         trust, outlooks, rules = Trust.of(facts, mesh | proxied), _outlooks(facts), _rules(facts, future=facts.clients is not None)
         causes = _causes(facts, policies)
         found = cls(facts, mesh, planes, policies, {}, rules, causes, outlooks, _led(facts), services, trust, _workloads(judged))
-        merged = {pod.place: policies[found.root(pod)].merged(pod) for pod in judged if pod.dataplane in _MESHED}
+        merged = {pod.place: found.seen(pod).merged(pod) for pod in judged if pod.dataplane in _MESHED}
         return replace(found, merged=merged)
 
     def plane(self, pod: Pod) -> ControlPlane | None:
@@ -108,10 +108,9 @@ class View:
         revisions = [pod.revision] if pod.revision in self.planes else sorted(self.planes)
         return next((revision for revision in revisions if len(self.planes[revision]) > 1), "")
 
-    def root(self, pod: Pod) -> str:
-        """The root namespace that counts for a pod."""
-        plane = self.plane(pod)
-        return plane.root_namespace if plane else min(self.policies)
+    def seen(self, pod: Pod) -> Policies:
+        """The policies that the istiod of a pod sees."""
+        return self.policies[revision_of(pod, self.facts)]
 
     def effective(self, pod: Pod, port: int) -> Effective:
         """The mode at one of its ports."""
@@ -137,10 +136,8 @@ class View:
                 yield from self.clients(pod, port)
             if pod.dataplane is Dataplane.SIDECAR and pod.running:
                 proxy = self.facts.proxies.get(pod.place)
-                strict = proxy_evidence(proxy, port, Mode.STRICT, "", own)
-                # Where the policy is not known, a proxy that takes mutual TLS alone is not called stricter than it.
-                unknown = self.plane(pod) is None and strict.outcome is not Outcome.FAIL
-                yield _at(pod, strict if unknown else proxy_evidence(proxy, port, mode, source, own))
+                accepts = proxy_evidence(proxy, port, Mode.STRICT if self._doubt(pod) else mode, source, own)
+                yield _at(pod, _without_policy(accepts) if self._doubt(pod) and not fixed else accepts)
         if pod.dataplane is Dataplane.GATEWAY and pod.running:
             yield _at(pod, self._sync(pod))
             if reached := self._led_to(pod, port):
@@ -158,7 +155,12 @@ class View:
         # What Envoy opens to everybody from its start, such as its metrics, bypasses the mesh as any other port does.
         return None if own and own.fixed and is_open(own.chains, port) else own
 
-    def _policy(self, pod: Pod, effective: Effective) -> Evidence:
+    def mode(self, pod: Pod, port: int) -> str:
+        """The mode at one of its ports, empty where a policy that could not be read may set another."""
+        return "" if self._doubt(pod) else str(self.effective(pod, port).mode)
+
+    def _doubt(self, pod: Pod) -> Evidence | None:
+        """What keeps the policy of a pod from being known; None where it is."""
         if revision := self.contested(pod):
             claims = some(sorted(f"Deployment {plane.place}" for plane in self.planes[revision]))
             text = f"cannot tell the policy: two control planes claim one revision, {revision}: {claims}"
@@ -167,6 +169,11 @@ class View:
         if unread or self.plane(pod) is None:
             what = f"some {some(unread)} objects" if unread else "the pod's control plane"
             return Evidence(Source.POLICY, Outcome.NOT_PROVEN, f"cannot tell the policy: {what} could not be read", code="MTL006")
+        return None
+
+    def _policy(self, pod: Pod, effective: Effective) -> Evidence:
+        if doubt := self._doubt(pod):
+            return doubt
         source = _policy_name(effective)
         if effective.mode is Mode.STRICT:
             return Evidence(Source.POLICY, Outcome.PASS, "STRICT", source)
@@ -183,22 +190,23 @@ class View:
             yield Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL013")
         # Pods of one workload are reached by the same ports: they are looked up once.
         reached = self.reaching(pod, port)
-        key = (self.root(pod), tuple((service.place, own) for service, own in reached))
+        key = tuple((service.place, own) for service, own in reached)
         if key not in self.told:
-            self.told[key] = future_evidence(self.rules[key[0]], reached)
+            found = [one for rules in self.rules.values() for one in future_evidence(rules, reached)]
+            self.told[key] = tuple(one for one in found if one.outcome is not Outcome.PASS) or tuple(found[:1])
         asked = self._asked(Door(pod, port, reached))
         told = [one for one in self.told[key] if not asked or one.outcome is not Outcome.PASS]
-        found = [*asked, *told]
-        fails = any(one.outcome is not Outcome.PASS for one in found) or unread
-        yield from (one for one in found if one.outcome is not Outcome.PASS or not fails)
+        both = [*asked, *told]
+        fails = any(one.outcome is not Outcome.PASS for one in both) or unread
+        yield from (one for one in both if one.outcome is not Outcome.PASS or not fails)
 
     def _asked(self, door: Door) -> tuple[Evidence, ...]:
         """What the clients' own proxies say; nothing when none was asked."""
-        return client_evidence(door, self.outlooks, self.causes[self.root(door.pod)]) if self.outlooks else ()
+        return client_evidence(door, self.outlooks, self.causes[revision_of(door.pod, self.facts)]) if self.outlooks else ()
 
     def _led_to(self, pod: Pod, port: int) -> Sequence[tuple[ServiceFacts, int]]:
         """The Services of a gateway to which a VirtualService leads clients of the mesh: what comes so is the mesh's own traffic."""
-        causes = self.causes[self.root(pod)]
+        causes = self.causes[revision_of(pod, self.facts)]
         return [(service, own) for service, own in self.reaching(pod, port) if causes.host(service) in self.led]
 
     def reaching(self, pod: Pod, port: int) -> Sequence[tuple[ServiceFacts, int]]:
@@ -236,6 +244,17 @@ def _at(pod: Pod, evidence: Evidence) -> Evidence:
     return evidence if evidence.object else replace(evidence, object=f"Pod {pod.place}")
 
 
+def _without_policy(found: Evidence) -> Evidence:
+    """What a proxy does, as it is judged under STRICT, where the policy is unknown: neither in force nor exceeded."""
+    match found.code:
+        case "MTL030":
+            return replace(found, text="its proxy accepts plaintext, and cannot tell by which policy", code="MTL009")
+        case "MTL031":
+            return replace(found, text="its proxy accepts TLS without a client certificate of the mesh, and cannot tell by which policy")
+        case _:
+            return found
+
+
 def _policy_name(effective: Effective) -> str:
     return f"PeerAuthentication {effective.source.place}" if effective.source else "Istio's default"
 
@@ -248,32 +267,43 @@ def _workloads(pods: Iterable[Pod]) -> tuple[Workload, ...]:
 
 
 def _rules(facts: MeshFacts, *, future: bool) -> Mapping[str, ClientRules]:
-    """The DestinationRules for each root namespace there is; whoever may come to run in a labelled namespace is a client too.
+    """The DestinationRules that each revision's clients obey; whoever may come to run in a labelled namespace is a client too.
 
     With ``future`` those alone: the proxies of the others speak for themselves.
     """
-    clients: dict[str, list[Mapping[str, str]]] = {name: [] for name, space in facts.namespaces.items() if joins(space.labels)}
+    planes = {plane.revision: plane for plane in reversed(facts.control_planes)}
+    first = facts.control_planes[0].revision if facts.control_planes else ""
+    clients: dict[str, dict[str, list[Mapping[str, str]]]] = {revision: {} for revision in planes or (first,)}
+    for name, space in facts.namespaces.items():
+        if joins(space.labels):
+            asked = space.labels.get(REVISION, "")
+            clients[asked if asked in planes else first][name] = []
     for pod in facts.pods:
         if pod.dataplane in _ENVOYS:
-            clients.setdefault(pod.place.namespace, []).append(pod.labels)
-    known = {name: tuple(labels) or ({},) for name, labels in clients.items() if not is_for_probes(name, facts) and not (future and labels)}
-    planes = facts.control_planes
-    automatic = all(plane.auto_mtls for plane in planes)
-    domain = planes[0].domain if planes else DEFAULT_DOMAIN
-    roots = {plane.root_namespace for plane in planes} or {DEFAULT_ROOT_NAMESPACE}
-    return {root: ClientRules.of(facts.client_rules, known, root, domain=domain, automatic=automatic) for root in roots}
+            clients[revision_of(pod, facts)].setdefault(pod.place.namespace, []).append(pod.labels)
+    taken = {name for found in clients.values() for name, labels in found.items() if labels} if future else frozenset[str]()
+    left = {revision: {name: some for name, some in found.items() if name not in taken} for revision, found in clients.items()}
+    return {revision: _rules_for(revision, planes.get(revision), found, facts) for revision, found in left.items()}
+
+
+def _rules_for(revision: str, plane: ControlPlane | None, clients: Mapping[str, list[Mapping[str, str]]], facts: MeshFacts) -> ClientRules:
+    known = {name: tuple(labels) or ({},) for name, labels in clients.items() if not is_for_probes(name, facts)}
+    rules = [rule for rule in facts.client_rules if is_seen(rule.revision, revision)]
+    root, domain = (plane.root_namespace, plane.domain) if plane else (DEFAULT_ROOT_NAMESPACE, DEFAULT_DOMAIN)
+    return ClientRules.of(rules, known, root, domain=domain, automatic=plane is None or plane.auto_mtls)
 
 
 def _causes(facts: MeshFacts, policies: Mapping[str, Policies]) -> Mapping[str, Causes]:
-    """What explains the words of proxies, for each root namespace there is."""
+    """What explains the words of proxies, for each revision there is."""
     told, pods = facts.clients or ClientFacts(), selected(facts.services, facts.pods)
     labels: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     for pod in facts.pods:
         labels.setdefault((pod.place.namespace, pod.workload), []).append(pod.labels)
     found = {}
-    for root, rules in _rules(facts, future=False).items():
+    for revision, rules in _rules(facts, future=False).items():
         services = {f"{one.place.name}.{one.place.namespace}.svc.{rules.domain}": one for one in facts.services}
-        found[root] = Causes(rules, policies[root], told, services, pods, labels)
+        sidecars = tuple(one for one in told.sidecars if is_seen(one.revision, revision))
+        found[revision] = Causes(rules, policies[revision], replace(told, sidecars=sidecars), services, pods, labels)
     return found
 
 

@@ -9,6 +9,7 @@ import anyio
 from meshinstall.checks.mtls.judge import judge, targets
 from meshinstall.checks.words import some
 from meshinstall.engine.events import Emit, Verifying
+from meshinstall.engine.mesh.api_server_clients import ask_api_server_clients
 from meshinstall.engine.mesh.callers import ask_callers
 from meshinstall.engine.mesh.plaintext_history import ask_history
 from meshinstall.engine.mesh.survey import survey
@@ -16,7 +17,7 @@ from meshinstall.engine.observe.cloud import explaining
 from meshinstall.engine.probe.prober import Say, probes
 from meshinstall.engine.session import Session
 from meshinstall.model.mesh import MeshFacts, Place, SyncState
-from meshinstall.model.verdict import Observation, Verdict
+from meshinstall.model.verdict import Observation, Outcome, Verdict
 from meshinstall.model.wire import Probing
 
 # Seconds that a proxy may take to acknowledge a push before it is judged as it is.
@@ -60,7 +61,7 @@ async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
     if scope.read_only:
         say("looking at the mesh; the wire is not tried")
         facts = await _look(session, scope, scope.namespaces, say)
-        return _judge(session, scope, facts, Probing(skipped="not asked for (--read-only)"))
+        return await _judged(session, scope, facts, Probing(skipped="not asked for (--read-only)"))
     say("starting the probes")
     async with probes(session, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
@@ -73,7 +74,18 @@ async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
         say("removing the probes")
     if prober.problem:
         facts = _without(facts, prober.namespace)
-    return _judge(session, scope, replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing)
+    return await _judged(session, scope, replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing)
+
+
+async def _judged(session: Session, scope: Scope, facts: MeshFacts, probing: Probing) -> Verdict:
+    """The verdict; where something fails, a fix may close a port, so it says whether the API server calls that."""
+    verdict = _judge(session, scope, facts, probing)
+    if verdict.outcome is not Outcome.FAIL:
+        return verdict
+    async with explaining(session):
+        called = await ask_api_server_clients(session)
+    gaps, unread = tuple(dict.fromkeys((*facts.gaps, *called.gaps))), tuple(sorted({*facts.unread, *called.unread}))
+    return _judge(session, scope, replace(facts, api_clients=called.clients, gaps=gaps, unread=unread), probing)
 
 
 def _judge(session: Session, scope: Scope, facts: MeshFacts, probing: Probing) -> Verdict:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from meshinstall.engine.mesh.kube_objects import place
+from meshinstall.engine.mesh.kube_objects import labels, place
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text, texts
 from meshinstall.model.clients import LedHost, MeshEntry, SidecarObject, TlsPolicy
+from meshinstall.model.labels import REVISION
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 
@@ -50,7 +51,7 @@ class WorkloadEntry:
 
 def sidecar(item: Manifest) -> SidecarObject:
     """A Sidecar (istio/api: networking/v1alpha3/sidecar.proto)."""
-    return SidecarObject(place(item), texts(at(item, "spec", "workloadSelector", "labels")))
+    return SidecarObject(place(item), texts(at(item, "spec", "workloadSelector", "labels")), labels(item).get(REVISION))
 
 
 def envoy_filter(item: Manifest) -> Chosen:

@@ -11,7 +11,7 @@ from meshinstall.engine.mesh import proxy_config
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
 from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE, ENVOY_ADMIN_PORT, ISTIOD_CONTAINER, image_tag
 from meshinstall.model.labels import REVISION
-from meshinstall.model.mesh import ClientRule, ControlPlane, ExternalService, Mode, NamespaceFacts, PeerPolicy, Place, Port
+from meshinstall.model.mesh import ClientRule, ControlPlane, ExternalService, Labelled, Mode, NamespaceFacts, PeerPolicy, Place, Port
 from meshinstall.model.release import Manifest
 from meshinstall.model.yaml_text import load
 
@@ -36,7 +36,10 @@ class MeshSettings:
 
 @dataclass(frozen=True, slots=True)
 class Istiod:
-    """A Deployment of istiod; ``settings`` is the ConfigMap that holds its mesh configuration, ``ready`` whether any pod is."""
+    """A Deployment of istiod; ``settings`` is the ConfigMap that holds its mesh configuration, ``ready`` whether any pod is.
+
+    ``shared`` is a ConfigMap whose mesh configuration counts where the other is silent, empty without one.
+    """
 
     place: Place
     revision: str
@@ -44,6 +47,7 @@ class Istiod:
     settings: str
     domain: str
     ready: bool
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,18 @@ def peer_policy(item: Manifest) -> PeerPolicy:
         mode=_mode(at(spec, "mtls")),
         selector=texts(at(spec, "selector", "matchLabels")),
         ports={int(port): _mode(mtls) for port, mtls in table(at(spec, "portLevelMtls")).items()},
+        revision=_revision(item),
     )
+
+
+def _revision(item: Manifest) -> str | None:
+    return labels(item).get(REVISION)
+
+
+def labelled(item: Manifest, kind: str) -> Labelled | None:
+    """An object of a kind whose label names a revision."""
+    revision = _revision(item)
+    return None if revision is None else Labelled(kind, place(item), revision)
 
 
 def _mode(mtls: Any) -> Mode:
@@ -117,6 +132,7 @@ def client_rule(item: Manifest) -> ClientRule:
         export_to=tuple(text(one) for one in rows(at(spec, "exportTo"))),
         selector=texts(at(spec, "workloadSelector", "matchLabels")),
         has_policy=at(spec, "trafficPolicy") is not None,
+        revision=_revision(item),
     )
 
 
@@ -139,7 +155,7 @@ def external_service(item: Manifest) -> ExternalService | None:
     if text(at(spec, "location")) == "MESH_INTERNAL":
         return None
     hosts = tuple(text(host) for host in rows(at(spec, "hosts")))
-    return ExternalService(place(item), hosts, tuple(_external_port(port) for port in rows(at(spec, "ports"))))
+    return ExternalService(place(item), hosts, tuple(_external_port(port) for port in rows(at(spec, "ports"))), _revision(item))
 
 
 def _external_port(port: Any) -> Port:
@@ -172,6 +188,7 @@ def istiod(deployment: Manifest) -> Istiod | None:
     # istio: pilot/pkg/bootstrap/configcontroller.go.
     settings = "istio" if revision == "default" else f"istio-{revision}"
     args = [text(one) for one in rows(at(discovery, "args"))]
+    env = {text(at(one, "name")): text(at(one, "value")) for one in rows(at(discovery, "env"))}
     # The image's tag tells what runs, the label what was installed.
     version = _VERSION.match(image_tag(text(at(discovery, "image"))))
     return Istiod(
@@ -181,6 +198,7 @@ def istiod(deployment: Manifest) -> Istiod | None:
         settings=settings,
         domain=dict(pairwise(args)).get("--domain") or DEFAULT_DOMAIN,
         ready=bool(number(at(deployment, "status", "readyReplicas"))),
+        shared=env.get("SHARED_MESH_CONFIG", ""),
     )
 
 
@@ -198,23 +216,35 @@ def control_plane(istiod: Istiod, settings: MeshSettings) -> ControlPlane:
     )
 
 
-def mesh_settings(config_map: Manifest) -> MeshSettings:
-    """The mesh configuration in an istiod's ConfigMap, which takes both spellings of a field."""
-    document = _yaml(text(at(config_map, "data", "mesh")))
+def mesh_settings(config_map: Manifest, shared: Manifest | None = None) -> MeshSettings:
+    """The mesh configuration in an istiod's ConfigMap, which takes both spellings of a field, over that of ``shared``.
+
+    Each field of the first replaces the other's; aliases add up (istio: pilot/pkg/bootstrap/mesh.go, ApplyMeshConfig in pkg/config/mesh).
+    """
+    documents = [_yaml(text(at(one, "data", "mesh"))) for one in (config_map, shared)]
+
+    def each(name: str) -> list[Any]:
+        snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+        return [document.get(name, document.get(snake)) for document in documents]
 
     def get(name: str) -> Any:
-        snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-        return document.get(name, document.get(snake))
+        return next((value for value in each(name) if value is not None), None)
 
     auto = get("enableAutoMtls")
     return MeshSettings(
         root_namespace=text(get("rootNamespace")) or DEFAULT_ROOT_NAMESPACE,
         trust_domain=text(get("trustDomain")) or DEFAULT_DOMAIN,
-        trust_domain_aliases=tuple(text(one) for one in rows(get("trustDomainAliases"))),
+        trust_domain_aliases=tuple(dict.fromkeys(text(one) for given in each("trustDomainAliases") for one in rows(given))),
         auto_mtls=True if auto is None else flag(auto),
         authorities=tuple(filter(None, (text(at(one, "pem")) for one in rows(get("caCertificates"))))),
         admin_port=proxy_config.port(get("defaultConfig")) or ENVOY_ADMIN_PORT,
     )
+
+
+def checked_settings(config_map: Manifest) -> Manifest:
+    """The same ConfigMap when its mesh configuration can be parsed."""
+    mesh_settings(config_map)
+    return config_map
 
 
 def _yaml(document: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from meshinstall.checks.words import some
 from meshinstall.engine.mesh.kube_objects import Service, labels, place
+from meshinstall.engine.mesh.plain_callers import kubelet_ports, scraped_ports
 from meshinstall.engine.mesh.proxy_config import admin_port, metrics_port
 from meshinstall.engine.mesh.redirection import INIT, Capture, inbound, interfaces, outbound, variables
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
@@ -83,6 +84,8 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         metrics_port=_metrics_port(carrier, capture) if kind is Dataplane.SIDECAR else 0,
         interfaces=interfaces(spec) if kind is Dataplane.SIDECAR else (),
         outbound=outbound(spec, containers.values()) if kind is Dataplane.SIDECAR else Outbound(),
+        kubelet=kubelet_ports(spec, annotations, kind),
+        scraped=scraped_ports(annotations, kind),
     )
     return PodSeen(found, capture, own, by_default=admin is None and not unread, misread=unread)
 

@@ -4,20 +4,21 @@ Requests: those for the control planes (engine/mesh/control_planes.py); seven li
 (namespaces, pods, Services, PeerAuthentications, DestinationRules, ServiceEntries,
 roots) and five to explain what clients do (Sidecars, EnvoyFilters, WorkloadEntries,
 VirtualServices, BackendTLSPolicies), each one for every 500 objects; the questions for
-the API versions of those kinds; one object and up to two Secrets for each istiod; one
+the API versions of those kinds; one object, or two, and up to two Secrets for each istiod; one
 port-forward for each running pod of an istiod and of a proxy that is judged, and three
 for each kind of proxy that may be a client.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from meshinstall.engine.mesh import kube_objects
 from meshinstall.engine.mesh.authorities import Held, ask_roots, ask_signers, judged
-from meshinstall.engine.mesh.client_objects import internal_entry
-from meshinstall.engine.mesh.clients import Clients, ask_objects, look_at_clients
+from meshinstall.engine.mesh.client_objects import InternalEntry, internal_entry
+from meshinstall.engine.mesh.clients import Clients, Objects, ask_objects, look_at_clients
 from meshinstall.engine.mesh.control_planes import control_planes, istiods
 from meshinstall.engine.mesh.istio_kinds import DESTINATION_RULES, PEER_AUTHENTICATIONS, SERVICE_ENTRIES, istio_facts
 from meshinstall.engine.mesh.kube_objects import Istiod, MeshSettings, control_plane
@@ -28,8 +29,11 @@ from meshinstall.engine.mesh.reader import Asker, Wanted
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.model.istio import DEFAULT_DOMAIN
-from meshinstall.model.mesh import Dataplane, MeshFacts, NamespaceFacts
+from meshinstall.model.mesh import ClientRule, Dataplane, ExternalService, Labelled, MeshFacts, NamespaceFacts
 from meshinstall.model.paths import object_path
+from meshinstall.model.release import Manifest
+
+_Fact = TypeVar("_Fact")
 
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 # What chooses proxies by labels.
@@ -60,8 +64,9 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
     proxied = [pod for pod in pods if pod.dataplane in _ENVOYS and (judged_here is None or pod.place.namespace in judged_here)]
     proxies = await ask_proxies(proxied, session.pods, syncs, authorities.anchors, session.certificates)
     roots = frozenset(one.root_namespace for one in settings)
+    entries, labelled = found["entries"]
     told = Clients(pods, syncs, roots, _domain(brains), sum(len(one.ports) for one in services), asker.unread.isdisjoint(_CHOOSING))
-    clients = await look_at_clients(told, found["clients"], found["rules"], found["entries"], session.pods)
+    clients = await look_at_clients(told, found["clients"], found["rules"], entries, session.pods)
     spaces: list[NamespaceFacts] = found["namespaces"]
     return MeshFacts(
         now=session.now(),
@@ -71,14 +76,21 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
         services=services,
         policies=tuple(found["policies"]),
         client_rules=tuple(found["rules"]),
-        external=tuple(external for external, _ in found["entries"] if external),
+        external=tuple(external for external, _ in entries if external),
         proxies=proxies,
         authorities=authorities.own,
         gaps=tuple(dict.fromkeys((*asker.gaps, *authorities.gaps, *silent, *misread(seen)))),
         unread=tuple(sorted(asker.unread)),
         judged=judged_here,
         clients=clients,
+        labelled=(*labelled, *_labelled(found["rules"], found["clients"])),
     )
+
+
+def _labelled(rules: Iterable[ClientRule], objects: Objects) -> Iterator[Labelled]:
+    """Those of the objects that were read whose label names a revision."""
+    for kind, some in (("DestinationRule", rules), ("Sidecar", objects.sidecars)):
+        yield from (Labelled(kind, one.place, one.revision) for one in some if one.revision is not None)
 
 
 async def _objects(asker: Asker, brains: list[Istiod], planes: AbstractSet[str]) -> Mapping[str, Any]:
@@ -92,25 +104,32 @@ async def _objects(asker: Asker, brains: list[Istiod], planes: AbstractSet[str])
         "services": lambda: asker.facts(Wanted("Services", object_path("v1", "services")), kube_objects.service),
         "policies": lambda: istio_facts(asker, PEER_AUTHENTICATIONS, kube_objects.peer_policy),
         "rules": lambda: istio_facts(asker, DESTINATION_RULES, kube_objects.client_rule),
-        "entries": lambda: istio_facts(asker, SERVICE_ENTRIES, lambda item: (kube_objects.external_service(item), internal_entry(item))),
+        "entries": lambda: _entries(asker),
         "clients": lambda: ask_objects(asker),
     }
     return await gather(asks, lambda name: asks[name]())
+
+
+async def _entries(asker: Asker) -> tuple[list[tuple[ExternalService | None, InternalEntry | None]], list[Labelled]]:
+    """The ServiceEntries, each as what leads out of the mesh or adds to it, and those that have a revision of their own."""
+    labelled: list[Labelled] = []
+
+    def read(item: Manifest) -> tuple[ExternalService | None, InternalEntry | None]:
+        found = kube_objects.labelled(item, "ServiceEntry")
+        labelled.extend([found] if found else [])
+        return kube_objects.external_service(item), internal_entry(item)
+
+    return await istio_facts(asker, SERVICE_ENTRIES, read), labelled
 
 
 async def _settings(asker: Asker, brains: list[Istiod]) -> list[MeshSettings]:
     """What each istiod was told, in their order; its defaults where that is not known."""
 
     async def ask(istiod: Istiod) -> MeshSettings:
-        what = f"ConfigMap {istiod.place.namespace}/{istiod.settings}"
-        path = object_path("v1", "configmaps", istiod.place.namespace, istiod.settings)
-        before = len(asker.gaps)
-        found = await asker.one(what, path, kube_objects.mesh_settings)
-        if found is None and len(asker.gaps) == before:
-            asker.gaps.append(f"{what} does not exist; istiod's defaults are assumed")
-        if found is None:
-            asker.unread.add("MeshConfig")
-        return found or MeshSettings()
+        # Both are parsed alone, so that one that cannot be parsed is named, and the other counts.
+        shared = await _config_map(asker, istiod, istiod.shared, kube_objects.checked_settings) if istiod.shared else None
+        read = partial(kube_objects.mesh_settings, shared=shared)
+        return await _config_map(asker, istiod, istiod.settings, read) or read({})
 
     answers = await gather(brains, ask)
     return [answers[istiod] for istiod in brains]
@@ -118,3 +137,15 @@ async def _settings(asker: Asker, brains: list[Istiod]) -> list[MeshSettings]:
 
 def _domain(brains: Sequence[Istiod]) -> str:
     return brains[0].domain if brains else DEFAULT_DOMAIN
+
+
+async def _config_map(asker: Asker, istiod: Istiod, name: str, read: Callable[[Manifest], _Fact]) -> _Fact | None:
+    """What ``read`` makes of one of an istiod's two mesh configurations, which istiod does without when it does not exist."""
+    what = f"ConfigMap {istiod.place.namespace}/{name}"
+    before = len(asker.gaps)
+    found = await asker.one(what, object_path("v1", "configmaps", istiod.place.namespace, name), read)
+    if found is None and len(asker.gaps) == before:
+        asker.gaps.append(f"{what} does not exist; istiod's defaults are assumed")
+    if found is None:
+        asker.unread.add("MeshConfig")
+    return found

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import anyio
 
+from meshinstall.checks.control_plane.webhook_fixes import webhook_fix
 from meshinstall.engine.mesh import webhook_answers
 from meshinstall.engine.objects import readiness, release_manifest
 from meshinstall.engine.objects.readiness import Trouble
@@ -12,7 +13,6 @@ from meshinstall.engine.run.kubelet_nudge import nudge
 from meshinstall.engine.session import Session
 from meshinstall.errors import ForbiddenError, StepError
 from meshinstall.model.facts import ObjectKey
-from meshinstall.model.istio import OPEN_WEBHOOK_PORT
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import ReleaseStep
 from meshinstall.model.release import Component, Manifest, ReleaseRecord
@@ -76,7 +76,9 @@ async def _until_webhooks_answer(session: Session, step: ReleaseStep, tell: Tell
         with anyio.fail_after(_WEBHOOK_PATIENCE):
             await _until(_Webhooks(session, step).look, hear)
     except TimeoutError:
-        raise StepError(f"istiod is ready, but its webhooks do not answer: {last}", OPEN_WEBHOOK_PORT) from None
+        raise StepError(
+            f"istiod is ready, but its webhooks do not answer: {last}", webhook_fix(last, step.release.namespace, None)
+        ) from None
 
 
 async def until_gone(kube: Kube, path: str, tell: Tell) -> None:

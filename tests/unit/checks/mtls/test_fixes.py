@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from meshinstall.model.verdict import Outcome
 from tests.cases import verdicts
 
 _PLANE = {"version": "1.31.0", "root_namespace": "istio-system", "trust_domain": "cluster.local"}
@@ -64,7 +65,7 @@ def test_the_policy_that_counts_for_the_mesh_is_mended_and_none_beside_it() -> N
         "istio-system/web": {"created": "2026-01-01T00:00:00Z", "mode": "STRICT", "selector": {"app": "web"}},
     }
     mended = """kubectl patch peerauthentication base -n istio-system --type merge -p '{"spec":{"mtls":{"mode":"STRICT"}}}'"""
-    assert hint("MTL001", policies=policies) == mended
+    assert hint("MTL001", policies=policies).splitlines()[-1] == mended
 
 
 @pytest.mark.parametrize(
@@ -96,3 +97,53 @@ def test_roots_that_are_not_there_are_not_deleted() -> None:
     assert told.startswith("kubectl logs -n istio-system deployment/istiod --tail=50  # ")
     assert "discoverySelectors" in told
     assert "delete" not in told
+
+
+def test_a_pod_without_an_owner_that_opts_out_is_created_again() -> None:
+    """A change of its labels has no effect: they are read when it is created."""
+    labels = {"sidecar.istio.io/inject": "false"}
+    told = hint("MTL020", pods={"shop/tool": {"workload": "Pod tool", "dataplane": "none", "ip": "10.0.1.9", "labels": labels}})
+    line = next(line for line in told.splitlines() if not line.startswith("#"))
+    assert line.startswith(
+        "kubectl get pod/tool -n shop -o yaml  # save it, remove sidecar.istio.io/inject, istio.io/dataplane-mode, then: "
+    )
+    assert line.endswith("then: kubectl replace --force -f FILE")
+    assert "kubectl edit" not in told
+
+
+FORBIDDEN, SILENT = {"problem": "no permission for pods/portforward in shop"}, {"problem": "no answer in 5 s"}
+
+
+@pytest.mark.parametrize(
+    ("proxies", "command"),
+    [
+        ({"shop/api-0": FORBIDDEN}, "kubectl auth can-i create pods/portforward -n shop"),
+        ({"shop/api-0": SILENT}, "kubectl logs -n shop api-0 -c istio-proxy --tail=50"),
+        ({"shop/web-1": FORBIDDEN, "shop/web-2": SILENT}, "kubectl logs -n shop web-1 -c istio-proxy --tail=50"),
+    ],
+)
+def test_a_log_is_asked_for_unless_the_account_may_not_ask_the_proxy(proxies: Mapping[str, Any], command: str) -> None:
+    assert hint("MTL032", proxies=proxies).partition("  #")[0] == command
+
+
+def test_all_missing_permissions_are_named_at_once() -> None:
+    told = hint("MTL006", unread=["PeerAuthentication", "Deployment", "MeshConfig", "Node"])
+    assert told.splitlines()[1:] == [
+        "kubectl auth can-i list peerauthentications.security.istio.io -A",
+        "kubectl auth can-i list deployments.apps -A",
+        "kubectl auth can-i get configmaps -n istio-system",
+    ]
+    without_plane = hint("MTL006", control_planes={"istio-system/istiod": None})
+    assert without_plane.endswith("what this account may do: kubectl auth can-i --list")
+
+
+def test_a_mode_that_was_not_read_is_not_told() -> None:
+    proxies = {"shop/api-0": {"inbound": "permissive"}}
+    case = verdicts.make({"facts": {"unread": ["PeerAuthentication"], "policies": {"istio-system/default": None}, "proxies": proxies}})
+    verdict = case.verdict()
+    assert {port.mode for port in verdict.ports} == {""}
+    assert {one.code for port in verdict.ports for one in port.evidence if one.outcome is not Outcome.PASS} == {"MTL006", "MTL009"}
+    assert {port.workload: port.outcome for port in verdict.ports if port.namespace == "shop"} == {
+        "StatefulSet api": Outcome.FAIL,
+        "Deployment web": Outcome.NOT_PROVEN,
+    }

@@ -83,14 +83,6 @@ def test_shadowed_policies_are_named_with_the_one_that_is_in_effect() -> None:
     assert [(new.place.name, old.place.name) for new, old in Policies.of(policies, ROOT).merged(pod()).shadowed] == [("new", "old")]
 
 
-def test_what_has_no_effect_is_told_with_the_reason() -> None:
-    policies = [MESH, WORKLOAD, policy("istio-system/web", app="web"), policy("shop/ports", ports={1: Mode.STRICT})]
-    assert [(found.place.name, why.split(",")[0]) for found, why in Policies.of(policies, ROOT).without_effect()] == [
-        ("web", "it has a selector and is in the root namespace"),
-        ("ports", "its portLevelMtls has no effect without a selector"),
-    ]
-
-
 some_policies = st.lists(
     st.builds(
         PeerPolicy,
@@ -99,6 +91,7 @@ some_policies = st.lists(
         MODES,
         LABELS,
         st.dictionaries(st.sampled_from([1, 2]), MODES, max_size=2),
+        st.sampled_from([None, None, "", "default", "canary"]),
     ),
     max_size=6,
     unique_by=lambda found: found.place,
@@ -133,6 +126,16 @@ def by_elimination(policies: list[PeerPolicy], of: Pod, port: int) -> Mode:
 def test_the_merge_is_istios(policies: list[PeerPolicy], namespace: str, labels: dict[str, str], port: int) -> None:
     of = pod(namespace, **labels)
     assert decided(*policies, of=of, at=port)[0] is by_elimination(policies, of, port)
+
+
+@given(some_policies, st.sampled_from(["default", "canary"]), LABELS)
+def test_an_istiod_takes_part_in_nothing_that_another_revision_is_for(
+    policies: list[PeerPolicy], revision: str, labels: dict[str, str]
+) -> None:
+    """The same as if the others did not exist."""
+    of = pod(**labels)
+    there = [one for one in policies if one.revision in {None, revision}]
+    assert Policies.of(policies, ROOT, revision).merged(of) == Policies.of(there, ROOT).merged(of)
 
 
 @given(some_policies, st.permutations(range(6)), LABELS)

@@ -221,6 +221,12 @@ def test_the_mesh_configuration_is_read_as_istiod_reads_it(mesh: str, settings: 
     assert kube_objects.mesh_settings({"data": {"mesh": mesh}}) == settings
 
 
+def test_a_shared_mesh_configuration_is_under_the_own_and_aliases_add_up() -> None:
+    own = {"data": {"mesh": "trust_domain: own\ntrustDomainAliases: [a]\ncaCertificates: [{pem: x}]"}}
+    shared = {"data": {"mesh": "trustDomain: other\nrootNamespace: top\ntrustDomainAliases: [b, a]\ncaCertificates: [{pem: y}]"}}
+    assert kube_objects.mesh_settings(own, shared) == MeshSettings("top", "own", ("a", "b"), authorities=("x",))
+
+
 @pytest.mark.parametrize(
     ("mesh", "words"),
     [
