@@ -81,7 +81,7 @@ def test_a_workloads_own_policy_gets_the_exception_as_a_second_one_would_not_cou
 
 
 def test_two_ports_of_a_workload_are_kept_by_one_policy() -> None:
-    services = {"shop/web": {"ports": {80: 8080, 81: 8081}}, "shop/more": {"selector": {"app": "web"}, "ports": {82: 8081}}}
+    services = {"shop/more": {"selector": {"app": "web"}, "ports": {82: 8081}}}
     pods = {name: {"ports": [{"number": 8080}, {"number": 8081}]} for name in ("shop/web-1", "shop/web-2")}
     clients = [HOOK, {**HOOK, "port": 82, "service": ["shop", "more"]}]
     hint = found("MTL001", policies=NAMESPACE, proxies=OPEN, services=services, pods=pods, api_clients=clients).hint
@@ -159,7 +159,7 @@ def test_a_mesh_wide_policy_is_not_closed_unasked_when_only_some_namespaces_were
 
 
 def test_what_prometheus_counted_is_named() -> None:
-    history = {"days": 7, "source": "monitoring/prometheus", "plaintext": [[["shop", "web"], 12], [["elsewhere", "web"], 9]]}
+    history = {"days": 7, "source": "monitoring/prometheus", "plaintext": [[["shop", "web"], 12], [["elsewhere", "web"], 9], [["shop", "other"], 9]]}
     hint = found("MTL001", policies=NAMESPACE, proxies=OPEN, history=history).hint
     assert "# in the last 7 days these received plaintext, from clients that will be refused: shop/web (about 12)\n" in hint
 
