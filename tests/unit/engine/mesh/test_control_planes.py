@@ -78,10 +78,19 @@ async def test_a_control_plane_is_what_a_webhook_of_istio_calls(kind: str) -> No
     [
         (deployment("aaa"),),
         (deployment("aaa"), service("aaa", app="istiod")),
-        (deployment("aaa"), service("aaa", app="istiod"), configuration("ValidatingWebhookConfiguration", "x.example", service={})),
+        (
+            deployment("aaa"),
+            service("aaa", app="istiod"),
+            configuration("ValidatingWebhookConfiguration", "x.example", service={"namespace": "aaa", "name": "istiod"}),
+        ),
         (deployment(name="web", container="app"),),
         (deployment(name="other", app="other"),),
-        (service(name="empty"), configuration("ValidatingWebhookConfiguration", service={"namespace": "istio-system", "name": "empty"})),
+        (deployment(name="other", app="other"), service(name="others", app="other")),
+        (
+            deployment(name="other", app="other"),
+            service(name="empty"),
+            configuration("ValidatingWebhookConfiguration", service={"namespace": "istio-system", "name": "empty"}),
+        ),
         (configuration("ValidatingWebhookConfiguration", service={"namespace": "gone", "name": "istiod"}),),
     ],
     ids=[
@@ -90,6 +99,7 @@ async def test_a_control_plane_is_what_a_webhook_of_istio_calls(kind: str) -> No
         "and a webhook that is not Istio's",
         "beside istiod, of another container",
         "beside istiod, not selected",
+        "behind a Service that nothing calls",
         "behind a Service without a selector",
         "behind a Service that is gone",
     ],
