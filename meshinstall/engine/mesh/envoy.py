@@ -30,6 +30,8 @@ _INBOUND = "INBOUND"
 _MAX_DUMP = 16 * 1024**2
 # Each takes up to a hundred bytes of memory, and a MiB of empty ones is no more than a MiB of configuration.
 _MAX_VALUES = 1_000_000
+# Of a node's name: type, address, pod, domain.
+_NODE_PARTS = 4
 _ADMIN = "type.googleapis.com/envoy.admin.v3."
 _TLS = "envoy.transport_sockets.tls"
 _RAW = ("", "envoy.transport_sockets.raw_buffer")
@@ -62,7 +64,7 @@ class Bound:
 class EnvoyDump:
     """What is used of a dump: Istio's version, the inbound chains, and in PEM the workload's certificates and what it trusts.
 
-    ``bound`` are listeners on ports of their own.
+    ``bound`` are listeners on ports of their own, ``node`` is whose it is: ``pod.namespace``, as its agent names it.
     """
 
     version: str
@@ -70,6 +72,7 @@ class EnvoyDump:
     bound: tuple[Bound, ...]
     certificates: bytes
     roots: bytes
+    node: str = ""
 
 
 def dump_path(address: str = "", ports: Iterable[int] = ()) -> str:
@@ -102,15 +105,23 @@ def read_dump(data: bytes) -> EnvoyDump:
         bound = tuple(_bound(listener, trusted, fixed=fixed) for name, listener, fixed in listeners if name != _LISTENER)
         if any(_ROOT in chain.unread for chain in (*chains, *(chain for one in bound for chain in one.chains))):
             raise ClusterError("its Envoy still waits for its certificates")
+        node = at(parts.get("BootstrapConfigDump"), "bootstrap", "node")
         return EnvoyDump(
-            version=text(at(parts.get("BootstrapConfigDump"), "bootstrap", "node", "metadata", "ISTIO_VERSION")),
+            version=text(at(node, "metadata", "ISTIO_VERSION")),
             chains=chains,
             bound=bound,
             certificates=_bytes(at(secrets.get(_CERTIFICATE), "tls_certificate", "certificate_chain")),
             roots=trusted.get(_ROOT, _Trust()).pem,
+            node=_node(text(at(node, "id"))),
         )
     except (ValueError, RecursionError) as error:
         raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
+
+
+def _node(identifier: str) -> str:
+    """The third part of ``sidecar~10.0.0.8~pod.namespace~domain`` (istio: pilot/pkg/model/context.go, ParseServiceNodeWithMetadata)."""
+    parts = identifier.split("~")
+    return parts[2] if len(parts) == _NODE_PARTS else ""
 
 
 def _rows_of(parts: Mapping[str, Mapping[str, Any]], part: str, field: str) -> Iterator[Any]:

@@ -77,6 +77,8 @@ async def _ask(pod: Pod, ports: Pods, anchors: bytes, certificates: Certificates
 
 
 def _proxy(pod: Pod, dump: EnvoyDump, anchors: bytes, reader: Certificates) -> Proxy:
+    if dump.node != f"{pod.place.name}.{pod.place.namespace}":
+        raise ClusterError(f"its port {pod.admin_port} gives the configuration of another proxy: {dump.node or 'one without a name'}")
     if pod.dataplane is Dataplane.SIDECAR and pod.captured and not dump.chains:
         raise ClusterError("its Envoy has no inbound listener yet")
     bound = [one for one in dump.bound if one.covers(pod.ip)]

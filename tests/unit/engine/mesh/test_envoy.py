@@ -69,6 +69,7 @@ def test_each_chain_says_what_it_matches_and_whether_it_asks_for_a_certificate()
     ]
     assert {one.trusted for one in dump.chains} == {b"", dump.roots}
     assert dump.version == "1.31.0"
+    assert dump.node == "holes-7f7999d85f-bsgjl.shop"
     assert dump.roots.count(b"BEGIN") == 1
     assert dump.certificates.count(b"BEGIN") == 2
 
@@ -76,6 +77,12 @@ def test_each_chain_says_what_it_matches_and_whether_it_asks_for_a_certificate()
 def test_a_private_key_that_an_envoy_would_show_is_not_kept() -> None:
     planted = changed(lambda dump: secret(dump, "default")["secret"]["tls_certificate"].update(private_key=inline("PLANTED KEY")))
     assert "PLANTED" not in repr(read_dump(planted))
+
+
+@pytest.mark.parametrize("identifier", ["", "web.shop", "sidecar~10.0.0.8~web.shop", "a~b~c~d~e"])
+def test_a_node_that_no_agent_names_so_is_nobodys(identifier: str) -> None:
+    planted = changed(lambda dump: part(dump, "BootstrapConfigDump")["bootstrap"]["node"].update(id=identifier))
+    assert read_dump(planted).node == ""
 
 
 def test_a_default_chain_takes_what_no_other_does() -> None:

@@ -11,7 +11,7 @@ from meshinstall.model.mesh import HeldPort, InboundChain
 from tests.unit.engine.mesh.test_envoy import changed, part
 from tests.unit.engine.mesh.test_kube_objects import pod
 from tests.unit.engine.mesh.test_redirection import PROXY, init, listening
-from tests.unit.engine.mesh.test_survey import ROOT_FACTS, WEB, Mesh
+from tests.unit.engine.mesh.test_survey import ROOT_FACTS, WEB, Mesh, of
 
 ANY = "0.0.0.0"  # noqa: S104 - nothing is bound here
 CONTEXT = {
@@ -85,7 +85,7 @@ async def test_ports_whose_traffic_is_not_redirected_are_asked_about() -> None:
     mesh = Mesh()
     mesh.add("v1", "pods", pod(inits=[init("-d", "15091,15092")], containers=[listening(8080), PROXY], labels={"app": "web"}))
     told = dump(static=[bound(15091, ANY), bound(15092, "127.0.0.1")])
-    mesh.pods.answers[(*WEB, 15000, dump_path("10.0.0.8", [15091, 15092]))] = told
+    mesh.pods.answers[(*WEB, 15000, dump_path("10.0.0.8", [15091, 15092]))] = of(WEB, told)
     chain = InboundChain(None, "tls", tls=True, client_certificate=True, roots=(ROOT_FACTS.fingerprint,))
     assert (await mesh.look()).proxies[WEB].held == (HeldPort(15091, (chain,), fixed=True),)
 
@@ -95,7 +95,7 @@ async def test_without_redirection_all_ports_are() -> None:
     mesh = Mesh()
     mesh.add("v1", "pods", pod(inits=[], containers=[listening(8080), PROXY]))
     told = dump(dynamic=[bound(8080, ANY, traffic_direction="INBOUND")])
-    mesh.pods.answers[(*WEB, 15000, dump_path("10.0.0.8", [8080]))] = told
+    mesh.pods.answers[(*WEB, 15000, dump_path("10.0.0.8", [8080]))] = of(WEB, told)
     (one,) = (await mesh.look()).proxies[WEB].held
     assert (one.port, one.fixed) == (8080, False)
 

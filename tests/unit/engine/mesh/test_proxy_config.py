@@ -11,7 +11,7 @@ from meshinstall.engine.mesh.pods import PodSeen, misread, settled
 from meshinstall.engine.mesh.pods import pod as read_pod
 from meshinstall.engine.objects.json_fields import MalformedError
 from tests.unit.engine.mesh.test_kube_objects import PROXY, init, pod
-from tests.unit.engine.mesh.test_survey import EDGE, RECORDED, WEB, Mesh
+from tests.unit.engine.mesh.test_survey import EDGE, RECORDED, WEB, Mesh, of
 
 
 def seen(config: str | None, revision: str = "", name: str = "web") -> PodSeen:
@@ -93,7 +93,7 @@ async def test_an_envoy_is_asked_where_its_pod_says_it_answers() -> None:
     mesh = Mesh()
     told = {**PROXY, "restartPolicy": "Always", "env": [{"name": "PROXY_CONFIG", "value": '{"proxyAdminPort":15999}'}]}
     mesh.add("v1", "pods", pod(labels={"app": "web"}, inits=[init(), told]))
-    mesh.pods.answers[(*WEB, 15999, dump_path())] = RECORDED
+    mesh.pods.answers[(*WEB, 15999, dump_path())] = of(WEB, RECORDED)
     facts = await mesh.look()
     assert facts.proxies[WEB].problem == ""
     assert mesh.asked.at == {(EDGE, 15000), (WEB, 15999)}
