@@ -103,6 +103,7 @@ class Pod:
     ``bypassed`` are ports whose inbound traffic does not pass the proxy (excludeInboundPorts, or not in
     includeInboundPorts; those of a gateway's other containers), ``others_bypassed`` tells whether those do that
     nobody declared (includeInboundPorts is a list);
+    ``more_ips`` are its addresses beside ``ip``;
     ``one_family``: it has addresses of two IP families, and only those of the first are sure to be redirected;
     ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork); what arrives by one of ``interfaces`` does not.
     ``admin_port`` is where its Envoy answers, on its loopback; ``metrics_port`` where its agent hands out what the application reports,
@@ -131,6 +132,7 @@ class Pod:
     metrics_port: int = 0
     kubelet: tuple[int, ...] = ()
     scraped: tuple[int, ...] = ()
+    more_ips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

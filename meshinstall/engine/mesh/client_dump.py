@@ -5,7 +5,7 @@ Field masks keep the answers small: Envoy cannot mask below a repeated field, so
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +32,8 @@ _NAME = re.compile(r"outbound\|(\d{1,5})\|([^|]*)\|(.+)")
 _OWN = re.compile(
     r"inbound\||outbound_\.|InboundPassthroughCluster|PassthroughCluster$|BlackHoleCluster$|prometheus_stats$|agent$|(sds|xds)-grpc$"
 )
+# Bytes of one answer: a cluster takes 2.5 KiB.
+_MAX_ANSWER = 32 * 1024**2
 _CLUSTER_FIELDS = ("name", "type", "eds_cluster_config.service_name", "load_assignment", "transport_socket", "transport_socket_matches")
 NAMES = "/config_dump?resource=dynamic_active_clusters&mask=cluster.name"
 CLUSTERS = "/config_dump?resource=dynamic_active_clusters&mask=" + quote(",".join(f"cluster.{name}" for name in _CLUSTER_FIELDS), safe=",")
@@ -39,11 +41,14 @@ ENDPOINTS = "/config_dump?include_eds&resource=dynamic_endpoint_configs&mask=end
 LISTENER = f"/config_dump?resource=dynamic_listeners&name_regex={quote(f'^{_LISTENER}$', safe='')}"
 
 
-def read_clusters(clusters: bytes, endpoints: bytes) -> tuple[OutboundCluster, ...]:
-    """The answers to ``CLUSTERS`` and ``ENDPOINTS``; raises ClusterError for what no Envoy says."""
-    assigned = {text(at(one, "cluster_name")): one for one in _configs(endpoints, "endpoint_config")}
+def read_clusters(clusters: bytes, endpoints: bytes, *, whole: bool = False) -> tuple[OutboundCluster, ...]:
+    """The answers to ``CLUSTERS`` and ``ENDPOINTS``, to the ``whole`` of them; raises ClusterError for what no Envoy says."""
     with _refusing():
-        return tuple(_cluster(one, assigned) for one in _configs(clusters, "cluster") if not _OWN.match(text(at(one, "name"))))
+        assigned = {text(at(one, "cluster_name")): one for one in _configs(endpoints, "endpoint_config")}
+        held = _configs(clusters, "cluster")
+        if whole:
+            _refuse_nothing(held)
+        return tuple(_cluster(one, assigned) for one in held if not _OWN.match(text(at(one, "name"))))
 
 
 def read_passing_on(listener: bytes) -> bool:
@@ -55,7 +60,9 @@ def read_passing_on(listener: bytes) -> bool:
 def read_names(clusters: bytes) -> set[str]:
     """The answer to ``NAMES``: the clusters; raises ClusterError."""
     with _refusing():
-        return {name for one in _configs(clusters, "cluster") if not _OWN.match(name := text(at(one, "name")))}
+        held = _configs(clusters, "cluster")
+        _refuse_nothing(held)
+        return {name for one in held if not _OWN.match(name := text(at(one, "name")))}
 
 
 def host_of(name: str) -> str:
@@ -64,20 +71,30 @@ def host_of(name: str) -> str:
     return parts[3] if parts else name
 
 
+def ordered(clusters: Iterable[OutboundCluster]) -> tuple[OutboundCluster, ...]:
+    """The same clusters always in the same order; two may have one name."""
+    return tuple(sorted(clusters, key=lambda one: (*one[:4], one.anywhere or "", one.endpoints)))
+
+
+def _refuse_nothing(clusters: list[Any]) -> None:
+    # istiod gives every proxy some, such as BlackHoleCluster.
+    if not clusters:
+        raise ClusterError("its Envoy has no clusters yet")
+
+
 @contextmanager
 def _refusing() -> Iterator[None]:
     try:
         yield
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
 
 
 def _configs(data: bytes, part: str) -> list[Any]:
     """The resources of a dump; an empty one has none."""
-    try:
-        return [at(one, part) for one in rows(at(json.loads(data), "configs"))]
-    except (ValueError, RecursionError) as error:
-        raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
+    if len(data) > _MAX_ANSWER:
+        raise ClusterError(f"its Envoy's answer is larger than {_MAX_ANSWER // 1024**2} MiB")
+    return [at(one, part) for one in rows(at(json.loads(data), "configs"))]
 
 
 def _kind(cluster: Any) -> str:
@@ -92,8 +109,11 @@ def _cluster(cluster: Any, assigned: Mapping[str, Any]) -> OutboundCluster:
     if kind == "ORIGINAL_DST":
         return OutboundCluster(name, host, port, subset, _socket(cluster, {}), ())
     key = text(at(cluster, "eds_cluster_config", "service_name")) or name
-    held = assigned.get(key) if kind == "EDS" else at(cluster, "load_assignment")
-    return OutboundCluster(name, host, port, subset, None, tuple(sorted({_endpoint(cluster, one) for one in _endpoints(held)})))
+    if kind == "EDS" and key not in assigned:
+        return OutboundCluster(name, host, port, subset, Tls.UNKNOWN, ())
+    held = assigned[key] if kind == "EDS" else at(cluster, "load_assignment")
+    found = {endpoint for one in _endpoints(held) for endpoint in _addresses(cluster, one)}
+    return OutboundCluster(name, host, port, subset, None, tuple(sorted(found)))
 
 
 def _endpoints(assignment: Any) -> Iterator[Any]:
@@ -101,14 +121,17 @@ def _endpoints(assignment: Any) -> Iterator[Any]:
         yield from rows(at(locality, "lb_endpoints"))
 
 
-def _endpoint(cluster: Any, one: Any) -> Endpoint:
+def _addresses(cluster: Any, one: Any) -> Iterator[Endpoint]:
+    """An endpoint with addresses of two IP families has all but the first beside it."""
     tls = _socket(cluster, table(at(one, "metadata", "filter_metadata", _MATCH)))
-    address = at(one, "endpoint", "address")
-    if internal := at(address, "envoy_internal_address"):
-        host, _, port = text(at(internal, "endpoint_id")).rpartition(":")
-        return Endpoint(host.strip("[]"), int(port) if port.isdecimal() else 0, tls)
-    socket = at(address, "socket_address")
-    return Endpoint(text(at(socket, "address")), number(at(socket, "port_value")), tls)
+    more = (at(other, "address") for other in rows(at(one, "endpoint", "additional_addresses")))
+    for address in (at(one, "endpoint", "address"), *more):
+        if internal := at(address, "envoy_internal_address"):
+            host, _, port = text(at(internal, "endpoint_id")).rpartition(":")
+            yield Endpoint(host.strip("[]"), int(port) if port.isdecimal() else 0, tls)
+        else:
+            socket = at(address, "socket_address")
+            yield Endpoint(text(at(socket, "address")).lower().rstrip("."), number(at(socket, "port_value")), tls)
 
 
 def _socket(cluster: Any, metadata: Mapping[str, Any]) -> Tls:

@@ -73,14 +73,19 @@ def internal_entry(item: Manifest) -> InternalEntry | None:
         {number(at(port, "number")): number(at(port, "targetPort")) or number(at(port, "number")) for port in ports},
         {text(at(port, "name")): number(at(port, "number")) for port in ports},
         texts(at(spec, "workloadSelector", "labels")),
-        tuple((text(at(one, "address")), _ports(at(one, "ports"))) for one in rows(at(spec, "endpoints"))),
+        tuple((_address(one), _ports(at(one, "ports"))) for one in rows(at(spec, "endpoints"))),
     )
 
 
 def workload_entry(item: Manifest) -> WorkloadEntry:
     """A WorkloadEntry (istio/api: networking/v1alpha3/workload_entry.proto)."""
     spec = at(item, "spec")
-    return WorkloadEntry(place(item), text(at(spec, "address")), texts(at(spec, "labels")), _ports(at(spec, "ports")))
+    return WorkloadEntry(place(item), _address(spec), texts(at(spec, "labels")), _ports(at(spec, "ports")))
+
+
+def _address(entry: object) -> str:
+    """An IP address, or a name as the proxies' are read."""
+    return text(at(entry, "address")).lower().rstrip(".")
 
 
 def _ports(named: object) -> dict[str, int]:

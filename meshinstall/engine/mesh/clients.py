@@ -21,7 +21,7 @@ from meshinstall.engine.mesh.proxies import Word
 from meshinstall.engine.mesh.reader import Asker, short
 from meshinstall.engine.tasks import gather, task_group
 from meshinstall.errors import ClusterError
-from meshinstall.model.clients import ClientFacts, ClientGroup, LedHost, Outlook, SidecarObject, TlsPolicy
+from meshinstall.model.clients import ClientFacts, ClientGroup, LedHost, OutboundCluster, Outlook, SidecarObject, TlsPolicy
 from meshinstall.model.mesh import ClientRule, Dataplane, Pod, SyncState
 from meshinstall.model.place import Place
 from meshinstall.ports import Pods
@@ -33,6 +33,7 @@ _PATIENCE = 60.0
 _TRIES = 2
 # What istiod looks at beside selectors when it makes the configuration of a proxy (istio: pilot/pkg/model/context.go).
 _NETWORK = "topology.istio.io/network"
+_ANNOTATIONS = ("sidecar.istio.io/interceptionMode", "proxy.istio.io/config")
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 
 
@@ -95,7 +96,7 @@ async def look_at_clients(
     """What the proxies of all clients say, with the objects that explain it."""
     groups = alike(clients, objects, rules)
     internal = [entry for _, entry in entries if entry]
-    addresses = frozenset(pod.ip for pod in clients.pods if pod.ip)
+    addresses = frozenset(ip for pod in clients.pods for ip in (pod.ip, *pod.more_ips) if ip)
     return ClientFacts(
         groups=await ask_clients(groups, ports, Hosts.of(clients.domain, clients.ports, clients.root_namespaces, rules)),
         sidecars=objects.sidecars,
@@ -116,7 +117,9 @@ def alike(clients: Clients, objects: Objects, rules: Iterable[ClientRule]) -> li
     kinds: dict[object, object] = {}
     for pod in clients.pods:
         if pod.dataplane in _ENVOYS and pod.running:
-            kind = _kind(pod, clients, choosing) if clients.complete else (pod.place.namespace, tuple(sorted(pod.labels.items())))
+            kind = _kind(pod, clients, choosing)
+            if not clients.complete:
+                kind = (kind, pod.place.namespace, tuple(sorted(pod.labels.items())))
             key = (pod.place.namespace, kind, _applied(pod, clients, special))
             found.setdefault(key, []).append(pod)
             kinds[key] = kind
@@ -130,8 +133,12 @@ def _kind(pod: Pod, clients: Clients, choosing: Sequence[Chosen]) -> object:
     # istiod gives a gateway what its account may read.
     account = (pod.place.namespace, pod.service_account) if pod.dataplane is Dataplane.GATEWAY else ""
     near = _applied(pod, clients, choosing)
-    labels = tuple(sorted(pod.labels.items())) if any(choosing[index].unclear for index in near) else ()
-    return (pod.dataplane, pod.revision, pod.labels.get(_NETWORK), account, synced, near, labels)
+    # Gateways choose gateways by labels.
+    by_labels = pod.dataplane is Dataplane.GATEWAY or any(choosing[index].unclear for index in near)
+    labels = tuple(sorted(pod.labels.items())) if by_labels else ()
+    families = tuple(sorted({":" in ip for ip in (pod.ip, *pod.more_ips)}))
+    told = tuple(pod.annotations.get(name, "") for name in _ANNOTATIONS)
+    return (pod.dataplane, pod.revision, pod.labels.get(_NETWORK), account, families, told, synced, near, labels)
 
 
 def _applied(pod: Pod, clients: Clients, choosing: Sequence[Chosen]) -> tuple[int, ...]:
@@ -144,6 +151,7 @@ async def ask_clients(groups: Sequence[Group], ports: Pods, hosts: Hosts) -> tup
     """What one pod of each group says for all; where there are many hosts, what those of one kind are told alike is read once."""
     found = {index: _unasked(group, f"more than {_MOST} kinds of proxies differ") for index, group in enumerate(groups)}
     known: dict[Outlook, Outlook] = {}
+    parts: dict[OutboundCluster, OutboundCluster] = {}
     readers: dict[object, Reader] = {}
     for index, group in enumerate(groups[:_MOST]):
         found[index] = _unasked(group, f"it was not read within {_PATIENCE:.0f} s")
@@ -152,7 +160,9 @@ async def ask_clients(groups: Sequence[Group], ports: Pods, hosts: Hosts) -> tup
     async def one(index: int) -> None:
         answer = await _ask(groups[index], readers[groups[index].kind])
         # Many hold the same: it is kept once.
-        outlook = known.setdefault(answer.outlook, answer.outlook)
+        clusters = tuple(parts.setdefault(cluster, cluster) for cluster in answer.outlook.clusters)
+        outlook = Outlook(clusters, answer.outlook.passes_on)
+        outlook = known.setdefault(outlook, outlook)
         found[index] = ClientGroup(answer.pods, outlook, answer.asked, answer.problem)
 
     with anyio.move_on_after(_PATIENCE):

@@ -64,8 +64,8 @@ class Reader:
         """What a pod's proxy would send; raises ClusterError."""
         if self._hosts.count <= _FEW:
             clusters, endpoints, listener = await self._ask(pod, client_dump.CLUSTERS, client_dump.ENDPOINTS, client_dump.LISTENER)
-            found = client_dump.read_clusters(clusters, endpoints)
-            return Outlook(tuple(sorted(found)), client_dump.read_passing_on(listener))
+            found = client_dump.read_clusters(clusters, endpoints, whole=True)
+            return Outlook(client_dump.ordered(found), client_dump.read_passing_on(listener))
         (held,) = await self._ask(pod, client_dump.NAMES)
         names = client_dump.read_names(held)
         # Whoever comes second finds what the first has read.
@@ -79,7 +79,7 @@ class Reader:
         own = [one for piece in _pieces(sorted(names - alike)) for one in await self._clusters(pod, piece)]
         # A cluster that came or went between two answers is not there.
         known = [self._alike[name] for name in alike if name in self._alike]
-        return Outlook(tuple(sorted([*known, *own])), self._passes_on)
+        return Outlook(client_dump.ordered([*known, *own]), self._passes_on)
 
     async def _clusters(self, pod: Pod, piece: str) -> tuple[OutboundCluster, ...]:
         return client_dump.read_clusters(*await self._ask(pod, f"{client_dump.CLUSTERS}{piece}", f"{client_dump.ENDPOINTS}{piece}"))

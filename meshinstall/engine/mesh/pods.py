@@ -86,6 +86,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         outbound=outbound(spec, containers.values()) if kind is Dataplane.SIDECAR else Outbound(),
         kubelet=kubelet_ports(spec, annotations, kind),
         scraped=scraped_ports(annotations, kind),
+        more_ips=tuple(text(at(one, "ip")) for one in rows(at(item, "status", "podIPs"))[1:]),
     )
     return PodSeen(found, capture, own, by_default=admin is None and not unread, misread=unread)
 

@@ -29,6 +29,7 @@ from tests.unit.engine.mesh.test_kube_objects import APP, ENTRY, ISTIOD, POLICY,
 pytestmark = pytest.mark.anyio
 
 RECORDED = (Path(__file__).parent / "envoy_dump.json").read_bytes()
+RECORDED_NODE = read_dump(RECORDED).node.encode()
 ROOT = read_dump(RECORDED).roots.decode()
 (ROOT_FACTS,) = read_roots(ROOT.encode())
 # The root of another mesh.
@@ -54,6 +55,11 @@ LISTS = {
 CLIENT_KINDS = ("sidecars", "workloadentries", "virtualservices")
 # Of the namespace that the webhook configurations name.
 CALLED = "/api/v1/namespaces/istio-system/services"
+
+
+def of(place: Place, data: bytes) -> bytes:
+    """What was recorded, as the Envoy of some pod says it."""
+    return data.replace(RECORDED_NODE, f"{place.name}.{place.namespace}".encode())
 
 
 class Asked(FakePods):
@@ -126,12 +132,13 @@ class Mesh(World):
 
     def says(self, place: Place, data: bytes) -> None:
         """What the Envoy of a pod answers."""
-        self.pods.answers[(*place, ENVOY_ADMIN_PORT, dump_path())] = data
+        self.pods.answers[(*place, ENVOY_ADMIN_PORT, dump_path())] = of(place, data)
 
     def sends(self, place: Place) -> None:
-        """The Envoy of a pod holds nothing."""
+        """The Envoy of a pod knows no Service."""
         for path in (CLUSTERS, ENDPOINTS, LISTENER):
             self.pods.answers[(*place, ENVOY_ADMIN_PORT, path)] = b"{}"
+        self.pods.answers[(*place, ENVOY_ADMIN_PORT, CLUSTERS)] = b'{"configs": [{"cluster": {"name": "BlackHoleCluster"}}]}'
 
     async def look(self, *namespaces: str) -> MeshFacts:
         """Survey it."""
@@ -361,7 +368,7 @@ async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> 
     )
     mesh.says(Place("shop", "odd"), b"<html>")
     mesh.says(Place("shop", "young"), without_listener())
-    mesh.pods.answers["shop", "alone", ENVOY_ADMIN_PORT, dump_path("10.0.0.8", [8080])] = without_listener()
+    mesh.pods.answers["shop", "alone", ENVOY_ADMIN_PORT, dump_path("10.0.0.8", [8080])] = of(Place("shop", "alone"), without_listener())
     mesh.says(EDGE, without_listener())
     mesh.istiod.records["istiod-1"] = [record("young.shop")]
     found = (await mesh.look()).proxies
@@ -377,6 +384,17 @@ async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> 
     # Neither redirects traffic to such a listener.
     assert found[Place("shop", "alone")].problem == ""
     assert found[EDGE].problem == ""
+
+
+async def test_the_configuration_of_another_proxy_proves_nothing_of_a_pod() -> None:
+    mesh = Mesh()
+    mesh.pods.answers[(*WEB, ENVOY_ADMIN_PORT, dump_path())] = RECORDED
+    mesh.pods.answers[(*EDGE, ENVOY_ADMIN_PORT, dump_path())] = b"{}"
+    found = (await mesh.look()).proxies
+    words = "its port 15000 gives the configuration of another proxy"
+    assert found[WEB].problem == f"{words}: holes-7f7999d85f-bsgjl.shop"
+    assert found[WEB].certificates == ()
+    assert found[EDGE] == Proxy(problem=f"{words}: one without a name")
 
 
 async def test_proxies_that_hang_do_not_hold_up_the_answers_of_others() -> None:
