@@ -89,7 +89,8 @@ class PortVerdict:
             case FailOn.SERVER:
                 return self.server
             case FailOn.CLIENTS:
-                return self.clients or Outcome.PASS
+                # No Service leads to it. To what has no proxy, or was not seen, nobody can use mTLS.
+                return self.clients or (Outcome.NOT_PROVEN if self.dataplane is Dataplane.NONE else Outcome.PASS)
             case _:
                 return self.outcome
 

@@ -1,7 +1,8 @@
 """Judges whether the connections of a pod's own applications enter its proxy, as istio-iptables decides it; pure."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from meshinstall.checks.words import some
 from meshinstall.model.mesh import Outbound, Pod, PortRange
@@ -65,7 +66,13 @@ def _parsed(address: str) -> _Address | None:
 
 
 def _within(networks: Iterable[str], target: _Address) -> bool:
-    return any(target in ip_network(one) for one in networks)
+    return any(target in _network(one) for one in networks)
+
+
+# All pods have the same few, and each port of a mesh is held against them.
+@lru_cache(maxsize=1000)
+def _network(text: str) -> IPv4Network | IPv6Network:
+    return ip_network(text)
 
 
 def _holds(ranges: Iterable[PortRange], port: int) -> bool:

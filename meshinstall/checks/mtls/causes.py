@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from meshinstall.checks.mtls.client_rules import ClientRules
+from meshinstall.checks.mtls.client_rules import ClientRules, Told
 from meshinstall.checks.mtls.outlooks import Way
 from meshinstall.checks.mtls.peer_authentication import Policies
-from meshinstall.model.clients import ClientFacts, LedHost, SidecarObject, Tls
+from meshinstall.model.clients import ClientFacts, LedHost, OutboundCluster, SidecarObject, Tls
 from meshinstall.model.labels import TLS_MODE
 from meshinstall.model.mesh import Dataplane, Mode, Pod, ServiceFacts
 from meshinstall.model.place import Place
@@ -34,6 +34,8 @@ class Causes:
     pods: Mapping[Place, Sequence[Pod]]
     labels: Mapping[tuple[str, str], Sequence[Mapping[str, str]]]
     seen: dict[object, Cause] = field(default_factory=dict)
+    ruled: dict[tuple[Place, int], Sequence[Told]] = field(default_factory=dict)
+    holding: dict[tuple[str, str], Place | None] = field(default_factory=dict)
 
     def host(self, service: ServiceFacts) -> str:
         """The name by which proxies know a Service."""
@@ -49,7 +51,7 @@ class Causes:
     def _of(self, way: Way, client: str, pod: Pod, port: int) -> Cause:
         cluster, where = way.cluster, f"port {way.cluster.port} of {way.cluster.host}"
         service = self.services.get(cluster.host)
-        for told in self.rules.against(service, cluster.port) if service else ():
+        for told in self._against(service, cluster) if service else ():
             if client in told.namespaces and told.subset in {"", cluster.subset}:
                 if told.rule is None:
                     return Cause(f"automatic mTLS is off and no DestinationRule asks for it, {where}", "MeshConfig", "MTL012")
@@ -59,6 +61,13 @@ class Causes:
         if way.tls is Tls.OTHER:
             return self._other(service, where)
         return self._to_gateway(service, where) if pod.dataplane is Dataplane.GATEWAY else self._automatic(service, pod, port, where)
+
+    def _against(self, service: ServiceFacts, cluster: OutboundCluster) -> Sequence[Told]:
+        """What rules say of a port of a Service, which each of its pods and each namespace of clients asks for."""
+        key = (service.place, cluster.port)
+        if key not in self.ruled:
+            self.ruled[key] = self.rules.against(service, cluster.port)
+        return self.ruled[key]
 
     def _other(self, service: ServiceFacts | None, where: str) -> Cause:
         for policy in self.told.tls_policies:
@@ -92,14 +101,20 @@ class Causes:
             return Cause(why, f"Service {service.place}", "MTL015")
         return Cause(f"their proxies' configuration says so for {where}; an EnvoyFilter may do it", "", "MTL019")
 
-    def hidden(self, service: ServiceFacts, client: tuple[str, str]) -> Cause:
-        """Why the proxies of a client do not know a Service."""
-        found = self._sidecar(client)
+    def hidden(self, service: ServiceFacts, sidecar: Place | None) -> Cause:
+        """Why proxies for which some Sidecar holds do not know a Service."""
         where = f"Service {service.place}"
-        if found:
-            return Cause(f"their proxies do not know {where}, and pass on what they do not know", f"Sidecar {found.place}", "MTL016")
-        why = f"their proxies do not know {where}, and pass on what they do not know (exportTo, discoverySelectors)"
-        return Cause(why, where, "MTL016")
+        why = f"their proxies do not know {where}, and pass on what they do not know"
+        if sidecar:
+            return Cause(why, f"Sidecar {sidecar}", "MTL016")
+        return Cause(f"{why} (exportTo, discoverySelectors)", where, "MTL016")
+
+    def sidecar(self, client: tuple[str, str]) -> Place | None:
+        """The Sidecar that holds for a client."""
+        if client not in self.holding:
+            found = self._sidecar(client)
+            self.holding[client] = found.place if found else None
+        return self.holding[client]
 
     def _sidecar(self, client: tuple[str, str]) -> SidecarObject | None:
         """The Sidecar that holds for a client: by selector, for its namespace, for the mesh (istio: push_context.go, getSidecarScope)."""
@@ -124,12 +139,13 @@ def _named(pod: Pod) -> str:
 
 def selected(services: Iterable[ServiceFacts], pods: Iterable[Pod]) -> dict[Place, list[Pod]]:
     """The pods that each headless Service selects."""
-    found: dict[Place, list[Pod]] = {}
-    by_namespace: dict[str, list[Pod]] = {}
+    by_label: dict[tuple[str, str, str], list[Pod]] = {}
     for pod in pods:
-        by_namespace.setdefault(pod.place.namespace, []).append(pod)
+        for label in pod.labels.items():
+            by_label.setdefault((pod.place.namespace, *label), []).append(pod)
+    found: dict[Place, list[Pod]] = {}
     for service in services:
         if service.selector and not service.addresses:
-            mine = by_namespace.get(service.place.namespace, ())
-            found[service.place] = [pod for pod in mine if service.selector.items() <= pod.labels.items()]
+            some = (by_label.get((service.place.namespace, *label), []) for label in service.selector.items())
+            found[service.place] = [pod for pod in min(some, key=len) if service.selector.items() <= pod.labels.items()]
     return found

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from meshinstall.checks.words import some, word
+from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.labels import TLS_MODE
 from meshinstall.model.mesh import MeshFacts
 from meshinstall.model.verdict import PortVerdict
@@ -40,6 +41,8 @@ def client_fix(code: str, found: str, ports: Sequence[PortVerdict], facts: MeshF
     namespace, _, name = place.partition("/")
     if code == "MTL014" and name:
         return _past(kind, namespace, name, facts)
+    if code == "MTL016" and kind == "Service":
+        return _hidden(namespace, name)
     if code in {"MTL015", "MTL016"} and kind in _BY_KIND:
         return _BY_KIND[kind](namespace, name, ports, facts)
     return ""
@@ -75,6 +78,11 @@ def _service(namespace: str, name: str, _ports: Sequence[PortVerdict], facts: Me
     return f"kubectl get pods -n {word(namespace)}{chosen}  # give those without a proxy one, or a Service of their own"
 
 
+def _hidden(namespace: str, name: str) -> str:
+    where = f"{word(name)} -n {word(namespace)}"
+    return f"kubectl get service {where} -o yaml  # who may see it: networking.istio.io/exportTo here; else discoverySelectors"
+
+
 def _entry(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
     patch = _json({"spec": {"labels": {TLS_MODE: "istio"}}})
     where = f"workloadentry {word(name)} -n {word(namespace)}"
@@ -95,7 +103,8 @@ def _led(namespace: str, name: str, ports: Sequence[PortVerdict], facts: MeshFac
     service = next((one for one in services if any(one.selector.items() <= mine.items() for mine in labels)), None)
     if service is None:
         return f"kubectl edit virtualservice {word(name)} -n {word(namespace)}  # lead to a gateway that takes mTLS"
-    return _MUTUAL.format(name=service.place.name, namespace=home, host=f"{service.place.name}.{home}.svc.cluster.local")
+    domain = facts.control_planes[0].domain if facts.control_planes else DEFAULT_DOMAIN
+    return _MUTUAL.format(name=service.place.name, namespace=home, host=f"{service.place.name}.{home}.svc.{domain}")
 
 
 def _sidecar(namespace: str, name: str, ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:

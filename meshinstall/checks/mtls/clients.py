@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from meshinstall.checks.mtls.causes import Cause, Causes
-from meshinstall.checks.mtls.outlooks import Outlooks, Way
+from meshinstall.checks.mtls.outlooks import Outlooks
 from meshinstall.checks.words import some
 from meshinstall.model.clients import MeshEntry, Tls
 from meshinstall.model.labels import TLS_MODE
 from meshinstall.model.mesh import Dataplane, Pod, ServiceFacts
+from meshinstall.model.place import Place
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
 _SENDS = {
@@ -48,66 +49,76 @@ def entry_evidence(entry: MeshEntry, own: int, port: int, outlooks: Outlooks) ->
     ways = [way for key in keys for way in (*outlooks.leaves.get(key, ()), *outlooks.anywhere.get(key, ()))]
     told: dict[Tls, set[tuple[str, str]]] = {}
     for way in ways:
-        told.setdefault(way.tls, set()).update(outlooks.kinds[way.kind].clients)
+        told.setdefault(way.tls, set()).update(client for those in outlooks.clients(way.kinds).values() for client in those)
     why = f"automatic mTLS is used only for what has the label {TLS_MODE}=istio"
     found = [
         Evidence(Source.CLIENT, _OUTCOMES[tls], f"{_names(clients)} {_SENDS[tls]}: {why}", entry.object, "MTL015")
         for tls, clients in told.items()
     ]
     if not found and outlooks.silent:
-        found.append(
-            Evidence(
-                Source.CLIENT,
-                Outcome.NOT_PROVEN,
-                f"{_names(outlooks.silent)} may be a client of it, and its proxy could not be asked",
-                code="MTL017",
-            )
-        )
+        found.append(_silent(outlooks))
     return (server, *(found or [Evidence(Source.CLIENT, Outcome.PASS, "every client of the mesh would use the mesh's mTLS")]))
 
 
 def _leaving(door: Door, outlooks: Outlooks, causes: Causes) -> Iterator[Evidence]:
     """Those whose proxies hold a way to it that is not the mesh's TLS."""
-    ways = list(outlooks.leaves.get((door.pod.ip, door.port), ())) if door.pod.ip else []
+    ways = [way for ip in filter(None, (door.pod.ip, *door.pod.more_ips)) for way in outlooks.leaves.get((ip, door.port), ())]
     for service, own in door.services:
         host = causes.host(service)
-        ways += [*outlooks.anywhere.get((host, own), ()), *outlooks.leaves.get((host, own), ())]
-    told: dict[tuple[Tls, Cause], set[tuple[str, str]]] = {}
+        ways += outlooks.anywhere.get((host, own), ())
+        # Some other host, as of a ServiceEntry, may lead to the Service.
+        ways += [way for name in (*_dns(host, causes), *service.addresses) for way in outlooks.leaves.get((name, own), ())]
+    told: dict[tuple[Tls, Cause], dict[tuple[str, tuple[int, ...]], None]] = {}
     for way in ways:
-        for cause, those in _by_cause(way, door, outlooks, causes):
-            told.setdefault((way.tls, cause), set()).update(those)
-    for (tls, cause), clients in told.items():
-        yield Evidence(Source.CLIENT, _OUTCOMES[tls], f"{_names(clients)} {_SENDS[tls]}: {cause.why}", cause.object, cause.code)
+        for namespace in outlooks.clients(way.kinds):
+            told.setdefault((way.tls, causes.of(way, namespace, door.pod, door.port)), {})[namespace, way.kinds] = None
+    for (tls, cause), those in told.items():
+        yield _said(outlooks, _OUTCOMES[tls], f"{_together(tuple(those), outlooks)} {_SENDS[tls]}: {cause.why}", cause.object, cause.code)
 
 
-def _by_cause(way: Way, door: Door, outlooks: Outlooks, causes: Causes) -> Iterator[tuple[Cause, list[tuple[str, str]]]]:
-    """The clients of a way, apart where different objects make them take it."""
-    by_namespace: dict[str, list[tuple[str, str]]] = {}
-    for client in outlooks.kinds[way.kind].clients:
-        by_namespace.setdefault(client[0], []).append(client)
-    for namespace, clients in by_namespace.items():
-        yield causes.of(way, namespace, door.pod, door.port), clients
+def _dns(host: str, causes: Causes) -> tuple[str, ...]:
+    """The names by which a pod finds a Service; that of its own namespace alone is no name for others."""
+    short = host.removesuffix(f".svc.{causes.rules.domain}")
+    return host, f"{short}.svc", short
+
+
+def _together(those: tuple[tuple[str, tuple[int, ...]], ...], outlooks: Outlooks) -> str:
+    """The names of the clients of some namespaces and kinds."""
+    return outlooks.once(those, lambda: _names({client for namespace, kinds in those for client in outlooks.clients(kinds)[namespace]}))
 
 
 def _unaware(door: Door, outlooks: Outlooks, causes: Causes) -> Iterator[Evidence]:
     """Those whose proxies do not know the Service, and pass on what they do not know."""
-    told: dict[Cause, set[tuple[str, str]]] = {}
     # Who is led to a gateway calls other hosts.
-    known = () if door.pod.dataplane is Dataplane.GATEWAY else door.services
-    for service, own in known:
-        for kind in outlooks.unaware(causes.host(service), own):
-            for client in outlooks.kinds[kind].clients:
-                told.setdefault(causes.hidden(service, client), set()).add(client)
-    for cause, clients in told.items():
-        yield Evidence(Source.CLIENT, Outcome.FAIL, f"{_names(clients)} {_SENDS[Tls.PLAINTEXT]}: {cause.why}", cause.object, cause.code)
+    if door.pod.dataplane is Dataplane.GATEWAY:
+        return
+    for service, own in door.services:
+        for sidecar, names in _kept_from(outlooks.unaware(causes.host(service), own), outlooks, causes):
+            cause = causes.hidden(service, sidecar)
+            yield _said(outlooks, Outcome.FAIL, f"{names} {_SENDS[Tls.PLAINTEXT]}: {cause.why}", cause.object, cause.code)
+
+
+def _kept_from(kinds: tuple[int, ...], outlooks: Outlooks, causes: Causes) -> Sequence[tuple[Place | None, str]]:
+    """The Sidecars that hold for the clients of some kinds, and the names of those clients."""
+
+    def find() -> Sequence[tuple[Place | None, str]]:
+        found: dict[Place | None, list[tuple[str, str]]] = {}
+        for those in outlooks.clients(kinds).values():
+            for client in those:
+                found.setdefault(causes.sidecar(client), []).append(client)
+        return [(place, _names(clients)) for place, clients in found.items()]
+
+    return outlooks.once(("sidecars", kinds, causes.rules.root_namespace), find)
 
 
 def _past(door: Door, outlooks: Outlooks) -> Iterator[Evidence]:
     """Those that send past their own proxies; each is a finding of its own."""
     for service, own in door.services:
-        addresses, port = (service.addresses, own) if service.addresses else ((door.pod.ip,), door.port)
+        headless = ((door.pod.ip, *door.pod.more_ips), door.port)
+        addresses, port = (service.addresses, own) if service.addresses else headless
         for past, why in outlooks.passing_by(addresses, port):
-            yield Evidence(Source.CLIENT, Outcome.FAIL, f"{past.client} {_SENDS[Tls.PLAINTEXT]}: {why}", _object(past.client), "MTL014")
+            text = f"{past.client} {_SENDS[Tls.PLAINTEXT]}: {why}"
+            yield _said(outlooks, Outcome.FAIL, text, _object(past.client), "MTL014")
 
 
 def _unknown(door: Door, outlooks: Outlooks) -> Iterator[Evidence]:
@@ -117,16 +128,24 @@ def _unknown(door: Door, outlooks: Outlooks) -> Iterator[Evidence]:
         yield _silent(outlooks)
     for past in outlooks.unsure:
         text = f"{past.client} may send plaintext to it: the group of its container is unknown"
-        yield Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, _object(past.client), "MTL017")
+        yield _said(outlooks, Outcome.NOT_PROVEN, text, _object(past.client), "MTL017")
 
 
 def _silent(outlooks: Outlooks) -> Evidence:
-    text = f"{_names(outlooks.silent)} may be a client of it, and its proxy could not be asked"
-    return Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL017")
+    # There may be thousands.
+    if "silent" not in outlooks.told:
+        text = f"{_names(outlooks.silent)} may be a client of it, and its proxy could not be asked"
+        outlooks.told["silent"] = Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL017")
+    return outlooks.told["silent"]
+
+
+def _said(outlooks: Outlooks, outcome: Outcome, text: str, where: str, code: str) -> Evidence:
+    """One piece of evidence for all ports of which the same is said."""
+    return outlooks.told.setdefault((outcome, text, where, code), Evidence(Source.CLIENT, outcome, text, where, code))
 
 
 def _passed(door: Door, outlooks: Outlooks) -> str:
-    if not door.services and not outlooks.reached.get((door.pod.ip, door.port)):
+    if not door.services and (door.pod.ip, door.port) not in outlooks.reached:
         return "no Service sends to this port"
     counts = outlooks.counts
     if not counts.asked:

@@ -326,6 +326,9 @@ def _silent_clients(ill: Ill) -> str:
     pods = [pod for pod in ill.view.facts.pods if (pod.place.namespace, pod.workload) in silent]
     if not pods:
         return "kubectl get pods -A  # find the clients whose group the pod does not show"
+    pods.sort(key=lambda pod: pod.dataplane is Dataplane.AMBIENT)
+    if pods[0].dataplane is Dataplane.AMBIENT:
+        return "istioctl ztunnel-config workloads  # verify does not read what ztunnel would send: look at PROTOCOL, which must be HBONE"
     namespace, name = map(word, pods[0].place)
     return f"kubectl logs -n {namespace} {name} -c {PROXY_CONTAINER} --tail=50"
 

@@ -5,7 +5,7 @@ all say so. Ports that nobody declared have no address to be probed and pass wit
 that a policy or a proxy's own configuration names are looked at one by one, and told where they are worse than the rest.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
 
@@ -18,9 +18,9 @@ from meshinstall.checks.mtls.plaintext_history import history_text
 from meshinstall.checks.mtls.view import EntryVerdict, View, Workload
 from meshinstall.checks.mtls.wire import by_port, live, untried, wire_evidence
 from meshinstall.model.foreign_text import in_lines
-from meshinstall.model.mesh import PROXY_PORTS, Dataplane, ExternalService, MeshFacts, Mode, Pod
+from meshinstall.model.mesh import PROXY_PORTS, Dataplane, ExternalService, MeshFacts, Mode, Place, Pod
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
-from meshinstall.model.wire import Probing, WireTarget
+from meshinstall.model.wire import Probing, Seen, WireTarget
 
 # Ports that are tried when nobody says how many.
 _MOST_TARGETS = 1000
@@ -62,7 +62,8 @@ def targets(facts: MeshFacts, sample: int | None = None) -> tuple[WireTarget, ..
 def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[str] | None = None) -> Verdict:
     """Facts and what the wire said: problems first; ``asked`` are the namespaces that it is about, None for all."""
     view = View.of(facts)
-    rows = [_with_wire(row, view, probing) for row in _rows(view)]
+    answers = by_port(probing)
+    rows = [_with_wire(row, view, probing, answers) for row in _rows(view)]
     found = (*(_verdict(row, view) for row in rows), *map(_entry, view.entries()), *_unknown(facts), *_empty(view, asked or ()))
     ports = sorted(found, key=lambda one: (_RANK[one.outcome], one.namespace, one.workload, one.port))
     opened = (_name(port) for port in ports if any(one.code in OPEN for one in port.evidence))
@@ -140,15 +141,12 @@ def _evidence(workload: Workload, port: int, view: View) -> Iterator[Evidence]:
 
 def _together(found: Iterable[Evidence]) -> Iterator[Evidence]:
     """One of each kind; those that differ in the pod alone name the first and count the rest."""
-    same: dict[Evidence, list[str]] = {}
-    for evidence in found:
-        alike = replace(evidence, object="Pod") if evidence.object.startswith("Pod ") else evidence
-        objects = same.setdefault(alike, [])
-        if evidence.object not in objects:
-            objects.append(evidence.object)
-    for evidence, objects in same.items():
-        more = f" and {len(objects) - 1} more" if len(objects) > 1 else ""
-        yield replace(evidence, object=f"{objects[0]}{more}")
+    same: dict[tuple[str, ...], tuple[Evidence, dict[str, None]]] = {}
+    for one in found:
+        alike = (one.source, one.outcome, one.text, "Pod" if one.object.startswith("Pod ") else one.object, one.code)
+        same.setdefault(alike, (one, {}))[1][one.object] = None
+    for one, objects in same.values():
+        yield one if len(objects) == 1 else replace(one, object=f"{one.object} and {len(objects) - 1} more")
 
 
 def _target(row: _Row) -> WireTarget | None:
@@ -156,9 +154,8 @@ def _target(row: _Row) -> WireTarget | None:
     return next((WireTarget(pod.place, pod.ip, row.port) for pod in row.workload.running if pod.ip), None)
 
 
-def _with_wire(row: _Row, view: View, probing: Probing) -> _Row:
+def _with_wire(row: _Row, view: View, probing: Probing, answers: Mapping[tuple[Place, int], tuple[Seen, ...]]) -> _Row:
     """Add what the wire said, or why it said nothing; a port that failed already needs no wire."""
-    answers = by_port(probing)
     found = [
         evidence
         for pod in row.workload.pods

@@ -1,20 +1,22 @@
 """Indexes what the proxies of a mesh would send where, so that a port finds the clients that leave the mesh's TLS."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from meshinstall.checks.mtls.capture import may_pass_by, passes_by
 from meshinstall.model.clients import ClientGroup, OutboundCluster, Outlook, Tls
 from meshinstall.model.mesh import Dataplane, Outbound, Pod
 from meshinstall.model.place import Place
-from meshinstall.model.verdict import Clients
+from meshinstall.model.verdict import Clients, Evidence
+
+_Found = TypeVar("_Found")
 
 
 class Way(NamedTuple):
-    """A cluster of some proxies that leaves the mesh's TLS towards an address; ``kind`` numbers the outlook that holds it."""
+    """A cluster of some proxies that leaves the mesh's TLS towards an address; ``kinds`` are the numbers of the outlooks that hold it."""
 
-    kind: int
+    kinds: tuple[int, ...]
     cluster: OutboundCluster
     tls: Tls
 
@@ -39,64 +41,109 @@ class Kind:
 
 @dataclass(slots=True)
 class Outlooks:
-    """All clients by what they would do. Addresses have ports of pods, hosts those of Services."""
+    """All clients by what they would do. Addresses have ports of pods, hosts those of Services.
+
+    A number with a bit for each kind says which of them: ``passing`` pass on what they do not know. ``told`` keeps what is said of many
+    ports in the same words, ``seen`` what was found for the same kinds.
+    """
 
     kinds: tuple[Kind, ...]
     silent: tuple[tuple[str, str], ...]
     past: tuple[tuple[Past, ...], ...]
     unsure: tuple[Past, ...]
+    counts: Clients
+    passing: int = 0
     leaves: dict[tuple[str, int], list[Way]] = field(default_factory=dict)
     anywhere: dict[tuple[str, int], list[Way]] = field(default_factory=dict)
-    reached: dict[tuple[str, int], int] = field(default_factory=dict)
+    reached: set[tuple[str, int]] = field(default_factory=set)
     known: dict[tuple[str, int], int] = field(default_factory=dict)
+    told: dict[object, Evidence] = field(default_factory=dict)
+    by_port: dict[int, list[tuple[Past, str]]] = field(default_factory=dict)
+    seen: dict[object, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, groups: Sequence[ClientGroup], pods: Mapping[Place, Pod]) -> "Outlooks":
-        """Index once, linear in what the different outlooks hold; ``pods`` are the clients."""
+        """Index once, linear in what the different outlooks hold; ``pods`` are the clients, and one that is in no group is silent."""
         held: dict[int, list[ClientGroup]] = {}
         by_id = {id(group.outlook): group.outlook for group in groups}
+        answered: set[Place] = set()
         for group in groups:
             if group.asked and any(place in pods for place in group.pods):
                 held.setdefault(id(group.outlook), []).append(group)
+                answered.update(group.pods)
         kinds = tuple(_kind(by_id[key], some, pods) for key, some in held.items())
-        silent = {_client(pods[place]) for group in groups if not group.asked for place in group.pods if place in pods}
-        found = cls(kinds, tuple(sorted(silent)), _alike(_past(pods.values())), tuple(_unsure(pods.values())))
+        silent = tuple(sorted({_client(pod) for place, pod in pods.items() if place not in answered}))
+        past = list(_past(pods.values()))
+        unsure = tuple(one for one in past if one.pod.outbound.unsure and may_pass_by(one.pod))
+        found = cls(kinds, silent, _by_setting(past), unsure, _counts(kinds, silent))
+        # Most kinds hold the very same clusters: each is looked at once.
+        holders: dict[int, tuple[OutboundCluster, list[int]]] = {}
         for index, kind in enumerate(kinds):
+            found.passing |= kind.outlook.passes_on << index
             for cluster in kind.outlook.clusters:
-                found._add(index, cluster)
+                holders.setdefault(id(cluster), (cluster, []))[1].append(index)
+        for cluster, those in holders.values():
+            found._add(tuple(those), cluster)
         return found
 
-    def _add(self, kind: int, cluster: OutboundCluster) -> None:
-        bit, key = 1 << kind, (cluster.host, cluster.port)
-        self.known[key] = self.known.get(key, 0) | bit
+    def _add(self, kinds: tuple[int, ...], cluster: OutboundCluster) -> None:
+        key = (cluster.host, cluster.port)
+        self.known[key] = self.known.get(key, 0) | sum(1 << kind for kind in set(kinds))
         if cluster.anywhere and cluster.anywhere is not Tls.MESH:
-            self.anywhere.setdefault(key, []).append(Way(kind, cluster, cluster.anywhere))
+            self.anywhere.setdefault(key, []).append(Way(kinds, cluster, cluster.anywhere))
         for endpoint in cluster.endpoints:
             at = (endpoint.address, endpoint.port)
-            self.reached[at] = self.reached.get(at, 0) | bit
+            self.reached.add(at)
             if endpoint.tls is not Tls.MESH:
-                self.leaves.setdefault(at, []).append(Way(kind, cluster, endpoint.tls))
+                self.leaves.setdefault(at, []).append(Way(kinds, cluster, endpoint.tls))
 
-    def unaware(self, host: str, port: int) -> list[int]:
+    def unaware(self, host: str, port: int) -> tuple[int, ...]:
         """The kinds whose proxies do not know a port of a Service and pass its connections on as they came."""
-        known = self.known.get((host, port), 0)
-        return [index for index, kind in enumerate(self.kinds) if kind.outlook.passes_on and not known >> index & 1]
+        hidden = self.passing & ~self.known.get((host, port), 0)
+        return self.once(hidden, lambda: tuple(index for index in range(len(self.kinds)) if hidden >> index & 1))
+
+    def clients(self, kinds: tuple[int, ...]) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """The clients of some kinds, each once, by namespace."""
+        return self.once(("clients", kinds), lambda: _by_namespace(client for kind in kinds for client in self.kinds[kind].clients))
+
+    def once(self, key: object, find: Callable[[], _Found]) -> _Found:
+        """What is found for a key, which many ports share: looked for once."""
+        if key not in self.seen:
+            self.seen[key] = find()
+        found: _Found = self.seen[key]
+        return found
 
     def passing_by(self, addresses: Iterable[str], port: int) -> list[tuple[Past, str]]:
         """Who sends past his own proxy to a port of some addresses, and why."""
         where = tuple(addresses) or ("",)
-        found = []
-        for alike in self.past:
-            if why := next(filter(None, (passes_by(alike[0].pod, address, port) for address in where)), ""):
-                found += [(past, why) for past in alike]
-        return sorted(found, key=lambda pair: pair[0].client)
+        if port not in self.by_port:
+            self.by_port[port] = [
+                pair for those in self.past if not _minds_addresses(those[0].pod) for pair in _through(those, ("",), port)
+            ]
+        return self.by_port[port] + [pair for those in self.past if _minds_addresses(those[0].pod) for pair in _through(those, where, port)]
 
-    @property
-    def counts(self) -> Clients:
-        """How many pods were asked, and for how many more they spoke."""
-        asked = sum(kind.asked for kind in self.kinds)
-        silent = tuple(f"{namespace}/{workload}" for namespace, workload in self.silent)
-        return Clients(asked, sum(kind.pods for kind in self.kinds) - asked, silent)
+
+def _by_namespace(clients: Iterable[tuple[str, str]]) -> Mapping[str, Sequence[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for client in sorted(set(clients)):
+        found.setdefault(client[0], []).append(client)
+    return found
+
+
+def _through(those: Sequence[Past], addresses: Sequence[str], port: int) -> list[tuple[Past, str]]:
+    """All of one setting, when connections to the port of one of the addresses pass by."""
+    why = next(filter(None, (passes_by(those[0].pod, address, port) for address in addresses)), "")
+    return [(past, why) for past in those] if why else []
+
+
+def _minds_addresses(pod: Pod) -> bool:
+    return pod.outbound.networks is not None or bool(pod.outbound.not_networks) or pod.one_family
+
+
+def _counts(kinds: Iterable[Kind], silent: Iterable[tuple[str, str]]) -> Clients:
+    """How many pods were asked, and for how many more they spoke."""
+    asked, pods = (sum(numbers) for numbers in zip((0, 0), *((kind.asked, kind.pods) for kind in kinds), strict=True))
+    return Clients(asked, pods - asked, tuple(f"{namespace}/{workload}" for namespace, workload in silent))
 
 
 def _client(pod: Pod) -> tuple[str, str]:
@@ -108,7 +155,7 @@ def _kind(outlook: Outlook, groups: Sequence[ClientGroup], pods: Mapping[Place, 
     return Kind(outlook, tuple(sorted({_client(pod) for pod in members})), len(members), len(groups))
 
 
-def _past(pods: Iterable[Pod]) -> Iterable[Past]:
+def _past(pods: Iterable[Pod]) -> Iterator[Past]:
     """One pod of each workload and setting; most redirect everything and need not be looked at again."""
     found: dict[tuple[str, str, Outbound, bool, bool], list[Pod]] = {}
     for pod in pods:
@@ -119,13 +166,9 @@ def _past(pods: Iterable[Pod]) -> Iterable[Past]:
         yield Past(f"{namespace}/{workload}", some[0], len(some))
 
 
-def _alike(found: Iterable[Past]) -> tuple[tuple[Past, ...], ...]:
-    """Those of one setting together: with istio-cni every pod leaves out a port, so that all of them would be looked at one by one."""
-    alike: dict[tuple[Outbound, bool, bool], list[Past]] = {}
-    for past in found:
-        alike.setdefault((past.pod.outbound, past.pod.host_network, past.pod.one_family), []).append(past)
-    return tuple(map(tuple, alike.values()))
-
-
-def _unsure(pods: Iterable[Pod]) -> Iterable[Past]:
-    return [past for past in _past(pods) if past.pod.outbound.unsure and may_pass_by(past.pod)]
+def _by_setting(past: Iterable[Past]) -> tuple[tuple[Past, ...], ...]:
+    """Together, those for whom the same connections pass by."""
+    found: dict[tuple[Outbound, bool, bool], list[Past]] = {}
+    for one in past:
+        found.setdefault((one.pod.outbound, one.pod.host_network, one.pod.one_family), []).append(one)
+    return tuple(tuple(those) for those in found.values())

@@ -29,6 +29,8 @@ _BEHIND = {
 }
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
+# What ztunnel would send is not read: its pods are clients that cannot be asked.
+_CLIENTS = _ENVOYS | _MESHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,11 @@ class View:
     causes: Mapping[str, Causes]
     outlooks: Outlooks | None
     led: frozenset[str]
-    services: Mapping[str, Sequence[ServiceFacts]]
+    services: Mapping[tuple[str, str, str], Sequence[ServiceFacts]]
     trust: Trust
     workloads: tuple[Workload, ...]
     told: dict[tuple[tuple[Place, int], ...], tuple[Evidence, ...]] = field(default_factory=dict)
+    selecting: dict[Place, Sequence[ServiceFacts]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, facts: MeshFacts) -> "View":
@@ -86,9 +89,10 @@ class View:
             planes.setdefault(plane.revision, []).append(plane)
         policies = policies_by_revision(facts)
         judged = [pod for pod in facts.pods if is_judged(pod, facts, mesh)]
-        services: dict[str, list[ServiceFacts]] = {}
+        services: dict[tuple[str, str, str], list[ServiceFacts]] = {}
         for service in facts.services:
-            services.setdefault(service.place.namespace, []).append(service)
+            if service.selector:
+                services.setdefault((service.place.namespace, *min(service.selector.items())), []).append(service)
         proxied = {pod.place.namespace for pod in facts.pods if pod.dataplane in _ENVOYS}
         trust, outlooks, rules = Trust.of(facts, mesh | proxied), _outlooks(facts), _rules(facts, future=facts.clients is not None)
         causes = _causes(facts, policies)
@@ -211,9 +215,12 @@ class View:
 
     def reaching(self, pod: Pod, port: int) -> Sequence[tuple[ServiceFacts, int]]:
         """The Services, with their own ports, that send to a port of a pod."""
-        services = self.services.get(pod.place.namespace, ())
-        mine = [service for service in services if service.selector and service.selector.items() <= pod.labels.items()]
-        return [(service, own) for service in mine for own, target in service.ports.items() if target == port]
+        if pod.place not in self.selecting:
+            # Each Service stands under one label of its selector.
+            some_label = [one for label in pod.labels.items() for one in self.services.get((pod.place.namespace, *label), ())]
+            mine = [service for service in some_label if service.selector.items() <= pod.labels.items()]
+            self.selecting[pod.place] = sorted(mine, key=lambda service: service.place)
+        return [(service, own) for service in self.selecting[pod.place] for own, target in service.ports.items() if target == port]
 
     def entries(self) -> Iterator[EntryVerdict]:
         """WorkloadEntries and endpoints of ServiceEntries that belong to the mesh: their clients can be asked, they cannot."""
@@ -312,7 +319,7 @@ def _outlooks(facts: MeshFacts) -> Outlooks | None:
     if facts.clients is None:
         return None
     pods = {
-        pod.place: pod for pod in facts.pods if pod.dataplane in _ENVOYS and pod.running and not is_for_probes(pod.place.namespace, facts)
+        pod.place: pod for pod in facts.pods if pod.dataplane in _CLIENTS and pod.running and not is_for_probes(pod.place.namespace, facts)
     }
     return Outlooks.of(facts.clients.groups, pods)
 
