@@ -1,4 +1,7 @@
-"""A mesh of 200 workloads with 3 pods each; ``python -m tests.cases.big_mesh`` prints what it takes to judge it."""
+"""A mesh of many workloads with 3 pods each; ``python -m tests.cases.big_mesh`` prints what it takes to judge it.
+
+In a mesh of any size there are 50 kinds of proxies, all of which know all Services; each has a host of its own beside them.
+"""
 
 import resource
 import sys
@@ -6,6 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from meshinstall.checks.mtls.judge import judge, targets
+from meshinstall.model.clients import ClientFacts, ClientGroup, Endpoint, OutboundCluster, Outlook, Tls
 from meshinstall.model.mesh import (
     CertificateFacts,
     ClientRule,
@@ -26,17 +30,17 @@ from meshinstall.model.mesh import (
 from meshinstall.model.wire import Answer, Probe, Probing, Seen, WireTarget
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-WORKLOADS, PODS, PORTS = 200, 3, (8080, 9090, 7070)
+WORKLOADS, PODS, PORTS, KINDS = 200, 3, (8080, 9090, 7070), 50
 _CLIENT = "spiffe://cluster.local/ns/meshinstall-probe/sa/default"
 _ROOT = CertificateFacts("root", "O=x", NOW - timedelta(days=9), NOW + timedelta(days=900), is_authority=True, root="root")
 
 
-def big_mesh(namespaces: int) -> MeshFacts:
+def big_mesh(namespaces: int, workloads: int = WORKLOADS) -> MeshFacts:
     """Every workload has a Service and a DestinationRule, every seventh a policy of its own."""
-    names = [(f"team-{number % namespaces}", f"app-{number}") for number in range(WORKLOADS)]
+    names = [(f"team-{number % namespaces}", f"app-{number}") for number in range(workloads)]
     policies = [PeerPolicy(Place("istio-system", "default"), NOW, Mode.STRICT)]
     policies += [PeerPolicy(Place(space, app), NOW, Mode.STRICT, {"app": app}, {8080: Mode.STRICT}) for space, app in names[::7]]
-    pods = tuple(_pod(space, app, number) for space, app in names for number in range(PODS))
+    pods = tuple(_pod(space, app, index, number) for index, (space, app) in enumerate(names) for number in range(PODS))
     labels = {"istio-injection": "enabled"}
     return MeshFacts(
         now=NOW,
@@ -48,12 +52,31 @@ def big_mesh(namespaces: int) -> MeshFacts:
         client_rules=tuple(ClientRule(Place(space, app), app, NOW, "ISTIO_MUTUAL") for space, app in names),
         proxies={pod.place: _proxy(pod) for pod in pods},
         authorities=(_ROOT,),
+        clients=ClientFacts(_groups(names, pods)),
     )
 
 
-def _pod(namespace: str, app: str, number: int) -> Pod:
-    place = Place(namespace, f"{app}-{number}")
-    return Pod(place, f"Deployment {app}", Dataplane.SIDECAR, app, "10.0.0.1", tuple(map(Port, PORTS)), {"app": app})
+def _groups(names: list[tuple[str, str]], pods: tuple[Pod, ...]) -> tuple[ClientGroup, ...]:
+    """What the proxies hold: clusters that are the same are kept once, as they are when proxies are asked."""
+    clusters = []
+    for index, (space, app) in enumerate(names):
+        host = f"{app}.{space}.svc.cluster.local"
+        ips = [pod.ip for pod in pods[index * PODS : (index + 1) * PODS]]
+        for own, port in zip((80, 81, 82), PORTS, strict=True):
+            ends = tuple(Endpoint(ip, port, Tls.MESH) for ip in ips)
+            clusters.append(OutboundCluster(f"outbound|{own}||{host}", host, own, "", None, ends))
+    found = []
+    for kind in range(KINDS):
+        mine = tuple(pod.place for pod in pods[kind::KINDS])
+        host = f"pay-{kind}.example"
+        other = OutboundCluster(f"outbound|443||{host}", host, 443, "", None, (Endpoint(host, 443, Tls.PLAINTEXT),))
+        found.append(ClientGroup(mine, Outlook((*clusters, other), passes_on=True), mine[0]))
+    return tuple(found)
+
+
+def _pod(namespace: str, app: str, index: int, number: int) -> Pod:
+    place, ip = Place(namespace, f"{app}-{number}"), f"10.{index >> 8}.{index & 255}.{number}"
+    return Pod(place, f"Deployment {app}", Dataplane.SIDECAR, app, ip, tuple(map(Port, PORTS)), {"app": app})
 
 
 def _identity(pod: Pod) -> str:
@@ -78,8 +101,8 @@ def answered(facts: MeshFacts, wanted: tuple[WireTarget, ...]) -> Probing:
     return Probing({one: (*refused, Seen(Probe.MESHED, Answer.SERVED, identity=names[one.pod], client_identity=_CLIENT)) for one in wanted})
 
 
-def _measure(namespaces: int) -> str:
-    facts = big_mesh(namespaces)
+def _measure(namespaces: int, workloads: int) -> str:
+    facts = big_mesh(namespaces, workloads)
     before = time.process_time()
     wanted = targets(facts)
     between = time.process_time()
@@ -88,9 +111,9 @@ def _measure(namespaces: int) -> str:
     verdict = judge(facts, probing, "big")
     took = f"{len(wanted)} targets in {between - before:.2f} s, {len(verdict.ports)} ports in {time.process_time() - after:.2f} s"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return f"{len(facts.pods)} pods in {namespaces} namespaces: {took} of CPU, {verdict.outcome}, at most {peak:.0f} MiB"
+    return f"{workloads} workloads in {namespaces} namespaces: {took} of CPU, {verdict.outcome}, at most {peak:.0f} MiB"
 
 
 if __name__ == "__main__":
-    for count in (1, 20, WORKLOADS):
-        sys.stdout.write(f"{_measure(count)}\n")
+    for spaces, many in ((1, 200), (20, 200), (200, 200), (20, 1000), (20, 2000), (1, 2000)):
+        sys.stdout.write(f"{_measure(spaces, many)}\n")

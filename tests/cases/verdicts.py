@@ -3,7 +3,7 @@
 ``python -m tests.cases.verdicts`` rewrites the rest.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from meshinstall.checks.mtls.judge import judge, targets
 from meshinstall.model.finding import Finding
-from meshinstall.model.mesh import CertificateFacts, MeshFacts, Pod
+from meshinstall.model.mesh import CertificateFacts, Dataplane, MeshFacts, Pod
 from meshinstall.model.verdict import Outcome, PortVerdict, Verdict
 from meshinstall.model.wire import Answer, Probe, Probing, Seen, WireTarget
 from tests.cases.plans import patched
@@ -31,6 +31,8 @@ INBOUND: Mapping[str, list[dict[str, Any]]] = {
 }
 _AS_IT_SHOULD = {Probe.PLAINTEXT: "refused", Probe.ANONYMOUS: "refused", Probe.FOREIGN: "refused", Probe.MESHED: "served"}
 _CERTIFICATE, _POD, _FACTS = TypeAdapter(CertificateFacts), TypeAdapter(Pod), TypeAdapter(MeshFacts)
+_ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
+_CLIENT_OBJECTS = ("sidecars", "entries", "led", "tls_policies")
 _BY_PLACE = ("control_planes", "pods", "services", "policies", "client_rules", "external")
 
 
@@ -85,7 +87,41 @@ def _facts(told: Mapping[str, Any], certificates: Mapping[str, Any]) -> MeshFact
     raw["authorities"] = [named[name] for name in told["authorities"]]
     pods = {"/".join(pod["place"]): _POD.validate_python(pod) for pod in raw["pods"]}
     raw["proxies"] = {pods[place].place: _proxy(pods[place], one, told["now"], named) for place, one in told["proxies"].items()}
+    if told.get("clients") is not None:
+        raw["clients"] = _clients(told["clients"], pods, raw["services"])
     return _FACTS.validate_python(raw)
+
+
+def _clients(told: Mapping[str, Any], pods: Mapping[str, Pod], services: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Each running proxy was asked, or ``speaks_for`` others; of what it would send only what differs from a mesh in order is told."""
+    asked: Mapping[str, Any] = told.get("asked", {})
+    spoken = {place for one in asked.values() for place in one.get("speaks_for", ())}
+    groups = []
+    for place, pod in pods.items():
+        if pod.dataplane in _ENVOYS and pod.running and place not in spoken:
+            one = asked.get(place, {})
+            clusters = [cluster for service in services for cluster in _clusters(service, one, pods.values())]
+            outlook = {"clusters": clusters, "passes_on": one.get("passes_on", pod.dataplane is Dataplane.SIDECAR)}
+            places = [each.split("/") for each in (place, *one.get("speaks_for", ()))]
+            problem = one.get("problem", "")
+            groups.append({"pods": places, "problem": problem} | ({} if problem else {"asked": places[0], "outlook": outlook}))
+    objects = {kind: [{"place": one.split("/"), **more} for one, more in told.get(kind, {}).items()] for kind in _CLIENT_OBJECTS}
+    return {"groups": groups, **objects}
+
+
+def _clusters(service: Mapping[str, Any], one: Mapping[str, Any], pods: Iterable[Pod]) -> Iterator[dict[str, Any]]:
+    """Those of a Service, as istiod makes them for a proxy that hides or ``sends`` some otherwise, to ``anywhere`` or to the pods."""
+    place, selector = "/".join(service["place"]), service.get("selector", {})
+    if place in one.get("hidden", ()) or not selector:
+        return
+    host = f"{service['place'][1]}.{service['place'][0]}.svc.cluster.local"
+    mine = [pod for pod in pods if pod.place.namespace == service["place"][0] and selector.items() <= pod.labels.items() and pod.ip]
+    for own, port in service["ports"].items():
+        anywhere = one.get("anywhere", {}).get(place)
+        usual = {pod.ip: "mesh mTLS" if pod.dataplane is Dataplane.SIDECAR else "plaintext" for pod in mine}
+        endpoints = [] if anywhere else [(ip, port, one.get("sends", {}).get(place, tls)) for ip, tls in usual.items()]
+        name = f"outbound|{own}||{host}"
+        yield {"name": name, "host": host, "port": own, "subset": "", "anywhere": anywhere, "endpoints": endpoints}
 
 
 def _proxy(pod: Pod, told: Mapping[str, Any], now: Any, named: Mapping[str, CertificateFacts]) -> dict[str, Any]:
@@ -130,8 +166,13 @@ def _answers(facts: MeshFacts, told: Mapping[str, Any]) -> Iterator[tuple[WireTa
 
 def _lines(verdict: Verdict) -> Iterator[str]:
     yield f"{verdict.outcome} live: {verdict.live}"
+    if verdict.clients:
+        told = verdict.clients
+        yield f"clients: {told.asked} asked, {told.alike} alike, silent: {', '.join(told.silent) or 'none'}"
     for port in verdict.ports:
         yield from _port_lines(port)
+        if verdict.clients:
+            yield f"    server {port.server}, clients {port.clients or 'unknown'}"
     for finding in verdict.findings:
         yield from _finding_lines(finding)
     for one in verdict.outside:

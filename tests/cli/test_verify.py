@@ -36,9 +36,10 @@ class Ended:
 
 @dataclass
 class Api:
-    """An API server: ``lists`` by path; everything else is empty, or is not there. ``requests`` are those that it got."""
+    """An API server: ``lists`` by path, of ``kinds`` that it knows; all else is empty, or not there. ``requests`` are those that it got."""
 
     lists: dict[str, list[Json]] = field(default_factory=dict)
+    kinds: dict[str, list[str]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -50,7 +51,8 @@ class Api:
         elif path.count("/") > 4 and path not in self.lists:
             reply(request, 404, b"{}")
         else:
-            reply(request, 200, json.dumps({"items": self.lists.get(path, []), "metadata": {}}).encode())
+            known = [{"name": name} for name in self.kinds.get(path, [])]
+            reply(request, 200, json.dumps({"items": self.lists.get(path, []), "metadata": {}, "resources": known}).encode())
 
 
 @pytest.fixture
@@ -114,6 +116,28 @@ def ill(api: Api) -> None:
             "status": {"phase": "Running", "podIP": "10.0.0.7"},
         }
     ]
+
+
+def misled(api: Api) -> None:
+    """A pod whose proxy cannot be asked, behind a Service to which a rule makes clients of another namespace send plaintext."""
+    istiod(api)
+    created = "2026-01-01T00:00:00Z"
+    labels = {"istio-injection": "enabled"}
+    api.lists[NAMESPACES] = [{"metadata": {"name": name, "labels": labels, "creationTimestamp": created}} for name in ("shop", "crm")]
+    proxy = {"name": "istio-proxy", "args": ["proxy", "sidecar"], "restartPolicy": "Always"}
+    web = {"name": "web", "namespace": "shop", "labels": {"app": "web"}, "creationTimestamp": created}
+    spec = {
+        "initContainers": [{"name": "istio-init", "args": ["istio-iptables", "-b", "*", "-i", "*"]}, proxy],
+        "containers": [{"name": "app", "ports": [{"containerPort": 8080}]}],
+    }
+    api.lists[PODS] = [{"metadata": web, "spec": spec, "status": {"phase": "Running", "podIP": "10.0.0.7"}}]
+    service = {"selector": {"app": "web"}, "clusterIP": "10.1.0.1", "ports": [{"port": 80, "targetPort": 8080}]}
+    api.lists["/api/v1/services"] = [{"metadata": web, "spec": service}]
+    api.kinds = {"/apis/networking.istio.io/v1": ["destinationrules"], "/apis/security.istio.io/v1": ["peerauthentications"]}
+    rule = {"host": "web", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}
+    api.lists["/apis/networking.istio.io/v1/destinationrules"] = [{"metadata": web, "spec": rule}]
+    strict = {"name": "default", "namespace": "istio-system", "creationTimestamp": created}
+    api.lists["/apis/security.istio.io/v1/peerauthentications"] = [{"metadata": strict, "spec": {"mtls": {"mode": "STRICT"}}}]
 
 
 def istiod(api: Api) -> None:
@@ -230,3 +254,39 @@ def test_with_a_choice_of_namespaces_pods_of_others_are_still_clients(run: Run, 
     run("--read-only", "--namespace", "shop", "-n", "cart")
     asked = {request for request in api.requests if request.endswith("/pods")}
     assert asked == {f"GET {PODS}"}
+
+
+@pytest.mark.parametrize(
+    ("world", "fail_on", "ended"),
+    [
+        (ill, "any", (4, "FAIL: mTLS on dev, 1 FAIL of 1 workload ports.")),
+        (ill, "server", (4, "FAIL: mTLS on dev (server alone), 1 FAIL of 1 workload ports.")),
+        (ill, "clients", (5, "NOT PROVEN: mTLS on dev (clients alone), 1 NOT PROVEN of 1 workload ports.")),
+        (misled, "any", (4, "FAIL: mTLS on dev, 1 FAIL, 1 NOT PROVEN of 2 workload ports.")),
+        (misled, "server", (5, "NOT PROVEN: mTLS on dev (server alone), 2 NOT PROVEN of 2 workload ports.")),
+        (misled, "clients", (4, "FAIL: mTLS on dev (clients alone), 1 FAIL, 1 PASS of 2 workload ports.")),
+    ],
+)
+def test_the_status_and_the_last_line_are_about_those_whose_faults_count(
+    run: Run, api: Api, world: Callable[[Api], None], fail_on: str, ended: tuple[int, str]
+) -> None:
+    world(api)
+    done = run("--read-only", "--fail-on", fail_on)
+    assert (done.status, done.out.splitlines()[-1]) == ended
+    found = document(run("--read-only", "--fail-on", fail_on, "-o", "json"))
+    assert found["failOn"] == fail_on
+    assert found["verdict"] == ended[1].partition(":")[0]
+
+
+def test_servers_and_clients_of_a_port_have_verdicts_of_their_own(run: Run, api: Api) -> None:
+    misled(api)
+    ports = {port["port"]: port for port in document(run("--read-only", "-o", "json"))["ports"]}
+    assert {key: ports[8080][key] for key in ("verdict", "server", "clients")} == {
+        "verdict": "FAIL",
+        "server": "NOT PROVEN",
+        "clients": "FAIL",
+    }
+
+
+def test_somebody_elses_faults_are_none_that_can_be_asked_for(run: Run) -> None:
+    assert run("--fail-on", "nobody").status == 2

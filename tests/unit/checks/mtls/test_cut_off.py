@@ -159,7 +159,11 @@ def test_a_mesh_wide_policy_is_not_closed_unasked_when_only_some_namespaces_were
 
 
 def test_what_prometheus_counted_is_named() -> None:
-    history = {"days": 7, "source": "monitoring/prometheus", "plaintext": [[["shop", "web"], 12], [["elsewhere", "web"], 9], [["shop", "other"], 9]]}
+    history = {
+        "days": 7,
+        "source": "monitoring/prometheus",
+        "plaintext": [[["shop", "web"], 12], [["elsewhere", "web"], 9], [["shop", "other"], 9]],
+    }
     hint = found("MTL001", policies=NAMESPACE, proxies=OPEN, history=history).hint
     assert "# in the last 7 days these received plaintext, from clients that will be refused: shop/web (about 12)\n" in hint
 

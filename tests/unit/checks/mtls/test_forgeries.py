@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshinstall.model.clients import ClientGroup, Outlook
 from meshinstall.model.mesh import Dataplane, Place, Pod
 from meshinstall.model.verdict import Outcome, Source, Verdict
 from tests.cases import verdicts
@@ -43,8 +44,12 @@ def rows(verdict: Verdict, without: set[str]) -> Mapping[tuple[str, str, int], A
 @pytest.mark.parametrize("name", CASES)
 def test_a_forgery_changes_no_row_of_other_namespaces(name: str, forgery: str) -> None:
     case, (made, his) = verdicts.load(name), forged(forgery)
+    # His own clients were asked too, and send nothing.
+    asked = [ClientGroup((pod.place,), Outlook(), pod.place) for pod in made.facts.pods if pod.place.namespace in his]
+    clients = case.facts.clients and replace(case.facts.clients, groups=(*case.facts.clients.groups, *asked))
     facts = replace(
         case.facts,
+        clients=clients,
         namespaces={**case.facts.namespaces, **{space: made.facts.namespaces[space] for space in his}},
         pods=(*(pod for pod in made.facts.pods if pod.place.namespace in his), *case.facts.pods),
         proxies={**case.facts.proxies, **{place: proxy for place, proxy in made.facts.proxies.items() if place.namespace in his}},
