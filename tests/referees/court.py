@@ -23,7 +23,7 @@ _ROUNDS = 40
 _OPTIONAL = frozenset(
     {
         *("trafficPolicy", "subsets", "portLevelSettings", "exportTo", "workloadSelector", "tls", "connectionPool"),
-        *("portLevelMtls", "outboundTrafficPolicy", "annotations", "addresses"),
+        *("portLevelMtls", "outboundTrafficPolicy", "annotations"),
     }
 )
 
@@ -80,19 +80,17 @@ def _has_sidecar(found: Json) -> bool:
 Judge = Callable[[Heard], list[str]]
 
 
-def shrunk(plane: Plane, mesh: Objects, common: Objects, judge: Judge) -> tuple[Heard, list[str]]:
+def shrunk(plane: Plane, mesh: Objects, common: Objects, judge: Judge) -> tuple[Objects, list[str]]:
     """The smallest mesh found that ``judge`` still says something of: objects, then fields are left out, many tries at a time."""
-    (heard,) = hear(plane, [mesh], common)
-    said = judge(heard)
+    said: list[str] = []
     for _ in range(_ROUNDS):
-        tries = list(_smaller(mesh))
-        better = next(
-            ((one, found, words) for one, found in zip(tries, hear(plane, tries, common), strict=True) if (words := judge(found))), None
-        )
-        if better is None:
+        tries = list(_smaller(mesh)) if said else [mesh]
+        heard = zip(tries, hear(plane, tries, common), strict=True)
+        smaller = next(((one, words) for one, found in heard if (words := judge(found))), None)
+        if smaller is None:
             break
-        mesh, heard, said = better
-    return heard, said
+        mesh, said = smaller
+    return mesh, said
 
 
 def _smaller(mesh: Objects) -> Iterator[Objects]:
@@ -123,16 +121,6 @@ def _removable(at: object, path: tuple[str | int, ...]) -> Iterator[tuple[str | 
             yield from _removable(value, (*path, index))
 
 
-def case(objects: Sequence[Json], said: Sequence[str], number: int) -> str:
+def case(mesh: Objects, common: Objects, said: Sequence[str], number: int) -> str:
     """A disagreement for people: both answers, the seed, and the objects."""
-    kept = [_written(found) for found in objects]
-    return "\n".join([*said, f"seed {number}", yaml.safe_dump_all(kept, sort_keys=False)])
-
-
-def _written(stored: Json) -> Json:
-    """An object as somebody would write it; when it was made decides between rules."""
-    keys = ("namespace", "name", "labels", "annotations", "creationTimestamp")
-    metadata = {key: stored["metadata"][key] for key in keys if key in stored["metadata"]}
-    rest = {key: value for key, value in stored.items() if key not in {"metadata", "status"}}
-    address = {"status": {"podIP": stored["status"]["podIP"]}} if stored["kind"] == "Pod" else {}
-    return {**rest, "metadata": metadata, **address}
+    return "\n".join([*said, f"seed {number}", yaml.safe_dump_all([*common, *placed(mesh, 0)], sort_keys=False)])

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from meshinstall.checks.mtls.client_rules import ClientRules
 from meshinstall.checks.mtls.inbound import entry
@@ -83,15 +84,20 @@ def _ways(cluster: OutboundCluster, meshed: frozenset[tuple[str, int]]) -> set[T
 
 
 def _meshed(heard: Heard) -> frozenset[tuple[str, int]]:
-    """Addresses that automatic mTLS uses the mesh's TLS for: of pods with a sidecar whose policy does not turn it off."""
+    """Addresses that automatic mTLS uses the mesh's TLS for: of pods with a sidecar whose policies do not turn it off.
+
+    A namespace's mode decides for the Service, also where a workload's own policy says otherwise (istio:
+    pilot/pkg/model/push_context.go, BestEffortInferServiceMTLSMode).
+    """
     policies = _policies(heard)
-    pods = [found for found in heard.of("Pod") if MESH_TLS.items() <= found["metadata"].get("labels", {}).items()]
-    return frozenset(
-        (found["status"]["podIP"], port)
-        for found in pods
-        for port in _POD_PORTS
-        if policies.merged(_pod(found)).at(port).mode is not Mode.DISABLE
-    )
+    found = []
+    for stored in heard.of("Pod"):
+        pod = _pod(stored)
+        in_namespace = policies.merged(replace(pod, labels={})).mode
+        if MESH_TLS.items() <= pod.labels.items() and in_namespace is not Mode.DISABLE:
+            modes = {port: policies.merged(pod).at(port).mode for port in _POD_PORTS}
+            found += [(stored["status"]["podIP"], port) for port, mode in modes.items() if mode is not Mode.DISABLE]
+    return frozenset(found)
 
 
 def _services(heard: Heard) -> Iterator[ServiceFacts]:

@@ -4,7 +4,7 @@ Many meshes share one istiod, so names begin with MESH- and addresses carry NET;
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from tests.referees import kinds
 Objects = tuple[Json, ...]
 
 A, B = "MESH-a", "MESH-b"
-_APPS = ("web", "api", "db")
+_APPS = ("web", "api")
 _SUFFIX = "svc.cluster.local"
 _EXTERNAL = "MESH-ext.example"
 # One name for one number, as in most charts; the number of a Service tells its protocol, so that no two share a listener.
@@ -51,20 +51,27 @@ def generated(count: int, number: int) -> list[Objects]:
 
 
 @st.composite
-def meshes(draw: Callable[[st.SearchStrategy[object]], object]) -> Objects:
+def meshes(draw: st.DrawFn) -> Objects:
     """Pods, Services and their endpoints, then what Istio makes of them; the client in A and that in B have sidecars."""
+    services = draw(_some(_services(), 1, 3))
     pods = [
         kinds.pod(f"{A}/client", "10.NET.1", {"app": "client", **kinds.MESH_TLS}),
         kinds.pod(f"{B}/client", "10.NET.2", {"app": "client", **kinds.MESH_TLS}),
-        *draw(_pods()),  # type: ignore[misc]
+        *draw(_pods([_place(service) for service in services])),
     ]
     objects: list[Json] = list(pods)
-    for service in draw(st.lists(_services(), min_size=1, max_size=3, unique_by=_place)):  # type: ignore[attr-defined]
-        objects.append(service)
-        objects += draw(_slices(service, pods))  # type: ignore[arg-type]
-    for strategy, most in ((_policies(), 3), (_rules(), 3), (_scopes(), 2), (_entries(), 2), (_workloads(), 1)):
-        objects += draw(st.lists(strategy, max_size=most, unique_by=_place))  # type: ignore[arg-type]
+    for service in services:
+        objects += [service, *draw(_slices(service, pods))]
+    hosts = [f"{service['metadata']['name']}.{service['metadata']['namespace']}.{_SUFFIX}" for service in services]
+    for strategy, most in ((_policies(), 3), (_rules(hosts), 4), (_scopes(), 2), (_entries(), 2), (_workloads(), 1)):
+        objects += draw(_some(strategy, 0, most))
     return tuple(objects)
+
+
+def _some(strategy: st.SearchStrategy[Json], least: int, most: int) -> st.SearchStrategy[list[Json]]:
+    """Objects with different names. A list of any size would mostly be short, and hypothesis likes the first of several."""
+    sizes = st.sampled_from(range(most, least - 1, -1))
+    return sizes.flatmap(lambda size: st.lists(strategy, min_size=size, max_size=size, unique_by=_place))
 
 
 def _place(found: Json) -> tuple[str, str]:
@@ -75,17 +82,17 @@ def _namespaces() -> st.SearchStrategy[str]:
     return st.sampled_from([A, B])
 
 
-def _pods() -> st.SearchStrategy[list[Json]]:
-    """Up to three, each with an address of its own."""
+def _pods(places: Sequence[tuple[str, str]]) -> st.SearchStrategy[list[Json]]:
+    """Up to three behind the Services of these names, each with an address of its own."""
     one = st.builds(
-        lambda namespace, app, version, meshed: (namespace, {"app": app, "version": version, **(kinds.MESH_TLS if meshed else {})}),
-        _namespaces(),
-        st.sampled_from(_APPS),
+        lambda place, version, meshed: (place[0], {"app": place[1], "version": version, **(kinds.MESH_TLS if meshed else {})}),
+        st.sampled_from(places),
         st.sampled_from(["v1", "v2"]),
-        st.integers(0, 3).map(bool),
+        st.sampled_from([True, True, True, False]),
     )
     ports = [{"name": "app", "containerPort": 8080, "protocol": "TCP"}, {"containerPort": 9090, "protocol": "TCP"}]
-    return st.lists(one, min_size=1, max_size=3).map(
+    sizes = st.sampled_from([3, 2, 1])
+    return sizes.flatmap(lambda size: st.lists(one, min_size=size, max_size=size)).map(
         lambda some: [
             kinds.pod(f"{namespace}/{labels['app']}-{index}", f"10.NET.{10 + index}", labels, ports=ports)
             for index, (namespace, labels) in enumerate(some)
@@ -146,20 +153,20 @@ def _traffic() -> st.SearchStrategy[Json]:
     tls = st.sampled_from(["DISABLE", "ISTIO_MUTUAL", "SIMPLE"]).map(lambda mode: {"tls": {"mode": mode}})
     nothing = st.sampled_from([{}, {"connectionPool": {"tcp": {"maxConnections": 100}}}])
     settings = st.lists(
-        st.builds(lambda port, what: {"port": {"number": port}, **what}, st.sampled_from([80, 9000, 7000]), tls | nothing),
+        st.builds(lambda port, what: {"port": {"number": port}, **what}, st.sampled_from([80, 9000, 7000]), tls | tls | nothing),
         max_size=2,
         unique_by=lambda found: found["port"]["number"],
     )
-    return st.builds(lambda what, ports: {**what, **({"portLevelSettings": ports} if ports else {})}, tls | nothing, settings)
+    return st.builds(lambda what, ports: {**what, **({"portLevelSettings": ports} if ports else {})}, tls | tls | nothing, settings)
 
 
-def _rules() -> st.SearchStrategy[Json]:
-    names = [f"{app}.{namespace}.{_SUFFIX}" for app in _APPS for namespace in (A, B)]
+def _rules(hosts: Sequence[str]) -> st.SearchStrategy[Json]:
+    """DestinationRules, most for a host that there is."""
     return st.fixed_dictionaries(
         {
             "namespace": st.sampled_from([A, B, A, B, ROOT_NAMESPACE]),
             "number": st.integers(1, 3),
-            "host": st.sampled_from([*_APPS, *names, f"*.{A}.{_SUFFIX}", f"*.{B}.{_SUFFIX}", _EXTERNAL]),
+            "host": st.sampled_from([*hosts, *hosts, *_APPS, f"*.{A}.{_SUFFIX}", f"*.{B}.{_SUFFIX}", _EXTERNAL]),
             "policy": _traffic(),
             "subsets": st.dictionaries(st.sampled_from(["v1", "v2"]), _traffic(), max_size=2),
             "exports": _exports(),

@@ -16,8 +16,9 @@ MESHES = 50
 
 @pytest.mark.parametrize("judge", [judges.server_side, judges.rule_side])
 def test_istiod_does_what_is_read_from_objects(mesh: Plane, judge: Callable[[Heard], list[str]]) -> None:
-    heard = list(court.hear(mesh, generated(MESHES, 0)))
-    wrong = [court.case(one.objects, said, 0) for one in heard if (said := judge(one))]
+    meshes = generated(MESHES, 0)
+    heard = list(court.hear(mesh, meshes))
+    wrong = [court.case(one, (), said, 0) for one, found in zip(meshes, heard, strict=True) if (said := judge(found))]
     assert not wrong, "\n".join(wrong)
     assert sum(len(one.sent) for one in heard) >= 2 * MESHES
 
@@ -37,5 +38,8 @@ def test_a_disagreement_is_made_small(mesh: Plane) -> None:
 
     small, said = court.shrunk(mesh, objects, (), judge)
     assert said == ["outbound|80||web.m000-a.svc.cluster.local"]
-    assert sorted(found["kind"] for found in small.objects) == ["DestinationRule", "EndpointSlice", "Pod", "Service"]
-    assert small.of("DestinationRule")[0]["spec"] == {"host": "web", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}
+    assert sorted(found["kind"] for found in small) == ["DestinationRule", "EndpointSlice", "Pod", "Service"]
+    assert next(found["spec"] for found in small if found["kind"] == "DestinationRule") == {
+        "host": "web",
+        "trafficPolicy": {"tls": {"mode": "DISABLE"}},
+    }

@@ -39,5 +39,5 @@ def test_istiod_does_what_is_read_from_objects(mesh: Plane, number: int) -> None
         wrong = [one for one, found in zip(meshes, heard, strict=True) if judge(found)]
         if wrong:
             small, said = court.shrunk(mesh, wrong[0], common(number), judge)
-            cases.append(f"{judge.__name__}: {len(wrong)} of {MESHES} meshes\n{court.case(small.objects, said, number)}")
+            cases.append(f"{judge.__name__}: {len(wrong)} of {MESHES} meshes\n{court.case(small, common(number), said, number)}")
     assert not cases, "\n".join(cases)
