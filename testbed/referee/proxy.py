@@ -59,8 +59,17 @@ class Proxy(AbstractContextManager["Proxy"]):
         self._end()
 
     def get(self, path: str) -> bytes:
-        """A page of Envoy's admin interface; raises TestbedError when it is refused."""
+        """A page of Envoy's admin interface; raises TestbedError when it is refused or not there."""
+        if (found := self.find(path)) is None:
+            message = f"Envoy has no {path}"
+            raise TestbedError(message)
+        return found
+
+    def find(self, path: str) -> bytes | None:
+        """The same, None when Envoy has no such thing (404)."""
         status, data = self._ask(path)
+        if status == http.HTTPStatus.NOT_FOUND:
+            return None
         if status != http.HTTPStatus.OK:
             message = f"Envoy answers {path} with {status}: {data[:300]!r}"
             raise TestbedError(message)

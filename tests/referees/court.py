@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from meshinstall.engine.mesh import client_dump
-from meshinstall.model.clients import Outlook
+from meshinstall.model.clients import OutboundCluster
 from testbed.api import Json
 from testbed.referee.asking import Sent
 from testbed.referee.plane import Plane
@@ -41,10 +41,9 @@ class Heard:
         return [found for found in (*self.common, *self.objects) if found["kind"] == kind]
 
 
-def outlook(sent: Sent) -> Outlook:
+def clusters(sent: Sent) -> tuple[OutboundCluster, ...]:
     """How meshinstall reads what istiod sends."""
-    endpoints = sent.endpoint_configs() if sent.endpoints else b""
-    return client_dump.read_outlook(sent.active_clusters(), endpoints, sent.active_listeners())
+    return client_dump.read_clusters(sent.active_clusters(), sent.endpoint_configs())
 
 
 def hear(plane: Plane, meshes: Sequence[Objects], common: Objects = ()) -> Iterator[Heard]:

@@ -15,7 +15,7 @@ from testbed.api import Json
 from testbed.referee.asking import Sent
 from testbed.referee.crds import ROOT_NAMESPACE
 from testbed.referee.node import DOMAIN
-from tests.referees.court import Heard, outlook
+from tests.referees.court import Heard, clusters
 from tests.referees.kinds import MESH_TLS
 
 # Ports of pods: those of Services and policies, and one of nobody.
@@ -30,7 +30,7 @@ def server_side(heard: Heard) -> list[str]:
     return [
         f"{pod.place} port {port}: policies say {expected}, istiod {found}"
         for kind, sent in heard.sent
-        for pod in [_pod(kind)]
+        for pod in [pod_of(kind)]
         for chains in [_chains(sent)]
         for port in _POD_PORTS
         for expected in [policies.merged(pod).at(port).mode]
@@ -69,7 +69,7 @@ def _leaves(heard: Heard, meshed: frozenset[tuple[str, int]]) -> dict[tuple[str,
     """By namespace of clients, host and port: the subsets in which a cluster leaves the mesh's TLS; only of clusters that tell."""
     found: dict[tuple[str, str, int], set[str]] = {}
     for pod, sent in heard.sent:
-        for cluster in outlook(sent).clusters:
+        for cluster in clusters(sent):
             ways = _ways(cluster, meshed)
             if ways:
                 key = (pod["metadata"]["namespace"], cluster.host, cluster.port)
@@ -92,7 +92,7 @@ def _meshed(heard: Heard) -> frozenset[tuple[str, int]]:
     policies = _policies(heard)
     found = []
     for stored in heard.of("Pod"):
-        pod = _pod(stored)
+        pod = pod_of(stored)
         in_namespace = policies.merged(replace(pod, labels={})).mode
         if MESH_TLS.items() <= pod.labels.items() and in_namespace is not Mode.DISABLE:
             modes = {port: policies.merged(pod).at(port).mode for port in _POD_PORTS}
@@ -112,7 +112,8 @@ def _policies(heard: Heard) -> Policies:
     return Policies.of((kube_objects.peer_policy(found) for found in heard.of("PeerAuthentication")), ROOT_NAMESPACE)
 
 
-def _pod(found: Json) -> Pod:
+def pod_of(found: Json) -> Pod:
+    """A pod with a sidecar as the judges know it."""
     return Pod(kube_objects.place(found), f"Pod {found['metadata']['name']}", Dataplane.SIDECAR, labels=found["metadata"].get("labels", {}))
 
 

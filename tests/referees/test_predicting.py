@@ -33,7 +33,7 @@ def test_a_disagreement_is_made_small(mesh: Plane) -> None:
     objects = (client, web, service, kinds.endpoints(service, [web], {"http": 8080}), rule, other)
 
     def judge(heard: Heard) -> list[str]:
-        found = [cluster for _, sent in heard.sent for cluster in court.outlook(sent).clusters]
+        found = [cluster for _, sent in heard.sent for cluster in court.clusters(sent)]
         return [cluster.name for cluster in found if any(one.tls == "plaintext" for one in cluster.endpoints)]
 
     small, said = court.shrunk(mesh, objects, (), judge)

@@ -5,6 +5,7 @@ import pytest
 from testbed.referee.plane import Plane
 from testbed.referee.proxy import Proxy
 from tests.referees import court, wire_reading
+from tests.referees.judges import pod_of
 from tests.referees.strategies import generated, placed
 
 pytestmark = pytest.mark.tools
@@ -20,7 +21,7 @@ def test_the_wire_shows_what_is_read(mesh: Plane, number: int) -> None:
     try:
         for client in (found for found in stored if found["metadata"]["name"] == "client"):
             with Proxy(mesh, client) as proxy:
-                found = wire_reading.disagreements(proxy, stored)
+                found = wire_reading.disagreements(proxy, pod_of(client), stored)
             assert not found, court.case(objects, (), found, number)
     finally:
         mesh.remove(*stored)

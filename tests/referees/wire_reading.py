@@ -1,19 +1,28 @@
 """Sends what an application may send, and compares what Envoy connects to with what meshinstall reads from the same Envoy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from meshinstall.engine.mesh import client_dump
+import anyio
+
+from meshinstall.engine.mesh import kube_objects
+from meshinstall.engine.mesh.outlook_reader import Hosts, Reader
 from meshinstall.model.clients import OutboundCluster, Outlook, Tls
+from meshinstall.model.mesh import ClientRule, Pod
+from meshinstall.ports import Stream
 from testbed.api import Json
 from testbed.errors import TestbedError
 from testbed.referee.booth import Seen
+from testbed.referee.crds import ROOT_NAMESPACE
 from testbed.referee.node import DOMAIN
 from testbed.referee.proxy import Proxy
 
 # Requests for each endpoint of a cluster, which chance picks.
 _TRIES = 4
-_PASSTHROUGH = "PassthroughCluster"
+# Ports of a mesh that is read in pieces.
+_MANY = 10_000
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +34,29 @@ class Target:
     address: str
 
 
-def outlook(proxy: Proxy) -> Outlook:
-    """What meshinstall reads from a running Envoy."""
-    clusters = proxy.get(client_dump.CLUSTERS)
-    endpoints = proxy.get(client_dump.ENDPOINTS) if client_dump.needs_endpoints(clusters) else b""
-    return client_dump.read_outlook(clusters, endpoints, proxy.get(client_dump.LISTENER))
+class Loopback:
+    """The one pod that ``proxy`` is the sidecar of, in place of the API server's port-forwards."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+
+    async def get(self, _namespace: str, _pod: str, _port: int, path: str) -> bytes:
+        """The body of an HTTP GET."""
+        return self._proxy.get(path)
+
+    async def get_all(self, _namespace: str, _pod: str, _port: int, paths: Sequence[str]) -> list[bytes | None]:
+        """The bodies of several."""
+        return [self._proxy.find(path) for path in paths]
+
+    async def talk(self, _namespace: str, _pod: str, _port: int, _talk: Callable[[Stream], _Answer]) -> _Answer:
+        """Nobody who reads talks otherwise."""
+        raise NotImplementedError
+
+
+def outlook(proxy: Proxy, pod: Pod, rules: Iterable[ClientRule], ports: int) -> Outlook:
+    """What meshinstall reads from a running Envoy in a mesh of so many ports."""
+    hosts = Hosts.of(DOMAIN, ports, frozenset({ROOT_NAMESPACE}), rules)
+    return anyio.run(Reader(Loopback(proxy), hosts).outlook, pod)
 
 
 def targets(objects: Sequence[Json]) -> Iterator[Target]:
@@ -57,10 +84,11 @@ def _addresses(service: Json, slices: dict[tuple[str, str], Json]) -> list[str]:
     return [address for one in slices[_place(service)]["endpoints"] or () for address in one["addresses"]]
 
 
-def disagreements(proxy: Proxy, objects: Sequence[Json]) -> list[str]:
+def disagreements(proxy: Proxy, pod: Pod, objects: Sequence[Json]) -> list[str]:
     """Where the wire shows what the reading does not explain; both must be of one version of the mesh."""
-    read = outlook(proxy)
-    found = []
+    rules = [kube_objects.client_rule(found) for found in objects if found["kind"] == "DestinationRule"]
+    read = outlook(proxy, pod, rules, 1)
+    found = [] if outlook(proxy, pod, rules, _MANY) == read else ["what is read in pieces is not what is read at once"]
     for target in targets(objects):
         cluster = next((one for one in read.clusters if (one.host, one.port, one.subset) == (target.host, target.port, "")), None)
         tries = _TRIES * max(1, len(cluster.endpoints) if cluster else 1)
