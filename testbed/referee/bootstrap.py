@@ -12,6 +12,9 @@ def bootstrap(node: Json, agent: Path) -> Json:
     return {
         "node": node,
         "admin": {"address": {"pipe": {"path": ADMIN}}},
+        # Runtime flags that every proxy of Istio starts with (istio: pkg/bootstrap/config.go, extractRuntimeFlags); one of them is how
+        # long a pattern may be that the admin interface is asked for.
+        "layered_runtime": {"layers": [{"name": "global config", "static_layer": _RUNTIME}, {"name": "admin", "admin_layer": {}}]},
         # What istiod sends has internal listeners in some meshes.
         "bootstrap_extensions": [
             {
@@ -38,6 +41,12 @@ def bootstrap(node: Json, agent: Path) -> Json:
     }
 
 
+_RUNTIME = {
+    "re2.max_program_size.error_level": "32768",
+    "envoy.reloadable_features.http_reject_path_with_fragment": False,
+    "envoy.reloadable_features.fixed_heap_use_allocated": True,
+    "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": False,
+}
 _ADS = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
 
 
