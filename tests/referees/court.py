@@ -89,7 +89,9 @@ def shrunk(plane: Plane, mesh: Objects, common: Objects, judge: Judge) -> tuple[
         if smaller is None:
             break
         mesh, said = smaller
-    return mesh, said
+    # Alone once more, so that the words have the names that ``case`` prints.
+    (alone,) = hear(plane, [mesh], common)
+    return mesh, judge(alone) or said
 
 
 def _smaller(mesh: Objects) -> Iterator[Objects]:
