@@ -25,6 +25,7 @@ from testbed.api import Api, Json
 from testbed.build import catalog
 from testbed.build.builder import build
 from testbed.errors import TestbedError
+from testbed.machine import allow_watches
 from testbed.spec import Authenticate, Authentication, Cloud, Nodes, Spec
 from testbed.waiting import until
 
@@ -127,6 +128,7 @@ def up(  # noqa: PLR0913 - what a cluster is
             _wait_usable(found)
             return found
         _clean(name)
+        allow_watches()
         wanted = catalog.CLUSTERS[nodes]
         shop = build(catalog.PARTS, (*wanted, *parts), paths.cache_dir(), say)
         # Two that start at once must not pick the same network.

@@ -8,12 +8,15 @@ import os
 import platform
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 GIB = 1024**3
 MIN_DISK = 15 * GIB
 MIN_MEMORY = 4 * GIB
+INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+MIN_INSTANCES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,16 @@ def objection(machine: Machine) -> str | None:
             "Free some, or point XDG_CACHE_HOME at a larger disk."
         )
     return None
+
+
+def allow_watches() -> None:
+    """Raise how many inotify instances root may have: each agent of a proxy takes one, and 128 are few for two clusters.
+
+    Where this machine forbids it, the limit stays.
+    """
+    with suppress(OSError):
+        if int(INSTANCES.read_text()) < MIN_INSTANCES:
+            INSTANCES.write_text(str(MIN_INSTANCES))
 
 
 def main() -> int:

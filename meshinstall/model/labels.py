@@ -4,5 +4,7 @@ REVISION = "istio.io/rev"
 INJECTION = "istio-injection"
 INJECT = "sidecar.istio.io/inject"
 MODE = "istio.io/dataplane-mode"
+# By this annotation istiod leaves a policy of the Gateway API to others (istio: pilot/pkg/config/kube/gateway).
+NOT_OURS = "istio.io/ignore-policy-attachment"
 # What an injected pod says of itself, and clients go by.
 TLS_MODE = "security.istio.io/tlsMode"

@@ -6,7 +6,7 @@ from typing import Any
 
 from meshinstall.checks.words import some, word
 from meshinstall.model.istio import DEFAULT_DOMAIN
-from meshinstall.model.labels import TLS_MODE
+from meshinstall.model.labels import NOT_OURS, TLS_MODE
 from meshinstall.model.mesh import MeshFacts
 from meshinstall.model.verdict import PortVerdict
 
@@ -43,9 +43,22 @@ def client_fix(code: str, found: str, ports: Sequence[PortVerdict], facts: MeshF
         return _past(kind, namespace, name, facts)
     if code == "MTL016" and kind == "Service":
         return _hidden(namespace, name)
-    if code in {"MTL015", "MTL016"} and kind in _BY_KIND:
+    if kind in _BY_KIND:
         return _BY_KIND[kind](namespace, name, ports, facts)
     return ""
+
+
+def _rule(namespace: str, name: str, _ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
+    where = f"destinationrule {word(name)} -n {word(namespace)}"
+    rule = next((rule for rule in facts.client_rules if tuple(rule.place) == (namespace, name)), None)
+    if rule and rule.mode == "DISABLE" and not rule.ports and not rule.subsets:
+        return f"kubectl patch {where} --type merge -p {_json({'spec': {'trafficPolicy': {'tls': {'mode': 'ISTIO_MUTUAL'}}}})}"
+    return f"kubectl edit {where}  # remove every tls block, or set its mode to ISTIO_MUTUAL"
+
+
+def _tls_policy(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
+    where = f"backendtlspolicy {word(name)} -n {word(namespace)}"
+    return f"kubectl annotate {where} {NOT_OURS}=true  # istiod ignores it then, also for its gateways"
 
 
 def _past(kind: str, namespace: str, name: str, facts: MeshFacts) -> str:
@@ -129,6 +142,8 @@ def _comment(text: str) -> str:
 
 _Fix = Callable[[str, str, Sequence[PortVerdict], MeshFacts], str]
 _BY_KIND: Mapping[str, _Fix] = {
+    "BackendTLSPolicy": _tls_policy,
+    "DestinationRule": _rule,
     "PeerAuthentication": _policy,
     "Service": _service,
     "WorkloadEntry": _entry,

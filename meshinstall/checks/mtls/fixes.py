@@ -122,14 +122,6 @@ def _capture_ports(ill: Ill) -> str:
     return capture_fix(ill.view, ill.ports, lambda rest: _capture(replace(ill, ports=rest)))
 
 
-def _client(ill: Ill) -> str:
-    namespace, name = ill.place
-    rule = next((rule for rule in ill.view.facts.client_rules if f"DestinationRule {rule.place}" == ill.object), None)
-    if rule and rule.mode == "DISABLE" and not rule.ports and not rule.subsets:
-        return _patch(f"destinationrule {name} -n {namespace}", {"trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}})
-    return f"kubectl edit destinationrule {name} -n {namespace}  # remove every tls block, or set its mode to ISTIO_MUTUAL"
-
-
 def _automatic(_: Ill) -> str:
     return "remove enableAutoMtls: false from the mesh configuration (meshConfig in istiod's values), then upgrade istiod"
 
@@ -354,8 +346,8 @@ _FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL006": _permission,
     "MTL007": _claims,
     "MTL009": _permission,
-    "MTL010": _client,
-    "MTL011": _client,
+    "MTL010": _of_clients("MTL010"),
+    "MTL011": _of_clients("MTL011"),
     "MTL012": _automatic,
     "MTL013": _permission,
     "MTL014": _of_clients("MTL014"),

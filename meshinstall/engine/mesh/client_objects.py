@@ -7,13 +7,11 @@ from typing import NamedTuple
 from meshinstall.engine.mesh.kube_objects import labels, place
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text, texts
 from meshinstall.model.clients import LedHost, MeshEntry, SidecarObject, TlsPolicy
-from meshinstall.model.labels import REVISION
+from meshinstall.model.labels import NOT_OURS, REVISION
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 
 _MESH = "mesh"
-# istiod leaves such a policy to others (istio: pilot/pkg/config/kube/gateway).
-_NOT_OURS = "istio.io/ignore-policy-attachment"
 
 
 class Chosen(NamedTuple):
@@ -135,7 +133,7 @@ def led_hosts(item: Manifest) -> tuple[LedHost, ...]:
 
 def tls_policy(item: Manifest) -> TlsPolicy | None:
     """A BackendTLSPolicy of Services (Gateway API: apis/v1/backendtlspolicy_types.go), None when istiod does not take it."""
-    if texts(at(item, "metadata", "annotations")).get(_NOT_OURS) == "true":
+    if texts(at(item, "metadata", "annotations")).get(NOT_OURS) == "true":
         return None
     targets = rows(at(item, "spec", "targetRefs"))
     return TlsPolicy(place(item), tuple(text(at(one, "name")) for one in targets if text(at(one, "kind")) == "Service"))

@@ -14,8 +14,9 @@ from meshinstall.ports import Pods
 
 # Ports of Services up to which a proxy is read at once: a host takes 4 KB.
 _FEW = 200
-# Clusters for one request: less than a MiB, and a path that Envoy takes (60 KiB).
-_PIECE = 250
+# Clusters for one request: less than a MiB. Characters of their names: Istio lets Envoy take patterns of at most 32,768 steps, which
+# 37,000 characters need (istio: pkg/bootstrap/config.go, re2.max_program_size).
+_PIECE, _LONGEST = 250, 24_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,15 @@ class Reader:
 
 def _pieces(names: Sequence[str]) -> Iterator[str]:
     """What asks for some clusters alone, for so many names at a time."""
-    for some in _batched(names, _PIECE):
-        yield f"&name_regex={quote('^(' + '|'.join(map(re.escape, some)) + ')$', safe='')}"
+    some: list[str] = []
+    for name in map(re.escape, names):
+        if some and (len(some) == _PIECE or sum(map(len, some)) + len(name) > _LONGEST):
+            yield _named(some)
+            some = []
+        some.append(name)
+    if some:
+        yield _named(some)
 
 
-def _batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), size):
-        yield names[start : start + size]
+def _named(patterns: Sequence[str]) -> str:
+    return f"&name_regex={quote('^(' + '|'.join(patterns) + ')$', safe='')}"
