@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshinstall.checks.mtls.peer_authentication import is_seen, policies_by_revision, revision_of
+from meshinstall.checks.mtls.selecting import Selected, Selecting
 from meshinstall.checks.words import some, word
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio import VOUCHING_KINDS
@@ -71,7 +72,7 @@ def _without_label(kind: str, place: Place, what: str) -> str:
 
 
 def _ignored(facts: MeshFacts) -> Iterator[Idle]:
-    revisions, roots = _revisions(facts), policies_by_revision(facts)
+    revisions, roots, there = _revisions(facts), policies_by_revision(facts), _There(facts)
     for policy in sorted(facts.policies, key=lambda policy: policy.place):
         seeing = [name for name in roots if is_seen(policy.revision, name)]
         if revisions and not seeing and policy.revision is not None:
@@ -79,10 +80,39 @@ def _ignored(facts: MeshFacts) -> Iterator[Idle]:
             yield Idle(policy, _other_revision(policy.revision, revisions), _without_label("PeerAuthentication", policy.place, what))
         elif seeing:
             is_root = all(policy.place.namespace == roots[name].root_namespace for name in seeing)
-            yield from _parts(policy, facts, is_root=is_root)
+            yield from _parts(policy, there, is_root=is_root)
 
 
-def _parts(policy: PeerPolicy, facts: MeshFacts, *, is_root: bool) -> Iterator[Idle]:
+class _There:
+    """Pods and Services by their namespaces."""
+
+    def __init__(self, facts: MeshFacts) -> None:
+        self.unread = facts.unread
+        self.pods: dict[str, list[Pod]] = {}
+        self.services: dict[str, list[ServiceFacts]] = {}
+        for pod in facts.pods:
+            self.pods.setdefault(pod.place.namespace, []).append(pod)
+        for service in facts.services:
+            self.services.setdefault(service.place.namespace, []).append(service)
+        self._selected = {name: Selected(pods, lambda pod: pod.labels) for name, pods in self.pods.items()}
+        self._selecting = {name: Selecting(some, lambda service: service.selector) for name, some in self.services.items()}
+
+    def selected(self, policy: PeerPolicy) -> Sequence[Pod]:
+        """The pods that a policy is for."""
+        home = policy.place.namespace
+        return self._selected[home].by(policy.selector) if home in self._selected else ()
+
+    def leading_to(self, pods: Iterable[Pod]) -> list[ServiceFacts]:
+        """The Services that send to some pods."""
+        found = {one.place: one for pod in pods for one in self._of(pod)}
+        return [found[place] for place in sorted(found)]
+
+    def _of(self, pod: Pod) -> Sequence[ServiceFacts]:
+        home = pod.place.namespace
+        return self._selecting[home].of(pod.labels) if home in self._selecting else ()
+
+
+def _parts(policy: PeerPolicy, there: _There, *, is_root: bool) -> Iterator[Idle]:
     """What a policy that istiod sees says in vain."""
     if policy.selector and is_root:
         yield Idle(policy, "it has a selector and is in the root namespace, where only policies without one count", _moved(policy))
@@ -90,18 +120,16 @@ def _parts(policy: PeerPolicy, facts: MeshFacts, *, is_root: bool) -> Iterator[I
         yield Idle(policy, "its portLevelMtls has no effect without a selector", _moved(policy))
     elif policy.mode is Mode.UNSET and set(policy.ports.values()) <= {Mode.UNSET}:
         yield Idle(policy, "it sets no mode, so that its pods keep the mode that they have without it", _deleted(policy), Severity.INFO)
-    elif policy.selector and "Pod" not in facts.unread:
-        yield from _selecting(policy, facts)
+    elif policy.selector and "Pod" not in there.unread:
+        yield from _selecting(policy, there)
 
 
-def _selecting(policy: PeerPolicy, facts: MeshFacts) -> Iterator[Idle]:
-    there = [pod for pod in facts.pods if pod.place.namespace == policy.place.namespace]
-    pods = [pod for pod in there if policy.selector.items() <= pod.labels.items()]
+def _selecting(policy: PeerPolicy, there: _There) -> Iterator[Idle]:
+    pods = there.selected(policy)
     if not pods:
-        yield Idle(policy, _no_pod(policy, there), _selector_fix(policy), Severity.WARNING)
-    elif "Service" not in facts.unread:
-        services = [one for one in facts.services if one.place.namespace == policy.place.namespace]
-        yield from _ports(policy, pods, services)
+        yield Idle(policy, _no_pod(policy, there.pods.get(policy.place.namespace, ())), _selector_fix(policy), Severity.WARNING)
+    elif policy.ports and "Service" not in there.unread:
+        yield from _ports(policy, pods, there.leading_to(pods))
 
 
 def _no_pod(policy: PeerPolicy, there: Iterable[Pod]) -> str:
@@ -111,10 +139,9 @@ def _no_pod(policy: PeerPolicy, there: Iterable[Pod]) -> str:
     return f"its selector matches no pod: none in namespace {policy.place.namespace} has {wanted}{have}"
 
 
-def _ports(policy: PeerPolicy, pods: Sequence[Pod], services: Iterable[ServiceFacts]) -> Iterator[Idle]:
+def _ports(policy: PeerPolicy, pods: Sequence[Pod], mine: Sequence[ServiceFacts]) -> Iterator[Idle]:
     """Ports of portLevelMtls that no pod has; one that opens what is closed otherwise has a finding of its own (MTL003)."""
     known = {port.number for pod in pods for port in pod.ports} | {port for pod in pods for port in pod.bypassed}
-    mine = [one for one in services if one.selector and any(one.selector.items() <= pod.labels.items() for pod in pods)]
     for port, mode in sorted(policy.ports.items()):
         sent = {target: one for one in mine for own, target in one.ports.items() if own == port and target != port}
         if port in known or mode is Mode.UNSET:

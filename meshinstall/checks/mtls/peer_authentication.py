@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from meshinstall.checks.mtls.selecting import Selecting
 from meshinstall.model.istio import DEFAULT_ROOT_NAMESPACE
 from meshinstall.model.mesh import MeshFacts, Mode, PeerPolicy, Pod
 
@@ -36,10 +37,14 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The PeerAuthentications of a mesh, each namespace's in the order in which Istio looks at them."""
+    """The PeerAuthentications of a mesh, each namespace's in the order in which Istio looks at them.
+
+    ``general`` are those without a selector, ``special`` the others.
+    """
 
     root_namespace: str
-    by_namespace: Mapping[str, tuple[PeerPolicy, ...]] = field(default_factory=dict)
+    general: Mapping[str, tuple[PeerPolicy, ...]] = field(default_factory=dict)
+    special: Mapping[str, Selecting[PeerPolicy]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, policies: Iterable[PeerPolicy], root_namespace: str, revision: str = "") -> "Policies":
@@ -51,12 +56,14 @@ class Policies:
         for policy in sorted(policies, key=lambda policy: (policy.created, policy.place.name)):
             if is_seen(policy.revision, revision):
                 found.setdefault(policy.place.namespace, []).append(policy)
-        return cls(root_namespace, {namespace: tuple(some) for namespace, some in found.items()})
+        general = {namespace: tuple(policy for policy in some if not policy.selector) for namespace, some in found.items()}
+        special = {namespace: Selecting(some, lambda policy: policy.selector) for namespace, some in found.items()}
+        return cls(root_namespace, general, special)
 
     @property
     def mesh_wide(self) -> tuple[PeerPolicy, ...]:
         """Those for the whole mesh, the one that counts first."""
-        return tuple(policy for policy in self.by_namespace.get(self.root_namespace, ()) if not policy.selector)
+        return self.general.get(self.root_namespace, ())
 
     def merged(self, pod: Pod) -> Merged:
         """Merge for one pod: mesh, namespace, workload; the oldest of each scope alone counts and UNSET inherits."""
@@ -71,10 +78,11 @@ class Policies:
 
     def _scopes(self, pod: Pod) -> tuple[tuple[PeerPolicy, ...], ...]:
         """The policies of the mesh, of the pod's namespace and for the pod itself."""
-        own = self.by_namespace.get(pod.place.namespace, ()) if pod.place.namespace != self.root_namespace else ()
-        namespace = tuple(policy for policy in own if not policy.selector)
-        workload = tuple(policy for policy in own if policy.selector and policy.selector.items() <= pod.labels.items())
-        return self.mesh_wide, namespace, workload
+        home = pod.place.namespace
+        if home == self.root_namespace:
+            return self.mesh_wide, (), ()
+        workload = tuple(self.special[home].of(pod.labels)) if home in self.special else ()
+        return self.mesh_wide, self.general.get(home, ()), workload
 
 
 def is_seen(label: str | None, revision: str) -> bool:
