@@ -66,18 +66,20 @@ def listener(target: str = "PassthroughCluster") -> dict[str, Any]:
 
 
 class Admin:
-    """Answers ``/config_dump`` of one Envoy; ``asked`` are the sizes of its answers."""
+    """Answers ``/config_dump`` of one Envoy; ``asked`` are the sizes of its answers, ``patterns`` those that it was asked for."""
 
     def __init__(self, clusters: Mapping[str, Mapping[str, Any]], assignments: Mapping[str, Mapping[str, Any]], passes: str = "") -> None:
         self.clusters = clusters
         self.assignments = assignments
         self.listener = listener(passes or "PassthroughCluster")
         self.asked: list[int] = []
+        self.patterns: list[str] = []
 
     def get(self, path: str) -> bytes:
         """The answer; 404 where Envoy has nothing of the kind."""
         query = parse_qs(urlsplit(path).query)
         wanted = re.compile(query.get("name_regex", [".*"])[0])
+        self.patterns.append(wanted.pattern)
         match query["resource"][0]:
             case "dynamic_active_clusters":
                 fields = [mask.removeprefix("cluster.") for mask in query["mask"][0].split(",")]

@@ -1,20 +1,18 @@
 """Sends what an application may send, and compares what Envoy connects to with what meshinstall reads from the same Envoy."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
 
-from meshinstall.engine.mesh import kube_objects
 from meshinstall.engine.mesh.outlook_reader import Hosts, Reader
 from meshinstall.model.clients import OutboundCluster, Outlook, Tls
-from meshinstall.model.mesh import ClientRule, Pod
+from meshinstall.model.mesh import Pod
 from meshinstall.ports import Stream
 from testbed.api import Json
 from testbed.errors import TestbedError
 from testbed.referee.booth import Seen
-from testbed.referee.crds import ROOT_NAMESPACE
 from testbed.referee.node import DOMAIN
 from testbed.referee.proxy import Proxy
 
@@ -53,9 +51,9 @@ class Loopback:
         raise NotImplementedError
 
 
-def outlook(proxy: Proxy, pod: Pod, rules: Iterable[ClientRule], ports: int) -> Outlook:
+def outlook(proxy: Proxy, pod: Pod, ports: int) -> Outlook:
     """What meshinstall reads from a running Envoy in a mesh of so many ports."""
-    hosts = Hosts.of(DOMAIN, ports, frozenset({ROOT_NAMESPACE}), rules)
+    hosts = Hosts(frozenset(map(str, range(ports))))
     return anyio.run(Reader(Loopback(proxy), hosts).outlook, pod)
 
 
@@ -86,9 +84,8 @@ def _addresses(service: Json, slices: dict[tuple[str, str], Json]) -> list[str]:
 
 def disagreements(proxy: Proxy, pod: Pod, objects: Sequence[Json]) -> list[str]:
     """Where the wire shows what the reading does not explain; both must be of one version of the mesh."""
-    rules = [kube_objects.client_rule(found) for found in objects if found["kind"] == "DestinationRule"]
-    read = outlook(proxy, pod, rules, 1)
-    found = [] if outlook(proxy, pod, rules, _MANY) == read else ["what is read in pieces is not what is read at once"]
+    read = outlook(proxy, pod, 1)
+    found = [] if outlook(proxy, pod, _MANY) == read else ["what is read in pieces is not what is read at once"]
     for target in targets(objects):
         cluster = next((one for one in read.clusters if (one.host, one.port, one.subset) == (target.host, target.port, "")), None)
         tries = _TRIES * max(1, len(cluster.endpoints) if cluster else 1)

@@ -1,7 +1,7 @@
 """Asks the proxies of a mesh what they would send where: one for all that hold the same configuration."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -19,12 +19,17 @@ from meshinstall.engine.mesh.istio_kinds import (
 from meshinstall.engine.mesh.outlook_reader import Hosts, Reader
 from meshinstall.engine.mesh.proxies import Word
 from meshinstall.engine.mesh.reader import Asker, short
+from meshinstall.engine.mesh.special_hosts import Special, full_host, plain_pods
+from meshinstall.engine.objects.json_fields import at, text
+from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, task_group
 from meshinstall.errors import ClusterError
 from meshinstall.model.clients import ClientFacts, ClientGroup, LedHost, OutboundCluster, Outlook, SidecarObject, TlsPolicy
-from meshinstall.model.mesh import ClientRule, Dataplane, Pod, SyncState
+from meshinstall.model.istio import DEFAULT_DOMAIN
+from meshinstall.model.mesh import ClientRule, Dataplane, Mode, PeerPolicy, Pod, ServiceFacts, SyncState
+from meshinstall.model.paths import object_path
 from meshinstall.model.place import Place
-from meshinstall.ports import Pods
+from meshinstall.ports import Kube, Pods
 
 # Proxies that are asked at most, and the seconds for all of them together.
 _MOST = 200
@@ -34,6 +39,7 @@ _TRIES = 2
 # What istiod looks at beside selectors when it makes the configuration of a proxy (istio: pilot/pkg/model/context.go).
 _NETWORK = "topology.istio.io/network"
 _ANNOTATIONS = ("sidecar.istio.io/interceptionMode", "proxy.istio.io/config")
+_DONE = ("Succeeded", "Failed")
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 
 
@@ -60,15 +66,17 @@ class Objects:
 class Clients:
     """The pods of a mesh, what istiods say of their proxies, and the namespaces whose objects hold for all.
 
-    ``ports`` is how many ports all Services have; ``complete``: all objects that choose proxies by labels are known.
+    ``complete``: all objects that decide what proxies are told are known. ``automatic`` is meshConfig.enableAutoMtls.
     """
 
     pods: Sequence[Pod]
     syncs: Mapping[Place, Word]
     root_namespaces: frozenset[str]
-    domain: str
-    ports: int
+    domain: str = DEFAULT_DOMAIN
+    services: Sequence[ServiceFacts] = ()
+    policies: Sequence[PeerPolicy] = ()
     complete: bool = True
+    automatic: bool = True
 
 
 async def ask_objects(asker: Asker) -> Objects:
@@ -90,20 +98,52 @@ async def ask_objects(asker: Asker) -> Objects:
     )
 
 
+_Entries = Iterable[tuple[object, InternalEntry | None]]
+
+
 async def look_at_clients(
-    clients: Clients, objects: Objects, rules: Sequence[ClientRule], entries: Iterable[tuple[object, InternalEntry | None]], ports: Pods
+    clients: Clients, objects: Objects, rules: Sequence[ClientRule], entries: _Entries, session: Session
 ) -> ClientFacts:
     """What the proxies of all clients say, with the objects that explain it."""
-    groups = alike(clients, objects, rules)
+    groups = await ask_clients(alike(clients, objects, rules), session.pods, _hosts(clients, objects, rules))
     internal = [entry for _, entry in entries if entry]
     addresses = frozenset(ip for pod in clients.pods for ip in (pod.ip, *pod.more_ips) if ip)
     return ClientFacts(
-        groups=await ask_clients(groups, ports, Hosts.of(clients.domain, clients.ports, clients.root_namespaces, rules)),
+        groups=await _without_gone(groups, session.kube),
         sidecars=objects.sidecars,
         entries=tuple(client_objects.mesh_entries(internal, objects.workloads, addresses)),
         led=objects.led,
         tls_policies=objects.tls_policies,
     )
+
+
+def _hosts(clients: Clients, objects: Objects, rules: Sequence[ClientRule]) -> Hosts:
+    """What proxies may know of Services, and which of these are as istiod makes them without any object."""
+    disabling = frozenset(one.place.namespace for one in clients.policies if Mode.DISABLE in {one.mode, *one.ports.values()})
+    special = Special(
+        hosts=frozenset(full_host(rule, clients.domain) for rule in rules),
+        services=frozenset((one.place.namespace, name) for one in objects.tls_policies for name in one.services),
+        namespaces=disabling,
+        pods=plain_pods(clients.pods),
+        everything=not (clients.automatic and clients.complete) or not disabling.isdisjoint(clients.root_namespaces),
+    )
+    return Hosts.of(clients.services, clients.domain, special)
+
+
+async def _without_gone(groups: Sequence[ClientGroup], kube: Kube) -> tuple[ClientGroup, ...]:
+    """The groups without pods that ended since they were listed: these are silent, and no clients any more."""
+    silent = [pod for group in groups if not group.asked for pod in group.pods[:_TRIES]]
+
+    async def one(pod: Place) -> bool:
+        try:
+            found = await kube.get(object_path("v1", "pods", *pod))
+        except ClusterError:
+            return False
+        return found is None or bool(at(found, "metadata", "deletionTimestamp")) or text(at(found, "status", "phase")) in _DONE
+
+    gone = {pod for pod, ended in (await gather(silent[:_MOST], one)).items() if ended}
+    left = (replace(group, pods=tuple(pod for pod in group.pods if pod not in gone)) for group in groups)
+    return tuple(group for group in left if group.pods)
 
 
 def alike(clients: Clients, objects: Objects, rules: Iterable[ClientRule]) -> list[Group]:
@@ -138,7 +178,9 @@ def _kind(pod: Pod, clients: Clients, choosing: Sequence[Chosen]) -> object:
     labels = tuple(sorted(pod.labels.items())) if by_labels else ()
     families = tuple(sorted({":" in ip for ip in (pod.ip, *pod.more_ips)}))
     told = tuple(pod.annotations.get(name, "") for name in _ANNOTATIONS)
-    return (pod.dataplane, pod.revision, pod.labels.get(_NETWORK), account, families, told, synced, near, labels)
+    # What an object of a namespace does to proxies there, others cannot tell.
+    home = pod.place.namespace if near else ""
+    return (pod.dataplane, pod.revision, pod.labels.get(_NETWORK), account, families, told, synced, near, labels, home)
 
 
 def _applied(pod: Pod, clients: Clients, choosing: Sequence[Chosen]) -> tuple[int, ...]:

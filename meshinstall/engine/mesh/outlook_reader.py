@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import anyio
 
 from meshinstall.engine.mesh import client_dump
+from meshinstall.engine.mesh.special_hosts import Special
 from meshinstall.model.clients import OutboundCluster, Outlook
-from meshinstall.model.mesh import ClientRule, Pod
+from meshinstall.model.mesh import Pod, ServiceFacts
 from meshinstall.ports import Pods
 
 # Ports of Services up to which a proxy is read at once: a host takes 4 KB.
@@ -21,34 +23,21 @@ _PIECE, _LONGEST = 250, 24_000
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """How many hosts a proxy may know, and of which proxies may be told different things: ``unlike``, some by a wildcard."""
+    """What a proxy may know of Services: ``ports`` are the clusters of all, by their names; ``plain`` the hosts that nothing is said of.
 
-    count: int
-    domain: str
-    unlike: frozenset[str]
+    istiod tells every client automatic mTLS for these, so one proxy may speak for others: a false word of it hides nothing that an
+    object of somebody else did.
+    """
+
+    ports: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, domain: str, ports: int, roots: frozenset[str], rules: Iterable[ClientRule]) -> "Hosts":
-        """A rule beside its Service, or in the root namespace, holds for all clients alike; any other for some."""
-        return cls(ports, domain, frozenset(_full(rule, domain) for rule in rules if not _is_for_all(rule, domain, roots)))
-
-    def is_alike(self, host: str) -> bool:
-        """Whether all proxies of one kind that know a host are told the same of it; a host outside Kubernetes may be two."""
-        if not host.endswith(f".svc.{self.domain}"):
-            return False
-        parts = host.split(".")
-        wild = (f"*.{'.'.join(parts[index:])}" for index in range(1, len(parts)))
-        return self.unlike.isdisjoint({host, "*", *wild})
-
-
-def _full(rule: ClientRule, domain: str) -> str:
-    return rule.host if "." in rule.host or rule.host == "*" else f"{rule.host}.{rule.place.namespace}.svc.{domain}"
-
-
-def _is_for_all(rule: ClientRule, domain: str, roots: frozenset[str]) -> bool:
-    everywhere = not rule.export_to or "*" in rule.export_to
-    home = _full(rule, domain).endswith(f".{rule.place.namespace}.svc.{domain}")
-    return not rule.selector and everywhere and (home or rule.place.namespace in roots)
+    def of(cls, services: Iterable[ServiceFacts], domain: str, special: Special) -> "Hosts":
+        """The hosts of some Services; ``special`` are those that some object is about."""
+        named = {f"{one.place.name}.{one.place.namespace}.svc.{domain}": one for one in services if one.type != "ExternalName"}
+        ports = frozenset(f"outbound|{port}||{host}" for host, one in named.items() for port in one.ports)
+        return cls(ports, frozenset(host for host, one in named.items() if one.addresses and not special.has(host, one)))
 
 
 class Reader:
@@ -58,29 +47,32 @@ class Reader:
         self._ports = ports
         self._hosts = hosts
         self._alike: dict[str, OutboundCluster] = {}
-        self._passes_on: bool | None = None
         self._one_at_a_time = anyio.Lock()
 
     async def outlook(self, pod: Pod) -> Outlook:
         """What a pod's proxy would send; raises ClusterError."""
-        if self._hosts.count <= _FEW:
+        if len(self._hosts.ports) <= _FEW:
             clusters, endpoints, listener = await self._ask(pod, client_dump.CLUSTERS, client_dump.ENDPOINTS, client_dump.LISTENER)
             found = client_dump.read_clusters(clusters, endpoints, whole=True)
             return Outlook(client_dump.ordered(found), client_dump.read_passing_on(listener))
         (held,) = await self._ask(pod, client_dump.NAMES)
         names = client_dump.read_names(held)
+        alike = {name for name in names if client_dump.host_of(name) in self._hosts.plain}
         # Whoever comes second finds what the first has read.
         async with self._one_at_a_time:
-            if self._passes_on is None:
-                (listener,) = await self._ask(pod, client_dump.LISTENER)
-                self._passes_on = client_dump.read_passing_on(listener)
-            alike = {name for name in names if self._hosts.is_alike(client_dump.host_of(name))}
             for piece in _pieces(sorted(alike - self._alike.keys())):
                 self._alike.update({one.name: one for one in await self._clusters(pod, piece)})
         own = [one for piece in _pieces(sorted(names - alike)) for one in await self._clusters(pod, piece)]
         # A cluster that came or went between two answers is not there.
         known = [self._alike[name] for name in alike if name in self._alike]
-        return Outlook(client_dump.ordered([*known, *own]), self._passes_on)
+        return Outlook(client_dump.ordered([*known, *own]), await self._passing_on(pod, names))
+
+    async def _passing_on(self, pod: Pod, names: AbstractSet[str]) -> bool:
+        """Whether what it does not know of the mesh leaves as it came; not asked where it knows everything."""
+        if self._hosts.ports <= names:
+            return False
+        (listener,) = await self._ask(pod, client_dump.LISTENER)
+        return client_dump.read_passing_on(listener)
 
     async def _clusters(self, pod: Pod, piece: str) -> tuple[OutboundCluster, ...]:
         return client_dump.read_clusters(*await self._ask(pod, f"{client_dump.CLUSTERS}{piece}", f"{client_dump.ENDPOINTS}{piece}"))

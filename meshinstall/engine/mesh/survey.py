@@ -36,8 +36,10 @@ from meshinstall.model.release import Manifest
 _Fact = TypeVar("_Fact")
 
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
-# What chooses proxies by labels.
-_CHOOSING = frozenset({"Sidecar", "EnvoyFilter", "DestinationRule"})
+# What decides what proxies are told.
+_TELLING = frozenset(
+    {"Sidecar", "EnvoyFilter", "DestinationRule", "PeerAuthentication", "Service", "Pod", "MeshConfig", "BackendTLSPolicy"}
+)
 _NOT_DONE = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -65,8 +67,17 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
     proxies = await ask_proxies(proxied, session.pods, syncs, authorities.anchors, session.certificates)
     roots = frozenset(one.root_namespace for one in settings)
     entries, labelled = found["entries"]
-    told = Clients(pods, syncs, roots, _domain(brains), sum(len(one.ports) for one in services), asker.unread.isdisjoint(_CHOOSING))
-    clients = await look_at_clients(told, found["clients"], found["rules"], entries, session.pods)
+    told = Clients(
+        pods,
+        syncs,
+        roots,
+        _domain(brains),
+        services,
+        found["policies"],
+        complete=asker.unread.isdisjoint(_TELLING),
+        automatic=all(one.auto_mtls for one in settings),
+    )
+    clients = await look_at_clients(told, found["clients"], found["rules"], entries, session)
     spaces: list[NamespaceFacts] = found["namespaces"]
     return MeshFacts(
         now=session.now(),

@@ -44,7 +44,7 @@ def client(name: str = "web-1", namespace: str = "shop", labels: Mapping[str, st
 def groups(pods: Sequence[Pod], chosen: Sequence[Chosen] | None = (), **words: Word | None) -> list[list[str]]:
     """The names of the pods in each group; a word is about one pod, and those that have none are in sync."""
     syncs = {pod.place: word for pod in pods if (word := words.get(pod.place.name.replace("-", "_"), IN_SYNC))}
-    clients = Clients(pods, syncs, frozenset({"istio-system"}), "cluster.local", 1, complete=chosen is not None)
+    clients = Clients(pods, syncs, frozenset({"istio-system"}), complete=chosen is not None)
     return [[pod.place.name for pod in group.pods] for group in alike(clients, Objects(filters=tuple(chosen or ())), ())]
 
 
@@ -140,7 +140,7 @@ class Envoys(FakePods):
 
 async def ask_clients(groups: Sequence[Sequence[Pod]], envoys: FakePods) -> tuple[ClientGroup, ...]:
     """Few Services, and all of one kind."""
-    return await ask([Group(tuple(pods), "kind") for pods in groups], envoys, Hosts.of("cluster.local", 1, frozenset(), ()))
+    return await ask([Group(tuple(pods), "kind") for pods in groups], envoys, Hosts())
 
 
 FIRST, SECOND, THIRD = client("a"), client("b"), client("c")

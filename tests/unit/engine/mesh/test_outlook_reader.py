@@ -1,22 +1,22 @@
 """Proxies that know many hosts are read in pieces, and what they are told alike from one of them."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from meshinstall.engine.mesh.clients import Group, ask_clients
 from meshinstall.engine.mesh.outlook_reader import Hosts, Reader
+from meshinstall.engine.mesh.special_hosts import Special, full_host, plain_pods
 from meshinstall.errors import ClusterError
 from meshinstall.model.clients import Outlook, Tls
-from meshinstall.model.mesh import ClientRule, Dataplane, Place, Pod
+from meshinstall.model.mesh import ClientRule, Dataplane, Place, Pod, ServiceFacts
 from tests.envoy_clients import Admin, assignment, automatic, cluster
 from tests.fake_kube import NOON
 from tests.fakes import FakePods
 
 pytestmark = pytest.mark.anyio
 
-ROOTS = frozenset({"istio-system"})
 MIB = 1024**2
 
 
@@ -51,12 +51,18 @@ def pod(namespace: str) -> Pod:
     return Pod(Place(namespace, "client"), "Deployment client", Dataplane.SIDECAR)
 
 
-def rule(place: str, host: str, **more: Any) -> ClientRule:
-    return ClientRule(Place(*place.split("/")), host, NOON, **more)
+def rule(place: str, host: str) -> ClientRule:
+    return ClientRule(Place(*place.split("/")), host, NOON)
+
+
+def service(number: int) -> ServiceFacts:
+    app = {"app": f"web-{number}"}
+    return ServiceFacts(Place(f"team-{number % 50}", f"web-{number}"), app, {80: 8080}, addresses=(f"10.9.{number // 250}.{number % 250}",))
 
 
 def hosts(count: int, *rules: ClientRule) -> Hosts:
-    return Hosts.of("cluster.local", count, ROOTS, rules)
+    special = Special(hosts=frozenset(full_host(one, "cluster.local") for one in rules))
+    return Hosts.of(map(service, range(count)), "cluster.local", special)
 
 
 async def look(admins: Mapping[Place, Admin], told: Hosts) -> dict[str, Outlook]:
@@ -76,7 +82,6 @@ async def test_fifty_proxies_that_know_two_thousand_hosts_take_less_than_a_hundr
     (outlook,) = set(found.values())
     assert {cluster.name for cluster in outlook.clusters} == {name(number) for number in range(2000)}
     assert {end.tls for cluster in outlook.clusters for end in cluster.endpoints} == {Tls.MESH}
-    assert outlook.passes_on
 
 
 async def test_what_may_differ_is_read_from_each() -> None:
@@ -103,25 +108,52 @@ async def test_whoever_does_not_answer_leaves_the_others_to_be_read() -> None:
     assert len((await reader.outlook(pod("b"))).clusters) == 300
 
 
+async def test_what_is_passed_on_is_asked_of_each_that_does_not_know_a_port() -> None:
+    admins = {Place("a", "client"): admin(300), Place("b", "client"): admin(299)}
+    found = await look(admins, hosts(300))
+    # Whoever knows everything passes on nothing of the mesh.
+    assert [outlook.passes_on for outlook in found.values()] == [False, True]
+
+
+WEB = ServiceFacts(Place("shop", "web"), {"app": "web"}, {80: 8080}, addresses=("10.9.0.1",))
+PLAIN = Pod(Place("shop", "web-1"), "Deployment web", Dataplane.NONE, labels={"app": "web"})
+OFF = Pod(Place("shop", "web-1"), "Deployment web", Dataplane.SIDECAR, labels={"app": "web", "security.istio.io/tlsMode": "disabled"})
+
+
 @pytest.mark.parametrize(
-    ("told", "alike"),
+    ("told", "found"),
     [
-        ((), True),
-        ((rule("shop/web", "web"),), True),
-        ((rule("shop/web", "web.shop.svc.cluster.local", export_to=("*",)),), True),
-        ((rule("istio-system/all", "*.local"),), True),
-        ((rule("shop/web", "web", export_to=("crm",)),), False),
-        ((rule("shop/web", "web", selector={"app": "x"}),), False),
-        ((rule("crm/web", "web.shop.svc.cluster.local"),), False),
-        ((rule("crm/all", "*.shop.svc.cluster.local"),), False),
-        ((rule("crm/all", "*.local"),), False),
-        ((rule("crm/all", "*"),), False),
-        ((rule("crm/web", "web"),), True),
+        (Special(), True),
+        (Special(hosts=frozenset({"web.shop.svc.cluster.local"})), False),
+        (Special(hosts=frozenset({"*.shop.svc.cluster.local"})), False),
+        (Special(hosts=frozenset({"*.local"})), False),
+        (Special(hosts=frozenset({"*"})), False),
+        (Special(hosts=frozenset({"web.crm.svc.cluster.local"})), True),
+        (Special(services=frozenset({("shop", "web")})), False),
+        (Special(namespaces=frozenset({"shop"})), False),
+        (Special(pods=plain_pods([PLAIN])), False),
+        (Special(pods=plain_pods([OFF])), False),
+        (Special(pods=plain_pods([replace(PLAIN, labels={"app": "other"})])), True),
+        (Special(everything=True), False),
     ],
 )
-def test_a_rule_for_some_clients_makes_a_host_unlike(told: tuple[ClientRule, ...], alike: bool) -> None:  # noqa: FBT001 - a column
-    assert hosts(1, *told).is_alike("web.shop.svc.cluster.local") is alike
+def test_one_proxy_speaks_for_others_only_of_what_no_object_is_about(told: Special, found: bool) -> None:  # noqa: FBT001 - a column
+    assert ("web.shop.svc.cluster.local" in Hosts.of([WEB], "cluster.local", told).plain) is found
 
 
-def test_two_hosts_outside_kubernetes_may_have_one_name() -> None:
-    assert not hosts(1).is_alike("pay.example")
+@pytest.mark.parametrize("special", [replace(WEB, addresses=()), replace(WEB, selector={}), replace(WEB, type="ExternalName")])
+def test_headless_services_and_those_without_pods_are_read_from_each(special: ServiceFacts) -> None:
+    assert Hosts.of([special], "cluster.local", Special()).plain == frozenset()
+
+
+def test_a_rules_short_host_is_a_service_beside_it() -> None:
+    assert full_host(rule("shop/x", "web"), "cluster.local") == "web.shop.svc.cluster.local"
+    assert full_host(rule("shop/x", "pay.example"), "cluster.local") == "pay.example"
+
+
+async def test_long_names_make_shorter_pieces() -> None:
+    long = {f"outbound|80||{'n' * 60}-{number}.{'s' * 60}.svc.cluster.local": number for number in range(400)}
+    one = Admin({name: cluster(name) for name in long}, {name: assignment(name, ("10.0.0.1", 8080, True)) for name in long})
+    outlook = await Reader(Admins({Place("a", "client"): one}), hosts(300)).outlook(pod("a"))
+    assert len(outlook.clusters) == 400
+    assert max(len(regex) for regex in one.patterns) < 28_000

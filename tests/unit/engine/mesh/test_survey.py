@@ -188,13 +188,15 @@ async def test_each_proxy_is_seen_with_its_chains_certificates_and_sync() -> Non
 async def test_the_requests_do_not_depend_on_how_much_there_is_but_for_one_to_each_proxy_and_istiod() -> None:
     mesh = Mesh()
     mesh.add("v1", "pods", *(pod(name=f"web-{number}") for number in range(20)), pod(name="off", inits=[]))
+    judged = [EDGE, WEB, *(Place("shop", f"web-{number}") for number in range(20))]
+    for place in judged:
+        mesh.sends(place)
     await mesh.look()
     gets = ["/apis/security.istio.io/v1", *["/apis/networking.istio.io/v1"] * 5, "/apis/networking.istio.io/v1alpha3"]
     gets += [f"/apis/gateway.networking.k8s.io/{version}" for version in ("v1", "v1alpha3")]
     gets += ["/api/v1/namespaces/istio-system/configmaps/istio-canary"]
     gets += [f"/api/v1/namespaces/istio-system/secrets/{name}" for name in ("cacerts", "istio-ca-secret")]
     assert sorted(mesh.kube.calls) == sorted([f"LIST {path}" for path in (*LISTS.values(), CALLED)] + [f"GET {path}" for path in gets])
-    judged = [EDGE, WEB, *(Place("shop", f"web-{number}") for number in range(20))]
     assert sorted(place for place, path in mesh.asked.asked if path == dump_path()) == sorted(judged)
 
 
@@ -211,6 +213,28 @@ async def test_one_of_those_that_hold_the_same_is_asked_what_it_would_send() -> 
     assert sorted(place for place, path in mesh.asked.asked if path == CLUSTERS) == [EDGE, EDGE, WEB]
     (gateway,) = [group for group in facts.clients.groups if EDGE in group.pods]
     assert gateway.problem == "no port-forward to pod edge/gate"
+
+
+async def test_a_silent_client_that_has_ended_since_is_none() -> None:
+    class Ending(Asked):
+        """The gateway's pod ends while it is asked."""
+
+        async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+            """No answer."""
+            if pod == EDGE.name:
+                mesh.kube.objects[object_path("v1", "pods", *EDGE)]["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
+            return await super().get(namespace, pod, port, path)
+
+    mesh = Mesh()
+    mesh.sends(WEB)
+    facts = await mesh.look()
+    assert facts.clients
+    assert {place for group in facts.clients.groups if not group.asked for place in group.pods} == {EDGE}
+    answers, mesh.pods = mesh.pods.answers, Ending()
+    mesh.pods.answers = answers
+    facts = await mesh.look()
+    assert facts.clients
+    assert [group for group in facts.clients.groups if not group.asked] == []
 
 
 async def test_of_other_namespaces_pods_are_clients_alone() -> None:
