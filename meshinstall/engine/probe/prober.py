@@ -22,6 +22,7 @@ from typing import Any
 
 import anyio
 
+from meshinstall.checks.words import some
 from meshinstall.engine.mesh.control_planes import Planes, control_planes
 from meshinstall.engine.mesh.proxy_config import admin_port
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
@@ -55,6 +56,8 @@ _PATIENCE = 5.0
 # it: one that ended badly keeps its lease for 30 s, and who is next looks every 7.5 s (istio: pilot/pkg/leaderelection).
 _ROOTS = 45.0
 _ROOTS_LATE = 2.0
+# Seconds for another run to end; a tenant who makes a namespace that looks like probes can delay a run by no more.
+_OTHERS = 30.0
 # How old a namespace of probes is before it is nobody's, whoever made it.
 _FORGOTTEN = timedelta(minutes=20)
 
@@ -131,7 +134,7 @@ async def probes(session: Session, say: Say) -> AsyncIterator[Prober]:
     prober = Prober(session, f"{PROBE_PREFIX}{secrets.token_hex(4)}")
     try:
         try:
-            await remove_leftovers(session)
+            await _be_alone(session, say)
         except ClusterError as error:
             prober.gaps.append(f"probes of an earlier run could not be removed: {short(error)}")
         await _start(session, prober, say)
@@ -149,14 +152,30 @@ async def _clean_up(kube: Kube, prober: Prober) -> None:
             prober.gaps.append(f"namespace {prober.namespace} could not be removed: {short(error)}")
 
 
-async def remove_leftovers(session: Session) -> None:
-    """Remove the probes of runs that are dead, and any that are older than a run can be; raises ClusterError."""
+async def _be_alone(session: Session, say: Say) -> None:
+    """Wait until no other run has probes: they would be judged as what anybody may call so. Raises ClusterError."""
+    started, told = anyio.current_time(), False
+    while (others := await remove_leftovers(session)) and anyio.current_time() - started < _OTHERS:
+        if not told:
+            say(f"waiting for another verification to end: {some(others)}")
+            told = True
+        await anyio.sleep(_LOOK)
+
+
+async def remove_leftovers(session: Session) -> list[str]:
+    """Remove the probes of runs that are dead, and any that are older than a run can be; those of others are told. Raises ClusterError."""
+    others = []
     found = session.kube.list(object_path("v1", "namespaces"), labels=f"{PROBE_LABEL}=namespace", metadata_only=True)
     for namespace in [one async for one in found]:
         metadata = namespace["metadata"]
         left = _is_left(metadata, session)
-        if metadata["name"].startswith(PROBE_PREFIX) and left and "deletionTimestamp" not in metadata:
+        if not metadata["name"].startswith(PROBE_PREFIX) or "deletionTimestamp" in metadata:
+            continue
+        if left:
             await _remove(session.kube, metadata["name"])
+        else:
+            others.append(metadata["name"])
+    return others
 
 
 def _is_left(metadata: Manifest, session: Session) -> bool:

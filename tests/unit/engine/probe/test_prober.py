@@ -506,8 +506,27 @@ async def test_leftovers_of_the_dead_and_the_forgotten_are_removed(cluster: Clus
     async with probes(cluster.session(), cluster.said.append) as prober:
         kept = {"meshinstall-probe-going", "meshinstall-probe-alive", "shop", "meshinstall-probe-other", prober.namespace}
         assert set(cluster.nodes.of_kind("Namespace")) == kept
+        assert "waiting for another verification to end: meshinstall-probe-alive" in cluster.said
     for name in ("going", "alive", "other"):
         await cluster.nodes.delete(f"/api/v1/namespaces/meshinstall-probe-{name}")
+
+
+async def test_a_second_run_starts_when_the_first_has_ended(cluster: Cluster) -> None:
+    waits = anyio.Event()
+
+    def say(text: str) -> None:
+        if text.startswith("waiting for another verification to end: "):
+            waits.set()
+
+    async with anyio.create_task_group() as group, probes(cluster.session(), cluster.said.append) as first:
+
+        async def again() -> None:
+            async with probes(cluster.session(), say) as second:
+                assert first.namespace not in cluster.nodes.of_kind("Namespace")
+                assert not second.problem
+
+        group.start_soon(again)
+        await waits.wait()
 
 
 async def test_leftovers_that_cannot_be_listed_stop_nothing(cluster: Cluster) -> None:
