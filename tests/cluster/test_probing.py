@@ -390,6 +390,12 @@ async def test_the_rights_that_are_named_are_enough(mesh: Mesh, tmp_path: Path) 
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["create", "get"]},
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["services"], "verbs": ["list"]},
+        {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+            "verbs": ["list"],
+        },
     ]
     rbac = "rbac.authorization.k8s.io"
     account = {"kind": "ServiceAccount", "name": "prober", "namespace": "default"}

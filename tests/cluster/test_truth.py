@@ -52,6 +52,9 @@ def after(before: Said, program: Program, shell: Shell) -> Said:
             mend(shell, before.finding(code, found)["hint"])
     shell.apply(*(one for situation in SITUATIONS for one in situation.mend))
     _settle(shell)
+    # istiod waits a moment before it tells all clients that a headless Service has no plain pod any more.
+    look = ("--namespace", "headless", "--read-only")
+    until(lambda: _clients(verify(Program(program.env), *look), "headless") == {"PASS"}, 60, lambda: "clients still send plaintext")
     return verify(Program(program.env))
 
 
@@ -81,6 +84,10 @@ def _check(said: Said, situation: Situation, rights: tuple[Right, ...]) -> None:
             assert row["clients"] == "PASS", row
         for code, found in right.findings:
             said.finding(code, found)
+
+
+def _clients(said: Said, namespace: str) -> set[str]:
+    return {port["clients"] for port in said.document["ports"] if port["namespace"] == namespace and port["port"]}
 
 
 def _spoilers(said: Said) -> bool:

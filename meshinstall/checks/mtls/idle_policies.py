@@ -162,12 +162,18 @@ def _shadowed(facts: MeshFacts) -> Iterator[Idle]:
     """The newer of several policies for the same pods."""
     policies = policies_by_revision(facts)
     found: dict[Place, tuple[PeerPolicy, PeerPolicy, list[str]]] = {}
+    # Those for a whole mesh or namespace, whether it has pods yet or not, unless some istiod takes them first.
+    scopes = [scope for seen in policies.values() for scope in seen.general.values() if scope]
+    first = {scope[0].place for scope in scopes}
+    for oldest, *newer in scopes:
+        found |= {policy.place: (policy, oldest, []) for policy in newer if policy.place not in first}
     for pod in sorted(facts.pods, key=lambda pod: pod.place):
         if pod.dataplane in _MESHED:
             for policy, older in policies[revision_of(pod, facts)].merged(pod).shadowed:
                 found.setdefault(policy.place, (policy, older, []))[2].append(str(pod.place))
     for _, (policy, older, pods) in sorted(found.items()):
-        why = f"only the oldest policy for the same pods counts: {older.mode} of {older.place}; pods: {some(pods)}"
+        whom = f"; pods: {some(pods)}" if pods else ""
+        why = f"only the oldest policy for the same pods counts: {older.mode} of {older.place}{whom}"
         yield Idle(policy, why, _moved(policy), older=older)
 
 

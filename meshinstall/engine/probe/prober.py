@@ -3,7 +3,8 @@
 Two pods of the mesh's own proxy image run in a namespace of their own while the
 probes last (engine/probe/probe_objects.py); whatever happens it is removed, and what
 a killed run left behind by the next one. Whoever runs them needs list, create
-and delete on namespaces and list on deployments and pods of all; in
+and delete on namespaces, list on deployments, services and pods of all, and on
+mutatingwebhookconfigurations and validatingwebhookconfigurations; in
 ``meshinstall-probe-*`` create on serviceaccounts, sidecars and envoyfilters
 (networking.istio.io), create, get and delete on pods, get on configmaps, create
 and get on pods/portforward. The pods themselves have no rights and no token for
