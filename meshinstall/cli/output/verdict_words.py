@@ -26,11 +26,12 @@ def _parts(ports: Sequence[PortVerdict]) -> Iterator[str]:
     tried = [port for port in ports if port.tried]
     gateways = [port for port in ports if port.dataplane is Dataplane.GATEWAY]
     others = [port for port in ports if not port.tried and port.dataplane is not Dataplane.GATEWAY]
-    passed = sum(port.server is Outcome.PASS for port in tried)
-    yield f"{len(tried)} tried on the wire: {passed} refused strangers and served the mesh"
+    if tried:
+        passed = sum(port.server is Outcome.PASS for port in tried)
+        yield f"{len(tried)} tried on the wire, {passed} refused strangers and served the mesh"
     if others:
         by_configuration = sum(port.server is Outcome.PASS for port in others)
-        yield f"{len(others)} not tried: {by_configuration} pass by configuration and certificate"
+        yield f"{len(others)} not tried, {by_configuration} pass by configuration and certificate"
     if gateways:
         yield f"{_many(len(gateways), 'port')} of gateways, whose listeners are open by design and not judged"
 
@@ -60,7 +61,8 @@ def _scope(verdict: Verdict) -> str:
 
 def clients_text(clients: Clients) -> str:
     """How many proxies of clients were asked, and which were not."""
-    words = [f"{clients.asked} {'proxy was' if clients.asked == 1 else 'proxies were'} asked what they would send"]
+    asked = "1 proxy was asked what it" if clients.asked == 1 else f"{clients.asked} proxies were asked what they"
+    words = [f"{asked} would send"]
     words += [f"{clients.alike} more hold the same configuration"] if clients.alike else []
     words += [f"without an answer: {first(clients.silent, _MOST)}"] if clients.silent else []
     return "; ".join(words)

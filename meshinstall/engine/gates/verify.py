@@ -66,7 +66,7 @@ async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
     async with probes(session, say) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
-        facts = replace(await _look(session, scope, chosen, say), probes=(prober.namespace,))
+        facts = replace(await _look(session, scope, chosen, say, prober.namespace), probes=(prober.namespace,))
         wanted = targets(facts, scope.sample)
         if wanted and not prober.problem:
             say(f"trying {len(wanted)} {'port' if len(wanted) == 1 else 'ports'} on the wire")
@@ -95,7 +95,8 @@ def _judge(session: Session, scope: Scope, facts: MeshFacts, probing: Probing) -
     return replace(judge(facts, probing, session.cluster, scope.namespaces), seen=seen)
 
 
-async def _look(session: Session, scope: Scope, namespaces: Collection[str] | None, say: Say) -> MeshFacts:
+async def _look(session: Session, scope: Scope, namespaces: Collection[str] | None, say: Say, own: str = "") -> MeshFacts:
+    """The mesh, and what was asked for beside it; nobody calls our own probes, which are in the namespace ``own``."""
     async with explaining(session):
         facts = await settled(partial(survey, session, namespaces), say)
         if scope.history is not None:
@@ -103,7 +104,9 @@ async def _look(session: Session, scope: Scope, namespaces: Collection[str] | No
         if scope.callers:
             if scope.watch:
                 say(f"counting who sends plaintext, for {scope.watch:.0f} s")
-            asked = [pod for pod in facts.pods if facts.judged is None or pod.place.namespace in facts.judged]
+            asked = [
+                pod for pod in facts.pods if pod.place.namespace != own and (facts.judged is None or pod.place.namespace in facts.judged)
+            ]
             facts = replace(facts, callers=await ask_callers(asked, session.pods, scope.watch))
         return facts
 
