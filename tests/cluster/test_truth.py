@@ -9,7 +9,7 @@ from testbed.cluster import Cluster
 from testbed.waiting import until
 from tests.cluster.mesh import Shell
 from tests.cluster.meshinstall_run import Program, meshinstall
-from tests.cluster.situations import Right, Situation
+from tests.cluster.situations import Right, Situation, peer
 from tests.cluster.truth import SITUATIONS
 from tests.cluster.verify_mesh import Said, mend, verify
 
@@ -52,7 +52,8 @@ def after(before: Said, program: Program, shell: Shell) -> Said:
             mend(shell, before.finding(code, found)["hint"])
     shell.apply(*(one for situation in SITUATIONS for one in situation.mend))
     _settle(shell)
-    # istiod waits a moment before it tells all clients that a headless Service has no plain pod any more.
+    # That a headless Service has no plain pod any more istiod tells clients with its next push to all.
+    shell.apply(peer("headless/default", "STRICT"))
     look = ("--namespace", "headless", "--read-only")
     until(lambda: _clients(verify(Program(program.env), *look), "headless") == {"PASS"}, 60, lambda: "clients still send plaintext")
     return verify(Program(program.env))

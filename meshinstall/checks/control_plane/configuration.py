@@ -83,4 +83,5 @@ def policies(facts: HealthFacts) -> Iterator[Finding]:
     """Every PeerAuthentication has an effect, as verification judges it (checks/mtls/idle_policies.py)."""
     for one in idle_policies(facts.mesh):
         place = f"PeerAuthentication {one.policy.place}"
-        yield Finding("CHK014", one.severity, f"{place}, or a part of it, has no effect", one.why, place, hint=one.fix)
+        part = "" if one.older else ", or a part of it,"
+        yield Finding("CHK014", one.severity, f"{place}{part} has no effect", one.why, place, hint=one.fix)
