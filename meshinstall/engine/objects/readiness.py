@@ -15,6 +15,8 @@ from meshinstall.model.foreign_text import line
 from meshinstall.model.release import Manifest, ReleaseKey
 
 _WATCHED = ("Deployment", "DaemonSet", "Service")
+# A kubelet that has not read a ConfigMap or Secret yet: it looks again after some seconds (kubernetes: pkg/kubelet/util/manager).
+_BUSY = re.compile(r"failed to sync \w+ cache")
 # A container that waits for one of these will wait for ever.
 _HOPELESS = {
     "InvalidImageName",
@@ -169,7 +171,7 @@ def _waiting(pod: Manifest, container: Mapping[str, Any], waiting: Mapping[str, 
     if reason in _PULLS:
         grace = 0 if _REFUSED.search(detail) else _PULL_GRACE
         return Trouble(text, hopeless=True, grace=grace, hint=_NO_IMAGE, key=f"{pod['name']} {container.get('name')} has no image")
-    return Trouble(text, reason in _HOPELESS)
+    return Trouble(text, reason in _HOPELESS and not _BUSY.search(detail))
 
 
 def _last_words(container: Mapping[str, Any]) -> str:

@@ -78,6 +78,10 @@ def pod(*containers: Any, **status: Any) -> dict[str, Any]:
             Trouble("pod p, container c: CreateContainerConfigError: secret x not found", hopeless=True),
         ),
         (
+            container("CreateContainerConfigError", "failed to sync configmap cache: timed out waiting for the condition"),
+            Trouble("pod p, container c: CreateContainerConfigError: failed to sync configmap cache: timed out waiting for the condition"),
+        ),
+        (
             container("CrashLoopBackOff", restarts=1, exit_code=255),
             Trouble("pod p, container c: CrashLoopBackOff: exit code 255", hint=LOGS),
         ),
