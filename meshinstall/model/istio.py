@@ -46,3 +46,8 @@ OPEN_WEBHOOK_PORT = (
 def image_tag(image: str) -> str:
     """The tag of an image's reference, empty when it has none: 1.31.0 of registry:5000/istio/pilot:1.31.0@sha256:..."""
     return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
+def full_host(host: str, namespace: str, domain: str) -> str:
+    """A host in an object of a namespace, in full; a name without a dot is a Service beside the object, any other is complete."""
+    return host if "." in host or host == "*" else f"{host}.{namespace}.svc.{domain}"

@@ -7,7 +7,9 @@ from typing import NamedTuple
 from meshinstall.checks.mtls.client_rules import ClientRules, Told
 from meshinstall.checks.mtls.outlooks import Way
 from meshinstall.checks.mtls.peer_authentication import Policies
-from meshinstall.model.clients import ClientFacts, LedHost, OutboundCluster, SidecarObject, Tls
+from meshinstall.checks.mtls.selecting import Selected
+from meshinstall.model.clients import ClientFacts, OutboundCluster, SidecarObject, Tls
+from meshinstall.model.istio import full_host
 from meshinstall.model.labels import TLS_MODE
 from meshinstall.model.mesh import Dataplane, Mode, Pod, ServiceFacts
 from meshinstall.model.place import Place
@@ -39,7 +41,7 @@ class Causes:
 
     def host(self, service: ServiceFacts) -> str:
         """The name by which proxies know a Service."""
-        return f"{service.place.name}.{service.place.namespace}.svc.{self.rules.domain}"
+        return full_host(service.place.name, service.place.namespace, self.rules.domain)
 
     def of(self, way: Way, client: str, pod: Pod, port: int) -> Cause:
         """Why the clients of a namespace take a way to a port of a pod."""
@@ -78,7 +80,7 @@ class Causes:
     def _to_gateway(self, service: ServiceFacts | None, where: str) -> Cause:
         """A gateway is no part of automatic mTLS: its pods have no label that says that they take it."""
         host = self.host(service) if service else ""
-        leading = next((one.place for one in self.told.led if full_host(one, self.rules.domain) == host), None)
+        leading = next((one.place for one in self.told.led if full_host(one.to, one.place.namespace, self.rules.domain) == host), None)
         why = f"automatic mTLS leaves gateways out, and no DestinationRule asks for ISTIO_MUTUAL, {where}"
         return Cause(why, f"VirtualService {leading}" if leading else "", "MTL015" if leading else "MTL019")
 
@@ -127,25 +129,16 @@ class Causes:
         return next((one for one in (*own, *mesh_wide) if not one.selector), None)
 
 
-def full_host(led: LedHost, domain: str) -> str:
-    """The host to which a VirtualService leads; a short name is a Service beside it."""
-    return led.to if "." in led.to else f"{led.to}.{led.place.namespace}.svc.{domain}"
-
-
 def _named(pod: Pod) -> str:
     kind, _, name = pod.workload.partition(" ")
     return f"{kind} {pod.place.namespace}/{name}"
 
 
-def selected(services: Iterable[ServiceFacts], pods: Iterable[Pod]) -> dict[Place, list[Pod]]:
+def selected(services: Iterable[ServiceFacts], pods: Iterable[Pod]) -> dict[Place, Sequence[Pod]]:
     """The pods that each headless Service selects."""
-    by_label: dict[tuple[str, str, str], list[Pod]] = {}
+    there: dict[str, list[Pod]] = {}
     for pod in pods:
-        for label in pod.labels.items():
-            by_label.setdefault((pod.place.namespace, *label), []).append(pod)
-    found: dict[Place, list[Pod]] = {}
-    for service in services:
-        if service.selector and not service.addresses:
-            some = (by_label.get((service.place.namespace, *label), []) for label in service.selector.items())
-            found[service.place] = [pod for pod in min(some, key=len) if service.selector.items() <= pod.labels.items()]
-    return found
+        there.setdefault(pod.place.namespace, []).append(pod)
+    by_namespace = {name: Selected(some, lambda pod: pod.labels) for name, some in there.items()}
+    headless = [one for one in services if one.selector and not one.addresses]
+    return {one.place: by_namespace[one.place.namespace].by(one.selector) for one in headless if one.place.namespace in by_namespace}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from meshinstall.checks.words import some
+from meshinstall.model.istio import full_host
 from meshinstall.model.mesh import ClientRule, Place, ServiceFacts
 from meshinstall.model.verdict import Evidence, Outcome, Source
 
@@ -72,7 +73,7 @@ class ClientRules:
         exported: dict[str, _Hosts] = {}
         root_private: _Hosts = {}
         for rule in known:
-            namespace, host = rule.place.namespace, _full_host(rule, domain)
+            namespace, host = rule.place.namespace, full_host(rule.host, rule.place.namespace, domain)
             exports = frozenset({_PRIVATE} if rule.selector else rule.export_to)
             if not exports or exports & {_EVERYWHERE, _PRIVATE, namespace}:
                 _merge(local.setdefault(namespace, {}), host, rule, exports)
@@ -86,7 +87,7 @@ class ClientRules:
     def against(self, service: ServiceFacts, port: int) -> tuple[Told, ...]:
         """Everything at one port of a Service that is not the mesh's TLS, with the clients' namespaces that it applies to."""
         found: dict[tuple[str, Place | None, str], Told] = {}
-        host = f"{service.place.name}.{service.place.namespace}.svc.{self.domain}"
+        host = full_host(service.place.name, service.place.namespace, self.domain)
         # Most namespaces have nothing of their own and are all told the same.
         alike = next((namespace for namespace in self.clients if namespace not in self.special), "")
         common = list(self._ways(alike, host, service.place.namespace, port)) if alike else []
@@ -204,8 +205,3 @@ def _most_specific(host: str, hosts: _Hosts) -> list[_Group]:
         return hosts[host]
     wildcards = [name for name in hosts if name.startswith("*") and host.endswith(name[1:])]
     return hosts[min(wildcards, key=lambda name: (-len(name), name))] if wildcards else []
-
-
-def _full_host(rule: ClientRule, domain: str) -> str:
-    """A name without a dot is a Service beside the rule; any other is complete as it stands."""
-    return rule.host if "." in rule.host or rule.host == "*" else f"{rule.host}.{rule.place.namespace}.svc.{domain}"

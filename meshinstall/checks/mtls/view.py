@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from meshinstall.checks.mtls.causes import Causes, full_host, selected
+from meshinstall.checks.mtls.causes import Causes, selected
 from meshinstall.checks.mtls.certificates import Trust, certificate_evidence, identities
 from meshinstall.checks.mtls.client_rules import ClientRules, future_evidence
 from meshinstall.checks.mtls.clients import Door, client_evidence, entry_evidence
@@ -11,10 +11,11 @@ from meshinstall.checks.mtls.coverage import coverage_evidence, is_asked_for, is
 from meshinstall.checks.mtls.inbound import held, is_open, proxy_evidence
 from meshinstall.checks.mtls.outlooks import Outlooks
 from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies, is_seen, policies_by_revision, revision_of
+from meshinstall.checks.mtls.selecting import Selecting
 from meshinstall.checks.mtls.wire import Names
 from meshinstall.checks.words import some
 from meshinstall.model.clients import ClientFacts, MeshEntry
-from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE, VOUCHING_KINDS
+from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE, VOUCHING_KINDS, full_host
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import ControlPlane, Dataplane, HeldPort, MeshFacts, Mode, Place, Pod, ServiceFacts, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
@@ -74,7 +75,7 @@ class View:
     causes: Mapping[str, Causes]
     outlooks: Outlooks | None
     led: frozenset[str]
-    services: Mapping[tuple[str, str, str], Sequence[ServiceFacts]]
+    services: Mapping[str, Selecting[ServiceFacts]]
     trust: Trust
     workloads: tuple[Workload, ...]
     told: dict[tuple[tuple[Place, int], ...], tuple[Evidence, ...]] = field(default_factory=dict)
@@ -89,14 +90,14 @@ class View:
             planes.setdefault(plane.revision, []).append(plane)
         policies = policies_by_revision(facts)
         judged = [pod for pod in facts.pods if is_judged(pod, facts, mesh)]
-        services: dict[tuple[str, str, str], list[ServiceFacts]] = {}
+        services: dict[str, list[ServiceFacts]] = {}
         for service in facts.services:
-            if service.selector:
-                services.setdefault((service.place.namespace, *min(service.selector.items())), []).append(service)
+            services.setdefault(service.place.namespace, []).append(service)
+        leading = {name: Selecting(some, lambda service: service.selector) for name, some in services.items()}
         proxied = {pod.place.namespace for pod in facts.pods if pod.dataplane in _ENVOYS}
         trust, outlooks, rules = Trust.of(facts, mesh | proxied), _outlooks(facts), _rules(facts, future=facts.clients is not None)
         causes = _causes(facts, policies)
-        found = cls(facts, mesh, planes, policies, {}, rules, causes, outlooks, _led(facts), services, trust, _workloads(judged))
+        found = cls(facts, mesh, planes, policies, {}, rules, causes, outlooks, _led(facts), leading, trust, _workloads(judged))
         merged = {pod.place: found.seen(pod).merged(pod) for pod in judged if pod.dataplane in _MESHED}
         return replace(found, merged=merged)
 
@@ -216,9 +217,7 @@ class View:
     def reaching(self, pod: Pod, port: int) -> Sequence[tuple[ServiceFacts, int]]:
         """The Services, with their own ports, that send to a port of a pod."""
         if pod.place not in self.selecting:
-            # Each Service stands under one label of its selector.
-            some_label = [one for label in pod.labels.items() for one in self.services.get((pod.place.namespace, *label), ())]
-            mine = [service for service in some_label if service.selector.items() <= pod.labels.items()]
+            mine = self.services[pod.place.namespace].of(pod.labels) if pod.place.namespace in self.services else []
             self.selecting[pod.place] = sorted(mine, key=lambda service: service.place)
         return [(service, own) for service in self.selecting[pod.place] for own, target in service.ports.items() if target == port]
 
@@ -308,7 +307,7 @@ def _causes(facts: MeshFacts, policies: Mapping[str, Policies]) -> Mapping[str, 
         labels.setdefault((pod.place.namespace, pod.workload), []).append(pod.labels)
     found = {}
     for revision, rules in _rules(facts, future=False).items():
-        services = {f"{one.place.name}.{one.place.namespace}.svc.{rules.domain}": one for one in facts.services}
+        services = {full_host(one.place.name, one.place.namespace, rules.domain): one for one in facts.services}
         sidecars = tuple(one for one in told.sidecars if is_seen(one.revision, revision))
         found[revision] = Causes(rules, policies[revision], replace(told, sidecars=sidecars), services, pods, labels)
     return found
@@ -328,4 +327,4 @@ def _led(facts: MeshFacts) -> frozenset[str]:
     """The hosts to which VirtualServices lead clients of the mesh."""
     domain = facts.control_planes[0].domain if facts.control_planes else DEFAULT_DOMAIN
     told = facts.clients.led if facts.clients else ()
-    return frozenset(full_host(one, domain) for one in told)
+    return frozenset(full_host(one.to, one.place.namespace, domain) for one in told)

@@ -19,13 +19,13 @@ from meshinstall.engine.mesh.istio_kinds import (
 from meshinstall.engine.mesh.outlook_reader import Hosts, Reader
 from meshinstall.engine.mesh.proxies import Word
 from meshinstall.engine.mesh.reader import Asker, short
-from meshinstall.engine.mesh.special_hosts import Special, full_host, plain_pods
+from meshinstall.engine.mesh.special_hosts import Special, plain_pods
 from meshinstall.engine.objects.json_fields import at, text
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, task_group
 from meshinstall.errors import ClusterError
 from meshinstall.model.clients import ClientFacts, ClientGroup, LedHost, OutboundCluster, Outlook, SidecarObject, TlsPolicy
-from meshinstall.model.istio import DEFAULT_DOMAIN
+from meshinstall.model.istio import DEFAULT_DOMAIN, full_host
 from meshinstall.model.mesh import ClientRule, Dataplane, Mode, PeerPolicy, Pod, ServiceFacts, SyncState
 from meshinstall.model.paths import object_path
 from meshinstall.model.place import Place
@@ -121,7 +121,7 @@ def _hosts(clients: Clients, objects: Objects, rules: Sequence[ClientRule]) -> H
     """What proxies may know of Services, and which of these are as istiod makes them without any object."""
     disabling = frozenset(one.place.namespace for one in clients.policies if Mode.DISABLE in {one.mode, *one.ports.values()})
     special = Special(
-        hosts=frozenset(full_host(rule, clients.domain) for rule in rules),
+        hosts=frozenset(full_host(rule.host, rule.place.namespace, clients.domain) for rule in rules),
         services=frozenset((one.place.namespace, name) for one in objects.tls_policies for name in one.services),
         namespaces=disabling,
         pods=plain_pods(clients.pods),

@@ -11,6 +11,7 @@ import anyio
 from meshinstall.engine.mesh import client_dump
 from meshinstall.engine.mesh.special_hosts import Special
 from meshinstall.model.clients import OutboundCluster, Outlook
+from meshinstall.model.istio import full_host
 from meshinstall.model.mesh import Pod, ServiceFacts
 from meshinstall.ports import Pods
 
@@ -35,7 +36,7 @@ class Hosts:
     @classmethod
     def of(cls, services: Iterable[ServiceFacts], domain: str, special: Special) -> "Hosts":
         """The hosts of some Services; ``special`` are those that some object is about."""
-        named = {f"{one.place.name}.{one.place.namespace}.svc.{domain}": one for one in services if one.type != "ExternalName"}
+        named = {full_host(one.place.name, one.place.namespace, domain): one for one in services if one.type != "ExternalName"}
         ports = frozenset(f"outbound|{port}||{host}" for host, one in named.items() for port in one.ports)
         return cls(ports, frozenset(host for host, one in named.items() if one.addresses and not special.has(host, one)))
 

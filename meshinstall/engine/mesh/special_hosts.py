@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshinstall.model.labels import TLS_MODE
-from meshinstall.model.mesh import ClientRule, Dataplane, Pod, ServiceFacts
+from meshinstall.model.mesh import Dataplane, Pod, ServiceFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,3 @@ def plain_pods(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
         if pod.dataplane is not Dataplane.SIDECAR or pod.labels.get(TLS_MODE, "istio") != "istio":
             found.setdefault(pod.place.namespace, []).append(pod)
     return found
-
-
-def full_host(rule: ClientRule, domain: str) -> str:
-    """The host that a DestinationRule is about; a name without a dot is a Service beside the rule."""
-    return rule.host if "." in rule.host or rule.host == "*" else f"{rule.host}.{rule.place.namespace}.svc.{domain}"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from meshinstall.checks.mtls.causes import full_host, selected
-from meshinstall.model.clients import LedHost
+from meshinstall.checks.mtls.causes import selected
+from meshinstall.model.istio import full_host
 from meshinstall.model.mesh import Dataplane, Place, Pod, ServiceFacts
 from meshinstall.model.verdict import Evidence, Outcome, Verdict
 from tests.unit.checks.mtls.client_worlds import told, verdict
@@ -130,7 +130,7 @@ def test_a_hidden_service_names_the_sidecar_that_holds_for_the_client(sidecars: 
 
 @pytest.mark.parametrize(("to", "host"), [("web", "web.crm.svc.corp"), ("web.shop", "web.shop"), (HOST, HOST)])
 def test_a_short_host_is_a_service_beside_the_virtual_service(to: str, host: str) -> None:
-    assert full_host(LedHost(Place("crm", "lead"), to), "corp") == host
+    assert full_host(to, "crm", "corp") == host
 
 
 def test_a_headless_service_selects_by_all_its_labels_in_its_own_namespace() -> None:

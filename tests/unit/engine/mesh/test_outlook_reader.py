@@ -7,9 +7,10 @@ import pytest
 
 from meshinstall.engine.mesh.clients import Group, ask_clients
 from meshinstall.engine.mesh.outlook_reader import Hosts, Reader
-from meshinstall.engine.mesh.special_hosts import Special, full_host, plain_pods
+from meshinstall.engine.mesh.special_hosts import Special, plain_pods
 from meshinstall.errors import ClusterError
 from meshinstall.model.clients import Outlook, Tls
+from meshinstall.model.istio import full_host
 from meshinstall.model.mesh import ClientRule, Dataplane, Place, Pod, ServiceFacts
 from tests.envoy_clients import Admin, assignment, automatic, cluster
 from tests.fake_kube import NOON
@@ -61,7 +62,7 @@ def service(number: int) -> ServiceFacts:
 
 
 def hosts(count: int, *rules: ClientRule) -> Hosts:
-    special = Special(hosts=frozenset(full_host(one, "cluster.local") for one in rules))
+    special = Special(hosts=frozenset(full_host(one.host, one.place.namespace, "cluster.local") for one in rules))
     return Hosts.of(map(service, range(count)), "cluster.local", special)
 
 
@@ -147,8 +148,8 @@ def test_headless_services_and_those_without_pods_are_read_from_each(special: Se
 
 
 def test_a_rules_short_host_is_a_service_beside_it() -> None:
-    assert full_host(rule("shop/x", "web"), "cluster.local") == "web.shop.svc.cluster.local"
-    assert full_host(rule("shop/x", "pay.example"), "cluster.local") == "pay.example"
+    assert full_host("web", "shop", "cluster.local") == "web.shop.svc.cluster.local"
+    assert full_host("pay.example", "shop", "cluster.local") == "pay.example"
 
 
 async def test_long_names_make_shorter_pieces() -> None:
