@@ -20,6 +20,8 @@ from tests.referees.kinds import MESH_TLS
 
 # Ports of pods: those of Services and policies, and one of nobody.
 _POD_PORTS = (8080, 9090, 7070, 5555)
+# A client's labels, and the subsets of a host in which it leaves the mesh's TLS.
+_Client = tuple[Mapping[str, str], frozenset[str]]
 # A certificate nobody looks at.
 _NO_ROOT = base64.b64encode(b"-").decode()
 
@@ -45,37 +47,34 @@ def rule_side(heard: Heard) -> list[str]:
     Looks at endpoints that clients would reach by the mesh's TLS if there were no rules.
     """
     rules = [kube_objects.client_rule(found) for found in heard.of("DestinationRule")]
-    clients: dict[str, list[Mapping[str, str]]] = {}
-    for pod, _ in heard.sent:
-        clients.setdefault(pod["metadata"]["namespace"], []).append(pod["metadata"]["labels"])
-    known = ClientRules.of(rules, clients, ROOT_NAMESPACE, domain=DOMAIN, automatic=True)
-    meshed = _meshed(heard)
-    leaves = _leaves(heard, meshed)
+    known = ClientRules.of(rules, {}, ROOT_NAMESPACE, domain=DOMAIN, automatic=True)
+    told = _told(heard, _meshed(heard))
     found = []
     for service in _services(heard):
         host = f"{service.place.name}.{service.place.namespace}.svc.{DOMAIN}"
         for port in service.ports:
-            told = known.against(service, port)
-            for client in clients:
-                if (truth := leaves.get((client, host, port))) is None:
-                    continue
-                own = {one.subset for one in told if client in one.namespaces}
+            at = {client: clients for (client, *to), clients in told.items() if to == [host, port]}
+            # A Sidecar may hide the host from some clients of a namespace: rules say nothing of those.
+            left = replace(known, clients={client: [labels for labels, _ in clients] for client, clients in at.items()})
+            ways = left.against(service, port)
+            for client, clients in at.items():
+                truth = frozenset[str]().union(*(subsets for _, subsets in clients))
+                own = {one.subset for one in ways if client in one.namespaces}
                 if ("" in own) != ("" in truth) or ("" not in own and not truth <= own):
                     found.append(f"clients in {client} to {host} port {port}: rules say {sorted(own)}, istiod {sorted(truth)}")
     return found
 
 
-def _leaves(heard: Heard, meshed: frozenset[tuple[str, int]]) -> dict[tuple[str, str, int], set[str]]:
-    """By namespace of clients, host and port: the subsets in which a cluster leaves the mesh's TLS; only of clusters that tell."""
-    found: dict[tuple[str, str, int], set[str]] = {}
+def _told(heard: Heard, meshed: frozenset[tuple[str, int]]) -> dict[tuple[str, str, int], list[_Client]]:
+    """By namespace of clients, host and port: those clients of which clusters tell; the subsets in which they leave the mesh's TLS."""
+    found: dict[tuple[str, str, int], list[_Client]] = {}
     for pod, sent in heard.sent:
+        own: dict[tuple[str, int], set[str]] = {}
         for cluster in clusters(sent):
-            ways = _ways(cluster, meshed)
-            if ways:
-                key = (pod["metadata"]["namespace"], cluster.host, cluster.port)
-                subsets = found.setdefault(key, set())
-                if ways != {Tls.MESH}:
-                    subsets.add(cluster.subset)
+            if ways := _ways(cluster, meshed):
+                own.setdefault((cluster.host, cluster.port), set()).update({cluster.subset} if ways != {Tls.MESH} else ())
+        for (host, port), subsets in own.items():
+            found.setdefault((pod["metadata"]["namespace"], host, port), []).append((pod["metadata"]["labels"], frozenset(subsets)))
     return found
 
 
