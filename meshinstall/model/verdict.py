@@ -160,8 +160,11 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """FAIL when anything failed that counts, PASS when all passed, else NOT PROVEN; nothing to judge proves nothing."""
+        """FAIL when anything failed that counts, PASS when all passed, else NOT PROVEN.
+
+        Nothing to judge proves nothing, nor does a mesh of which no port was tried on the wire.
+        """
         found = {port.under(self.fail_on) for port in self.ports}
         if Outcome.FAIL in found:
             return Outcome.FAIL
-        return Outcome.PASS if found == {Outcome.PASS} else Outcome.NOT_PROVEN
+        return Outcome.PASS if found == {Outcome.PASS} and any(port.tried for port in self.ports) else Outcome.NOT_PROVEN

@@ -55,10 +55,17 @@ def test_the_last_line_is_the_verdict() -> None:
     ],
 )
 def test_nothing_to_judge_proves_nothing(outcomes: tuple[Outcome, ...], expected: Outcome) -> None:
-    ports = tuple(PortVerdict("a", "Pod b", number, Dataplane.SIDECAR, outcome, ()) for number, outcome in enumerate(outcomes))
+    tried = (Evidence(Source.WIRE, Outcome.PASS, "plaintext was refused"),)
+    ports = tuple(PortVerdict("a", "Pod b", number, Dataplane.SIDECAR, outcome, tried) for number, outcome in enumerate(outcomes))
     verdict = Verdict(NOON, "c", ports)
     assert verdict.outcome is expected
     assert headline(verdict).startswith(expected)
+
+
+@pytest.mark.parametrize("seen", [(), (Evidence(Source.WIRE, Outcome.NOT_PROVEN, "the probe did not answer"),)])
+def test_a_mesh_of_which_no_port_was_tried_is_not_proven(seen: tuple[Evidence, ...]) -> None:
+    gateway = PortVerdict("edge", "Deployment gateway", 443, Dataplane.GATEWAY, Outcome.PASS, seen)
+    assert Verdict(NOON, "c", (gateway,)).outcome is Outcome.NOT_PROVEN
 
 
 def test_many_workloads_that_passed_are_counted_by_namespace() -> None:
