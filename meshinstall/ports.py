@@ -10,6 +10,7 @@ from meshinstall.model.cluster import CloudCluster, Credential, Listing
 from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.model.status import CertificateTimes
+from meshinstall.model.trial import Answer, Attempt, Ground, Kinds
 from meshinstall.model.values import Values
 from meshinstall.model.wire import Probe, Seen, WireTarget
 
@@ -41,8 +42,8 @@ class Helm(Protocol):
         ``force`` takes fields over from other managers; without it they raise HelmConflictError, all else HelmError.
         """
 
-    async def template(self, key: ReleaseKey, archive: Path, values: Values, *, kubernetes: str) -> str:
-        """The manifests that an install would send, as YAML documents; raises HelmError."""
+    async def template(self, key: ReleaseKey, archive: Path, values: Values, ground: Ground, *, upgrade: bool = False) -> str:
+        """The manifests that an install or ``upgrade`` on this ground would send, as YAML documents; raises HelmError."""
 
     async def uninstall(self, key: ReleaseKey) -> None:
         """Remove a release; raises HelmError."""
@@ -78,6 +79,12 @@ class Kube(Protocol):
 
     async def delete(self, path: str) -> None:
         """Delete an object; nothing when it is gone already."""
+
+    async def attempt(self, attempt: Attempt) -> Answer:
+        """A server-side dry run with strict validation: a refusal is an answer. Raises UnauthorizedError and UnreachableError."""
+
+    async def kinds(self) -> Kinds:
+        """Every kind that is served; empty where the API server does not tell them at once (before Kubernetes 1.30)."""
 
 
 class Stream(Protocol):

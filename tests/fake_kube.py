@@ -13,6 +13,7 @@ from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
 from meshinstall.model.facts import key_of
 from meshinstall.model.paths import path_of
 from meshinstall.model.release import Manifest
+from meshinstall.model.trial import Answer, Attempt, Kinds
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -30,7 +31,7 @@ class FakeKube:
     collection; ``refusals`` are raised, by ``VERB path``; ``calls`` keeps every
     request so; ``pauses`` are the seconds that the next answers take. An object
     with finalizers stays, marked, until a test removes it. ``foreign`` are paths
-    of objects whose every field another manager owns.
+    of objects whose every field another manager owns. ``judges`` answer dry runs.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,8 @@ class FakeKube:
         self.refusals: dict[str, ClusterError] = {}
         self.pauses: dict[str, list[float]] = {}
         self.foreign: set[str] = set()
+        self.judges: list[Callable[[Attempt], Answer | None]] = []
+        self.served: Kinds = {}
         self._version = 0
 
     def put(self, *manifests: Manifest) -> None:
@@ -88,6 +91,17 @@ class FakeKube:
         if version not in {None, self.objects[path]["metadata"]["resourceVersion"]}:
             raise ConflictError("the object has been modified")
         return self._store(path, _merged(self.objects[path], body))
+
+    async def attempt(self, attempt: Attempt) -> Answer:
+        """What the first of ``judges`` says that has an opinion; else it would be done."""
+        await self._ask("ATTEMPT", attempt.path)
+        said = (judge(attempt) for judge in self.judges)
+        return next((answer for answer in said if answer), Answer(200, made=attempt.body))
+
+    async def kinds(self) -> Kinds:
+        """Those that a test serves; none is an API server that does not tell them."""
+        await self._ask("GET", "/apis")
+        return self.served
 
     async def delete(self, path: str) -> None:
         """Remove, or mark what finalizers hold."""

@@ -19,6 +19,7 @@ from meshinstall.model.facts import key_of
 from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.paths import path_of
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
+from meshinstall.model.trial import Ground
 from meshinstall.model.values import Values
 from meshinstall.ports import Dial, Stream
 from tests.fake_kube import FakeKube, now
@@ -51,8 +52,10 @@ class FakeHelm:
 
     def __init__(self, kube: FakeKube, releases: FakeReleases) -> None:
         self.brings: dict[ReleaseKey, tuple[Manifest, ...]] = {}
+        self.renders: dict[ReleaseKey, Callable[[Values], tuple[Manifest, ...]]] = {}
         self.before: dict[ReleaseKey, Callable[[], Awaitable[None]]] = {}
         self.unusable = ""
+        self.number = "4.3.1"
         self.unrecorded: list[ReleaseKey] = []
         self.after: dict[ReleaseKey, Callable[[], None]] = {}
         self.calls: list[str] = []
@@ -64,7 +67,7 @@ class FakeHelm:
         """A good one, or HelmError with the words of ``unusable``."""
         if self.unusable:
             raise HelmError(self.unusable, "install it")
-        return "4.3.1"
+        return self.number
 
     async def upgrade(self, key: ReleaseKey, archive: Path, values: Values, *, description: str, force: bool = False) -> None:
         """Record the release and bring its objects."""
@@ -87,9 +90,10 @@ class FakeHelm:
         if key in self.after:
             self.after[key]()
 
-    async def template(self, key: ReleaseKey, archive: Path, values: Values, *, kubernetes: str) -> str:  # noqa: ARG002
-        """The manifests that ``brings`` names."""
-        return yaml.safe_dump_all(self.brings.get(key, ()))
+    async def template(self, key: ReleaseKey, archive: Path, values: Values, ground: Ground, *, upgrade: bool = False) -> str:  # noqa: ARG002
+        """What ``renders`` makes of the values, else the manifests that ``brings`` names."""
+        made = self.renders[key](values) if key in self.renders else self.brings.get(key, ())
+        return yaml.safe_dump_all(made)
 
     async def uninstall(self, key: ReleaseKey) -> None:
         """Remove the record and its objects, but for CRDs."""

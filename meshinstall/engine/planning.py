@@ -12,6 +12,9 @@ from meshinstall.engine.observe.namespace_contents import why_kept
 from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.engine.plan.planner import plan
 from meshinstall.engine.plan.removal import plan_removal, removable
+from meshinstall.engine.rehearsal.findings import findings as rehearsal_findings
+from meshinstall.engine.rehearsal.idle import idle_values
+from meshinstall.engine.rehearsal.rehearse import Rehearsal, rehearse
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, soon, task_group
 from meshinstall.errors import ConfigError, HelmError, PlanRefusedError, Problem
@@ -31,7 +34,12 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
     decided = decide(desired, facts, session.now().date())
     if decided.is_empty:
         return decided
-    return replace(decided, findings=(*decided.findings, *await _ask_before_changes(decided, desired, session)))
+    findings, rehearsal = await _ask_before_changes(decided, facts, desired, session)
+    if rehearsal is None:
+        return replace(decided, findings=(*decided.findings, *findings))
+    told = (*await rehearsal_findings(rehearsal, desired, session), *await idle_values(decided, rehearsal, desired, session))
+    trials = tuple(tried.trial for _, tried in rehearsal.tries)
+    return replace(decided, findings=(*decided.findings, *findings, *told), trials=trials)
 
 
 def decide(desired: Desired, facts: Facts, today: date) -> Plan:
@@ -40,14 +48,17 @@ def decide(desired: Desired, facts: Facts, today: date) -> Plan:
     return replace(steps, findings=(*steps.findings, *preflight(desired, facts, today)))
 
 
-async def _ask_before_changes(steps: Plan, desired: Desired, session: Session) -> tuple[Finding, ...]:
-    """Findings that matter only when something is to be changed."""
+async def _ask_before_changes(
+    steps: Plan, facts: Facts, desired: Desired, session: Session
+) -> tuple[tuple[Finding, ...], Rehearsal | None]:
+    """What matters only when something is to be changed: findings, and what came of trying every object."""
     async with task_group() as group:
         inquiry = soon(group, inquire, desired, session.kube)
         cloud = soon(group, cloud_findings, desired, session)
         values = soon(group, _check_values, steps, desired, session)
         helm = soon(group, helm_findings, session)
-    return (*helm.value, *values.value, *before_changes(inquiry.value), *cloud.value)
+        rehearsal = soon(group, rehearse, steps, facts, session)
+    return (*helm.value, *values.value, *before_changes(inquiry.value), *cloud.value), rehearsal.value
 
 
 async def helm_findings(session: Session) -> tuple[Finding, ...]:

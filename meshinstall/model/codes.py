@@ -52,10 +52,18 @@ _PLAN = (
     Check("PRE012", Phase.PLAN, _EITHER, "an image pull secret does not exist"),
     Check("PRE013", Phase.PLAN, _WARNING, "the configuration no longer contains a release that meshinstall installed"),
     Check("PRE014", Phase.PLAN, _WARNING, "some pods may not fit on any node"),
+    Check("PRE030", Phase.PLAN, _ERROR, "helm cannot render a chart with these values"),
+    # A dry run is not the run: what it refuses can be allowed by name.
+    Check("PRE031", Phase.PLAN, _ERROR, "the API server or a policy refuses an object", "refused"),
+    Check("PRE032", Phase.PLAN, _ERROR, "an object must be deleted and created again", "refused"),
+    Check("PRE033", Phase.PLAN, _ERROR, "an object of this name belongs to somebody else"),
+    Check("PRE034", Phase.PLAN, _WARNING, "the API server warns of an object"),
+    Check("PRE035", Phase.PLAN, _WARNING, "some objects could not be tried"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, _WARNING, "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),
     Check("CFG003", Phase.PLAN, _WARNING, "the chart does not use a key that is set"),
+    Check("CFG004", Phase.PLAN, _WARNING, "a value that is set changes nothing"),
 )
 
 _CHECK = (

@@ -9,6 +9,7 @@ from typing import Any
 
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
+from meshinstall.model.trial import Trial
 
 
 class Action(StrEnum):
@@ -80,7 +81,7 @@ class ReleaseStep(Step):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in an order that can be run from first to last, and what is worth knowing before."""
+    """Steps in an order that can be run from first to last, and what is worth knowing before; ``trials`` are objects that change."""
 
     environment: str
     cluster: str
@@ -89,6 +90,7 @@ class Plan:
     mesh_namespace: str
     steps: tuple[Step, ...]
     findings: tuple[Finding, ...] = ()
+    trials: tuple[Trial, ...] = ()
 
     @property
     def pending(self) -> tuple[Step, ...]:

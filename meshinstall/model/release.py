@@ -64,7 +64,7 @@ class ReleaseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRecord:
-    """The newest revision of a release as Helm recorded it; ``values`` are the user's only."""
+    """The newest revision of a release as Helm recorded it; ``values`` are the user's only, ``by_server``: helm applies by the server."""
 
     key: ReleaseKey
     revision: int
@@ -77,4 +77,5 @@ class ReleaseRecord:
     description: str
     updated: str
     secret: str = ""
+    by_server: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -162,9 +162,10 @@ class Verdict:
     def outcome(self) -> Outcome:
         """FAIL when anything failed that counts, PASS when all passed, else NOT PROVEN.
 
-        Nothing to judge proves nothing, nor does a mesh of which no port was tried on the wire.
+        Nothing to judge proves nothing, nor does a mesh of which no port was tried on the wire; what clients send, their proxies tell.
         """
         found = {port.under(self.fail_on) for port in self.ports}
         if Outcome.FAIL in found:
             return Outcome.FAIL
-        return Outcome.PASS if found == {Outcome.PASS} and any(port.tried for port in self.ports) else Outcome.NOT_PROVEN
+        seen = self.fail_on is FailOn.CLIENTS or any(port.tried for port in self.ports)
+        return Outcome.PASS if found == {Outcome.PASS} and seen else Outcome.NOT_PROVEN

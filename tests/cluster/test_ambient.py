@@ -17,6 +17,7 @@ from meshinstall.config.resolve import resolve
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.release import Component
 from meshinstall.model.request import Request
+from meshinstall.model.trial import Ground
 from testbed import pins
 from testbed.cluster import Cluster
 from tests.cluster.mesh import Shell
@@ -80,7 +81,7 @@ async def _render(helm: Path, charts: Path, folder: Path) -> list[dict[str, Any]
     for release in desired.releases:
         if release.component in {Component.CNI, Component.ZTUNNEL}:
             archive = charts / f"{release.chart.name}-{pins.ISTIO}.tgz"
-            text = await PyHelm(executable=str(helm)).template(release.key, archive, release.values.merged(), kubernetes="1.36.0")
+            text = await PyHelm(executable=str(helm)).template(release.key, archive, release.values.merged(), Ground("1.36.0"))
             found += [item for item in yaml.safe_load_all(text) if item]
     return found
 

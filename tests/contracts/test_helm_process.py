@@ -15,6 +15,7 @@ from meshinstall.adapters.helm.process import GRACE
 from meshinstall.errors import HelmError
 from meshinstall.model.cluster import Access
 from meshinstall.model.release import ReleaseKey
+from meshinstall.model.trial import Ground
 from testbed.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +62,7 @@ def runs(pid: int) -> bool:
 
 
 async def template(helm: PyHelm) -> str:
-    return await helm.template(KEY, Path("/charts/istiod.tgz"), {"colour": "blue"}, kubernetes="1.36.3")
+    return await helm.template(KEY, Path("/charts/istiod.tgz"), {"colour": "blue"}, Ground("1.36.3"))
 
 
 async def test_helm_gets_its_words_without_a_shell_and_the_values_by_stdin(fake_helm: FakeHelm) -> None:
@@ -129,7 +130,7 @@ async def test_a_child_that_outlives_helm_and_holds_its_pipes_does_not_delay_the
 async def test_a_helm_that_does_not_read_its_values_is_no_problem(fake_helm: FakeHelm) -> None:
     helm = fake_helm("exec <&-; echo fine")
 
-    assert await helm.template(KEY, Path("/c.tgz"), {"big": "x" * 500_000}, kubernetes="1.36.3") == "fine\n"
+    assert await helm.template(KEY, Path("/c.tgz"), {"big": "x" * 500_000}, Ground("1.36.3")) == "fine\n"
 
 
 async def test_a_helm_that_writes_without_end_is_ended(fake_helm: FakeHelm) -> None:

@@ -11,6 +11,7 @@ from meshinstall.adapters.kube import kubeconfig
 from meshinstall.adapters.kube.client import KubeClient
 from meshinstall.errors import ConflictError
 from meshinstall.model.paths import object_path
+from meshinstall.model.trial import Answer, Attempt, Write
 from testbed.cluster import Cluster
 
 pytestmark = pytest.mark.cluster
@@ -85,3 +86,42 @@ def test_a_field_of_another_manager_is_a_conflict_unless_forced(ours: KubeClient
     with pytest.raises(ConflictError, match="referee"):
         call(lambda: ours.apply(path, body))
     assert call(lambda: ours.apply(path, body, force=True))["data"] == {"x": "2"}
+
+
+def test_a_dry_run_changes_nothing_and_a_refusal_is_an_answer(ours: KubeClient, official: Any, space: str) -> None:
+    path = object_path("v1", "configmaps", space, "tried")
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "tried", "namespace": space}, "data": {"x": "1"}}
+
+    def attempt(write: Write, where: str = path, **changes: Any) -> Answer:
+        answer: Answer = call(lambda: ours.attempt(Attempt(write, where, body | changes)))
+        return answer
+
+    made = attempt(Write.APPLY)
+    assert made.is_accepted
+    assert made.made["metadata"]["managedFields"][0]["manager"] == "helm"
+    assert attempt(Write.CREATE, path.rpartition("/")[0]).is_accepted
+    refused = attempt(Write.CREATE, path.rpartition("/")[0], colour="red")
+    assert (refused.status, refused.message) == (
+        400,
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "colour"',
+    )
+    assert attempt(Write.APPLY, object_path("v1", "configmaps", "nowhere", "tried"), metadata={"name": "tried"}).status == 404
+    invalid = attempt(Write.CREATE, path.rpartition("/")[0], metadata={"name": "Upper", "namespace": space})
+    assert [cause.field for cause in invalid.causes] == ["metadata.name"]
+    assert attempt(Write.STRATEGIC_MERGE, path.replace("tried", "a"), metadata={"name": "a"}).is_accepted
+    maps = official.resources.get(api_version="v1", kind="ConfigMap")
+    assert {item.metadata.name for item in maps.get(namespace=space).items} >= {"a", "b", "c"}
+    assert "tried" not in {item.metadata.name for item in maps.get(namespace=space).items}
+    assert dict(maps.get(name="a", namespace=space).data) == {"x": "1"}
+
+
+def test_both_know_the_same_kinds(ours: KubeClient, official: Any) -> None:
+    theirs = {
+        (one.group_version, one.kind): (one.name, one.namespaced)
+        for one in official.resources.search()
+        if one.name and "/" not in one.name and not one.kind.endswith("List")
+    }
+    mine = {name: (found.plural, found.namespaced) for name, found in call(ours.kinds).items()}
+    assert theirs.items() <= mine.items()
+    assert mine["apps/v1", "Deployment"] == ("deployments", True)
+    assert mine["v1", "Namespace"] == ("namespaces", False)

@@ -13,6 +13,7 @@ from meshinstall.adapters.helm.errors import explain, without_escapes
 from meshinstall.errors import HelmError
 from meshinstall.model.cluster import Access
 from meshinstall.model.release import ReleaseKey
+from meshinstall.model.trial import Ground
 from meshinstall.model.values import Values
 
 if TYPE_CHECKING:
@@ -78,11 +79,13 @@ class PyHelm:
                 f"helm upgrade of {key} succeeded but did not print the release", "check that `helm` is not a wrapper script"
             ) from error
 
-    async def template(self, key: ReleaseKey, archive: Path, values: Values, *, kubernetes: str) -> str:
-        """The manifests that an install into Kubernetes version ``kubernetes`` would send. Raises HelmError."""
+    async def template(self, key: ReleaseKey, archive: Path, values: Values, ground: Ground, *, upgrade: bool = False) -> str:
+        """The manifests that an install or ``upgrade`` on this ground would send. Raises HelmError."""
         await self.version()
-        argv = ["template", _named(key).name, archive, "--namespace", key.namespace, "--kube-version", kubernetes]
+        argv = ["template", _named(key).name, archive, "--namespace", key.namespace, "--kube-version", ground.kubernetes]
         options = ["--include-crds", "--skip-tests", "--values", "-"]
+        options += ["--is-upgrade"] if upgrade else []
+        options += ["--api-versions", ",".join(ground.served)] if ground.served else []
         stdin = json.dumps(dict(values)).encode()
         stdout: bytes = await self._run(f"template of {key}", lambda command: command.run([*argv, *options], stdin))
         return stdout.decode()

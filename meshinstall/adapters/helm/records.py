@@ -58,6 +58,7 @@ def decode(secret: Manifest) -> ReleaseRecord:
         description=str(info.get("description", "")),
         updated=str(info.get("last_deployed", "")),
         secret=_metadata(secret, "name"),
+        by_server=body.get("apply_method") == "ssa",
         labels={name: value for name, value in _labels(secret).items() if name not in _HELM_LABELS},
     )
 

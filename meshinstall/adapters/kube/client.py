@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import anyio.to_thread
 
+from meshinstall.adapters.kube import discovery
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
 from meshinstall.adapters.kube.tokens import TokenSource
 from meshinstall.adapters.net.bodies import TooLongError, read_pieces
@@ -23,6 +24,7 @@ from meshinstall.adapters.net.proxies import find_proxy
 from meshinstall.adapters.net.tls import load_pair, shared_context
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
 from meshinstall.model.release import Manifest
+from meshinstall.model.trial import Answer, ApiKind, Attempt, Kinds, Write
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "meshinstall"
 # Seconds: to connect, and for an answer to begin or go on.
 _TIMEOUT = (5.0, 30.0)
+# No answer to what was asked.
+_NO_ANSWER = {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 # Connections kept open; as many requests run at the same time.
 _THREADS = 16
 # Bytes of one answer, and objects asked for at a time.
@@ -41,6 +45,12 @@ _RETRY = 0.5
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_CONTENT = {
+    Write.CREATE: ("POST", "application/json"),
+    Write.APPLY: ("PATCH", _APPLY),
+    Write.STRATEGIC_MERGE: ("PATCH", "application/strategic-merge-patch+json"),
+    Write.MERGE: ("PATCH", _MERGE),
+}
 
 
 class KubeClient:
@@ -85,6 +95,25 @@ class KubeClient:
         """Delete an object, its dependents in the background; nothing when it is gone already."""
         await self._in_thread(_Request("DELETE", path, query={"propagationPolicy": "Background"}, missing_ok=True))
 
+    async def attempt(self, attempt: Attempt) -> Answer:
+        """Try a write as a server-side dry run with strict validation; a refusal is an answer."""
+        method, content = _CONTENT[attempt.write]
+        query = {"dryRun": "All", "fieldManager": attempt.manager, "fieldValidation": "Strict"}
+        if attempt.write is Write.APPLY:
+            query["force"] = str(attempt.force).lower()
+        request = _Request(method, attempt.path, attempt.body, query, content=content)
+        reply = await anyio.to_thread.run_sync(self._ask, request, abandon_on_cancel=True)
+        if reply.status in _NO_ANSWER:
+            raise _refusal(reply.status, reply.body, request, self._config)
+        return discovery.answer(reply.status, reply.body, reply.warnings)
+
+    async def kinds(self) -> Kinds:
+        """Every kind that is served, by two requests."""
+        found: dict[tuple[str, str], ApiKind] = {}
+        for path in ("/api", "/apis"):
+            found.update(discovery.kinds(await self._in_thread(_Request("GET", path, accept=discovery.AGGREGATED)) or {}))
+        return found
+
     async def _in_thread(self, request: "_Request") -> dict[str, Any] | None:
         started = anyio.current_time()
         while True:
@@ -100,21 +129,23 @@ class KubeClient:
                 return found
 
     def _send(self, request: "_Request") -> dict[str, Any] | None:
-        for again in (True, False):
-            token = self._tokens.get() if self._tokens else ""
-            status, answer = self._exchange(request, token)
-            if status == HTTPStatus.UNAUTHORIZED and again and self._tokens:
-                # Revoked, or our clock is behind: one fresh token, one more try.
-                self._tokens.discard(token)
-                continue
-            break
-        if status == HTTPStatus.NOT_FOUND and request.missing_ok:
+        reply = self._ask(request)
+        if reply.status == HTTPStatus.NOT_FOUND and request.missing_ok:
             return None
-        if status >= HTTPStatus.BAD_REQUEST:
-            raise _refusal(status, answer, request, self._config)
-        return answer
+        if reply.status >= HTTPStatus.BAD_REQUEST:
+            raise _refusal(reply.status, reply.body, request, self._config)
+        return reply.body
 
-    def _exchange(self, request: "_Request", token: str) -> tuple[int, dict[str, Any]]:
+    def _ask(self, request: "_Request") -> "_Reply":
+        token = self._tokens.get() if self._tokens else ""
+        reply = self._exchange(request, token)
+        if reply.status == HTTPStatus.UNAUTHORIZED and self._tokens:
+            # Revoked, or our clock is behind: one fresh token, one more try.
+            self._tokens.discard(token)
+            reply = self._exchange(request, self._tokens.get())
+        return reply
+
+    def _exchange(self, request: "_Request", token: str) -> "_Reply":
         from urllib3.exceptions import HTTPError
 
         headers = {"Accept": request.accept, "Content-Type": request.content, **({"Authorization": f"Bearer {token}"} if token else {})}
@@ -131,7 +162,7 @@ class KubeClient:
             raise UnreachableError(
                 f"the API server {self._config.server} does not answer: {_root_cause(error)}", _unreachable_hint(error)
             ) from error
-        return answer.status, _object(answer.status, data, self._config.server)
+        return _Reply(answer.status, _object(answer.status, data, self._config.server), tuple(answer.headers.getlist("Warning")))
 
 
 def _object(status: int, data: bytes, server: str) -> dict[str, Any]:
@@ -162,6 +193,15 @@ class _Request:
     def target(self) -> str:
         text = urlencode({key: value for key, value in self.query.items() if value})
         return f"{self.path}?{text}" if text else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What came back; ``warnings`` are headers as they were sent."""
+
+    status: int
+    body: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
 
 def _connect(config: Kubeconfig) -> "PoolManager":

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TextIO
@@ -14,7 +15,9 @@ from meshinstall.engine.events import Emit, Event, StepDone
 from meshinstall.errors import safe
 from meshinstall.model.codes import address
 from meshinstall.model.finding import Finding
+from meshinstall.model.foreign_text import line
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step
+from meshinstall.model.trial import How
 
 SCHEMA = "meshinstall.dev/plan/v1"
 _SIGNS = {
@@ -27,6 +30,8 @@ _SIGNS = {
     Action.DELETE: "-",
 }
 _LONGEST = 60
+# Objects that were not tried, which are named.
+_UNTRIED = 5
 
 
 def plan_text(plan: Plan) -> str:
@@ -34,6 +39,7 @@ def plan_text(plan: Plan) -> str:
     lines = [f"Plan for environment {plan.environment} on {plan.cluster}: Istio {plan.istio_version}, profile {plan.profile}", ""]
     for step in plan.steps:
         lines += _step_lines(step)
+    lines += ["", *_trial_lines(plan)] if plan.trials else []
     lines += ["", *(_finding_line(finding) for finding in plan.findings)] if plan.findings else []
     count = len(plan.pending)
     lines += ["", f"{count} of {len(plan.steps)} steps to do." if count else "Nothing to do."]
@@ -51,6 +57,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "digest": plan.digest,
         "pending": len(plan.pending),
         "steps": [_step_json(step) for step in plan.steps],
+        "objects": [
+            {"object": str(trial.key), "release": str(trial.release) if trial.release else None, "tried": trial.how, "why": trial.why}
+            for trial in plan.trials
+        ],
         "findings": [
             {"code": finding.code, "severity": finding.severity, "title": finding.title, "detail": finding.detail, "object": finding.object}
             | {"origin": finding.origin, "hint": finding.hint}
@@ -120,6 +130,16 @@ def _change_line(change: Change) -> str:
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _trial_lines(plan: Plan) -> list[str]:
+    """How many objects were tried and how, and why the others were not."""
+    count = Counter(trial.how for trial in plan.trials)
+    told = ", ".join(f"{count[how]} {how}" for how in How if count[how])
+    left = dict.fromkeys((trial.why, str(trial.key)) for trial in plan.trials if trial.how is How.NOT_TRIED)
+    lines = [f"{len(plan.trials)} objects change, asked of the API server before: {told}."]
+    lines += [f"  not tried: {name}: {line(why)}" for why, name in list(left)[:_UNTRIED]]
+    return lines + ([f"  and {len(left) - _UNTRIED} more"] if len(left) > _UNTRIED else [])
 
 
 def _finding_line(finding: Finding) -> str:

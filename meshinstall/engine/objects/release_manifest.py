@@ -14,23 +14,22 @@ _NAME = re.compile(r"^  name: *\"?([a-z0-9.-]+)", re.MULTILINE)
 
 def objects(record: ReleaseRecord) -> tuple[Manifest, ...]:
     """The objects of a release but its CRDs, which are a megabyte of schema; raises ClusterError."""
-    found = []
-    for text in _documents(record):
-        if _CRD.search(text):
-            continue
-        try:
-            document = load(text)
-        except ValueError as error:
-            raise ClusterError(f"the manifest in Helm's record of {record.key} cannot be read: {error}") from error
-        if isinstance(document, dict) and "kind" in document:
-            found.append(document)
-    return tuple(found)
+    try:
+        return read_objects(record.manifest)
+    except ValueError as error:
+        raise ClusterError(f"the manifest in Helm's record of {record.key} cannot be read: {error}") from error
 
 
-def crd_names(record: ReleaseRecord) -> tuple[str, ...]:
-    """Names of the CRDs of a release."""
-    return tuple(match[1] for text in _documents(record) if _CRD.search(text) and (match := _NAME.search(text)))
+def read_objects(text: str) -> tuple[Manifest, ...]:
+    """The objects in rendered YAML documents but CRDs; raises ValueError."""
+    found = (load(document) for document in _documents(text) if not _CRD.search(document))
+    return tuple(one for one in found if isinstance(one, dict) and "kind" in one)
 
 
-def _documents(record: ReleaseRecord) -> Iterator[str]:
-    return (text for text in _SEPARATOR.split(record.manifest) if text.strip())
+def crd_names(text: str) -> tuple[str, ...]:
+    """Names of the CRDs in rendered YAML documents."""
+    return tuple(match[1] for document in _documents(text) if _CRD.search(document) and (match := _NAME.search(document)))
+
+
+def _documents(text: str) -> Iterator[str]:
+    return (document for document in _SEPARATOR.split(text) if document.strip())

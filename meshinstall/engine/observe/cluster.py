@@ -98,4 +98,4 @@ async def _live(kube: Kube, owned: Mapping[ReleaseKey, tuple[Manifest, ...]]) ->
 
 def _missing(records: Iterable[ReleaseRecord], crds: Iterable[Manifest]) -> list[str]:
     there = {crd["metadata"]["name"] for crd in crds}
-    return [name for record in records for name in crd_names(record) if name not in there]
+    return [name for record in records for name in crd_names(record.manifest) if name not in there]

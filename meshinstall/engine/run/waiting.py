@@ -41,7 +41,7 @@ async def until_ready(session: Session, step: ReleaseStep, record: ReleaseRecord
 
     Raises StepError as soon as waiting cannot help. The deadline is the caller's.
     """
-    await _until(_Crds(session.kube, release_manifest.crd_names(record)).look, tell)
+    await _until(_Crds(session.kube, release_manifest.crd_names(record.manifest)).look, tell)
     keys = readiness.watched(release_manifest.objects(record), record.key)
     if step.revision:
         await _restart_what_hangs(session, keys, tell)
