@@ -96,7 +96,7 @@ _VERIFY = (
     Check("MTL005", Phase.VERIFY, (Severity.WARNING, Severity.INFO), "a PeerAuthentication, or a part of it, has no effect"),
     Check("MTL006", Phase.VERIFY, _WARNING, "the policies could not be read"),
     Check("MTL007", Phase.VERIFY, _WARNING, "two control planes claim one revision"),
-    Check("MTL008", Phase.VERIFY, _WARNING, "istiod ignores an object because of its revision label"),
+    Check("MTL008", Phase.VERIFY, _WARNING, "istiod ignores an object because of its revision label or its namespace"),
     Check("MTL009", Phase.VERIFY, _ERROR, "a proxy accepts plaintext, by a policy that could not be read"),
     Check("MTL010", Phase.VERIFY, _ERROR, "a DestinationRule makes clients send plaintext"),
     Check("MTL011", Phase.VERIFY, _ERROR, "a DestinationRule makes clients use certificates that are not the mesh's"),

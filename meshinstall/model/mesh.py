@@ -14,6 +14,7 @@ from meshinstall.model.callers import Callers
 from meshinstall.model.clients import ClientFacts
 from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.place import Place as Place  # noqa: PLC0414 - with all that is seen in a mesh it is imported from here
+from meshinstall.model.selectors import LabelSelector
 
 # What a sidecar listens on at all addresses of its pod (istio.io: Ports used by Istio): redirected traffic, tunnels, metrics and health.
 # No application can listen there beside it, but for tunnels, which a sidecar seldom has.
@@ -298,7 +299,10 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """An istiod: its Deployment, revision, version and mesh configuration; ``domain`` is the cluster's (istiod's ``--domain``)."""
+    """An istiod: its Deployment, revision, version and mesh configuration; ``domain`` is the cluster's (istiod's ``--domain``).
+
+    It sees the objects of namespaces that one of ``discovery`` selects, of all when there are none; None: that could not be read.
+    """
 
     place: Place
     revision: str
@@ -308,6 +312,7 @@ class ControlPlane:
     trust_domain_aliases: tuple[str, ...] = ()
     auto_mtls: bool = True
     domain: str = "cluster.local"
+    discovery: tuple[LabelSelector, ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)

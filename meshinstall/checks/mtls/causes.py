@@ -1,6 +1,6 @@
 """Explains why a client leaves the mesh's TLS: which object makes istiod tell its proxy so."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,7 +27,10 @@ class Cause(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """What explains the proxies' words; ``pods`` are those that a Service selects, by the Service."""
+    """What explains the proxies' words; ``pods`` are those that a Service selects, by the Service.
+
+    ``watched``: whether istiod watches a namespace, None where that is unknown.
+    """
 
     rules: ClientRules
     policies: Policies
@@ -35,6 +38,7 @@ class Causes:
     services: Mapping[str, ServiceFacts]
     pods: Mapping[Place, Sequence[Pod]]
     labels: Mapping[tuple[str, str], Sequence[Mapping[str, str]]]
+    watched: Callable[[str], bool | None]
     seen: dict[object, Cause] = field(default_factory=dict)
     ruled: dict[tuple[Place, int], Sequence[Told]] = field(default_factory=dict)
     holding: dict[tuple[str, str], Place | None] = field(default_factory=dict)
@@ -105,11 +109,14 @@ class Causes:
 
     def hidden(self, service: ServiceFacts, sidecar: Place | None) -> Cause:
         """Why proxies for which some Sidecar holds do not know a Service."""
-        where = f"Service {service.place}"
+        where, home = f"Service {service.place}", service.place.namespace
         why = f"their proxies do not know {where}, and pass on what they do not know"
+        watched = self.watched(home)
+        if watched is False:
+            return Cause(f"{why}: discoverySelectors do not select namespace {home}", "MeshConfig", "MTL016")
         if sidecar:
             return Cause(why, f"Sidecar {sidecar}", "MTL016")
-        return Cause(f"{why} (exportTo, discoverySelectors)", where, "MTL016")
+        return Cause(f"{why} ({'exportTo' if watched else 'exportTo, discoverySelectors'})", where, "MTL016")
 
     def sidecar(self, client: tuple[str, str]) -> Place | None:
         """The Sidecar that holds for a client."""

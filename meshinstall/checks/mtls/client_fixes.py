@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from meshinstall.checks.mtls.watching import watch_fix, watches
 from meshinstall.checks.words import some, word
 from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.labels import NOT_OURS, TLS_MODE
@@ -43,6 +44,8 @@ def client_fix(code: str, found: str, ports: Sequence[PortVerdict], facts: MeshF
         return _past(kind, namespace, name, facts)
     if code == "MTL016" and kind == "Service":
         return _hidden(namespace, name)
+    if code == "MTL016" and kind == "MeshConfig":
+        return _unwatched(ports, facts)
     if kind in _BY_KIND:
         return _BY_KIND[kind](namespace, name, ports, facts)
     return ""
@@ -93,7 +96,15 @@ def _service(namespace: str, name: str, _ports: Sequence[PortVerdict], facts: Me
 
 def _hidden(namespace: str, name: str) -> str:
     where = f"{word(name)} -n {word(namespace)}"
-    return f"kubectl get service {where} -o yaml  # who may see it: networking.istio.io/exportTo here; else discoverySelectors"
+    return f"kubectl get service {where} -o yaml  # who may see it: networking.istio.io/exportTo, or the mesh's defaultServiceExportTo"
+
+
+def _unwatched(ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
+    found = {}
+    for namespace in sorted({port.namespace for port in ports}):
+        blind = [plane for plane in facts.control_planes if watches(plane, namespace, facts) is False]
+        found[namespace] = watch_fix(blind, namespace) if blind else ""
+    return "\n".join([fix for fix in found.values() if fix][:_MOST])
 
 
 def _entry(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from meshinstall.checks.mtls.peer_authentication import is_seen, policies_by_revision, revision_of
 from meshinstall.checks.mtls.selecting import Selected, Selecting
+from meshinstall.checks.mtls.watching import watch_fix, watches
 from meshinstall.checks.words import some, word
+from meshinstall.model.clients import ClientFacts
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.istio import VOUCHING_KINDS
+from meshinstall.model.istio import DEFAULT_ROOT_NAMESPACE, VOUCHING_KINDS
 from meshinstall.model.labels import REVISION
-from meshinstall.model.mesh import Dataplane, MeshFacts, Mode, PeerPolicy, Place, Pod, ServiceFacts
+from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, PeerPolicy, Place, Pod, ServiceFacts
 
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 _OPEN = frozenset({Mode.PERMISSIVE, Mode.DISABLE})
@@ -43,13 +45,47 @@ def idle_policies(facts: MeshFacts) -> tuple[Idle, ...]:
 
 
 def idle_objects(facts: MeshFacts, asked: Collection[str] = ()) -> Iterator[Finding]:
-    """DestinationRules, Sidecars and ServiceEntries whose revision no istiod has, in the namespaces ``asked``, or all."""
+    """DestinationRules, Sidecars and ServiceEntries that no istiod sees, in the namespaces ``asked``, or all."""
     revisions = _revisions(facts)
     for kind, place, revision in sorted(facts.labelled):
         if revisions and (not asked or place.namespace in asked) and not any(is_seen(revision, one) for one in revisions):
             hint = _without_label(kind, place, "its settings")
             title = f"istiod ignores {kind} {place} because of its label {REVISION}"
             yield Finding("MTL008", Severity.WARNING, title, _other_revision(revision, revisions), f"{kind} {place}", hint=hint)
+    if revisions:
+        yield from _out_of_sight(facts, asked)
+
+
+def _out_of_sight(facts: MeshFacts, asked: Collection[str]) -> Iterator[Finding]:
+    """The same objects, in namespaces that no istiod watches: one finding for each namespace."""
+    found: dict[str, set[str]] = {}
+    meant: dict[str, dict[Place, ControlPlane]] = {}
+    for kind, place, revision in _objects(facts):
+        home = place.namespace
+        planes = [plane for plane in facts.control_planes if is_seen(revision, plane.revision)]
+        wanted = home not in facts.probes and (not asked or home in asked)
+        if wanted and planes and all(watches(plane, home, facts) is False for plane in planes):
+            found.setdefault(home, set()).add(f"{kind} {place.name}")
+            meant.setdefault(home, {}).update({plane.place: plane for plane in planes})
+    for home, objects in sorted(found.items()):
+        planes = [plane for _, plane in sorted(meant[home].items())]
+        title = f"istiod ignores {_count(objects)} in namespace {home}, which it does not watch"
+        text = f"{_unwatched(home, planes)}: {some(sorted(objects))}"
+        yield Finding("MTL008", Severity.WARNING, title, text, f"Namespace {home}", hint=watch_fix(planes, home))
+
+
+def _count(objects: Collection[str]) -> str:
+    return "1 object" if len(objects) == 1 else f"{len(objects)} objects"
+
+
+def _objects(facts: MeshFacts) -> Iterator[tuple[str, Place, str | None]]:
+    """DestinationRules, Sidecars and ServiceEntries with their revisions."""
+    told = facts.clients or ClientFacts()
+    labelled = {(one.kind, one.place): one.revision for one in facts.labelled}
+    for kind, some_objects in (("DestinationRule", facts.client_rules), ("Sidecar", told.sidecars), ("ServiceEntry", facts.external)):
+        yield from ((kind, one.place, one.revision) for one in some_objects)
+    for entry in told.entries:
+        yield "ServiceEntry", entry.service_entry, labelled.get(("ServiceEntry", entry.service_entry))
 
 
 def _revisions(facts: MeshFacts) -> list[str]:
@@ -72,15 +108,24 @@ def _without_label(kind: str, place: Place, what: str) -> str:
 
 
 def _ignored(facts: MeshFacts) -> Iterator[Idle]:
-    revisions, roots, there = _revisions(facts), policies_by_revision(facts), _There(facts)
+    revisions, there = _revisions(facts), _There(facts)
     for policy in sorted(facts.policies, key=lambda policy: policy.place):
-        seeing = [name for name in roots if is_seen(policy.revision, name)]
-        if revisions and not seeing and policy.revision is not None:
+        home = policy.place.namespace
+        meant = [plane for plane in facts.control_planes if is_seen(policy.revision, plane.revision)]
+        seeing = [plane for plane in meant if watches(plane, home, facts) is not False]
+        if seeing or not facts.control_planes:
+            roots = {plane.root_namespace for plane in seeing} or {DEFAULT_ROOT_NAMESPACE}
+            yield from _parts(policy, there, is_root=roots == {home})
+        elif revisions and meant:
+            yield Idle(policy, _unwatched(home, meant), f"{_deleted(policy)}  # if nothing needs it\n{watch_fix(meant, home)}")
+        elif revisions and policy.revision is not None:
             what = f"mode {policy.mode}" if policy.mode is not Mode.UNSET else "its settings"
             yield Idle(policy, _other_revision(policy.revision, revisions), _without_label("PeerAuthentication", policy.place, what))
-        elif seeing:
-            is_root = all(policy.place.namespace == roots[name].root_namespace for name in seeing)
-            yield from _parts(policy, there, is_root=is_root)
+
+
+def _unwatched(namespace: str, planes: Iterable[ControlPlane]) -> str:
+    blind = some(sorted(f"Deployment {plane.place}" for plane in planes))
+    return f"the discoverySelectors of {blind} do not select namespace {namespace}, so istiod does not see it"
 
 
 class _There:

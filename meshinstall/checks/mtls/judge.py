@@ -16,9 +16,10 @@ from meshinstall.checks.mtls.metrics import served
 from meshinstall.checks.mtls.peer_authentication import is_seen
 from meshinstall.checks.mtls.plaintext_history import history_text
 from meshinstall.checks.mtls.view import EntryVerdict, View, Workload
+from meshinstall.checks.mtls.watching import watches
 from meshinstall.checks.mtls.wire import by_port, live, untried, wire_evidence
 from meshinstall.model.foreign_text import in_lines
-from meshinstall.model.mesh import PROXY_PORTS, Dataplane, ExternalService, MeshFacts, Mode, Place, Pod
+from meshinstall.model.mesh import PROXY_PORTS, ControlPlane, Dataplane, ExternalService, MeshFacts, Mode, Place, Pod
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 from meshinstall.model.wire import Probing, Seen, WireTarget
 
@@ -207,9 +208,12 @@ def _empty(view: View, asked: Iterable[str]) -> Iterator[PortVerdict]:
 
 def _external(facts: MeshFacts) -> tuple[ExternalService, ...]:
     """The ways out of the mesh that some istiod sees."""
-    revisions = [plane.revision for plane in facts.control_planes] or [""]
-    seen = (one for one in facts.external if any(is_seen(one.revision, revision) for revision in revisions))
+    seen = [one for one in facts.external if not facts.control_planes or any(_sees(plane, one, facts) for plane in facts.control_planes)]
     return tuple(sorted(seen, key=lambda one: one.place))
+
+
+def _sees(plane: ControlPlane, one: ExternalService, facts: MeshFacts) -> bool:
+    return is_seen(one.revision, plane.revision) and watches(plane, one.place.namespace, facts) is not False
 
 
 def _worst(found: Sequence[Evidence]) -> Outcome:

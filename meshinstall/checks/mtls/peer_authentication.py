@@ -4,12 +4,13 @@ The rules are those of ComposePeerAuthentication (istio: pilot/pkg/security/auth
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from meshinstall.checks.mtls.selecting import Selecting
+from meshinstall.checks.mtls.watching import watches
 from meshinstall.model.istio import DEFAULT_ROOT_NAMESPACE
-from meshinstall.model.mesh import MeshFacts, Mode, PeerPolicy, Pod
+from meshinstall.model.mesh import ControlPlane, MeshFacts, Mode, PeerPolicy, Pod
 
 
 class Effective(NamedTuple):
@@ -39,12 +40,14 @@ class Merged:
 class Policies:
     """The PeerAuthentications of a mesh, each namespace's in the order in which Istio looks at them.
 
-    ``general`` are those without a selector, ``special`` the others.
+    ``general`` are those without a selector, ``special`` the others. ``unsure`` are namespaces of which it is unknown whether istiod
+    sees theirs, which are here nevertheless.
     """
 
     root_namespace: str
     general: Mapping[str, tuple[PeerPolicy, ...]] = field(default_factory=dict)
     special: Mapping[str, Selecting[PeerPolicy]] = field(default_factory=dict)
+    unsure: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, policies: Iterable[PeerPolicy], root_namespace: str, revision: str = "") -> "Policies":
@@ -93,8 +96,14 @@ def is_seen(label: str | None, revision: str) -> bool:
 def policies_by_revision(facts: MeshFacts) -> Mapping[str, Policies]:
     """What each control plane sees, the first that it is for its revision; "" and all policies where none is known."""
     planes = {plane.revision: plane for plane in reversed(facts.control_planes)}
-    found = {name: Policies.of(facts.policies, plane.root_namespace, name) for name, plane in planes.items()}
-    return found or {"": Policies.of(facts.policies, DEFAULT_ROOT_NAMESPACE)}
+    return {name: _seen(plane, facts) for name, plane in planes.items()} or {"": Policies.of(facts.policies, DEFAULT_ROOT_NAMESPACE)}
+
+
+def _seen(plane: ControlPlane, facts: MeshFacts) -> Policies:
+    watched = {space: watches(plane, space, facts) for space in {policy.place.namespace for policy in facts.policies}}
+    policies = (policy for policy in facts.policies if watched[policy.place.namespace] is not False)
+    unsure = frozenset(space for space, seen in watched.items() if seen is None)
+    return replace(Policies.of(policies, plane.root_namespace, plane.revision), unsure=unsure)
 
 
 def revision_of(pod: Pod, facts: MeshFacts) -> str:

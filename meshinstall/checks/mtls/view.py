@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from meshinstall.checks.mtls.causes import Causes, selected
 from meshinstall.checks.mtls.certificates import Trust, certificate_evidence, identities
@@ -12,6 +13,7 @@ from meshinstall.checks.mtls.inbound import held, is_open, proxy_evidence
 from meshinstall.checks.mtls.outlooks import Outlooks
 from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies, is_seen, policies_by_revision, revision_of
 from meshinstall.checks.mtls.selecting import Selecting
+from meshinstall.checks.mtls.watching import watches
 from meshinstall.checks.mtls.wire import Names
 from meshinstall.checks.words import some
 from meshinstall.model.clients import ClientFacts, MeshEntry
@@ -174,6 +176,10 @@ class View:
         if unread or self.plane(pod) is None:
             what = f"some {some(unread)} objects" if unread else "the pod's control plane"
             return Evidence(Source.POLICY, Outcome.NOT_PROVEN, f"cannot tell the policy: {what} could not be read", code="MTL006")
+        policies = self.seen(pod)
+        if unsure := {pod.place.namespace, policies.root_namespace} & policies.unsure:
+            text = f"cannot tell the policy: it is unknown whether istiod watches namespace {some(sorted(unsure))} (discoverySelectors)"
+            return Evidence(Source.POLICY, Outcome.NOT_PROVEN, text, code="MTL006")
         return None
 
     def _policy(self, pod: Pod, effective: Effective) -> Evidence:
@@ -294,9 +300,15 @@ def _rules(facts: MeshFacts, *, future: bool) -> Mapping[str, ClientRules]:
 
 def _rules_for(revision: str, plane: ControlPlane | None, clients: Mapping[str, list[Mapping[str, str]]], facts: MeshFacts) -> ClientRules:
     known = {name: tuple(labels) or ({},) for name, labels in clients.items() if not is_for_probes(name, facts)}
-    rules = [rule for rule in facts.client_rules if is_seen(rule.revision, revision)]
+    watched = _watched((rule.place.namespace for rule in facts.client_rules), plane, facts)
+    rules = [rule for rule in facts.client_rules if is_seen(rule.revision, revision) and rule.place.namespace in watched]
     root, domain = (plane.root_namespace, plane.domain) if plane else (DEFAULT_ROOT_NAMESPACE, DEFAULT_DOMAIN)
     return ClientRules.of(rules, known, root, domain=domain, automatic=plane is None or plane.auto_mtls)
+
+
+def _watched(namespaces: Iterable[str], plane: ControlPlane | None, facts: MeshFacts) -> frozenset[str]:
+    """Those of some namespaces whose objects istiod sees, or may see."""
+    return frozenset(name for name in set(namespaces) if watches(plane, name, facts) is not False)
 
 
 def _causes(facts: MeshFacts, policies: Mapping[str, Policies]) -> Mapping[str, Causes]:
@@ -305,11 +317,15 @@ def _causes(facts: MeshFacts, policies: Mapping[str, Policies]) -> Mapping[str, 
     labels: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     for pod in facts.pods:
         labels.setdefault((pod.place.namespace, pod.workload), []).append(pod.labels)
+    planes = {plane.revision: plane for plane in reversed(facts.control_planes)}
     found = {}
     for revision, rules in _rules(facts, future=False).items():
+        plane = planes.get(revision)
+        watched = _watched((one.place.namespace for one in told.sidecars), plane, facts)
         services = {full_host(one.place.name, one.place.namespace, rules.domain): one for one in facts.services}
-        sidecars = tuple(one for one in told.sidecars if is_seen(one.revision, revision))
-        found[revision] = Causes(rules, policies[revision], replace(told, sidecars=sidecars), services, pods, labels)
+        sidecars = tuple(one for one in told.sidecars if is_seen(one.revision, revision) and one.place.namespace in watched)
+        watching = partial(watches, plane, facts=facts)
+        found[revision] = Causes(rules, policies[revision], replace(told, sidecars=sidecars), services, pods, labels, watching)
     return found
 
 

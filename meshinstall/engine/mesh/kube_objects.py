@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from meshinstall.engine.mesh import proxy_config
+from meshinstall.engine.mesh import discovery, proxy_config
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
 from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE, ENVOY_ADMIN_PORT, ISTIOD_CONTAINER, image_tag
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import ClientRule, ControlPlane, ExternalService, Labelled, Mode, NamespaceFacts, PeerPolicy, Place, Port
 from meshinstall.model.release import Manifest
+from meshinstall.model.selectors import LabelSelector
 from meshinstall.model.yaml_text import load
 
 # The version in an image's tag, without what says how the image was made.
@@ -23,7 +24,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 class MeshSettings:
     """What of an istiod's mesh configuration decides mTLS; ``authorities`` are roots that it names beside its own, in PEM.
 
-    ``admin_port`` is where its proxies' Envoys answer.
+    ``admin_port`` is where its proxies' Envoys answer. ``discovery`` are its discoverySelectors, None where ``problem`` says why not.
     """
 
     root_namespace: str = DEFAULT_ROOT_NAMESPACE
@@ -32,13 +33,16 @@ class MeshSettings:
     auto_mtls: bool = True
     authorities: tuple[str, ...] = ()
     admin_port: int = ENVOY_ADMIN_PORT
+    discovery: tuple[LabelSelector, ...] | None = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Istiod:
     """A Deployment of istiod; ``settings`` is the ConfigMap that holds its mesh configuration, ``ready`` whether any pod is.
 
-    ``shared`` is a ConfigMap whose mesh configuration counts where the other is silent, empty without one.
+    ``shared`` is a ConfigMap whose mesh configuration counts where the other is silent, empty without one. ``scoped``: it is sure to
+    go by discoverySelectors for Istio's own objects.
     """
 
     place: Place
@@ -48,6 +52,7 @@ class Istiod:
     domain: str
     ready: bool
     shared: str = ""
+    scoped: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,25 +185,27 @@ def _service_port(port: Any) -> ServicePort:
 def istiod(deployment: Manifest) -> Istiod | None:
     """A Deployment of istiod, None when it runs something else; without a revision it is the one that is called default."""
     containers = rows(at(deployment, "spec", "template", "spec", "containers"))
-    discovery = next((one for one in containers if at(one, "name") == ISTIOD_CONTAINER), None)
-    if discovery is None:
+    container = next((one for one in containers if at(one, "name") == ISTIOD_CONTAINER), None)
+    if container is None:
         # Anybody may call an application so.
         return None
     revision = labels(deployment).get(REVISION) or "default"
     # istio: pilot/pkg/bootstrap/configcontroller.go.
     settings = "istio" if revision == "default" else f"istio-{revision}"
-    args = [text(one) for one in rows(at(discovery, "args"))]
-    env = {text(at(one, "name")): text(at(one, "value")) for one in rows(at(discovery, "env"))}
+    args = [text(one) for one in rows(at(container, "args"))]
+    env = {text(at(one, "name")): text(at(one, "value")) for one in rows(at(container, "env"))}
     # The image's tag tells what runs, the label what was installed.
-    version = _VERSION.match(image_tag(text(at(discovery, "image"))))
+    tag = _VERSION.match(image_tag(text(at(container, "image"))))
+    version = tag[0] if tag else labels(deployment).get("app.kubernetes.io/version", "")
     return Istiod(
         place=place(deployment),
         revision=revision,
-        version=version[0] if version else labels(deployment).get("app.kubernetes.io/version", ""),
+        version=version,
         settings=settings,
         domain=dict(pairwise(args)).get("--domain") or DEFAULT_DOMAIN,
         ready=bool(number(at(deployment, "status", "readyReplicas"))),
         shared=env.get("SHARED_MESH_CONFIG", ""),
+        scoped=discovery.is_scoped(version, env),
     )
 
 
@@ -213,6 +220,7 @@ def control_plane(istiod: Istiod, settings: MeshSettings) -> ControlPlane:
         trust_domain_aliases=settings.trust_domain_aliases,
         auto_mtls=settings.auto_mtls,
         domain=istiod.domain,
+        discovery=settings.discovery,
     )
 
 
@@ -230,6 +238,10 @@ def mesh_settings(config_map: Manifest, shared: Manifest | None = None) -> MeshS
     def get(name: str) -> Any:
         return next((value for value in each(name) if value is not None), None)
 
+    try:
+        watched, problem = discovery.selectors(get("discoverySelectors")), ""
+    except MalformedError as error:
+        watched, problem = None, str(error)
     auto = get("enableAutoMtls")
     return MeshSettings(
         root_namespace=text(get("rootNamespace")) or DEFAULT_ROOT_NAMESPACE,
@@ -238,6 +250,8 @@ def mesh_settings(config_map: Manifest, shared: Manifest | None = None) -> MeshS
         auto_mtls=True if auto is None else flag(auto),
         authorities=tuple(filter(None, (text(at(one, "pem")) for one in rows(get("caCertificates"))))),
         admin_port=proxy_config.port(get("defaultConfig")) or ENVOY_ADMIN_PORT,
+        discovery=watched,
+        problem=problem,
     )
 
 

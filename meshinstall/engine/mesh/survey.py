@@ -25,7 +25,7 @@ from meshinstall.engine.mesh.kube_objects import Istiod, MeshSettings, control_p
 from meshinstall.engine.mesh.pods import joined, misread, settled
 from meshinstall.engine.mesh.pods import pod as read_pod
 from meshinstall.engine.mesh.proxies import ask_istiods, ask_proxies
-from meshinstall.engine.mesh.reader import Asker, Wanted
+from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.model.istio import DEFAULT_DOMAIN
@@ -140,10 +140,23 @@ async def _settings(asker: Asker, brains: list[Istiod]) -> list[MeshSettings]:
         # Both are parsed alone, so that one that cannot be parsed is named, and the other counts.
         shared = await _config_map(asker, istiod, istiod.shared, kube_objects.checked_settings) if istiod.shared else None
         read = partial(kube_objects.mesh_settings, shared=shared)
-        return await _config_map(asker, istiod, istiod.settings, read) or read({})
+        found = await _config_map(asker, istiod, istiod.settings, read) or read({})
+        return _watching(asker, istiod, found)
 
     answers = await gather(brains, ask)
     return [answers[istiod] for istiod in brains]
+
+
+def _watching(asker: Asker, istiod: Istiod, found: MeshSettings) -> MeshSettings:
+    """The same settings; a gap where it is unknown of which namespaces istiod sees the objects."""
+    problem = found.problem
+    if found.discovery and not istiod.scoped:
+        problem = "discoverySelectors: only since Istio 1.22 they are sure to count for Istio's own objects"
+    if not problem:
+        return found
+    asker.gaps.append(f"cannot tell which namespaces Deployment {istiod.place} watches: {short(ValueError(problem))}")
+    asker.unread.add("MeshConfig")
+    return replace(found, discovery=None)
 
 
 def _domain(brains: Sequence[Istiod]) -> str:

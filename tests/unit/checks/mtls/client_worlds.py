@@ -5,6 +5,7 @@ from typing import Any
 
 from meshinstall.checks.mtls.judge import judge
 from meshinstall.model.finding import Finding
+from meshinstall.model.mesh import MeshFacts
 from meshinstall.model.verdict import Evidence, PortVerdict, Source, Verdict
 from meshinstall.model.wire import Probing
 from tests.cases import verdicts
@@ -19,11 +20,20 @@ CRM: Mapping[str, Any] = {
 
 def verdict(**facts: Any) -> Verdict:
     """Of the mesh of mesh.yaml with a client in ``crm``, where facts differ; the wire is not looked at."""
+    return judged(mesh(**facts))
+
+
+def judged(facts: MeshFacts) -> Verdict:
+    """What is made of facts without the wire."""
+    return judge(facts, Probing({}, "not here", ""), "kind-dev")
+
+
+def mesh(**facts: Any) -> MeshFacts:
+    """The facts of the mesh of mesh.yaml with a client in ``crm``, where they differ."""
     merged = {name: {**CRM.get(name, {}), **facts.get(name, {})} for name in (*CRM, *facts) if isinstance(facts.get(name, {}), Mapping)}
     merged["pods"] = {**merged["pods"], "crm/batch-1": {**BATCH, **facts.get("pods", {}).get("crm/batch-1", {})}}
     merged["clients"] = facts.get("clients", {})
-    case = verdicts.make({"facts": {**facts, **merged}})
-    return judge(case.facts, Probing({}, "not here", ""), "kind-dev")
+    return verdicts.make({"facts": {**facts, **merged}}).facts
 
 
 def row(found: Verdict, workload: str = "Deployment web", port: int = 8080) -> PortVerdict:
