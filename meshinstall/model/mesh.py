@@ -213,6 +213,13 @@ class ExternalService:
     revision: str | None = None
 
 
+class Machine(NamedTuple):
+    """A WorkloadEntry, somebody's or istiod's own for a machine that joined, with the labels by which policies select it."""
+
+    place: Place
+    labels: Mapping[str, str]
+
+
 class Labelled(NamedTuple):
     """A DestinationRule, Sidecar or ServiceEntry with the label istio.io/rev, and its value."""
 
@@ -338,7 +345,7 @@ class MeshFacts:
     are None when nobody asked for them, ``clients`` when no proxy was asked what it would send: the objects alone then tell what
     clients would do. ``judged`` are the namespaces whose pods have a verdict, None for all; ``probes`` those that this very run made.
     ``labelled`` are objects with a revision of their own, ``api_clients`` what makes the API server call Services, as far as a port
-    may be closed.
+    may be closed. ``machines`` are no pods, and policies select them too.
     """
 
     now: datetime
@@ -360,3 +367,4 @@ class MeshFacts:
     probes: tuple[str, ...] = ()
     labelled: tuple[Labelled, ...] = ()
     api_clients: tuple[ApiServerClient, ...] = ()
+    machines: tuple[Machine, ...] = ()

@@ -16,7 +16,7 @@ from meshinstall.model.clients import ClientFacts
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio import DEFAULT_ROOT_NAMESPACE, VOUCHING_KINDS
 from meshinstall.model.labels import REVISION
-from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, PeerPolicy, Place, Pod, ServiceFacts
+from meshinstall.model.mesh import ControlPlane, Dataplane, Machine, MeshFacts, Mode, PeerPolicy, Place, Pod, ServiceFacts
 
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 _OPEN = frozenset({Mode.PERMISSIVE, Mode.DISABLE})
@@ -129,7 +129,7 @@ def _unwatched(namespace: str, planes: Iterable[ControlPlane]) -> str:
 
 
 class _There:
-    """Pods and Services by their namespaces."""
+    """Pods, Services and WorkloadEntries by their namespaces."""
 
     def __init__(self, facts: MeshFacts) -> None:
         self.unread = facts.unread
@@ -139,6 +139,10 @@ class _There:
             self.pods.setdefault(pod.place.namespace, []).append(pod)
         for service in facts.services:
             self.services.setdefault(service.place.namespace, []).append(service)
+        machines: dict[str, list[Machine]] = {}
+        for machine in facts.machines:
+            machines.setdefault(machine.place.namespace, []).append(machine)
+        self._machines = {name: Selected(some, lambda machine: machine.labels) for name, some in machines.items()}
         self._selected = {name: Selected(pods, lambda pod: pod.labels) for name, pods in self.pods.items()}
         self._selecting = {name: Selecting(some, lambda service: service.selector) for name, some in self.services.items()}
 
@@ -146,6 +150,11 @@ class _There:
         """The pods that a policy is for."""
         home = policy.place.namespace
         return self._selected[home].by(policy.selector) if home in self._selected else ()
+
+    def is_for_machines(self, policy: PeerPolicy) -> bool:
+        """Whether a policy selects a WorkloadEntry, or one that could not be read: what it listens on nobody says."""
+        home = policy.place.namespace
+        return "WorkloadEntry" in self.unread or (home in self._machines and bool(self._machines[home].by(policy.selector)))
 
     def leading_to(self, pods: Iterable[Pod]) -> list[ServiceFacts]:
         """The Services that send to some pods."""
@@ -165,7 +174,7 @@ def _parts(policy: PeerPolicy, there: _There, *, is_root: bool) -> Iterator[Idle
         yield Idle(policy, "its portLevelMtls has no effect without a selector", _moved(policy))
     elif policy.mode is Mode.UNSET and set(policy.ports.values()) <= {Mode.UNSET}:
         yield Idle(policy, "it sets no mode, so that its pods keep the mode that they have without it", _deleted(policy), Severity.INFO)
-    elif policy.selector and "Pod" not in there.unread:
+    elif policy.selector and "Pod" not in there.unread and not there.is_for_machines(policy):
         yield from _selecting(policy, there)
 
 

@@ -39,7 +39,7 @@ class InternalEntry:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadEntry:
-    """A workload outside Kubernetes; ``ports`` are by the name of the ServiceEntry's port."""
+    """A workload outside Kubernetes; ``ports`` are by the name of the ServiceEntry's port, ``labels`` also those of the object itself."""
 
     place: Place
     address: str
@@ -76,9 +76,12 @@ def internal_entry(item: Manifest) -> InternalEntry | None:
 
 
 def workload_entry(item: Manifest) -> WorkloadEntry:
-    """A WorkloadEntry (istio/api: networking/v1alpha3/workload_entry.proto)."""
+    """A WorkloadEntry (istio/api: networking/v1alpha3/workload_entry.proto).
+
+    Its own labels count before those of the workload (istio: pilot/pkg/serviceregistry/serviceentry/conversion.go).
+    """
     spec = at(item, "spec")
-    return WorkloadEntry(place(item), _address(spec), texts(at(spec, "labels")), _ports(at(spec, "ports")))
+    return WorkloadEntry(place(item), _address(spec), {**texts(at(spec, "labels")), **labels(item)}, _ports(at(spec, "ports")))
 
 
 def _address(entry: object) -> str:

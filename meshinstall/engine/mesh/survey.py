@@ -29,7 +29,7 @@ from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.model.istio import DEFAULT_DOMAIN
-from meshinstall.model.mesh import ClientRule, Dataplane, ExternalService, Labelled, MeshFacts, NamespaceFacts
+from meshinstall.model.mesh import ClientRule, Dataplane, ExternalService, Labelled, Machine, MeshFacts, NamespaceFacts
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 
@@ -95,6 +95,7 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
         judged=judged_here,
         clients=clients,
         labelled=(*labelled, *_labelled(found["rules"], found["clients"])),
+        machines=tuple(Machine(one.place, one.labels) for one in found["clients"].workloads),
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from meshinstall.checks.mtls.idle_policies import Idle, idle_objects, idle_policies
 from meshinstall.checks.mtls.peer_authentication import policies_by_revision, revision_of
 from meshinstall.model.finding import Severity
-from meshinstall.model.mesh import ControlPlane, Dataplane, Labelled, MeshFacts, Mode, PeerPolicy, Place, Pod, Port, ServiceFacts
+from meshinstall.model.mesh import ControlPlane, Dataplane, Labelled, Machine, MeshFacts, Mode, PeerPolicy, Place, Pod, Port, ServiceFacts
 from tests.cases import verdicts
 
 ROOT = "istio-system"
@@ -104,6 +104,7 @@ TYPO = policy("shop/x", app="wbe")
     ("found", "differs"),
     [
         (TYPO, {"unread": ("Pod",)}),
+        (TYPO, {"unread": ("WorkloadEntry",)}),
         (policy("shop/x", ports={80: Mode.STRICT}, app="web"), {"unread": ("Service",)}),
         (policy("shop/x", revision="stable"), {"unread": ("Deployment",)}),
         (policy("shop/x", revision="stable"), {"control_planes": ()}),
@@ -117,6 +118,16 @@ TYPO = policy("shop/x", app="wbe")
 )
 def test_what_is_not_known_is_not_said(found: PeerPolicy, differs: dict[str, Any]) -> None:
     assert said(mesh(found, **differs)) == []
+
+
+def test_a_workload_entry_is_matched_as_a_pod_is() -> None:
+    vm = Machine(Place("shop", "vm-1"), {"app": "vm", "team": "a"})
+    found = policy("shop/x", app="vm")
+    assert said(mesh(found, machines=(vm,))) == []
+    # Where it listens is not known.
+    assert said(mesh(policy("shop/x", ports={9999: Mode.STRICT}, app="vm"), machines=(vm,))) == []
+    for machine in (Machine(Place("crm", "vm-1"), vm.labels), Machine(vm.place, {"team": "a"})):
+        assert [severity for _, _, severity in said(mesh(found, machines=(machine,)))] == [Severity.WARNING]
 
 
 def test_a_pod_that_does_not_run_is_matched() -> None:

@@ -120,7 +120,7 @@ def test_objects_that_istiod_does_not_see_are_named_once_for_their_namespace() -
     rules = {"crm/a": rule, "crm/b": rule, "shop/c": rule}
     clients: dict[str, Any] = {"sidecars": {"crm/default": {"selector": {}}}}
     facts = verdicts.make(
-        {"facts": {"control_planes": planes(), "namespaces": {**spaces("istio-system", "shop"), "crm": {}}, "client_rules": rules}} | {}
+        {"facts": {"control_planes": planes(), "namespaces": {**spaces("istio-system", "shop"), "crm": {}}, "client_rules": rules}}
     ).facts
     (one,) = idle_objects(facts)
     assert (one.code, one.severity, one.object) == ("MTL008", Severity.WARNING, "Namespace crm")

@@ -67,3 +67,11 @@ async def test_a_shared_mesh_configuration_counts_where_the_own_is_silent(
     assert (plane.trust_domain, plane.auto_mtls) == (domain, automatic)
     assert [one.startswith(gap) for one in facts.gaps] == ([True] if gap else [])
     assert facts.unread == (("MeshConfig",) if gap else ())
+
+
+async def test_workload_entries_are_seen_with_both_kinds_of_labels() -> None:
+    mesh = Mesh()
+    entry = {"metadata": metadata("vm", labels={"app": "own", "made": "by istiod"}), "spec": {"labels": {"app": "vm", "team": "a"}}}
+    mesh.add("networking.istio.io/v1", "workloadentries", entry)
+    (machine,) = (one for one in (await mesh.look()).machines if one.place.name == "vm")
+    assert machine == (("shop", "vm"), {"app": "own", "made": "by istiod", "team": "a"})
