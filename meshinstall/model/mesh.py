@@ -190,7 +190,8 @@ class ClientRule:
 class ServiceFacts:
     """A Service: ``ports`` maps its ports for TCP to the pods' ports where that is a number or could be resolved.
 
-    ``addresses`` are its own; a headless one has none, and its clients call the addresses of the pods.
+    ``addresses`` are its own; a headless one has none, and its clients call the addresses of the pods. ``more_ports`` are further numbers
+    that a port leads to, where its target is a name that differs between pods.
     """
 
     place: Place
@@ -198,6 +199,11 @@ class ServiceFacts:
     ports: Mapping[int, int] = field(default_factory=dict)
     type: str = "ClusterIP"
     addresses: tuple[str, ...] = ()
+    more_ports: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def targets(self, port: int) -> tuple[int, ...]:
+        """The pods' ports that one of its own leads to."""
+        return (*((self.ports[port],) if port in self.ports else ()), *self.more_ports.get(port, ()))
 
 
 @dataclass(frozen=True, slots=True)

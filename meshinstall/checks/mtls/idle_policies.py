@@ -197,7 +197,7 @@ def _ports(policy: PeerPolicy, pods: Sequence[Pod], mine: Sequence[ServiceFacts]
     """Ports of portLevelMtls that no pod has; one that opens what is closed otherwise has a finding of its own (MTL003)."""
     known = {port.number for pod in pods for port in pod.ports} | {port for pod in pods for port in pod.bypassed}
     for port, mode in sorted(policy.ports.items()):
-        sent = {target: one for one in mine for own, target in one.ports.items() if own == port and target != port}
+        sent = {target: one for one in mine for target in one.targets(port) if target != port}
         if port in known or mode is Mode.UNSET:
             continue
         if sent:

@@ -225,7 +225,7 @@ class View:
         if pod.place not in self.selecting:
             mine = self.services[pod.place.namespace].of(pod.labels) if pod.place.namespace in self.services else []
             self.selecting[pod.place] = sorted(mine, key=lambda service: service.place)
-        return [(service, own) for service in self.selecting[pod.place] for own, target in service.ports.items() if target == port]
+        return [(service, own) for service in self.selecting[pod.place] for own in service.ports if port in service.targets(own)]
 
     def entries(self) -> Iterator[EntryVerdict]:
         """WorkloadEntries and endpoints of ServiceEntries that belong to the mesh: their clients can be asked, they cannot."""

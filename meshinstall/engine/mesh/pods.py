@@ -120,34 +120,37 @@ def _admin(carrier: Any) -> tuple[int | None, bool]:
 def joined(seen: Iterable[PodSeen], services: Iterable[Service]) -> tuple[tuple[Pod, ...], tuple[ServiceFacts, ...]]:
     """Pods with the ports that Services send to, and Services with the numbers of the ports that they name.
 
-    A name that differs between the pods of a Service is the number of the first.
+    A name that differs between the pods of a Service is the number of the first, and then those of the others.
     """
     by_namespace: dict[str, list[Service]] = defaultdict(list)
     for service in services:
         by_namespace[service.place.namespace].append(service)
-    numbers: dict[Place, dict[int, int]] = defaultdict(dict)
+    numbers: dict[Place, dict[int, list[int]]] = defaultdict(dict)
     pods = []
     for one in seen:
         mine = [service for service in by_namespace[one.pod.place.namespace] if _selects(service.selector, one.pod.labels)]
         for service in mine:
             _resolve(service, one, numbers[service.place])
         pods.append(_with_ports(one, mine))
-    facts = (
-        ServiceFacts(service.place, service.selector, _numeric(service) | numbers[service.place], service.type, service.addresses)
-        for group in by_namespace.values()
-        for service in group
-    )
+    facts = (_facts(service, numbers[service.place]) for group in by_namespace.values() for service in group)
     return tuple(pods), tuple(facts)
+
+
+def _facts(service: Service, numbers: Mapping[int, Sequence[int]]) -> ServiceFacts:
+    ports = _numeric(service) | {port: found[0] for port, found in numbers.items()}
+    more = {port: tuple(found[1:]) for port, found in numbers.items() if found[1:]}
+    return ServiceFacts(service.place, service.selector, ports, service.type, service.addresses, more)
 
 
 def _selects(selector: Mapping[str, str], found: Mapping[str, str]) -> bool:
     return bool(selector) and selector.items() <= found.items()
 
 
-def _resolve(service: Service, one: PodSeen, numbers: dict[int, int]) -> None:
+def _resolve(service: Service, one: PodSeen, numbers: dict[int, list[int]]) -> None:
     for port, found in _named(service, one):
-        if found.protocol == "TCP":
-            numbers.setdefault(port, found.number)
+        known = numbers.setdefault(port, []) if found.protocol == "TCP" else [found.number]
+        if found.number not in known:
+            known.append(found.number)
 
 
 def _named(service: Service, one: PodSeen) -> Iterator[tuple[int, Port]]:

@@ -177,6 +177,16 @@ def test_a_silent_client_makes_not_proven_what_services_lead_to_and_nothing_else
     assert found.clients.silent == ("crm/Deployment batch",)
 
 
+def test_a_silent_client_counts_for_every_number_that_a_named_target_has() -> None:
+    pods = {"shop/web-2": {"ports": [{"number": 9090, "name": "http"}]}}
+    silent: dict[str, Any] = {"asked": {"crm/batch-1": {"problem": "it hangs"}}}
+    found = verdict(clients=silent, pods=pods, services={"shop/web": {"more_ports": {80: [9090]}}})
+    assert [short(told(found, port=port)) for port in (8080, 9090)] == [[("NOT PROVEN", "MTL017", "")]] * 2
+    # Who sends past his own proxy, and who does not know the Service, sends there too.
+    found = verdict(pods={**pods, "crm/batch-1": {"outbound": {"captured": False}}}, services={"shop/web": {"more_ports": {80: [9090]}}})
+    assert [{one.code for one in told(found, port=port)} for port in (8080, 9090)] == [{"MTL014"}] * 2
+
+
 def test_a_silent_client_hides_no_other_that_sends_plaintext() -> None:
     asked = {"crm/batch-1": {"problem": "it hangs"}, "shop/api-0": {"sends": {"shop/web": "plaintext"}}}
     found = verdict(clients={"asked": asked})

@@ -452,7 +452,7 @@ def test_names_of_a_services_targets_are_resolved_by_its_pods() -> None:
     assert one
     assert other
     _, (facts,) = pods.joined([one, other], [kube_objects.service(SERVICE)])
-    assert facts == ServiceFacts(Place("shop", "web"), {"app": "web"}, {80: 8080, 9090: 9090}, "NodePort")
+    assert facts == ServiceFacts(Place("shop", "web"), {"app": "web"}, {80: 8080, 9090: 9090}, "NodePort", more_ports={80: (1,)})
     _, (alone,) = pods.joined([], [kube_objects.service(SERVICE)])
     assert alone.ports == {9090: 9090}
 
