@@ -1,6 +1,6 @@
 """Judges the clients of a port: what their own proxies would send to it, and which pods send past their proxies."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshinstall.checks.mtls.causes import Cause, Causes
@@ -35,8 +35,8 @@ class Door:
     services: Sequence[tuple[ServiceFacts, int]]
 
 
-def client_evidence(door: Door, outlooks: Outlooks, causes: Causes) -> tuple[Evidence, ...]:
-    """What the clients of the mesh would send to a port of a pod."""
+def client_evidence(door: Door, outlooks: Outlooks, causes: Mapping[str, Causes]) -> tuple[Evidence, ...]:
+    """What the clients of the mesh would send to a port of a pod; ``causes`` are by the revision of the client's own istiod."""
     found = (*_leaving(door, outlooks, causes), *_unaware(door, outlooks, causes), *_past(door, outlooks), *_unknown(door, outlooks))
     return found or (Evidence(Source.CLIENT, Outcome.PASS, _passed(door, outlooks)),)
 
@@ -60,18 +60,21 @@ def entry_evidence(entry: MeshEntry, own: int, port: int, outlooks: Outlooks) ->
     return (server, *(found or [Evidence(Source.CLIENT, Outcome.PASS, "every client of the mesh would use the mesh's mTLS")]))
 
 
-def _leaving(door: Door, outlooks: Outlooks, causes: Causes) -> Iterator[Evidence]:
+def _leaving(door: Door, outlooks: Outlooks, causes: Mapping[str, Causes]) -> Iterator[Evidence]:
     """Those whose proxies hold a way to it that is not the mesh's TLS."""
     ways = [way for ip in filter(None, (door.pod.ip, *door.pod.more_ips)) for way in outlooks.leaves.get((ip, door.port), ())]
-    for service, own in door.services:
-        host = causes.host(service)
-        ways += outlooks.anywhere.get((host, own), ())
-        # Some other host, as of a ServiceEntry, may lead to the Service.
-        ways += [way for name in (*_dns(host, causes), *service.addresses) for way in outlooks.leaves.get((name, own), ())]
+    # The domain is the cluster's, whatever istiod calls it.
+    for one in {one.rules.domain: one for one in causes.values()}.values():
+        for service, own in door.services:
+            host = one.host(service)
+            ways += outlooks.anywhere.get((host, own), ())
+            # Some other host, as of a ServiceEntry, may lead to the Service.
+            ways += [way for name in (*_dns(host, one), *service.addresses) for way in outlooks.leaves.get((name, own), ())]
     told: dict[tuple[Tls, Cause], dict[tuple[str, tuple[int, ...]], None]] = {}
     for way in ways:
-        for namespace in outlooks.clients(way.kinds):
-            told.setdefault((way.tls, causes.of(way, namespace, door.pod, door.port)), {})[namespace, way.kinds] = None
+        for revision, kinds in outlooks.by_revision(way.kinds).items():
+            for namespace in outlooks.clients(kinds):
+                told.setdefault((way.tls, causes[revision].of(way, namespace, door.pod, door.port)), {})[namespace, kinds] = None
     for (tls, cause), those in told.items():
         yield _said(outlooks, _OUTCOMES[tls], f"{_together(tuple(those), outlooks)} {_SENDS[tls]}: {cause.why}", cause.object, cause.code)
 
@@ -87,19 +90,21 @@ def _together(those: tuple[tuple[str, tuple[int, ...]], ...], outlooks: Outlooks
     return outlooks.once(those, lambda: _names({client for namespace, kinds in those for client in outlooks.clients(kinds)[namespace]}))
 
 
-def _unaware(door: Door, outlooks: Outlooks, causes: Causes) -> Iterator[Evidence]:
+def _unaware(door: Door, outlooks: Outlooks, causes: Mapping[str, Causes]) -> Iterator[Evidence]:
     """Those whose proxies do not know the Service, and pass on what they do not know."""
     # Who is led to a gateway calls other hosts.
     if door.pod.dataplane is Dataplane.GATEWAY:
         return
-    for service, own in door.services:
-        for sidecar, names in _kept_from(outlooks.unaware(causes.host(service), own), outlooks, causes):
-            cause = causes.hidden(service, sidecar)
+    told = ((service, own, revision, one) for service, own in door.services for revision, one in causes.items())
+    for service, own, revision, one in told:
+        kinds = outlooks.by_revision(outlooks.unaware(one.host(service), own)).get(revision, ())
+        for sidecar, names in _kept_from(kinds, outlooks, one):
+            cause = one.hidden(service, sidecar)
             yield _said(outlooks, Outcome.FAIL, f"{names} {_SENDS[Tls.PLAINTEXT]}: {cause.why}", cause.object, cause.code)
 
 
 def _kept_from(kinds: tuple[int, ...], outlooks: Outlooks, causes: Causes) -> Sequence[tuple[Place | None, str]]:
-    """The Sidecars that hold for the clients of some kinds, and the names of those clients."""
+    """The Sidecars that hold for the clients of some kinds of one revision, and the names of those clients."""
 
     def find() -> Sequence[tuple[Place | None, str]]:
         found: dict[Place | None, list[tuple[str, str]]] = {}
@@ -108,7 +113,7 @@ def _kept_from(kinds: tuple[int, ...], outlooks: Outlooks, causes: Causes) -> Se
                 found.setdefault(causes.sidecar(client), []).append(client)
         return [(place, _names(clients)) for place, clients in found.items()]
 
-    return outlooks.once(("sidecars", kinds, causes.rules.root_namespace), find)
+    return outlooks.once(("sidecars", kinds), find)
 
 
 def _past(door: Door, outlooks: Outlooks) -> Iterator[Evidence]:

@@ -31,12 +31,13 @@ class Past(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One outlook and who holds it: workloads by namespace, ``asked`` pods of ``pods``."""
+    """One outlook and who of one revision holds it: workloads by namespace, ``asked`` pods of ``pods``."""
 
     outlook: Outlook
     clients: tuple[tuple[str, str], ...]
     pods: int
     asked: int
+    revision: str = ""
 
 
 @dataclass(slots=True)
@@ -62,16 +63,19 @@ class Outlooks:
     seen: dict[object, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, groups: Sequence[ClientGroup], pods: Mapping[Place, Pod]) -> "Outlooks":
-        """Index once, linear in what the different outlooks hold; ``pods`` are the clients, and one that is in no group is silent."""
-        held: dict[int, list[ClientGroup]] = {}
+    def of(cls, groups: Sequence[ClientGroup], pods: Mapping[Place, Pod], revision: Callable[[Pod], str]) -> "Outlooks":
+        """Index once, linear in what the different outlooks hold; ``pods`` are the clients, and one that is in no group is silent.
+
+        ``revision`` is that of a pod's istiod.
+        """
+        held: dict[tuple[int, str], list[ClientGroup]] = {}
         by_id = {id(group.outlook): group.outlook for group in groups}
         answered: set[Place] = set()
         for group in groups:
-            if group.asked and any(place in pods for place in group.pods):
-                held.setdefault(id(group.outlook), []).append(group)
+            if group.asked and (one := next((pods[place] for place in group.pods if place in pods), None)):
+                held.setdefault((id(group.outlook), revision(one)), []).append(group)
                 answered.update(group.pods)
-        kinds = tuple(_kind(by_id[key], some, pods) for key, some in held.items())
+        kinds = tuple(_kind(by_id[key], name, some, pods) for (key, name), some in held.items())
         silent = tuple(sorted({_client(pod) for place, pod in pods.items() if place not in answered}))
         past = list(_past(pods.values()))
         unsure = tuple(one for one in past if one.pod.outbound.unsure and may_pass_by(one.pod))
@@ -106,6 +110,10 @@ class Outlooks:
         """The clients of some kinds, each once, by namespace."""
         return self.once(("clients", kinds), lambda: _by_namespace(client for kind in kinds for client in self.kinds[kind].clients))
 
+    def by_revision(self, kinds: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
+        """Some kinds by the revision of their istiod."""
+        return self.once(("revisions", kinds), lambda: {name: tuple(some) for name, some in _revisions(kinds, self.kinds).items()})
+
     def once(self, key: object, find: Callable[[], _Found]) -> _Found:
         """What is found for a key, which many ports share: looked for once."""
         if key not in self.seen:
@@ -121,6 +129,13 @@ class Outlooks:
                 pair for those in self.past if not _minds_addresses(those[0].pod) for pair in _through(those, ("",), port)
             ]
         return self.by_port[port] + [pair for those in self.past if _minds_addresses(those[0].pod) for pair in _through(those, where, port)]
+
+
+def _revisions(numbers: Iterable[int], kinds: Sequence[Kind]) -> Mapping[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for number in numbers:
+        found.setdefault(kinds[number].revision, []).append(number)
+    return found
 
 
 def _by_namespace(clients: Iterable[tuple[str, str]]) -> Mapping[str, Sequence[tuple[str, str]]]:
@@ -150,9 +165,9 @@ def _client(pod: Pod) -> tuple[str, str]:
     return pod.place.namespace, pod.workload
 
 
-def _kind(outlook: Outlook, groups: Sequence[ClientGroup], pods: Mapping[Place, Pod]) -> Kind:
+def _kind(outlook: Outlook, revision: str, groups: Sequence[ClientGroup], pods: Mapping[Place, Pod]) -> Kind:
     members = [pods[place] for group in groups for place in group.pods if place in pods]
-    return Kind(outlook, tuple(sorted({_client(pod) for pod in members})), len(members), len(groups))
+    return Kind(outlook, tuple(sorted({_client(pod) for pod in members})), len(members), len(groups), revision)
 
 
 def _past(pods: Iterable[Pod]) -> Iterator[Past]:

@@ -213,7 +213,7 @@ class View:
 
     def _asked(self, door: Door) -> tuple[Evidence, ...]:
         """What the clients' own proxies say; nothing when none was asked."""
-        return client_evidence(door, self.outlooks, self.causes[revision_of(door.pod, self.facts)]) if self.outlooks else ()
+        return client_evidence(door, self.outlooks, self.causes) if self.outlooks else ()
 
     def _led_to(self, pod: Pod, port: int) -> Sequence[tuple[ServiceFacts, int]]:
         """The Services of a gateway to which a VirtualService leads clients of the mesh: what comes so is the mesh's own traffic."""
@@ -336,7 +336,7 @@ def _outlooks(facts: MeshFacts) -> Outlooks | None:
     pods = {
         pod.place: pod for pod in facts.pods if pod.dataplane in _CLIENTS and pod.running and not is_for_probes(pod.place.namespace, facts)
     }
-    return Outlooks.of(facts.clients.groups, pods)
+    return Outlooks.of(facts.clients.groups, pods, lambda pod: revision_of(pod, facts))
 
 
 def _led(facts: MeshFacts) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """Why a client leaves the mesh's TLS: the object that decides it, and the words."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from meshinstall.checks.mtls.causes import selected
 from meshinstall.model.istio import full_host
 from meshinstall.model.mesh import Dataplane, Place, Pod, ServiceFacts
 from meshinstall.model.verdict import Evidence, Outcome, Verdict
-from tests.unit.checks.mtls.client_worlds import told, verdict
+from tests.unit.checks.mtls.client_worlds import judged, mesh, told, verdict
 
 HOST = "web.shop.svc.cluster.local"
 CREATED = {"created": "2026-02-01T00:00:00Z"}
@@ -147,3 +148,59 @@ def test_a_headless_service_selects_by_all_its_labels_in_its_own_namespace() -> 
     nobody, all_of_them = ServiceFacts(Place("shop", "z"), {"a": "9"}), ServiceFacts(Place("shop", "none"))
     found = selected([headless, with_address, nobody, all_of_them], pods)
     assert {place.name: [pod.place.name for pod in those] for place, those in found.items()} == {"x": ["both"], "z": []}
+
+
+CANARY = {"revision": "canary", "version": "1.31.0", "root_namespace": "istio-system", "trust_domain": "cluster.local"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "where", "code"),
+    [
+        ({"control_planes": {"istio-system/istiod-canary": {**CANARY, "auto_mtls": False}}}, "MeshConfig", "MTL012"),
+        ({"policies": {"shop/default": {**CREATED, "mode": "DISABLE", "revision": "canary"}}}, "PeerAuthentication shop/default", "MTL015"),
+        ({"policies": {"shop/default": {**CREATED, "mode": "DISABLE", "revision": "default"}}}, "", "MTL019"),
+        (
+            {
+                "control_planes": {"istio-system/istiod-canary": {**CANARY, "root_namespace": "canary"}},
+                "policies": {"canary/all": {**CREATED, "mode": "DISABLE"}},
+            },
+            "PeerAuthentication canary/all",
+            "MTL015",
+        ),
+        (
+            {"client_rules": {"shop/web": {**CREATED, "host": "web", "mode": "DISABLE", "revision": "canary"}}},
+            "DestinationRule shop/web",
+            "MTL010",
+        ),
+        ({"client_rules": {"shop/web": {**CREATED, "host": "web", "mode": "DISABLE", "revision": "default"}}}, "", "MTL019"),
+    ],
+    ids=["automatic", "policy", "policy of others", "root namespace", "rule", "rule of others"],
+)
+def test_the_cause_is_what_the_clients_own_istiod_sees(facts: dict[str, Any], where: str, code: str) -> None:
+    there = {"control_planes": {"istio-system/istiod-canary": CANARY}, "services": ADDRESS, "clients": PLAIN}
+    found = failed(verdict(**{**there, "pods": {"crm/batch-1": {"revision": "canary"}}, **facts}))
+    assert (found.object, found.code) == (where, code)
+
+
+def test_clients_of_two_revisions_that_hold_the_same_have_each_their_own_cause() -> None:
+    sends = {"sends": {"shop/web": "plaintext"}}
+    planes = {"istio-system/istiod-canary": {**CANARY, "auto_mtls": False}}
+    clients = {"asked": {"crm/batch-1": sends, "shop/api-0": sends}}
+    facts = mesh(services=ADDRESS, control_planes=planes, clients=clients, pods={"crm/batch-1": {"revision": "canary"}})
+    assert facts.clients
+    # As proxies that say the same are kept.
+    groups = {group.asked: group for group in facts.clients.groups}
+    same = groups[Place("crm", "batch-1")].outlook
+    kept = tuple(replace(group, outlook=same) if group.outlook == same else group for group in groups.values())
+    found = told(judged(replace(facts, clients=replace(facts.clients, groups=kept))))
+    said = {one.code: one.text for one in found if one.outcome is Outcome.FAIL and "would send" in one.text}
+    assert said["MTL012"].startswith("crm/Deployment batch would")
+    assert said["MTL019"].startswith("shop/StatefulSet api would")
+
+
+def test_who_hides_a_service_is_a_sidecar_of_the_clients_own_istiod() -> None:
+    sidecars = {"crm/default": {"selector": {}, "revision": "default"}, "crm/canary": {"selector": {}, "revision": "canary"}}
+    clients = {"asked": {"crm/batch-1": {"hidden": ["shop/web"]}}, "sidecars": sidecars}
+    there = {"control_planes": {"istio-system/istiod-canary": CANARY}, "clients": clients}
+    found = failed(verdict(**there, pods={"crm/batch-1": {"revision": "canary"}}))
+    assert (found.code, found.object) == ("MTL016", "Sidecar crm/canary")

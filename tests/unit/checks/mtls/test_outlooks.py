@@ -20,7 +20,7 @@ def pod(name: str, **more: Any) -> Pod:
 
 
 def outlooks(pods: list[Pod], *groups: ClientGroup) -> Outlooks:
-    return Outlooks.of(groups, {one.place: one for one in pods})
+    return Outlooks.of(groups, {one.place: one for one in pods}, lambda one: one.revision)
 
 
 def answered(one: Pod, outlook: Outlook, *others: Pod) -> ClientGroup:
