@@ -55,8 +55,8 @@ def entry_evidence(entry: MeshEntry, own: int, port: int, outlooks: Outlooks) ->
         Evidence(Source.CLIENT, _OUTCOMES[tls], f"{_names(clients)} {_SENDS[tls]}: {why}", entry.object, "MTL015")
         for tls, clients in told.items()
     ]
-    if not found and outlooks.silent:
-        found.append(_silent(outlooks))
+    if not found:
+        found += _silent(outlooks)
     return (server, *(found or [Evidence(Source.CLIENT, Outcome.PASS, "every client of the mesh would use the mesh's mTLS")]))
 
 
@@ -129,19 +129,23 @@ def _past(door: Door, outlooks: Outlooks) -> Iterator[Evidence]:
 def _unknown(door: Door, outlooks: Outlooks) -> Iterator[Evidence]:
     if not door.services:
         return
-    if outlooks.silent:
-        yield _silent(outlooks)
+    yield from _silent(outlooks)
     for past in outlooks.unsure:
         text = f"{past.client} may send plaintext to it: the group of its container is unknown"
         yield _said(outlooks, Outcome.NOT_PROVEN, text, _object(past.client), "MTL017")
 
 
-def _silent(outlooks: Outlooks) -> Evidence:
+def _silent(outlooks: Outlooks) -> Sequence[Evidence]:
+    """Those of whom nothing is known, proxies and ambient pods apart."""
+
+    def find() -> Sequence[Evidence]:
+        proxies = [client for client in outlooks.silent if client not in outlooks.ambient]
+        said = ((proxies, "and its proxy could not be asked"), (outlooks.ambient, "in ambient mode: what ztunnel would send is not read"))
+        texts = (f"{_names(clients)} may be a client of it, {why}" for clients, why in said if clients)
+        return [Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL017") for text in texts]
+
     # There may be thousands.
-    if "silent" not in outlooks.told:
-        text = f"{_names(outlooks.silent)} may be a client of it, and its proxy could not be asked"
-        outlooks.told["silent"] = Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL017")
-    return outlooks.told["silent"]
+    return outlooks.once("silent", find)
 
 
 def _said(outlooks: Outlooks, outcome: Outcome, text: str, where: str, code: str) -> Evidence:

@@ -39,7 +39,7 @@ _TITLES: Mapping[str, str] = {
     "MTL014": "{object} sends past its own proxy, to {count}",
     "MTL015": "{object} makes clients send plaintext",
     "MTL016": "{object} hides Services from clients, which then send plaintext, to {count}",
-    "MTL017": "some clients could not be asked",
+    "MTL017": "some clients could not be asked, and may call {count}",
     "MTL018": "{object} is a part of the mesh that cannot be asked",
     "MTL019": "clients of namespace {namespace} leave the mesh's TLS, and no object was found that explains it",
     "MTL020": "namespace {namespace} of the mesh has pods without a proxy",

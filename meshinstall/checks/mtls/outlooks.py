@@ -45,7 +45,7 @@ class Outlooks:
     """All clients by what they would do. Addresses have ports of pods, hosts those of Services.
 
     A number with a bit for each kind says which of them: ``passing`` pass on what they do not know. ``told`` keeps what is said of many
-    ports in the same words, ``seen`` what was found for the same kinds.
+    ports in the same words, ``seen`` what was found for the same kinds. Of the ``silent``, ``ambient`` have no proxy of their own.
     """
 
     kinds: tuple[Kind, ...]
@@ -53,6 +53,7 @@ class Outlooks:
     past: tuple[tuple[Past, ...], ...]
     unsure: tuple[Past, ...]
     counts: Clients
+    ambient: frozenset[tuple[str, str]] = frozenset()
     passing: int = 0
     leaves: dict[tuple[str, int], list[Way]] = field(default_factory=dict)
     anywhere: dict[tuple[str, int], list[Way]] = field(default_factory=dict)
@@ -76,10 +77,13 @@ class Outlooks:
                 held.setdefault((id(group.outlook), revision(one)), []).append(group)
                 answered.update(group.pods)
         kinds = tuple(_kind(by_id[key], name, some, pods) for (key, name), some in held.items())
-        silent = tuple(sorted({_client(pod) for place, pod in pods.items() if place not in answered}))
+        mute = [pod for place, pod in pods.items() if place not in answered]
+        silent = tuple(sorted({_client(pod) for pod in mute}))
+        ambient = {_client(pod) for pod in mute if pod.dataplane is Dataplane.AMBIENT}
+        ambient -= {_client(pod) for pod in mute if pod.dataplane is not Dataplane.AMBIENT}
         past = list(_past(pods.values()))
         unsure = tuple(one for one in past if one.pod.outbound.unsure and may_pass_by(one.pod))
-        found = cls(kinds, silent, _by_setting(past), unsure, _counts(kinds, silent))
+        found = cls(kinds, silent, _by_setting(past), unsure, _counts(kinds, silent), frozenset(ambient))
         # Most kinds hold the very same clusters: each is looked at once.
         holders: dict[int, tuple[OutboundCluster, list[int]]] = {}
         for index, kind in enumerate(kinds):

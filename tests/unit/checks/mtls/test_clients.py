@@ -187,6 +187,35 @@ def test_a_silent_client_counts_for_every_number_that_a_named_target_has() -> No
     assert [{one.code for one in told(found, port=port)} for port in (8080, 9090)] == [{"MTL014"}] * 2
 
 
+AMBIENT: dict[str, Any] = {"workload": "Deployment calm", "dataplane": "ambient", "ip": "10.0.8.1", "ports": [{"number": 80}]}
+
+
+def test_ambient_clients_are_one_finding_that_names_them_and_counts_the_ports() -> None:
+    pods = {"calm/app-1": AMBIENT, "calm/job-1": {**AMBIENT, "workload": "Deployment job"}}
+    silent: dict[str, Any] = {"asked": {"crm/batch-1": {"problem": "it hangs"}}}
+    one = finding(verdict(pods=pods), "MTL017")
+    assert one.title == "some clients could not be asked, and may call 2 ports"
+    ambient = "calm/Deployment calm, calm/Deployment job may be a client of it, in ambient mode: what ztunnel would send is not read"
+    assert one.detail == f"{ambient}: shop/Deployment web (8080), shop/StatefulSet api (9000)"
+    # Who was asked and did not answer has another reason.
+    both = finding(verdict(pods=pods, clients=silent), "MTL017")
+    assert both.detail.startswith("crm/Deployment batch may be a client of it, and its proxy could not be asked: ")
+    assert ambient in both.detail
+
+
+def test_ambient_clients_leave_every_server_its_verdict() -> None:
+    found = verdicts.load("client-ambient").verdict()
+    assert {port.server for port in found.ports} == {Outcome.PASS}
+    assert {port.workload: port.clients for port in found.ports if port.clients} == {
+        "Deployment app": Outcome.PASS,
+        "Deployment web": Outcome.NOT_PROVEN,
+        "StatefulSet api": Outcome.NOT_PROVEN,
+    }
+    assert [replace(found, fail_on=side).outcome for side in FailOn] == [
+        Outcome.NOT_PROVEN if side is not FailOn.SERVER else Outcome.PASS for side in FailOn
+    ]
+
+
 def test_a_silent_client_hides_no_other_that_sends_plaintext() -> None:
     asked = {"crm/batch-1": {"problem": "it hangs"}, "shop/api-0": {"sends": {"shop/web": "plaintext"}}}
     found = verdict(clients={"asked": asked})
