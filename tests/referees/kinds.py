@@ -42,13 +42,16 @@ def port(number: int, target: int | str | None = None, name: str = "tcp") -> Jso
     return {"name": name, "port": number, "targetPort": number if target is None else target, "protocol": "TCP"}
 
 
-def endpoints(of: Json, pods: Sequence[Json], ports: Mapping[str, int], addresses: Sequence[str] = ()) -> Json:
-    """The EndpointSlice of a Service with these pods, as its controller writes it, and with addresses that are no pod's."""
+def endpoints(of: Json, pods: Sequence[Json], ports: Mapping[str, int], addresses: Sequence[str] = (), part: str = "") -> Json:
+    """The EndpointSlice of a Service with these pods, as its controller writes it, and with addresses that are no pod's.
+
+    Pods in which a port has another number are another ``part``.
+    """
     namespace, name = of["metadata"]["namespace"], of["metadata"]["name"]
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": _metadata(f"{namespace}/{name}", {"kubernetes.io/service-name": name}),
+        "metadata": _metadata(f"{namespace}/{name}{part}", {"kubernetes.io/service-name": name}),
         "addressType": "IPv4",
         "endpoints": [*(_endpoint(found) for found in pods), *(_READY | {"addresses": [found]} for found in addresses)],
         "ports": [{"name": name, "port": number, "protocol": "TCP"} for name, number in ports.items()],

@@ -83,21 +83,33 @@ def _namespaces() -> st.SearchStrategy[str]:
 
 
 def _pods(places: Sequence[tuple[str, str]]) -> st.SearchStrategy[list[Json]]:
-    """Up to three behind the Services of these names, each with an address of its own."""
+    """Up to three behind the Services of these names, each with an address of its own; in some the port ``app`` has another number."""
     one = st.builds(
-        lambda place, version, meshed: (place[0], {"app": place[1], "version": version, **(kinds.MESH_TLS if meshed else {})}),
+        lambda place, version, meshed, app: (place[0], {"app": place[1], "version": version, **(kinds.MESH_TLS if meshed else {})}, app),
         st.sampled_from(places),
         st.sampled_from(["v1", "v2"]),
         st.sampled_from([True, True, True, False]),
+        st.sampled_from([8080, 8080, 9090]),
     )
-    ports = [{"name": "app", "containerPort": 8080, "protocol": "TCP"}, {"containerPort": 9090, "protocol": "TCP"}]
     sizes = st.sampled_from([3, 2, 1])
     return sizes.flatmap(lambda size: st.lists(one, min_size=size, max_size=size)).map(
         lambda some: [
-            kinds.pod(f"{namespace}/{labels['app']}-{index}", f"10.NET.{10 + index}", labels, ports=ports)
-            for index, (namespace, labels) in enumerate(some)
+            kinds.pod(f"{namespace}/{labels['app']}-{index}", f"10.NET.{10 + index}", labels, ports=_declared(app))
+            for index, (namespace, labels, app) in enumerate(some)
         ]
     )
+
+
+def _declared(app: int) -> list[Json]:
+    return [
+        {"name": "app", "containerPort": app, "protocol": "TCP"},
+        *({"containerPort": port, "protocol": "TCP"} for port in (8080, 9090) if port != app),
+    ]
+
+
+def _app(pod: Json) -> int:
+    """The number that the port ``app`` has in a pod."""
+    return next((port["containerPort"] for port in pod["spec"]["containers"][0]["ports"] if port.get("name") == "app"), 8080)
 
 
 def _services() -> st.SearchStrategy[Json]:
@@ -124,11 +136,16 @@ def _slices(of: Json, pods: Sequence[Json]) -> st.SearchStrategy[list[Json]]:
     spec = of["spec"]
     if spec.get("type") == "ExternalName":
         return st.just([])
-    ports = {port["name"]: {"app": 8080}.get(port["targetPort"], port["targetPort"]) for port in spec["ports"]}
+
+    def ports(app: int) -> dict[str, int]:
+        return {port["name"]: app if port["targetPort"] == "app" else port["targetPort"] for port in spec["ports"]}
+
     near = [pod for pod in pods if pod["metadata"]["namespace"] == of["metadata"]["namespace"]]
     if app := spec.get("selector", {}).get("app"):
-        return st.just([kinds.endpoints(of, [pod for pod in near if pod["metadata"]["labels"]["app"] == app], ports)])
-    return st.sampled_from([[kinds.endpoints(of, [], ports, ["10.NET.200"])], [kinds.endpoints(of, near[-1:], ports)]])
+        mine = [pod for pod in near if pod["metadata"]["labels"]["app"] == app]
+        parts = {number: [pod for pod in mine if _app(pod) == number] for number in map(_app, mine)} or {8080: []}
+        return st.just([kinds.endpoints(of, some, ports(number), part=f"-{number}") for number, some in parts.items()])
+    return st.sampled_from([[kinds.endpoints(of, [], ports(8080), ["10.NET.200"])], [kinds.endpoints(of, near[-1:], ports(8080))]])
 
 
 def _exports() -> st.SearchStrategy[list[str]]:
@@ -145,7 +162,7 @@ def _policies() -> st.SearchStrategy[Json]:
         return kinds.istio("PeerAuthentication", f"{namespace}/{app or 'default'}", spec)
 
     ports = st.dictionaries(st.sampled_from(["8080", "9090", "7070"]), _MODES, max_size=2)
-    return st.builds(build, _namespaces(), st.sampled_from(["", *_APPS]), _MODES, ports)
+    return st.builds(build, _namespaces(), st.sampled_from(["", *_APPS, "vm"]), _MODES, ports)
 
 
 def _traffic() -> st.SearchStrategy[Json]:
