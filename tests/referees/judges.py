@@ -116,6 +116,11 @@ def pod_of(found: Json) -> Pod:
     return Pod(kube_objects.place(found), f"Pod {found['metadata']['name']}", Dataplane.SIDECAR, labels=found["metadata"].get("labels", {}))
 
 
+def mode_at(sent: Sent, port: int) -> Mode:
+    """The mode that istiod gave a proxy for a port."""
+    return _mode(_chains(sent), port)
+
+
 def _chains(sent: Sent) -> Sequence[InboundChain]:
     """The inbound chains as meshinstall reads them."""
     kind = "type.googleapis.com/envoy.admin.v3."
