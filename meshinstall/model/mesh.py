@@ -104,7 +104,7 @@ class Pod:
     ``bypassed`` are ports whose inbound traffic does not pass the proxy (excludeInboundPorts, or not in
     includeInboundPorts; those of a gateway's other containers), ``others_bypassed`` tells whether those do that
     nobody declared (includeInboundPorts is a list);
-    ``more_ips`` are its addresses beside ``ip``;
+    ``more_ips`` are its addresses beside ``ip``; ``active``: some container runs, also while the pod starts or ends;
     ``one_family``: it has addresses of two IP families, and only those of the first are sure to be redirected;
     ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork); what arrives by one of ``interfaces`` does not.
     ``admin_port`` is where its Envoy answers, on its loopback; ``metrics_port`` where its agent hands out what the application reports,
@@ -134,6 +134,7 @@ class Pod:
     kubelet: tuple[int, ...] = ()
     scraped: tuple[int, ...] = ()
     more_ips: tuple[str, ...] = ()
+    active: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,9 @@ def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]
     if not pod.captured:
         ambient = pod.dataplane is Dataplane.AMBIENT
         why = (
-            "ambient.istio.io/bypass-inbound-capture" if ambient else "interceptionMode NONE, no inbound port, or its interface is excluded"
+            "ambient.istio.io/bypass-inbound-capture"
+            if ambient
+            else "interceptionMode NONE, no istio-init that sets rules, no inbound port, or its interface is excluded"
         )
         return "MTL022", f"its traffic bypasses its proxy ({why})"
     return _captured(pod, port)

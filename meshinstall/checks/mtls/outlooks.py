@@ -65,7 +65,7 @@ class Outlooks:
 
     @classmethod
     def of(cls, groups: Sequence[ClientGroup], pods: Mapping[Place, Pod], revision: Callable[[Pod], str]) -> "Outlooks":
-        """Index once, linear in what the different outlooks hold; ``pods`` are the clients, and one that is in no group is silent.
+        """Index once, linear in what the different outlooks hold; ``pods`` are the clients, and one that runs and is in no group is silent.
 
         ``revision`` is that of a pod's istiod.
         """
@@ -77,7 +77,7 @@ class Outlooks:
                 held.setdefault((id(group.outlook), revision(one)), []).append(group)
                 answered.update(group.pods)
         kinds = tuple(_kind(by_id[key], name, some, pods) for (key, name), some in held.items())
-        mute = [pod for place, pod in pods.items() if place not in answered]
+        mute = [pod for place, pod in pods.items() if pod.running and place not in answered]
         silent = tuple(sorted({_client(pod) for pod in mute}))
         ambient = {_client(pod) for pod in mute if pod.dataplane is Dataplane.AMBIENT}
         ambient -= {_client(pod) for pod in mute if pod.dataplane is not Dataplane.AMBIENT}
@@ -179,7 +179,7 @@ def _past(pods: Iterable[Pod]) -> Iterator[Past]:
     found: dict[tuple[str, str, Outbound, bool, bool], list[Pod]] = {}
     for pod in pods:
         special = pod.outbound != Outbound() or pod.host_network or pod.one_family
-        if pod.dataplane is Dataplane.SIDECAR and pod.running and special:
+        if pod.dataplane is Dataplane.SIDECAR and pod.active and special:
             found.setdefault((*_client(pod), pod.outbound, pod.host_network, pod.one_family), []).append(pod)
     for (namespace, workload, *_), some in sorted(found.items(), key=lambda pair: pair[0][:2]):
         yield Past(f"{namespace}/{workload}", some[0], len(some))

@@ -334,7 +334,7 @@ def _outlooks(facts: MeshFacts) -> Outlooks | None:
     if facts.clients is None:
         return None
     pods = {
-        pod.place: pod for pod in facts.pods if pod.dataplane in _CLIENTS and pod.running and not is_for_probes(pod.place.namespace, facts)
+        pod.place: pod for pod in facts.pods if pod.dataplane in _CLIENTS and pod.active and not is_for_probes(pod.place.namespace, facts)
     }
     return Outlooks.of(facts.clients.groups, pods, lambda pod: revision_of(pod, facts))
 

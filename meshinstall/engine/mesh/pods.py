@@ -11,7 +11,7 @@ from meshinstall.checks.words import some
 from meshinstall.engine.mesh.kube_objects import Service, labels, place
 from meshinstall.engine.mesh.plain_callers import kubelet_ports, scraped_ports
 from meshinstall.engine.mesh.proxy_config import admin_port, metrics_port
-from meshinstall.engine.mesh.redirection import INIT, Capture, inbound, interfaces, outbound, variables
+from meshinstall.engine.mesh.redirection import INIT, VALIDATION, Capture, inbound, interfaces, outbound, variables
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
 from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER, SYSTEM_NAMESPACE
 from meshinstall.model.labels import REVISION
@@ -29,6 +29,7 @@ _REDIRECTED = "ambient.istio.io/redirection"
 # What the proxy's container is started as.
 _ZTUNNEL = ["ztunnel"]
 _DONE = ("Succeeded", "Failed")
+_OF_ISTIO = (INIT, VALIDATION)
 # A kind, and a DNS subdomain (kubernetes: apimachinery/pkg/util/validation).
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -76,6 +77,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         annotations={name: value for name, value in annotations.items() if _ISTIO in name and name not in _DROPPED},
         revision=annotations.get(REVISION) or labels(item).get(REVISION, ""),
         running=phase == "Running" and not at(item, "metadata", "deletionTimestamp"),
+        active=phase == "Running" or any(at(one, "state", "running") for one in rows(at(item, "status", "initContainerStatuses"))),
         host_network=host_network,
         captured=not host_network and not capture.is_empty,
         bypassed=_beside(containers.values(), carrier) if kind is Dataplane.GATEWAY else (),
@@ -83,7 +85,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         admin_port=admin or ENVOY_ADMIN_PORT,
         metrics_port=_metrics_port(carrier, capture) if kind is Dataplane.SIDECAR else 0,
         interfaces=interfaces(spec) if kind is Dataplane.SIDECAR else (),
-        outbound=outbound(spec, containers.values()) if kind is Dataplane.SIDECAR else Outbound(),
+        outbound=outbound(spec, (*containers.values(), *_passing(item))) if kind is Dataplane.SIDECAR else Outbound(),
         kubelet=kubelet_ports(spec, annotations, kind),
         scraped=scraped_ports(annotations, kind),
         more_ips=tuple(text(at(one, "ip")) for one in rows(at(item, "status", "podIPs"))[1:]),
@@ -188,6 +190,17 @@ def _lasting(spec: Mapping[str, Any]) -> Iterator[Any]:
     """The containers that run as long as the pod: sidecars of Kubernetes' own kind are init containers that are restarted."""
     yield from (one for one in rows(spec.get("initContainers")) if at(one, "restartPolicy") == "Always")
     yield from rows(spec.get("containers"))
+
+
+def _passing(item: Manifest) -> Iterator[Any]:
+    """Containers that run for a time: those that every start of the pod begins with, and those for debugging that run now."""
+    spec = table(at(item, "spec"))
+    yield from (
+        one for one in rows(spec.get("initContainers")) if at(one, "restartPolicy") != "Always" and at(one, "name") not in _OF_ISTIO
+    )
+    found = rows(at(item, "status", "ephemeralContainerStatuses"))
+    running = {text(at(one, "name")) for one in found if at(one, "state", "running")}
+    yield from (one for one in rows(spec.get("ephemeralContainers")) if at(one, "name") in running)
 
 
 def _declared(containers: Iterable[Any]) -> Iterator[Port]:

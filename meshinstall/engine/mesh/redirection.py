@@ -14,7 +14,7 @@ from meshinstall.model.istio import PROXY_CONTAINER
 from meshinstall.model.mesh import PROXY_PORTS, TUNNEL_PORT, AsProxy, Outbound, Port, PortRange
 
 INIT = "istio-init"
-_VALIDATION = "istio-validation"
+VALIDATION = "istio-validation"
 # The first interface of a pod, whatever the CNI.
 _INTERFACE = "eth0"
 # Nobody arrives there from outside.
@@ -39,7 +39,15 @@ _VARIABLES: Mapping[str, str] = {
     "-u": "PROXY_UID",
     "-x": "ISTIO_SERVICE_EXCLUDE_CIDR",
 }
-_OTHERS = ("-n", "-p", "-r", "-t", "-z")
+_OTHERS = ("-p", "-r", "-t", "-z")
+_LONG: Mapping[str, str] = {f"--{name.lower().replace('_', '-')}": flag for flag, name in _VARIABLES.items()}
+_PROGRAM = "istio-iptables"
+_AGENTS = ("pilot-agent", "/usr/local/bin/pilot-agent")
+# With one of them istio-iptables sets no rule, or none in the pod.
+_IDLE = ("DRY_RUN", "SKIP_RULE_APPLY", "CLEANUP_ONLY")
+_IDLE_FLAGS = ("-n", "--dry-run", "--skip-rule-apply", "--cleanup-only", "--network-namespace")
+_ELSEWHERE = "NETWORK_NAMESPACE"
+_FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
 _GROUPS, _NOT_GROUPS = "ISTIO_OUTBOUND_OWNER_GROUPS", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE"
 # What the CNI plugin leaves out in any case, and what it does where no annotation says otherwise
 # (istio: cni/pkg/plugin/sidecar_redirect.go).
@@ -107,11 +115,13 @@ def redirection(spec: Mapping[str, Any]) -> Redirection | None:
     containers = {text(at(one, "name")): one for one in rows(spec.get("initContainers"))}
     if init := containers.get(INIT):
         given, environment = _given(rows(at(init, "args"))), variables(init)
+        if not _sets_rules(init, environment):
+            return None
         found = {flag: environment[name] for flag, name in _VARIABLES.items() if name in environment} | given
         groups = environment.get(_GROUPS, _ALL)
         excluded = frozenset(_listed(environment.get(_NOT_GROUPS, ""))) if groups == _ALL else frozenset()
         return Redirection(found, None if groups == _ALL else frozenset(_listed(groups)), excluded)
-    if check := containers.get(_VALIDATION):
+    if check := containers.get(VALIDATION):
         given = _given(rows(at(check, "args")))
         context = table(at(_proxy(spec), "securityContext"))
         left_out = f"{given.get('-d', '')},{_CNI_NOT_INBOUND}"
@@ -139,15 +149,15 @@ def interfaces(spec: Mapping[str, Any]) -> tuple[str, ...]:
     return (*found.interfaces, *found.virtual) if found else ()
 
 
-def outbound(spec: Mapping[str, Any], lasting: Iterable[Any]) -> Outbound:
-    """What of a pod's own connections is redirected; ``lasting`` are its containers that run as long as the pod."""
+def outbound(spec: Mapping[str, Any], senders: Iterable[Any]) -> Outbound:
+    """What of a pod's own connections is redirected; ``senders`` are its containers that connect to others."""
     found = redirection(spec)
     if found is None or not found.is_on:
         return Outbound(captured=False)
     given = found.given
     include = given.get("-i", "")
     pod = table(spec.get("securityContext"))
-    mine = [one for one in lasting if text(at(one, "name")) != PROXY_CONTAINER]
+    mine = [one for one in senders if text(at(one, "name")) != PROXY_CONTAINER]
     return Outbound(
         networks=None if include == _ALL else networks(include),
         not_networks=networks(given.get("-x", "")),
@@ -201,13 +211,28 @@ def _holds(ports: Iterable[PortRange], port: int) -> bool:
 
 
 def _given(args: Iterable[Any]) -> dict[str, str]:
-    """Flags with their values; what stands after a flag is its value, whatever it looks like."""
+    """Flags with their values, which stand after them or after an equals sign; the last of each counts (github.com/spf13/pflag)."""
     found: dict[str, str] = {}
     rest = iter([text(one) for one in args])
     for one in rest:
-        if one in _VARIABLES or one in _OTHERS:
-            found[one] = next(rest, "").strip()
+        name, equals, value = one.partition("=")
+        flag = _LONG.get(name, name)
+        if not one.startswith("--") and one[:2] in _VARIABLES and len(one) > 2:  # noqa: PLR2004 - a dash and a letter
+            flag, equals, value = one[:2], "=", one[2:].removeprefix("=")
+        if flag in _VARIABLES or flag in _OTHERS:
+            found[flag] = (value if equals else next(rest, "")).strip()
     return found
+
+
+def _sets_rules(init: Any, environment: Mapping[str, str]) -> bool:
+    """Whether it is istio-iptables at work: who writes a pod may put another command there, or tell it to change nothing."""
+    command, args = ([text(one) for one in rows(at(init, key))] for key in ("command", "args"))
+    words = args if not command or command in ([agent] for agent in _AGENTS) else command
+    if words[:1] != [_PROGRAM]:
+        return False
+    told = {name for name, equals, value in (one.partition("=") for one in words) if not (equals and value in _FALSE)}
+    idle = any(environment.get(name, "") not in _FALSE for name in _IDLE) or bool(environment.get(_ELSEWHERE))
+    return not idle and told.isdisjoint(_IDLE_FLAGS)
 
 
 def _proxy(spec: Mapping[str, Any]) -> Any:

@@ -106,6 +106,12 @@ def test_pods_of_one_workload_that_pass_by_in_one_way_are_told_once() -> None:
     assert (past.client, past.pods) == ("shop/Deployment a", 3)
 
 
-@pytest.mark.parametrize("differs", [{"dataplane": Dataplane.GATEWAY}, {"running": False}])
+@pytest.mark.parametrize("differs", [{"dataplane": Dataplane.GATEWAY}, {"running": False, "active": False}])
 def test_gateways_and_what_does_not_run_pass_nothing_by(differs: dict[str, Any]) -> None:
     assert outlooks([pod("a", outbound=Outbound(captured=False), **differs)]).passing_by(["10.0.0.1"], 80) == []
+
+
+def test_what_starts_or_ends_passes_by_and_nobody_waits_for_its_proxy() -> None:
+    found = outlooks([pod("a", outbound=Outbound(captured=False), running=False)])
+    assert [past.client for past, _ in found.passing_by(["10.0.0.1"], 80)] == ["shop/Deployment a"]
+    assert found.silent == ()

@@ -41,6 +41,73 @@ def seen(*containers: dict[str, Any], inits: Any = None, proxy: Any = None, serv
     return pod
 
 
+def idle(*words: str, **changed: Any) -> dict[str, Any]:
+    return {**init(*words), **changed}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        init(env={"DRY_RUN": "true"}),
+        init(env={"SKIP_RULE_APPLY": "1"}),
+        init(env={"CLEANUP_ONLY": "T"}),
+        init(env={"NETWORK_NAMESPACE": "/proc/1/ns/net"}),
+        idle("--dry-run"),
+        idle("-n"),
+        idle("--skip-rule-apply=true"),
+        idle(command=["/bin/true"]),
+        idle(args=["sleep", "1"]),
+        idle("--istio-inbound-interception-mode=NONE"),
+        idle("-m=NONE"),
+        idle("-mNONE"),
+    ],
+)
+def test_an_istio_init_that_sets_no_rules_redirects_nothing(first: dict[str, Any]) -> None:
+    pod = seen(inits=[first])
+    assert (pod.outbound, pod.captured) == (Outbound(captured=False), False)
+
+
+@pytest.mark.parametrize("first", [init(env={"DRY_RUN": "false"}), idle("--dry-run=false"), idle(command=["pilot-agent"])])
+def test_an_istio_init_that_is_told_to_work_redirects(first: dict[str, Any]) -> None:
+    assert seen(inits=[first]).outbound == OPEN
+
+
+def test_long_names_of_settings_count_as_the_short_ones_do() -> None:
+    found = outbound(inits=[init("--istio-local-outbound-ports-exclude", "80", "--istio-service-exclude-cidr=10.0.0.0/8")])
+    assert (found.not_ports, found.not_networks) == ((PortRange(80, 80),), ("10.0.0.0/8",))
+
+
+def test_what_a_pod_starts_with_and_what_debugs_it_now_count_as_its_containers_do() -> None:
+    as_proxy = {"securityContext": {"runAsUser": 1337}}
+    found = seen(inits=[init(), {"name": "wait", **as_proxy}])
+    assert found.outbound.as_proxy == (AsProxy("wait", "UID 1337"),)
+
+
+@pytest.mark.parametrize(("state", "users"), [("running", (AsProxy("debug", "UID 1337"),)), ("terminated", ())])
+def test_a_container_for_debugging_counts_while_it_runs(state: str, users: tuple[AsProxy, ...]) -> None:
+    spec = {"initContainers": [init()], "containers": [app(), PROXY], "ephemeralContainers": [app("debug", runAsUser=1337)]}
+    status = {"phase": "Running", "ephemeralContainerStatuses": [{"name": "debug", "state": {state: {"startedAt": "now"}}}]}
+    found = read_pod({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec, "status": status}, frozenset())
+    assert found is not None
+    assert found.pod.outbound.as_proxy == users
+
+
+@pytest.mark.parametrize(
+    ("status", "ends", "active"),
+    [
+        ({"phase": "Running"}, True, True),
+        ({"phase": "Pending", "initContainerStatuses": [{"name": "wait", "state": {"running": {"startedAt": "now"}}}]}, False, True),
+        ({"phase": "Pending", "initContainerStatuses": [{"name": "wait", "state": {"waiting": {}}}]}, False, False),
+        ({"phase": "Pending"}, False, False),
+    ],
+)
+def test_a_pod_that_starts_or_ends_may_already_or_still_send(status: dict[str, Any], ends: bool, active: bool) -> None:
+    meta = {"name": "web", "namespace": "shop", **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if ends else {})}
+    found = read_pod({"metadata": meta, "spec": {"containers": [app(), PROXY]}, "status": status}, frozenset())
+    assert found is not None
+    assert (found.pod.active, found.pod.running) == (active, False)
+
+
 def listening(*ports: int) -> dict[str, Any]:
     return {"name": "app", "ports": [{"containerPort": port} for port in ports]}
 
