@@ -65,19 +65,27 @@ def listener(target: str = "PassthroughCluster") -> dict[str, Any]:
     return {"name": "virtualOutbound", "active_state": {"listener": {"name": "virtualOutbound", "filter_chains": [chain]}}}
 
 
+def status(address: str, port: int) -> dict[str, Any]:
+    """A listener as ``/listeners`` tells it."""
+    return {"name": f"{address}_{port}", "local_address": {"socket_address": {"address": address, "port_value": port}}}
+
+
 class Admin:
-    """Answers ``/config_dump`` of one Envoy; ``asked`` are the sizes of its answers, ``patterns`` those that it was asked for."""
+    """Answers ``/config_dump`` and ``/listeners`` of one Envoy; ``asked`` are the sizes of its answers, ``patterns`` those that it was asked for."""
 
     def __init__(self, clusters: Mapping[str, Mapping[str, Any]], assignments: Mapping[str, Mapping[str, Any]], passes: str = "") -> None:
         self.clusters = clusters
         self.assignments = assignments
         self.listener = listener(passes or "PassthroughCluster")
+        self.listens = [("0.0.0.0", 80)]
         self.asked: list[int] = []
         self.patterns: list[str] = []
 
     def get(self, path: str) -> bytes:
         """The answer; 404 where Envoy has nothing of the kind."""
         query = parse_qs(urlsplit(path).query)
+        if path.startswith("/listeners"):
+            return self._said(json.dumps({"listener_statuses": [status(*address) for address in self.listens]}, indent=1))
         wanted = re.compile(query.get("name_regex", [".*"])[0])
         self.patterns.append(wanted.pattern)
         match query["resource"][0]:
@@ -90,9 +98,11 @@ class Admin:
                 found = [{"endpoint_config": one} for name, one in self.assignments.items() if wanted.fullmatch(name)]
             case _:
                 found = [self.listener]
-        data = json.dumps({"configs": found} if found else {}, indent=1).encode()
-        self.asked.append(len(data))
-        return data
+        return self._said(json.dumps({"configs": found} if found else {}, indent=1))
+
+    def _said(self, answer: str) -> bytes:
+        self.asked.append(len(answer))
+        return answer.encode()
 
 
 def _masked(told: Mapping[str, Any], fields: list[str]) -> dict[str, Any]:

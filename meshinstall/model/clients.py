@@ -42,10 +42,14 @@ class OutboundCluster(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a proxy would do with the connections of its pod; ``passes_on``: what it does not know leaves as it came."""
+    """What a proxy would do with the connections of its pod; ``passes_on``: what it does not know leaves as it came.
+
+    ``listens`` are the addresses and ports whose connections it knows, None where it was not asked.
+    """
 
     clusters: tuple[OutboundCluster, ...] = ()
     passes_on: bool = False
+    listens: frozenset[tuple[str, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,14 @@ class ClientGroup:
 class SidecarObject(NamedTuple):
     """A Sidecar, which says what the proxies of a namespace know; an empty ``selector`` selects all pods there.
 
-    ``revision`` is its label istio.io/rev, None without.
+    ``revision`` is its label istio.io/rev, None without. ``open`` is the number of its egress listener that has no port, which takes
+    connections to all of its hosts; None where there is none.
     """
 
     place: Place
     selector: Mapping[str, str]
     revision: str | None = None
+    open: int | None = 0
 
 
 class MeshEntry(NamedTuple):

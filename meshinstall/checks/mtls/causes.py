@@ -110,7 +110,7 @@ class Causes:
     def hidden(self, service: ServiceFacts, sidecar: Place | None) -> Cause:
         """Why proxies for which some Sidecar holds do not know a Service."""
         where, home = f"Service {service.place}", service.place.namespace
-        why = f"their proxies do not know {where}, and pass on what they do not know"
+        why = f"their proxies do not know {where} at its own address, and pass on what they do not know"
         watched = self.watched(home)
         if watched is False:
             return Cause(f"{why}: discoverySelectors do not select namespace {home}", "MeshConfig", "MTL016")

@@ -131,9 +131,18 @@ def _led(namespace: str, name: str, ports: Sequence[PortVerdict], facts: MeshFac
     return _MUTUAL.format(name=service.place.name, namespace=home, host=f"{service.place.name}.{home}.svc.{domain}")
 
 
-def _sidecar(namespace: str, name: str, ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
+def _listed(namespace: str, name: str, hosts: Sequence[str], facts: MeshFacts) -> Sequence[Mapping[str, Any]]:
+    """What adds hosts to the listener of a Sidecar that takes all ports, or such a listener: those of one port do not help."""
+    told = facts.clients.sidecars if facts.clients else ()
+    found = next((one for one in told if tuple(one.place) == (namespace, name)), None)
+    if found and found.open is None:
+        return [{"op": "add", "path": "/spec/egress/-", "value": {"hosts": list(hosts)}}]
+    return [{"op": "add", "path": f"/spec/egress/{found.open if found else 0}/hosts/-", "value": one} for one in hosts]
+
+
+def _sidecar(namespace: str, name: str, ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
     missing = sorted({port.namespace for port in ports})
-    added = [{"op": "add", "path": "/spec/egress/0/hosts/-", "value": f"{one}/*"} for one in missing[:_MOST]]
+    added = _listed(namespace, name, [f"{one}/*" for one in missing[:_MOST]], facts)
     where = f"sidecar {word(name)} -n {word(namespace)}"
     more = f", and {len(missing) - _MOST} namespaces more" if len(missing) > _MOST else ""
     return (

@@ -97,7 +97,7 @@ def _unaware(door: Door, outlooks: Outlooks, causes: Mapping[str, Causes]) -> It
         return
     told = ((service, own, revision, one) for service, own in door.services for revision, one in causes.items())
     for service, own, revision, one in told:
-        kinds = outlooks.by_revision(outlooks.unaware(one.host(service), own)).get(revision, ())
+        kinds = outlooks.by_revision(outlooks.unaware(one.host(service), own, service.addresses)).get(revision, ())
         for sidecar, names in _kept_from(kinds, outlooks, one):
             cause = one.hidden(service, sidecar)
             yield _said(outlooks, Outcome.FAIL, f"{names} {_SENDS[Tls.PLAINTEXT]}: {cause.why}", cause.object, cause.code)

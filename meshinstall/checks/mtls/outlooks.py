@@ -11,6 +11,9 @@ from meshinstall.model.place import Place
 from meshinstall.model.verdict import Clients, Evidence
 
 _Found = TypeVar("_Found")
+_LOOPBACK = ("127.0.0.1", "::1")
+# Addresses that stand for all.
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - nothing is bound here
 
 
 class Way(NamedTuple):
@@ -44,8 +47,9 @@ class Kind:
 class Outlooks:
     """All clients by what they would do. Addresses have ports of pods, hosts those of Services.
 
-    A number with a bit for each kind says which of them: ``passing`` pass on what they do not know. ``told`` keeps what is said of many
-    ports in the same words, ``seen`` what was found for the same kinds. Of the ``silent``, ``ambient`` have no proxy of their own.
+    A number with a bit for each kind says which of them: ``passing`` pass on what they do not know, ``taking`` have a listener on an
+    address and port, or at "" on a port of any address but their loopback, ``unlistened`` were not asked for theirs. ``told`` keeps what
+    is said of many ports in the same words, ``seen`` what was found for the same kinds. Of the ``silent``, ``ambient`` have no proxy.
     """
 
     kinds: tuple[Kind, ...]
@@ -59,6 +63,8 @@ class Outlooks:
     anywhere: dict[tuple[str, int], list[Way]] = field(default_factory=dict)
     reached: set[tuple[str, int]] = field(default_factory=set)
     known: dict[tuple[str, int], int] = field(default_factory=dict)
+    taking: dict[tuple[str, int], int] = field(default_factory=dict)
+    unlistened: int = 0
     told: dict[object, Evidence] = field(default_factory=dict)
     by_port: dict[int, list[tuple[Past, str]]] = field(default_factory=dict)
     seen: dict[object, Any] = field(default_factory=dict)
@@ -88,6 +94,7 @@ class Outlooks:
         holders: dict[int, tuple[OutboundCluster, list[int]]] = {}
         for index, kind in enumerate(kinds):
             found.passing |= kind.outlook.passes_on << index
+            found._listen(1 << index, kind.outlook.listens)
             for cluster in kind.outlook.clusters:
                 holders.setdefault(id(cluster), (cluster, []))[1].append(index)
         for cluster, those in holders.values():
@@ -105,9 +112,25 @@ class Outlooks:
             if endpoint.tls is not Tls.MESH:
                 self.leaves.setdefault(at, []).append(Way(kinds, cluster, endpoint.tls))
 
-    def unaware(self, host: str, port: int) -> tuple[int, ...]:
-        """The kinds whose proxies do not know a port of a Service and pass its connections on as they came."""
-        hidden = self.passing & ~self.known.get((host, port), 0)
+    def _listen(self, kind: int, addresses: Iterable[tuple[str, int]] | None) -> None:
+        self.unlistened |= kind if addresses is None else 0
+        for address, port in addresses or ():
+            for key in ((address, port), *([] if address in _LOOPBACK else [("", port)])):
+                self.taking[key] = self.taking.get(key, 0) | kind
+
+    def unaware(self, host: str, port: int, addresses: Iterable[str] = ()) -> tuple[int, ...]:
+        """The kinds whose proxies do not know a port of a Service, or do not take it at its ``addresses``, and pass it on as it came.
+
+        A Sidecar may let a proxy know a host at an address of the proxy alone. The pods of a headless Service have
+        listeners that differ from pod to pod: only one on the loopback instead of them tells.
+        """
+        takes = self.unlistened
+        for address in (*_ANY, *(addresses or [""])):
+            takes |= self.taking.get((address, port), 0)
+        if not addresses:
+            bound = self.taking.get((_LOOPBACK[0], port), 0) | self.taking.get((_LOOPBACK[1], port), 0)
+            takes |= ~bound
+        hidden = self.passing & ~(self.known.get((host, port), 0) & takes)
         return self.once(hidden, lambda: tuple(index for index in range(len(self.kinds)) if hidden >> index & 1))
 
     def clients(self, kinds: tuple[int, ...]) -> Mapping[str, Sequence[tuple[str, str]]]:

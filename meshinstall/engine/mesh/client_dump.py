@@ -17,6 +17,7 @@ from meshinstall.model.clients import Endpoint, OutboundCluster, Tls
 # istiod's names for the listener that takes all outbound traffic and for the cluster that passes on what is not known
 # (istio: pilot/pkg/model/context.go, pilot/pkg/networking/util/util.go).
 _LISTENER = "virtualOutbound"
+_CATCH_ALL = (_LISTENER, "virtualInbound")
 _PASSTHROUGH = "PassthroughCluster"
 # The workload's secrets (istio: pkg/security/security.go).
 _CERTIFICATE, _ROOT = "default", "ROOTCA"
@@ -38,6 +39,8 @@ _CLUSTER_FIELDS = ("name", "type", "eds_cluster_config.service_name", "load_assi
 NAMES = "/config_dump?resource=dynamic_active_clusters&mask=cluster.name"
 CLUSTERS = "/config_dump?resource=dynamic_active_clusters&mask=" + quote(",".join(f"cluster.{name}" for name in _CLUSTER_FIELDS), safe=",")
 ENDPOINTS = "/config_dump?include_eds&resource=dynamic_endpoint_configs&mask=endpoint_config.cluster_name,endpoint_config.endpoints"
+# Where it has listeners: their addresses alone, which no field mask of a dump can choose.
+ADDRESSES = "/listeners?format=json"
 LISTENER = f"/config_dump?resource=dynamic_listeners&name_regex={quote(f'^{_LISTENER}$', safe='')}"
 
 
@@ -55,6 +58,16 @@ def read_passing_on(listener: bytes) -> bool:
     """The answer to ``LISTENER``: whether what is not known leaves as it came; raises ClusterError."""
     with _refusing():
         return any(name == _PASSTHROUGH for name in _targets(listener))
+
+
+def read_addresses(listeners: bytes) -> frozenset[tuple[str, int]]:
+    """The answer to ``ADDRESSES``: where its listeners take connections; raises ClusterError."""
+    with _refusing():
+        held = rows(at(_parsed(listeners), "listener_statuses"))
+        own = [at(one, "local_address") for one in held if text(at(one, "name")) not in _CATCH_ALL]
+        more = [address for one in held for address in rows(at(one, "additional_local_addresses"))]
+        sockets = [at(one, "socket_address") for one in (*own, *more)]
+        return frozenset((text(at(one, "address")), number(at(one, "port_value"))) for one in sockets)
 
 
 def read_names(clusters: bytes) -> set[str]:
@@ -92,9 +105,13 @@ def _refusing() -> Iterator[None]:
 
 def _configs(data: bytes, part: str) -> list[Any]:
     """The resources of a dump; an empty one has none."""
+    return [at(one, part) for one in rows(at(_parsed(data), "configs"))]
+
+
+def _parsed(data: bytes) -> Any:
     if len(data) > _MAX_ANSWER:
         raise ClusterError(f"its Envoy's answer is larger than {_MAX_ANSWER // 1024**2} MiB")
-    return [at(one, part) for one in rows(at(json.loads(data), "configs"))]
+    return json.loads(data)
 
 
 def _kind(cluster: Any) -> str:

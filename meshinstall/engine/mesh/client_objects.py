@@ -49,7 +49,10 @@ class WorkloadEntry:
 
 def sidecar(item: Manifest) -> SidecarObject:
     """A Sidecar (istio/api: networking/v1alpha3/sidecar.proto)."""
-    return SidecarObject(place(item), texts(at(item, "spec", "workloadSelector", "labels")), labels(item).get(REVISION))
+    egress = rows(at(item, "spec", "egress"))
+    open_to_all = next((number for number, one in enumerate(egress) if not at(one, "port")), None)
+    selector = texts(at(item, "spec", "workloadSelector", "labels"))
+    return SidecarObject(place(item), selector, labels(item).get(REVISION), open_to_all)
 
 
 def envoy_filter(item: Manifest) -> Chosen:

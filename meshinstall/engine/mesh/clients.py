@@ -203,7 +203,7 @@ async def ask_clients(groups: Sequence[Group], ports: Pods, hosts: Hosts) -> tup
         answer = await _ask(groups[index], readers[groups[index].kind])
         # Many hold the same: it is kept once.
         clusters = tuple(parts.setdefault(cluster, cluster) for cluster in answer.outlook.clusters)
-        outlook = Outlook(clusters, answer.outlook.passes_on)
+        outlook = replace(answer.outlook, clusters=clusters)
         outlook = known.setdefault(outlook, outlook)
         found[index] = ClientGroup(answer.pods, outlook, answer.asked, answer.problem)
 

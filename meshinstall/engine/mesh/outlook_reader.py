@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -20,6 +19,7 @@ _FEW = 200
 # Clusters for one request: less than a MiB. Characters of their names: Istio lets Envoy take patterns of at most 32,768 steps, which
 # 37,000 characters need (istio: pkg/bootstrap/config.go, re2.max_program_size).
 _PIECE, _LONGEST = 250, 24_000
+_LISTENERS = (client_dump.LISTENER, client_dump.ADDRESSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class Reader:
     async def outlook(self, pod: Pod) -> Outlook:
         """What a pod's proxy would send; raises ClusterError."""
         if len(self._hosts.ports) <= _FEW:
-            clusters, endpoints, listener = await self._ask(pod, client_dump.CLUSTERS, client_dump.ENDPOINTS, client_dump.LISTENER)
+            clusters, endpoints, *listeners = await self._ask(pod, client_dump.CLUSTERS, client_dump.ENDPOINTS, *_LISTENERS)
             found = client_dump.read_clusters(clusters, endpoints, whole=True)
-            return Outlook(client_dump.ordered(found), client_dump.read_passing_on(listener))
-        (held,) = await self._ask(pod, client_dump.NAMES)
+            return Outlook(client_dump.ordered(found), *_read_listeners(*listeners))
+        held, *listeners = await self._ask(pod, client_dump.NAMES, *_LISTENERS)
         names = client_dump.read_names(held)
         alike = {name for name in names if client_dump.host_of(name) in self._hosts.plain}
         # Whoever comes second finds what the first has read.
@@ -66,14 +66,7 @@ class Reader:
         own = [one for piece in _pieces(sorted(names - alike)) for one in await self._clusters(pod, piece)]
         # A cluster that came or went between two answers is not there.
         known = [self._alike[name] for name in alike if name in self._alike]
-        return Outlook(client_dump.ordered([*known, *own]), await self._passing_on(pod, names))
-
-    async def _passing_on(self, pod: Pod, names: AbstractSet[str]) -> bool:
-        """Whether what it does not know of the mesh leaves as it came; not asked where it knows everything."""
-        if self._hosts.ports <= names:
-            return False
-        (listener,) = await self._ask(pod, client_dump.LISTENER)
-        return client_dump.read_passing_on(listener)
+        return Outlook(client_dump.ordered([*known, *own]), *_read_listeners(*listeners))
 
     async def _clusters(self, pod: Pod, piece: str) -> tuple[OutboundCluster, ...]:
         return client_dump.read_clusters(*await self._ask(pod, f"{client_dump.CLUSTERS}{piece}", f"{client_dump.ENDPOINTS}{piece}"))
@@ -81,6 +74,10 @@ class Reader:
     async def _ask(self, pod: Pod, *paths: str) -> list[bytes]:
         """The answers; Envoy has no endpoints (404) where no cluster asks for them."""
         return [body or b"{}" for body in await self._ports.get_all(*pod.place, pod.admin_port, paths)]
+
+
+def _read_listeners(catch_all: bytes, addresses: bytes) -> tuple[bool, frozenset[tuple[str, int]]]:
+    return client_dump.read_passing_on(catch_all), client_dump.read_addresses(addresses)
 
 
 def _pieces(names: Sequence[str]) -> Iterator[str]:

@@ -160,7 +160,7 @@ def test_a_client_that_passes_by_reaches_the_second_family_of_a_headless_service
     assert {one.outcome for one in told(found)} == {Outcome.PASS}
 
 
-@pytest.mark.parametrize("differs", [{"running": False}, {"dataplane": "none"}, {"dataplane": "control plane"}])
+@pytest.mark.parametrize("differs", [{"running": False, "active": False}, {"dataplane": "none"}, {"dataplane": "control plane"}])
 def test_who_does_not_run_or_has_no_proxy_is_no_client_of_ours(differs: dict[str, Any]) -> None:
     found = verdict(pods={"crm/batch-1": {**differs, "outbound": {"captured": False}}})
     assert {one.outcome for one in told(found)} == {Outcome.PASS}

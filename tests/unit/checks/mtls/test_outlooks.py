@@ -115,3 +115,28 @@ def test_what_starts_or_ends_passes_by_and_nobody_waits_for_its_proxy() -> None:
     found = outlooks([pod("a", outbound=Outbound(captured=False), running=False)])
     assert [past.client for past, _ in found.passing_by(["10.0.0.1"], 80)] == ["shop/Deployment a"]
     assert found.silent == ()
+
+
+HIGH = "10.9.0.1"
+
+
+@pytest.mark.parametrize(
+    ("listens", "addresses", "aware"),
+    [
+        (None, [HIGH], True),
+        ([("0.0.0.0", 80)], [HIGH], True),  # noqa: S104 - nothing is bound here
+        ([(HIGH, 80)], [HIGH], True),
+        ([(HIGH, 80)], ["fd00::1", HIGH], True),
+        ([("10.9.0.2", 80)], [HIGH], False),
+        ([(HIGH, 81)], [HIGH], False),
+        ([("127.0.0.1", 80)], [HIGH], False),
+        ([("127.0.0.1", 15080)], [HIGH], False),
+        ([("127.0.0.1", 80)], [], False),
+        ([("127.0.0.1", 80), ("10.0.0.1", 80)], [], True),
+        ([], [], True),
+    ],
+)
+def test_a_host_that_a_proxy_takes_elsewhere_alone_is_passed_on(listens: Any, addresses: list[str], *, aware: bool) -> None:
+    told = Outlook((cluster("web", 80),), passes_on=True, listens=None if listens is None else frozenset(listens))
+    one = pod("a")
+    assert bool(outlooks([one], answered(one, told)).unaware("web", 80, addresses)) is not aware

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from meshinstall.engine.mesh.client_dump import CLUSTERS, ENDPOINTS, LISTENER
+from meshinstall.engine.mesh.client_dump import ADDRESSES, CLUSTERS, ENDPOINTS, LISTENER
 from meshinstall.engine.mesh.client_objects import (
     Chosen,
     InternalEntry,
@@ -126,7 +126,7 @@ class Envoys(FakePods):
         self.hanging: set[str] = set()
         for pod in answering:
             self.answers[(*pod.place, ENVOY_ADMIN_PORT, CLUSTERS)] = b'{"configs": [{"cluster": {"name": "BlackHoleCluster"}}]}'
-            for path in (ENDPOINTS, LISTENER):
+            for path in (ENDPOINTS, LISTENER, ADDRESSES):
                 self.answers[(*pod.place, ENVOY_ADMIN_PORT, path)] = b"{}"
 
     async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from meshinstall.adapters.certificates import read_roots
-from meshinstall.engine.mesh.client_dump import CLUSTERS, ENDPOINTS, LISTENER
+from meshinstall.engine.mesh.client_dump import ADDRESSES, CLUSTERS, ENDPOINTS, LISTENER
 from meshinstall.engine.mesh.envoy import dump_path, read_dump
 from meshinstall.engine.mesh.proxies import ask_istiods
 from meshinstall.engine.mesh.survey import survey
@@ -136,7 +136,7 @@ class Mesh(World):
 
     def sends(self, place: Place) -> None:
         """The Envoy of a pod knows no Service."""
-        for path in (CLUSTERS, ENDPOINTS, LISTENER):
+        for path in (CLUSTERS, ENDPOINTS, LISTENER, ADDRESSES):
             self.pods.answers[(*place, ENVOY_ADMIN_PORT, path)] = b"{}"
         self.pods.answers[(*place, ENVOY_ADMIN_PORT, CLUSTERS)] = b'{"configs": [{"cluster": {"name": "BlackHoleCluster"}}]}'
 
