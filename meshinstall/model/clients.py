@@ -89,6 +89,14 @@ class MeshEntry(NamedTuple):
     ports: Mapping[int, int]
 
 
+class NamedHosts(NamedTuple):
+    """What a ServiceEntry names, wherever it leads: hosts, and addresses that clients may call instead."""
+
+    place: Place
+    hosts: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
+
+
 class LedHost(NamedTuple):
     """A VirtualService that leads clients of the mesh from some host to another one, ``to``."""
 
@@ -112,3 +120,4 @@ class ClientFacts:
     entries: tuple[MeshEntry, ...] = ()
     led: tuple[LedHost, ...] = ()
     tls_policies: tuple[TlsPolicy, ...] = ()
+    named: tuple[NamedHosts, ...] = ()

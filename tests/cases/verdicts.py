@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from meshinstall.checks.mtls.judge import judge, targets
 from meshinstall.model.finding import Finding
+from meshinstall.model.labels import TLS_MODE
 from meshinstall.model.mesh import CertificateFacts, Dataplane, MeshFacts, Pod
 from meshinstall.model.verdict import Outcome, PortVerdict, Verdict
 from meshinstall.model.wire import Answer, Probe, Probing, Seen, WireTarget
@@ -83,6 +84,9 @@ def _facts(told: Mapping[str, Any], certificates: Mapping[str, Any]) -> MeshFact
     raw = {key: value for key, value in told.items() if key not in {"proxies", "authorities"}}
     for kind in _BY_PLACE:
         raw[kind] = [{"place": place.split("/"), **one} for place, one in told[kind].items()]
+    for one in raw["pods"]:
+        # The injector labels what it gives a proxy.
+        one["labels"] = {**({TLS_MODE: "istio"} if one.get("dataplane") == "sidecar" else {}), **one.get("labels", {})}
     raw["namespaces"] = {name: {"name": name, **one} for name, one in told["namespaces"].items()}
     raw["authorities"] = [named[name] for name in told["authorities"]]
     pods = {"/".join(pod["place"]): _POD.validate_python(pod) for pod in raw["pods"]}

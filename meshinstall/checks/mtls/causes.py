@@ -42,6 +42,8 @@ class Causes:
     seen: dict[object, Cause] = field(default_factory=dict)
     ruled: dict[tuple[Place, int], Sequence[Told]] = field(default_factory=dict)
     holding: dict[tuple[str, str], Place | None] = field(default_factory=dict)
+    naming: dict[str, Mapping[str, Place]] = field(default_factory=dict)
+    naming_at: dict[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
 
     def host(self, service: ServiceFacts) -> str:
         """The name by which proxies know a Service."""
@@ -64,6 +66,8 @@ class Causes:
                 plain = told.mode == "DISABLE"
                 why = f"tls.mode {told.mode} for {where}{f', subset {told.subset}' if told.subset else ''}"
                 return Cause(why, f"DestinationRule {told.rule.place}", "MTL010" if plain else "MTL011")
+        if entry := self._named(cluster.host):
+            return Cause(f"it names {where} for them, and what is sent there leaves the mesh's TLS", f"ServiceEntry {entry}", "MTL015")
         if way.tls is Tls.OTHER:
             return self._other(service, where)
         return self._to_gateway(service, where) if pod.dataplane is Dataplane.GATEWAY else self._automatic(service, pod, port, where)
@@ -74,6 +78,22 @@ class Causes:
         if key not in self.ruled:
             self.ruled[key] = self.rules.against(service, cluster.port)
         return self.ruled[key]
+
+    def _named(self, host: str) -> Place | None:
+        """The first ServiceEntry that names a host."""
+        if "named" not in self.naming:
+            self.naming["named"] = {one: entry.place for entry in reversed(self.told.named) for one in entry.hosts}
+        return self.naming["named"].get(host)
+
+    def named_at(self, address: str) -> Sequence[str]:
+        """The hosts of ServiceEntries that clients may call by an address."""
+        if "at" not in self.naming_at:
+            found: dict[str, list[str]] = {}
+            for entry in self.told.named:
+                for one in entry.addresses:
+                    found.setdefault(one.removesuffix("/32").removesuffix("/128"), []).extend(entry.hosts)
+            self.naming_at["at"] = found
+        return self.naming_at["at"].get(address, ())
 
     def _other(self, service: ServiceFacts | None, where: str) -> Cause:
         for policy in self.told.tls_policies:
@@ -105,6 +125,8 @@ class Causes:
         if service and plain:
             why = f"the Service is headless and {_named(plain[0])} has no proxy, so istiod turns mTLS off for all its pods, {where}"
             return Cause(why, f"Service {service.place}", "MTL015")
+        if pod.dataplane is Dataplane.SIDECAR and TLS_MODE not in pod.labels:
+            return Cause(f"its pods have lost the label {TLS_MODE}=istio, {where}", _named(pod), "MTL015")
         return Cause(f"their proxies' configuration says so for {where}; an EnvoyFilter may do it", "", "MTL019")
 
     def hidden(self, service: ServiceFacts, sidecar: Place | None) -> Cause:

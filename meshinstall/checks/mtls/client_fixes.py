@@ -19,6 +19,8 @@ _REDIRECTION = (
     "traffic.sidecar.istio.io/includeOutboundIPRanges",
     "sidecar.istio.io/interceptionMode",
 )
+# What makes its pods anew.
+_RESTARTED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 # Namespaces that a patch names.
 _MOST = 5
 _MUTUAL = """# first let the gateway require it: in the Gateway's server, protocol HTTPS and tls.mode ISTIO_MUTUAL; then:
@@ -46,6 +48,9 @@ def client_fix(code: str, found: str, ports: Sequence[PortVerdict], facts: MeshF
         return _hidden(namespace, name)
     if code == "MTL016" and kind == "MeshConfig":
         return _unwatched(ports, facts)
+    if code == "MTL015" and kind in _RESTARTED:
+        target = f"{word(f'{kind.lower()}/{name}')} -n {word(namespace)}"
+        return f"kubectl rollout restart {target}  # the injector labels new pods, unless the template sets {TLS_MODE} itself"
     if kind in _BY_KIND:
         return _BY_KIND[kind](namespace, name, ports, facts)
     return ""
@@ -76,7 +81,7 @@ def _past(kind: str, namespace: str, name: str, facts: MeshFacts) -> str:
 
 
 def _template(kind: str, target: str, template: Mapping[str, Any]) -> str:
-    if kind not in {"Deployment", "StatefulSet", "DaemonSet"}:
+    if kind not in _RESTARTED:
         return f"kubectl edit {target}  # remove {', '.join(template['metadata']['annotations'])}, then create it again"
     return f"kubectl patch {target} --type merge -p {_json({'spec': {'template': template}})}"
 
@@ -113,8 +118,11 @@ def _entry(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: Mes
     return f"kubectl patch {where} --type merge -p {patch}  # only if its own proxy takes the mesh's mTLS"
 
 
-def _entries(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: MeshFacts) -> str:
+def _entries(namespace: str, name: str, _ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
     where = f"serviceentry {word(name)} -n {word(namespace)}"
+    told = facts.clients.entries if facts.clients else ()
+    if not any(tuple(one.service_entry) == (namespace, name) for one in told):
+        return f"kubectl edit {where}  # leave out what leads to pods and Services of the mesh: clients know them without it"
     return f"kubectl edit {where}  # endpoints whose own proxy takes the mesh's mTLS need the label {TLS_MODE}: istio"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshinstall.checks.mtls.causes import Cause, Causes
-from meshinstall.checks.mtls.outlooks import Outlooks
+from meshinstall.checks.mtls.outlooks import Outlooks, Way
 from meshinstall.checks.words import some
 from meshinstall.model.clients import MeshEntry, Tls
 from meshinstall.model.labels import TLS_MODE
@@ -70,6 +70,7 @@ def _leaving(door: Door, outlooks: Outlooks, causes: Mapping[str, Causes]) -> It
             ways += outlooks.anywhere.get((host, own), ())
             # Some other host, as of a ServiceEntry, may lead to the Service.
             ways += [way for name in (*_dns(host, one), *service.addresses) for way in outlooks.leaves.get((name, own), ())]
+            ways += _beside(door, service, own, outlooks, one)
     told: dict[tuple[Tls, Cause], dict[tuple[str, tuple[int, ...]], None]] = {}
     for way in ways:
         for revision, kinds in outlooks.by_revision(way.kinds).items():
@@ -77,6 +78,29 @@ def _leaving(door: Door, outlooks: Outlooks, causes: Mapping[str, Causes]) -> It
                 told.setdefault((way.tls, causes[revision].of(way, namespace, door.pod, door.port)), {})[namespace, kinds] = None
     for (tls, cause), those in told.items():
         yield _said(outlooks, _OUTCOMES[tls], f"{_together(tuple(those), outlooks)} {_SENDS[tls]}: {cause.why}", cause.object, cause.code)
+
+
+def _beside(door: Door, service: ServiceFacts, own: int, outlooks: Outlooks, causes: Causes) -> Iterator[Way]:
+    """Ways of hosts that ServiceEntries name, and that lead to a Service or to one of the pods of a headless one."""
+    host = causes.host(service)
+    addresses, ports = (service.addresses, {own}) if service.addresses else ((door.pod.ip, *door.pod.more_ips), {own, door.port})
+    for port in ports:
+        for address in addresses:
+            yield from (way for name in causes.named_at(address) for way in outlooks.anywhere.get((name, port), ()))
+        if not service.addresses:
+            labels = ("*", door.pod.place.name, *(ip.replace(".", "-").replace(":", "-") for ip in addresses))
+            names = [f"{label}.{name}" for label in labels for name in _dns(host, causes)]
+            yield from (way for name in names for held in (outlooks.leaves, outlooks.anywhere) for way in held.get((name, port), ()))
+    # A name without a dot is one for the pods of its own namespace.
+    for way in outlooks.leaves.get((service.place.name, own), ()):
+        if home := tuple(kind for kind in way.kinds if service.place.namespace in outlooks.clients((kind,))):
+            yield way._replace(kinds=home)
+    # Who knows a wildcard alone takes it for hosts that it does not know, whether it passes on the rest or not.
+    parts = host.split(".")
+    for wild in (f"*.{'.'.join(parts[index:])}" for index in range(1, len(parts))):
+        for way in outlooks.anywhere.get((wild, own), ()):
+            if hidden := tuple(kind for kind in way.kinds if not outlooks.known.get((host, own), 0) >> kind & 1):
+                yield way._replace(kinds=hidden)
 
 
 def _dns(host: str, causes: Causes) -> tuple[str, ...]:

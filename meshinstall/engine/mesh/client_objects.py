@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from meshinstall.engine.mesh.kube_objects import labels, place
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text, texts
-from meshinstall.model.clients import LedHost, MeshEntry, SidecarObject, TlsPolicy
+from meshinstall.model.clients import LedHost, MeshEntry, NamedHosts, SidecarObject, TlsPolicy
 from meshinstall.model.labels import NOT_OURS, REVISION
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
@@ -76,6 +76,12 @@ def internal_entry(item: Manifest) -> InternalEntry | None:
         texts(at(spec, "workloadSelector", "labels")),
         tuple((_address(one), _ports(at(one, "ports"))) for one in rows(at(spec, "endpoints"))),
     )
+
+
+def named_hosts(item: Manifest) -> NamedHosts:
+    """What a ServiceEntry names."""
+    hosts, addresses = (tuple(text(one) for one in rows(at(item, "spec", key))) for key in ("hosts", "addresses"))
+    return NamedHosts(place(item), hosts, addresses)
 
 
 def workload_entry(item: Manifest) -> WorkloadEntry:

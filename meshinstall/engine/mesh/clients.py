@@ -24,7 +24,7 @@ from meshinstall.engine.objects.json_fields import at, text
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, task_group
 from meshinstall.errors import ClusterError
-from meshinstall.model.clients import ClientFacts, ClientGroup, LedHost, OutboundCluster, Outlook, SidecarObject, TlsPolicy
+from meshinstall.model.clients import ClientFacts, ClientGroup, LedHost, NamedHosts, OutboundCluster, Outlook, SidecarObject, TlsPolicy
 from meshinstall.model.istio import DEFAULT_DOMAIN, full_host
 from meshinstall.model.mesh import ClientRule, Dataplane, Mode, PeerPolicy, Pod, ServiceFacts, SyncState
 from meshinstall.model.paths import object_path
@@ -98,15 +98,16 @@ async def ask_objects(asker: Asker) -> Objects:
     )
 
 
-_Entries = Iterable[tuple[object, InternalEntry | None]]
+_Entries = Sequence[tuple[object, InternalEntry | None, NamedHosts]]
 
 
 async def look_at_clients(
     clients: Clients, objects: Objects, rules: Sequence[ClientRule], entries: _Entries, session: Session
 ) -> ClientFacts:
     """What the proxies of all clients say, with the objects that explain it."""
-    groups = await ask_clients(alike(clients, objects, rules), session.pods, _hosts(clients, objects, rules))
-    internal = [entry for _, entry in entries if entry]
+    named = tuple(one for _, _, one in entries)
+    groups = await ask_clients(alike(clients, objects, rules), session.pods, _hosts(clients, objects, rules, named))
+    internal = [entry for _, entry, _ in entries if entry]
     addresses = frozenset(ip for pod in clients.pods for ip in (pod.ip, *pod.more_ips) if ip)
     return ClientFacts(
         groups=await _without_gone(groups, session.kube),
@@ -114,14 +115,16 @@ async def look_at_clients(
         entries=tuple(client_objects.mesh_entries(internal, objects.workloads, addresses)),
         led=objects.led,
         tls_policies=objects.tls_policies,
+        named=named,
     )
 
 
-def _hosts(clients: Clients, objects: Objects, rules: Sequence[ClientRule]) -> Hosts:
+def _hosts(clients: Clients, objects: Objects, rules: Sequence[ClientRule], named: Iterable[NamedHosts]) -> Hosts:
     """What proxies may know of Services, and which of these are as istiod makes them without any object."""
     disabling = frozenset(one.place.namespace for one in clients.policies if Mode.DISABLE in {one.mode, *one.ports.values()})
     special = Special(
-        hosts=frozenset(full_host(rule.host, rule.place.namespace, clients.domain) for rule in rules),
+        hosts=frozenset(full_host(rule.host, rule.place.namespace, clients.domain) for rule in rules)
+        | {host for one in named for host in one.hosts},
         services=frozenset((one.place.namespace, name) for one in objects.tls_policies for name in one.services),
         namespaces=disabling,
         pods=plain_pods(clients.pods),

@@ -9,7 +9,7 @@ from meshinstall.model.mesh import Dataplane, Pod, ServiceFacts
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """Hosts that DestinationRules name, some by a wildcard; Services by name, and namespaces, of which another object speaks.
+    """Hosts that DestinationRules and ServiceEntries name, some by a wildcard; Services by name, and namespaces, of which another object speaks.
 
     ``pods`` are those without mTLS, by namespace. ``everything``: nothing is automatic.
     """

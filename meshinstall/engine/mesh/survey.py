@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from meshinstall.engine.mesh import kube_objects
 from meshinstall.engine.mesh.authorities import Held, ask_roots, ask_signers, judged
-from meshinstall.engine.mesh.client_objects import InternalEntry, internal_entry
+from meshinstall.engine.mesh.client_objects import InternalEntry, internal_entry, named_hosts
 from meshinstall.engine.mesh.clients import Clients, Objects, ask_objects, look_at_clients
 from meshinstall.engine.mesh.control_planes import control_planes, istiods
 from meshinstall.engine.mesh.istio_kinds import DESTINATION_RULES, PEER_AUTHENTICATIONS, SERVICE_ENTRIES, istio_facts
@@ -28,12 +28,15 @@ from meshinstall.engine.mesh.proxies import ask_istiods, ask_proxies
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
+from meshinstall.model.clients import NamedHosts
 from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.mesh import ClientRule, Dataplane, ExternalService, Labelled, Machine, MeshFacts, NamespaceFacts
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 
 _Fact = TypeVar("_Fact")
+# A ServiceEntry: what leads out of the mesh, or adds to it, and what it names.
+_Entry = tuple[ExternalService | None, InternalEntry | None, NamedHosts]
 
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 # What decides what proxies are told.
@@ -87,7 +90,7 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
         services=services,
         policies=tuple(found["policies"]),
         client_rules=tuple(found["rules"]),
-        external=tuple(external for external, _ in entries if external),
+        external=tuple(external for external, _, _ in entries if external),
         proxies=proxies,
         authorities=authorities.own,
         gaps=tuple(dict.fromkeys((*asker.gaps, *authorities.gaps, *silent, *misread(seen)))),
@@ -122,14 +125,14 @@ async def _objects(asker: Asker, brains: list[Istiod], planes: AbstractSet[str])
     return await gather(asks, lambda name: asks[name]())
 
 
-async def _entries(asker: Asker) -> tuple[list[tuple[ExternalService | None, InternalEntry | None]], list[Labelled]]:
+async def _entries(asker: Asker) -> tuple[list[_Entry], list[Labelled]]:
     """The ServiceEntries, each as what leads out of the mesh or adds to it, and those that have a revision of their own."""
     labelled: list[Labelled] = []
 
-    def read(item: Manifest) -> tuple[ExternalService | None, InternalEntry | None]:
+    def read(item: Manifest) -> _Entry:
         found = kube_objects.labelled(item, "ServiceEntry")
         labelled.extend([found] if found else [])
-        return kube_objects.external_service(item), internal_entry(item)
+        return kube_objects.external_service(item), internal_entry(item), named_hosts(item)
 
     return await istio_facts(asker, SERVICE_ENTRIES, read), labelled
 

@@ -113,6 +113,13 @@ def test_ways_to_others_and_in_the_meshs_tls_do_not(one: OutboundCluster) -> Non
     assert {one.outcome for one in told(judged(facts(one)))} == {Outcome.PASS}
 
 
+def test_pods_that_lost_their_label_are_named() -> None:
+    found = facts(cluster("pay.example", Endpoint(IP, 8080, Tls.PLAINTEXT)))
+    pods = tuple(replace(one, labels={"app": "web"}) if one.ip == IP else one for one in found.pods)
+    said = [one for one in told(judged(replace(found, pods=pods))) if one.outcome is Outcome.FAIL]
+    assert [(one.code, one.object) for one in said] == [("MTL015", "Deployment shop/web")]
+
+
 @pytest.mark.parametrize(("passes_on", "outcome"), [(True, Outcome.FAIL), (False, Outcome.PASS)])
 def test_who_does_not_know_a_service_sends_plaintext_where_he_passes_on(passes_on: bool, outcome: Outcome) -> None:  # noqa: FBT001 - a column
     found = sending(hidden=["shop/web"], passes_on=passes_on)
