@@ -66,13 +66,14 @@ class SidecarObject(NamedTuple):
     """A Sidecar, which says what the proxies of a namespace know; an empty ``selector`` selects all pods there.
 
     ``revision`` is its label istio.io/rev, None without. ``open`` is the number of its egress listener that has no port, which takes
-    connections to all of its hosts; None where there is none.
+    connections to all of its hosts; None where there is none. One without egress listeners ``hides`` nothing.
     """
 
     place: Place
     selector: Mapping[str, str]
     revision: str | None = None
     open: int | None = 0
+    hides: bool = True
 
 
 class MeshEntry(NamedTuple):

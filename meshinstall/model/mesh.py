@@ -105,6 +105,7 @@ class Pod:
     includeInboundPorts; those of a gateway's other containers), ``others_bypassed`` tells whether those do that
     nobody declared (includeInboundPorts is a list);
     ``more_ips`` are its addresses beside ``ip``; ``active``: some container runs, also while the pod starts or ends;
+    ``shared``: it is a gateway, and containers beside its proxy may answer on ports that nobody declared;
     ``one_family``: it has addresses of two IP families, and only those of the first are sure to be redirected;
     ``captured`` is false when none passes it (interceptionMode NONE, hostNetwork); what arrives by one of ``interfaces`` does not.
     ``admin_port`` is where its Envoy answers, on its loopback; ``metrics_port`` where its agent hands out what the application reports,
@@ -135,6 +136,7 @@ class Pod:
     scraped: tuple[int, ...] = ()
     more_ips: tuple[str, ...] = ()
     active: bool = True
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,8 @@ class ServiceFacts:
     """A Service: ``ports`` maps its ports for TCP to the pods' ports where that is a number or could be resolved.
 
     ``addresses`` are its own; a headless one has none, and its clients call the addresses of the pods. ``more_ports`` are further numbers
-    that a port leads to, where its target is a name that differs between pods.
+    that a port leads to, where its target is a name that differs between pods. ``ends`` are addresses, with its own ports and those there,
+    that somebody else than Kubernetes gave it: it may lead to pods that it does not select.
     """
 
     place: Place
@@ -200,6 +203,7 @@ class ServiceFacts:
     ports: Mapping[int, int] = field(default_factory=dict)
     type: str = "ClusterIP"
     addresses: tuple[str, ...] = ()
+    ends: tuple[tuple[str, int, int], ...] = ()
     more_ports: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     def targets(self, port: int) -> tuple[int, ...]:

@@ -20,7 +20,8 @@ def passes_by(pod: Pod, address: str, port: int) -> str:
     if pod.host_network:
         return "its pod uses the node's network (hostNetwork), where nothing redirects its connections to its proxy"
     if not rules.captured:
-        return "nothing redirects its connections to its proxy (interceptionMode NONE, no istio-init that sets rules, or its interface is excluded)"
+        why = "interceptionMode NONE, no istio-init that sets rules, or its interface is excluded"
+        return f"nothing redirects its connections to its proxy ({why})"
     if _holds(rules.not_ports, port):
         return f"connections to port {port} bypass its proxy (excludeOutboundPorts)"
     target = _parsed(address)

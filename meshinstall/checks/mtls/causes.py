@@ -121,9 +121,16 @@ class Causes:
         own = self.policies.merged(pod).at(port)
         if own.mode is Mode.DISABLE and own.source:
             return Cause(f"the policy is DISABLE, {where}", f"PeerAuthentication {own.source.place}", "MTL015")
+        return self._endpoints(service, pod, port, where)
+
+    def _endpoints(self, service: ServiceFacts | None, pod: Pod, port: int, where: str) -> Cause:
+        """Why istiod does not know that an endpoint takes mTLS."""
         plain = [other for other in self.pods.get(service.place, ()) if other.dataplane not in _MESHED] if service else []
         if service and plain:
             why = f"the Service is headless and {_named(plain[0])} has no proxy, so istiod turns mTLS off for all its pods, {where}"
+            return Cause(why, f"Service {service.place}", "MTL015")
+        if service and any((address, there) == (ip, port) for address, _, there in service.ends for ip in (pod.ip, *pod.more_ips)):
+            why = f"an EndpointSlice that Kubernetes did not write leads there and says of no pod that it takes mTLS, {where}"
             return Cause(why, f"Service {service.place}", "MTL015")
         if pod.dataplane is Dataplane.SIDECAR and TLS_MODE not in pod.labels:
             return Cause(f"its pods have lost the label {TLS_MODE}=istio, {where}", _named(pod), "MTL015")
@@ -144,7 +151,7 @@ class Causes:
         """The Sidecar that holds for a client."""
         if client not in self.holding:
             found = self._sidecar(client)
-            self.holding[client] = found.place if found else None
+            self.holding[client] = found.place if found and found.hides else None
         return self.holding[client]
 
     def _sidecar(self, client: tuple[str, str]) -> SidecarObject | None:

@@ -8,7 +8,7 @@ from meshinstall.checks.mtls.watching import watch_fix, watches
 from meshinstall.checks.words import some, word
 from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.labels import NOT_OURS, TLS_MODE
-from meshinstall.model.mesh import MeshFacts
+from meshinstall.model.mesh import Dataplane, MeshFacts
 from meshinstall.model.verdict import PortVerdict
 
 # What of a pod's own annotations decides which of its connections enter its proxy (istio: injection-template.yaml).
@@ -48,12 +48,17 @@ def client_fix(code: str, found: str, ports: Sequence[PortVerdict], facts: MeshF
         return _hidden(namespace, name)
     if code == "MTL016" and kind == "MeshConfig":
         return _unwatched(ports, facts)
-    if code == "MTL015" and kind in _RESTARTED:
+    if code == "MTL015" and kind in _RESTARTED and _has_proxy(kind, namespace, name, facts):
         target = f"{word(f'{kind.lower()}/{name}')} -n {word(namespace)}"
         return f"kubectl rollout restart {target}  # the injector labels new pods, unless the template sets {TLS_MODE} itself"
     if kind in _BY_KIND:
         return _BY_KIND[kind](namespace, name, ports, facts)
     return ""
+
+
+def _has_proxy(kind: str, namespace: str, name: str, facts: MeshFacts) -> bool:
+    own = (namespace, f"{kind} {name}")
+    return any(pod.dataplane is Dataplane.SIDECAR for pod in facts.pods if (pod.place.namespace, pod.workload) == own)
 
 
 def _rule(namespace: str, name: str, _ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
@@ -95,6 +100,9 @@ def _policy(namespace: str, name: str, _ports: Sequence[PortVerdict], _facts: Me
 def _service(namespace: str, name: str, _ports: Sequence[PortVerdict], facts: MeshFacts) -> str:
     service = next((one for one in facts.services if tuple(one.place) == (namespace, name)), None)
     selector = ",".join(f"{key}={value}" for key, value in sorted(service.selector.items())) if service else ""
+    if service and service.ends:
+        of = f"{word(namespace)} -l {word(f'kubernetes.io/service-name={name}')}"
+        return f"kubectl get endpointslices -n {of} -o yaml  # give the Service a selector, or each endpoint its targetRef"
     chosen = f" -l {word(selector)}" if selector else ""
     return f"kubectl get pods -n {word(namespace)}{chosen}  # give those without a proxy one, or a Service of their own"
 

@@ -1,6 +1,6 @@
 """Judges whether a pod's traffic passes a proxy, and which namespaces are in the mesh."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
@@ -71,6 +71,14 @@ def coverage_evidence(pod: Pod, port: int, labels: Mapping[str, str], *, held: b
         code, text = _unsure(pod) or ("", "its proxy itself listens on this port")
     outcome = Outcome.NOT_PROVEN if code in _UNSURE else Outcome.FAIL if code else Outcome.PASS
     return Evidence(Source.COVERAGE, outcome, text, code=code)
+
+
+def shared_evidence(port: int, listens: Collection[tuple[str, int]] | None) -> Evidence:
+    """Whether a gateway's own proxy answers on a port, by where it ``listens``, rather than a container beside it; None is unknown."""
+    if any(own == port for _, own in listens or ()):
+        return Evidence(Source.COVERAGE, Outcome.PASS, "its proxy itself listens on this port")
+    seen = "its proxy does not listen on this port" if listens is not None else "it is not known where its proxy listens"
+    return Evidence(Source.COVERAGE, Outcome.NOT_PROVEN, f"the pod is a gateway, and {seen}: a container beside it may answer in plaintext")
 
 
 def _coverage(pod: Pod, port: int, labels: Mapping[str, str]) -> tuple[str, str]:

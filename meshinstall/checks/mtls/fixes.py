@@ -176,7 +176,10 @@ def _capture(ill: Ill) -> str:
         else:
             by_values.append(workload)
     if by_values:
-        lines += [f"# no annotation sets it; change {_VALUES}; then:", _restart(ill, by_values)]
+        lines += [
+            f"# no such annotation sets it: see proxy.istio.io/config and an istio-init of its own; else change {_VALUES}; then:",
+            _restart(ill, by_values),
+        ]
     return "\n".join(lines)
 
 

@@ -65,6 +65,7 @@ class Outlooks:
     known: dict[tuple[str, int], int] = field(default_factory=dict)
     taking: dict[tuple[str, int], int] = field(default_factory=dict)
     unlistened: int = 0
+    listening: Mapping[Place, frozenset[tuple[str, int]] | None] = field(default_factory=dict)
     told: dict[object, Evidence] = field(default_factory=dict)
     by_port: dict[int, list[tuple[Past, str]]] = field(default_factory=dict)
     seen: dict[object, Any] = field(default_factory=dict)
@@ -89,7 +90,8 @@ class Outlooks:
         ambient -= {_client(pod) for pod in mute if pod.dataplane is not Dataplane.AMBIENT}
         past = list(_past(pods.values()))
         unsure = tuple(one for one in past if one.pod.outbound.unsure and may_pass_by(one.pod))
-        found = cls(kinds, silent, _by_setting(past), unsure, _counts(kinds, silent), frozenset(ambient))
+        listening = {place: group.outlook.listens for group in groups if group.asked for place in group.pods}
+        found = cls(kinds, silent, _by_setting(past), unsure, _counts(kinds, silent), frozenset(ambient), listening=listening)
         # Most kinds hold the very same clusters: each is looked at once.
         holders: dict[int, tuple[OutboundCluster, list[int]]] = {}
         for index, kind in enumerate(kinds):
@@ -140,6 +142,10 @@ class Outlooks:
     def by_revision(self, kinds: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
         """Some kinds by the revision of their istiod."""
         return self.once(("revisions", kinds), lambda: {name: tuple(some) for name, some in _revisions(kinds, self.kinds).items()})
+
+    def listens(self, place: Place) -> frozenset[tuple[str, int]] | None:
+        """Where the proxy of a pod listens, None when that is not known."""
+        return self.listening.get(place)
 
     def once(self, key: object, find: Callable[[], _Found]) -> _Found:
         """What is found for a key, which many ports share: looked for once."""

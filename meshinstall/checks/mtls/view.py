@@ -8,7 +8,7 @@ from meshinstall.checks.mtls.causes import Causes, selected
 from meshinstall.checks.mtls.certificates import Trust, certificate_evidence, identities
 from meshinstall.checks.mtls.client_rules import ClientRules, future_evidence
 from meshinstall.checks.mtls.clients import Door, client_evidence, entry_evidence
-from meshinstall.checks.mtls.coverage import coverage_evidence, is_asked_for, is_for_probes, is_judged, joins, members
+from meshinstall.checks.mtls.coverage import coverage_evidence, is_asked_for, is_for_probes, is_judged, joins, members, shared_evidence
 from meshinstall.checks.mtls.inbound import held, is_open, proxy_evidence
 from meshinstall.checks.mtls.outlooks import Outlooks
 from meshinstall.checks.mtls.peer_authentication import Effective, Merged, Policies, is_seen, policies_by_revision, revision_of
@@ -80,6 +80,7 @@ class View:
     services: Mapping[str, Selecting[ServiceFacts]]
     trust: Trust
     workloads: tuple[Workload, ...]
+    given: Mapping[tuple[str, int], Sequence[tuple[ServiceFacts, int]]] = field(default_factory=dict)
     told: dict[tuple[tuple[Place, int], ...], tuple[Evidence, ...]] = field(default_factory=dict)
     selecting: dict[Place, Sequence[ServiceFacts]] = field(default_factory=dict)
 
@@ -101,7 +102,11 @@ class View:
         causes = _causes(facts, policies)
         found = cls(facts, mesh, planes, policies, {}, rules, causes, outlooks, _led(facts), leading, trust, _workloads(judged))
         merged = {pod.place: found.seen(pod).merged(pod) for pod in judged if pod.dataplane in _MESHED}
-        return replace(found, merged=merged)
+        given: dict[tuple[str, int], list[tuple[ServiceFacts, int]]] = {}
+        for service in facts.services:
+            for address, own, there in service.ends:
+                given.setdefault((address, there), []).append((service, own))
+        return replace(found, merged=merged, given=given)
 
     def plane(self, pod: Pod) -> ControlPlane | None:
         """The istiod that a pod belongs to: that of its revision, else any where all are set up alike; None where that is not sure."""
@@ -147,6 +152,8 @@ class View:
                 yield _at(pod, _without_policy(accepts) if self._doubt(pod) and not fixed else accepts)
         if pod.dataplane is Dataplane.GATEWAY and pod.running:
             yield _at(pod, self._sync(pod))
+            if pod.shared and port and port not in pod.bypassed:
+                yield _at(pod, shared_evidence(port, self.outlooks.listens(pod.place) if self.outlooks else None))
             if reached := self._led_to(pod, port):
                 yield from self._asked(Door(pod, port, reached))
         if pod.dataplane in _ENVOYS and pod.running:
@@ -195,7 +202,7 @@ class View:
 
     def clients(self, pod: Pod, port: int) -> Iterator[Evidence]:
         """What clients do: those that are there by their own proxies, those that may come by the objects alone."""
-        unread = [kind for kind in ("DestinationRule", "MeshConfig", "Service") if kind in self.facts.unread]
+        unread = [kind for kind in ("DestinationRule", "EndpointSlice", "MeshConfig", "Service") if kind in self.facts.unread]
         if unread:
             text = f"cannot tell the settings of clients: some {some(unread)} objects could not be read"
             yield Evidence(Source.CLIENT, Outcome.NOT_PROVEN, text, code="MTL013")
@@ -225,7 +232,9 @@ class View:
         if pod.place not in self.selecting:
             mine = self.services[pod.place.namespace].of(pod.labels) if pod.place.namespace in self.services else []
             self.selecting[pod.place] = sorted(mine, key=lambda service: service.place)
-        return [(service, own) for service in self.selecting[pod.place] for own in service.ports if port in service.targets(own)]
+        chosen = [(service, own) for service in self.selecting[pod.place] for own in service.ports if port in service.targets(own)]
+        given = [pair for ip in (pod.ip, *pod.more_ips) if ip for pair in self.given.get((ip, port), ())]
+        return [*chosen, *(pair for pair in given if pair not in chosen)]
 
     def entries(self) -> Iterator[EntryVerdict]:
         """WorkloadEntries and endpoints of ServiceEntries that belong to the mesh: their clients can be asked, they cannot."""

@@ -52,7 +52,7 @@ def sidecar(item: Manifest) -> SidecarObject:
     egress = rows(at(item, "spec", "egress"))
     open_to_all = next((number for number, one in enumerate(egress) if not at(one, "port")), None)
     selector = texts(at(item, "spec", "workloadSelector", "labels"))
-    return SidecarObject(place(item), selector, labels(item).get(REVISION), open_to_all)
+    return SidecarObject(place(item), selector, labels(item).get(REVISION), open_to_all, hides=bool(egress))
 
 
 def envoy_filter(item: Manifest) -> Chosen:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshinstall.engine.mesh import discovery, proxy_config
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
@@ -62,6 +62,7 @@ class ServicePort:
     number: int
     target: int | str
     protocol: str = "TCP"
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,27 @@ def service(item: Manifest) -> Service:
 
 def _service_port(port: Any) -> ServicePort:
     own, target = number(at(port, "port")), at(port, "targetPort")
-    return ServicePort(own, target if isinstance(target, str) else number(target) or own, text(at(port, "protocol")) or "TCP")
+    return ServicePort(
+        own, target if isinstance(target, str) else number(target) or own, text(at(port, "protocol")) or "TCP", text(at(port, "name"))
+    )
+
+
+class Slice(NamedTuple):
+    """Endpoints of a Service: addresses, and ports by their names; who writes it need not be Kubernetes."""
+
+    service: Place
+    addresses: tuple[str, ...]
+    ports: Mapping[str, int]
+
+
+def endpoint_slice(item: Manifest) -> Slice | None:
+    """An EndpointSlice (kubernetes: api/discovery/v1), None when it is of no Service."""
+    name = labels(item).get("kubernetes.io/service-name")
+    if not name:
+        return None
+    addresses = tuple(text(one) for end in rows(at(item, "endpoints")) for one in rows(at(end, "addresses")))
+    ports = {text(at(one, "name")): number(at(one, "port")) for one in rows(at(item, "ports")) if at(one, "protocol") in {None, "", "TCP"}}
+    return Slice(Place(place(item).namespace, name), addresses, ports)
 
 
 def istiod(deployment: Manifest) -> Istiod | None:

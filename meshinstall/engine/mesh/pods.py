@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meshinstall.checks.words import some
-from meshinstall.engine.mesh.kube_objects import Service, labels, place
+from meshinstall.engine.mesh.kube_objects import Service, Slice, labels, place
 from meshinstall.engine.mesh.plain_callers import kubelet_ports, scraped_ports
 from meshinstall.engine.mesh.proxy_config import admin_port, metrics_port
 from meshinstall.engine.mesh.redirection import INIT, VALIDATION, Capture, inbound, interfaces, outbound, variables
@@ -77,6 +77,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         annotations={name: value for name, value in annotations.items() if _ISTIO in name and name not in _DROPPED},
         revision=annotations.get(REVISION) or labels(item).get(REVISION, ""),
         running=phase == "Running" and not at(item, "metadata", "deletionTimestamp"),
+        shared=kind is Dataplane.GATEWAY and any(one is not carrier for one in containers.values()),
         active=phase == "Running" or any(at(one, "state", "running") for one in rows(at(item, "status", "initContainerStatuses"))),
         host_network=host_network,
         captured=not host_network and not capture.is_empty,
@@ -119,29 +120,52 @@ def _admin(carrier: Any) -> tuple[int | None, bool]:
         return None, True
 
 
-def joined(seen: Iterable[PodSeen], services: Iterable[Service]) -> tuple[tuple[Pod, ...], tuple[ServiceFacts, ...]]:
+def joined(
+    seen: Iterable[PodSeen], services: Iterable[Service], slices: Iterable[Slice] = ()
+) -> tuple[tuple[Pod, ...], tuple[ServiceFacts, ...]]:
     """Pods with the ports that Services send to, and Services with the numbers of the ports that they name.
 
     A name that differs between the pods of a Service is the number of the first, and then those of the others.
     """
+    ends: dict[Place, list[Slice]] = defaultdict(list)
+    for some_ends in slices:
+        ends[some_ends.service].append(some_ends)
     by_namespace: dict[str, list[Service]] = defaultdict(list)
     for service in services:
         by_namespace[service.place.namespace].append(service)
     numbers: dict[Place, dict[int, list[int]]] = defaultdict(dict)
+    given = {
+        service.place: tuple(_ends(service, ends[service.place]))
+        for group in by_namespace.values()
+        for service in group
+        if service.place in ends
+    }
+    reached: dict[str, list[Port]] = defaultdict(list)
+    for address, _, port in (end for each in given.values() for end in each):
+        reached[address].append(Port(port))
     pods = []
     for one in seen:
         mine = [service for service in by_namespace[one.pod.place.namespace] if _selects(service.selector, one.pod.labels)]
         for service in mine:
             _resolve(service, one, numbers[service.place])
-        pods.append(_with_ports(one, mine))
-    facts = (_facts(service, numbers[service.place]) for group in by_namespace.values() for service in group)
+        more = [port for ip in (one.pod.ip, *one.pod.more_ips) if ip for port in reached.get(ip, ())]
+        pods.append(_with_ports(one, mine, more))
+    facts = (_facts(service, numbers[service.place], given.get(service.place, ())) for group in by_namespace.values() for service in group)
     return tuple(pods), tuple(facts)
 
 
-def _facts(service: Service, numbers: Mapping[int, Sequence[int]]) -> ServiceFacts:
+def _facts(service: Service, numbers: Mapping[int, Sequence[int]], ends: tuple[tuple[str, int, int], ...]) -> ServiceFacts:
     ports = _numeric(service) | {port: found[0] for port, found in numbers.items()}
     more = {port: tuple(found[1:]) for port, found in numbers.items() if found[1:]}
-    return ServiceFacts(service.place, service.selector, ports, service.type, service.addresses, more)
+    return ServiceFacts(service.place, service.selector, ports, service.type, service.addresses, ends, more)
+
+
+def _ends(service: Service, slices: Iterable[Slice]) -> Iterator[tuple[str, int, int]]:
+    """Addresses of slices with the Service's own port and the one there, which have one name."""
+    for one in slices:
+        for port in service.ports:
+            if port.protocol == "TCP" and port.name in one.ports:
+                yield from ((address, port.number, one.ports[port.name]) for address in one.addresses)
 
 
 def _selects(selector: Mapping[str, str], found: Mapping[str, str]) -> bool:
@@ -167,9 +191,9 @@ def _numeric(service: Service) -> dict[int, int]:
     return {port.number: port.target for port in service.ports if isinstance(port.target, int) and port.protocol == "TCP"}
 
 
-def _with_ports(one: PodSeen, services: Sequence[Service]) -> Pod:
+def _with_ports(one: PodSeen, services: Sequence[Service], more: Sequence[Port]) -> Pod:
     sent = [Port(port.target, "", port.protocol) for service in services for port in service.ports if isinstance(port.target, int)]
-    sent += [port for service in services for _, port in _named(service, one)]
+    sent += [*(port for service in services for _, port in _named(service, one)), *more]
     if one.pod.dataplane is not Dataplane.SIDECAR:
         # Every gateway's Service sends to the proxy's own ports.
         ours = PROXY_PORTS if one.pod.dataplane is Dataplane.GATEWAY else frozenset()

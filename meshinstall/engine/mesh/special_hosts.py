@@ -9,9 +9,9 @@ from meshinstall.model.mesh import Dataplane, Pod, ServiceFacts
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """Hosts that DestinationRules and ServiceEntries name, some by a wildcard; Services by name, and namespaces, of which another object speaks.
+    """Hosts that DestinationRules and ServiceEntries name, some by a wildcard; Services and namespaces of which another object speaks.
 
-    ``pods`` are those without mTLS, by namespace. ``everything``: nothing is automatic.
+    Services are told by name. ``pods`` are those without mTLS, by namespace. ``everything``: nothing is automatic.
     """
 
     hosts: frozenset[str] = frozenset()

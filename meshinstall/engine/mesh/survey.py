@@ -1,8 +1,9 @@
 """Reads a running mesh once, whoever installed it.
 
-Requests: those for the control planes (engine/mesh/control_planes.py); seven lists
-(namespaces, pods, Services, PeerAuthentications, DestinationRules, ServiceEntries,
-roots) and five to explain what clients do (Sidecars, EnvoyFilters, WorkloadEntries,
+Requests: those for the control planes (engine/mesh/control_planes.py); eight lists
+(namespaces, pods, Services, EndpointSlices that Kubernetes did not write,
+PeerAuthentications, DestinationRules, ServiceEntries, roots), all EndpointSlices
+where a Service has no selector, and five to explain what clients do (Sidecars, EnvoyFilters, WorkloadEntries,
 VirtualServices, BackendTLSPolicies), each one for every 500 objects; the questions for
 the API versions of those kinds; one object, or two, and up to two Secrets for each istiod; one
 port-forward for each running pod of an istiod and of a proxy that is judged, and three
@@ -21,7 +22,7 @@ from meshinstall.engine.mesh.client_objects import InternalEntry, internal_entry
 from meshinstall.engine.mesh.clients import Clients, Objects, ask_objects, look_at_clients
 from meshinstall.engine.mesh.control_planes import control_planes, istiods
 from meshinstall.engine.mesh.istio_kinds import DESTINATION_RULES, PEER_AUTHENTICATIONS, SERVICE_ENTRIES, istio_facts
-from meshinstall.engine.mesh.kube_objects import Istiod, MeshSettings, control_plane
+from meshinstall.engine.mesh.kube_objects import Istiod, MeshSettings, Service, Slice, control_plane
 from meshinstall.engine.mesh.pods import joined, misread, settled
 from meshinstall.engine.mesh.pods import pod as read_pod
 from meshinstall.engine.mesh.proxies import ask_istiods, ask_proxies
@@ -32,6 +33,7 @@ from meshinstall.model.clients import NamedHosts
 from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.mesh import ClientRule, Dataplane, ExternalService, Labelled, Machine, MeshFacts, NamespaceFacts
 from meshinstall.model.paths import object_path
+from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 
 _Fact = TypeVar("_Fact")
@@ -43,6 +45,10 @@ _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 _TELLING = frozenset(
     {"Sidecar", "EnvoyFilter", "DestinationRule", "PeerAuthentication", "Service", "Pod", "MeshConfig", "BackendTLSPolicy"}
 )
+# Kubernetes writes those of Services with a selector, and of no others, whatever a label says of them.
+_SLICES = object_path("discovery.k8s.io/v1", "endpointslices")
+_NOT_OF_KUBERNETES = Wanted("EndpointSlices", _SLICES, labels="endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io")
+_API_SERVER = Place("default", "kubernetes")
 _NOT_DONE = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -63,7 +69,7 @@ async def survey(session: Session, namespaces: Collection[str] | None = None) ->
     authorities = judged(Held(found["roots"], found["signers"]), named, planes, session.certificates)
     ports = {istiod.revision: one.admin_port for istiod, one in zip(brains, settings, strict=True)}
     seen = settled(found["pods"], ports)
-    pods, services = joined(seen, found["services"])
+    pods, services = joined(seen, found["services"], [*found["slices"], *await _slices_of_others(asker, found["services"])])
     syncs, silent = await ask_istiods([pod.place for pod in istiods(pods, planes)], session.istiod, session.now())
     judged_here = None if namespaces is None else frozenset(namespaces)
     proxied = [pod for pod in pods if pod.dataplane in _ENVOYS and (judged_here is None or pod.place.namespace in judged_here)]
@@ -117,12 +123,22 @@ async def _objects(asker: Asker, brains: list[Istiod], planes: AbstractSet[str])
         "namespaces": lambda: asker.facts(Wanted("Namespaces", object_path("v1", "namespaces"), slim=True), kube_objects.namespace),
         "pods": lambda: asker.facts(Wanted("Pods", object_path("v1", "pods"), fields=_NOT_DONE), lambda item: read_pod(item, planes)),
         "services": lambda: asker.facts(Wanted("Services", object_path("v1", "services")), kube_objects.service),
+        "slices": lambda: asker.facts(_NOT_OF_KUBERNETES, kube_objects.endpoint_slice),
         "policies": lambda: istio_facts(asker, PEER_AUTHENTICATIONS, kube_objects.peer_policy),
         "rules": lambda: istio_facts(asker, DESTINATION_RULES, kube_objects.client_rule),
         "entries": lambda: _entries(asker),
         "clients": lambda: ask_objects(asker),
     }
     return await gather(asks, lambda name: asks[name]())
+
+
+async def _slices_of_others(asker: Asker, services: Iterable[Service]) -> list[Slice]:
+    """Those of Services without a selector, which are few."""
+    own = [one.place for one in services if not one.selector and one.type != "ExternalName" and one.place != _API_SERVER]
+    if not own:
+        return []
+    found = await asker.facts(Wanted("EndpointSlices", _SLICES), kube_objects.endpoint_slice)
+    return [one for one in found if one.service in own]
 
 
 async def _entries(asker: Asker) -> tuple[list[_Entry], list[Labelled]]:

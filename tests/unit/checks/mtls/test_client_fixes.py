@@ -112,7 +112,7 @@ def test_names_are_quoted_for_a_shell(code: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "found"), [("MTL014", ""), ("MTL015", ""), ("MTL015", "Deployment shop/web"), ("MTL019", "Namespace shop"), ("MTL016", "x")]
+    ("code", "found"), [("MTL014", ""), ("MTL015", ""), ("MTL015", "Deployment shop/other"), ("MTL019", "Namespace shop"), ("MTL016", "x")]
 )
 def test_what_has_no_fix_has_no_command(code: str, found: str) -> None:
     assert client_fix(code, found, [port()], facts()) == ""

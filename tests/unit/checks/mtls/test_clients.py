@@ -7,7 +7,7 @@ import pytest
 
 from meshinstall.checks.mtls.judge import judge
 from meshinstall.model.clients import ClientGroup, Endpoint, OutboundCluster, Outlook, Tls
-from meshinstall.model.mesh import MeshFacts, Place
+from meshinstall.model.mesh import MeshFacts, Place, ServiceFacts
 from meshinstall.model.verdict import FailOn, Outcome, Verdict
 from meshinstall.model.wire import Probing
 from tests.cases import verdicts
@@ -111,6 +111,22 @@ def test_every_way_to_a_port_counts(one: OutboundCluster) -> None:
 )
 def test_ways_to_others_and_in_the_meshs_tls_do_not(one: OutboundCluster) -> None:
     assert {one.outcome for one in told(judged(facts(one)))} == {Outcome.PASS}
+
+
+def test_a_service_whose_slices_somebody_wrote_counts_for_the_pods_that_it_does_not_select() -> None:
+    """Nobody knows it, and it is called at its own address: what does not know it passes it on."""
+    alias = ServiceFacts(Place("crm", "alias"), ports={}, addresses=("10.1.0.9",), ends=((IP, 8181, 8080),))
+    found = facts()
+    said = told(judged(replace(found, services=(*found.services, alias))))
+    assert {(one.code, one.object) for one in said if one.outcome is Outcome.FAIL} == {("MTL016", "Service crm/alias")}
+
+
+def test_what_is_reached_by_slices_that_say_nothing_of_mtls_is_explained() -> None:
+    host = "alias.crm.svc.cluster.local"
+    alias = ServiceFacts(Place("crm", "alias"), ports={}, addresses=("10.1.0.9",), ends=((IP, 80, 8080),))
+    found = facts(cluster(host, Endpoint(IP, 8080, Tls.PLAINTEXT)))
+    said = told(judged(replace(found, services=(*found.services, alias))))
+    assert ("MTL015", "Service crm/alias") in {(one.code, one.object) for one in said}
 
 
 def test_pods_that_lost_their_label_are_named() -> None:

@@ -101,7 +101,7 @@ def test_a_container_for_debugging_counts_while_it_runs(state: str, users: tuple
         ({"phase": "Pending"}, False, False),
     ],
 )
-def test_a_pod_that_starts_or_ends_may_already_or_still_send(status: dict[str, Any], ends: bool, active: bool) -> None:
+def test_a_pod_that_starts_or_ends_may_already_or_still_send(status: dict[str, Any], *, ends: bool, active: bool) -> None:
     meta = {"name": "web", "namespace": "shop", **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if ends else {})}
     found = read_pod({"metadata": meta, "spec": {"containers": [app(), PROXY]}, "status": status}, frozenset())
     assert found is not None

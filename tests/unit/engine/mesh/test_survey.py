@@ -45,6 +45,7 @@ LISTS = {
     "VirtualService": "/apis/networking.istio.io/v1/virtualservices",
     "EnvoyFilter": "/apis/networking.istio.io/v1alpha3/envoyfilters",
     "Service": "/api/v1/services",
+    "EndpointSlice": "/apis/discovery.k8s.io/v1/endpointslices",
     "Namespace": "/api/v1/namespaces",
     "ConfigMap": "/api/v1/configmaps",
     "Pod": "/api/v1/pods",
