@@ -130,7 +130,7 @@ class Causes:
             why = f"the Service is headless and {_named(plain[0])} has no proxy, so istiod turns mTLS off for all its pods, {where}"
             return Cause(why, f"Service {service.place}", "MTL015")
         if service and any((address, there) == (ip, port) for address, _, there in service.ends for ip in (pod.ip, *pod.more_ips)):
-            why = f"an EndpointSlice that Kubernetes did not write leads there and says of no pod that it takes mTLS, {where}"
+            why = f"an EndpointSlice that Kubernetes did not write leads there, and does not name pods that take mTLS, {where}"
             return Cause(why, f"Service {service.place}", "MTL015")
         if pod.dataplane is Dataplane.SIDECAR and TLS_MODE not in pod.labels:
             return Cause(f"its pods have lost the label {TLS_MODE}=istio, {where}", _named(pod), "MTL015")
