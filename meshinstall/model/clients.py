@@ -105,6 +105,13 @@ class LedHost(NamedTuple):
     to: str
 
 
+class Reroute(NamedTuple):
+    """An EnvoyFilter whose patches may lead what proxies send to another cluster; an empty ``selector`` selects all pods there."""
+
+    place: Place
+    selector: Mapping[str, str]
+
+
 class TlsPolicy(NamedTuple):
     """A BackendTLSPolicy of the Gateway API, which istiod applies to sidecars too; ``services`` are beside it."""
 
@@ -122,3 +129,4 @@ class ClientFacts:
     led: tuple[LedHost, ...] = ()
     tls_policies: tuple[TlsPolicy, ...] = ()
     named: tuple[NamedHosts, ...] = ()
+    reroutes: tuple[Reroute, ...] = ()

@@ -154,6 +154,9 @@ def _unknown(door: Door, outlooks: Outlooks) -> Iterator[Evidence]:
     if not door.services:
         return
     yield from _silent(outlooks)
+    for place, clients in outlooks.rerouted:
+        text = f"{_names(clients)} may send it elsewhere: EnvoyFilter {place} chooses clusters, and routes are not read"
+        yield _said(outlooks, Outcome.NOT_PROVEN, text, f"EnvoyFilter {place}", "MTL036")
     for past in outlooks.unsure:
         text = f"{past.client} may send plaintext to it: the group of its container is unknown"
         yield _said(outlooks, Outcome.NOT_PROVEN, text, _object(past.client), "MTL017")

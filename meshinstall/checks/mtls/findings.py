@@ -18,7 +18,9 @@ from meshinstall.model.verdict import Evidence, Outcome, PortVerdict
 # What lets plaintext in.
 OPEN = frozenset({"MTL001", "MTL002", "MTL003", "MTL009", "MTL020", "MTL021", "MTL022", "MTL023", "MTL030", "MTL050"})
 # Each is one finding for its object, else one for all, else one for each namespace.
-_BY_OBJECT = frozenset({"MTL001", "MTL002", "MTL003", "MTL010", "MTL011", "MTL012", "MTL014", "MTL015", "MTL016", "MTL018", "MTL027"})
+_BY_OBJECT = frozenset(
+    {"MTL001", "MTL002", "MTL003", "MTL010", "MTL011", "MTL012", "MTL014", "MTL015", "MTL016", "MTL018", "MTL027", "MTL036"}
+)
 _ONCE = frozenset({"MTL006", "MTL007", "MTL013", "MTL017", "MTL026", "MTL047", "MTL049", "MTL055"})
 _SEVERITIES = {Outcome.FAIL: Severity.ERROR, Outcome.NOT_PROVEN: Severity.WARNING, Outcome.PASS: Severity.WARNING}
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -57,6 +59,7 @@ _TITLES: Mapping[str, str] = {
     "MTL033": "namespace {namespace} has proxies that are stricter than the policy",
     "MTL034": "namespace {namespace} has gateways that may not have the last configuration",
     "MTL035": "cannot tell which clients some proxies in namespace {namespace} accept",
+    "MTL036": "{object} chooses where clients send, which is not read, for {count}",
     "MTL040": "namespace {namespace} has certificates that are not valid now",
     "MTL042": "namespace {namespace} has certificates that name an identity that is not the pod's",
     "MTL043": "namespace {namespace} has certificates that do not lead to a root of the mesh",

@@ -58,6 +58,7 @@ class Outlooks:
     unsure: tuple[Past, ...]
     counts: Clients
     ambient: frozenset[tuple[str, str]] = frozenset()
+    rerouted: tuple[tuple[Place, tuple[tuple[str, str], ...]], ...] = ()
     passing: int = 0
     leaves: dict[tuple[str, int], list[Way]] = field(default_factory=dict)
     anywhere: dict[tuple[str, int], list[Way]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """A mesh as verification looks at it: facts in the order in which they are asked for, port by port."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -345,7 +345,17 @@ def _outlooks(facts: MeshFacts) -> Outlooks | None:
     pods = {
         pod.place: pod for pod in facts.pods if pod.dataplane in _CLIENTS and pod.active and not is_for_probes(pod.place.namespace, facts)
     }
-    return Outlooks.of(facts.clients.groups, pods, lambda pod: revision_of(pod, facts))
+    outlooks = Outlooks.of(facts.clients.groups, pods, lambda pod: revision_of(pod, facts))
+    return replace(outlooks, rerouted=tuple(_rerouted(facts, pods.values())))
+
+
+def _rerouted(facts: MeshFacts, clients: Collection[Pod]) -> Iterator[tuple[Place, tuple[tuple[str, str], ...]]]:
+    """The EnvoyFilters that may lead what their proxies send elsewhere, and those of the clients that they hold for."""
+    roots = {plane.root_namespace for plane in facts.control_planes} or {DEFAULT_ROOT_NAMESPACE}
+    for place, selector in facts.clients.reroutes if facts.clients else ():
+        near = (pod for pod in clients if place.namespace in {pod.place.namespace, *roots} and selector.items() <= pod.labels.items())
+        if found := sorted({(pod.place.namespace, pod.workload) for pod in near if pod.dataplane is not Dataplane.AMBIENT}):
+            yield place, tuple(found)
 
 
 def _led(facts: MeshFacts) -> frozenset[str]:

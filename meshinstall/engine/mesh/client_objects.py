@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from meshinstall.engine.mesh.kube_objects import labels, place
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text, texts
-from meshinstall.model.clients import LedHost, MeshEntry, NamedHosts, SidecarObject, TlsPolicy
+from meshinstall.model.clients import LedHost, MeshEntry, NamedHosts, Reroute, SidecarObject, TlsPolicy
 from meshinstall.model.labels import NOT_OURS, REVISION
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 
 _MESH = "mesh"
+# By either name of a field in protobuf's JSON.
+_CHOOSING = {"cluster", "weighted_clusters", "weightedClusters", "cluster_header", "clusterHeader"}
 
 
 class Chosen(NamedTuple):
@@ -60,6 +62,29 @@ def envoy_filter(item: Manifest) -> Chosen:
     patches = rows(at(item, "spec", "configPatches"))
     unclear = any(at(patch, "match", "proxy") or at(item, "spec", "targetRefs") for patch in patches)
     return Chosen(place(item).namespace, texts(at(item, "spec", "workloadSelector", "labels")), unclear)
+
+
+def reroute(item: Manifest) -> Reroute | None:
+    """An EnvoyFilter that may choose the cluster of what proxies send; None when it cannot.
+
+    What is only for traffic that comes in does not count, nor the cluster of a request of Envoy's own, which stands beside its ``uri``
+    (envoy: config/core/v3/http_uri.proto). Clusters that it adds or changes are read from the proxies.
+    """
+    for patch in rows(at(item, "spec", "configPatches")):
+        inbound = text(at(patch, "match", "context")) == "SIDECAR_INBOUND"
+        if not inbound and text(at(patch, "applyTo")) != "CLUSTER" and _chooses(at(patch, "patch", "value")):
+            return Reroute(place(item), texts(at(item, "spec", "workloadSelector", "labels")))
+    return None
+
+
+def _chooses(value: object) -> bool:
+    """Whether something of Envoy's configuration names a cluster to send to (envoy: config/route/v3, tcp_proxy.proto)."""
+    if isinstance(value, list):
+        return any(_chooses(one) for one in value)
+    if not isinstance(value, dict):
+        return False
+    chosen = _CHOOSING & value.keys() and not {"uri", "http_uri"} & value.keys()
+    return bool(chosen) or any(_chooses(one) for one in value.values())
 
 
 def internal_entry(item: Manifest) -> InternalEntry | None:

@@ -24,7 +24,17 @@ from meshinstall.engine.objects.json_fields import at, text
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, task_group
 from meshinstall.errors import ClusterError
-from meshinstall.model.clients import ClientFacts, ClientGroup, LedHost, NamedHosts, OutboundCluster, Outlook, SidecarObject, TlsPolicy
+from meshinstall.model.clients import (
+    ClientFacts,
+    ClientGroup,
+    LedHost,
+    NamedHosts,
+    OutboundCluster,
+    Outlook,
+    Reroute,
+    SidecarObject,
+    TlsPolicy,
+)
 from meshinstall.model.istio import DEFAULT_DOMAIN, full_host
 from meshinstall.model.mesh import ClientRule, Dataplane, Mode, PeerPolicy, Pod, ServiceFacts, SyncState
 from meshinstall.model.paths import object_path
@@ -57,6 +67,7 @@ class Objects:
 
     sidecars: tuple[SidecarObject, ...] = ()
     filters: tuple[Chosen, ...] = ()
+    reroutes: tuple[Reroute, ...] = ()
     workloads: tuple[WorkloadEntry, ...] = ()
     led: tuple[LedHost, ...] = ()
     tls_policies: tuple[TlsPolicy, ...] = ()
@@ -83,7 +94,9 @@ async def ask_objects(asker: Asker) -> Objects:
     """List them; what is missing is a gap."""
     asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
         "sidecars": lambda: istio_facts(asker, SIDECARS, client_objects.sidecar),
-        "filters": lambda: istio_facts(asker, ENVOY_FILTERS, client_objects.envoy_filter),
+        "filters": lambda: istio_facts(
+            asker, ENVOY_FILTERS, lambda item: (client_objects.envoy_filter(item), client_objects.reroute(item))
+        ),
         "workloads": lambda: istio_facts(asker, WORKLOAD_ENTRIES, client_objects.workload_entry),
         "led": lambda: istio_facts(asker, VIRTUAL_SERVICES, client_objects.led_hosts),
         "policies": lambda: istio_facts(asker, BACKEND_TLS_POLICIES, client_objects.tls_policy, optional=True),
@@ -91,7 +104,8 @@ async def ask_objects(asker: Asker) -> Objects:
     found = await gather(asks, lambda name: asks[name]())
     return Objects(
         tuple(found["sidecars"]),
-        tuple(found["filters"]),
+        tuple(chosen for chosen, _ in found["filters"]),
+        tuple(reroute for _, reroute in found["filters"] if reroute),
         tuple(found["workloads"]),
         tuple(one for some in found["led"] for one in some),
         tuple(found["policies"]),
@@ -116,6 +130,7 @@ async def look_at_clients(
         led=objects.led,
         tls_policies=objects.tls_policies,
         named=named,
+        reroutes=objects.reroutes,
     )
 
 

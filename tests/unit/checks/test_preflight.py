@@ -78,4 +78,5 @@ def test_crds_of_no_owner_are_told_once() -> None:
 
 def test_only_findings_with_a_name_can_be_allowed() -> None:
     ours = {"PRE001": "kubernetes", "PRE004": "foreign", "PRE006": "downgrade", "PRE007": "skip-minor", "PRE008": "eol"}
-    assert {**ours, "EKS014": "webhook-port", "GKE007": "webhook-port"} == ALLOWABLE
+    refused = dict.fromkeys(("PRE031", "PRE032"), "refused")
+    assert {**ours, **refused, "EKS014": "webhook-port", "GKE007": "webhook-port"} == ALLOWABLE

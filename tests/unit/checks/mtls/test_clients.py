@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from meshinstall.checks.mtls.judge import judge
-from meshinstall.model.clients import ClientGroup, Endpoint, OutboundCluster, Outlook, Tls
+from meshinstall.model.clients import ClientGroup, Endpoint, OutboundCluster, Outlook, Reroute, Tls
 from meshinstall.model.mesh import MeshFacts, Place, ServiceFacts
 from meshinstall.model.verdict import FailOn, Outcome, Verdict
 from meshinstall.model.wire import Probing
 from tests.cases import verdicts
-from tests.unit.checks.mtls.client_worlds import finding, row, short, told, verdict
+from tests.unit.checks.mtls.client_worlds import finding, mesh, row, short, told, verdict
 
 
 def sending(**asked: Any) -> Verdict:
@@ -253,6 +253,26 @@ def test_a_client_that_is_in_no_group_is_silent() -> None:
     groups = tuple(group for group in found.clients.groups if web not in group.pods)
     silent = judged(replace(found, clients=replace(found.clients, groups=groups)))
     assert {one.code for one in told(silent)} == {"MTL017"}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "selector", "holds"),
+    [
+        ("crm", {}, True),
+        ("crm", {"app": "batch"}, True),
+        ("istio-system", {"app": "batch"}, True),
+        ("crm", {"app": "other"}, False),
+        ("elsewhere", {}, False),
+    ],
+)
+def test_clients_whose_routes_an_envoy_filter_chooses_are_not_proven(namespace: str, selector: dict[str, str], holds: bool) -> None:  # noqa: FBT001
+    facts = mesh(clients={})
+    assert facts.clients
+    reroutes = (Reroute(Place(namespace, "fast"), selector),)
+    found = judged(replace(facts, clients=replace(facts.clients, reroutes=reroutes)))
+    of_filter = [("NOT PROVEN", "MTL036", f"EnvoyFilter {namespace}/fast")]
+    assert [one for one in short(told(found)) if one[1] == "MTL036"] == (of_filter if holds else [])
+    assert (row(found).clients is Outcome.PASS) is not holds
 
 
 def test_our_own_probes_are_no_clients() -> None:

@@ -15,6 +15,7 @@ from meshinstall.engine.mesh.client_objects import (
     internal_entry,
     led_hosts,
     mesh_entries,
+    reroute,
     sidecar,
     tls_policy,
     workload_entry,
@@ -24,7 +25,7 @@ from meshinstall.engine.mesh.clients import ask_clients as ask
 from meshinstall.engine.mesh.outlook_reader import Hosts
 from meshinstall.engine.mesh.proxies import Word
 from meshinstall.engine.mesh.syncz import Sync
-from meshinstall.model.clients import ClientGroup, LedHost, Outlook
+from meshinstall.model.clients import ClientGroup, LedHost, Outlook, Reroute
 from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.mesh import Dataplane, Place, Pod, SyncState
 from tests.fakes import FakePods
@@ -238,6 +239,33 @@ def test_a_sidecar_and_an_envoy_filter_choose_by_labels() -> None:
     by_version = {"configPatches": [{"match": {"proxy": {"proxyVersion": "1.*"}}}]}
     assert envoy_filter(item(by_version)).unclear
     assert not envoy_filter(item({"configPatches": [{"match": {"context": "ANY"}}]})).unclear
+
+
+_ROUTE = {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "PassthroughCluster"}}]}
+
+
+@pytest.mark.parametrize(
+    ("patch", "chooses"),
+    [
+        ({"applyTo": "VIRTUAL_HOST", "patch": {"operation": "MERGE", "value": _ROUTE}}, True),
+        (
+            {"applyTo": "HTTP_ROUTE", "match": {"context": "SIDECAR_OUTBOUND"}, "patch": {"value": {"route": {"cluster_header": "x-to"}}}},
+            True,
+        ),
+        ({"applyTo": "NETWORK_FILTER", "patch": {"value": {"typed_config": {"weightedClusters": {"clusters": []}}}}}, True),
+        ({"applyTo": "HTTP_ROUTE", "match": {"context": "SIDECAR_INBOUND"}, "patch": {"value": {"route": {"cluster": "a"}}}}, False),
+        ({"applyTo": "CLUSTER", "patch": {"value": {"name": "a", "cluster": "b"}}}, False),
+        (
+            {"applyTo": "HTTP_FILTER", "patch": {"value": {"server_uri": {"uri": "http://authz", "cluster": "authz"}}}},
+            False,
+        ),
+        ({"applyTo": "HTTP_FILTER", "patch": {"value": {"grpc_service": {"envoy_grpc": {"cluster_name": "limits"}}}}}, False),
+        ({"applyTo": "HTTP_FILTER", "patch": {"operation": "REMOVE"}}, False),
+    ],
+)
+def test_an_envoy_filter_that_names_a_cluster_to_send_to_may_lead_elsewhere(patch: dict[str, Any], chooses: bool) -> None:  # noqa: FBT001
+    found = reroute(item({"workloadSelector": {"labels": WEB}, "configPatches": [patch]}, name="fast"))
+    assert found == (Reroute(Place("shop", "fast"), WEB) if chooses else None)
 
 
 @pytest.mark.parametrize("spec", [{"configPatches": 7}, {"workloadSelector": {"labels": {"a": 1}}}, {"configPatches": [{"match": "x"}]}])
