@@ -1,7 +1,7 @@
 """What the API server is certain to refuse is known from the plan, with the line of the value that makes it; nothing is touched."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def test_a_value_that_changes_nothing_is_told(installed: Program) -> None:
 
 
 @pytest.fixture
-def reader(installed: Program, shell: Shell, tmp_path: Path) -> Program:
+def reader(installed: Program, shell: Shell, tmp_path: Path) -> Iterator[Program]:
     """The same with an account that may read everything and write nothing."""
     shell.ok("kubectl", "create", "clusterrole", "reader", "--verb=get,list,watch", "--resource=*.*")
     shell.ok("kubectl", "create", "serviceaccount", "reader", "-n", "default")
@@ -139,7 +139,8 @@ def reader(installed: Program, shell: Shell, tmp_path: Path) -> Program:
     config["users"][0]["user"] = {"token": shell.ok("kubectl", "create", "token", "reader", "-n", "default").strip()}
     file = tmp_path / "reader.json"
     file.write_text(json.dumps(config))
-    return installed.having("--kubeconfig", str(file))
+    yield installed.having("--kubeconfig", str(file))
+    shell.ok("kubectl", "delete", "clusterrole/reader", "clusterrolebinding/reader", "serviceaccount/reader", "-n", "default")
 
 
 def test_whoever_may_only_read_gets_the_same_plan_and_is_told_once(installed: Program, reader: Program) -> None:

@@ -6,7 +6,7 @@ from meshinstall.checks.words import some
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio import SYSTEM_NAMESPACE
 from meshinstall.model.labels import INJECT, INJECTION, MODE, REVISION
-from meshinstall.model.mesh import PROXY_PORTS, Dataplane, MeshFacts, Pod
+from meshinstall.model.mesh import PROXY_PORTS, TUNNEL_PORT, Dataplane, MeshFacts, Pod
 from meshinstall.model.verdict import Evidence, Outcome, Outside, Source
 from meshinstall.model.wire import PROBE_LABEL
 
@@ -110,6 +110,9 @@ def _captured(pod: Pod, port: int) -> tuple[str, str]:
         return unsure
     if pod.dataplane is Dataplane.AMBIENT:
         return "", "ztunnel carries its traffic; ztunnel's own configuration was not read"
+    if not port:
+        # istio-iptables leaves it to ambient's tunnels before all else (istio: tools/istio-iptables/pkg/capture/run.go).
+        return "", f"its sidecar receives all traffic to undeclared ports but {TUNNEL_PORT}, which is never redirected"
     return "", "its sidecar receives all traffic to this port"
 
 
