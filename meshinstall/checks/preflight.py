@@ -10,7 +10,7 @@ from meshinstall.model.codes import CHECKS
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, Inquiry
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.ownership import HELM_RELEASE
+from meshinstall.model.ownership import HELM_RELEASE, kept_by
 from meshinstall.model.release import Component, Manifest, ReleaseRecord
 
 # Missing permissions, and nodes without room, that are spelled out.
@@ -97,6 +97,8 @@ def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
         owner = (metadata.get("annotations") or {}).get(HELM_RELEASE, "")
         if owner in ours and metadata["namespace"] == desired.mesh_namespace:
             continue
+        if metadata["namespace"] == desired.mesh_namespace and kept_by(plane):
+            continue
         yield Finding(
             "PRE004",
             Severity.ERROR,
@@ -107,7 +109,7 @@ def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
         )
     for crd in facts.crds.values():
         owner = (crd["metadata"].get("annotations") or {}).get(HELM_RELEASE, "")
-        if owner not in {release.key.name for release in desired.releases}:
+        if owner not in {release.key.name for release in desired.releases} and not kept_by(crd):
             yield _foreign_crd(crd, owner)
             return
 
@@ -128,10 +130,10 @@ def _installer(plane: Manifest, owner: str) -> str:
     labels = plane["metadata"].get("labels") or {}
     if plane["metadata"]["namespace"] == "aks-istio-system":
         return "the AKS service mesh add-on"
+    if engine := kept_by(plane):
+        return f"kept by {engine}"
     if labels.get("operator.istio.io/component") or "install.operator.istio.io/owning-resource" in labels:
         return "installed by istioctl"
-    if any(reference.get("kind") in {"Istio", "IstioRevision"} for reference in plane["metadata"].get("ownerReferences") or ()):
-        return "managed by the Sail operator"
     return f"Helm release {owner}" if owner else "of unknown origin"
 
 

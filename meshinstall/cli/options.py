@@ -22,7 +22,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Allow = Annotated[
     list[str] | None,
     typer.Option(
-        "--allow", help="Continue despite this finding; may be repeated: downgrade, skip-minor, eol, kubernetes, foreign, webhook-port."
+        "--allow", help="Continue despite this finding; may be repeated. docs/checks.md has the name of each that can be allowed."
     ),
 ]
 

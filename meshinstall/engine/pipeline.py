@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from meshinstall.checks.ownership import ANOTHER_ENVIRONMENT
 from meshinstall.engine.events import Emit
 from meshinstall.engine.planning import make_plan, make_removal, refuse
 from meshinstall.engine.run.carry_out import Execution, install, remove
@@ -66,9 +67,9 @@ async def run_stage(desired: Desired, session: Session, terms: Terms, callbacks:
     plan = await make_plan(desired, session)
     callbacks.show(plan)
     _insist_on_saved(plan, terms)
-    # What is refused, or asked about, is a change; a nightly run that finds nothing to do is no failure.
+    # What is refused, or asked about, is a change; a nightly run that finds nothing to do is no failure, unless the mesh is not its own.
+    refuse(plan, terms.allow, only=ANOTHER_ENVIRONMENT if plan.is_empty else "")
     if not plan.is_empty:
-        refuse(plan, terms.allow)
         await callbacks.ask(plan)
     deadline = anyio.current_time() + terms.seconds
     if not plan.is_empty:
@@ -89,7 +90,7 @@ async def prove(session: Session, emit: Emit, deadline: float, scope: "Scope | N
         raise StepError(f"not verified in {seconds:.0f} s", "raise --timeout, or verify less with --namespace or --sample") from None
 
 
-async def down(desired: Desired, session: Session, callbacks: Callbacks, seconds: float, *, crds: bool) -> Plan:
+async def down(desired: Desired, session: Session, terms: Terms, callbacks: Callbacks, *, crds: bool) -> Plan:
     """Plan a removal, show and agree, run, and refuse to call it done while something survives (StepError).
 
     A removal of nothing clears up too: an earlier one may have been ended before it did.
@@ -97,9 +98,10 @@ async def down(desired: Desired, session: Session, callbacks: Callbacks, seconds
     async with run_lock(session, desired.mesh_namespace) as lock:
         plan = await make_removal(desired, session, crds=crds)
         callbacks.show(plan)
+        refuse(plan, terms.allow, only=ANOTHER_ENVIRONMENT if plan.is_empty else "")
         if not plan.is_empty:
             await callbacks.ask(plan)
-            await remove(plan, Execution(session, callbacks.emit, lock, seconds))
+            await remove(plan, Execution(session, callbacks.emit, lock, terms.seconds))
     await delete_root_certificates(session.kube, desired)
     await refuse_survivors(session, desired, plan)
     return plan

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 
+from meshinstall.checks.ownership import environment, in_use, owners
 from meshinstall.checks.preflight import ALLOWABLE, before_changes, preflight
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
@@ -10,6 +11,7 @@ from meshinstall.engine.observe.cloud import cloud_findings, explaining
 from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.namespace_contents import why_kept
 from meshinstall.engine.observe.prerequisites import inquire
+from meshinstall.engine.observe.users import proxies_of_others
 from meshinstall.engine.plan.planner import plan
 from meshinstall.engine.plan.removal import plan_removal, removable
 from meshinstall.engine.rehearsal.findings import findings as rehearsal_findings
@@ -45,7 +47,8 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
 def decide(desired: Desired, facts: Facts, today: date) -> Plan:
     """The steps, and what preflight finds in the facts; pure. ``today`` judges the end of support."""
     steps = plan(desired, facts)
-    return replace(steps, findings=(*steps.findings, *preflight(desired, facts, today)))
+    whose = (*environment(desired, facts), *owners(steps, facts))
+    return replace(steps, findings=(*steps.findings, *preflight(desired, facts, today), *whose))
 
 
 async def _ask_before_changes(
@@ -86,9 +89,9 @@ def _as_finding(problem: Problem) -> Finding:
     return Finding("CFG003", Severity.WARNING, problem.text, origin=origin, hint=problem.hint)
 
 
-def refuse(plan: Plan, allowed: frozenset[str]) -> None:
-    """Raise PlanRefusedError when the plan holds what was not allowed by name."""
-    stops = [finding for finding in plan.refusals if ALLOWABLE.get(finding.code) not in allowed]
+def refuse(plan: Plan, allowed: frozenset[str], *, only: str = "") -> None:
+    """Raise PlanRefusedError when the plan holds what was not allowed by name; ``only`` is the one code that counts."""
+    stops = [finding for finding in plan.refusals if ALLOWABLE.get(finding.code) not in allowed and finding.code.startswith(only)]
     if stops:
         lines = [f"{finding.code}: {finding.title}{f' ({finding.detail})' if finding.detail else ''}" for finding in stops]
         raise PlanRefusedError("\n".join(lines), "; ".join(finding.hint for finding in stops if finding.hint))
@@ -102,7 +105,9 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
         # One that is being deleted already cannot be kept.
         staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
         kept = await why_kept(session.kube, desired, facts, staying, crds=crds)
-    return plan_removal(desired, facts, kept, crds=crds)
+        removal = plan_removal(desired, facts, kept, crds=crds)
+        users = {} if removal.is_empty else await proxies_of_others(session.kube, desired)
+    return replace(removal, findings=(*environment(desired, facts), *owners(removal, facts), *in_use(removal, users)))
 
 
 def _undigested(chart: ChartRef) -> ChartRef:

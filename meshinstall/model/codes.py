@@ -52,6 +52,9 @@ _PLAN = (
     Check("PRE012", Phase.PLAN, _EITHER, "an image pull secret does not exist"),
     Check("PRE013", Phase.PLAN, _WARNING, "the configuration no longer contains a release that meshinstall installed"),
     Check("PRE014", Phase.PLAN, _WARNING, "some pods may not fit on any node"),
+    Check("PRE016", Phase.PLAN, _ERROR, "the mesh in the cluster is another environment's", "environment"),
+    Check("PRE017", Phase.PLAN, (Severity.ERROR, Severity.INFO), "somebody else installed or keeps the mesh", "takeover"),
+    Check("PRE022", Phase.PLAN, _ERROR, "proxies use the control plane that would be removed", "in-use"),
     Check("PRE030", Phase.PLAN, _ERROR, "helm cannot render a chart with these values"),
     # A dry run is not the run: what it refuses can be allowed by name.
     Check("PRE031", Phase.PLAN, _ERROR, "the API server or a policy refuses an object", "refused"),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshinstall.model.desired import Desired
+from meshinstall.model.foreign_text import plain
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 
@@ -18,6 +19,14 @@ HELM_MANAGER = "Helm"
 HELM_RELEASE = "meta.helm.sh/release-name"
 HELM_NAMESPACE = "meta.helm.sh/release-namespace"
 
+# What engines write on all that they keep (argoproj/argo-cd: common/common.go; fluxcd: helm-controller and kustomize-controller;
+# sail-operator: ownerReferences).
+_ARGO_TRACKING = "argocd.argoproj.io/tracking-id"
+_ARGO_INSTANCE = "argocd.argoproj.io/instance"
+_FLUX = {"helm.toolkit.fluxcd.io": "HelmRelease", "kustomize.toolkit.fluxcd.io": "Kustomization"}
+_SAIL = ("Istio", "IstioRevision", "IstioCNI", "ZTunnel")
+
+_ENVIRONMENT = re.compile(r"meshinstall: environment ([a-z0-9-]{1,63}),")
 _DIGEST = re.compile(r"\bchart (sha256:[0-9a-f]{64})\b")
 
 
@@ -37,6 +46,19 @@ def owner_of(metadata: Mapping[str, Any]) -> ReleaseKey | None:
     return ReleaseKey(notes.get(HELM_NAMESPACE, ""), notes[HELM_RELEASE]) if HELM_RELEASE in notes else None
 
 
+def kept_by(live: Manifest) -> str:
+    """The GitOps engine or operator that keeps an object, and what of it: ``Argo CD Application mesh``; empty when none does."""
+    metadata = live["metadata"]
+    labels, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    if application := str(notes.get(_ARGO_TRACKING, "")).partition(":")[0] or labels.get(_ARGO_INSTANCE):
+        return f"Argo CD Application {plain(application)}"
+    for group, kind in _FLUX.items():
+        if name := labels.get(f"{group}/name"):
+            return f"Flux {kind} {plain(labels.get(f'{group}/namespace', ''))}/{plain(name)}"
+    owners = (one for one in metadata.get("ownerReferences") or () if one.get("kind") in _SAIL)
+    return next((f"the Sail operator's {one['kind']} {plain(one.get('name', ''))}" for one in owners), "")
+
+
 def release_description(plan: Plan, chart: ChartRef) -> str:
     """The audit trail that a run writes into Helm's own history; ``made_by_us`` and ``recorded_digest`` read it."""
     return f"meshinstall: environment {plan.environment}, profile {plan.profile}, chart {chart.digest}, plan {plan.digest}"
@@ -45,6 +67,12 @@ def release_description(plan: Plan, chart: ChartRef) -> str:
 def made_by_us(record: ReleaseRecord) -> bool:
     """Whether a run of ours made the newest revision of a release."""
     return record.description.startswith("meshinstall:")
+
+
+def recorded_environment(record: ReleaseRecord) -> str:
+    """The environment that a run of ours wrote into a release's description; empty when helm alone made it."""
+    match = _ENVIRONMENT.match(record.description)
+    return match[1] if match else ""
 
 
 def recorded_digest(record: ReleaseRecord) -> str:

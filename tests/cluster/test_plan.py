@@ -46,7 +46,8 @@ def plan_before(program: Program, shell: Shell, tmp_path_factory: pytest.TempPat
 def changed(plan_before: tuple[dict[str, Any], Path], shell: Shell, build_part: Callable[[str], Path]) -> Path:
     """The same plan, saved before somebody installed the CRDs with helm."""
     archive = build_part("charts") / f"base-{pins.ISTIO}.tgz"
-    shell.ok("helm", "install", "istio-base", str(archive), "-n", _SYSTEM, "--create-namespace")
+    same = ("--set", "base.validationFailurePolicy=Fail")
+    shell.ok("helm", "install", "istio-base", str(archive), "-n", _SYSTEM, "--create-namespace", *same)
     return plan_before[1]
 
 

@@ -71,6 +71,7 @@ def plan(
     """Show what up would do, and change nothing; exit status 3 when there is something to do."""
 
     async def work() -> None:
+        from meshinstall.checks.ownership import ANOTHER_ENVIRONMENT
         from meshinstall.cli.output import printers
         from meshinstall.engine.planning import make_plan
 
@@ -78,7 +79,7 @@ def plan(
         if save:
             _save(found, save)
         typer.echo(printers.dump(printers.plan_json(found)) if output is Output.JSON else printers.plan_text(found))
-        if not found.is_empty:
+        if not found.is_empty or any(finding.code == ANOTHER_ENVIRONMENT for finding in found.findings):
             raise typer.Exit(ExitStatus.CHANGES_PENDING)
 
     run(work, *_INTERRUPTED)
@@ -92,16 +93,19 @@ def down(
     crds: Annotated[bool, typer.Option("--crds", help="Remove the CRDs too, and with them every Istio object in the cluster.")] = False,
     yes: options.Yes = False,
     timeout: options.Seconds = _PATIENCE,
+    allow: options.Allow = None,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Remove what up installed, gateways first, and prove that it is gone."""
+    permitted = options.allowed(allow)
 
     async def work() -> None:
         from meshinstall.engine import pipeline
 
         desired, session = open_environment(request)
+        terms = pipeline.Terms(allow=permitted, seconds=timeout)
         with _callbacks(session, output, agreed=yes) as callbacks:
-            await pipeline.down(desired, session, callbacks, timeout, crds=crds)
+            await pipeline.down(desired, session, terms, callbacks, crds=crds)
 
     run(work, *_INTERRUPTED)
 

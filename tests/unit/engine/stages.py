@@ -28,9 +28,9 @@ async def up(there: World, desired: Desired, events: list[Event], terms: Terms =
     return (await pipeline.up(desired, there.session(), terms, callbacks(events))).plan
 
 
-async def down(there: World, desired: Desired, events: list[Event], *, crds: bool = False) -> Plan:
+async def down(there: World, desired: Desired, events: list[Event], terms: Terms = UNPROVEN, *, crds: bool = False) -> Plan:
     """A removal, agreed to."""
-    return await pipeline.down(desired, there.session(), callbacks(events), 600, crds=crds)
+    return await pipeline.down(desired, there.session(), terms, callbacks(events), crds=crds)
 
 
 async def installed(there: World, plan: Plan, desired: Desired, events: list[Event]) -> None:

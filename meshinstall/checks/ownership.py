@@ -1,0 +1,95 @@
+"""Whose a mesh is, and who uses it: what must be agreed to by name before it is changed or removed."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from meshinstall.checks.words import first
+from meshinstall.model.desired import Desired
+from meshinstall.model.facts import Facts
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.foreign_text import plain
+from meshinstall.model.ownership import ENVIRONMENT, is_ours, kept_by, made_by_us, recorded_environment
+from meshinstall.model.plan import Action, Plan, ReleaseStep
+from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
+
+ANOTHER_ENVIRONMENT = "PRE016"
+# Values that would be lost, and namespaces, that are spelled out.
+_SHOWN = 5
+
+
+def environment(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """That the mesh in the cluster is another environment's: what a run of ours wrote there says so."""
+    found = {name: where for where, name in _environments(facts) if name != desired.environment}
+    for name, where in sorted(found.items()):
+        yield Finding(
+            ANOTHER_ENVIRONMENT,
+            Severity.ERROR,
+            f"the mesh in this cluster is environment {name}, not {desired.environment}",
+            "the values of one environment would replace those of the other",
+            where,
+            hint=f"check the context and --env; to make it {desired.environment}: --allow environment",
+        )
+
+
+def _environments(facts: Facts) -> Iterator[tuple[str, str]]:
+    for key, record in facts.releases.items():
+        if name := recorded_environment(record):
+            yield f"release {key}", name
+    for name, live in facts.namespaces.items():
+        if live and is_ours(live) and (told := (live["metadata"].get("labels") or {}).get(ENVIRONMENT)):
+            yield f"Namespace {name}", plain(told)
+
+
+def owners(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    """Releases of somebody else, and meshes that a GitOps engine or an operator keeps."""
+    engines: dict[str, str] = {}
+    for kind, item in _marked(facts, plan.mesh_namespace):
+        if engine := kept_by(item):
+            engines.setdefault(engine, f"{kind} {item['metadata']['name']}")
+    for engine, name in engines.items():
+        hint = f"change what {engine} reads (Git, its values), or take the mesh from it first; allow it: --allow takeover"
+        title = f"this mesh is kept by {engine}"
+        yield Finding("PRE017", Severity.ERROR, title, "it would undo what this run changes, or remove it", name, hint=hint)
+    if engines:
+        return
+    steps = {step.release: step for step in plan.steps if isinstance(step, ReleaseStep)}
+    for key, record in facts.releases.items():
+        # When it fails, helm writes its own words over ours.
+        if record.status is ReleaseStatus.DEPLOYED and not made_by_us(record) and key in steps:
+            yield _taken_over(steps[key], record)
+
+
+def _taken_over(step: ReleaseStep, record: ReleaseRecord) -> Finding:
+    title, name = f"release {step.release} was installed by helm, not by meshinstall", f"release {step.release}"
+    if step.action is not Action.UPGRADE:
+        return Finding("PRE017", Severity.INFO, title, "nothing of it changes", name)
+    lost = [f"{change.path}={plain(change.before)}" for change in step.changes if not change.origin]
+    detail = f"values that would be lost: {first(lost, _SHOWN)}" if lost else "no value of it would be lost"
+    hint = "write what you want to keep into the environment's values, then: --allow takeover"
+    return Finding("PRE017", Severity.ERROR, title, f"revision {record.revision}; {detail}", name, hint=hint)
+
+
+def _marked(facts: Facts, namespace: str) -> Iterator[tuple[str, Manifest]]:
+    """What an engine may have marked; a control plane elsewhere is another mesh."""
+    yield from (("Deployment", plane) for plane in facts.control_planes if plane["metadata"]["namespace"] == namespace)
+    yield from ((key.kind, live) for key, live in facts.live.items())
+    yield from (("CustomResourceDefinition", crd) for crd in facts.crds.values())
+
+
+def in_use(plan: Plan, users: Mapping[str, int] | None) -> Iterator[Finding]:
+    """Who loses the control plane that a removal takes away: ``users`` are proxies by namespace, None when they could not be listed."""
+    if not any(isinstance(step, ReleaseStep) and step.component is Component.ISTIOD for step in plan.pending):
+        return
+    if users is None:
+        hint = "look at them: kubectl get pods -A -l security.istio.io/tlsMode=istio; allow it: --allow in-use"
+        yield Finding("PRE022", Severity.ERROR, "it is not known whether proxies use this control plane", hint=hint)
+    elif users:
+        count = sum(users.values())
+        names = first([f"{name} ({number})" for name, number in _most(users)], _SHOWN)
+        title = f"{count} {'proxy uses' if count == 1 else 'proxies use'} this control plane, by namespace: {names}"
+        detail = "they keep their configuration, but their certificates end within a day, and pods that start anew come without a proxy"
+        hint = "move them to another control plane, or remove them; allow it: --allow in-use"
+        yield Finding("PRE022", Severity.ERROR, title, detail, hint=hint)
+
+
+def _most(users: Mapping[str, int]) -> Iterable[tuple[str, int]]:
+    return sorted(users.items(), key=lambda one: (-one[1], one[0]))

@@ -1,0 +1,155 @@
+"""A mesh of another environment, of somebody else, or in use is not changed or removed without a word."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshinstall.engine.pipeline import Terms
+from meshinstall.engine.planning import make_plan
+from meshinstall.errors import PlanRefusedError
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.plan import Plan
+from tests.cases import plans
+from tests.fake_kube import forbidden
+from tests.fakes import World
+from tests.unit.engine import stages
+from tests.unit.engine.installed import ISTIOD, PUBLIC, world
+
+pytestmark = pytest.mark.anyio
+
+DESIRED = plans.load("fresh").desired
+PODS = "/api/v1/pods"
+
+
+async def installed() -> World:
+    there = world()
+    await stages.up(there, DESIRED, [])
+    return there
+
+
+async def planned(there: World) -> Plan:
+    return await make_plan(DESIRED, there.session())
+
+
+def found(plan: Plan, code: str) -> list[Finding]:
+    return [finding for finding in plan.findings if finding.code == code]
+
+
+def allowing(*names: str) -> Terms:
+    return Terms(allow=frozenset(names), prove=False)
+
+
+def of_helm(there: World) -> None:
+    """Release istiod was made by a person with helm, with a value that the environment does not have."""
+    record = there.releases.records[ISTIOD]
+    there.releases.records[ISTIOD] = replace(record, description="Install complete", values={**record.values, "egress": "REGISTRY_ONLY"})
+
+
+def client(there: World, name: str, **status: Any) -> None:
+    """A pod of a tenant, injected as ``status`` says."""
+    notes = {"sidecar.istio.io/status": json.dumps(status)} if status else {}
+    metadata = {"name": name, "namespace": "shop", "annotations": notes, "labels": {"app.kubernetes.io/instance": "web"}}
+    there.kube.objects[f"/api/v1/namespaces/shop/pods/{name}"] = {"metadata": metadata}
+
+
+async def test_a_mesh_of_another_environment_is_not_taken_for_ours_where_all_releases_are_alike() -> None:
+    there = await installed()
+    there.helm.calls.clear()
+    other = replace(DESIRED, environment="production")
+    plan = await make_plan(other, there.session())
+    assert [step.name for step in plan.pending] == ["PeerAuthentication/istio-system/default"]
+    (finding,) = found(plan, "PRE016")
+    assert finding.title == f"the mesh in this cluster is environment {DESIRED.environment}, not production"
+    with pytest.raises(PlanRefusedError, match="PRE016"):
+        await stages.up(there, other, [])
+    with pytest.raises(PlanRefusedError, match="PRE016"):
+        await stages.down(there, other, [])
+    assert there.helm.calls == []
+    await stages.up(there, other, [], allowing("environment"))
+
+
+async def test_the_same_environment_is_no_finding() -> None:
+    there = await installed()
+    assert not found(await planned(there), "PRE016")
+    assert not found(await planned(there), "PRE017")
+
+
+async def test_a_release_of_helm_is_taken_over_only_by_name_and_the_values_that_would_be_lost_are_told() -> None:
+    there = await installed()
+    of_helm(there)
+    there.helm.calls.clear()
+    (finding,) = found(await planned(there), "PRE017")
+    assert finding.severity is Severity.ERROR
+    assert finding.detail == "revision 1; values that would be lost: egress=REGISTRY_ONLY"
+    with pytest.raises(PlanRefusedError, match="PRE017"):
+        await stages.up(there, DESIRED, [])
+    assert there.helm.calls == []
+    await stages.up(there, DESIRED, [], allowing("takeover"))
+    assert not found(await planned(there), "PRE017")
+
+
+async def test_a_release_of_helm_of_which_nothing_changes_is_named_in_every_plan() -> None:
+    there = await installed()
+    there.releases.records[PUBLIC] = replace(there.releases.records[PUBLIC], description="Install complete")
+    plan = await planned(there)
+    assert plan.is_empty
+    assert [(one.severity, one.object) for one in found(plan, "PRE017")] == [(Severity.INFO, f"release {PUBLIC}")]
+    await stages.up(there, DESIRED, [])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "engine"),
+    [
+        ({"annotations": {"argocd.argoproj.io/tracking-id": "mesh:apps/Deployment:istio-system/istiod"}}, "Argo CD Application mesh"),
+        ({"labels": {"argocd.argoproj.io/instance": "mesh"}}, "Argo CD Application mesh"),
+        ({"labels": {"helm.toolkit.fluxcd.io/name": "istiod", "helm.toolkit.fluxcd.io/namespace": "flux"}}, "Flux HelmRelease flux/istiod"),
+        ({"labels": {"kustomize.toolkit.fluxcd.io/name": "mesh"}}, "Flux Kustomization /mesh"),
+        ({"ownerReferences": [{"kind": "IstioRevision", "name": "default"}]}, "the Sail operator's IstioRevision default"),
+    ],
+)
+async def test_a_mesh_that_an_engine_keeps_is_refused_with_its_name(metadata: dict[str, Any], engine: str) -> None:
+    there = await installed()
+    path = "/apis/apps/v1/namespaces/istio-system/deployments/istiod"
+    live = there.kube.objects[path]["metadata"]
+    for key, value in metadata.items():
+        live[key] = value if isinstance(value, list) else {**live.get(key, {}), **value}
+    of_helm(there)
+    assert [one.title for one in found(await planned(there), "PRE017")] == [f"this mesh is kept by {engine}"]
+    with pytest.raises(PlanRefusedError, match="PRE017"):
+        await stages.up(there, DESIRED, [])
+
+
+async def test_a_control_plane_with_proxies_of_others_is_removed_only_by_name() -> None:
+    there = await installed()
+    client(there, "web-1", revision="default")
+    client(there, "web-2", revision="default")
+    client(there, "other-mesh", revision="canary")
+    client(there, "no-proxy")
+    there.kube.objects["/api/v1/namespaces/shop/pods/forged"] = {
+        "metadata": {"name": "forged", "namespace": "shop", "annotations": {"sidecar.istio.io/status": "no JSON"}}
+    }
+    there.helm.calls.clear()
+    with pytest.raises(PlanRefusedError, match=r"PRE022: 2 proxies use this control plane, by namespace: shop \(2\)"):
+        await stages.down(there, DESIRED, [])
+    assert there.helm.calls == []
+    await stages.down(there, DESIRED, [], allowing("in-use"))
+    assert ISTIOD not in there.releases.records
+
+
+async def test_who_may_not_list_pods_does_not_know_and_is_told() -> None:
+    there = await installed()
+    there.kube.refusals[f"LIST {PODS}"] = forbidden("pods")
+    with pytest.raises(PlanRefusedError, match="it is not known whether proxies use this control plane"):
+        await stages.down(there, DESIRED, [])
+
+
+async def test_nobody_but_our_own_gateways_is_in_use_by_nobody() -> None:
+    there = await installed()
+    notes = {"sidecar.istio.io/status": json.dumps({"revision": "default"})}
+    labels = {"app.kubernetes.io/instance": "public"}
+    metadata = {"name": "public-1", "namespace": "istio-ingress", "annotations": notes, "labels": labels}
+    there.kube.objects["/api/v1/namespaces/istio-ingress/pods/public-1"] = {"metadata": metadata}
+    await stages.down(there, DESIRED, [])
+    assert there.releases.records == {}
