@@ -33,7 +33,7 @@ INBOUND: Mapping[str, list[dict[str, Any]]] = {
 _AS_IT_SHOULD = {Probe.PLAINTEXT: "refused", Probe.ANONYMOUS: "refused", Probe.FOREIGN: "refused", Probe.MESHED: "served"}
 _CERTIFICATE, _POD, _FACTS = TypeAdapter(CertificateFacts), TypeAdapter(Pod), TypeAdapter(MeshFacts)
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
-_CLIENT_OBJECTS = ("sidecars", "entries", "led", "tls_policies")
+_CLIENT_OBJECTS = ("sidecars", "entries", "led", "tls_policies", "reroutes")
 _BY_PLACE = ("control_planes", "pods", "services", "policies", "client_rules", "external")
 
 
