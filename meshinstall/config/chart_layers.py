@@ -58,6 +58,12 @@ def chart_path(component: Component, path: KeyPath) -> KeyPath:
     return path[1:] if len(path) > 1 and path[0] == _PREFIX.get(component) else path
 
 
+def template_path(component: Component, path: KeyPath) -> KeyPath:
+    """``path`` as templates see it: without the old prefix, and without ``global`` where the chart copies that to the root."""
+    path = chart_path(component, path)
+    return path[1:] if len(path) > 1 and path[0] == "global" and component in _COPIES_GLOBAL else path
+
+
 def chosen(sent: ValuesStack) -> Iterator[Chosen]:
     """What the values choose, lowest first."""
     values = sent.merged()

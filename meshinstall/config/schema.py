@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshinstall.config.chart_layers import chart_path, chart_view, chosen
 from meshinstall.config.documents import suggestion
+from meshinstall.config.value_types import check_types
 from meshinstall.errors import Problem
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.release import Component
@@ -53,10 +54,18 @@ class Verdict:
 
 def check_values(component: Component, files: ChartFiles, stack: ValuesStack) -> Verdict:
     """Everything that is wrong with the values of a release; one message for each place."""
-    errors = (*check_profiles(files, stack), *(validate(stack.merged(), files.schema, stack) if files.schema else ()))
-    places = {(error.source, error.line, error.column) for error in errors}
-    warnings = unknown_keys(component, files, stack)
-    return Verdict(errors, tuple(each for each in warnings if (each.source, each.line, each.column) not in places))
+    unknown = unknown_keys(component, files, stack)
+    schema = validate(stack.merged(), files.schema, stack) if files.schema else ()
+    errors = _one_for_each_place((*check_types(component, stack, frozenset(unknown)), *check_profiles(files, stack), *schema))
+    return Verdict(errors, _one_for_each_place((*errors, *unknown.values()))[len(errors) :])
+
+
+def _one_for_each_place(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The first problem of each key; of several flags each is a place of its own."""
+    found: dict[tuple[str, int, int], Problem] = {}
+    for problem in problems:
+        found.setdefault((problem.source, problem.line, problem.column), problem)
+    return tuple(found.values())
 
 
 def validate(values: Mapping[str, Any], schema_json: str, stack: ValuesStack) -> tuple[Problem, ...]:
@@ -95,7 +104,7 @@ def _names(files: ChartFiles, prefix: str) -> tuple[str, ...]:
     return tuple(name for name in names if not name.startswith(("platform-", "compatibility-version-")))
 
 
-def unknown_keys(component: Component, files: ChartFiles, stack: ValuesStack) -> tuple[Problem, ...]:
+def unknown_keys(component: Component, files: ChartFiles, stack: ValuesStack) -> dict[KeyPath, Problem]:
     """Keys that the chart's values, profiles and schema never mention, comments included, where the chart has a map of known keys."""
     view = chart_view(component, files, stack)
     own = ValuesStack(tuple(layer for layer in view.layers if layer.kind in CHART_KINDS)).effective()
@@ -108,7 +117,7 @@ def unknown_keys(component: Component, files: ChartFiles, stack: ValuesStack) ->
             siblings = tuple(_map_at(own, wrong[:-1]) or ())
             text = f"the chart does not read {'.'.join(path[:depth])}"
             found[wrong] = _problem(_origin(stack, path[:depth]), text, suggestion(wrong[-1], siblings))
-    return tuple(found.values())
+    return found
 
 
 def _unknown(own: Mapping[str, Any], path: KeyPath, words: set[str]) -> KeyPath | None:

@@ -11,16 +11,20 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class ValuesStack:
-    """Layers of one release, lowest first."""
+    """Layers of one release, lowest first.
+
+    ``unsent`` are paths at which a null wins that is not sent: where the chart has nothing to delete, Helm would render the null.
+    """
 
     layers: tuple[Layer, ...] = ()
+    unsent: frozenset[KeyPath] = frozenset()
 
     def merged(self) -> dict[str, Any]:
         """Return what is sent to Helm: every layer but the chart's own.
 
         A null stays in the result: Helm deletes the chart's default by it (helm: CoalesceValues).
         """
-        return self._sent().effective()
+        return _without(self._sent().effective(), self.unsent)
 
     def effective(self) -> dict[str, Any]:
         """Return all layers merged, the chart's own included."""
@@ -47,6 +51,21 @@ class ValuesStack:
 
     def _sent(self) -> "ValuesStack":
         return ValuesStack(tuple(layer for layer in self.layers if layer.kind not in CHART_KINDS))
+
+
+def _without(values: Values, unsent: frozenset[KeyPath], prefix: KeyPath = ()) -> dict[str, Any]:
+    """Leave out the nulls at ``unsent``, and maps that held nothing else."""
+    if not any(path[: len(prefix)] == prefix for path in unsent):
+        return dict(values)
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        path = (*prefix, key)
+        if value is None and path in unsent:
+            continue
+        kept = _without(value, unsent, path) if isinstance(value, Mapping) else value
+        if kept or not isinstance(value, Mapping) or not value:
+            result[key] = kept
+    return result
 
 
 def merge(below: Values, above: Values) -> dict[str, Any]:

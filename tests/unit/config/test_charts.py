@@ -108,6 +108,20 @@ def test_what_the_schema_refuses_is_an_error_without_the_value(builtin: Project,
     ]
 
 
+def test_a_number_as_an_annotation_is_an_error_at_its_line_before_what_the_schema_says_of_it(tmp_path: Path, charts: Charts) -> None:
+    text = "istio-ingress:\n  annotations: {a: true, b: 7}\n  commonLabels: {c: 1}\n"
+    (tmp_path / "values/envs").mkdir(parents=True)
+    (tmp_path / "values/envs/dev.yaml").write_text(text)
+    (tmp_path / "meshinstall.yaml").write_text("apiVersion: meshinstall.dev/v1\n")
+    each = release(load_project(None, {}, tmp_path), "istio-ingress")
+    verdict = check_values(each.component, charts["gateway"], each.values)
+    assert [f"{problem} ({problem.hint})" for problem in verdict.errors] == [
+        "values/envs/dev.yaml:2:17: annotations.a must be text, not true or false (quote it)",
+        "values/envs/dev.yaml:2:26: annotations.b must be text, not a number (quote it)",
+        "values/envs/dev.yaml:3:3: the chart's schema has no key commonLabels ()",
+    ]
+
+
 @pytest.mark.parametrize(
     ("schema", "reason"),
     [
