@@ -9,7 +9,9 @@ from meshinstall.config import bundled
 from meshinstall.config.check import check_version
 from meshinstall.config.choice import Choice, choose, cluster
 from meshinstall.config.documents import Project
+from meshinstall.config.gateway_conflicts import check_gateway_names
 from meshinstall.config.layers import add_flags, check_gateways, file_layers
+from meshinstall.config.removals import settle
 from meshinstall.errors import ConfigError, Problem
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
 from meshinstall.model.finding import Finding, Severity
@@ -32,12 +34,14 @@ def resolve(request: Request, project: Project) -> Desired:
     stacks = {name: ValuesStack(file_layers(project, choice, slot.component, name)) for name, slot in slots.items()}
     add_flags(request, choice, stacks, problems)
     problems += check_gateways(choice, stacks)
-    if problems:
-        raise ConfigError(tuple(problems))
+    stacks = {name: settle(slot.component, stacks[name], problems) for name, slot in slots.items()}
     charts = _charts(request, project)
     releases = tuple(
         Release(slot.key, slot.component, ChartRef(slot.chart, version, charts), stacks[name], slot.needs) for name, slot in slots.items()
     )
+    problems += check_gateway_names(releases)
+    if problems:
+        raise ConfigError(tuple(problems))
     return _desired(request, project, choice, releases, version)
 
 

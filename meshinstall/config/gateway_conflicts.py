@@ -1,0 +1,70 @@
+"""Finds gateways of one namespace whose objects or pods the cluster could not tell apart (gateway chart: templates/_helpers.tpl)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from meshinstall import catalog
+from meshinstall.errors import Problem
+from meshinstall.model.desired import Release
+from meshinstall.model.release import Component
+from meshinstall.model.values import value_at
+
+# The name of istiod's Deployment and Service in the mesh's namespace.
+_ISTIOD = "istiod"
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What the chart names the objects of a gateway, and how its Service, if it has one, finds its pods."""
+
+    name: str
+    selector: tuple[str, str]
+    has_service: bool
+
+
+def check_gateway_names(releases: Iterable[Release]) -> Iterator[Problem]:
+    """Refuse a second gateway of one name, or of one selector, in a namespace."""
+    seen: list[tuple[Release, _Identity]] = []
+    for release in releases:
+        if release.component is not Component.GATEWAY:
+            continue
+        identity = _identify(release)
+        if release.key.namespace == catalog.MESH_NAMESPACE and identity.name == _ISTIOD:
+            yield _problem("name", f"the gateway {release.key} would have the name of istiod's own objects", "choose another name", release)
+        for other, taken in seen:
+            if other.key.namespace == release.key.namespace:
+                yield from _compare(release, identity, other, taken)
+        seen.append((release, identity))
+
+
+def _compare(release: Release, identity: _Identity, other: Release, taken: _Identity) -> Iterator[Problem]:
+    pair = f"the gateways {other.key} and {release.key}"
+    if identity.name == taken.name:
+        text = f"{pair} have one name for their objects: {identity.name}"
+        yield _problem("name", text, "give one of them another name", release, other)
+    elif identity.selector == taken.selector and identity.has_service and taken.has_service:
+        app, istio = identity.selector
+        text = f"{pair} select each other's pods: both have the labels app={app} and istio={istio}"
+        yield _problem("labels", text, "give one of them other labels, or another namespace", release, other)
+
+
+def _identify(release: Release) -> _Identity:
+    values = release.values.merged()
+    name = _text(values.get("name")) or _text(value_at(values, ("global", "name"))) or release.key.name
+    labels = [_text(value_at(values, ("labels", key))) for key in ("app", "istio")]
+    # Pods of a new revision join an old gateway's Service when theirs has the type None (istio.io: Upgrading Gateways).
+    has_service = value_at(values, ("service", "type")) != "None"
+    return _Identity(name, (labels[0] or name, labels[1] or name.removeprefix("istio-")), has_service)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _problem(key: str, text: str, hint: str, *releases: Release) -> Problem:
+    """The mistake at the line of ``key``, of the first release that sets it."""
+    spoken = next((found[-1] for release in releases if (found := release.values.explain((key,)))), None)
+    if spoken is None:
+        return Problem(f"gateway {releases[0].key.name}", 0, 0, text, hint)
+    return Problem(spoken.origin.source, spoken.origin.line, spoken.origin.column, text, hint)
