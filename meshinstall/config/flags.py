@@ -114,7 +114,8 @@ def _put(below: Any, path: tuple[Step, ...], value: Any, source: str) -> Any:
         return {step: _put(under, rest, value, source)}
     items = list(below) if isinstance(below, list) else []
     if step > len(items):
-        raise FlagError(f"sets item {step} of a list of length {len(items)}")
+        hint = "" if items else "; a chart's own list cannot be changed by item: write the whole list in a file of values"
+        raise FlagError(f"sets item {step} of a list of length {len(items)}{hint}")
     under = items[step] if step < len(items) else None
     changed = _put(under, rest, value, source)
     if isinstance(under, Mapping) and isinstance(changed, Mapping):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from meshinstall.config.chart_layers import chart_path, chart_view, chosen
 from meshinstall.config.documents import suggestion
+from meshinstall.config.mesh_config import MeshVerdict, check_mesh_config
+from meshinstall.config.value_rules import check_rules, doubtful
 from meshinstall.config.value_types import check_types
 from meshinstall.errors import Problem
 from meshinstall.model.chart import ChartFiles
@@ -46,18 +48,33 @@ _TEMPLATES_ONLY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Mistakes in the values of a release; with ``errors`` helm would refuse them."""
+    """Mistakes in the values of a release; with ``errors`` helm or the API server would refuse them.
+
+    ``warnings`` are keys that are not read, ``doubts`` values that do something else than they seem to do.
+    """
 
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    doubts: tuple[Problem, ...] = ()
 
 
 def check_values(component: Component, files: ChartFiles, stack: ValuesStack) -> Verdict:
     """Everything that is wrong with the values of a release; one message for each place."""
-    unknown = unknown_keys(component, files, stack)
+    view = chart_view(component, files, stack)
+    unknown = unknown_keys(component, files, view, stack)
+    mesh = check_mesh_config(stack, str(files.metadata.get("appVersion", ""))) if component is Component.ISTIOD else MeshVerdict()
     schema = validate(stack.merged(), files.schema, stack) if files.schema else ()
-    errors = _one_for_each_place((*check_types(component, stack, frozenset(unknown)), *check_profiles(files, stack), *schema))
-    return Verdict(errors, _one_for_each_place((*errors, *unknown.values()))[len(errors) :])
+    errors = _one_for_each_place(
+        (
+            *check_types(component, stack, frozenset(unknown)),
+            *check_rules(component, view, stack),
+            *mesh.errors,
+            *check_profiles(files, stack),
+            *schema,
+        )
+    )
+    warnings = _one_for_each_place((*errors, *unknown.values(), *mesh.unknown))[len(errors) :]
+    return Verdict(errors, warnings, _one_for_each_place((*errors, *doubtful(component, view, stack)))[len(errors) :])
 
 
 def _one_for_each_place(problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -104,9 +121,8 @@ def _names(files: ChartFiles, prefix: str) -> tuple[str, ...]:
     return tuple(name for name in names if not name.startswith(("platform-", "compatibility-version-")))
 
 
-def unknown_keys(component: Component, files: ChartFiles, stack: ValuesStack) -> dict[KeyPath, Problem]:
+def unknown_keys(component: Component, files: ChartFiles, view: ValuesStack, stack: ValuesStack) -> dict[KeyPath, Problem]:
     """Keys that the chart's values, profiles and schema never mention, comments included, where the chart has a map of known keys."""
-    view = chart_view(component, files, stack)
     own = ValuesStack(tuple(layer for layer in view.layers if layer.kind in CHART_KINDS)).effective()
     texts = "\n".join((files.values, files.schema or "", *files.profiles.values()))
     words = {*re.findall(r"[\w-]+", texts), *_TEMPLATES_ONLY}

@@ -255,6 +255,11 @@ def _plain(text: str) -> str | float | bool | None:
     return float(bare) if _FLOAT.fullmatch(bare) else text
 
 
+def is_plain_text(text: str) -> bool:
+    """Whether YAML reads ``text`` as text without quotes."""
+    return text.lower() not in _AMBIGUOUS and isinstance(_plain(text), str)
+
+
 def _size(value: Any) -> int:
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(_size(child) for child in children)

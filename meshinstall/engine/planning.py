@@ -81,12 +81,14 @@ async def _check_values(steps: Plan, desired: Desired, session: Session) -> tupl
     verdicts = [check_values(step.component, files[step.chart], stacks[step.release]) for step in changing]
     if errors := [problem for verdict in verdicts for problem in verdict.errors]:
         raise ConfigError(tuple(dict.fromkeys(errors)))
-    return tuple(_as_finding(problem) for problem in dict.fromkeys(problem for verdict in verdicts for problem in verdict.warnings))
+    unread = dict.fromkeys(problem for verdict in verdicts for problem in verdict.warnings)
+    doubts = dict.fromkeys(problem for verdict in verdicts for problem in verdict.doubts)
+    return (*(_as_finding("CFG003", problem) for problem in unread), *(_as_finding("CFG005", problem) for problem in doubts))
 
 
-def _as_finding(problem: Problem) -> Finding:
+def _as_finding(code: str, problem: Problem) -> Finding:
     origin = f"{problem.source}:{problem.line}" if problem.line else problem.source
-    return Finding("CFG003", Severity.WARNING, problem.text, origin=origin, hint=problem.hint)
+    return Finding(code, Severity.WARNING, problem.text, origin=origin, hint=problem.hint)
 
 
 def refuse(plan: Plan, allowed: frozenset[str], *, only: str = "") -> None:

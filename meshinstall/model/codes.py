@@ -67,6 +67,7 @@ _PLAN = (
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),
     Check("CFG003", Phase.PLAN, _WARNING, "the chart does not use a key that is set"),
     Check("CFG004", Phase.PLAN, _WARNING, "a value that is set changes nothing"),
+    Check("CFG005", Phase.PLAN, _WARNING, "a value has another effect than it seems to have"),
 )
 
 _CHECK = (

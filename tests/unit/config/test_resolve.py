@@ -273,7 +273,7 @@ def test_all_mistakes_in_flags_are_named_at_once(write: Write) -> None:
         "--set: this profile does not install istoid (did you mean istiod?)",
         "--set: this profile does not install cni (known: base, istiod, istio-ingress)",
         "--set: has a list or several values; use one flag for each value, \\, for a comma, or -f with a file for a list",
-        "--set: sets item 2 of a list of length 0",
+        "--set: sets item 2 of a list of length 0; a chart's own list cannot be changed by item: write the whole list in a file of values",
         f"--set istiod.env.API_TOKEN: env.API_TOKEN looks like a secret; {REFUSED}",
         "--set: has no =; write RELEASE.KEY=VALUE",
     ]
