@@ -20,7 +20,9 @@ FILES = (
 START = "istio.mesh.v1alpha1.MeshConfig"
 HEAD = '''"""Fields of Istio's MeshConfig and of the messages in it, as NAME:TYPE; scripts/mesh_config.py writes this file.
 
-Types: text, bool, int, uint, float, duration and any; enum(A|B) by name; list(T) and map(T); a message by its name. From istio.io/api {version}.
+Types: text, bool, int, uint, float, duration and any; enum(A|B) by name; list(T) and map(T); a message by its name.
+
+From istio.io/api {version}.
 """
 
 # ruff: noqa: E501

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from meshinstall import catalog
-from meshinstall.checks.words import first
+from meshinstall.checks.words import first, word
 from meshinstall.model.codes import CHECKS
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, Inquiry
@@ -25,6 +25,7 @@ def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...
         *_end_of_life(desired, today),
         *_namespaces(facts),
         *_foreign(desired, facts),
+        *_leftover_crds(desired, facts),
         *_versions(desired, facts),
         *_orphans(facts),
     )
@@ -107,11 +108,27 @@ def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
             f"Deployment {place}",
             hint="remove it first, or install beside it: --allow foreign",
         )
-    for crd in facts.crds.values():
+    for crd in _applied_crds(desired, facts):
         owner = (crd["metadata"].get("annotations") or {}).get(HELM_RELEASE, "")
         if owner not in {release.key.name for release in desired.releases} and not kept_by(crd):
             yield _foreign_crd(crd, owner)
             return
+
+
+def _applied_crds(desired: Desired, facts: Facts) -> Iterator[Manifest]:
+    """CRDs that the base chart applies; all of Istio's where the list for this minor is not known."""
+    applied = catalog.CRDS.get(catalog.minor_of(desired.istio_version))
+    return (crd for name, crd in facts.crds.items() if applied is None or name in applied)
+
+
+def _leftover_crds(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """CRDs of another Istio, such as that of the old operator: no chart touches them."""
+    applied = catalog.CRDS.get(catalog.minor_of(desired.istio_version))
+    left = sorted(name for name in facts.crds if applied is not None and name not in applied)
+    if left:
+        title = f"Istio {desired.istio_version} does not use CRDs that are in the cluster: {first(left, _SHOWN)}"
+        hint = f"see whether anything uses them: kubectl get {word(left[0])} -A; deleting a CRD deletes its objects"
+        yield Finding("PRE026", Severity.INFO, title, "up does not change or remove them", hint=hint)
 
 
 def _foreign_crd(crd: Manifest, owner: str) -> Finding:
@@ -174,7 +191,11 @@ def before_changes(inquiry: Inquiry) -> tuple[Finding, ...]:
     for short in inquiry.shortages:
         title = f"{short.pods} pod{'s' if short.pods > 1 else ''} of {short.release} may not fit on any node: each requests {short.each}"
         more = f" and {len(short.free) - _SHOWN} more nodes" if len(short.free) > _SHOWN else ""
-        free = f"free on the nodes: {'; '.join(short.free[:_SHOWN])}{more}" if short.free else "every node has a taint"
+        free = (
+            f"free on the nodes: {'; '.join(short.free[:_SHOWN])}{more}"
+            if short.free
+            else "every node has a taint that these pods do not tolerate"
+        )
         hint = f"add nodes, or lower {short.release.name}.resources.requests; an autoscaler may add a node"
         found.append(Finding("PRE014", Severity.WARNING, title, free, f"release {short.release}", hint=hint))
     for secret in (*inquiry.missing_secrets, *inquiry.future_secrets):

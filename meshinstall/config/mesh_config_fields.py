@@ -1,6 +1,8 @@
 """Fields of Istio's MeshConfig and of the messages in it, as NAME:TYPE; scripts/mesh_config.py writes this file.
 
-Types: text, bool, int, uint, float, duration and any; enum(A|B) by name; list(T) and map(T); a message by its name. From istio.io/api 1.31.1.
+Types: text, bool, int, uint, float, duration and any; enum(A|B) by name; list(T) and map(T); a message by its name.
+
+From istio.io/api 1.31.1.
 """
 
 # ruff: noqa: E501

@@ -55,6 +55,7 @@ _PLAN = (
     Check("PRE016", Phase.PLAN, _ERROR, "the mesh in the cluster is another environment's", "environment"),
     Check("PRE017", Phase.PLAN, (Severity.ERROR, Severity.INFO), "somebody else installed or keeps the mesh", "takeover"),
     Check("PRE022", Phase.PLAN, _ERROR, "proxies use the control plane that would be removed", "in-use"),
+    Check("PRE026", Phase.PLAN, _INFO, "CRDs of another Istio are in the cluster"),
     Check("PRE030", Phase.PLAN, _ERROR, "helm cannot render a chart with these values"),
     # A dry run is not the run: what it refuses can be allowed by name.
     Check("PRE031", Phase.PLAN, _ERROR, "the API server or a policy refuses an object", "refused"),

@@ -1,11 +1,11 @@
 """Computes whether the pods of a plan fit on the nodes; pure.
 
 A pod asks for the most of (its containers and sidecars together, each init container) and its overhead (KEP-753). A
-node has room for its allocatable minus what the pods on it ask for. Taints count; selectors and affinity do not.
+node has room for its allocatable minus what the pods on it ask for. Taints and tolerations count; selectors and affinity do not.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -16,6 +16,13 @@ from meshinstall.model.values import value_at
 
 # What the charts of 1.31 ask for where values say nothing; the agents are on every node and not judged.
 _DEFAULTS = {Component.ISTIOD: ("500m", "2048Mi"), Component.GATEWAY: ("100m", "128Mi")}
+# What istiod's chart tolerates by itself, before what the values say.
+_OWN_TOLERATIONS: Mapping[Component, tuple[Mapping[str, Any], ...]] = {
+    Component.ISTIOD: ({"key": "cni.istio.io/not-ready", "operator": "Exists"},),
+    Component.GATEWAY: (),
+}
+# A Ready node that has just joined keeps it for a moment.
+_JOINING = "node.kubernetes.io/not-ready"
 _INSTANCE = "app.kubernetes.io/instance"
 _MEBI = 1024 * 1024
 
@@ -46,6 +53,13 @@ class Need:
     release: ReleaseKey
     pods: int
     each: Room
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+
+    def may_use(self, node: Manifest) -> bool:
+        """Whether the pods tolerate every taint of the node that keeps pods off it."""
+        taints = (node.get("spec") or {}).get("taints") or ()
+        closing = [each for each in taints if each.get("key") != _JOINING and each.get("effect") in {"NoSchedule", "NoExecute"}]
+        return all(any(_tolerates(toleration, taint) for toleration in self.tolerations) for taint in closing)
 
 
 def needs(desired: Desired, there: Mapping[str, int]) -> tuple[Need, ...]:
@@ -59,7 +73,21 @@ def _need(release: Release, there: int) -> Need:
     asked = _map_at(values, "resources", "requests")
     cpu, memory = _DEFAULTS[release.component]
     each = Room(_number(asked.get("cpu", cpu)), _number(asked.get("memory", memory)))
-    return Need(release.key, _replicas(release.component, values) - there, each)
+    written = values.get("tolerations")
+    tolerations = tuple(item for item in written if isinstance(item, Mapping)) if isinstance(written, list) else ()
+    pods = _replicas(release.component, values) - there
+    return Need(release.key, pods, each, (*_OWN_TOLERATIONS[release.component], *tolerations))
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    """Kubernetes' rule (core/v1: Toleration): an empty key with Exists is every key, an empty effect every effect."""
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    key = toleration.get("key") or ""
+    if toleration.get("operator") == "Exists":
+        return key in {"", taint.get("key")}
+    is_equal = toleration.get("operator") in {None, "", "Equal"} and (toleration.get("value") or "") == (taint.get("value") or "")
+    return bool(key) and key == taint.get("key") and is_equal
 
 
 def _replicas(component: Component, values: Mapping[str, Any]) -> int:
@@ -121,16 +149,21 @@ def _number(value: Any) -> Decimal:
     return quantity(value) or Decimal(0)
 
 
-def unplaced(wanted: Iterable[Need], nodes: Mapping[str, Room]) -> tuple[Need, ...]:
-    """What finds no room: each pod goes to the first node that holds it; a need that is left counts the pods that do not fit."""
+def unplaced(wanted: Iterable[Need], nodes: Mapping[str, Room], manifests: Mapping[str, Manifest]) -> tuple[Need, ...]:
+    """What finds no room: each pod goes to the first node that holds it and whose taints it tolerates (``manifests``, by name).
+
+    A need that is left counts the pods that do not fit.
+    """
     free = dict(nodes)
     left = []
     for need in wanted:
         missing = need.pods
         for name, room in free.items():
+            if not need.may_use(manifests[name]):
+                continue
             fits = room.times(need.each, missing)
             free[name] = room - Room(need.each.cpu * fits, need.each.memory * fits)
             missing -= fits
         if missing:
-            left.append(Need(need.release, missing, need.each))
+            left.append(replace(need, pods=missing))
     return tuple(left)

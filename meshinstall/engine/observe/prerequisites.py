@@ -52,7 +52,6 @@ _MESH_ONLY = (
 )
 # Nodes whose pods are listed at most; a node has about a hundred.
 _NODES = 10
-_JOINING = "node.kubernetes.io/not-ready"
 
 
 async def inquire(desired: Desired, kube: Kube) -> Inquiry:
@@ -78,24 +77,27 @@ async def _shortages(desired: Desired, kube: Kube, nodes: list[Manifest]) -> tup
 
     Pods are listed node by node, the emptiest by its allocatable first, until all is placed: never all pods of a cluster.
     """
-    takes = sorted((node for node in nodes if not _is_tainted(node)), key=capacity.allocatable, reverse=True)
     try:
-        there = await _pods_there(desired, kube)
-        left = wanted = capacity.needs(desired, there)
+        wanted = capacity.needs(desired, await _pods_there(desired, kube))
+        usable = [node for node in nodes if any(need.may_use(node) for need in wanted)]
+        takes = {node["metadata"]["name"]: node for node in sorted(usable, key=capacity.allocatable, reverse=True)}
+        left = wanted
         free: dict[str, capacity.Room] = {}
-        for node in takes[:_NODES]:
+        for name, node in list(takes.items())[:_NODES]:
             if not left:
                 break
-            name = node["metadata"]["name"]
             on_it = [pod async for pod in kube.list(object_path("v1", "pods"), fields=f"spec.nodeName={name}")]
             free[name] = capacity.room_on(node, on_it)
-            left = capacity.unplaced(wanted, free)
+            left = capacity.unplaced(wanted, free, takes)
     except ForbiddenError:
         return ()
-    if not takes[_NODES:]:
-        told = tuple(f"{name} has {room}" for name, room in free.items())
-        return tuple(Shortage(need.release, need.pods, str(need.each), told) for need in left)
-    return ()
+    # More nodes than were looked at may have room.
+    return () if len(takes) > _NODES else tuple(_shortage(need, free, takes) for need in left)
+
+
+def _shortage(need: capacity.Need, free: Mapping[str, capacity.Room], nodes: Mapping[str, Manifest]) -> Shortage:
+    told = tuple(f"{name} has {room}" for name, room in free.items() if need.may_use(nodes[name]))
+    return Shortage(need.release, need.pods, str(need.each), told)
 
 
 async def _pods_there(desired: Desired, kube: Kube) -> Mapping[str, int]:
@@ -108,12 +110,6 @@ async def _pods_there(desired: Desired, kube: Kube) -> Mapping[str, int]:
 async def _instances(kube: Kube, space: str) -> list[str]:
     pods = kube.list(object_path("v1", "pods", space), fields="spec.nodeName!=", metadata_only=True)
     return [capacity.release_of(pod) async for pod in pods]
-
-
-def _is_tainted(node: Manifest) -> bool:
-    taints = node["spec"].get("taints") or ()
-    # A Ready node that has just joined keeps the first for a moment.
-    return any(taint.get("key") != _JOINING and taint.get("effect") in {"NoSchedule", "NoExecute"} for taint in taints)
 
 
 async def _denied(desired: Desired, kube: Kube) -> tuple[Ask, ...]:

@@ -3,9 +3,11 @@
 import json
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from meshinstall.config.explain import explain
 from meshinstall.config.project import Project, load_project
@@ -16,23 +18,37 @@ from meshinstall.model.chart import ChartFiles
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.desired import Release
 from meshinstall.model.request import Request
+from meshinstall.model.stack import ValuesStack
+from meshinstall.model.values import Layer, LayerKind
 
 pytestmark = pytest.mark.tools
 
 Charts = Mapping[str, ChartFiles]
 
 
-# Renders one template of a release's chart with its values.
-Template = Callable[[Release, str], str]
+# Renders one template of a release's chart with its values, and more arguments of helm.
+Template = Callable[..., str]
 
 
 @pytest.fixture
 def template(helm4: Path, build_part: Callable[[str], Path], tmp_path: Path) -> Template:
     archives = build_part("charts")
 
-    def render(each: Release, name: str) -> str:
+    def render(each: Release, name: str, *more: str) -> str:
         archive = archives / f"{each.chart.name}-{each.chart.version}.tgz"
-        argv = [str(helm4), "template", each.key.name, str(archive), "-n", each.key.namespace, "-s", f"templates/{name}.yaml", "-f", "-"]
+        argv = [
+            str(helm4),
+            "template",
+            each.key.name,
+            str(archive),
+            "-n",
+            each.key.namespace,
+            "-s",
+            f"templates/{name}.yaml",
+            "-f",
+            "-",
+            *more,
+        ]
         done = subprocess.run(
             argv, input=json.dumps(each.values.merged()), capture_output=True, text=True, check=False, env={"HOME": str(tmp_path)}
         )
@@ -172,6 +188,9 @@ def test_explain_shows_the_charts_own_profile_and_platform(builtin: Project, cha
 def test_explain_without_a_key_lists_what_is_not_the_charts(builtin: Project, charts: Charts) -> None:
     each = release(builtin, "istio-cni", cloud=Cloud.GKE, profile="ambient")
     assert said(each, charts) == [
+        "cniBinDir = /opt/cni/bin (chart values.yaml:22)",
+        "cniBinDir =  (chart files/profile-platform-gke.yaml:6)",
+        "cniBinDir = /home/kubernetes/bin (<built-in>/values/clouds/gke.yaml:9) wins",
         "global.platform = gke (<built-in>/values/clouds/gke.yaml:5) wins",
         "profile = ambient (<built-in>/profiles/ambient.yaml:12) wins",
     ]
@@ -213,6 +232,18 @@ def test_production_is_highly_available_when_rendered(builtin: Project, template
         "inject.istio.io/templates: gateway",
     ):
         assert line in deployment
+
+
+def test_gkes_folder_for_plugins_is_what_the_chart_finds_by_itself_on_gke(builtin: Project, template: Template) -> None:
+    """With a cluster the chart reads ``-gke`` in its version; the value makes it the same without one."""
+    each = release(builtin, "istio-cni", cloud=Cloud.GKE, profile="ambient")
+    written = template(each, "daemonset")
+    assert "path: /home/kubernetes/bin" in written
+    without = {key: value for key, value in each.values.merged().items() if key != "cni"}
+    detecting = replace(each, values=ValuesStack((Layer(LayerKind.CLOUD, "f", without),)))
+    detected = template(detecting, "daemonset", "--kube-version", "v1.34.1-gke.100")
+    assert yaml.safe_load(detected) == yaml.safe_load(written), "the same pods: none restarts"
+    assert "path: /opt/cni/bin" in template(detecting, "daemonset")
 
 
 def test_images_reach_the_pods(tmp_path: Path, template: Template) -> None:

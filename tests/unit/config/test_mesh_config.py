@@ -8,7 +8,7 @@ from meshinstall.config.mesh_config import MeshVerdict, check_mesh_config
 from meshinstall.config.mesh_config_fields import FIELDS
 from meshinstall.config.source import parse
 from meshinstall.model.stack import ValuesStack
-from meshinstall.model.values import Layer, LayerKind
+from meshinstall.model.values import LayerKind
 
 
 def verdict(text: str, version: str = "1.31.0") -> MeshVerdict:
@@ -34,8 +34,10 @@ pilot:
     assert found.errors == ()
     assert [f"{problem} ({problem.hint})" for problem in found.unknown] == [
         "values.yaml:2:3: meshConfig.accessLogFle is not read by istiod (did you mean accessLogFile?)",
-        "values.yaml:4:5: meshConfig.defaultConfig.holdApplicationUntilProxyStart is not read by istiod "
-        "(did you mean holdApplicationUntilProxyStarts?)",
+        (
+            "values.yaml:4:5: meshConfig.defaultConfig.holdApplicationUntilProxyStart is not read by istiod "
+            "(did you mean holdApplicationUntilProxyStarts?)"
+        ),
         "values.yaml:5:15: meshConfig.defaultConfig.tracing.samplin is not read by istiod (did you mean sampling?)",
         "values.yaml:8:23: meshConfig.extensionProviders.0.opentelemetry.servce is not read by istiod (did you mean service?)",
         "values.yaml:10:16: pilot.meshConfig.enableTracin is not read by istiod (did you mean enableTracing?)",

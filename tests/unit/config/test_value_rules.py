@@ -1,4 +1,4 @@
-"""Values that stop helm or the API server half way, or do something else than they seem to do: found at their line, as the real helm shows."""
+"""Values that stop helm or the API server half way, or do something else than they seem to do: found, as the real helm shows."""
 
 import json
 import subprocess
@@ -206,12 +206,18 @@ environments:
     assert [verdict.errors for verdict in verdicts] == [(), ()]
     assert [f"{problem} ({problem.hint})" for verdict in verdicts for problem in verdict.doubts] == [
         "meshinstall.yaml:8:15: env.NOBODY is set to empty text: there is nothing below to remove (remove the line)",
-        "meshinstall.yaml:7:15: pdb.minAvailable has no effect beside pdb.maxUnavailable (<built-in>/profiles/production.yaml:12) "
-        "(set pdb.maxUnavailable instead)",
-        "--set ztunnel.podAnnotations.prometheus.io/scrape: null does not remove podAnnotations.prometheus.io/scrape, which the chart "
-        "sets (chart values.yaml:52): the chart's own value is used (write the text that you want)",
-        "meshinstall.yaml:9:67: null does not remove podAnnotations.prometheus.io/port, which the chart sets (chart values.yaml:51): "
-        "it is set to empty text (write the text that you want)",
+        (
+            "meshinstall.yaml:7:15: pdb.minAvailable has no effect beside pdb.maxUnavailable (<built-in>/profiles/production.yaml:12) "
+            "(set pdb.maxUnavailable instead)"
+        ),
+        (
+            "--set ztunnel.podAnnotations.prometheus.io/scrape: null does not remove podAnnotations.prometheus.io/scrape, which the chart "
+            "sets (chart values.yaml:52): the chart's own value is used (write the text that you want)"
+        ),
+        (
+            "meshinstall.yaml:9:65: null does not remove podAnnotations.prometheus.io/port, which the chart sets (chart values.yaml:51): "
+            "it is set to empty text (write the text that you want)"
+        ),
     ]
 
 

@@ -96,8 +96,32 @@ def test_the_largest_pods_come_first_and_those_that_are_there_need_nothing() -> 
 )
 def test_pods_that_find_no_room_are_counted(nodes: list[Room], left: dict[Any, int]) -> None:
     wanted = [Need(ISTIOD, 2, room(0.5, 2048)), Need(PUBLIC, 3, room(0.1, 128)), Need(PARTNERS, 1, room(0, 0))]
-    found = {need.release: need.pods for need in unplaced(wanted, {str(number): node for number, node in enumerate(nodes)})}
+    rooms = {str(number): node for number, node in enumerate(nodes)}
+    found = {need.release: need.pods for need in unplaced(wanted, rooms, {key: {} for key in rooms})}
     assert found == left
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "tolerated"),
+    [
+        ((), False),
+        (({"operator": "Exists"},), True),
+        (({"key": "gpu", "operator": "Exists"},), True),
+        (({"key": "gpu", "operator": "Exists", "effect": "NoSchedule"},), True),
+        (({"key": "gpu", "operator": "Exists", "effect": "NoExecute"},), False),
+        (({"key": "gpu", "value": "yes", "effect": "NoSchedule"},), True),
+        (({"key": "gpu", "operator": "Equal", "value": "no"},), False),
+        (({"key": "gpu"},), False),
+        (({"value": "yes"},), False),
+        (({"key": "gpu", "operator": "Lt", "value": "yes"},), False),
+        (({"key": "other", "operator": "Exists"}, {"key": "gpu", "operator": "Equal", "value": "yes"}), True),
+    ],
+)
+def test_a_toleration_opens_a_node_by_kubernetes_rule(tolerations: tuple[dict[str, str], ...], *, tolerated: bool) -> None:
+    node = {"spec": {"taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]}}
+    need = Need(PUBLIC, 1, room(0.1, 128), tolerations)
+    assert need.may_use(node) is tolerated
+    assert unplaced([need], {"n": room(1, 1024)}, {"n": node}) == (() if tolerated else (need,))
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,25 @@ async def test_a_node_with_a_taint_is_not_counted_on() -> None:
     assert await short(there) == []
 
 
+async def test_a_taint_that_the_values_tolerate_closes_the_node_for_the_others_only() -> None:
+    there = world()
+    del there.kube.objects["/api/v1/nodes/one"]
+    roomy(
+        there,
+        "one",
+        "8",
+        "32Gi",
+        taints=[{"key": "gpu", "effect": "NoSchedule"}, {"key": "cni.istio.io/not-ready", "effect": "NoSchedule"}],
+    )
+    values = {"tolerations": [{"key": "gpu", "operator": "Exists"}, "nonsense"]}
+    layer = {"kind": "FILE", "line": 1, "values": values}
+    wanted = plans.make({"desired": {"releases": {"istio-system/istiod": {"layers": {"x.yaml": layer}}}}}).desired
+    found = (await inquire(wanted, there.kube)).shortages
+    assert [need.release.name for need in found] == ["public", "partners"]
+    (finding, _) = before_changes(Inquiry(schedulable=1, shortages=found))
+    assert finding.detail == "every node has a taint that these pods do not tolerate"
+
+
 async def test_of_many_nodes_the_largest_are_looked_at_and_no_more_than_ten() -> None:
     there = world()
     del there.kube.objects["/api/v1/nodes/one"]
