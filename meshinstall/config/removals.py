@@ -72,14 +72,14 @@ def _unsent_nulls(component: Component, stack: ValuesStack) -> Iterator[KeyPath]
 
 
 def _remove(stack: ValuesStack, path: KeyPath, by: Spoken) -> ValuesStack:
-    """Put a null on top, at the line of the value that removes ``path``; it is not sent."""
+    """Put a null on top, at the line of the value that removes ``path``."""
     values: object = None
     for key in reversed(path):
         values = {key: values}
     origin = by.origin
     positions = {path: (origin.line, origin.column)} if origin.line else {}
     layer = Layer(origin.kind, origin.source, values if isinstance(values, dict) else {}, positions)
-    return ValuesStack((*stack.layers, layer), stack.unsent | {path})
+    return ValuesStack((*stack.layers, layer), stack.unsent)
 
 
 def _is_builtin(spoken: Spoken) -> bool:

@@ -100,6 +100,14 @@ def test_another_namespace_for_the_control_plane_is_an_error(charts: Charts, com
     assert errors(charts, component, {"global": {"istioNamespace": "istio-system"}}) == []
 
 
+def test_mesh_config_is_judged_with_the_values_of_istiod_alone(charts: Charts) -> None:
+    values = {"meshConfig": {"enableTracing": "true", "trustDomian": "a"}}
+    assert errors(charts, Component.ISTIOD, values) == ["values.yaml:1:1: meshConfig.enableTracing must be true or false (without quotes)"]
+    (unread,) = judged(charts, Component.ISTIOD, {"meshConfig": {"trustDomian": "a"}}).warnings
+    assert unread.text == "meshConfig.trustDomian is not read by istiod"
+    assert errors(charts, Component.ZTUNNEL, {"meshConfig": {"defaultConfig": {"proxyMetadata": {"A": True}}}}) == []
+
+
 # Nulls that the chart renders, and that the template which istiod runs for each pod fails on.
 AT_INJECTION = {("cni",), ("global", "proxy", "startupProbe"), ("global", "proxy_init"), ("global", "sts")}
 

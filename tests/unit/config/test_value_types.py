@@ -104,6 +104,12 @@ def test_what_the_charts_make_text_themselves_is_not_refused(component: Componen
     assert said(component, text) == []
 
 
+@pytest.mark.parametrize("text", ["podAnnotations: [a]", "podAnnotations: a", "env: 7", "affinity: {x: {nodeSelector: 7}}"])
+def test_what_must_be_a_map_of_text_is_a_map(text: str) -> None:
+    (problem,) = said(Component.ISTIOD, text)
+    assert "must be a map" in problem
+
+
 def test_a_flag_is_given_as_text_by_another_flag() -> None:
     layer = Layer(LayerKind.FLAG, "--set istiod.env.A", {"env": {"A": 25000000}})
     (problem,) = check_types(Component.ISTIOD, ValuesStack((layer,)), frozenset())

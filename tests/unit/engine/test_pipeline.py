@@ -217,6 +217,16 @@ async def test_values_that_a_chart_refuses_stop_before_anything_is_asked_of_the_
         await planned(there)
 
 
+async def test_a_value_that_does_something_else_than_it_seems_to_do_is_a_warning_with_its_line() -> None:
+    there = world()
+    layer = {"kind": "ENVIRONMENT", "line": 7, "values": {"pdb": {"minAvailable": 2, "maxUnavailable": 1}}}
+    wanted = plans.make({"desired": {"releases": {"istio-system/istiod": {"layers": {"x.yaml": layer}}}}}).desired
+    findings = [finding for finding in (await make_plan(wanted, there.session())).findings if finding.code == "CFG004"]
+    assert [f"{finding.origin} {finding.title}" for finding in findings] == [
+        "x.yaml:7 pdb.minAvailable has no effect beside pdb.maxUnavailable (x.yaml:7)"
+    ]
+
+
 async def test_a_finding_stops_unless_its_name_is_allowed() -> None:
     plan = plans.load("downgrade").plan()
     with pytest.raises(PlanRefusedError, match=r"PRE006: Istio 1\.32\.0 would be downgraded to 1\.31\.0") as caught:
