@@ -40,7 +40,7 @@ def lacking(stack: ValuesStack, paths: Iterable[KeyPath]) -> dict[str, Any]:
         index = _highest(layers, path)
         if index is not None:
             layers[index] = replace(layers[index], values=_without(layers[index].values, path))
-    return ValuesStack(tuple(layers)).merged()
+    return replace(stack, layers=tuple(layers)).merged()
 
 
 def _highest(layers: Sequence[Layer], path: KeyPath) -> int | None:

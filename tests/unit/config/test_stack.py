@@ -74,3 +74,14 @@ def test_what_is_merged_shares_nothing_with_the_layers() -> None:
     values = {"list": [{"a": 1}]}
     ValuesStack((layer(LayerKind.FILE, values),)).merged()["list"][0]["a"] = 2
     assert values == {"list": [{"a": 1}]}
+
+
+def test_a_null_that_is_not_sent_takes_the_maps_with_it_that_held_nothing_else() -> None:
+    layers = (
+        layer(LayerKind.COMPONENT, {"a": {"b": {"c": 1}}, "d": {"e": 1, "f": {}}}),
+        layer(LayerKind.PROFILE, {"a": {"b": {"c": None}}, "d": {"e": None}, "g": {"h": None}}),
+    )
+    stack = ValuesStack(layers, frozenset({("a", "b", "c"), ("d", "e")}))
+    assert stack.merged() == {"d": {"f": {}}, "g": {"h": None}}
+    assert stack.explain(("a", "b", "c"))[-1].deletes
+    assert ValuesStack(layers).merged()["d"] == {"e": None, "f": {}}

@@ -221,7 +221,7 @@ async def test_a_value_that_does_something_else_than_it_seems_to_do_is_a_warning
     there = world()
     layer = {"kind": "ENVIRONMENT", "line": 7, "values": {"pdb": {"minAvailable": 2, "maxUnavailable": 1}}}
     wanted = plans.make({"desired": {"releases": {"istio-system/istiod": {"layers": {"x.yaml": layer}}}}}).desired
-    findings = [finding for finding in (await make_plan(wanted, there.session())).findings if finding.code == "CFG004"]
+    findings = [finding for finding in (await make_plan(wanted, there.session())).findings if finding.code == "CFG005"]
     assert [f"{finding.origin} {finding.title}" for finding in findings] == [
         "x.yaml:7 pdb.minAvailable has no effect beside pdb.maxUnavailable (x.yaml:7)"
     ]

@@ -80,3 +80,9 @@ def test_a_layer_below_speaks_where_the_highest_is_left_out() -> None:
     assert lacking(values, [("a", "b")]) == {"a": {"b": 1, "c": 2}}
     assert lacking(values, [("a", "b"), ("a", "b")]) == {"a": {"c": 2}}
     assert lacking(values, []) == {"a": {"b": 5, "c": 2}}
+
+
+def test_a_null_that_is_not_sent_stays_unsent_without_another_value() -> None:
+    values = ValuesStack(stack({"a": 1, "b": 1}, {"a": None, "c": 2}).layers, frozenset({("a",)}))
+    assert lacking(values, [("c",)]) == {"b": 1}
+    assert lacking(values, [("a",)]) == {"a": 1, "b": 1, "c": 2}
