@@ -137,7 +137,8 @@ def _trial_lines(plan: Plan) -> list[str]:
     count = Counter(trial.how for trial in plan.trials)
     told = ", ".join(f"{count[how]} {how}" for how in How if count[how])
     left = dict.fromkeys((trial.why, str(trial.key)) for trial in plan.trials if trial.how is How.NOT_TRIED)
-    lines = [f"{len(plan.trials)} objects change, asked of the API server before: {told}."]
+    changing = "1 object changes" if len(plan.trials) == 1 else f"{len(plan.trials)} objects change"
+    lines = [f"{changing}. Tried before with the API server: {told}."]
     lines += [f"  not tried: {name}: {line(why)}" for why, name in list(left)[:_UNTRIED]]
     return lines + ([f"  and {len(left) - _UNTRIED} more"] if len(left) > _UNTRIED else [])
 
