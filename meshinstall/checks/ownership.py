@@ -81,14 +81,14 @@ def in_use(plan: Plan, users: Mapping[str, int] | None) -> Iterator[Finding]:
         return
     if users is None:
         hint = "look at them: kubectl get pods -A -l security.istio.io/tlsMode=istio; allow it: --allow in-use"
-        yield Finding("PRE022", Severity.ERROR, "it is not known whether proxies use this control plane", hint=hint)
+        yield Finding("PRE023", Severity.ERROR, "it is not known whether proxies use this control plane", hint=hint)
     elif users:
         count = sum(users.values())
         names = first([f"{name} ({number})" for name, number in _most(users)], _SHOWN)
         title = f"{count} {'proxy uses' if count == 1 else 'proxies use'} this control plane, by namespace: {names}"
         detail = "they keep their configuration, but their certificates end within a day, and pods that start anew come without a proxy"
         hint = "move them to another control plane, or remove them; allow it: --allow in-use"
-        yield Finding("PRE022", Severity.ERROR, title, detail, hint=hint)
+        yield Finding("PRE023", Severity.ERROR, title, detail, hint=hint)
 
 
 def _most(users: Mapping[str, int]) -> Iterable[tuple[str, int]]:

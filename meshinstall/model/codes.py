@@ -54,7 +54,7 @@ _PLAN = (
     Check("PRE014", Phase.PLAN, _WARNING, "some pods may not fit on any node"),
     Check("PRE016", Phase.PLAN, _ERROR, "the mesh in the cluster is another environment's", "environment"),
     Check("PRE017", Phase.PLAN, (Severity.ERROR, Severity.INFO), "somebody else installed or keeps the mesh", "takeover"),
-    Check("PRE022", Phase.PLAN, _ERROR, "proxies use the control plane that would be removed", "in-use"),
+    Check("PRE023", Phase.PLAN, _ERROR, "proxies use the control plane that would be removed", "in-use"),
     Check("PRE026", Phase.PLAN, _INFO, "CRDs of another Istio are in the cluster"),
     Check("PRE030", Phase.PLAN, _ERROR, "helm cannot render a chart with these values"),
     # A dry run is not the run: what it refuses can be allowed by name.

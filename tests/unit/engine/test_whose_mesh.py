@@ -131,7 +131,7 @@ async def test_a_control_plane_with_proxies_of_others_is_removed_only_by_name() 
         "metadata": {"name": "forged", "namespace": "shop", "annotations": {"sidecar.istio.io/status": "no JSON"}}
     }
     there.helm.calls.clear()
-    with pytest.raises(PlanRefusedError, match=r"PRE022: 2 proxies use this control plane, by namespace: shop \(2\)"):
+    with pytest.raises(PlanRefusedError, match=r"PRE023: 2 proxies use this control plane, by namespace: shop \(2\)"):
         await stages.down(there, DESIRED, [])
     assert there.helm.calls == []
     await stages.down(there, DESIRED, [], allowing("in-use"))
