@@ -74,8 +74,8 @@ class Kube(Protocol):
     async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
         """Create an object in a collection."""
 
-    async def patch(self, path: str, body: Manifest) -> Manifest:
-        """Merge ``body`` into an object; with a resourceVersion in it, only into that version."""
+    async def patch(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Merge ``body`` into an object, where null removes; with a resourceVersion in it, only into that version (else ConflictError)."""
 
     async def delete(self, path: str) -> None:
         """Delete an object; nothing when it is gone already."""

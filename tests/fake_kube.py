@@ -82,15 +82,16 @@ class FakeKube:
             raise ConflictError(f"{body['metadata']['name']} already exists")
         return deepcopy(dict(body)) if dry_run else self._store(where, deepcopy(dict(body)))
 
-    async def patch(self, path: str, body: Manifest) -> Manifest:
-        """Merge into what is there; a conflict when ``body`` names another version of it."""
+    async def patch(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Merge into what is there, where null removes; a conflict when ``body`` names another version of it."""
         await self._ask("PATCH", path)
         if path not in self.objects:
             raise ClusterError(f"PATCH {path}: not found")
         version = (body.get("metadata") or {}).get("resourceVersion")
         if version not in {None, self.objects[path]["metadata"]["resourceVersion"]}:
             raise ConflictError("the object has been modified")
-        return self._store(path, _merged(self.objects[path], body))
+        merged = _without_null(_merged(self.objects[path], body))
+        return merged if dry_run else self._store(path, merged)
 
     async def attempt(self, attempt: Attempt) -> Answer:
         """What the first of ``judges`` says that has an opinion; else it would be done."""
@@ -157,6 +158,10 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         under = merged.get(name)
         merged[name] = _merged(under, value) if isinstance(value, Mapping) and isinstance(under, Mapping) else deepcopy(value)
     return merged
+
+
+def _without_null(value: Any) -> Any:
+    return {name: _without_null(one) for name, one in value.items() if one is not None} if isinstance(value, Mapping) else value
 
 
 def _collections(path: str) -> set[str]:

@@ -56,9 +56,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectStep(Step):
-    """A namespace or a policy to apply or to delete."""
+    """A namespace or a policy to apply or to delete.
+
+    ``patch`` makes what is there what it should be where applying cannot, as fields that others added stay then; it holds the
+    resourceVersion of what was planned.
+    """
 
     manifest: Manifest
+    patch: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,10 @@ class ReleaseStep(Step):
     revision: int = 0
     repair: bool = False
     editors: tuple[str, ...] = ()
+
+
+# Fields that older plans, and their digests, do not have.
+_NEWER = frozenset({"patch", "mends"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,10 @@ class Plan:
     @property
     def digest(self) -> str:
         """``sha256:<hex>`` over everything the plan does; findings and wording of reasons left out."""
-        steps = [{key: value for key, value in asdict(step).items() if key != "reasons"} for step in self.steps]
+        steps = [_digested(step) for step in self.steps]
         body = {"environment": self.environment, "cluster": self.cluster, "profile": self.profile, "steps": steps}
         return "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _digested(step: Step) -> dict[str, Any]:
+    return {key: value for key, value in asdict(step).items() if key != "reasons" and (value or key not in _NEWER)}

@@ -87,9 +87,10 @@ class KubeClient:
         """Create an object in the collection at ``path``."""
         return await self._in_thread(_Request("POST", path, body, {"dryRun": "All" if dry_run else ""})) or {}
 
-    async def patch(self, path: str, body: Manifest) -> Manifest:
-        """Merge ``body`` into an object; with a resourceVersion in it, only into that version."""
-        return await self._in_thread(_Request("PATCH", path, body, content=_MERGE)) or {}
+    async def patch(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Merge ``body`` into an object, where null removes; with a resourceVersion in it, only into that version (else ConflictError)."""
+        query = {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else ""}
+        return await self._in_thread(_Request("PATCH", path, body, query, content=_MERGE)) or {}
 
     async def delete(self, path: str) -> None:
         """Delete an object, its dependents in the background; nothing when it is gone already."""

@@ -32,6 +32,8 @@ _SIGNS = {
 _LONGEST = 60
 # Objects that were not tried, which are named.
 _UNTRIED = 5
+# Reasons that begin with a verb tell of the step's own object.
+_OF_IT = ("is ", "does ", "was ", "differs ")
 
 
 def plan_text(plan: Plan) -> str:
@@ -116,7 +118,7 @@ def progress(output: Output) -> AbstractContextManager[Emit]:
 def _step_lines(step: Step) -> list[str]:
     chart = f"  {step.chart.name} {step.chart.version} {step.chart.digest[:19]}" if isinstance(step, ReleaseStep) else ""
     lines = [f"{_SIGNS[step.action]} {step.action:<9} {step.name}{chart}".rstrip()]
-    lines += [f"      because it {reason}" if reason.startswith(("is ", "does ")) else f"      because {reason}" for reason in step.reasons]
+    lines += [f"      because {'it ' if reason.startswith(_OF_IT) else ''}{reason}" for reason in step.reasons]
     lines += [f"      {_change_line(change)}" for change in step.changes]
     return lines
 

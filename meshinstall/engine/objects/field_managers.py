@@ -3,18 +3,21 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from meshinstall.engine.objects.field_paths import Item, Path
 from meshinstall.model.paths import LIST_KEYS
 from meshinstall.model.release import Manifest
 
-# Helm itself, and what Kubernetes writes for its own bookkeeping.
+# Helm itself, we, and what Kubernetes writes for its own bookkeeping.
 _NOT_EDITORS = frozenset({"helm", "Helm", "meshinstall", "kube-controller-manager"})
 
 # A person at a terminal; the plan shows the edits.
 _PEOPLE = re.compile(r"kubectl(-.*)?")
-# Set fields of webhooks on purpose, and do so again at once (istio pkg/webhooks; AKS' admission controller).
-_HARMLESS = frozenset({"pilot-discovery", "admissionsenforcer"})
+# Set fields of webhooks on purpose, and do so again at once (istio pkg/webhooks; AKS' admission controller). What we put back
+# ourselves is Helm's again with its next revision.
+_HARMLESS = frozenset({"pilot-discovery", "admissionsenforcer", "meshinstall"})
 
 
 def may_be_taken_over(managers: frozenset[str], shown: tuple[str, ...]) -> bool:
@@ -22,13 +25,34 @@ def may_be_taken_over(managers: frozenset[str], shown: tuple[str, ...]) -> bool:
     return bool(managers) and all(each in _HARMLESS or (each in shown and _PEOPLE.fullmatch(each)) for each in managers)
 
 
-def editors(live: Manifest, paths: Iterable[str]) -> tuple[str, ...]:
-    """Names of the managers, Helm's aside, that own one of ``paths``, something below one, or the whole that one is in; sorted.
+@dataclass(frozen=True, slots=True, order=True)
+class Editor:
+    """A field manager as ``managedFields`` has it; ``operation`` is Apply or Update, ``time`` of its last change."""
+
+    name: str
+    operation: str = ""
+    time: str = ""
+
+    def __str__(self) -> str:
+        """``kubectl-edit (Update, 2026-11-21T12:00:00Z)``."""
+        more = ", ".join(text for text in (self.operation, self.time) if text)
+        return f"{self.name} ({more})" if more else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The fields of one manager; one that holds no other is owned as a whole."""
+
+    editor: Editor
+    paths: tuple[Path, ...]
+
+
+def owned_fields(live: Manifest) -> tuple[Owned, ...]:
+    """What each manager, but Helm, Kubernetes and us, owns of an object.
 
     Whoever writes the spec through a subresource (``scale`` of ``kubectl scale``) has it as if there were none: helm conflicts with it too.
     """
-    wanted = tuple(paths)
-    found = set()
+    found = []
     for entry in live["metadata"].get("managedFields") or ():
         manager, fields = entry.get("manager"), entry.get("fieldsV1")
         if (
@@ -37,19 +61,30 @@ def editors(live: Manifest, paths: Iterable[str]) -> tuple[str, ...]:
             and entry.get("subresource") != "status"
             and manager not in _NOT_EDITORS
         ):
-            owned = tuple(_leaves(fields, ""))
-            if any(_touch(path, other) for path in wanted for other in owned):
-                found.add(manager)
-    return tuple(sorted(found))
+            editor = Editor(manager, str(entry.get("operation") or ""), str(entry.get("time") or ""))
+            found.append(Owned(editor, tuple(_leaves(fields, ()))))
+    return tuple(found)
 
 
-def _touch(one: str, other: str) -> bool:
-    short, long = sorted((one, other), key=len)
-    return long.startswith(short) and long[len(short) : len(short) + 1] in {"", ".", "["}
+def editors(owned: Iterable[Owned], paths: Iterable[Path]) -> tuple[Editor, ...]:
+    """The managers that own one of ``paths``, something below one, or the whole that one is in; sorted."""
+    wanted = tuple(paths)
+    return tuple(sorted({one.editor for one in owned if any(_touch(path, other) for path in wanted for other in one.paths)}))
 
 
-def _leaves(fields: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Paths as ``drift`` writes them; a field that holds no other is owned as a whole."""
+def _touch(one: Path, other: Path) -> bool:
+    return all(map(_may_be_same, one, other))
+
+
+def _may_be_same(one: str | int | Item, other: str | int | Item) -> bool:
+    """Two keys may name one item: drift takes a port's name, managedFields its number."""
+    if isinstance(one, Item) and isinstance(other, Item):
+        return one.key != other.key or one.value == other.value
+    return one == other
+
+
+def _leaves(fields: Mapping[str, Any], path: Path) -> Iterator[Path]:
+    """Paths as ``drift`` has them; a field that holds no other is owned as a whole."""
     inner = [(name, below) for name, below in fields.items() if name != "." and isinstance(below, Mapping)]
     if not inner and path:
         yield path
@@ -57,16 +92,16 @@ def _leaves(fields: Mapping[str, Any], path: str) -> Iterator[str]:
         yield from _leaves(below, _step(path, name))
 
 
-def _step(path: str, name: str) -> str:
+def _step(path: Path, name: str) -> Path:
     """``f:spec`` is a field, ``k:{"name":"x"}`` an item of a list; values of sets and indexes are their list's."""
     kind, _, text = name.partition(":")
     if kind == "f":
-        return f"{path}.{text}" if path else text
+        return (*path, text)
     if kind != "k":
         return path
     try:
         keys = json.loads(text)
     except ValueError:
         return path
-    chosen = next((keys[key] for key in LIST_KEYS if key in keys), None) if isinstance(keys, dict) else None
-    return path if chosen is None else f"{path}[{chosen}]"
+    chosen = next((key for key in LIST_KEYS if key in keys), None) if isinstance(keys, dict) else None
+    return path if chosen is None else (*path, Item(chosen, keys[chosen]))

@@ -1,14 +1,16 @@
 """Finds drift: live objects that differ from the manifest of their release; pure."""
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from meshinstall.engine.objects.field_managers import editors
+from meshinstall.engine.objects.field_managers import Editor, Owned, editors, owned_fields
+from meshinstall.engine.objects.field_paths import ABSENT, Path, dotted, field_at
+from meshinstall.engine.plan.compare import changed
 from meshinstall.model.facts import Facts, ObjectKey, key_of
-from meshinstall.model.paths import KINDS, LIST_KEYS
-from meshinstall.model.quantity import quantity
+from meshinstall.model.paths import KINDS
 from meshinstall.model.release import Manifest, ReleaseKey
 
 # Fields that others write on purpose: istiod patches its webhooks' CA and, once
@@ -17,27 +19,45 @@ _OTHERS = {
     "MutatingWebhookConfiguration": re.compile(r"webhooks\[[^]]*\]\.clientConfig\.caBundle"),
     "ValidatingWebhookConfiguration": re.compile(r"webhooks\[[^]]*\]\.(clientConfig\.caBundle|failurePolicy)"),
 }
-# Lists that admission controllers of platforms add to (AKS' admissions enforcer).
-_ADDED_TO = re.compile(r"\.matchExpressions$")
-_QUANTITY_AT = re.compile(r"\.(requests|limits|hard|capacity)\.")
-# Fields that are spelled out.
+# Fields of an object that are spelled out, and characters of a value.
 _SHOWN = 10
+_LONGEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class FieldEdit:
+    """A field that is not as its record has it; ABSENT in ``live`` or ``wanted`` where there is none; ``editors`` own it now."""
+
+    path: Path
+    live: Any
+    wanted: Any
+    editors: tuple[Editor, ...] = ()
+
+    def __str__(self) -> str:
+        """``spec.replicas: 1 → 2``."""
+        # Whoever sets a variable by hand may have set a password.
+        is_variable = "env" in self.path
+        before = "(absent)" if self.live is ABSENT else "…" if is_variable else _short(self.live)
+        return f"{dotted(self.path)}: {before} → {'(removed)' if self.wanted is ABSENT else _short(self.wanted)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An object that differs in ``paths`` from its record, or is gone; ``editors`` are the field managers that own these now."""
+    """An object that differs from its record in some fields, or is gone."""
 
     key: ObjectKey
-    paths: tuple[str, ...] = ()
-    editors: tuple[str, ...] = ()
+    fields: tuple[FieldEdit, ...] = ()
 
-    def __str__(self) -> str:
-        """A sentence for the plan."""
-        if not self.paths:
-            return f"{self.key} was deleted"
-        by = f" by {', '.join(self.editors)}" if self.editors else ""
-        return f"{self.key} was edited{by}: {', '.join(self.paths[:_SHOWN])}{' ...' if len(self.paths) > _SHOWN else ''}"
+    def sentences(self) -> tuple[str, ...]:
+        """For the plan: one for all that the same managers did."""
+        if not self.fields:
+            return (f"{self.key} was deleted",)
+        by: dict[tuple[Editor, ...], list[str]] = {}
+        for field in self.fields[:_SHOWN]:
+            by.setdefault(field.editors, []).append(str(field))
+        more = f" and {len(self.fields) - _SHOWN} more" if len(self.fields) > _SHOWN else ""
+        told = [f"{self.key} was edited{_by(who)}: {'; '.join(texts)}" for who, texts in by.items()]
+        return (*told[:-1], told[-1] + more)
 
 
 def drift(facts: Facts, release: ReleaseKey) -> tuple[Edit, ...]:
@@ -52,15 +72,20 @@ def drift(facts: Facts, release: ReleaseKey) -> tuple[Edit, ...]:
         if live is None:
             found.append(Edit(key))
         elif paths := _edited(key, wanted, live, facts, release):
-            found.append(Edit(key, paths, editors(live, paths)))
+            found.append(Edit(key, tuple(field_edits(paths, wanted, live, owned_fields(live)))))
     return tuple(found)
 
 
-def _edited(key: ObjectKey, wanted: Manifest, live: Manifest, facts: Facts, release: ReleaseKey) -> tuple[str, ...]:
+def field_edits(paths: Iterable[Path], wanted: Manifest, live: Manifest, owned: tuple[Owned, ...]) -> Iterable[FieldEdit]:
+    """Each path with both its values and the managers that own it."""
+    return (FieldEdit(path, field_at(live, path), field_at(wanted, path), editors(owned, (path,))) for path in paths)
+
+
+def _edited(key: ObjectKey, wanted: Manifest, live: Manifest, facts: Facts, release: ReleaseKey) -> tuple[Path, ...]:
     ignored = _OTHERS.get(key.kind)
-    paths = [path for path in differences(wanted, live) if not (ignored and ignored.fullmatch(path))]
+    paths = [path for path in changed(wanted, live) if not (ignored and ignored.fullmatch(dotted(path)))]
     if _is_scaled(key, facts, release):
-        paths = [path for path in paths if path != "spec.replicas"]
+        paths = [path for path in paths if path != ("spec", "replicas")]
     return tuple(paths)
 
 
@@ -72,57 +97,10 @@ def _is_scaled(key: ObjectKey, facts: Facts, release: ReleaseKey) -> bool:
     )
 
 
-def differences(wanted: Manifest, live: Manifest) -> list[str]:
-    """Paths of everything in ``wanted`` that ``live`` does not have so; what the server adds is no difference."""
-    return list(_compare({key: value for key, value in wanted.items() if key not in {"apiVersion", "kind", "status"}}, live, ""))
+def _by(who: tuple[Editor, ...]) -> str:
+    return f" by {', '.join(map(str, who))}" if who else ""
 
 
-def _compare(wanted: Any, live: Any, path: str) -> Iterator[str]:
-    if not wanted and not live and not isinstance(live, bool | int):
-        # {} and [] and "" are the server's way to say nothing.
-        return
-    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
-        for key, value in wanted.items():
-            inner = f"{path}.{key}" if path else key
-            if key not in live and not value:
-                continue
-            if inner not in {"metadata.namespace", "metadata.creationTimestamp"}:
-                yield from _compare(value, live.get(key), inner)
-    elif isinstance(wanted, list) and isinstance(live, list):
-        yield from _compare_lists(wanted, live, path)
-    elif not _same(wanted, live, path):
-        yield path
-
-
-def _compare_lists(wanted: list[Any], live: list[Any], path: str) -> Iterator[str]:
-    key = _list_key(wanted, live)
-    if key:
-        there = {item[key]: item for item in live}
-        for item in wanted:
-            if item[key] in there:
-                yield from _compare(item, there[item[key]], f"{path}[{item[key]}]")
-            else:
-                yield f"{path}[{item[key]}]"
-    elif _ADDED_TO.search(path):
-        yield from (path for item in wanted if item not in live)
-    elif len(wanted) != len(live):
-        yield path
-    else:
-        for index, (one, other) in enumerate(zip(wanted, live, strict=True)):
-            yield from _compare(one, other, f"{path}[{index}]")
-
-
-def _list_key(wanted: list[Any], live: list[Any]) -> str:
-    for key in LIST_KEYS:
-        names = [[item.get(key) if isinstance(item, Mapping) else None for item in items] for items in (wanted, live)]
-        if wanted and all(None not in some and len(set(map(str, some))) == len(some) for some in names):
-            return key
-    return ""
-
-
-def _same(wanted: Any, live: Any, path: str) -> bool:
-    if wanted == live or (wanted is None and not live):
-        return True
-    if _QUANTITY_AT.search(path) and (one := quantity(wanted)) is not None:
-        return one == quantity(live)
-    return not isinstance(live, Mapping | list) and not isinstance(wanted, bool) and str(wanted) == str(live)
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from meshinstall.engine.objects.readiness import release_state
-from meshinstall.engine.plan.drift import differences, drift
-from meshinstall.model.desired import Desired, DesiredNamespace, Policy, Release
-from meshinstall.model.facts import Facts, key_of
-from meshinstall.model.ownership import audit_labels, is_ours, recorded_digest
+from meshinstall.engine.plan.drift import drift
+from meshinstall.engine.plan.policy_steps import policy_step
+from meshinstall.model.desired import Desired, DesiredNamespace, Release
+from meshinstall.model.facts import Facts
+from meshinstall.model.ownership import audit_labels, recorded_digest
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef, ReleaseRecord, ReleaseStatus
 from meshinstall.model.stack import ValuesStack, leaves
@@ -20,7 +21,7 @@ def plan(desired: Desired, facts: Facts) -> Plan:
     namespaces = tuple(_namespace_step(namespace, desired, facts) for namespace in desired.namespaces)
     releases = tuple(_release_step(release, facts) for release in desired.releases)
     names = tuple(step.name for step in releases)
-    policies = tuple(_policy_step(policy, names, desired, facts) for policy in desired.policies)
+    policies = tuple(policy_step(policy, names, desired, facts) for policy in desired.policies)
     return Plan(
         environment=desired.environment,
         cluster=desired.cluster.name,
@@ -48,7 +49,7 @@ def _release_step(release: Release, facts: Facts) -> ReleaseStep:
     chart = facts.charts.get(release.chart.name, release.chart)
     changes = value_changes(record.values if record else {}, release.values)
     edits = drift(facts, release.key) if record else ()
-    reasons = (*_reasons(record, chart, changes, facts, release), *map(str, edits))
+    reasons = (*_reasons(record, chart, changes, facts, release), *(sentence for edit in edits for sentence in edit.sentences()))
     action, reasons = _decide(record, release, reasons, facts)
     return ReleaseStep(
         name=str(release.key),
@@ -62,7 +63,7 @@ def _release_step(release: Release, facts: Facts) -> ReleaseStep:
         values=release.values.merged(),
         revision=record.revision if record else 0,
         repair=bool(record and record.status.is_pending),
-        editors=tuple(sorted({editor for edit in edits for editor in edit.editors})),
+        editors=tuple(sorted({editor.name for edit in edits for field in edit.fields for editor in field.editors})),
     )
 
 
@@ -120,26 +121,9 @@ def _told(value: Any) -> Any:
     return None if value is _ABSENT else value
 
 
-def _policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, facts: Facts) -> ObjectStep:
-    key = key_of(policy.manifest)
-    live = facts.policies.get(key)
-    # Our labels on what somebody else made would have down delete it.
-    labels = {"labels": audit_labels(desired)} if live is None or is_ours(live) else {}
-    manifest = {**policy.manifest, "metadata": {**policy.manifest["metadata"], **labels}}
-    step = ObjectStep(name=f"{key.kind}/{key.namespace}/{key.name}", action=Action.APPLY, needs=releases, manifest=manifest)
-    if live is None:
-        changes = _changed_leaves(policy.manifest["spec"], {}, "spec", str(policy.origin))
-        return replace(step, reasons=("does not exist",), changes=changes)
-    edited = differences(manifest, live)
-    changes = _changed_leaves(policy.manifest["spec"], live.get("spec") or {}, "spec", str(policy.origin))
-    action = Action.APPLY if edited or changes else Action.KEEP
-    reasons = (f"differs in {', '.join(edited)}",) if edited else ()
-    return replace(step, action=action, reasons=reasons, changes=changes)
-
-
-def _changed_leaves(wanted: Mapping[str, Any], live: Mapping[str, Any], prefix: str, origin: str = "") -> tuple[Change, ...]:
+def _changed_leaves(wanted: Mapping[str, Any], live: Mapping[str, Any], prefix: str) -> tuple[Change, ...]:
     return tuple(
-        Change(f"{prefix}.{'.'.join(path)}", _told(value_at(live, path, _ABSENT)), _told(value_at(wanted, path, _ABSENT)), origin)
+        Change(f"{prefix}.{'.'.join(path)}", _told(value_at(live, path, _ABSENT)), _told(value_at(wanted, path, _ABSENT)))
         for path in leaves(wanted)
         if value_at(live, path, _ABSENT) != value_at(wanted, path, _ABSENT)
     )

@@ -16,6 +16,8 @@ from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
 from meshinstall.model.release import ReleaseRecord
 
+_AGAIN = "run the same command again: it makes a new plan"
+
 
 class Runner:
     """Runs the steps of one plan and keeps what is done and what is waited for."""
@@ -150,16 +152,24 @@ class Runner:
 
     async def _apply(self, step: ObjectStep) -> None:
         path = path_of(key_of(step.manifest))
+        if step.patch:
+            await self._insist_on_ours(path, step, ConflictError("it has fields that somebody added"))
+            try:
+                await self._session.kube.patch(path, step.patch)
+            except ConflictError as error:
+                raise ConflictError(f"{key_of(step.manifest)} has changed since the plan was made", _AGAIN) from error
         try:
             await self._session.kube.apply(path, step.manifest)
         except ConflictError as error:
-            live = await self._session.kube.get(path)
-            if live is None or not is_ours(live):
-                raise ConflictError(
-                    error.message, f"{key_of(step.manifest)} was not made by meshinstall: remove it or change it by hand"
-                ) from error
+            await self._insist_on_ours(path, step, error)
             # Ours, and edited by somebody: the plan said that it goes back.
             await self._session.kube.apply(path, step.manifest, force=True)
+
+    async def _insist_on_ours(self, path: str, step: ObjectStep, error: ConflictError) -> None:
+        live = await self._session.kube.get(path)
+        if live is None or not is_ours(live):
+            hint = f"{key_of(step.manifest)} was not made by meshinstall: remove it or change it by hand"
+            raise ConflictError(error.message, hint) from error
 
     def _tell(self, step: Step, text: str) -> None:
         self.waits[step.name] = text

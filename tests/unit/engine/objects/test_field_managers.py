@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.objects.field_managers import editors, may_be_taken_over
+from meshinstall.engine.objects.field_managers import Editor, editors, may_be_taken_over, owned_fields
+from meshinstall.engine.objects.field_paths import Item, Path
 
-IMAGE = "spec.template.spec.containers[discovery].image"
+CONTAINERS: Path = ("spec", "template", "spec", "containers")
+IMAGE: Path = (*CONTAINERS, Item("name", "discovery"), "image")
 
 
 def live(**managers: Any) -> dict[str, Any]:
@@ -17,6 +19,10 @@ def container(*fields: str, key: str = 'k:{"name":"discovery"}') -> dict[str, An
     return {"f:spec": {"f:template": {"f:spec": {"f:containers": {key: {".": {}, **{f"f:{field}": {} for field in fields}}}}}}}
 
 
+def names(item: dict[str, Any], path: Path) -> list[str]:
+    return [editor.name for editor in editors(owned_fields(item), [path])]
+
+
 @pytest.mark.parametrize(
     ("fields", "path", "owns"),
     [
@@ -24,38 +30,47 @@ def container(*fields: str, key: str = 'k:{"name":"discovery"}') -> dict[str, An
         (container("image", "name"), IMAGE, True),
         (container("imagePullPolicy"), IMAGE, False),
         (container("image", key='k:{"name":"other"}'), IMAGE, False),
-        (container("image", key='k:{"containerPort":15017,"protocol":"TCP"}'), "spec.template.spec.containers[15017]", True),
-        ({"f:metadata": {"f:labels": {"f:app.kubernetes.io/name": {}}}}, "metadata.labels.app.kubernetes.io/name", True),
+        # An item has one name in what is compared, and may have another in managedFields.
+        (container("image", key='k:{"containerPort":15017,"protocol":"TCP"}'), IMAGE, True),
+        (container("image", key='k:{"containerPort":15017,"protocol":"TCP"}'), (*CONTAINERS, Item("containerPort", 15017)), True),
+        ({"f:metadata": {"f:labels": {"f:app.kubernetes.io/name": {}}}}, ("metadata", "labels", "app.kubernetes.io/name"), True),
         # Owned as a whole, and edited inside; edited as a whole, and owned inside.
-        ({"f:webhooks": {}}, "webhooks[0].rules", True),
-        ({"f:data": {"f:mesh": {}}}, "data", True),
-        ({"f:metadata": {"f:finalizers": {'v:"x"': {}}}}, "metadata.finalizers", True),
-        ({"f:data": {"f:mesh": {}}}, "data.meshNetworks", False),
+        ({"f:webhooks": {}}, ("webhooks", 0, "rules"), True),
+        ({"f:data": {"f:mesh": {}}}, ("data",), True),
+        ({"f:metadata": {"f:finalizers": {'v:"x"': {}}}}, ("metadata", "finalizers"), True),
+        ({"f:data": {"f:mesh": {}}}, ("data", "meshNetworks"), False),
         # What no server sends.
-        (container("image", key="k:{not json"), "spec.template.spec.containers.image", True),
+        (container("image", key="k:{not json"), (*CONTAINERS, "image"), True),
         (container("image", key="k:1"), IMAGE, False),
         (None, IMAGE, False),
         ({}, IMAGE, False),
     ],
 )
-def test_a_field_belongs_to_whoever_has_it_or_a_part_of_it(fields: Any, path: str, owns: bool) -> None:  # noqa: FBT001 - a column
-    assert editors(live(kubectl_edit=fields), [path]) == (("kubectl-edit",) if owns else ())
+def test_a_field_belongs_to_whoever_has_it_or_a_part_of_it(fields: Any, path: Path, owns: bool) -> None:  # noqa: FBT001 - a column
+    assert names(live(kubectl_edit=fields), path) == (["kubectl-edit"] if owns else [])
 
 
 def test_helm_and_kubernetes_are_no_editors() -> None:
     entries = live(helm=container("image"), kube_controller_manager=container("image"), b=container("image"), a=container("image"))
     status = {"manager": "c", "subresource": "status", "fieldsV1": container("image")}
     entries["metadata"]["managedFields"].append(status)
-    assert editors(entries, [IMAGE]) == ("a", "b")
+    assert names(entries, IMAGE) == ["a", "b"]
 
 
 def test_who_scaled_through_the_subresource_is_an_editor_of_the_replicas() -> None:
     scaled = {"manager": "kubectl", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
-    assert editors({"metadata": {"managedFields": [scaled]}}, ["spec.replicas"]) == ("kubectl",)
+    assert names({"metadata": {"managedFields": [scaled]}}, ("spec", "replicas")) == ["kubectl"]
+
+
+def test_an_editor_says_how_and_when() -> None:
+    entry = {"manager": "kubectl-edit", "operation": "Update", "time": "2026-11-21T12:00:00Z", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    [editor] = editors(owned_fields({"metadata": {"managedFields": [entry]}}), [("spec", "replicas")])
+    assert editor == Editor("kubectl-edit", "Update", "2026-11-21T12:00:00Z")
+    assert str(editor) == "kubectl-edit (Update, 2026-11-21T12:00:00Z)"
 
 
 def test_an_object_may_say_nothing_of_its_managers() -> None:
-    assert editors({"metadata": {}}, [IMAGE]) == ()
+    assert names({"metadata": {}}, IMAGE) == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What of a live object counts as edited, and what is only the server's or a controller's way to write."""
 
+import json
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshinstall.engine.plan.drift import differences, drift
+from meshinstall.engine.plan.compare import differences
+from meshinstall.engine.plan.drift import drift
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.release import ReleaseKey
 
@@ -167,7 +169,7 @@ def facts(*wanted: dict[str, Any], live: tuple[dict[str, Any], ...] = ()) -> Fac
 
 
 def sentences(seen: Facts) -> tuple[str, ...]:
-    return tuple(map(str, drift(seen, ISTIOD)))
+    return tuple(sentence for edit in drift(seen, ISTIOD) for sentence in edit.sentences())
 
 
 def test_objects_that_are_gone_or_edited_are_told_in_sentences() -> None:
@@ -176,12 +178,22 @@ def test_objects_that_are_gone_or_edited_are_told_in_sentences() -> None:
     edited["metadata"]["labels"] = {}
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "istiod"}}
     fields: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
-    edited["metadata"]["managedFields"] = [{"manager": "kubectl-scale", "operation": "Update", "fieldsV1": fields}]
-    paths = "metadata.labels.app, metadata.labels.release, spec.replicas, spec.strategy"
+    when = "2026-11-21T12:00:00Z"
+    edited["metadata"]["managedFields"] = [{"manager": "kubectl-scale", "operation": "Update", "time": when, "fieldsV1": fields}]
+    strategy = json.dumps(WANTED["spec"]["strategy"])[:60]
+    labels = 'metadata.labels.app: (absent) → "istiod"; metadata.labels.release: (absent) → "istiod"'
     assert sentences(facts(WANTED, account, live=(edited,))) == (
-        f"Deployment istio-system/istiod was edited by kubectl-scale: {paths}",
+        f"Deployment istio-system/istiod was edited: {labels}; spec.strategy: null → {strategy}…",
+        f"Deployment istio-system/istiod was edited by kubectl-scale (Update, {when}): spec.replicas: 1 → 2",
         "ServiceAccount istio-system/istiod was deleted",
     )
+
+
+def test_a_value_that_a_person_gave_a_variable_is_not_shown() -> None:
+    edited = deepcopy(WANTED)
+    edited["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = "hunter2"
+    path = "spec.template.spec.containers[discovery].env[PILOT_TRACE].value"
+    assert sentences(facts(WANTED, live=(edited,))) == (f'Deployment istio-system/istiod was edited: {path}: … → "1"',)
 
 
 def test_kubectl_scale_is_named_as_helm_names_it_in_a_conflict() -> None:
@@ -189,7 +201,9 @@ def test_kubectl_scale_is_named_as_helm_names_it_in_a_conflict() -> None:
     scaled["spec"]["replicas"] = 1
     entry = {"manager": "kubectl", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
     scaled["metadata"]["managedFields"] = [entry]
-    assert sentences(facts(WANTED, live=(scaled,))) == ("Deployment istio-system/istiod was edited by kubectl: spec.replicas",)
+    assert sentences(facts(WANTED, live=(scaled,))) == (
+        "Deployment istio-system/istiod was edited by kubectl (Update): spec.replicas: 1 → 2",
+    )
 
 
 def test_cluster_wide_objects_are_found_without_a_namespace() -> None:
@@ -211,7 +225,7 @@ def test_replicas_belong_to_the_autoscaler_where_there_is_one() -> None:
     scaled = deepcopy(WANTED)
     scaled["spec"]["replicas"] = 5
     assert drift(facts(WANTED, scaler, live=(scaled, scaler)), ISTIOD) == ()
-    assert sentences(facts(WANTED, live=(scaled,))) == ("Deployment istio-system/istiod was edited: spec.replicas",)
+    assert sentences(facts(WANTED, live=(scaled,))) == ("Deployment istio-system/istiod was edited: spec.replicas: 5 → 2",)
 
 
 def test_of_many_edits_ten_are_spelled_out() -> None:
@@ -219,7 +233,7 @@ def test_of_many_edits_ten_are_spelled_out() -> None:
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}, "data": data}
     (sentence,) = sentences(facts(config, live=({**config, "data": {}},)))
     assert sentence.count("data.") == 10
-    assert sentence.endswith(" ...")
+    assert sentence.endswith(" and 2 more")
 
 
 def webhook(kind: str, **fields: Any) -> dict[str, Any]:
@@ -239,5 +253,5 @@ def test_istiod_sets_the_failure_policy_of_validation_alone() -> None:
 
     assert edited("ValidatingWebhookConfiguration") == ()
     assert edited("MutatingWebhookConfiguration") == (
-        "MutatingWebhookConfiguration istio was edited: webhooks[rev.istio.io].failurePolicy",
+        'MutatingWebhookConfiguration istio was edited: webhooks[rev.istio.io].failurePolicy: "Fail" → "Ignore"',
     )
