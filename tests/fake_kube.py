@@ -132,7 +132,7 @@ class FakeKube:
 
     def _store(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
         self._version += 1
-        item["metadata"] = {**item["metadata"], "resourceVersion": str(self._version)}
+        item["metadata"] = {"creationTimestamp": NOON.isoformat(), **item["metadata"], "resourceVersion": str(self._version)}
         self.objects[path] = item
         return deepcopy(item)
 

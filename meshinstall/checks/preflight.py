@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from meshinstall import catalog
+from meshinstall.checks.mtls.weaker_policies import weaker_policies
 from meshinstall.checks.words import first, word
 from meshinstall.model.codes import CHECKS
 from meshinstall.model.desired import Desired
@@ -28,6 +29,7 @@ def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...
         *_leftover_crds(desired, facts),
         *_versions(desired, facts),
         *_orphans(facts),
+        *weaker_policies(desired, facts),
     )
 
 

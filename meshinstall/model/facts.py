@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from meshinstall.model.mesh import PeerPolicy
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 
 
@@ -36,7 +37,8 @@ class Facts:
     maps each release to the objects that Helm's record says it has, ``live``
     to what of them was found; ``charts`` maps a chart's name to what the
     source has; ``missing_crds`` are those that a record has and the cluster has not;
-    ``orphans`` are releases of ours that are no longer desired, ``left`` such namespaces.
+    ``orphans`` are releases of ours that are no longer desired, ``left`` such namespaces;
+    ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed.
     """
 
     kubernetes: str
@@ -51,6 +53,8 @@ class Facts:
     missing_crds: tuple[str, ...] = ()
     orphans: tuple[ReleaseRecord, ...] = ()
     left: Mapping[str, Manifest] = field(default_factory=dict)
+    peers: tuple[PeerPolicy, ...] = ()
+    peers_unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

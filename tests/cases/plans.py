@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from meshinstall.cli.output.printers import dump, plan_json, plan_text
+from meshinstall.engine.mesh.kube_objects import peer_policy
 from meshinstall.engine.planning import decide
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.desired import Desired, DesiredNamespace, Policy, Release
@@ -122,6 +123,8 @@ def _facts(told: Mapping[str, Any]) -> Facts:
         control_planes=tuple(told["controlPlanes"].values()),
         crds=told["crds"],
         missing_crds=tuple(told["missingCrds"]),
+        peers=tuple(map(peer_policy, told.get("peers", {}).values())),
+        peers_unseen=told.get("peersUnseen", ""),
     )
 
 

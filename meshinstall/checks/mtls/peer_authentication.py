@@ -45,6 +45,7 @@ class Policies:
     """
 
     root_namespace: str
+    revision: str = ""
     general: Mapping[str, tuple[PeerPolicy, ...]] = field(default_factory=dict)
     special: Mapping[str, Selecting[PeerPolicy]] = field(default_factory=dict)
     unsure: frozenset[str] = frozenset()
@@ -61,7 +62,11 @@ class Policies:
                 found.setdefault(policy.place.namespace, []).append(policy)
         general = {namespace: tuple(policy for policy in some if not policy.selector) for namespace, some in found.items()}
         special = {namespace: Selecting(some, lambda policy: policy.selector) for namespace, some in found.items()}
-        return cls(root_namespace, general, special)
+        return cls(root_namespace, revision, general, special)
+
+    def sees(self, policy: PeerPolicy) -> bool:
+        """Whether the istiod that these are for sees a policy."""
+        return is_seen(policy.revision, self.revision)
 
     @property
     def mesh_wide(self) -> tuple[PeerPolicy, ...]:

@@ -2,8 +2,8 @@
 
 Requests: one for the version, those for control planes (engine/mesh/control_planes.py), one each for CRDs and the
 namespaces that we made, one for each desired namespace and policy, one for
-Helm's records in each namespace, and one for each kind of object in each namespace that the releases own. None
-of them depends on how many pods or namespaces the cluster has.
+Helm's records in each namespace, one for each kind of object in each namespace that the releases own, and one for all
+PeerAuthentications. None of them depends on how many pods or namespaces the cluster has.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,10 +12,14 @@ from dataclasses import replace
 from meshinstall.config import lockfile
 from meshinstall.config.lockfile import Lock
 from meshinstall.engine.mesh.control_planes import control_planes, of_kube
+from meshinstall.engine.mesh.istio_kinds import PEER_AUTHENTICATIONS
+from meshinstall.engine.mesh.kube_objects import peer_policy
 from meshinstall.engine.objects.release_manifest import crd_names, objects
 from meshinstall.engine.tasks import gather, soon, task_group
+from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
+from meshinstall.model.mesh import PeerPolicy
 from meshinstall.model.ownership import ENVIRONMENT, HELM_MANAGER, MANAGED_BY, MANAGER, made_by_us
 from meshinstall.model.paths import KINDS, object_path, path_of
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
@@ -23,6 +27,7 @@ from meshinstall.ports import Charts, Kube, Releases
 
 # What Helm writes on everything it makes.
 _HELM_OWNED = f"{MANAGED_BY}={HELM_MANAGER}"
+_PEERS_CRD = f"{PEER_AUTHENTICATIONS.plural}.{PEER_AUTHENTICATIONS.group}"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -46,13 +51,18 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
     # A gateway that was taken out of the configuration has, by default, a namespace of its own.
     seen = {**found.value, **(await records.newest(left) if left else {})}
     owned = {key: objects(record) for key, record in releases.items()}
+    has_peers = any(crd["metadata"]["name"] == _PEERS_CRD for crd in crds.value)
+    async with task_group() as group:
+        live = soon(group, _live, kube, owned)
+        peers = soon(group, _peers, kube) if has_peers else None
+    found_peers, unseen = peers.value if peers else ((), "")
     return Facts(
         kubernetes=str((version.value or {}).get("gitVersion", "")).removeprefix("v"),
         namespaces=spaces_seen.value,
         releases=releases,
         charts=charts_seen.value,
         owned=owned,
-        live=await _live(kube, owned),
+        live=live.value,
         policies=policies_seen.value,
         control_planes=tuple(plane.item for plane in planes.value.found),
         # Labels of Istio's CRDs changed over the versions; their groups did not.
@@ -60,6 +70,8 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         orphans=tuple(record for key, record in seen.items() if key not in wanted and made_by_us(record)),
         left=left,
         missing_crds=tuple(_missing(releases.values(), crds.value)),
+        peers=found_peers,
+        peers_unseen=unseen,
     )
 
 
@@ -94,6 +106,20 @@ async def _live(kube: Kube, owned: Mapping[ReleaseKey, tuple[Manifest, ...]]) ->
         for one, items in lists.items()
         for item in items
     }
+
+
+async def _peers(kube: Kube) -> tuple[tuple[PeerPolicy, ...], str]:
+    """All PeerAuthentications, or why they are not known; an older Istio serves an older version alone."""
+    try:
+        for version in PEER_AUTHENTICATIONS.versions:
+            path = object_path(f"{PEER_AUTHENTICATIONS.group}/{version}", PEER_AUTHENTICATIONS.plural)
+            if found := await _all(kube, path, ""):
+                return tuple(map(peer_policy, found)), ""
+    except ForbiddenError as error:
+        return (), error.message
+    except ValueError as error:
+        return (), f"one of them could not be parsed: {error}"
+    return (), ""
 
 
 def _missing(records: Iterable[ReleaseRecord], crds: Iterable[Manifest]) -> list[str]:
