@@ -85,6 +85,7 @@ class FakeKube:
     async def patch(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
         """Merge into what is there, where null removes; a conflict when ``body`` names another version of it."""
         await self._ask("PATCH", path)
+        path = path.removesuffix("/scale")
         if path not in self.objects:
             raise ClusterError(f"PATCH {path}: not found")
         version = (body.get("metadata") or {}).get("resourceVersion")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from meshinstall.model.facts import ObjectKey
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
 from meshinstall.model.trial import Trial
@@ -22,6 +23,7 @@ class Action(StrEnum):
     DELETE = "delete"
     WAIT = "wait"
     KEEP = "keep"
+    RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,20 @@ class Change:
     before: Any
     after: Any
     origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A field of a live object that goes back without helm, by its path; it must still be ``before`` then.
+
+    None in ``after`` removes it. ``scales``: it is the number of pods.
+    """
+
+    key: ObjectKey
+    path: tuple[Any, ...]
+    before: Any
+    after: Any
+    scales: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +88,7 @@ class ReleaseStep(Step):
 
     ``revision`` is the release's when it was planned, 0 when there was none.
     ``repair``: the last helm run was interrupted, so its record is marked failed first.
-    ``editors``: field managers that edited its objects, whose edits go back.
+    ``editors``: field managers that edited its objects, whose edits go back. ``mends`` are put back before helm runs, if it runs.
     """
 
     release: ReleaseKey
@@ -82,6 +98,7 @@ class ReleaseStep(Step):
     revision: int = 0
     repair: bool = False
     editors: tuple[str, ...] = ()
+    mends: tuple[Mend, ...] = ()
 
 
 # Fields that older plans, and their digests, do not have.

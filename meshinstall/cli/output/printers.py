@@ -26,6 +26,7 @@ _SIGNS = {
     Action.UPGRADE: "~",
     Action.WAIT: "…",
     Action.KEEP: "=",
+    Action.RESTORE: "~",
     Action.UNINSTALL: "-",
     Action.DELETE: "-",
 }

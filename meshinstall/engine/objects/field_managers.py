@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshinstall.engine.objects.field_paths import Item, Path
+from meshinstall.engine.objects.field_paths import REPLICAS, Item, Path
 from meshinstall.model.paths import LIST_KEYS
 from meshinstall.model.release import Manifest
 
@@ -18,6 +18,8 @@ _PEOPLE = re.compile(r"kubectl(-.*)?")
 # Set fields of webhooks on purpose, and do so again at once (istio pkg/webhooks; AKS' admission controller). What we put back
 # ourselves is Helm's again with its next revision.
 _HARMLESS = frozenset({"pilot-discovery", "admissionsenforcer", "meshinstall"})
+
+_UNRECORDED = "somebody that Kubernetes did not record"
 
 
 def may_be_taken_over(managers: frozenset[str], shown: tuple[str, ...]) -> bool:
@@ -70,6 +72,21 @@ def editors(owned: Iterable[Owned], paths: Iterable[Path]) -> tuple[Editor, ...]
     """The managers that own one of ``paths``, something below one, or the whole that one is in; sorted."""
     wanted = tuple(paths)
     return tuple(sorted({one.editor for one in owned if any(_touch(path, other) for path in wanted for other in one.paths)}))
+
+
+def scaled_by(live: Manifest) -> tuple[Editor, ...]:
+    """Who set the number of pods: Kubernetes does not record kubectl scale where nobody owned it; then, when its status last changed."""
+    if who := editors(owned_fields(live), [REPLICAS]):
+        return who
+    entries = live["metadata"].get("managedFields") or ()
+    times = [str(entry["time"]) for entry in entries if entry.get("subresource") == "status" and entry.get("time")]
+    return (Editor(_UNRECORDED, time=f"about {max(times)}"),) if times else ()
+
+
+def by(who: Iterable[Editor]) -> str:
+    """`` by kubectl (Update, 2026-11-21T12:00:00Z)``; empty when nobody is known."""
+    names = ", ".join(map(str, who))
+    return f" by {names}" if names else ""
 
 
 def _touch(one: Path, other: Path) -> bool:

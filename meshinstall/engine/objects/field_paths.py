@@ -17,6 +17,8 @@ class Item(NamedTuple):
 # A key of a map, an index of a list, or an item of one.
 Path = tuple[str | int | Item, ...]
 
+REPLICAS: Path = ("spec", "replicas")
+
 
 def dotted(path: Path) -> str:
     """As people read it: ``spec.containers[discovery].image``."""

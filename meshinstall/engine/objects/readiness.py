@@ -14,7 +14,9 @@ from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.foreign_text import line
 from meshinstall.model.release import Manifest, ReleaseKey
 
-_WATCHED = ("Deployment", "DaemonSet", "Service")
+_WATCHED = ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Service")
+# Kinds that are scaled to a number of pods.
+SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
 # A kubelet that has not read a ConfigMap or Secret yet: it looks again after some seconds (kubernetes: pkg/kubelet/util/manager).
 _BUSY = re.compile(r"failed to sync \w+ cache")
 # A container that waits for one of these will wait for ever.
@@ -35,9 +37,12 @@ _REFUSED = re.compile(
 # registry did not answer, and the kubelet asks again after 10 s.
 _UNSCHEDULABLE_GRACE = 20.0
 _PULL_GRACE = 15.0
+# The event may be of an earlier try.
+_REFUSED_GRACE = 5.0
 _REFUSED_PODS = (
     "change the quota or policy that refuses them, or the values (resources.requests and limits), then run the same command again"
 )
+_NO_NODE = "label a node so that it fits, or change nodeSelector, affinity or tolerations in the values, then run the same command again"
 _NO_ROOM = "add or uncordon nodes, or lower resources.requests, then run the same command again"
 _NO_IMAGE = (
     "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry, then run the same command again"
@@ -70,14 +75,37 @@ def watched(manifests: tuple[Manifest, ...], release: ReleaseKey) -> tuple[Objec
     return tuple(key_of(manifest, release.namespace) for manifest in manifests if manifest.get("kind") in _WATCHED)
 
 
+def pods_wanted(manifest: Manifest, manifests: Iterable[Manifest]) -> int:
+    """How many pods a manifest asks for at least, by its autoscaler among the ``manifests`` of its release where there is one."""
+    metadata, spec = manifest["metadata"], manifest.get("spec") or {}
+    for one in manifests:
+        scaler = one.get("spec") or {}
+        target = scaler.get("scaleTargetRef") or {}
+        is_its = (target.get("kind"), target.get("name")) == (manifest.get("kind"), metadata.get("name"))
+        if one.get("kind") == "HorizontalPodAutoscaler" and is_its:
+            return _count(scaler.get("minReplicas"))
+    return _count(spec.get("replicas"))
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 1
+
+
+def empty(manifests: tuple[Manifest, ...], release: ReleaseKey) -> frozenset[ObjectKey]:
+    """Objects of a release that are to have no pods."""
+    return frozenset(key_of(one, release.namespace) for one in manifests if one.get("kind") in SCALED and not pods_wanted(one, manifests))
+
+
 def release_state(release: ReleaseKey, facts: Facts) -> tuple[str, ...]:
     """Sentences on what of a release is not ready; objects that are gone are drift, not this."""
-    keys = watched(facts.owned.get(release, ()), release)
-    return tuple(f"{key}: {wait}" for key in keys if key in facts.live and (wait := unready(facts.live[key], key.kind)))
+    manifests = facts.owned.get(release, ())
+    may_be_empty = empty(manifests, release)
+    keys = [key for key in watched(manifests, release) if key in facts.live]
+    return tuple(f"{key}: {wait}" for key in keys if (wait := unready(facts.live[key], key.kind, may_be_empty=key in may_be_empty)))
 
 
-def unready(live: Manifest, kind: str) -> str:
-    """What an object waits for; empty when it is Current."""
+def unready(live: Manifest, kind: str, *, may_be_empty: bool = False) -> str:
+    """What an object waits for; empty when it is Current. No pods are never Current, unless that is wanted (``may_be_empty``)."""
     if "deletionTimestamp" in live["metadata"]:
         return "is being deleted"
     status: Mapping[str, Any] = live.get("status") or {}
@@ -87,9 +115,32 @@ def unready(live: Manifest, kind: str) -> str:
         return "has no load balancer address yet" if waits else ""
     if not is_observed(live):
         return "its controller has not seen the change yet"
-    if kind == "DaemonSet":
-        return _rolled(status.get("desiredNumberScheduled", 0), status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0))
-    return _rolled(spec.get("replicas", 1), status.get("updatedReplicas", 0), status.get("availableReplicas", 0), status.get("replicas", 0))
+    return _on_nodes(live) if kind == "DaemonSet" else _replicated(spec, status, kind, may_be_empty=may_be_empty)
+
+
+def _on_nodes(live: Manifest) -> str:
+    status: Mapping[str, Any] = live.get("status") or {}
+    wanted = status.get("desiredNumberScheduled", 0)
+    if not wanted:
+        return no_node(live)
+    return _rolled(wanted, status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0))
+
+
+def _replicated(spec: Mapping[str, Any], status: Mapping[str, Any], kind: str, *, may_be_empty: bool) -> str:
+    wanted, total = spec.get("replicas", 1), status.get("replicas", 0)
+    if not wanted and not may_be_empty:
+        return "is scaled to 0 pods"
+    # A ReplicaSet has one template.
+    updated = total if kind == "ReplicaSet" else status.get("updatedReplicas", 0)
+    return _rolled(wanted, updated, status.get("availableReplicas", 0), total)
+
+
+def no_node(live: Manifest) -> str:
+    """That no node takes the pods of a DaemonSet, and what they ask of one."""
+    spec = ((live.get("spec") or {}).get("template") or {}).get("spec") or {}
+    asks = [f"{name}={value}" for name, value in sorted((spec.get("nodeSelector") or {}).items())]
+    asks += ["its node affinity"] if (spec.get("affinity") or {}).get("nodeAffinity") else []
+    return f"no node takes it: its pods ask for {' and '.join(asks)}" if asks else "no node takes it: there is none, or all have taints"
 
 
 def is_observed(live: Manifest) -> bool:
@@ -127,6 +178,28 @@ def replica_failure(replicas: Manifest) -> Trouble | None:
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
             return Trouble(f"pods are refused: {_told(condition)}", hopeless=True, hint=_REFUSED_PODS)
     return None
+
+
+def without_node(key: ObjectKey, live: Manifest) -> Trouble:
+    """A DaemonSet that no node takes: nodes seldom change by themselves so that one does."""
+    return Trouble(f"{key}: {no_node(live)}", hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=_NO_NODE, key=f"{key} has no node")
+
+
+def creation_failure(key: ObjectKey, events: Iterable[Manifest]) -> Trouble | None:
+    """Pods that may not be created, by the events about their owner; the newest decides, as old ones stay for an hour."""
+    told = [event for event in events if event.get("reason") in {"FailedCreate", "SuccessfulCreate"}]
+    last = max(told, key=lambda event: (_time(event), event["reason"] == "FailedCreate"), default=None)
+    if last is None or last["reason"] != "FailedCreate":
+        return None
+    return Trouble(
+        f"pods are refused: {_told(last)}", hopeless=True, grace=_REFUSED_GRACE, hint=_REFUSED_PODS, key=f"{key} may not have pods"
+    )
+
+
+def _time(event: Manifest) -> str:
+    """When an event was last seen; RFC 3339 in UTC, so that text compares as time does."""
+    last = (event.get("series") or {}).get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    return str(last or event["metadata"].get("creationTimestamp") or "")[:19]
 
 
 def unschedulable(pod: Manifest) -> Mapping[str, Any] | None:

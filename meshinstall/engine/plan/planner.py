@@ -49,8 +49,16 @@ def _release_step(release: Release, facts: Facts) -> ReleaseStep:
     chart = facts.charts.get(release.chart.name, release.chart)
     changes = value_changes(record.values if record else {}, release.values)
     edits = drift(facts, release.key) if record else ()
-    reasons = (*_reasons(record, chart, changes, facts, release), *(sentence for edit in edits for sentence in edit.sentences()))
-    action, reasons = _decide(record, release, reasons, facts)
+    told = tuple(sentence for edit in edits for sentence in edit.sentences())
+    reasons = tuple(_reasons(record, chart, changes, facts, release))
+    is_new = record is None or record.status is ReleaseStatus.UNINSTALLED
+    if is_new or reasons or any(edit.needs_helm for edit in edits):
+        action, reasons = Action.INSTALL if is_new else Action.UPGRADE, (*reasons, *told)
+    elif told:
+        action, reasons = Action.RESTORE, told
+    else:
+        reasons = release_state(release.key, facts)
+        action = Action.WAIT if reasons else Action.KEEP
     return ReleaseStep(
         name=str(release.key),
         action=action,
@@ -64,16 +72,8 @@ def _release_step(release: Release, facts: Facts) -> ReleaseStep:
         revision=record.revision if record else 0,
         repair=bool(record and record.status.is_pending),
         editors=tuple(sorted({editor.name for edit in edits for field in edit.fields for editor in field.editors})),
+        mends=tuple(mend for edit in edits for mend in edit.mends),
     )
-
-
-def _decide(record: ReleaseRecord | None, release: Release, reasons: tuple[str, ...], facts: Facts) -> tuple[Action, tuple[str, ...]]:
-    if record is None or record.status is ReleaseStatus.UNINSTALLED:
-        return Action.INSTALL, reasons
-    if reasons:
-        return Action.UPGRADE, reasons
-    waits = release_state(release.key, facts)
-    return (Action.WAIT, waits) if waits else (Action.KEEP, ())
 
 
 def _reasons(record: ReleaseRecord | None, chart: ChartRef, changes: tuple[Change, ...], facts: Facts, release: Release) -> Iterator[str]:

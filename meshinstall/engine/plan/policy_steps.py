@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshinstall.engine.objects.field_managers import Editor, editors, owned_fields
+from meshinstall.engine.objects.field_managers import Editor, by, editors, owned_fields
 from meshinstall.engine.objects.field_paths import ABSENT, Path, dotted, field_at, merge_patch
 from meshinstall.engine.plan.compare import Difference, changed, exact
 from meshinstall.model.desired import Desired, Policy
@@ -47,13 +47,10 @@ def _around(wanted: Manifest, live: Manifest) -> tuple[Path, ...]:
 def _reasons(paths: Iterable[Path], live: Manifest) -> tuple[str, ...]:
     """One for all that the same managers did."""
     owned = owned_fields(live)
-    by: dict[tuple[Editor, ...], list[str]] = {}
+    found: dict[tuple[Editor, ...], list[str]] = {}
     for path in paths:
-        by.setdefault(editors(owned, (path,)), []).append(dotted(path))
-    return tuple(
-        f"was edited by {', '.join(map(str, who))}: {', '.join(names)}" if who else f"differs in {', '.join(names)}"
-        for who, names in by.items()
-    )
+        found.setdefault(editors(owned, (path,)), []).append(dotted(path))
+    return tuple(f"was edited{by(who)}: {', '.join(names)}" if who else f"differs in {', '.join(names)}" for who, names in found.items())
 
 
 def _change(one: Difference, origin: str) -> Change:

@@ -7,6 +7,7 @@ from typing import Any
 from meshinstall.engine.mesh.ca_objects import ca_of, roots_of
 from meshinstall.engine.mesh.syncz import Sync, better, read_sync
 from meshinstall.engine.objects import readiness
+from meshinstall.engine.objects.field_managers import by, scaled_by
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.objects.release_manifest import objects
 from meshinstall.engine.observe.cloud import explaining
@@ -85,20 +86,21 @@ async def _releases(desired: Desired, session: Session) -> tuple[ReleaseHealth, 
 async def _workloads(session: Session, record: ReleaseRecord | None) -> tuple[Workload, ...]:
     if record is None:
         return ()
-    keys = readiness.watched(objects(record), record.key)
-    found = await gather(keys, lambda key: _workload(session, key))
+    manifests = objects(record)
+    keys, empty = readiness.watched(manifests, record.key), readiness.empty(manifests, record.key)
+    found = await gather(keys, lambda key: _workload(session, key, may_be_empty=key in empty))
     return tuple(found[key] for key in keys)
 
 
-async def _workload(session: Session, key: ObjectKey) -> Workload:
+async def _workload(session: Session, key: ObjectKey, *, may_be_empty: bool) -> Workload:
     live = await session.kube.get(path_of(key))
-    if live is None or not readiness.unready(live, key.kind):
-        return workload(key, live, ())
+    if live is None or not readiness.unready(live, key.kind, may_be_empty=may_be_empty):
+        return workload(key, live, (), may_be_empty=may_be_empty)
     return workload(key, live, [trouble async for trouble in reasons(session, key, live)])
 
 
-def workload(key: ObjectKey, live: Manifest | None, troubles: Iterable[readiness.Trouble]) -> Workload:
-    """The health of an object; ``troubles`` are what is known of its pods."""
+def workload(key: ObjectKey, live: Manifest | None, troubles: Iterable[readiness.Trouble], *, may_be_empty: bool = False) -> Workload:
+    """The health of an object; ``troubles`` are what is known of its pods. Without pods it is Current only where it ``may_be_empty``."""
     if live is None:
         return Workload(key, Health.NOT_FOUND, "Helm's record lists it, but the cluster does not have it")
     spec, status = live.get("spec") or {}, live.get("status") or {}
@@ -108,14 +110,16 @@ def workload(key: ObjectKey, live: Manifest | None, troubles: Iterable[readiness
         ready, wanted = status.get("availableReplicas", 0), spec.get("replicas", 1)
     if key.kind == "Service":
         ready = wanted = 0
-    health, detail = _health(live, key.kind, list(troubles))
+    health, detail = _health(live, key.kind, list(troubles), may_be_empty=may_be_empty)
     return Workload(key, health, detail, ready, wanted, spec.get("type", ""), tuple(_addresses(live)) if key.kind == "Service" else ())
 
 
-def _health(live: Manifest, kind: str, troubles: list[readiness.Trouble]) -> tuple[Health, str]:
-    waits = readiness.unready(live, kind)
+def _health(live: Manifest, kind: str, troubles: list[readiness.Trouble], *, may_be_empty: bool) -> tuple[Health, str]:
+    waits = readiness.unready(live, kind, may_be_empty=may_be_empty)
     if not waits:
         return Health.CURRENT, ""
+    if kind in readiness.SCALED and (live.get("spec") or {}).get("replicas") == 0 and "deletionTimestamp" not in live["metadata"]:
+        return Health.FAILED, f"{waits}{by(scaled_by(live))}; meshinstall up puts it back"
     why = "; ".join(dict.fromkeys(trouble.text for trouble in troubles)) or waits
     if "deletionTimestamp" in live["metadata"]:
         return Health.TERMINATING, waits

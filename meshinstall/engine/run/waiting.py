@@ -42,17 +42,18 @@ async def until_ready(session: Session, step: ReleaseStep, record: ReleaseRecord
     Raises StepError as soon as waiting cannot help. The deadline is the caller's.
     """
     await _until(_Crds(session.kube, release_manifest.crd_names(record.manifest)).look, tell)
-    keys = readiness.watched(release_manifest.objects(record), record.key)
+    manifests = release_manifest.objects(record)
+    keys, empty = readiness.watched(manifests, record.key), readiness.empty(manifests, record.key)
     if step.revision:
-        await _restart_what_hangs(session, keys, tell)
+        await _restart_what_hangs(session, [key for key in keys if key not in empty], tell)
     is_istiod = step.component is Component.ISTIOD
-    await _until(_Objects(session, keys, nudges=is_istiod).look, tell)
-    if is_istiod:
+    await _until(_Objects(session, keys, empty, nudges=is_istiod).look, tell)
+    if is_istiod and not empty:
         await _until_webhooks_answer(session, step, tell)
     return await _addresses(session, keys)
 
 
-async def _restart_what_hangs(session: Session, keys: tuple[ObjectKey, ...], tell: Tell) -> None:
+async def _restart_what_hangs(session: Session, keys: Iterable[ObjectKey], tell: Tell) -> None:
     """Restart what was stuck before this step: its cause may be gone, and Kubernetes may try again only after minutes."""
     for key in keys:
         live = await session.kube.get(path_of(key))
@@ -151,9 +152,10 @@ class _Crds:
 class _Objects:
     """Looks whether objects are Current; what holds them up is asked less often: those lists take time from what starts on the cluster."""
 
-    def __init__(self, session: Session, keys: tuple[ObjectKey, ...], *, nudges: bool) -> None:
+    def __init__(self, session: Session, keys: tuple[ObjectKey, ...], empty: frozenset[ObjectKey], *, nudges: bool) -> None:
         self._session = session
         self._keys = keys
+        self._empty = empty
         self._nudges = nudges
         self._reasons: dict[ObjectKey, list[Trouble]] = {}
         self._asked = -_EXPLAIN
@@ -167,7 +169,7 @@ class _Objects:
             live = await self._session.kube.get(path_of(key))
             if live is None:
                 troubles.append(Trouble(f"{key} does not exist yet"))
-            elif wait := readiness.unready(live, key.kind):
+            elif wait := readiness.unready(live, key.kind, may_be_empty=key in self._empty):
                 if asks:
                     self._reasons[key] = [trouble async for trouble in reasons(self._session, key, live)]
                     if self._nudges and key.kind == "Deployment":
@@ -184,6 +186,9 @@ async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIter
         return
     if not readiness.is_observed(live):
         return
+    if key.kind == "DaemonSet" and not (live.get("status") or {}).get("desiredNumberScheduled"):
+        yield readiness.without_node(key, live)
+        return
     selector = readiness.pods_of(live)
     if key.kind == "Deployment":
         # Pods of older templates go by themselves, and their troubles with them.
@@ -193,9 +198,17 @@ async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIter
         if failure := readiness.replica_failure(replicas):
             yield failure
         selector = f"{selector},{_TEMPLATE}={replicas['metadata']['labels'][_TEMPLATE]}"
-    async for pod in session.kube.list(object_path("v1", "pods", key.namespace), labels=selector):
+    elif failure := readiness.creation_failure(key, await _events(session, key)):
+        # Only a ReplicaSet has a condition for it.
+        yield failure
+    async for trouble in _pod_troubles(session, key.namespace, selector):
+        yield trouble
+
+
+async def _pod_troubles(session: Session, namespace: str, selector: str) -> AsyncIterator[Trouble]:
+    async for pod in session.kube.list(object_path("v1", "pods", namespace), labels=selector):
         if "deletionTimestamp" not in pod["metadata"]:
-            about = ObjectKey("v1", "Pod", key.namespace, pod["metadata"]["name"])
+            about = ObjectKey("v1", "Pod", namespace, pod["metadata"]["name"])
             events = await _events(session, about) if readiness.unschedulable(pod) else ()
             for trouble in readiness.pod_troubles(pod, events):
                 yield trouble

@@ -32,6 +32,7 @@ def test_a_mesh_with_ours_alone_has_no_finding() -> None:
 
 def test_the_oldest_for_the_whole_mesh_is_named() -> None:
     newer = found(peer("other", "istio-system", mtls=open_()))["PRE018"]
+    assert found(peer("other", "istio-system", mtls=open_())).keys() == {"PRE018"}
     assert newer.severity is Severity.WARNING
     assert newer.title == "more than one PeerAuthentication is for the whole mesh; istio-system/default counts, as it is the oldest"
     assert newer.detail == "without effect: istio-system/other (PERMISSIVE)"
@@ -88,7 +89,9 @@ def test_what_the_istiod_of_another_revision_reads_is_not_for_ours() -> None:
     theirs = peer("default", "shop", mtls=open_())
     theirs["metadata"]["labels"] = {"istio.io/rev": "theirs"}
     planes = {"ours": {"metadata": {"labels": {"istio.io/rev": "default"}}}}
-    assert found(theirs, controlPlanes=planes) == {}
+    pods = peer("web", "shop", mtls=open_(), selector={"matchLabels": {"app": "web"}})
+    pods["metadata"]["labels"] = {"istio.io/rev": "theirs"}
+    assert found(theirs, pods, controlPlanes=planes) == {}
     assert "PRE019" in found(theirs)
 
 

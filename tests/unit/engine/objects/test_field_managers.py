@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.objects.field_managers import Editor, editors, may_be_taken_over, owned_fields
+from meshinstall.engine.objects.field_managers import Editor, by, editors, may_be_taken_over, owned_fields, scaled_by
 from meshinstall.engine.objects.field_paths import Item, Path
 
 CONTAINERS: Path = ("spec", "template", "spec", "containers")
@@ -67,6 +67,15 @@ def test_an_editor_says_how_and_when() -> None:
     [editor] = editors(owned_fields({"metadata": {"managedFields": [entry]}}), [("spec", "replicas")])
     assert editor == Editor("kubectl-edit", "Update", "2026-11-21T12:00:00Z")
     assert str(editor) == "kubectl-edit (Update, 2026-11-21T12:00:00Z)"
+
+
+def test_who_scaled_what_nobody_owned_is_not_recorded_but_when_is() -> None:
+    status = {"manager": "kube-controller-manager", "subresource": "status", "time": "2026-11-21T12:00:00Z", "fieldsV1": {}}
+    live: dict[str, Any] = {"metadata": {"managedFields": [status]}}
+    assert by(scaled_by(live)) == " by somebody that Kubernetes did not record (about 2026-11-21T12:00:00Z)"
+    live["metadata"]["managedFields"].append({"manager": "kubectl-patch", "fieldsV1": {"f:spec": {"f:replicas": {}}}})
+    assert by(scaled_by(live)) == " by kubectl-patch"
+    assert by(scaled_by({"metadata": {}})) == ""
 
 
 def test_an_object_may_say_nothing_of_its_managers() -> None:

@@ -4,7 +4,18 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.objects.readiness import Trouble, newest, pod_troubles, replica_failure, unready
+from meshinstall.engine.objects.readiness import (
+    Trouble,
+    creation_failure,
+    empty,
+    newest,
+    pod_troubles,
+    pods_wanted,
+    replica_failure,
+    unready,
+)
+from meshinstall.model.facts import ObjectKey
+from meshinstall.model.release import ReleaseKey
 
 NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry, then run the same command again"
 LOGS = "see why: kubectl logs p -n n -c c --previous"
@@ -19,6 +30,10 @@ def deployment(wanted: int | None = 2, generation: int = 1, **status: Any) -> di
     return {"metadata": {"generation": generation}, "spec": spec, "status": {"observedGeneration": 1, **status}}
 
 
+def agents(**pods: Any) -> dict[str, Any]:
+    return {"metadata": {"generation": 1}, "spec": {"template": {"spec": pods}}, "status": {"observedGeneration": 1}}
+
+
 def service(kind: str, *ingress: dict[str, str]) -> dict[str, Any]:
     return {"metadata": {}, "spec": {"type": kind}, "status": {"loadBalancer": {"ingress": list(ingress)}}}
 
@@ -27,7 +42,11 @@ def service(kind: str, *ingress: dict[str, str]) -> dict[str, Any]:
     ("live", "kind", "waits_for"),
     [
         (deployment(replicas=2, updatedReplicas=2, availableReplicas=2), "Deployment", ""),
-        (deployment(0), "Deployment", ""),
+        (deployment(0), "Deployment", "is scaled to 0 pods"),
+        (deployment(0), "StatefulSet", "is scaled to 0 pods"),
+        (deployment(0), "ReplicaSet", "is scaled to 0 pods"),
+        (deployment(replicas=2, availableReplicas=2), "ReplicaSet", ""),
+        (deployment(replicas=2, availableReplicas=1), "ReplicaSet", "1 of 2 pods are ready"),
         (deployment(None), "Deployment", "0 of 1 pods have the new version"),
         (
             deployment(generation=2, replicas=2, updatedReplicas=2, availableReplicas=2),
@@ -40,7 +59,13 @@ def service(kind: str, *ingress: dict[str, str]) -> dict[str, Any]:
         ({"metadata": {"generation": 1}, "spec": {}}, "Deployment", "its controller has not seen the change yet"),
         ({"metadata": {"deletionTimestamp": "2026-11-21T12:00:00Z"}}, "Deployment", "is being deleted"),
         (deployment(desiredNumberScheduled=3, updatedNumberScheduled=3, numberAvailable=3), "DaemonSet", ""),
-        (deployment(desiredNumberScheduled=0), "DaemonSet", ""),
+        (deployment(desiredNumberScheduled=0), "DaemonSet", "no node takes it: there is none, or all have taints"),
+        (agents(nodeSelector={"gpu": "yes"}), "DaemonSet", "no node takes it: its pods ask for gpu=yes"),
+        (
+            agents(nodeSelector={"b": "2", "a": "1"}, affinity={"nodeAffinity": {"x": 1}}),
+            "DaemonSet",
+            "no node takes it: its pods ask for a=1 and b=2 and its node affinity",
+        ),
         (
             deployment(desiredNumberScheduled=3, updatedNumberScheduled=2, numberAvailable=3),
             "DaemonSet",
@@ -55,6 +80,71 @@ def service(kind: str, *ingress: dict[str, str]) -> dict[str, Any]:
 )
 def test_an_object_is_current_or_says_what_it_waits_for(live: dict[str, Any], kind: str, waits_for: str) -> None:
     assert unready(live, kind) == waits_for
+
+
+def test_no_pods_are_enough_where_none_are_wanted() -> None:
+    assert unready(deployment(0), "Deployment", may_be_empty=True) == ""
+    going = unready(deployment(0, replicas=1, updatedReplicas=0), "Deployment", may_be_empty=True)
+    assert going == "pods of the old version still exist: 1"
+
+
+def manifest(kind: str = "Deployment", **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "istiod"}, "spec": spec}
+
+
+def scaler(kind: str = "Deployment", **spec: Any) -> dict[str, Any]:
+    target = {"kind": kind, "name": "istiod"}
+    return {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "istiod"}, "spec": {"scaleTargetRef": target, **spec}}
+
+
+@pytest.mark.parametrize(
+    ("manifests", "pods"),
+    [
+        ([manifest()], 1),
+        ([manifest(replicas=3)], 3),
+        ([manifest(replicas=0)], 0),
+        ([manifest(), scaler(minReplicas=2)], 2),
+        ([manifest(), scaler()], 1),
+        ([manifest(), scaler(minReplicas=0)], 0),
+        ([manifest(replicas=3), scaler("StatefulSet", minReplicas=2)], 3),
+    ],
+)
+def test_the_autoscaler_says_how_many_pods_there_are_at_least(manifests: list[dict[str, Any]], pods: int) -> None:
+    assert pods_wanted(manifests[0], manifests) == pods
+    release = ReleaseKey("istio-system", "istiod")
+    assert bool(empty(tuple(manifests), release)) == (pods == 0)
+
+
+def event(reason: str, second: int, **more: Any) -> dict[str, Any]:
+    return {"metadata": {}, "reason": reason, "lastTimestamp": f"2026-11-21T12:00:{second:02}Z", "message": f"{reason} {second}", **more}
+
+
+SET = ObjectKey("apps/v1", "DaemonSet", "istio-system", "ztunnel")
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([], None),
+        ([event("FailedCreate", 1), event("FailedCreate", 3), event("FailedCreate", 2)], "pods are refused: FailedCreate 3"),
+        ([event("FailedCreate", 1), event("SuccessfulCreate", 2)], None),
+        ([event("SuccessfulCreate", 2), event("FailedCreate", 2)], "pods are refused: FailedCreate 2"),
+        ([event("FailedCreate", 2), event("SuccessfulDelete", 3)], "pods are refused: FailedCreate 2"),
+        # A series says when it was last seen; what has neither, when it was made.
+        (
+            [event("FailedCreate", 1, series={"lastObservedTime": "2026-11-21T12:00:09.5Z"}), event("SuccessfulCreate", 2)],
+            "pods are refused",
+        ),
+        ([{"metadata": {"creationTimestamp": "2026-11-21T12:00:05Z"}, "reason": "SuccessfulCreate"}, event("FailedCreate", 4)], None),
+    ],
+)
+def test_the_newest_event_says_whether_pods_are_refused(events: list[dict[str, Any]], told: str | None) -> None:
+    found = creation_failure(SET, events)
+    assert (found is None) == (told is None)
+    if found and told:
+        assert found.text.startswith(told)
+        assert found.hopeless
+        assert found.grace > 0
 
 
 def container(reason: str = "", message: str = "", image: str = "istio/pilot", restarts: int = 0, exit_code: int | None = None) -> Any:

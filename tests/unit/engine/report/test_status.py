@@ -106,6 +106,24 @@ def test_a_deployment_that_waiting_will_not_help_has_failed(more: dict[str, Any]
     assert workload(DEPLOYMENT, deployment(ready=1, **more), troubles).health is Health.FAILED
 
 
+def test_what_is_scaled_to_nothing_is_never_current_and_says_by_whom() -> None:
+    live = deployment(0, 0)
+    live["metadata"]["managedFields"] = [
+        {"manager": "kubectl", "operation": "Update", "subresource": "scale", "time": "T", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    ]
+    found = workload(DEPLOYMENT, live, ())
+    assert found.health is Health.FAILED
+    assert found.detail == "is scaled to 0 pods by kubectl (Update, T); meshinstall up puts it back"
+    assert workload(DEPLOYMENT, live, (), may_be_empty=True) == Workload(DEPLOYMENT, Health.CURRENT)
+
+
+def test_a_daemon_set_that_no_node_takes_is_not_current() -> None:
+    live = {"metadata": {"generation": 1}, "spec": {}, "status": {"observedGeneration": 1, "desiredNumberScheduled": 0}}
+    found = workload(DEPLOYMENT._replace(kind="DaemonSet"), live, ())
+    assert found.health is Health.IN_PROGRESS
+    assert found.detail.startswith("no node takes it")
+
+
 def test_an_object_that_somebody_deleted_is_not_found() -> None:
     assert workload(DEPLOYMENT, None, ()).health is Health.NOT_FOUND
 

@@ -10,7 +10,7 @@ from meshinstall.engine.run.runner import Runner
 from tests.cases import plans
 from tests.fake_kube import forbidden
 from tests.fakes import World
-from tests.unit.engine.installed import GATEWAYS, NEWEST, PUBLIC, broken_gateway, world
+from tests.unit.engine.installed import GATEWAYS, ISTIOD, NEWEST, PUBLIC, broken_gateway, world
 from tests.unit.engine.run.test_runner import ran, stopped
 
 pytestmark = pytest.mark.anyio
@@ -83,3 +83,37 @@ async def test_webhooks_that_are_slow_every_time_are_waited_for() -> None:
     await Runner(plans.load("fresh").plan(), there.session(), events.append).run()
     waits = [event.reason for event in events if isinstance(event, StepWaiting) and event.reason.startswith("istiod's webhooks")]
     assert waits == [f"istiod's webhooks did not answer within {seconds} s" for seconds in (0.3, 0.6, 1.2, 2.4)]
+
+
+SET = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "public", "namespace": "istio-ingress"}}
+LABELS = {"matchLabels": {"app": "public"}}
+
+
+async def test_a_daemon_set_that_no_node_takes_stops_the_run_when_none_comes() -> None:
+    there = world()
+    spec = {"selector": LABELS, "template": {"spec": {"nodeSelector": {"gpu": "yes"}}}}
+    there.helm.brings[PUBLIC] = ({**SET, "spec": spec, "status": {"observedGeneration": 1, "desiredNumberScheduled": 0}},)
+    _, error = await stopped(there, plans.load("fresh").plan())
+    assert error.message == "istio-ingress/public: DaemonSet istio-ingress/public: no node takes it: its pods ask for gpu=yes"
+    assert error.hint.startswith("label a node so that it fits")
+    assert anyio.current_time() == pytest.approx(20, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "StatefulSet"])
+async def test_pods_that_are_refused_are_told_in_seconds_whoever_makes_them(kind: str) -> None:
+    there = world()
+    status = {"observedGeneration": 1, "desiredNumberScheduled": 1, "replicas": 0}
+    there.helm.brings[PUBLIC] = ({**SET, "kind": kind, "spec": {"selector": LABELS}, "status": status},)
+    about = {"kind": kind, "name": "public"}
+    event = {"metadata": {"name": "e"}, "involvedObject": about, "reason": "FailedCreate", "message": "exceeded quota: tight"}
+    there.kube.objects["/api/v1/namespaces/istio-ingress/events/e"] = {**event, "lastTimestamp": "2026-11-21T12:00:00Z"}
+    _, error = await stopped(there, plans.load("fresh").plan())
+    assert error.message == "istio-ingress/public: pods are refused: exceeded quota: tight"
+    assert anyio.current_time() == pytest.approx(5, abs=2)
+
+
+async def test_no_istiod_is_asked_where_none_is_wanted() -> None:
+    there = world(webhooks=False)
+    (istiod,) = there.helm.brings[ISTIOD]
+    there.helm.brings[ISTIOD] = ({**istiod, "spec": {**istiod["spec"], "replicas": 0}},)
+    await ran(there, plans.load("fresh").plan())
