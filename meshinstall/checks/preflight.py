@@ -12,7 +12,7 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, Inquiry
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.ownership import HELM_RELEASE, kept_by
-from meshinstall.model.release import Component, Manifest, ReleaseRecord
+from meshinstall.model.release import Component, Manifest, ReleaseRecord, without_digest
 
 # Missing permissions, and nodes without room, that are spelled out.
 _SHOWN = 5
@@ -168,7 +168,7 @@ def _step_between(record: ReleaseRecord, version: str) -> Iterator[Finding]:
     from packaging.version import InvalidVersion, Version
 
     try:
-        before, after = Version(record.version), Version(version)
+        before, after = Version(without_digest(record.version)), Version(without_digest(version))
     except InvalidVersion:
         return
     if after < before:

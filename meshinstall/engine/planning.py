@@ -7,6 +7,7 @@ from meshinstall.checks.ownership import environment, in_use, owners
 from meshinstall.checks.preflight import ALLOWABLE, before_changes, preflight
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
+from meshinstall.engine.observe.admission import with_admission
 from meshinstall.engine.observe.cloud import cloud_findings, explaining
 from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.namespace_contents import why_kept
@@ -33,6 +34,7 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
     """The plan of ``up`` with every finding on it; raises ConfigError for values that a chart refuses."""
     async with explaining(session, desired):
         facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
+        facts = await with_admission(desired, facts, session.kube)
     decided = decide(desired, facts, session.now().date())
     if decided.is_empty:
         return decided

@@ -57,6 +57,8 @@ _PLAN = (
     Check("PRE018", Phase.PLAN, _WARNING, "more than one PeerAuthentication is for the whole mesh"),
     Check("PRE019", Phase.PLAN, _WARNING, "a PeerAuthentication accepts plaintext where the environment wants STRICT"),
     Check("PRE020", Phase.PLAN, _WARNING, "PeerAuthentications could not be listed"),
+    Check("PRE021", Phase.PLAN, _WARNING, "an unknown manager added fields to an object of the mesh"),
+    Check("PRE022", Phase.PLAN, (Severity.WARNING, Severity.INFO), "an object of the mesh is changed at admission"),
     Check("PRE023", Phase.PLAN, _ERROR, "proxies use the control plane that would be removed", "in-use"),
     Check("PRE026", Phase.PLAN, _INFO, "CRDs of another Istio are in the cluster"),
     Check("PRE030", Phase.PLAN, _ERROR, "helm cannot render a chart with these values"),

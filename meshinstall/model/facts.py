@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from meshinstall.model.mesh import PeerPolicy
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
@@ -38,6 +38,7 @@ class Facts:
     to what of them was found; ``charts`` maps a chart's name to what the
     source has; ``missing_crds`` are those that a record has and the cluster has not;
     ``orphans`` are releases of ours that are no longer desired, ``left`` such namespaces;
+    ``admitted`` are paths of fields that the API server gives back as they are whatever is asked for;
     ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed.
     """
 
@@ -53,6 +54,7 @@ class Facts:
     missing_crds: tuple[str, ...] = ()
     orphans: tuple[ReleaseRecord, ...] = ()
     left: Mapping[str, Manifest] = field(default_factory=dict)
+    admitted: Mapping[ObjectKey, frozenset[tuple[Any, ...]]] = field(default_factory=dict)
     peers: tuple[PeerPolicy, ...] = ()
     peers_unseen: str = ""
 

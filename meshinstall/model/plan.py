@@ -44,7 +44,7 @@ class Change:
 class Mend:
     """A field of a live object that goes back without helm, by its path; it must still be ``before`` then.
 
-    None in ``after`` removes it. ``scales``: it is the number of pods.
+    None in ``before`` is no such field, in ``after`` it removes it. ``scales``: it is the number of pods.
     """
 
     key: ObjectKey

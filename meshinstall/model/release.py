@@ -1,5 +1,6 @@
 """What should be installed, and what Helm's own records say is installed."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +20,15 @@ class Component(StrEnum):
     CNI = "cni"
     ZTUNNEL = "ztunnel"
     GATEWAY = "gateway"
+
+
+# What Flux appends to the version of a chart from a registry: the start of the manifest's digest.
+_FLUX_DIGEST = re.compile(r"\+[0-9a-f]{12}$")
+
+
+def without_digest(version: str) -> str:
+    """A chart's version without the digest that Flux appends (``1.31.0+0123456789ab``)."""
+    return _FLUX_DIGEST.sub("", version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,27 @@ _PEOPLE = re.compile(r"kubectl(-.*)?")
 # ourselves is Helm's again with its next revision.
 _HARMLESS = frozenset({"pilot-discovery", "admissionsenforcer", "meshinstall"})
 
+# What installs charts, and what Kubernetes, its clouds and its own bookkeeping write; nobody's additions.
+_CONTROLLERS = re.compile(
+    r"helm-controller|terraform-provider-helm.*|before-first-apply|kube-(apiserver|scheduler)|(.+-)?cloud-controller-manager"
+    r"|clusterrole-aggregation-controller"
+)
 _UNRECORDED = "somebody that Kubernetes did not record"
 
 
 def may_be_taken_over(managers: frozenset[str], shown: tuple[str, ...]) -> bool:
     """Whether helm may force its fields on all ``managers``: harmless ones, and people whose edits the plan has ``shown``."""
     return bool(managers) and all(each in _HARMLESS or (each in shown and _PEOPLE.fullmatch(each)) for each in managers)
+
+
+def is_person(manager: str) -> bool:
+    """Whether somebody at a terminal writes so."""
+    return bool(_PEOPLE.fullmatch(manager))
+
+
+def is_controller(manager: str) -> bool:
+    """Whether it writes what it should."""
+    return manager in _NOT_EDITORS or manager in _HARMLESS or bool(_CONTROLLERS.fullmatch(manager))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -77,6 +77,14 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
     return found
 
 
+def correction(live: Mapping[str, Any], fields: Iterable[tuple[Path, Any]]) -> dict[str, Any]:
+    """The patch that gives fields of an object these values, ABSENT for none; empty when they have them."""
+    wanted: Any = live
+    for path, value in fields:
+        wanted = with_field(wanted, path, value)
+    return merge_patch(live, wanted)
+
+
 def _index(items: Sequence[Any], part: int | Item) -> int | None:
     if isinstance(part, int):
         return part if part < len(items) else None

@@ -49,6 +49,20 @@ def exact(wanted: Any, live: Any, path: Path = ()) -> Iterator[Difference]:
         yield Difference(path, wanted, live)
 
 
+def narrowed(one: Difference) -> tuple[Difference, ...]:
+    """The same as people want to read it: of maps and lists, what only one side has."""
+    found = []
+    for inner in exact(one.wanted, one.live, one.path):
+        if isinstance(inner.wanted, list) and isinstance(inner.live, list):
+            mine, theirs = Counter(map(_canonical, inner.wanted)), Counter(map(_canonical, inner.live))
+            more = [item for item in inner.live if not _takes(mine, item)]
+            less = [item for item in inner.wanted if not _takes(theirs, item)]
+            found.append(Difference(inner.path, less or ABSENT, more or ABSENT))
+        else:
+            found.append(inner)
+    return tuple(found) or (one,)
+
+
 def is_nothing(value: Any) -> bool:
     """Whether a value says nothing: {}, [], "" and null do not, nor does a map of such values."""
     if isinstance(value, Mapping):

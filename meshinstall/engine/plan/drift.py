@@ -2,13 +2,15 @@
 
 import json
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from meshinstall.engine.objects.field_managers import Editor, by, editors, owned_fields, scaled_by
-from meshinstall.engine.objects.field_paths import ABSENT, REPLICAS, Path, dotted, field_at
+from meshinstall.engine.objects.field_managers import Editor, by, editors, is_person, owned_fields, scaled_by
+from meshinstall.engine.objects.field_paths import ABSENT, REPLICAS, Item, Path, dotted, field_at
 from meshinstall.engine.objects.readiness import SCALED, pods_wanted
-from meshinstall.engine.plan.compare import changed
+from meshinstall.engine.plan.additions import additions
+from meshinstall.engine.plan.compare import Difference, changed, narrowed
 from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.paths import KINDS
 from meshinstall.model.plan import Mend
@@ -22,7 +24,7 @@ _OTHERS = {
 }
 # Fields of an object that are spelled out, and characters of a value.
 _SHOWN = 10
-_LONGEST = 60
+_LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +36,42 @@ class FieldEdit:
     wanted: Any
     editors: tuple[Editor, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The path as people read it."""
+        return dotted(self.path)
+
     def __str__(self) -> str:
-        """``spec.replicas: 1 → 2``."""
-        # Whoever sets a variable by hand may have set a password.
-        is_variable = "env" in self.path
-        before = "(absent)" if self.live is ABSENT else "…" if is_variable else _short(self.live)
-        return f"{dotted(self.path)}: {before} → {'(removed)' if self.wanted is ABSENT else _short(self.wanted)}"
+        """``spec.replicas: 1 → 2``; of lists and maps, what only one side has."""
+        return ", ".join(_line(one) for one in narrowed(Difference(self.path, self.wanted, self.live)))
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An object that differs from its record, or is gone: ``fields`` are helm's to put back, ``ours`` are what helm leaves as it is."""
+    """An object that differs from its record, or is gone.
+
+    ``fields`` are helm's to put back, ``ours`` are what helm leaves as it is. Neither goes back: what managers that nobody knows added
+    (``strange``), and what the API server changes at admission (``admitted``).
+    """
 
     key: ObjectKey
     fields: tuple[FieldEdit, ...] = ()
     ours: tuple[FieldEdit, ...] = ()
     is_gone: bool = False
+    strange: tuple[FieldEdit, ...] = ()
+    admitted: tuple[FieldEdit, ...] = ()
 
     @property
     def needs_helm(self) -> bool:
         """Whether a new revision of the release is needed."""
         return self.is_gone or bool(self.fields)
 
-    @property
-    def mends(self) -> tuple[Mend, ...]:
-        """What is put back without helm."""
+    def mends(self, *, edits: bool) -> tuple[Mend, ...]:
+        """What is put back without helm; with ``edits``, also what people edited: helm would meet a conflict, and record a failure."""
+        theirs = [one for one in self.fields if edits and one.editors and all(is_person(editor.name) for editor in one.editors)]
         return tuple(
-            Mend(self.key, one.path, one.live, None if one.wanted is ABSENT else one.wanted, scales=one.path == REPLICAS)
-            for one in self.ours
+            Mend(self.key, one.path, _told(one.live), _told(one.wanted), scales=one.path == REPLICAS and one in self.ours)
+            for one in (*self.ours, *theirs)
         )
 
     def sentences(self) -> tuple[str, ...]:
@@ -69,6 +79,8 @@ class Edit:
         if self.is_gone:
             return (f"{self.key} was deleted",)
         fields = (*self.ours, *self.fields)
+        if not fields:
+            return ()
         found: dict[tuple[str, tuple[Editor, ...]], list[str]] = {}
         for field in fields[:_SHOWN]:
             verb = "scaled to 0 pods" if field.path == REPLICAS and not field.live else "edited"
@@ -90,21 +102,36 @@ def drift(facts: Facts, release: ReleaseKey) -> tuple[Edit, ...]:
         live = facts.live.get(key)
         if live is None:
             found.append(Edit(key, is_gone=True))
-        elif edit := _edit(key, wanted, live, manifests):
+        elif edit := _edit(key, wanted, live, manifests, facts.admitted.get(key, frozenset())):
             found.append(edit)
     return tuple(found)
 
 
-def _edit(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Manifest, ...]) -> Edit | None:
-    paths, pods = _edited(key, wanted, live, manifests), _scaled_to_nothing(key, wanted, live, manifests)
-    if not paths and not pods:
-        return None
+def _edit(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Manifest, ...], admitted: AbstractSet[Path]) -> Edit | None:
     owned = owned_fields(live)
-    fields = [FieldEdit(path, field_at(live, path), field_at(wanted, path), editors(owned, (path,))) for path in paths]
-    if not pods:
-        return Edit(key, tuple(fields))
-    scaled = FieldEdit(REPLICAS, 0, pods, scaled_by(live))
-    return Edit(key, tuple(field for field in fields if field.path != REPLICAS), (scaled,))
+    paths, pods = _edited(key, wanted, live, manifests), _scaled_to_nothing(key, wanted, live, manifests)
+    added = {path: person for path, person in additions(wanted, live, owned).items() if _is_new(key, path, paths)} if owned else {}
+    if not paths and not pods and not added:
+        return None
+    edits = {path: FieldEdit(path, field_at(live, path), field_at(wanted, path), editors(owned, (path,))) for path in (*paths, *added)}
+    scaled = [FieldEdit(REPLICAS, 0, pods, scaled_by(live))] if pods else []
+    return Edit(
+        key,
+        fields=tuple(edits[path] for path in paths if path not in admitted and not (pods and path == REPLICAS)),
+        ours=(*scaled, *(edits[path] for path, person in added.items() if person and path not in admitted)),
+        strange=tuple(edits[path] for path, person in added.items() if not person and path not in admitted),
+        admitted=tuple(edits[path] for path in paths if path in admitted),
+    )
+
+
+def _is_new(key: ObjectKey, path: Path, edited: tuple[Path, ...]) -> bool:
+    """Whether an addition is not others' to make, and not in what helm puts back whole."""
+    return not _is_others(key, path) and not any(path[: len(one)] == one for one in edited)
+
+
+def _is_others(key: ObjectKey, path: Path) -> bool:
+    ignored = _OTHERS.get(key.kind)
+    return bool(ignored and ignored.fullmatch(dotted(path)))
 
 
 def _scaled_to_nothing(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Manifest, ...]) -> int:
@@ -115,8 +142,7 @@ def _scaled_to_nothing(key: ObjectKey, wanted: Manifest, live: Manifest, manifes
 
 
 def _edited(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Manifest, ...]) -> tuple[Path, ...]:
-    ignored = _OTHERS.get(key.kind)
-    paths = [path for path in changed(wanted, live) if not (ignored and ignored.fullmatch(dotted(path)))]
+    paths = [path for path in changed(wanted, live) if not _is_others(key, path)]
     if REPLICAS in paths and _is_scaled(key, manifests):
         paths.remove(REPLICAS)
     return tuple(paths)
@@ -129,6 +155,18 @@ def _is_scaled(key: ObjectKey, manifests: tuple[Manifest, ...]) -> bool:
     )
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+def _line(one: Difference) -> str:
+    # Whoever sets a variable by hand, or adds a container, may have set a password.
+    is_item = one.wanted is ABSENT and isinstance(one.path[-1], Item)
+    live = "(added)" if is_item else "…" if "env" in one.path and one.live is not ABSENT else shown(one.live)
+    return f"{dotted(one.path)}: {live} → {'(removed)' if one.wanted is ABSENT else shown(one.wanted)}"
+
+
+def shown(value: Any) -> str:
+    """A value on one line, shortened."""
+    text = "(absent)" if value is ABSENT else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _told(value: Any) -> Any:
+    return None if value is ABSENT else value

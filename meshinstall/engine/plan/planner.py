@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from meshinstall.engine.objects.readiness import release_state
-from meshinstall.engine.plan.drift import drift
+from meshinstall.engine.plan.drift import Edit, drift
+from meshinstall.engine.plan.drift_findings import drift_findings, policy_findings
 from meshinstall.engine.plan.policy_steps import policy_step
 from meshinstall.model.desired import Desired, DesiredNamespace, Release
 from meshinstall.model.facts import Facts
 from meshinstall.model.ownership import audit_labels, recorded_digest
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
-from meshinstall.model.release import ChartRef, ReleaseRecord, ReleaseStatus
+from meshinstall.model.release import ChartRef, ReleaseRecord, ReleaseStatus, without_digest
 from meshinstall.model.stack import ValuesStack, leaves
 from meshinstall.model.values import value_at
 
@@ -19,7 +20,8 @@ from meshinstall.model.values import value_at
 def plan(desired: Desired, facts: Facts) -> Plan:
     """Decide what to do for every namespace, release and policy."""
     namespaces = tuple(_namespace_step(namespace, desired, facts) for namespace in desired.namespaces)
-    releases = tuple(_release_step(release, facts) for release in desired.releases)
+    edits = {release.key: drift(facts, release.key) if release.key in facts.releases else () for release in desired.releases}
+    releases = tuple(_release_step(release, facts, edits[release.key]) for release in desired.releases)
     names = tuple(step.name for step in releases)
     policies = tuple(policy_step(policy, names, desired, facts) for policy in desired.policies)
     return Plan(
@@ -29,7 +31,7 @@ def plan(desired: Desired, facts: Facts) -> Plan:
         istio_version=desired.istio_version,
         mesh_namespace=desired.mesh_namespace,
         steps=(*namespaces, *releases, *policies),
-        findings=desired.warnings,
+        findings=(*desired.warnings, *drift_findings(edit for some in edits.values() for edit in some), *policy_findings(desired, facts)),
     )
 
 
@@ -44,13 +46,13 @@ def _namespace_step(namespace: DesiredNamespace, desired: Desired, facts: Facts)
     return replace(step, action=Action.APPLY if changes else Action.KEEP, changes=changes)
 
 
-def _release_step(release: Release, facts: Facts) -> ReleaseStep:
+def _release_step(release: Release, facts: Facts, edits: tuple[Edit, ...]) -> ReleaseStep:
     record = facts.releases.get(release.key)
     chart = facts.charts.get(release.chart.name, release.chart)
     changes = value_changes(record.values if record else {}, release.values)
-    edits = drift(facts, release.key) if record else ()
     told = tuple(sentence for edit in edits for sentence in edit.sentences())
     reasons = tuple(_reasons(record, chart, changes, facts, release))
+    mends = tuple(mend for edit in edits for mend in edit.mends(edits=not reasons))
     is_new = record is None or record.status is ReleaseStatus.UNINSTALLED
     if is_new or reasons or any(edit.needs_helm for edit in edits):
         action, reasons = Action.INSTALL if is_new else Action.UPGRADE, (*reasons, *told)
@@ -72,7 +74,7 @@ def _release_step(release: Release, facts: Facts) -> ReleaseStep:
         revision=record.revision if record else 0,
         repair=bool(record and record.status.is_pending),
         editors=tuple(sorted({editor.name for edit in edits for field in edit.fields for editor in field.editors})),
-        mends=tuple(mend for edit in edits for mend in edit.mends),
+        mends=mends,
     )
 
 
@@ -84,7 +86,7 @@ def _reasons(record: ReleaseRecord | None, chart: ChartRef, changes: tuple[Chang
         yield f"the last helm run was interrupted ({record.status} since {record.updated})"
     elif record.status is not ReleaseStatus.DEPLOYED:
         yield f"its last revision is {record.status}: {record.description}"
-    if record.version != chart.version:
+    if without_digest(record.version) != without_digest(chart.version):
         yield f"the chart changes from {record.version} to {chart.version}"
     elif (before := recorded_digest(record)) and chart.digest and before != chart.digest:
         yield f"the content of chart {chart.version} is not what was installed"

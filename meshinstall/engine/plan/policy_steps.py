@@ -32,6 +32,9 @@ def policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, fac
     if live is None:
         return replace(step, reasons=("does not exist",), changes=changes)
     around = _around(manifest, live)
+    if ("spec",) in facts.admitted.get(key, ()):
+        # A run would not change it; drift_findings tells of it.
+        spec, changes = (), ()
     if not spec and not around:
         return replace(step, action=Action.KEEP)
     reasons = _reasons((*around, *(one.path for one in spec)), live)

@@ -1,9 +1,8 @@
 """Puts fields of live objects back without helm: each only as it was planned, and in no version of the object that was not looked at."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
-from meshinstall.engine.objects.field_paths import ABSENT, dotted, field_at, merge_patch, with_field
+from meshinstall.engine.objects.field_paths import ABSENT, correction, dotted, field_at
 from meshinstall.errors import ConflictError, ForbiddenError
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.paths import path_of
@@ -47,11 +46,12 @@ async def _scaled(kube: Kube, key: ObjectKey, mend: Mend) -> None:
 async def _patched(kube: Kube, key: ObjectKey, mends: Iterable[Mend]) -> None:
     for again in reversed(range(_TRIES)):
         live = await _look(kube, key)
-        patch = correction(live, _still(live, key, mends))
+        patch = correction(live, [(mend.path, ABSENT if mend.after is None else mend.after) for mend in _still(live, key, mends)])
         if not patch:
             return
+        version = {"resourceVersion": live["metadata"].get("resourceVersion")}
         try:
-            await kube.patch(path_of(key), patch)
+            await kube.patch(path_of(key), {**patch, "metadata": {**patch.get("metadata", {}), **version}})
         except ConflictError:
             if not again:
                 raise
@@ -70,20 +70,11 @@ def _still(live: Manifest, key: ObjectKey, mends: Iterable[Mend]) -> list[Mend]:
     """Those that are not done yet; raises ConflictError for what is neither as planned nor as wanted."""
     left = []
     for mend in mends:
-        now = field_at(live, mend.path)
-        if now == (ABSENT if mend.after is None else mend.after):
+        found = field_at(live, mend.path)
+        now = None if found is ABSENT else found
+        if now == mend.after:
             continue
         if now != mend.before:
             raise ConflictError(f"{key} has changed since the plan was made: {dotted(mend.path)}", _AGAIN)
         left.append(mend)
     return left
-
-
-def correction(live: Manifest, mends: Iterable[Mend]) -> dict[str, Any]:
-    """The patch that puts fields of an object back, bound to its version; empty when there is nothing to do."""
-    wanted: Any = live
-    for mend in mends:
-        wanted = with_field(wanted, mend.path, ABSENT if mend.after is None else mend.after)
-    patch = merge_patch(live, wanted)
-    version = live["metadata"].get("resourceVersion")
-    return {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version}} if patch else {}

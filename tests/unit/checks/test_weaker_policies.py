@@ -37,6 +37,7 @@ def test_the_oldest_for_the_whole_mesh_is_named() -> None:
     assert newer.title == "more than one PeerAuthentication is for the whole mesh; istio-system/default counts, as it is the oldest"
     assert newer.detail == "without effect: istio-system/other (PERMISSIVE)"
     older = found(peer("other", "istio-system", 1, mtls=open_()))["PRE018"]
+    assert found(peer("other", "istio-system", 1, mtls=open_())).keys() == {"PRE018"}
     assert older.title == "PeerAuthentication istio-system/other (PERMISSIVE) counts for the whole mesh, not istio-system/default (STRICT)"
     assert older.hint == "kubectl delete peerauthentication other -n istio-system"
 

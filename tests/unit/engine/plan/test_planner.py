@@ -78,6 +78,13 @@ def test_a_pending_release_is_repaired() -> None:
     assert [step.name for step in steps if isinstance(step, ReleaseStep) and step.repair] == ["istio-ingress/public"]
 
 
+@pytest.mark.parametrize(("installed", "changes"), [("1.31.0+0123456789ab", False), ("1.31.0+solo", True), ("1.30.9+0123456789ab", True)])
+def test_the_digest_that_flux_appends_is_no_other_version(installed: str, changes: bool) -> None:  # noqa: FBT001 - a column
+    plan = plans.make({"facts": {"releases": {"istio-system/istiod": {"version": installed}}}}).plan()
+    assert [step.name for step in plan.pending] == (["istio-system/istiod"] if changes else [])
+    assert "PRE006" not in {finding.code for finding in plan.findings if not changes}
+
+
 @given(some_maps)
 def test_values_that_were_sent_before_are_no_change(values: dict[str, Any]) -> None:
     assert value_changes(values, stack(values)) == ()

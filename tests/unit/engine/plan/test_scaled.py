@@ -35,7 +35,7 @@ def mends(*wanted: dict[str, Any], pods: int | None) -> list[Mend]:
     live |= {KEY._replace(api_version="autoscaling/v2", kind="HorizontalPodAutoscaler"): one for one in others}
     edits = drift(Facts("1.35.0", owned={ISTIOD: wanted}, live=live), ISTIOD)
     assert not any(edit.needs_helm for edit in edits)
-    return [mend for edit in edits for mend in edit.mends]
+    return [mend for edit in edits for mend in edit.mends(edits=True)]
 
 
 @pytest.mark.parametrize(
