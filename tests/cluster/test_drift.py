@@ -2,20 +2,25 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from testbed import pins
 from testbed.cluster import Cluster
+from testbed.waiting import until
 from tests.cluster.mesh import Shell
 from tests.cluster.meshinstall_run import Program, meshinstall
 
 pytestmark = pytest.mark.cluster
 
 _SYSTEM = "istio-system"
-_IMAGE = r"spec\.template\.spec\.containers\[discovery\]\.image"
+_IMAGE = r'spec\.template\.spec\.containers\[discovery\]\.image: "[^"]+" → "[^"]+"'
+_DISCOVERY = r"spec\.template\.spec\.containers\[discovery\]"
+_WHEN = r"\(Update, 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\)"
 
 
 @pytest.fixture(scope="module", params=["helm4", "helm3"])
@@ -44,7 +49,7 @@ def shell(own_module_cluster: Cluster, helm: str, build_part: Callable[[str], Pa
     [
         (
             ("set", "image", "deployment/istiod", "-n", _SYSTEM, f"discovery={pins.APP_IMAGE}"),
-            rf"Deployment istio-system/istiod was edited by kubectl-set: {_IMAGE}",
+            rf"Deployment istio-system/istiod was edited by kubectl-set {_WHEN}: {_IMAGE}",
         ),
         (
             ("delete", "mutatingwebhookconfiguration", "istio-sidecar-injector"),
@@ -56,7 +61,7 @@ def shell(own_module_cluster: Cluster, helm: str, build_part: Callable[[str], Pa
         ),
         (
             ("label", "service", "istiod", "-n", _SYSTEM, "app=other", "--overwrite"),
-            r"Service istio-system/istiod was edited by kubectl-label: metadata\.labels\.app",
+            rf'Service istio-system/istiod was edited by kubectl-label {_WHEN}: metadata\.labels\.app: "other" → "istiod"',
         ),
         (("delete", "service", "istiod", "-n", _SYSTEM), "Service istio-system/istiod was deleted"),
     ],
@@ -67,15 +72,91 @@ def test_what_a_person_did_is_shown_and_goes_back(program: Program, shell: Shell
     (step,) = program.pending().values()
     assert step["action"] == "upgrade"
     assert re.fullmatch(sentence, " ".join(step["reasons"])), step
+    before = _revision(shell)
     program.up()
     assert program.pending() == {}
+    # No conflict on the way: its failed revision would stay in the history.
+    assert _revision(shell) == before + 1
+
+
+def test_what_was_added_and_what_was_scaled_to_nothing_goes_back_without_helm(program: Program, shell: Shell) -> None:
+    """All at once: one plan names each with its manager, one run puts all of it back."""
+    program.up()
+    before = _revision(shell)
+    shell.ok("kubectl", "set", "env", "deployment/istiod", "-n", _SYSTEM, "ADDED=secret")
+    selector = [{"op": "add", "path": "/webhooks/0/namespaceSelector/matchExpressions/-", "value": {"key": "nobody", "operator": "Exists"}}]
+    injector = ("mutatingwebhookconfiguration", "istio-sidecar-injector")
+    shell.ok("kubectl", "patch", *injector, "--type=json", "-p", json.dumps(selector))
+    void = {"spec": {"selector": {"matchLabels": {"app": "nothing"}}, "portLevelMtls": {"8080": {"mode": "DISABLE"}}}}
+    shell.ok("kubectl", "patch", "peerauthentication", "default", "-n", _SYSTEM, "--type=merge", "-p", json.dumps(void))
+    shell.ok("kubectl", "scale", "deployment/istiod", "-n", _SYSTEM, "--replicas=0")
+
+    istiod, policy = program.pending().values()
+    assert (istiod["action"], policy["action"]) == ("restore", "apply")
+    patterns = (
+        r"Deployment istio-system/istiod was scaled to 0 pods.*: spec\.replicas: 0 → 1",
+        rf"Deployment istio-system/istiod was edited by kubectl-set {_WHEN}: {_DISCOVERY}\.env\[ADDED\]: \(added\) → \(removed\)",
+        rf"MutatingWebhookConfiguration istio-sidecar-injector was edited by kubectl-patch {_WHEN}: .*nobody.* → \(removed\)",
+    )
+    for pattern in patterns:
+        assert [reason for reason in istiod["reasons"] if re.fullmatch(pattern, reason)], (pattern, istiod)
+    assert re.fullmatch(rf"was edited by kubectl-patch {_WHEN}: spec\.portLevelMtls, spec\.selector", " ".join(policy["reasons"])), policy
+    assert "scaled to 0 pods" in program.run("status").out
+
+    program.up()
+    assert program.pending() == {}
+    assert _revision(shell) == before
+    spec = json.loads(shell.ok("kubectl", "get", "peerauthentication", "default", "-n", _SYSTEM, "-o", "json"))["spec"]
+    assert spec == {"mtls": {"mode": "STRICT"}}
+
+
+def test_what_is_changed_at_admission_is_said_and_left(program: Program, shell: Shell, helm: str) -> None:
+    if helm == "helm3":
+        pytest.skip("the same for either: no helm runs")
+    shell.apply(*_surge())
+    try:
+        # The policy is there some moments after it was made; each update of the Deployment passes it.
+        until(lambda: _surges(shell), 20, lambda: "the policy changes nothing")
+        assert program.pending() == {}
+        found = {finding["code"]: finding for finding in json.loads(program.run("plan", "-o", "json").out)["findings"]}
+        assert found["PRE022"]["detail"] == 'spec.strategy.rollingUpdate.maxSurge: "100%" → "50%"'
+    finally:
+        shell.ok("kubectl", "delete", "mutatingadmissionpolicy,mutatingadmissionpolicybinding", "surge")
+    (step,) = program.pending().values()
+    assert "maxSurge" in " ".join(step["reasons"]), step
+    program.up()
+
+
+def _surges(shell: Shell) -> bool:
+    shell.ok("kubectl", "annotate", "deployment", "istiod", "-n", _SYSTEM, f"touched={time.monotonic()}", "--overwrite")
+    path = "jsonpath={.spec.strategy.rollingUpdate.maxSurge}"
+    return shell.ok("kubectl", "get", "deployment", "istiod", "-n", _SYSTEM, "-o", path) == "50%"
+
+
+def _surge() -> tuple[dict[str, Any], dict[str, Any]]:
+    """An admission policy that gives every Deployment of istio-system another maxSurge."""
+    group = "admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["deployments"]}
+    fields = 'strategy: Object.spec.strategy{rollingUpdate: Object.spec.strategy.rollingUpdate{maxSurge: "50%"}}'
+    mutation = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": f"Object{{spec: Object.spec{{{fields}}}}}"}}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "failurePolicy": "Fail", "reinvocationPolicy": "Never", "mutations": [mutation]}
+    namespace = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": _SYSTEM}}}
+    policy = {"apiVersion": group, "kind": "MutatingAdmissionPolicy", "metadata": {"name": "surge"}, "spec": spec}
+    binding = {"policyName": "surge", "matchResources": namespace}
+    return policy, {**policy, "kind": "MutatingAdmissionPolicyBinding", "spec": binding}
+
+
+def _revision(shell: Shell) -> int:
+    return int(json.loads(shell.ok("helm", "history", "istiod", "-n", _SYSTEM, "-o", "json"))[-1]["revision"])
 
 
 def test_what_another_controller_sets_is_not_fought_over(program: Program, shell: Shell, helm: str) -> None:
     edit = json.dumps({"spec": {"template": {"spec": {"containers": [{"name": "discovery", "image": pins.APP_IMAGE}]}}}})
     shell.ok("kubectl", "patch", "deployment", "istiod", "-n", _SYSTEM, "-p", edit, "--field-manager=argocd-controller")
     (step,) = program.pending().values()
-    assert re.fullmatch(rf"Deployment istio-system/istiod was edited by argocd-controller: {_IMAGE}", " ".join(step["reasons"])), step
+    assert re.fullmatch(rf"Deployment istio-system/istiod was edited by argocd-controller {_WHEN}: {_IMAGE}", " ".join(step["reasons"])), (
+        step
+    )
 
     done = program.run("up", "--yes")
     if helm == "helm3":
@@ -97,7 +178,9 @@ def test_what_was_scaled_by_hand_goes_back(program: Program, shell: Shell) -> No
     fixed.up()
     shell.ok("kubectl", "scale", "deployment/istiod", "-n", _SYSTEM, "--replicas=2")
     (step,) = fixed.pending().values()
-    assert re.fullmatch(r"Deployment istio-system/istiod was edited by kubectl: spec\.replicas", " ".join(step["reasons"])), step
+    assert re.fullmatch(
+        rf"Deployment istio-system/istiod was edited by kubectl {_WHEN}: spec\.replicas: 2 → 1", " ".join(step["reasons"])
+    ), step
     fixed.up()
     assert fixed.pending() == {}
     assert shell.ok("kubectl", "get", "deployment", "istiod", "-n", _SYSTEM, "-o", "jsonpath={.spec.replicas}") == "1"

@@ -21,7 +21,8 @@ class _Board:
 
     def __init__(self) -> None:
         self.started: dict[str, float] = {}
-        self.waits: dict[str, str] = {}
+        # What each waits for, and since when.
+        self.waits: dict[str, tuple[str, float]] = {}
 
     def hear(self, event: Event) -> bool:
         """Keep what an event says of a step that runs; whether the event is also worth a line that stays."""
@@ -29,7 +30,7 @@ class _Board:
             case StepStarted(step=step):
                 self.started[step.name] = time.monotonic()
             case StepWaiting(step=step, reason=reason):
-                self.waits[step.name] = reason
+                self.waits[step.name] = (reason, time.monotonic())
             case StepDone(step=step) | StepEnded(step=step):
                 self.started.pop(step.name, None)
                 self.waits.pop(step.name, None)
@@ -42,9 +43,12 @@ class _Board:
         return Group(*(self._line(name) for name in self.started))
 
     def _line(self, name: str) -> Text:
-        seconds = time.monotonic() - self.started[name]
-        line = Text(f"… {name} {seconds:.0f} s  ", style="yellow", no_wrap=True, overflow="ellipsis")
-        return line.append(safe(self.waits.get(name, "")).replace("\n", " "), style="default")
+        now = time.monotonic()
+        line = Text(f"… {name} {now - self.started[name]:.0f} s  ", style="yellow", no_wrap=True, overflow="ellipsis")
+        if name not in self.waits:
+            return line
+        reason, since = self.waits[name]
+        return line.append(f"waits {now - since:.0f} s: {safe(reason)}".replace("\n", " "), style="default")
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from meshinstall.ports import Kube
 _LOOK, _SOON, _LATER = 0.1, 10.0, 0.5
 # Seconds between two questions why something is not ready yet.
 _EXPLAIN = 1.0
+# Seconds after which a text that was told before is told again.
+_STAYS = 5.0
 # Seconds in which the webhooks of a ready istiod must answer.
 _WEBHOOK_PATIENCE = 90.0
 # Seconds of one look at them: the first, and the longest, which outlasts the API server's own deadline.
@@ -84,7 +86,7 @@ async def _until_webhooks_answer(session: Session, step: ReleaseStep, tell: Tell
 
 async def until_gone(kube: Kube, path: str, tell: Tell) -> None:
     """Wait until the object at ``path`` is gone; ``tell`` hears what holds it."""
-    told: str | None = None
+    teller = _Teller(tell)
     started = anyio.current_time()
     while live := await kube.get(path):
         conditions = (live.get("status") or {}).get("conditions") or ()
@@ -96,14 +98,32 @@ async def until_gone(kube: Kube, path: str, tell: Tell) -> None:
         ]
         finalizers = live["metadata"].get("finalizers") or ()
         held = "; ".join(holders) or (f"held by {', '.join(finalizers)}" if finalizers else "")
-        if held != told:
-            tell(f": {held}" if held else "")
-            told = held
+        teller.say(f": {held}" if held else "")
         await _pause(started)
 
 
+class _Teller:
+    """Tells what is waited for when it changes; texts that take turns are told once each, and again when one of them stays."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._told: list[str] = []
+        self._current: str | None = None
+        self._since = 0.0
+
+    def say(self, text: str) -> None:
+        """Hear what is waited for now."""
+        now = anyio.current_time()
+        if text != self._current:
+            self._current, self._since = text, now
+        is_shown = self._told[-1:] == [text]
+        if not is_shown and (text not in self._told or now - self._since >= _STAYS):
+            self._told.append(text)
+            self._tell(text)
+
+
 async def _until(look: Callable[[], Awaitable[Iterable[Trouble]]], tell: Tell) -> None:
-    told = ""
+    teller = _Teller(tell)
     started = anyio.current_time()
     since: dict[str, float] = {}
     while troubles := list(await look()):
@@ -113,9 +133,7 @@ async def _until(look: Callable[[], Awaitable[Iterable[Trouble]]], tell: Tell) -
         for trouble in troubles:
             if trouble.hopeless and now - since[trouble.key] >= trouble.grace:
                 raise StepError(trouble.text, trouble.hint)
-        text = "; ".join(dict.fromkeys(trouble.text for trouble in troubles))
-        if text != told:
-            tell(told := text)
+        teller.say("; ".join(dict.fromkeys(trouble.text for trouble in troubles)))
         await _pause(started)
 
 

@@ -8,8 +8,8 @@ import pytest
 from meshinstall.engine.events import Event, StepWaiting
 from meshinstall.engine.run.runner import Runner
 from tests.cases import plans
-from tests.fake_kube import forbidden
-from tests.fakes import World
+from tests.fake_kube import FakeKube, forbidden
+from tests.fakes import FakeHelm, World
 from tests.unit.engine.installed import GATEWAYS, ISTIOD, NEWEST, PUBLIC, broken_gateway, world
 from tests.unit.engine.run.test_runner import ran, stopped
 
@@ -117,3 +117,49 @@ async def test_no_istiod_is_asked_where_none_is_wanted() -> None:
     (istiod,) = there.helm.brings[ISTIOD]
     there.helm.brings[ISTIOD] = ({**istiod, "spec": {**istiod["spec"], "replicas": 0}},)
     await ran(there, plans.load("fresh").plan())
+
+
+class Changing(FakeKube):
+    """A cluster where the number of ready pods of the gateway public follows ``turns``, one at each look, the last for ever."""
+
+    turns: tuple[int, ...] = ()
+
+    async def get(self, path: str) -> Any:
+        """The object as it is at this look."""
+        found: Any = await super().get(path)
+        if found and path.endswith("/deployments/public"):
+            ready, *rest = self.turns
+            self.turns = tuple(rest) or self.turns
+            found["spec"]["replicas"] = 3
+            found["status"] |= {"replicas": 3, "updatedReplicas": 3, "availableReplicas": ready}
+        return found
+
+
+async def waits_of(turns: tuple[int, ...], seconds: float) -> list[str]:
+    """What is told while the numbers of ready pods change so."""
+    there = world()
+    kube = Changing()
+    kube.objects, kube.answers, kube.turns = there.kube.objects, there.kube.answers, turns
+    there.kube = kube
+    there.helm = FakeHelm(kube, there.releases)
+    there.helm.brings = {**world().helm.brings, PUBLIC: broken_gateway(there)}
+    events: list[Event] = []
+    with anyio.move_on_after(seconds):
+        await Runner(plans.load("fresh").plan(), there.session(), events.append).run()
+    return [event.reason for event in events if isinstance(event, StepWaiting) and " pods are ready" in event.reason]
+
+
+def ready(*counts: int) -> list[str]:
+    return [f"Deployment istio-ingress/public: {count} of 3 pods are ready" for count in counts]
+
+
+async def test_texts_that_take_turns_are_told_once_each() -> None:
+    assert await waits_of((0, 1) * 1000, 9) == ready(0, 1)
+
+
+async def test_what_changes_is_told_when_it_changes() -> None:
+    assert await waits_of((0, 0, 1, 1, 2), 9) == ready(0, 1, 2)
+
+
+async def test_what_was_told_before_is_told_again_when_it_stays() -> None:
+    assert await waits_of((0, 1, 0), 30) == ready(0, 1, 0)
