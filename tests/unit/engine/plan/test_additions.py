@@ -133,6 +133,11 @@ def test_what_decides_nothing_is_no_drift(path: Path, value: Any) -> None:
     assert edit(WANTED, edited(WANTED, path, value)) is None
 
 
+def test_labels_that_a_manager_sets_which_nobody_knows_are_its_own() -> None:
+    live = edited(WANTED, ("metadata", "annotations", "service.beta.kubernetes.io/azure-load-balancer-internal"), "true", "glbc")
+    assert edit(WANTED, live) is None
+
+
 def test_a_restart_stays_beside_an_annotation_that_goes() -> None:
     notes: Path = ("spec", "template", "metadata", "annotations")
     live = edited(edited(WANTED, (*notes, "kubectl.kubernetes.io/restartedAt"), WHEN), (*notes, "x"), "y")
@@ -151,6 +156,14 @@ def test_what_is_owned_as_a_whole_goes_back_as_a_whole() -> None:
     assert found.mends(edits=True) == (Mend(key_of(HOOKS), path, selector, wanted),)
     where = "webhooks[rev.istio.io].namespaceSelector.matchExpressions"
     assert found.sentences()[0].endswith(f': {where}: [{{"key": "b", "operator": "Exists"}}] → (removed)')
+
+
+def test_a_part_of_what_goes_back_whole_is_not_told_twice() -> None:
+    more = {"name": "more"}
+    live = edited(edited(HOOKS, ("webhooks", Item("name", "more")), more), ("webhooks",), [*HOOKS["webhooks"], more], "kubectl-replace")
+    found = edit(HOOKS, live)
+    assert found
+    assert [mend.path for mend in found.mends(edits=True)] == [("webhooks",)]
 
 
 def test_a_subject_of_a_binding_is_seen_although_it_has_a_name() -> None:
