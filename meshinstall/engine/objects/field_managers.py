@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshinstall.engine.objects.field_paths import REPLICAS, Item, Path
@@ -90,12 +90,15 @@ def editors(owned: Iterable[Owned], paths: Iterable[Path]) -> tuple[Editor, ...]
 
 
 def scaled_by(live: Manifest) -> tuple[Editor, ...]:
-    """Who set the number of pods: Kubernetes does not record kubectl scale where nobody owned it; then, when its status last changed."""
-    if who := editors(owned_fields(live), [REPLICAS]):
-        return who
+    """Who set the number of pods, and when: of kubectl scale, when the status last changed, as Kubernetes does not record more.
+
+    Where nobody owned the number before, it does not record who either.
+    """
     entries = live["metadata"].get("managedFields") or ()
     times = [str(entry["time"]) for entry in entries if entry.get("subresource") == "status" and entry.get("time")]
-    return (Editor(_UNRECORDED, time=f"about {max(times)}"),) if times else ()
+    about = f"about {max(times)}" if times else ""
+    who = editors(owned_fields(live), [REPLICAS])
+    return tuple(replace(one, time=one.time or about) for one in who) or ((Editor(_UNRECORDED, time=about),) if about else ())
 
 
 def by(who: Iterable[Editor]) -> str:

@@ -113,7 +113,8 @@ def _edit(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Man
     added = {path: person for path, person in additions(wanted, live, owned).items() if _is_new(key, path, paths)} if owned else {}
     if not paths and not pods and not added:
         return None
-    edits = {path: FieldEdit(path, field_at(live, path), field_at(wanted, path), editors(owned, (path,))) for path in (*paths, *added)}
+    owners = {path: scaled_by(live) if path == REPLICAS else editors(owned, (path,)) for path in (*paths, *added)}
+    edits = {path: FieldEdit(path, field_at(live, path), field_at(wanted, path), who) for path, who in owners.items()}
     scaled = [FieldEdit(REPLICAS, 0, pods, scaled_by(live))] if pods else []
     return Edit(
         key,

@@ -74,8 +74,14 @@ def test_who_scaled_what_nobody_owned_is_not_recorded_but_when_is() -> None:
     live: dict[str, Any] = {"metadata": {"managedFields": [status]}}
     assert by(scaled_by(live)) == " by somebody that Kubernetes did not record (about 2026-11-21T12:00:00Z)"
     live["metadata"]["managedFields"].append({"manager": "kubectl-patch", "fieldsV1": {"f:spec": {"f:replicas": {}}}})
-    assert by(scaled_by(live)) == " by kubectl-patch"
+    assert by(scaled_by(live)) == " by kubectl-patch (about 2026-11-21T12:00:00Z)"
     assert by(scaled_by({"metadata": {}})) == ""
+
+
+def test_kubectl_scale_has_the_time_of_the_status() -> None:
+    status = {"manager": "kube-controller-manager", "subresource": "status", "time": "2026-11-21T12:00:00Z", "fieldsV1": {}}
+    scale = {"manager": "kubectl", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    assert by(scaled_by({"metadata": {"managedFields": [status, scale]}})) == " by kubectl (Update, about 2026-11-21T12:00:00Z)"
 
 
 def test_an_object_may_say_nothing_of_its_managers() -> None:

@@ -173,6 +173,15 @@ def test_a_subject_of_a_binding_is_seen_although_it_has_a_name() -> None:
     assert found.mends(edits=True) == (Mend(key_of(BINDING), ("subjects",), subjects, BINDING["subjects"]),)
 
 
+def test_a_list_that_helm_puts_back_whole_is_helms() -> None:
+    path: Path = (*DISCOVERY, "args")
+    wanted = with_field(WANTED, path, ["discovery"])
+    found = edit(wanted, edited(wanted, path, ["discovery", "--debug"]))
+    assert found
+    assert [field.path for field in found.fields] == [path]
+    assert found.ours == ()
+
+
 def test_an_item_that_was_edited_beside_what_was_added_is_helms() -> None:
     live = edited(edited(WANTED, (*DISCOVERY, "image"), "other"), ("spec", "paused"), True)
     found = edit(WANTED, live)
