@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import anyio
 
-from meshinstall.engine.plan.drift import differences
+from meshinstall.engine.plan.compare import differences
 from meshinstall.engine.rehearsal.rendering import Rendering, try_render
 from meshinstall.engine.rehearsal.stage import Stage, Try
 from meshinstall.engine.session import Session
