@@ -79,8 +79,10 @@ def test_what_a_person_did_is_shown_and_goes_back(program: Program, shell: Shell
     assert _revision(shell) == before + 1
 
 
-def test_what_was_added_and_what_was_scaled_to_nothing_goes_back_without_helm(program: Program, shell: Shell) -> None:
+def test_what_was_added_and_what_was_scaled_to_nothing_goes_back_without_helm(program: Program, shell: Shell, helm: str) -> None:
     """All at once: one plan names each with its manager, one run puts all of it back."""
+    if helm == "helm3":
+        pytest.skip("the same for either: no helm runs")
     program.up()
     before = _revision(shell)
     shell.ok("kubectl", "set", "env", "deployment/istiod", "-n", _SYSTEM, "ADDED=secret")

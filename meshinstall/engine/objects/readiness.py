@@ -33,6 +33,7 @@ _REFUSED = re.compile(
     r"code = NotFound|: not found|(manifest|name|repository)[ _]unknown|authorization failed|unauthorized|40[13] |denied[,:]",
     re.IGNORECASE,
 )
+_ONE_POD = re.compile(r'pods? "[^"]*" is')
 # Seconds that trouble may take to pass by itself: a node comes or a pod goes; a
 # registry did not answer, and the kubelet asks again after 10 s.
 _UNSCHEDULABLE_GRACE = 20.0
@@ -182,7 +183,7 @@ def replica_failure(replicas: Manifest) -> Trouble | None:
 
 def without_node(key: ObjectKey, live: Manifest) -> Trouble:
     """A DaemonSet that no node takes: nodes seldom change by themselves so that one does."""
-    return Trouble(f"{key}: {no_node(live)}", hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=_NO_NODE, key=f"{key} has no node")
+    return Trouble(no_node(live), hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=_NO_NODE, key=f"{key} has no node")
 
 
 def creation_failure(key: ObjectKey, events: Iterable[Manifest]) -> Trouble | None:
@@ -191,9 +192,9 @@ def creation_failure(key: ObjectKey, events: Iterable[Manifest]) -> Trouble | No
     last = max(told, key=lambda event: (_time(event), event["reason"] == "FailedCreate"), default=None)
     if last is None or last["reason"] != "FailedCreate":
         return None
-    return Trouble(
-        f"pods are refused: {_told(last)}", hopeless=True, grace=_REFUSED_GRACE, hint=_REFUSED_PODS, key=f"{key} may not have pods"
-    )
+    # Each try has another name for its pod, and of several the server makes one event.
+    said = _ONE_POD.sub("a pod is", _told(last).removeprefix("(combined from similar events): "))
+    return Trouble(f"pods are refused: {said}", hopeless=True, grace=_REFUSED_GRACE, hint=_REFUSED_PODS, key=f"{key} may not have pods")
 
 
 def _time(event: Manifest) -> str:

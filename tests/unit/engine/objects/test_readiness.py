@@ -116,10 +116,19 @@ def test_the_autoscaler_says_how_many_pods_there_are_at_least(manifests: list[di
 
 
 def event(reason: str, second: int, **more: Any) -> dict[str, Any]:
-    return {"metadata": {}, "reason": reason, "lastTimestamp": f"2026-11-21T12:00:{second:02}Z", "message": f"{reason} {second}", **more}
+    return {"metadata": {}, "reason": reason, "lastTimestamp": f"2026-11-21T12:00:{second:02}Z", "message": f"{reason} {second}"} | more
 
 
 SET = ObjectKey("apps/v1", "DaemonSet", "istio-system", "ztunnel")
+
+
+def test_a_refusal_reads_the_same_for_every_try() -> None:
+    texts = set()
+    for name, more in (("a-1x", ""), ("a-2y", "(combined from similar events): ")):
+        message = f'{more}Error creating: pods "{name}" is forbidden: exceeded quota: tight'
+        found = creation_failure(SET, [event("FailedCreate", 1, message=message)])
+        texts.add(found and found.text)
+    assert texts == {"pods are refused: Error creating: a pod is forbidden: exceeded quota: tight"}
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ async def test_a_daemon_set_that_no_node_takes_stops_the_run_when_none_comes() -
     spec = {"selector": LABELS, "template": {"spec": {"nodeSelector": {"gpu": "yes"}}}}
     there.helm.brings[PUBLIC] = ({**SET, "spec": spec, "status": {"observedGeneration": 1, "desiredNumberScheduled": 0}},)
     _, error = await stopped(there, plans.load("fresh").plan())
-    assert error.message == "istio-ingress/public: DaemonSet istio-ingress/public: no node takes it: its pods ask for gpu=yes"
+    assert error.message == "istio-ingress/public: no node takes it: its pods ask for gpu=yes"
     assert error.hint.startswith("label a node so that it fits")
     assert anyio.current_time() == pytest.approx(20, abs=1)
 
