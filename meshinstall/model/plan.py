@@ -41,7 +41,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
+class Undo:
     """A field of a live object that goes back without helm, by its path; it must still be ``before`` then.
 
     None in ``before`` is no such field, in ``after`` it removes it. ``scales``: it is the number of pods.
@@ -88,7 +88,7 @@ class ReleaseStep(Step):
 
     ``revision`` is the release's when it was planned, 0 when there was none.
     ``repair``: the last helm run was interrupted, so its record is marked failed first.
-    ``editors``: field managers that edited its objects, whose edits go back. ``mends`` are put back before helm runs, if it runs.
+    ``editors``: field managers that edited its objects, whose edits go back. ``undo`` are put back before helm runs, if it runs.
     """
 
     release: ReleaseKey
@@ -98,11 +98,11 @@ class ReleaseStep(Step):
     revision: int = 0
     repair: bool = False
     editors: tuple[str, ...] = ()
-    mends: tuple[Mend, ...] = ()
+    undo: tuple[Undo, ...] = ()
 
 
 # Fields that older plans, and their digests, do not have.
-_NEWER = frozenset({"patch", "mends"})
+_NEWER = frozenset({"patch", "undo"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,11 @@ def no_node(live: Manifest) -> str:
     spec = ((live.get("spec") or {}).get("template") or {}).get("spec") or {}
     asks = [f"{name}={value}" for name, value in sorted((spec.get("nodeSelector") or {}).items())]
     asks += ["its node affinity"] if (spec.get("affinity") or {}).get("nodeAffinity") else []
-    return f"no node takes it: its pods ask for {' and '.join(asks)}" if asks else "no node takes it: there is none, or all have taints"
+    return (
+        f"no node takes it: its pods ask for {' and '.join(asks)}"
+        if asks
+        else "no node takes it: the cluster has no node, or all have taints"
+    )
 
 
 def is_observed(live: Manifest) -> bool:

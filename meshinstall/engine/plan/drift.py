@@ -13,7 +13,7 @@ from meshinstall.engine.plan.additions import additions
 from meshinstall.engine.plan.compare import Difference, changed, narrowed
 from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.paths import KINDS
-from meshinstall.model.plan import Mend
+from meshinstall.model.plan import Undo
 from meshinstall.model.release import Manifest, ReleaseKey
 
 # Fields that others write on purpose: istiod patches its webhooks' CA and, once
@@ -66,11 +66,11 @@ class Edit:
         """Whether a new revision of the release is needed."""
         return self.is_gone or bool(self.fields)
 
-    def mends(self, *, edits: bool) -> tuple[Mend, ...]:
+    def undo(self, *, edits: bool) -> tuple[Undo, ...]:
         """What is put back without helm; with ``edits``, also what people edited: helm would meet a conflict, and record a failure."""
         theirs = [one for one in self.fields if edits and one.editors and all(is_person(editor.name) for editor in one.editors)]
         return tuple(
-            Mend(self.key, one.path, _told(one.live), _told(one.wanted), scales=one.path == REPLICAS and one in self.ours)
+            Undo(self.key, one.path, _told(one.live), _told(one.wanted), scales=one.path == REPLICAS and one in self.ours)
             for one in (*self.ours, *theirs)
         )
 

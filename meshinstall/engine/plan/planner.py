@@ -52,7 +52,7 @@ def _release_step(release: Release, facts: Facts, edits: tuple[Edit, ...]) -> Re
     changes = value_changes(record.values if record else {}, release.values)
     told = tuple(sentence for edit in edits for sentence in edit.sentences())
     reasons = tuple(_reasons(record, chart, changes, facts, release))
-    mends = tuple(mend for edit in edits for mend in edit.mends(edits=not reasons))
+    undo = tuple(one for edit in edits for one in edit.undo(edits=not reasons))
     is_new = record is None or record.status is ReleaseStatus.UNINSTALLED
     if is_new or reasons or any(edit.needs_helm for edit in edits):
         action, reasons = Action.INSTALL if is_new else Action.UPGRADE, (*reasons, *told)
@@ -74,7 +74,7 @@ def _release_step(release: Release, facts: Facts, edits: tuple[Edit, ...]) -> Re
         revision=record.revision if record else 0,
         repair=bool(record and record.status.is_pending),
         editors=tuple(sorted({editor.name for edit in edits for field in edit.fields for editor in field.editors})),
-        mends=mends,
+        undo=undo,
     )
 
 

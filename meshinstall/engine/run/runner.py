@@ -7,7 +7,7 @@ import anyio
 from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.engine.objects.field_managers import may_be_taken_over
 from meshinstall.engine.run import waiting
-from meshinstall.engine.run.mending import put_back
+from meshinstall.engine.run.undoing import put_back
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ConflictError, HelmConflictError, MeshinstallError, StepError
@@ -94,7 +94,7 @@ class Runner:
     async def _release(self, step: ReleaseStep) -> str:
         if step.repair:
             await self._repair(step)
-        await put_back(self._session.kube, step.mends, lambda text: self._tell(step, text))
+        await put_back(self._session.kube, step.undo, lambda text: self._tell(step, text))
         runs_helm = step.action in {Action.INSTALL, Action.UPGRADE}
         if runs_helm:
             self._tell(step, f"helm {'upgrade' if step.revision else 'install'}")

@@ -59,7 +59,7 @@ def service(kind: str, *ingress: dict[str, str]) -> dict[str, Any]:
         ({"metadata": {"generation": 1}, "spec": {}}, "Deployment", "its controller has not seen the change yet"),
         ({"metadata": {"deletionTimestamp": "2026-11-21T12:00:00Z"}}, "Deployment", "is being deleted"),
         (deployment(desiredNumberScheduled=3, updatedNumberScheduled=3, numberAvailable=3), "DaemonSet", ""),
-        (deployment(desiredNumberScheduled=0), "DaemonSet", "no node takes it: there is none, or all have taints"),
+        (deployment(desiredNumberScheduled=0), "DaemonSet", "no node takes it: the cluster has no node, or all have taints"),
         (agents(nodeSelector={"gpu": "yes"}), "DaemonSet", "no node takes it: its pods ask for gpu=yes"),
         (
             agents(nodeSelector={"b": "2", "a": "1"}, affinity={"nodeAffinity": {"x": 1}}),

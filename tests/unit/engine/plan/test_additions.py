@@ -12,7 +12,7 @@ from meshinstall.engine.plan.drift import Edit, drift
 from meshinstall.engine.plan.drift_findings import drift_findings
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.finding import Severity
-from meshinstall.model.plan import Mend
+from meshinstall.model.plan import Undo
 from tests.unit.engine.installed import ISTIOD
 
 CONTAINERS: Path = ("spec", "template", "spec", "containers")
@@ -91,7 +91,7 @@ def test_what_a_person_added_is_told_and_goes_whole(wanted: dict[str, Any], path
     found = edit(wanted, edited(wanted, path, value))
     assert found
     assert not found.needs_helm
-    assert found.mends(edits=True) == (Mend(key_of(wanted), path, value, None),)
+    assert found.undo(edits=True) == (Undo(key_of(wanted), path, value, None),)
     [sentence] = found.sentences()
     assert sentence.startswith(f"{key_of(wanted)} was edited by kubectl-edit (Update, {WHEN}): {dotted(path)}: ")
     assert sentence.endswith(" → (removed)")
@@ -110,7 +110,7 @@ def test_what_a_manager_added_that_nobody_knows_is_told_and_stays(wanted: dict[s
     found = edit(wanted, edited(wanted, path, value, "kyverno"))
     assert found
     assert found.sentences() == ()
-    assert found.mends(edits=True) == ()
+    assert found.undo(edits=True) == ()
     [finding] = drift_findings([found])
     assert (finding.code, finding.severity) == ("PRE021", Severity.WARNING)
     assert finding.title == f"{key_of(wanted)} has fields that kyverno added"
@@ -143,7 +143,7 @@ def test_a_restart_stays_beside_an_annotation_that_goes() -> None:
     live = edited(edited(WANTED, (*notes, "kubectl.kubernetes.io/restartedAt"), WHEN), (*notes, "x"), "y")
     found = edit(WANTED, live)
     assert found
-    assert [mend.path for mend in found.mends(edits=True)] == [(*notes, "x")]
+    assert [one.path for one in found.undo(edits=True)] == [(*notes, "x")]
 
 
 def test_what_is_owned_as_a_whole_goes_back_as_a_whole() -> None:
@@ -153,7 +153,7 @@ def test_what_is_owned_as_a_whole_goes_back_as_a_whole() -> None:
     found = edit(HOOKS, edited(HOOKS, path, selector))
     assert found
     wanted = HOOKS["webhooks"][0]["namespaceSelector"]
-    assert found.mends(edits=True) == (Mend(key_of(HOOKS), path, selector, wanted),)
+    assert found.undo(edits=True) == (Undo(key_of(HOOKS), path, selector, wanted),)
     where = "webhooks[rev.istio.io].namespaceSelector.matchExpressions"
     assert found.sentences()[0].endswith(f': {where}: [{{"key": "b", "operator": "Exists"}}] → (removed)')
 
@@ -163,14 +163,14 @@ def test_a_part_of_what_goes_back_whole_is_not_told_twice() -> None:
     live = edited(edited(HOOKS, ("webhooks", Item("name", "more")), more), ("webhooks",), [*HOOKS["webhooks"], more], "kubectl-replace")
     found = edit(HOOKS, live)
     assert found
-    assert [mend.path for mend in found.mends(edits=True)] == [("webhooks",)]
+    assert [one.path for one in found.undo(edits=True)] == [("webhooks",)]
 
 
 def test_a_subject_of_a_binding_is_seen_although_it_has_a_name() -> None:
     subjects = [*BINDING["subjects"], {"kind": "ServiceAccount", "name": "evil"}]
     found = edit(BINDING, edited(BINDING, ("subjects",), subjects))
     assert found
-    assert found.mends(edits=True) == (Mend(key_of(BINDING), ("subjects",), subjects, BINDING["subjects"]),)
+    assert found.undo(edits=True) == (Undo(key_of(BINDING), ("subjects",), subjects, BINDING["subjects"]),)
 
 
 def test_a_list_that_helm_puts_back_whole_is_helms() -> None:
@@ -187,15 +187,15 @@ def test_an_item_that_was_edited_beside_what_was_added_is_helms() -> None:
     found = edit(WANTED, live)
     assert found
     assert found.needs_helm
-    assert [mend.path for mend in found.mends(edits=False)] == [("spec", "paused")]
+    assert [one.path for one in found.undo(edits=False)] == [("spec", "paused")]
     # What helm would meet a conflict over goes back before it runs.
-    assert [mend.path for mend in found.mends(edits=True)] == [("spec", "paused"), (*DISCOVERY, "image")]
+    assert [one.path for one in found.undo(edits=True)] == [("spec", "paused"), (*DISCOVERY, "image")]
 
 
 def test_what_a_manager_edited_that_nobody_knows_is_left_to_helm() -> None:
     found = edit(WANTED, edited(WANTED, (*DISCOVERY, "image"), "other", "argocd-controller"))
     assert found
-    assert found.mends(edits=True) == ()
+    assert found.undo(edits=True) == ()
 
 
 def test_values_of_what_a_person_added_are_not_shown() -> None:

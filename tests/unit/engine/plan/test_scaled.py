@@ -7,7 +7,7 @@ import pytest
 
 from meshinstall.engine.plan.drift import drift
 from meshinstall.model.facts import Facts, ObjectKey
-from meshinstall.model.plan import Action, Mend, ReleaseStep
+from meshinstall.model.plan import Action, ReleaseStep, Undo
 from tests.cases import plans
 from tests.unit.engine.installed import ISTIOD
 
@@ -28,14 +28,14 @@ def scaler(minimum: int) -> dict[str, Any]:
     }
 
 
-def mends(*wanted: dict[str, Any], pods: int | None) -> list[Mend]:
+def undo(*wanted: dict[str, Any], pods: int | None) -> list[Undo]:
     """What is put back of a Deployment that has so many pods."""
     first, *others = wanted
     live = {KEY: {**deepcopy(first), "spec": {} if pods is None else {"replicas": pods}}}
     live |= {KEY._replace(api_version="autoscaling/v2", kind="HorizontalPodAutoscaler"): one for one in others}
     edits = drift(Facts("1.35.0", owned={ISTIOD: wanted}, live=live), ISTIOD)
     assert not any(edit.needs_helm for edit in edits)
-    return [mend for edit in edits for mend in edit.mends(edits=True)]
+    return [one for edit in edits for one in edit.undo(edits=True)]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def mends(*wanted: dict[str, Any], pods: int | None) -> list[Mend]:
     ],
 )
 def test_it_goes_back_to_the_least_that_is_wanted(wanted: tuple[dict[str, Any], ...], pods: int) -> None:
-    assert mends(*wanted, pods=0) == [Mend(KEY, ("spec", "replicas"), 0, pods, scales=True)]
+    assert undo(*wanted, pods=0) == [Undo(KEY, ("spec", "replicas"), 0, pods, scales=True)]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_it_goes_back_to_the_least_that_is_wanted(wanted: tuple[dict[str, Any], 
     ],
 )
 def test_nothing_goes_back_where_none_are_wanted_or_some_are_there(wanted: tuple[dict[str, Any], ...], pods: int | None) -> None:
-    assert mends(*wanted, pods=pods) == []
+    assert undo(*wanted, pods=pods) == []
 
 
 def test_a_release_that_is_edited_besides_has_both() -> None:
@@ -69,7 +69,7 @@ def test_a_release_that_is_edited_besides_has_both() -> None:
     [step] = [step for step in plans.make({"facts": {"live": live}}).plan().steps if step.name == "istio-system/istiod"]
     assert isinstance(step, ReleaseStep)
     assert step.action is Action.UPGRADE
-    assert [mend.path for mend in step.mends] == [("spec", "replicas")]
+    assert [one.path for one in step.undo] == [("spec", "replicas")]
     assert [reason.partition(":")[0] for reason in step.reasons] == [
         "Deployment istio-system/istiod was scaled to 0 pods",
         "Deployment istio-system/istiod was edited",

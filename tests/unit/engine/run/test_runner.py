@@ -353,6 +353,9 @@ async def test_what_hung_before_is_restarted_once() -> None:
 
 
 def _conflicts_with(there: World, *managers: str) -> None:
+    """Helm meets these managers, though what people edited was put back before."""
+    there.kube.put(*plans.load("live-edited").facts.live.values())
+
     async def conflict() -> None:
         # Forced, helm takes the fields.
         if not there.helm.calls[-1].endswith("by force"):

@@ -6,7 +6,7 @@ from meshinstall.engine.objects.field_paths import ABSENT, correction, dotted, f
 from meshinstall.errors import ConflictError, ForbiddenError
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.paths import path_of
-from meshinstall.model.plan import Mend
+from meshinstall.model.plan import Undo
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
@@ -15,38 +15,38 @@ _TRIES = 5
 _AGAIN = "run the same command again: it makes a new plan"
 
 
-async def put_back(kube: Kube, mends: Iterable[Mend], tell: Callable[[str], None]) -> None:
+async def put_back(kube: Kube, edits: Iterable[Undo], tell: Callable[[str], None]) -> None:
     """Put everything back, object by object; raises ConflictError where somebody changed such a field since it was planned."""
-    by_key: dict[ObjectKey, list[Mend]] = {}
-    for mend in mends:
-        by_key.setdefault(mend.key, []).append(mend)
+    by_key: dict[ObjectKey, list[Undo]] = {}
+    for one in edits:
+        by_key.setdefault(one.key, []).append(one)
     for key, some in by_key.items():
-        fields = [mend for mend in some if not mend.scales]
+        fields = [one for one in some if not one.scales]
         if fields:
             tell(f"putting back fields of {key}")
             await _patched(kube, key, fields)
-        for mend in some:
-            if mend.scales:
-                tell(f"scaling {key} to {mend.after}")
-                await _scaled(kube, key, mend)
+        for one in some:
+            if one.scales:
+                tell(f"scaling {key} to {one.after}")
+                await _scaled(kube, key, one)
 
 
-async def _scaled(kube: Kube, key: ObjectKey, mend: Mend) -> None:
+async def _scaled(kube: Kube, key: ObjectKey, one: Undo) -> None:
     """Through the subresource, as kubectl does; whoever may not may change the object itself."""
     live = await _look(kube, key)
-    if field_at(live, mend.path) != mend.before:
+    if field_at(live, one.path) != one.before:
         # Somebody has scaled it since.
         return
     try:
-        await kube.patch(f"{path_of(key)}/scale", {"spec": {"replicas": mend.after}})
+        await kube.patch(f"{path_of(key)}/scale", {"spec": {"replicas": one.after}})
     except ForbiddenError:
-        await _patched(kube, key, [mend])
+        await _patched(kube, key, [one])
 
 
-async def _patched(kube: Kube, key: ObjectKey, mends: Iterable[Mend]) -> None:
+async def _patched(kube: Kube, key: ObjectKey, edits: Iterable[Undo]) -> None:
     for again in reversed(range(_TRIES)):
         live = await _look(kube, key)
-        patch = correction(live, [(mend.path, ABSENT if mend.after is None else mend.after) for mend in _still(live, key, mends)])
+        patch = correction(live, [(one.path, ABSENT if one.after is None else one.after) for one in _still(live, key, edits)])
         if not patch:
             return
         version = {"resourceVersion": live["metadata"].get("resourceVersion")}
@@ -66,15 +66,15 @@ async def _look(kube: Kube, key: ObjectKey) -> Manifest:
     return live
 
 
-def _still(live: Manifest, key: ObjectKey, mends: Iterable[Mend]) -> list[Mend]:
+def _still(live: Manifest, key: ObjectKey, edits: Iterable[Undo]) -> list[Undo]:
     """Those that are not done yet; raises ConflictError for what is neither as planned nor as wanted."""
     left = []
-    for mend in mends:
-        found = field_at(live, mend.path)
+    for one in edits:
+        found = field_at(live, one.path)
         now = None if found is ABSENT else found
-        if now == mend.after:
+        if now == one.after:
             continue
-        if now != mend.before:
-            raise ConflictError(f"{key} has changed since the plan was made: {dotted(mend.path)}", _AGAIN)
-        left.append(mend)
+        if now != one.before:
+            raise ConflictError(f"{key} has changed since the plan was made: {dotted(one.path)}", _AGAIN)
+        left.append(one)
     return left

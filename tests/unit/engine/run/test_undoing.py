@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from meshinstall.engine.objects.field_paths import Item, Path
-from meshinstall.engine.run.mending import put_back
+from meshinstall.engine.run.undoing import put_back
 from meshinstall.errors import ConflictError
 from meshinstall.model.facts import key_of
 from meshinstall.model.paths import path_of
-from meshinstall.model.plan import Mend
+from meshinstall.model.plan import Undo
 from tests.cases import plans
 from tests.fake_kube import FakeKube, forbidden
 from tests.fakes import record, settled
@@ -34,12 +34,12 @@ def cluster(kube: FakeKube | None = None, **spec: Any) -> FakeKube:
     return kube
 
 
-def added() -> Mend:
-    return Mend(KEY, DEBUG, VARIABLE, None)
+def added() -> Undo:
+    return Undo(KEY, DEBUG, VARIABLE, None)
 
 
-def scaled(before: int = 0) -> Mend:
-    return Mend(KEY, ("spec", "replicas"), before, 2, scales=True)
+def scaled(before: int = 0) -> Undo:
+    return Undo(KEY, ("spec", "replicas"), before, 2, scales=True)
 
 
 async def test_what_was_added_goes_and_all_else_stays() -> None:
@@ -53,7 +53,7 @@ async def test_what_was_added_goes_and_all_else_stays() -> None:
 
 async def test_what_is_wanted_is_set() -> None:
     kube = cluster(paused=True)
-    await put_back(kube, [Mend(KEY, ("spec", "paused"), True, False)], lambda _: None)
+    await put_back(kube, [Undo(KEY, ("spec", "paused"), True, False)], lambda _: None)
     assert kube.objects[PATH]["spec"]["paused"] is False
 
 
@@ -66,13 +66,13 @@ async def test_what_is_gone_already_costs_no_change() -> None:
 
 async def test_what_somebody_changed_since_is_planned_again() -> None:
     kube = cluster()
-    mend = Mend(KEY, DEBUG, {"name": "DEBUG", "value": "0"}, None)
+    change = Undo(KEY, DEBUG, {"name": "DEBUG", "value": "0"}, None)
     with pytest.raises(ConflictError, match=r"has changed since the plan was made: .*env\[DEBUG\]") as caught:
-        await put_back(kube, [mend], lambda _: None)
+        await put_back(kube, [change], lambda _: None)
     assert caught.value.hint == "run the same command again: it makes a new plan"
     del kube.objects[PATH]
     with pytest.raises(ConflictError, match="was deleted since the plan was made"):
-        await put_back(kube, [mend], lambda _: None)
+        await put_back(kube, [change], lambda _: None)
 
 
 class Busy(FakeKube):
