@@ -110,6 +110,9 @@ def test_what_was_added_and_what_was_scaled_to_nothing_goes_back_without_helm(pr
     assert _revision(shell) == before
     spec = json.loads(shell.ok("kubectl", "get", "peerauthentication", "default", "-n", _SYSTEM, "-o", "json"))["spec"]
     assert spec == {"mtls": {"mode": "STRICT"}}
+    # Helm's next change of what went back is no conflict with us.
+    fields = shell.ok("kubectl", "get", "deployment", "istiod", "-n", _SYSTEM, "-o", "json", "--show-managed-fields")
+    assert "meshinstall" not in {entry["manager"] for entry in json.loads(fields)["metadata"]["managedFields"]}
 
 
 def test_what_is_changed_at_admission_is_said_and_left(program: Program, shell: Shell, helm: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from meshinstall.engine.objects.field_paths import ABSENT, correction, dotted, field_at
 from meshinstall.errors import ConflictError, ForbiddenError
 from meshinstall.model.facts import ObjectKey
+from meshinstall.model.ownership import MANAGER
 from meshinstall.model.paths import path_of
 from meshinstall.model.plan import Undo
 from meshinstall.model.release import Manifest
@@ -29,6 +30,7 @@ async def put_back(kube: Kube, edits: Iterable[Undo], tell: Callable[[str], None
             if one.scales:
                 tell(f"scaling {key} to {one.after}")
                 await _scaled(kube, key, one)
+        await _disown(kube, key)
 
 
 async def _scaled(kube: Kube, key: ObjectKey, one: Undo) -> None:
@@ -57,6 +59,22 @@ async def _patched(kube: Kube, key: ObjectKey, edits: Iterable[Undo]) -> None:
                 raise
         else:
             return
+
+
+async def _disown(kube: Kube, key: ObjectKey) -> None:
+    """Give up what we own by it: helm's next change of these fields would be a conflict with us, and a failed revision in its history."""
+    for _ in range(_TRIES):
+        metadata = (await _look(kube, key))["metadata"]
+        entries = metadata.get("managedFields") or []
+        kept = [entry for entry in entries if (entry.get("manager"), entry.get("operation")) != (MANAGER, "Update")]
+        # An empty list changes nothing (kubernetes: Server-Side Apply, Clearing managedFields).
+        if not kept or len(kept) == len(entries):
+            return
+        try:
+            await kube.patch(path_of(key), {"metadata": {"managedFields": kept, "resourceVersion": metadata.get("resourceVersion")}})
+        except ConflictError:
+            continue
+        return
 
 
 async def _look(kube: Kube, key: ObjectKey) -> Manifest:

@@ -84,7 +84,8 @@ class Busy(FakeKube):
         """Change it first, while there are changes left."""
         if self.left:
             self.left -= 1
-            self._store(path, {**self.objects[path], "status": {"left": self.left}})
+            where = path.removesuffix("/scale")
+            self._store(where, {**self.objects[where], "status": {"left": self.left}})
         return await super().patch(path, body, dry_run=dry_run)
 
 
@@ -121,6 +122,18 @@ async def test_what_was_scaled_since_is_left_so() -> None:
     kube = cluster(replicas=5)
     await put_back(kube, [scaled()], lambda _: None)
     assert kube.objects[PATH]["spec"]["replicas"] == 5
+
+
+@pytest.mark.parametrize("writes", [0, 3])
+async def test_what_was_put_back_is_not_ours_afterwards(writes: int) -> None:
+    kube = Busy()
+    cluster(kube, replicas=0)
+    kube.left = writes
+    helm, ours = {"manager": "helm", "operation": "Apply"}, {"manager": "meshinstall", "operation": "Update", "subresource": "scale"}
+    kube.objects[PATH]["metadata"]["managedFields"] = [helm, ours]
+    await put_back(kube, [scaled()], lambda _: None)
+    assert kube.objects[PATH]["metadata"]["managedFields"] == [helm]
+    assert kube.objects[PATH]["spec"]["replicas"] == 2
 
 
 async def test_a_run_puts_back_without_helm() -> None:
