@@ -86,7 +86,7 @@ def in_use(plan: Plan, users: Mapping[str, int] | None) -> Iterator[Finding]:
         count = sum(users.values())
         names = first([f"{name} ({number})" for name, number in _most(users)], _SHOWN)
         title = f"{count} {'proxy uses' if count == 1 else 'proxies use'} this control plane, by namespace: {names}"
-        detail = "they keep their configuration, but their certificates end within a day, and pods that start anew come without a proxy"
+        detail = "they keep their configuration, but their certificates end within a day, and new pods come without a proxy"
         hint = "move them to another control plane, or remove them; allow it: --allow in-use"
         yield Finding("PRE023", Severity.ERROR, title, detail, hint=hint)
 

@@ -315,6 +315,12 @@ def _of_clients(code: str) -> Callable[[Ill], str]:
     return lambda ill: client_fix(code, ill.object, ill.ports, ill.view.facts)
 
 
+def _routes(ill: Ill) -> str:
+    namespace, name = ill.place
+    what = "for what comes in, it needs match.context SIDECAR_INBOUND; else look at the clusters that it names"
+    return f"kubectl get envoyfilter {name} -n {namespace} -o yaml  # {what}"
+
+
 def _silent_clients(ill: Ill) -> str:
     """Where to look when proxies of clients do not answer."""
     silent = [] if ill.view.outlooks is None else list(ill.view.outlooks.silent)
@@ -374,6 +380,7 @@ _FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL033": _push,
     "MTL034": _push,
     "MTL035": _secrets,
+    "MTL036": _routes,
     "MTL040": lambda ill: f"date -u  # if it is not valid yet, compare this with the node's clock first\n{_restart_all(ill)}",
     "MTL042": _restart_all,
     "MTL043": _restart_all,

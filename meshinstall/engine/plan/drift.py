@@ -22,6 +22,7 @@ _OTHERS = {
     "MutatingWebhookConfiguration": re.compile(r"webhooks\[[^]]*\]\.clientConfig\.caBundle"),
     "ValidatingWebhookConfiguration": re.compile(r"webhooks\[[^]]*\]\.(clientConfig\.caBundle|failurePolicy)"),
 }
+_CLOSED = "Fail"
 # Fields of an object that are spelled out, and characters of a value.
 _SHOWN = 10
 _LONGEST = 100
@@ -143,7 +144,8 @@ def _scaled_to_nothing(key: ObjectKey, wanted: Manifest, live: Manifest, manifes
 
 
 def _edited(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Manifest, ...]) -> tuple[Path, ...]:
-    paths = [path for path in changed(wanted, live) if not _is_others(key, path)]
+    # Validation that fails open is an edit where the values ask for more; istiod itself only closes it.
+    paths = [path for path in changed(wanted, live) if not _is_others(key, path) or field_at(wanted, path) == _CLOSED]
     if REPLICAS in paths and _is_scaled(key, manifests):
         paths.remove(REPLICAS)
     return tuple(paths)

@@ -255,3 +255,10 @@ def test_istiod_sets_the_failure_policy_of_validation_alone() -> None:
     assert edited("MutatingWebhookConfiguration") == (
         'MutatingWebhookConfiguration istio was edited: webhooks[rev.istio.io].failurePolicy: "Fail" → "Ignore"',
     )
+
+
+def test_validation_that_fails_open_is_an_edit_where_the_values_close_it() -> None:
+    wanted, live = (webhook("ValidatingWebhookConfiguration", failurePolicy=policy) for policy in ("Fail", "Ignore"))
+    assert sentences(facts(wanted, live=(live,))) == (
+        'ValidatingWebhookConfiguration istio was edited: webhooks[rev.istio.io].failurePolicy: "Ignore" → "Fail"',
+    )
