@@ -27,8 +27,10 @@ settings.load_profile("meshinstall")
 _LONGEST = (
     *(
         "faults",
-        "refused",
+        "truth",
         "drift",
+        "tried",
+        "refused",
         "plan",
         "hopeless",
         "ambient",
@@ -37,6 +39,8 @@ _LONGEST = (
         "probing",
         "gke_cluster",
         "verify_anywhere",
+        "newcomer",
+        "whose_mesh",
     ),
     *("verify", "up", "down", "check", "inspect", "testbed", "survey", "istio", "revision", "nudging", "helm_cluster", "kube"),
 )
