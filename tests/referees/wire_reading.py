@@ -59,7 +59,7 @@ def outlook(proxy: Proxy, pod: Pod, ports: int) -> Outlook:
 
 def targets(objects: Sequence[Json]) -> Iterator[Target]:
     """Every port of every Service and ServiceEntry, at each address that DNS would give an application."""
-    slices = {_place(found): found for found in objects if found["kind"] == "EndpointSlice"}
+    slices = [found for found in objects if found["kind"] == "EndpointSlice"]
     for found in objects:
         spec, metadata = found.get("spec", {}), found["metadata"]
         if found["kind"] == "Service" and spec.get("type") != "ExternalName":
@@ -74,12 +74,18 @@ def _place(found: Json) -> tuple[str, str]:
     return found["metadata"]["namespace"], found["metadata"]["name"]
 
 
-def _addresses(service: Json, slices: dict[tuple[str, str], Json]) -> list[str]:
+def _addresses(service: Json, slices: Sequence[Json]) -> list[str]:
     own = service["spec"]["clusterIP"]
     if own != "None":
         return [own]
+    mine = (one for one in slices if _service(one) == _place(service))
     # The API server stores no list as no value.
-    return [address for one in slices[_place(service)]["endpoints"] or () for address in one["addresses"]]
+    return list(dict.fromkeys(address for found in mine for one in found["endpoints"] or () for address in one["addresses"]))
+
+
+def _service(found: Json) -> tuple[str, str]:
+    """The Service of a slice: a name with several numbers has a slice for each."""
+    return found["metadata"]["namespace"], found["metadata"]["labels"]["kubernetes.io/service-name"]
 
 
 def disagreements(proxy: Proxy, pod: Pod, objects: Sequence[Json]) -> list[str]:
