@@ -8,6 +8,11 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 LABEL = "<built-in>"
 
 
+def is_bundled(source: str) -> bool:
+    """Whether what a message names as ``source`` ships with meshinstall."""
+    return source.startswith(LABEL)
+
+
 def folder() -> Path:
     """Folder that holds profiles/ and values/: inside an installed package, beside it in a checkout."""
     inside = _PACKAGE / "_bundled"

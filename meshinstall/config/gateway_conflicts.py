@@ -67,4 +67,4 @@ def _problem(key: str, text: str, hint: str, *releases: Release) -> Problem:
     spoken = next((found[-1] for release in releases if (found := release.values.explain((key,)))), None)
     if spoken is None:
         return Problem(f"gateway {releases[0].key.name}", 0, 0, text, hint)
-    return Problem(spoken.origin.source, spoken.origin.line, spoken.origin.column, text, hint)
+    return spoken.origin.problem(text, hint)

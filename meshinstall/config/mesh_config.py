@@ -58,7 +58,7 @@ def check_mesh_config(stack: ValuesStack, version: str) -> MeshVerdict:
 def _problem(stack: ValuesStack, mistake: _Mistake) -> Problem:
     origin = stack.explain(mistake.path)[-1].origin
     hint = "use --set-string" if mistake.hint == "quote it" and origin.kind is LayerKind.FLAG else mistake.hint
-    return Problem(origin.source, origin.line, origin.column, f"{'.'.join(mistake.path)} {mistake.text}", hint)
+    return origin.problem(f"{'.'.join(mistake.path)} {mistake.text}", hint)
 
 
 def _check(path: KeyPath, value: Any, kind: str) -> Iterator[_Mistake]:

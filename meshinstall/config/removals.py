@@ -38,7 +38,8 @@ def _settle_budget(stack: ValuesStack, problems: list[Problem]) -> ValuesStack:
         if _is_builtin(removed) and not _is_builtin(by):
             return _remove(stack, path, by)
     text = f"podDisruptionBudget has minAvailable ({least.origin}) and maxUnavailable ({most.origin}): Kubernetes refuses both"
-    problems.append(_problem(max(least, most, key=lambda spoken: (spoken.origin.kind, spoken.origin.line)), text, "remove one of the two"))
+    later = max(least, most, key=lambda spoken: (spoken.origin.kind, spoken.origin.line))
+    problems.append(later.origin.problem(text, "remove one of the two"))
     return stack
 
 
@@ -55,11 +56,11 @@ def _settle_daemon_set(stack: ValuesStack, problems: list[Problem]) -> ValuesSta
                 stack = _remove(stack, (key,), kind)
             elif key == "strategy":
                 problems.append(
-                    _problem(owner, f"a DaemonSet has no strategy, and kind is DaemonSet ({kind.origin})", "remove one of the two")
+                    owner.origin.problem(f"a DaemonSet has no strategy, and kind is DaemonSet ({kind.origin})", "remove one of the two")
                 )
     if value_at(values, ("autoscaling", "enabled")) is False and values.get("replicaCount") is not None:
         owner = stack.explain(("replicaCount",))[-1]
-        problems.append(_problem(owner, f"a DaemonSet has no replicas, and kind is DaemonSet ({kind.origin})", "remove replicaCount"))
+        problems.append(owner.origin.problem(f"a DaemonSet has no replicas, and kind is DaemonSet ({kind.origin})", "remove replicaCount"))
     return stack
 
 
@@ -83,8 +84,4 @@ def _remove(stack: ValuesStack, path: KeyPath, by: Spoken) -> ValuesStack:
 
 
 def _is_builtin(spoken: Spoken) -> bool:
-    return spoken.origin.source.startswith(bundled.LABEL)
-
-
-def _problem(spoken: Spoken, text: str, hint: str) -> Problem:
-    return Problem(spoken.origin.source, spoken.origin.line, spoken.origin.column, text, hint)
+    return bundled.is_bundled(spoken.origin.source)

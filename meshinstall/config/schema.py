@@ -106,8 +106,7 @@ def validate(values: Mapping[str, Any], schema_json: str, stack: ValuesStack) ->
 def check_profiles(files: ChartFiles, stack: ValuesStack) -> tuple[Problem, ...]:
     """A problem for each chart profile, platform or compatibility version that the chart does not have: it would fail."""
     return tuple(
-        _problem(
-            _origin(stack, choice.path),
+        _origin(stack, choice.path).problem(
             f"the chart has no {choice.path[-1]} {choice.name!r}",
             suggestion(choice.name, _names(files, choice.prefix)),
         )
@@ -132,7 +131,7 @@ def unknown_keys(component: Component, files: ChartFiles, view: ValuesStack, sta
             depth = len(path) - len(chart_path(component, path)) + len(wrong)
             siblings = tuple(_map_at(own, wrong[:-1]) or ())
             text = f"the chart does not read {'.'.join(path[:depth])}"
-            found[wrong] = _problem(_origin(stack, path[:depth]), text, suggestion(wrong[-1], siblings))
+            found[wrong] = _origin(stack, path[:depth]).problem(text, suggestion(wrong[-1], siblings))
     return found
 
 
@@ -158,9 +157,9 @@ def _explain(error: "ValidationError", schema: Any, stack: ValuesStack) -> Itera
     if rule == "additionalProperties":
         known = tuple(_inside(schema, error.schema_path[:-1]).get("properties", {}))
         for key in error.kind.as_dict()["unexpected"]:
-            yield _problem(_origin(stack, (*path, key)), f"the chart's schema has no key {'.'.join((*path, key))}", suggestion(key, known))
+            yield _origin(stack, (*path, key)).problem(f"the chart's schema has no key {'.'.join((*path, key))}", suggestion(key, known))
     else:
-        yield _problem(_origin(stack, path), f"{'.'.join(path)} {_expected(rule, _inside(schema, error.schema_path))}")
+        yield _origin(stack, path).problem(f"{'.'.join(path)} {_expected(rule, _inside(schema, error.schema_path))}")
 
 
 def _inside(schema: Any, path: Iterable[str | int]) -> Any:
@@ -181,7 +180,3 @@ def _expected(rule: str, value: Any) -> str:
 def _origin(stack: ValuesStack, path: KeyPath) -> Origin:
     """Who wrote the value at ``path``; lists are one value to a stack, but their items have places."""
     return stack.explain(path)[-1].origin
-
-
-def _problem(origin: Origin, text: str, hint: str = "") -> Problem:
-    return Problem(origin.source, origin.line, origin.column, text, hint)

@@ -87,9 +87,11 @@ def doubtful(component: Component, view: ValuesStack, stack: ValuesStack) -> Ite
             if chart and chart[-1].value is not None:
                 what = "the chart's own value is used" if written in stack.unsent else "it is set to empty text"
                 text = f"null does not remove {'.'.join(written)}, which the chart sets ({chart[-1].origin}): {what}"
-                yield _problem(spoken, text, "write the text that you want")
+                yield spoken.origin.problem(text, "write the text that you want")
             elif written not in stack.unsent:
-                yield _problem(spoken, f"{'.'.join(written)} is set to empty text: there is nothing below to remove", "remove the line")
+                yield spoken.origin.problem(
+                    f"{'.'.join(written)} is set to empty text: there is nothing below to remove", "remove the line"
+                )
     if component is Component.ISTIOD:
         yield from _doubt_budget(view)
 
@@ -98,7 +100,7 @@ def _doubt_budget(view: ValuesStack) -> Iterator[Problem]:
     least, most = view.explain(("pdb", "minAvailable")), view.explain(("pdb", "maxUnavailable"))
     if least and most and most[-1].value is not None and least[-1].value is not None and least[-1].origin.kind not in CHART_KINDS:
         text = f"pdb.minAvailable has no effect beside pdb.maxUnavailable ({most[-1].origin})"
-        yield _problem(least[-1], text, "set pdb.maxUnavailable instead")
+        yield least[-1].origin.problem(text, "set pdb.maxUnavailable instead")
 
 
 def _check_revision(component: Component, written: KeyPath, spoken: Spoken) -> Iterator[Problem]:
@@ -108,27 +110,27 @@ def _check_revision(component: Component, written: KeyPath, spoken: Spoken) -> I
             continue
         if not isinstance(value, str):
             hint = "use --set-string" if spoken.origin.kind is LayerKind.FLAG else f"quote it; {_REVISION_HINT}"
-            yield _problem(spoken, f"{name} must be text", hint)
+            yield spoken.origin.problem(f"{name} must be text", hint)
         elif not _REVISION.fullmatch(value):
-            yield _problem(spoken, f"{name} must be a DNS label: it becomes a part of names", _REVISION_HINT)
+            yield spoken.origin.problem(f"{name} must be a DNS label: it becomes a part of names", _REVISION_HINT)
         elif component in _BARE_REVISION and not is_plain_text(value):
-            yield _problem(
-                spoken, f"{name} must not look like a number or a boolean: the chart does not quote it", "add a letter, such as r131"
+            yield spoken.origin.problem(
+                f"{name} must not look like a number or a boolean: the chart does not quote it", "add a letter, such as r131"
             )
 
 
 def _check_namespace(written: KeyPath, spoken: Spoken) -> Iterator[Problem]:
     if spoken.value != catalog.MESH_NAMESPACE:
         text = f"{'.'.join(written)} must be {catalog.MESH_NAMESPACE}: the mesh is installed there, and its objects would be split"
-        yield _problem(spoken, text, "remove the line; meshinstall has no setting for another namespace")
+        yield spoken.origin.problem(text, "remove the line; meshinstall has no setting for another namespace")
 
 
 def _check_null(component: Component, written: KeyPath, path: KeyPath, view: ValuesStack, spoken: Spoken) -> Iterator[Problem]:
     name = ".".join(written)
     if ".".join(path) in _READ_BY_KEY[component] or (path == ("pdb",) and _has_budget(view)):
-        yield _problem(spoken, f"{name} must be a map: null makes the chart's templates fail", "write {} or remove the line")
+        yield spoken.origin.problem(f"{name} must be a map: null makes the chart's templates fail", "write {} or remove the line")
     elif path == ("image",) and component is not Component.GATEWAY:
-        yield _problem(spoken, f"{name} must be text: null makes the chart's templates fail", "remove the line")
+        yield spoken.origin.problem(f"{name} must be text: null makes the chart's templates fail", "remove the line")
 
 
 def _has_budget(view: ValuesStack) -> bool:
@@ -146,7 +148,7 @@ def _check_item(component: Component, written: KeyPath, view: ValuesStack, stack
     items = [each.value for each in view.explain(template_path(component, written)) if each.origin.kind in CHART_KINDS]
     if items and isinstance(items[-1], list) and items[-1]:
         text = f"would replace the chart's list {'.'.join(written)} ({len(items[-1])} items) by this item alone"
-        yield _problem(spoken[-1], text, "write the whole list in a file of values")
+        yield spoken[-1].origin.problem(text, "write the whole list in a file of values")
 
 
 def _check_replicas(component: Component, view: ValuesStack) -> Iterator[Problem]:
@@ -165,11 +167,7 @@ def _check_replicas(component: Component, view: ValuesStack) -> Iterator[Problem
         return
     lower, upper = view.explain(least)[-1], view.explain(most)[-1]
     if low < smallest:
-        yield _problem(lower, f"{'.'.join(least)} must be at least {smallest}")
+        yield lower.origin.problem(f"{'.'.join(least)} must be at least {smallest}")
     elif low > high and (high or component is Component.GATEWAY):
         text = f"{'.'.join(least)} ({lower.origin}) is larger than {'.'.join(most)} ({upper.origin})"
-        yield _problem(max(lower, upper, key=lambda each: each.origin.kind), text)
-
-
-def _problem(spoken: Spoken, text: str, hint: str = "") -> Problem:
-    return Problem(spoken.origin.source, spoken.origin.line, spoken.origin.column, text, hint)
+        yield max(lower, upper, key=lambda each: each.origin.kind).origin.problem(text)

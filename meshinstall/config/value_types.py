@@ -51,7 +51,7 @@ def check_types(component: Component, stack: ValuesStack, unknown: frozenset[Key
             at = (*prefix, *inside)
             origin = stack.explain(max(at, written, key=len))[-1].origin
             hint = "use --set-string" if origin.kind is LayerKind.FLAG else "quote it"
-            found.setdefault(at, Problem(origin.source, origin.line, origin.column, f"{'.'.join(at)} {wrong}", hint))
+            found.setdefault(at, origin.problem(f"{'.'.join(at)} {wrong}", hint))
     return tuple(found.values())
 
 

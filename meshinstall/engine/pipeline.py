@@ -67,10 +67,7 @@ async def run_stage(desired: Desired, session: Session, terms: Terms, callbacks:
     plan = await make_plan(desired, session)
     callbacks.show(plan)
     _insist_on_saved(plan, terms)
-    # What is refused, or asked about, is a change; a nightly run that finds nothing to do is no failure, unless the mesh is not its own.
-    refuse(plan, terms.allow, only=ANOTHER_ENVIRONMENT if plan.is_empty else "")
-    if not plan.is_empty:
-        await callbacks.ask(plan)
+    await _agree(plan, terms, callbacks)
     deadline = anyio.current_time() + terms.seconds
     if not plan.is_empty:
         await install(plan, desired, Execution(session, callbacks.emit, lock, terms.seconds))
@@ -98,13 +95,22 @@ async def down(desired: Desired, session: Session, terms: Terms, callbacks: Call
     async with run_lock(session, desired.mesh_namespace) as lock:
         plan = await make_removal(desired, session, crds=crds)
         callbacks.show(plan)
-        refuse(plan, terms.allow, only=ANOTHER_ENVIRONMENT if plan.is_empty else "")
+        await _agree(plan, terms, callbacks)
         if not plan.is_empty:
-            await callbacks.ask(plan)
             await remove(plan, Execution(session, callbacks.emit, lock, terms.seconds))
     await delete_root_certificates(session.kube, desired)
     await refuse_survivors(session, desired, plan)
     return plan
+
+
+async def _agree(plan: Plan, terms: Terms, callbacks: Callbacks) -> None:
+    """Refuse what was not allowed, then ask about what is to be done.
+
+    What is refused, or asked about, is a change; a nightly run that finds nothing to do is no failure, unless the mesh is not its own.
+    """
+    refuse(plan, terms.allow, only=ANOTHER_ENVIRONMENT if plan.is_empty else "")
+    if not plan.is_empty:
+        await callbacks.ask(plan)
 
 
 def _insist_on_saved(plan: Plan, terms: Terms) -> None:

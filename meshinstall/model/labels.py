@@ -6,5 +6,8 @@ INJECT = "sidecar.istio.io/inject"
 MODE = "istio.io/dataplane-mode"
 # By this annotation istiod leaves a policy of the Gateway API to others (istio: pilot/pkg/config/kube/gateway).
 NOT_OURS = "istio.io/ignore-policy-attachment"
+# Annotations: what the injector did (istio: pkg/kube/inject/webhook.go), and that the CNI redirects a pod to ztunnel (cni/pkg/util).
+STATUS = "sidecar.istio.io/status"
+REDIRECTION = "ambient.istio.io/redirection"
 # What an injected pod says of itself, and clients go by.
 TLS_MODE = "security.istio.io/tlsMode"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.release import Manifest, ReleaseKey
@@ -53,7 +54,7 @@ class Answer:
     @property
     def is_accepted(self) -> bool:
         """Whether the write would be done."""
-        return self.status < 400  # noqa: PLR2004 - HTTP's line between done and refused
+        return self.status < HTTPStatus.BAD_REQUEST
 
 
 class How(StrEnum):

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from meshinstall.errors import Problem
+
 # A path of keys into nested maps: ("pilot", "autoscaleMin").
 KeyPath = tuple[str, ...]
 Values = Mapping[str, Any]
@@ -50,6 +52,10 @@ class Origin:
     def __str__(self) -> str:
         """``file:line``, or what stands for it."""
         return f"{self.source}:{self.line}" if self.line else self.source
+
+    def problem(self, text: str, hint: str = "") -> Problem:
+        """A mistake at this place."""
+        return Problem(self.source, self.line, self.column, text, hint)
 
 
 @dataclass(frozen=True, slots=True)

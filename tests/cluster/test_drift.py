@@ -3,8 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,12 +21,6 @@ _DISCOVERY = r"spec\.template\.spec\.containers\[discovery\]"
 _WHEN = r"\(Update, 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\)"
 
 
-@pytest.fixture(scope="module", params=["helm4", "helm3"])
-def helm(request: pytest.FixtureRequest) -> str:
-    """Which Helm is on PATH, and made the releases."""
-    return str(request.param)
-
-
 @pytest.fixture(scope="module")
 def program(own_module_cluster: Cluster, helm: str) -> Program:
     """Meshinstall, with a control plane that this Helm installed."""
@@ -36,12 +28,6 @@ def program(own_module_cluster: Cluster, helm: str) -> Program:
     found.ok("down", "--crds", "--yes")
     found.up()
     return found
-
-
-@pytest.fixture(scope="module")
-def shell(own_module_cluster: Cluster, helm: str, build_part: Callable[[str], Path]) -> Shell:
-    """A person's shell with the same Helm."""
-    return Shell(own_module_cluster, tuple(build_part(name) for name in (helm, "kubectl")))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What the API server is certain to refuse is known from the plan, with the line of the value that makes it; nothing is touched."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,12 @@ _EDGE = "istio-ingress"
 _DEPLOYMENT = f"Deployment {_EDGE}/{_EDGE}"
 
 
-@pytest.fixture(scope="module", params=["helm4", "helm3"])
-def helm(request: pytest.FixtureRequest) -> str:
-    """Which Helm is on PATH, and makes the releases."""
-    return str(request.param)
-
-
 @pytest.fixture(scope="module")
 def program(own_module_cluster: Cluster, helm: str) -> Program:
     """Meshinstall on a cluster without Istio."""
     found = meshinstall(own_module_cluster, helm)
     found.ok("down", "--crds", "--yes")
     return found
-
-
-@pytest.fixture(scope="module")
-def shell(own_module_cluster: Cluster, helm: str, build_part: Callable[[str], Path]) -> Shell:
-    """A person's shell with the same Helm."""
-    return Shell(own_module_cluster, tuple(build_part(name) for name in (helm, "kubectl")))
 
 
 @pytest.fixture(scope="module")

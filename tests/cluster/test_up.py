@@ -17,24 +17,12 @@ from tests.cluster.meshinstall_run import Program, meshinstall, recording_helm
 pytestmark = pytest.mark.cluster
 
 
-@pytest.fixture(scope="module", params=["helm4", "helm3"])
-def helm(request: pytest.FixtureRequest) -> str:
-    """Which Helm is on PATH."""
-    return str(request.param)
-
-
 @pytest.fixture(scope="module")
 def program(own_module_cluster: Cluster, helm: str) -> Program:
     """Meshinstall on a cluster without a trace of Istio."""
     found = meshinstall(own_module_cluster, helm)
     found.ok("down", "--crds", "--yes")
     return found
-
-
-@pytest.fixture(scope="module")
-def shell(own_module_cluster: Cluster, helm: str, build_part: Callable[[str], Path]) -> Shell:
-    """A person's shell with the same Helm."""
-    return Shell(own_module_cluster, tuple(build_part(name) for name in (helm, "kubectl")))
 
 
 @pytest.fixture(scope="module")

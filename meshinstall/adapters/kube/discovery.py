@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from meshinstall.model.foreign_text import line
@@ -31,7 +32,7 @@ def kinds(answer: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], ApiKind]
 def answer(status: int, body: Mapping[str, Any], warnings: Sequence[str]) -> Answer:
     """An API server's answer to a dry run; its words are shortened and hold no line breaks."""
     told = tuple(_short(found["text"].replace('\\"', '"')) for text in warnings[:_MOST] if (found := _WARNING.match(text)))
-    if status < 400:  # noqa: PLR2004 - HTTP's line between done and refused
+    if status < HTTPStatus.BAD_REQUEST:
         return Answer(status, warnings=told, made=body)
     listed = _maps(_map(body.get("details")).get("causes"))
     causes = (Cause(_short(one.get("reason")), _short(one.get("field")), _short(one.get("message"))) for one in listed)

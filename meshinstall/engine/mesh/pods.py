@@ -14,7 +14,7 @@ from meshinstall.engine.mesh.proxy_config import admin_port, metrics_port
 from meshinstall.engine.mesh.redirection import INIT, VALIDATION, Capture, inbound, interfaces, outbound, variables
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
 from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER, SYSTEM_NAMESPACE
-from meshinstall.model.labels import REVISION
+from meshinstall.model.labels import REDIRECTION, REVISION, STATUS
 from meshinstall.model.mesh import PROXY_PORTS, Dataplane, Outbound, Place, Pod, Port, ServiceFacts
 from meshinstall.model.release import Manifest
 
@@ -25,7 +25,6 @@ _DUAL_STACK = ("DUAL_STACK", "ISTIO_DUAL_STACK")
 # Where a sidecar takes redirected traffic: what is sent there itself goes nowhere.
 _REDIRECTED_TO = (15001, 15006)
 _BYPASS_AMBIENT = "ambient.istio.io/bypass-inbound-capture"
-_REDIRECTED = "ambient.istio.io/redirection"
 # What the proxy's container is started as.
 _ZTUNNEL = ["ztunnel"]
 _DONE = ("Succeeded", "Failed")
@@ -35,7 +34,7 @@ _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LONGEST_NAME = 253
 # Long, and said elsewhere.
-_DROPPED = ("sidecar.istio.io/status", "proxy.istio.io/overrides")
+_DROPPED = (STATUS, "proxy.istio.io/overrides")
 _ISTIO = "istio.io/"
 
 
@@ -249,7 +248,7 @@ def _dataplane(item: Manifest, containers: Mapping[str, Any], annotations: Mappi
         return Dataplane.GATEWAY
     if proxy and role != _ZTUNNEL:
         return Dataplane.SIDECAR
-    return Dataplane.AMBIENT if annotations.get(_REDIRECTED) == "enabled" else Dataplane.NONE
+    return Dataplane.AMBIENT if annotations.get(REDIRECTION) == "enabled" else Dataplane.NONE
 
 
 def _is_istiod(item: Manifest, containers: Mapping[str, Any], planes: AbstractSet[str]) -> bool:

@@ -8,13 +8,11 @@ from typing import Any
 from meshinstall.engine.objects.capacity import release_of
 from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
+from meshinstall.model.labels import REDIRECTION, STATUS
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Component
 from meshinstall.ports import Kube
 
-# Istio's injector writes what it did (istio: pkg/kube/inject/webhook.go); the CNI, that it redirects a pod (cni/pkg/util).
-_STATUS = "sidecar.istio.io/status"
-_REDIRECTED = "ambient.istio.io/redirection"
 _DEFAULT = "default"
 
 
@@ -26,7 +24,7 @@ async def proxies_of_others(kube: Kube, desired: Desired) -> dict[str, int] | No
     try:
         async for pod in kube.list(object_path("v1", "pods"), fields="status.phase!=Succeeded,status.phase!=Failed", metadata_only=True):
             notes = pod["metadata"].get("annotations") or {}
-            if release_of(pod) not in ours and (_injected_by(notes) in revisions or notes.get(_REDIRECTED) == "enabled"):
+            if release_of(pod) not in ours and (_injected_by(notes) in revisions or notes.get(REDIRECTION) == "enabled"):
                 found[pod["metadata"]["namespace"]] += 1
     except ForbiddenError:
         return None
@@ -40,7 +38,7 @@ def _revision(values: Mapping[str, Any]) -> str:
 def _injected_by(notes: Mapping[str, Any]) -> str:
     """The revision in the injector's note; empty without one, or where somebody wrote something else there."""
     try:
-        status = json.loads(notes.get(_STATUS) or "null")
+        status = json.loads(notes.get(STATUS) or "null")
     except (ValueError, TypeError, RecursionError):
         return ""
     return str(status.get("revision") or _DEFAULT) if isinstance(status, dict) else ""

@@ -24,27 +24,29 @@ _ABSENT = object()
 
 async def idle_values(plan: Plan, rehearsal: Rehearsal, desired: Desired, session: Session) -> tuple[Finding, ...]:
     """Of the values that a plan changes those of the user's that change nothing; raises ChartError."""
-    found: list[Finding] = []
-    for step in plan.pending:
-        if isinstance(step, ReleaseStep) and (rendered := rehearsal.renderings.get(step.name)):
-            release = next(release for release in desired.releases if release.key == step.release)
-            paths = list(_asked(step, release, await session.charts.read(step.chart)))[:_MOST]
-
-            async def without(path: KeyPath, step: ReleaseStep = step, stack: ValuesStack = release.values) -> object:
-                return await try_render(step, lacking(stack, [path]), rehearsal.ground, session)
-
-            others = await gather(paths, without)
-            found += [_finding(step, release, path) for path in paths if _effect(others[path]) == _effect(rendered)]
-    return tuple(found)
+    releases = {release.key: release for release in desired.releases}
+    steps = [step for step in plan.pending if isinstance(step, ReleaseStep) and step.name in rehearsal.renderings]
+    found = [(step, releases[step.release], await _idle(step, releases[step.release], rehearsal, session)) for step in steps]
+    return tuple(_finding(step, release, path) for step, release, paths in found for path in paths)
 
 
-def _asked(step: ReleaseStep, release: Release, files: ChartFiles) -> Iterator[KeyPath]:
-    """Values that the plan changes, which a user wrote, and which are not what the chart has anyway."""
-    changed = {change.path for change in step.changes if change.origin and not change.origin.startswith(bundled.LABEL)}
+async def _idle(step: ReleaseStep, release: Release, rehearsal: Rehearsal, session: Session) -> list[KeyPath]:
+    """Of a release; the chart is read only where a user wrote something that changes."""
+    written = {change.path for change in step.changes if change.origin and not bundled.is_bundled(change.origin)}
+    if not written:
+        return []
+    paths = list(_asked(written, release, await session.charts.read(step.chart)))[:_MOST]
+    rendered = _effect(rehearsal.renderings[step.name])
+    others = await gather(paths, lambda path: try_render(step, lacking(release.values, [path]), rehearsal.ground, session))
+    return [path for path in paths if _effect(others[path]) == rendered]
+
+
+def _asked(written: set[str], release: Release, files: ChartFiles) -> Iterator[KeyPath]:
+    """What was written and is not what the chart has anyway."""
     view = chart_view(release.component, files, release.values)
     chart = ValuesStack(tuple(layer for layer in view.layers if layer.kind in CHART_KINDS)).effective()
     for path, spoken in release.values.winners().items():
-        if ".".join(path) in changed and value_at(chart, chart_path(release.component, path), _ABSENT) != spoken.value:
+        if ".".join(path) in written and value_at(chart, chart_path(release.component, path), _ABSENT) != spoken.value:
             yield path
 
 

@@ -17,7 +17,7 @@ from meshinstall.model.release import Manifest, ReleaseKey
 from meshinstall.model.trial import Answer, ApiKind, Attempt, Ground, How, Trial, Write
 
 # The namespace that every cluster has.
-SOMEWHERE = "default"
+_SOMEWHERE = "default"
 _HOOK = "helm.sh/hook"
 
 
@@ -29,7 +29,6 @@ class Try:
     read: Read = ACCEPTED
     warnings: tuple[str, ...] = ()
     owner: Manifest | None = None
-    made: Manifest | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -51,10 +50,14 @@ class Stage:
             if isinstance(step, ObjectStep) and step.manifest["kind"] == "Namespace"
         )
         self._missing = frozenset(name for name in names if facts.namespaces.get(name) is None)
+        self._before = {
+            release: {self.key(manifest, release.namespace): manifest for manifest in manifests}
+            for release, manifests in facts.owned.items()
+        }
 
     def before(self, release: ReleaseKey) -> Mapping[ObjectKey, Manifest]:
         """The objects of a release's last revision."""
-        return {self.key(manifest, release.namespace): manifest for manifest in self._facts.owned.get(release, ())}
+        return self._before.get(release, {})
 
     def key(self, manifest: Manifest, namespace: str) -> ObjectKey:
         """What names an object; cluster-wide ones have no namespace."""
@@ -77,7 +80,7 @@ class Stage:
         by_server = self._applies and (record is None or record.by_server)
         wanted = sending.owned(manifest, release, namespaced=kind.namespaced)
         if key.namespace in self._missing:
-            return await self._elsewhere(trial, sending.elsewhere(key, kind, wanted, SOMEWHERE, Standing(by_server)))
+            return await self._elsewhere(trial, sending.elsewhere(key, kind, wanted, _SOMEWHERE, Standing(by_server)))
         live = self._facts.live.get(key) or await self._look(sending.path_to(key, kind))
         if live and key not in before and sending.is_foreign(live, release):
             return Try(trial, owner=live)
@@ -91,7 +94,7 @@ class Stage:
             return Try(replace(trial, why=_unserved(key)))
         if key.namespace in self._missing:
             return Try(replace(trial, why=f"namespace {key.namespace} does not exist yet"))
-        live = self._facts.policies.get(key) or self._facts.namespaces.get(key.name)
+        live = self._facts.namespaces.get(key.name) if key.kind == "Namespace" else self._facts.policies.get(key)
         attempt = Attempt(Write.APPLY, sending.path_to(key, kind), step.manifest, MANAGER)
         return await self._as_sent(trial, attempt, lambda _: live is not None and is_ours(live))
 
@@ -103,17 +106,17 @@ class Stage:
             read = refusals.read(answer)
         if read.reading in {Reading.NOT_JUDGED, Reading.NO_PERMISSION}:
             return Try(replace(trial, why=read.text), read)
-        return Try(replace(trial, how=How.TRIED), read, answer.warnings, made=answer.made)
+        return Try(replace(trial, how=How.TRIED), read, answer.warnings)
 
     async def _elsewhere(self, trial: Trial, attempt: Attempt) -> Try:
         """Of an answer for another namespace only that counts which is true in any."""
         answer = await self._ask(attempt)
-        told = answer.message.replace(f"{SOMEWHERE}/{sending.trial_name(trial.key)}", str(trial.key).partition(" ")[2])
+        told = answer.message.replace(f"{_SOMEWHERE}/{sending.trial_name(trial.key)}", str(trial.key).partition(" ")[2])
         read = refusals.read(replace(answer, message=told.replace(sending.trial_name(trial.key), trial.key.name)))
         missing = f"namespace {trial.key.namespace} does not exist yet"
         if read.reading is Reading.ACCEPTED or (read.reading is Reading.REFUSED and read.shape):
             return Try(replace(trial, how=How.ELSEWHERE, why=missing), read, answer.warnings)
-        return Try(replace(trial, why=f"{missing}; in namespace {SOMEWHERE}: {read.text}"), Read(Reading.NOT_JUDGED))
+        return Try(replace(trial, why=f"{missing}; in namespace {_SOMEWHERE}: {read.text}"), Read(Reading.NOT_JUDGED))
 
     async def _ask(self, attempt: Attempt) -> Answer:
         try:

@@ -9,6 +9,7 @@ import anyio
 from meshinstall.engine.events import Emit, RunEnded, RunStarted
 from meshinstall.engine.run.run_lock import RunLock, has_place
 from meshinstall.engine.run.runner import Runner
+from meshinstall.engine.run.undoing import PLAN_AGAIN
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.desired import Desired
@@ -104,7 +105,7 @@ async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:
             now = f"revision {revision}, {record.status}" if record else "not installed"
             raise PlanRefusedError(
                 f"release {step.release} has changed since the plan was made: it was at revision {step.revision}, now it is {now}",
-                "run the same command again: it makes a new plan",
+                PLAN_AGAIN,
             )
 
 

@@ -7,7 +7,7 @@ import anyio
 from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.engine.objects.field_managers import may_be_taken_over
 from meshinstall.engine.run import waiting
-from meshinstall.engine.run.undoing import put_back
+from meshinstall.engine.run.undoing import PLAN_AGAIN, put_back
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ConflictError, HelmConflictError, MeshinstallError, StepError
@@ -16,8 +16,6 @@ from meshinstall.model.ownership import is_ours, release_description
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
 from meshinstall.model.release import ReleaseRecord
-
-_AGAIN = "run the same command again: it makes a new plan"
 
 
 class Runner:
@@ -160,7 +158,7 @@ class Runner:
             try:
                 await self._session.kube.patch(path, step.patch)
             except ConflictError as error:
-                raise ConflictError(f"{key_of(step.manifest)} has changed since the plan was made", _AGAIN) from error
+                raise ConflictError(f"{key_of(step.manifest)} has changed since the plan was made", PLAN_AGAIN) from error
         try:
             await self._session.kube.apply(path, step.manifest)
         except ConflictError as error:

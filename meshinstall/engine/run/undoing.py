@@ -13,7 +13,7 @@ from meshinstall.ports import Kube
 
 # Looks at an object whose status others write at the same time.
 _TRIES = 5
-_AGAIN = "run the same command again: it makes a new plan"
+PLAN_AGAIN = "run the same command again: it makes a new plan"
 
 
 async def put_back(kube: Kube, edits: Iterable[Undo], tell: Callable[[str], None]) -> None:
@@ -80,7 +80,7 @@ async def _disown(kube: Kube, key: ObjectKey) -> None:
 async def _look(kube: Kube, key: ObjectKey) -> Manifest:
     live = await kube.get(path_of(key))
     if live is None:
-        raise ConflictError(f"{key} was deleted since the plan was made", _AGAIN)
+        raise ConflictError(f"{key} was deleted since the plan was made", PLAN_AGAIN)
     return live
 
 
@@ -93,6 +93,6 @@ def _still(live: Manifest, key: ObjectKey, edits: Iterable[Undo]) -> list[Undo]:
         if now == one.after:
             continue
         if now != one.before:
-            raise ConflictError(f"{key} has changed since the plan was made: {dotted(one.path)}", _AGAIN)
+            raise ConflictError(f"{key} has changed since the plan was made: {dotted(one.path)}", PLAN_AGAIN)
         left.append(one)
     return left
