@@ -32,12 +32,12 @@ def stack(below: Mapping[str, Any], above: Mapping[str, Any]) -> ValuesStack:
     return ValuesStack((Layer(LayerKind.CHART, "chart", {"a": 9}), layer(LayerKind.COMPONENT, below), layer(LayerKind.ENVIRONMENT, above)))
 
 
-@given(below=_VALUES, above=_VALUES, data=st.data())
-async def test_whatever_single_value_it_is_its_line_is_found(below: dict[str, Any], above: dict[str, Any], data: st.DataObject) -> None:
+@given(below=_VALUES, above=_VALUES, which=st.integers(0, 15))
+async def test_whatever_single_value_it_is_its_line_is_found(below: dict[str, Any], above: dict[str, Any], which: int) -> None:
     values = stack(below, above)
     if not (winners := values.winners()):
         return
-    path = data.draw(st.sampled_from(sorted(winners)))
+    path = sorted(winners)[which % len(winners)]
     wanted = winners[path]
     asked = 0
 
