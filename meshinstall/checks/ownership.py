@@ -1,10 +1,10 @@
 """Whose a mesh is, and who uses it: what must be agreed to by name before it is changed or removed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from meshinstall.checks.words import first
 from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Facts
+from meshinstall.model.facts import Facts, Users
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.ownership import ENVIRONMENT, is_ours, kept_by, made_by_us, recorded_environment
@@ -75,21 +75,55 @@ def _marked(facts: Facts, namespace: str) -> Iterator[tuple[str, Manifest]]:
     yield from (("CustomResourceDefinition", crd) for crd in facts.crds.values())
 
 
-def in_use(plan: Plan, users: Mapping[str, int] | None) -> Iterator[Finding]:
-    """Who loses the control plane that a removal takes away: ``users`` are proxies by namespace, None when they could not be listed."""
+def revision(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """That the revision of a running istiod would change in place: its Deployment would go, and with it the injection by its labels."""
+    for release in desired.releases:
+        record = facts.releases.get(release.key)
+        if release.component is Component.ISTIOD and record:
+            before, after = (str(values.get("revision") or "default") for values in (record.values, release.values.merged()))
+            if before != after:
+                yield Finding(
+                    "PRE015",
+                    Severity.ERROR,
+                    f"the revision of {release.key} would change from {before} to {after} in place",
+                    "its istiod would be removed, and namespaces and pods with the labels of the old revision would get no proxy",
+                    f"release {release.key}",
+                    str(release.values.explain(("revision",))[-1].origin) if after != "default" else "",
+                    "a new revision is an upgrade beside the old one; keep the revision of this release",
+                )
+
+
+def strict(found: Users | None) -> Iterator[Finding]:
+    """Whom STRICT would cut off when it comes to a mesh in use."""
+    if found is None:
+        hint = "plan with an account that may list pods in all namespaces"
+        yield Finding("PRE024", Severity.WARNING, "STRICT comes to this mesh, and it is not known who is in it", hint=hint)
+    elif found.proxied:
+        title = f"STRICT comes to a mesh in use: {_counted(found.proxied)}"
+        beside = f"pods without a proxy, which can then no longer call them: {_named(found.plain)}" if found.plain else ""
+        hint = "see who calls in plaintext: meshinstall verify --callers --watch 5m; when nobody does, or it may be: --allow strict"
+        yield Finding("PRE024", Severity.ERROR, title, beside or "every pod outside kube-system has a proxy", hint=hint)
+
+
+def in_use(plan: Plan, found: Users | None) -> Iterator[Finding]:
+    """Who loses the control plane that a removal takes away; ``found`` is None when that could not be listed."""
     if not any(isinstance(step, ReleaseStep) and step.component is Component.ISTIOD for step in plan.pending):
         return
-    if users is None:
+    if found is None:
         hint = "look at them: kubectl get pods -A -l security.istio.io/tlsMode=istio; allow it: --allow in-use"
         yield Finding("PRE023", Severity.ERROR, "it is not known whether proxies use this control plane", hint=hint)
-    elif users:
-        count = sum(users.values())
-        names = first([f"{name} ({number})" for name, number in _most(users)], _SHOWN)
-        title = f"{count} {'proxy uses' if count == 1 else 'proxies use'} this control plane, by namespace: {names}"
+    elif found.proxied:
         detail = "they keep their configuration, but their certificates end within a day, and new pods come without a proxy"
         hint = "move them to another control plane, or remove them; allow it: --allow in-use"
-        yield Finding("PRE023", Severity.ERROR, title, detail, hint=hint)
+        yield Finding("PRE023", Severity.ERROR, f"this control plane is in use: {_counted(found.proxied)}", detail, hint=hint)
 
 
-def _most(users: Mapping[str, int]) -> Iterable[tuple[str, int]]:
-    return sorted(users.items(), key=lambda one: (-one[1], one[0]))
+def _counted(by_namespace: Mapping[str, int]) -> str:
+    count = sum(by_namespace.values())
+    return f"{count} {'proxy' if count == 1 else 'proxies'}, by namespace: {_named(by_namespace)}"
+
+
+def _named(by_namespace: Mapping[str, int]) -> str:
+    """Names with the most first."""
+    ordered = sorted(by_namespace.items(), key=lambda one: (-one[1], one[0]))
+    return first([f"{plain(name)} ({number})" for name, number in ordered], _SHOWN)

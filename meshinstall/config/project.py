@@ -27,11 +27,11 @@ def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path) -> 
     problems: list[Problem] = []
     document = Document(FILE_NAME)
     if file:
-        document = read(file, _label(file, cwd), problems)
+        document = read(file, _label(file, cwd, environ), problems)
         if not problems and "apiVersion" not in document.values:
             problems.append(Problem(document.source, 0, 0, "apiVersion is missing", "write apiVersion: meshinstall.dev/v1"))
     settings = validate(document, Settings, problems)
-    roots = [(bundled.folder(), bundled.LABEL), *([(file.parent, _label(file.parent, cwd))] if file else [])]
+    roots = [(bundled.folder(), bundled.LABEL), *([(file.parent, _label(file.parent, cwd, environ))] if file else [])]
     project = Project(
         file.parent if file else cwd,
         document,
@@ -59,8 +59,12 @@ def _find(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | 
     return next((path for folder in (cwd, *cwd.parents) if (path := folder / FILE_NAME).is_file()), None)
 
 
-def _label(path: Path, cwd: Path) -> str:
-    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+def _label(path: Path, cwd: Path, environ: Mapping[str, str]) -> str:
+    """The shortest name that leads there: from the current folder, or from the user's home."""
+    if path.is_relative_to(cwd):
+        return str(path.relative_to(cwd))
+    home = environ.get("HOME", "")
+    return f"~/{path.relative_to(home)}" if len(home) > 1 and path.is_relative_to(home) else str(path)
 
 
 def _profiles(roots: list[tuple[Path, str]], problems: list[Problem]) -> dict[str, tuple[ProfileFile, ...]]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date
 
-from meshinstall.checks.ownership import environment, in_use, owners
+from meshinstall.checks.ownership import environment, in_use, owners, revision, strict
 from meshinstall.checks.preflight import ALLOWABLE, before_changes, preflight
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
@@ -12,8 +12,9 @@ from meshinstall.engine.observe.cloud import cloud_findings, explaining
 from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.namespace_contents import why_kept
 from meshinstall.engine.observe.prerequisites import inquire
-from meshinstall.engine.observe.users import proxies_of_others
+from meshinstall.engine.observe.users import users
 from meshinstall.engine.plan.planner import plan
+from meshinstall.engine.plan.policy_steps import comes_strict
 from meshinstall.engine.plan.removal import plan_removal, removable
 from meshinstall.engine.rehearsal.findings import findings as rehearsal_findings
 from meshinstall.engine.rehearsal.idle import idle_values
@@ -22,7 +23,7 @@ from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, soon, task_group
 from meshinstall.errors import ConfigError, HelmError, PlanRefusedError, Problem
 from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Facts
+from meshinstall.model.facts import Facts, Users
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Action, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef
@@ -49,7 +50,7 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
 def decide(desired: Desired, facts: Facts, today: date) -> Plan:
     """The steps, and what preflight finds in the facts; pure. ``today`` judges the end of support."""
     steps = plan(desired, facts)
-    whose = (*environment(desired, facts), *owners(steps, facts))
+    whose = (*environment(desired, facts), *owners(steps, facts), *revision(desired, facts))
     return replace(steps, findings=(*steps.findings, *preflight(desired, facts, today), *whose))
 
 
@@ -63,7 +64,12 @@ async def _ask_before_changes(
         values = soon(group, _check_values, steps, desired, session)
         helm = soon(group, helm_findings, session)
         rehearsal = soon(group, rehearse, steps, facts, session)
-    return (*helm.value, *values.value, *before_changes(inquiry.value), *cloud.value), rehearsal.value
+        cut_off = soon(group, _strict_findings, steps, facts, desired, session)
+    return (*helm.value, *values.value, *before_changes(inquiry.value), *cut_off.value, *cloud.value), rehearsal.value
+
+
+async def _strict_findings(steps: Plan, facts: Facts, desired: Desired, session: Session) -> tuple[Finding, ...]:
+    return tuple(strict(await users(session.kube, desired))) if comes_strict(steps, facts) else ()
 
 
 async def helm_findings(session: Session) -> tuple[Finding, ...]:
@@ -110,8 +116,8 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
         staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
         kept = await why_kept(session.kube, desired, facts, staying, crds=crds)
         removal = plan_removal(desired, facts, kept, crds=crds)
-        users = {} if removal.is_empty else await proxies_of_others(session.kube, desired)
-    return replace(removal, findings=(*environment(desired, facts), *owners(removal, facts), *in_use(removal, users)))
+        found = Users() if removal.is_empty else await users(session.kube, desired)
+    return replace(removal, findings=(*environment(desired, facts), *owners(removal, facts), *in_use(removal, found)))
 
 
 def _undigested(chart: ChartRef) -> ChartRef:

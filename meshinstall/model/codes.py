@@ -52,6 +52,7 @@ _PLAN = (
     Check("PRE012", Phase.PLAN, _EITHER, "an image pull secret does not exist"),
     Check("PRE013", Phase.PLAN, _WARNING, "the configuration no longer contains a release that meshinstall installed"),
     Check("PRE014", Phase.PLAN, _WARNING, "some pods may not fit on any node"),
+    Check("PRE015", Phase.PLAN, _ERROR, "the revision of a running istiod would change in place"),
     Check("PRE016", Phase.PLAN, _ERROR, "the mesh in the cluster is another environment's", "environment"),
     Check("PRE017", Phase.PLAN, (Severity.ERROR, Severity.INFO), "somebody else installed or keeps the mesh", "takeover"),
     Check("PRE018", Phase.PLAN, _WARNING, "more than one PeerAuthentication is for the whole mesh"),
@@ -60,6 +61,7 @@ _PLAN = (
     Check("PRE021", Phase.PLAN, _WARNING, "an unknown manager added fields to an object of the mesh"),
     Check("PRE022", Phase.PLAN, (Severity.WARNING, Severity.INFO), "an object of the mesh is changed at admission"),
     Check("PRE023", Phase.PLAN, _ERROR, "proxies use the control plane that would be removed", "in-use"),
+    Check("PRE024", Phase.PLAN, _EITHER, "STRICT comes to a mesh in use", "strict"),
     Check("PRE026", Phase.PLAN, _INFO, "CRDs of another Istio are in the cluster"),
     Check("PRE030", Phase.PLAN, _ERROR, "helm cannot render a chart with these values"),
     # A dry run is not the run: what it refuses can be allowed by name.

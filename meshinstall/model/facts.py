@@ -85,6 +85,14 @@ class Shortage:
 
 
 @dataclass(frozen=True, slots=True)
+class Users:
+    """Pods of others by namespace: ``proxied`` by a control plane, and ``plain`` ones without a proxy."""
+
+    proxied: Mapping[str, int] = field(default_factory=dict)
+    plain: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Inquiry:
     """What a run needs and may lack: permissions, schedulable nodes, pull secrets, room for pods.
 

@@ -61,7 +61,7 @@ def test_a_control_plane_in_use_is_removed_only_by_name(program: Program, shell:
     shell.ok("kubectl", "rollout", "status", "deployment/web", "-n", "shop", "--timeout=90s")
     done = program.run("down", "--yes")
     assert done.status == 1, done
-    assert "PRE023: 1 proxy uses this control plane, by namespace: shop (1)" in done.err
+    assert "PRE023: this control plane is in use: 1 proxy, by namespace: shop (1)" in done.err
     assert program.pending() == {}
 
 

@@ -1,4 +1,4 @@
-"""Finds who uses a control plane: the proxies that it injected for others."""
+"""Finds who is in a mesh, and who is beside it: pods with a proxy of this control plane, and pods without any."""
 
 import json
 from collections import Counter
@@ -8,27 +8,34 @@ from typing import Any
 from meshinstall.engine.objects.capacity import release_of
 from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
+from meshinstall.model.facts import Users
 from meshinstall.model.labels import REDIRECTION, STATUS
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Component
 from meshinstall.ports import Kube
 
 _DEFAULT = "default"
+_SYSTEM = "kube-system"
 
 
-async def proxies_of_others(kube: Kube, desired: Desired) -> dict[str, int] | None:
-    """Pods that this mesh's istiod or ztunnel serves, but its own gateways, by namespace; None when pods may not be listed."""
+async def users(kube: Kube, desired: Desired) -> Users | None:
+    """Pods of others, by namespace: those that this mesh's istiod or ztunnel serves, and those without a proxy; None when not permitted."""
     ours = {str(release.key) for release in desired.releases}
     revisions = {_revision(release.values.merged()) for release in desired.releases if release.component is Component.ISTIOD}
-    found: Counter[str] = Counter()
+    proxied: Counter[str] = Counter()
+    plain: Counter[str] = Counter()
     try:
         async for pod in kube.list(object_path("v1", "pods"), fields="status.phase!=Succeeded,status.phase!=Failed", metadata_only=True):
-            notes = pod["metadata"].get("annotations") or {}
-            if release_of(pod) not in ours and (_injected_by(notes) in revisions or notes.get(REDIRECTION) == "enabled"):
-                found[pod["metadata"]["namespace"]] += 1
+            namespace, notes = pod["metadata"]["namespace"], pod["metadata"].get("annotations") or {}
+            if release_of(pod) in ours:
+                continue
+            if _injected_by(notes) in revisions or notes.get(REDIRECTION) == "enabled":
+                proxied[namespace] += 1
+            elif namespace != _SYSTEM and not _injected_by(notes):
+                plain[namespace] += 1
     except ForbiddenError:
         return None
-    return dict(found)
+    return Users(dict(proxied), dict(plain))
 
 
 def _revision(values: Mapping[str, Any]) -> str:

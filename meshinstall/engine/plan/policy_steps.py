@@ -11,9 +11,11 @@ from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.labels import REVISION
 from meshinstall.model.ownership import audit_labels, is_ours
-from meshinstall.model.plan import Action, Change, ObjectStep
+from meshinstall.model.plan import Action, Change, ObjectStep, Plan
 from meshinstall.model.release import Manifest
 
+_MODE: Path = ("spec", "mtls", "mode")
+_STRICT = "STRICT"
 # Of an object's own labels and annotations, those by which istiod ignores it or does not enforce it
 # (istio: pkg/config/model.go, LabelsInRevision; pilot/pkg/security/authz/builder).
 _DECIDING: tuple[Path, ...] = (("metadata", "labels", REVISION), ("metadata", "annotations", "istio.io/dry-run"))
@@ -39,6 +41,19 @@ def policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, fac
         return replace(step, action=Action.KEEP)
     reasons = _reasons((*around, *(one.path for one in spec)), live)
     return replace(step, reasons=reasons, changes=changes, patch=_patch(manifest, live))
+
+
+def comes_strict(plan: Plan, facts: Facts) -> bool:
+    """Whether a run makes the mesh STRICT where it was not by the environment's own word; what somebody weakened only goes back."""
+    return any(_is_new(step, facts.policies.get(key_of(step.manifest))) for step in plan.pending if isinstance(step, ObjectStep))
+
+
+def _is_new(step: ObjectStep, live: Manifest | None) -> bool:
+    if step.manifest["kind"] != "PeerAuthentication" or field_at(step.manifest, _MODE) != _STRICT:
+        return False
+    if live is None or not is_ours(live):
+        return live is None or field_at(live, _MODE) != _STRICT
+    return field_at(live, _MODE) != _STRICT and not editors(owned_fields(live), (_MODE,))
 
 
 def _around(wanted: Manifest, live: Manifest) -> tuple[Path, ...]:

@@ -22,6 +22,7 @@ from meshinstall.model.facts import ObjectKey
 from meshinstall.model.istio import CA_SECRETS, ISTIOD_SELECTOR, ROOT_CERTIFICATE
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh import Place, SyncState
+from meshinstall.model.ownership import recorded_environment
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
 from meshinstall.model.status import (
@@ -80,7 +81,7 @@ async def _maybe(session: Session, path: str) -> Manifest | None:
 async def _releases(desired: Desired, session: Session) -> tuple[ReleaseHealth, ...]:
     records = await session.releases.newest([namespace.name for namespace in desired.namespaces])
     found = await gather((release.key for release in desired.releases), lambda key: _workloads(session, records.get(key)))
-    return tuple(release_health(release, records.get(release.key), found[release.key]) for release in desired.releases)
+    return tuple(release_health(release, records.get(release.key), found[release.key], desired.environment) for release in desired.releases)
 
 
 async def _workloads(session: Session, record: ReleaseRecord | None) -> tuple[Workload, ...]:
@@ -138,8 +139,8 @@ def _addresses(service: Manifest) -> Iterator[str]:
         yield inside
 
 
-def release_health(release: Release, record: ReleaseRecord | None, workloads: tuple[Workload, ...]) -> ReleaseHealth:
-    """The health of a release: of Helm's record, and of what it brought."""
+def release_health(release: Release, record: ReleaseRecord | None, workloads: tuple[Workload, ...], environment: str = "") -> ReleaseHealth:
+    """The health of a release: of Helm's record, and of what it brought. Another environment's than ``environment`` is not Current."""
     if record is None or record.status is ReleaseStatus.UNINSTALLED:
         return ReleaseHealth(release.key, release.component, Health.NOT_FOUND, "it is not installed")
     health, detail = Health.CURRENT, ""
@@ -147,6 +148,8 @@ def release_health(release: Release, record: ReleaseRecord | None, workloads: tu
         health, detail = Health.IN_PROGRESS, f"helm is running or was interrupted ({record.status} since {record.updated})"
     elif record.status is not ReleaseStatus.DEPLOYED:
         health, detail = Health.FAILED, f"its last revision is {record.status}: {record.description}"
+    elif (other := recorded_environment(record)) and environment and other != environment:
+        health, detail = Health.FAILED, f"it is environment {other}'s, not {environment}'s"
     return ReleaseHealth(
         release.key,
         release.component,

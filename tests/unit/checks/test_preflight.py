@@ -91,5 +91,11 @@ def test_crds_that_the_chart_does_not_apply_are_information() -> None:
 
 def test_only_findings_with_a_name_can_be_allowed() -> None:
     ours = {"PRE001": "kubernetes", "PRE004": "foreign", "PRE006": "downgrade", "PRE007": "skip-minor", "PRE008": "eol"}
-    refused = {**dict.fromkeys(("PRE031", "PRE032"), "refused"), "PRE016": "environment", "PRE017": "takeover", "PRE023": "in-use"}
+    refused = {
+        **dict.fromkeys(("PRE031", "PRE032"), "refused"),
+        "PRE016": "environment",
+        "PRE017": "takeover",
+        "PRE023": "in-use",
+        "PRE024": "strict",
+    }
     assert {**ours, **refused, "EKS014": "webhook-port", "GKE007": "webhook-port"} == ALLOWABLE

@@ -44,6 +44,16 @@ def test_the_option_and_the_variable_take_a_file_or_its_folder(write: Write, nam
     assert load_project(None, {"MESHINSTALL_CONFIG": named}, folder).settings.profile == "minimal"
 
 
+@pytest.mark.parametrize(
+    ("home", "named"),
+    [("", "{folder}/there/meshinstall.yaml"), ("/", "{folder}/there/meshinstall.yaml"), ("{folder}", "~/there/meshinstall.yaml")],
+)
+def test_a_file_elsewhere_is_named_from_home_where_there_is_one(write: Write, home: str, named: str) -> None:
+    folder = write({"there/meshinstall.yaml": HEAD, "here/x": ""})
+    variables = {"HOME": home.format(folder=folder), "MESHINSTALL_CONFIG": str(folder / "there")}
+    assert load_project(None, variables, folder / "here").document.source == named.format(folder=folder)
+
+
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"set by MESHINSTALL_CONFIG"):
         load_project(None, {"MESHINSTALL_CONFIG": "nowhere"}, tmp_path)

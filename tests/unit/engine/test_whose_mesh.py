@@ -11,11 +11,13 @@ from meshinstall.engine.planning import make_plan
 from meshinstall.errors import PlanRefusedError
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Plan
+from meshinstall.model.stack import ValuesStack
+from meshinstall.model.values import Layer, LayerKind
 from tests.cases import plans
 from tests.fake_kube import forbidden
 from tests.fakes import World
 from tests.unit.engine import stages
-from tests.unit.engine.installed import ISTIOD, PUBLIC, world
+from tests.unit.engine.installed import ISTIOD, POLICY_PATH, PUBLIC, world
 
 pytestmark = pytest.mark.anyio
 
@@ -131,7 +133,7 @@ async def test_a_control_plane_with_proxies_of_others_is_removed_only_by_name() 
         "metadata": {"name": "forged", "namespace": "shop", "annotations": {"sidecar.istio.io/status": "no JSON"}}
     }
     there.helm.calls.clear()
-    with pytest.raises(PlanRefusedError, match=r"PRE023: 2 proxies use this control plane, by namespace: shop \(2\)"):
+    with pytest.raises(PlanRefusedError, match=r"PRE023: this control plane is in use: 2 proxies, by namespace: shop \(2\)"):
         await stages.down(there, DESIRED, [])
     assert there.helm.calls == []
     await stages.down(there, DESIRED, [], allowing("in-use"))
@@ -153,3 +155,53 @@ async def test_nobody_but_our_own_gateways_is_in_use_by_nobody() -> None:
     there.kube.objects["/api/v1/namespaces/istio-ingress/pods/public-1"] = {"metadata": metadata}
     await stages.down(there, DESIRED, [])
     assert there.releases.records == {}
+
+
+def weakened(there: World, manager: str = "") -> None:
+    """The mesh-wide policy is PERMISSIVE: as the environment said before, or as somebody edited it."""
+    live = there.kube.objects[POLICY_PATH]
+    live["spec"] = {"mtls": {"mode": "PERMISSIVE"}}
+    fields: dict[str, Any] = {"f:spec": {"f:mtls": {"f:mode": {}}}}
+    live["metadata"]["managedFields"] = [{"manager": manager or "meshinstall", "operation": "Update", "fieldsV1": fields}]
+
+
+async def test_strict_comes_to_a_mesh_in_use_only_by_name_and_who_may_be_cut_off_is_told() -> None:
+    there = await installed()
+    client(there, "web-1", revision="default")
+    client(there, "old")
+    weakened(there)
+    (finding,) = found(await planned(there), "PRE024")
+    assert finding.title == "STRICT comes to a mesh in use: 1 proxy, by namespace: shop (1)"
+    assert finding.detail == "pods without a proxy, which can then no longer call them: shop (1)"
+    with pytest.raises(PlanRefusedError, match="PRE024"):
+        await stages.up(there, DESIRED, [])
+    await stages.up(there, DESIRED, [], allowing("strict"))
+    assert there.kube.objects[POLICY_PATH]["spec"] == {"mtls": {"mode": "STRICT"}}
+
+
+async def test_what_somebody_weakened_goes_back_to_strict_without_being_asked() -> None:
+    there = await installed()
+    client(there, "web-1", revision="default")
+    weakened(there, "kubectl-patch")
+    plan = await planned(there)
+    assert [step.name for step in plan.pending] == ["PeerAuthentication/istio-system/default"]
+    assert not found(plan, "PRE024")
+
+
+async def test_strict_comes_to_an_empty_mesh_without_being_asked() -> None:
+    there = world()
+    client(there, "old")
+    assert not found(await planned(there), "PRE024")
+
+
+async def test_a_revision_does_not_change_in_place() -> None:
+    there = await installed()
+    (istiod,) = (release for release in DESIRED.releases if release.key == ISTIOD)
+    layer = Layer(LayerKind.FLAG, "--set istiod.revision", {"revision": "canary"})
+    other = replace(istiod, values=ValuesStack((*istiod.values.layers, layer)))
+    desired = replace(DESIRED, releases=tuple(other if release is istiod else release for release in DESIRED.releases))
+    (finding,) = found(await make_plan(desired, there.session()), "PRE015")
+    assert finding.title == "the revision of istio-system/istiod would change from default to canary in place"
+    assert finding.origin == "--set istiod.revision"
+    with pytest.raises(PlanRefusedError, match="PRE015"):
+        await stages.up(there, desired, [])

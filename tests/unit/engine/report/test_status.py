@@ -1,5 +1,6 @@
 """Judging a mesh from what istiod, Helm and the cluster say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -159,6 +160,14 @@ def test_helms_record_of_a_release_counts(status: ReleaseStatus | None, health: 
     found = release_health(ISTIOD, record(status) if status else None, ())
     assert found.health == health
     assert bool(found.detail) == (health is not Health.CURRENT)
+
+
+def test_a_release_of_another_environment_is_not_current() -> None:
+    staging = replace(record(), description="meshinstall: environment staging, profile default")
+    assert release_health(ISTIOD, staging, (), "staging").health is Health.CURRENT
+    found = release_health(ISTIOD, staging, (), "prod")
+    assert found.health is Health.FAILED
+    assert found.detail == "it is environment staging's, not prod's"
 
 
 @given(st.lists(st.sampled_from(Health)))
