@@ -16,7 +16,16 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class PlanOutput(StrEnum):
+    """How a plan is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
 OutputKind = Annotated[Output, typer.Option("-o", "--output", help="How to print data on stdout.")]
+PlanOutputKind = Annotated[PlanOutput, typer.Option("-o", "--output", help="How to print the plan; markdown is for a pull request.")]
 Seconds = Annotated[float, typer.Option("--timeout", min=1, help="Seconds for the whole run.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Allow = Annotated[

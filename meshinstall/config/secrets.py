@@ -39,6 +39,11 @@ def find_secrets(document: Document) -> Iterator[Problem]:
             yield document.problem(path, f"{'.'.join(path)} looks like {what}; secrets are not allowed in files or flags", _HINT)
 
 
+def hides(value: Any, name: str) -> bool:
+    """Whether a value whose key is ``name``, or anything in it, looks like a secret."""
+    return any(_looks_like(inner, text) for _, inner, text in _texts(value, (), name))
+
+
 def _texts(value: Any, path: KeyPath, name: str) -> Iterator[tuple[KeyPath, str, str]]:
     """Every text with its path and the name that says what it is for."""
     if isinstance(value, str):

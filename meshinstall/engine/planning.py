@@ -16,8 +16,10 @@ from meshinstall.engine.observe.users import users
 from meshinstall.engine.plan.planner import plan
 from meshinstall.engine.plan.policy_steps import comes_strict
 from meshinstall.engine.plan.removal import plan_removal, removable
+from meshinstall.engine.rehearsal.diffing import object_changes
+from meshinstall.engine.rehearsal.effects import effects, idle_values
 from meshinstall.engine.rehearsal.findings import findings as rehearsal_findings
-from meshinstall.engine.rehearsal.idle import idle_values
+from meshinstall.engine.rehearsal.meaning import consequences
 from meshinstall.engine.rehearsal.rehearse import Rehearsal, rehearse
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, soon, task_group
@@ -42,9 +44,16 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
     findings, rehearsal = await _ask_before_changes(decided, facts, desired, session)
     if rehearsal is None:
         return replace(decided, findings=(*decided.findings, *findings))
-    told = (*await rehearsal_findings(rehearsal, desired, session), *await idle_values(decided, rehearsal, desired, session))
-    trials = tuple(tried.trial for _, tried in rehearsal.tries)
-    return replace(decided, findings=(*decided.findings, *findings, *told), trials=trials)
+    refused = await rehearsal_findings(rehearsal, desired, session)
+    found = await effects(decided, rehearsal, desired, session)
+    diff = object_changes(decided, facts, rehearsal, found)
+    return replace(
+        decided,
+        findings=(*decided.findings, *findings, *refused, *idle_values(found, desired)),
+        trials=tuple(tried.trial for _, tried in rehearsal.tries),
+        diff=diff,
+        summary=consequences(diff, facts),
+    )
 
 
 def decide(desired: Desired, facts: Facts, today: date) -> Plan:

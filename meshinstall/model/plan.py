@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from meshinstall.model.diff import Consequence, ObjectChange
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
@@ -107,7 +108,10 @@ _NEWER = frozenset({"patch", "undo"})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in an order that can be run from first to last, and what is worth knowing before; ``trials`` are objects that change."""
+    """Steps in an order that can be run from first to last, and what is worth knowing before.
+
+    ``trials`` say how far each object that changes was tried, ``diff`` what changes in it, ``summary`` what that means.
+    """
 
     environment: str
     cluster: str
@@ -117,6 +121,8 @@ class Plan:
     steps: tuple[Step, ...]
     findings: tuple[Finding, ...] = ()
     trials: tuple[Trial, ...] = ()
+    diff: tuple[ObjectChange, ...] = ()
+    summary: tuple[Consequence, ...] = ()
 
     @property
     def pending(self) -> tuple[Step, ...]:

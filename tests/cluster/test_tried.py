@@ -100,12 +100,35 @@ def test_a_selector_that_changes_is_refused_with_its_line_and_what_it_costs(inst
     assert shell.ok("helm", "history", _EDGE, "-n", _EDGE, "-o", "json") == before
 
 
-def test_what_passes_the_plan_is_taken_by_helm_and_a_second_plan_is_empty(installed: Program) -> None:
+def objects(shell: Shell) -> dict[str, Any]:
+    """Everything of the mesh's namespaces that a chart says."""
+    kinds = "deployments,services,configmaps,serviceaccounts,horizontalpodautoscalers,roles,rolebindings"
+    found = {}
+    for namespace in ("istio-system", _EDGE):
+        for one in json.loads(shell.ok("kubectl", "get", kinds, "-n", namespace, "-o", "json"))["items"]:
+            said = {key: value for key, value in one.items() if key not in {"metadata", "status"}}
+            notes = {key: value for key, value in one["metadata"].get("annotations", {}).items() if "deployment.kubernetes.io" not in key}
+            labels = one["metadata"].get("labels", {})
+            found[f"{one['kind']} {namespace}/{one['metadata']['name']}"] = (said, notes, labels)
+    return found
+
+
+def different(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    """Names of the objects that are not the same."""
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def test_what_passes_the_plan_is_taken_by_helm_and_a_second_plan_is_empty(installed: Program, shell: Shell) -> None:
     flags = ("--set", f"{_EDGE}.podAnnotations.example=yes", "--set", "istiod.env.PILOT_EXAMPLE=1")
     plan = planned(installed, *flags)
     assert {one["tried"] for one in plan["objects"]} == {"tried"}
     assert _DEPLOYMENT in {one["object"] for one in plan["objects"]}
+    before = objects(shell)
     installed.up("--no-verify", *flags)
+    assert {one["object"] for one in plan["diff"]} == different(before, objects(shell))
+    assert ("restart", f"{_DEPLOYMENT} restarts: 1 pod") in {(one["concern"], one["text"]) for one in plan["summary"]}
+    (edge,) = (one for one in plan["diff"] if one["object"] == _DEPLOYMENT)
+    assert {(one["after"], one["origin"]) for one in edge["fields"]} == {("yes", f"--set {_EDGE}.podAnnotations.example")}
     assert installed.pending(*flags) == {}
     # Helm takes away what is no longer wanted, and so does the dry run.
     assert {one["tried"] for one in planned(installed)["objects"]} == {"tried"}

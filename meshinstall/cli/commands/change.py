@@ -11,7 +11,7 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
-from meshinstall.cli.options import Output
+from meshinstall.cli.options import Output, PlanOutput
 from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, PROFILE, SELECTORS, requesting
 from meshinstall.cli.running import run
 from meshinstall.cli.target import open_environment, warn
@@ -65,20 +65,20 @@ def up(
 def plan(
     request: Request,
     *,
+    diff: Annotated[bool, typer.Option("--diff", help="Show every object that changes, field by field.")] = False,
     save: Annotated[Path | None, typer.Option("--save", help="Write the plan to this file, for up --plan.")] = None,
-    output: options.OutputKind = Output.TABLE,
+    output: options.PlanOutputKind = PlanOutput.TABLE,
 ) -> None:
     """Show what up would do, and change nothing; exit status 3 when there is something to do."""
 
     async def work() -> None:
         from meshinstall.checks.ownership import ANOTHER_ENVIRONMENT
-        from meshinstall.cli.output import printers
         from meshinstall.engine.planning import make_plan
 
         found = await make_plan(*open_environment(request))
         if save:
             _save(found, save)
-        typer.echo(printers.dump(printers.plan_json(found)) if output is Output.JSON else printers.plan_text(found))
+        typer.echo(_printed(found, output, diff=diff))
         if not found.is_empty or any(finding.code == ANOTHER_ENVIRONMENT for finding in found.findings):
             raise typer.Exit(ExitStatus.CHANGES_PENDING)
 
@@ -146,6 +146,19 @@ def _ask() -> None:
         signal.signal(signal.SIGINT, before)
     if not agreed:
         raise InterruptedRunError("stopped before the first step; nothing was changed")
+
+
+def _printed(found: "Plan", output: PlanOutput, *, diff: bool) -> str:
+    from meshinstall.cli.output.plan_markdown import plan_markdown
+    from meshinstall.cli.output.printers import dump, plan_json, plan_text
+
+    match output:
+        case PlanOutput.JSON:
+            return dump(plan_json(found))
+        case PlanOutput.MARKDOWN:
+            return plan_markdown(found)
+        case _:
+            return plan_text(found, diff=diff)
 
 
 def _save(found: "Plan", path: Path) -> None:

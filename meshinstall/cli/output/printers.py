@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from meshinstall.cli.options import Output
 from meshinstall.cli.output.event_text import event_text, summarise
+from meshinstall.cli.output.plan_diff import diff_json, diff_lines, summary_json, summary_lines
 from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, StepDone
 from meshinstall.errors import safe
@@ -37,11 +38,13 @@ _UNTRIED = 5
 _OF_IT = ("is ", "does ", "was ", "differs ")
 
 
-def plan_text(plan: Plan) -> str:
-    """A plan for people: one line a step, its reasons and changed values below it."""
+def plan_text(plan: Plan, *, diff: bool = False) -> str:
+    """A plan for people: one line a step, its reasons and changed values below it; with ``diff`` every object that changes."""
     lines = [f"Plan for environment {plan.environment} on {plan.cluster}: Istio {plan.istio_version}, profile {plan.profile}", ""]
     for step in plan.steps:
         lines += _step_lines(step)
+    lines += ["", "What this means:", *summary_lines(plan.summary)] if plan.summary else []
+    lines += ["", *diff_lines(plan.diff)] if diff and plan.diff else []
     lines += ["", *_trial_lines(plan)] if plan.trials else []
     lines += ["", *(_finding_line(finding) for finding in plan.findings)] if plan.findings else []
     count = len(plan.pending)
@@ -64,6 +67,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             {"object": str(trial.key), "release": str(trial.release) if trial.release else None, "tried": trial.how, "why": trial.why}
             for trial in plan.trials
         ],
+        "summary": summary_json(plan.summary),
+        "diff": diff_json(plan.diff),
         "findings": [
             {"code": finding.code, "severity": finding.severity, "title": finding.title, "detail": finding.detail, "object": finding.object}
             | {"origin": finding.origin, "hint": finding.hint}

@@ -1,0 +1,102 @@
+"""A diff for people is short, and nothing that a cluster says becomes markup in a pull request."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from meshinstall.cli.output.plan_diff import diff_json, diff_lines, field_lines, summary_lines
+from meshinstall.cli.output.plan_markdown import escaped, plan_markdown
+from meshinstall.cli.output.printers import plan_text
+from meshinstall.model.diff import Concern, Consequence, FieldChange, ObjectChange, Verb
+from meshinstall.model.facts import ObjectKey
+from meshinstall.model.foreign_text import line
+from meshinstall.model.release import ReleaseKey
+from tests.cases import plans
+
+PLAN = plans.load("value-changed").plan()
+ISTIOD = ReleaseKey("istio-system", "istiod")
+_HOSTILE = st.text(st.sampled_from("ab <>&`*_[]()#|!~@:/\\\"'-+=\n\x1b\u202e1."), max_size=60)
+
+
+def deployment(*fields: FieldChange, name: str = "istiod") -> ObjectChange:
+    return ObjectChange(ObjectKey("apps/v1", "Deployment", "istio-system", name), ISTIOD, Verb.CHANGE, fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (FieldChange("a.b", None, 1, "x.yaml:2"), "+ a.b: 1   (x.yaml:2)"),
+        (FieldChange("a.b", 1, None), "- a.b: 1"),
+        (FieldChange("a.b", 1, "c"), '~ a.b: 1 → "c"'),
+    ],
+)
+def test_a_field_is_a_line(change: FieldChange, text: str) -> None:
+    assert list(field_lines(change)) == [text]
+
+
+def test_of_a_longer_text_the_lines_that_differ_are_shown_and_not_too_many() -> None:
+    assert list(field_lines(FieldChange("a", "one\ntwo\n", "one\nthree\n", "f:1"))) == ["~ a   (f:1)", "    -two", "    +three"]
+    many = list(field_lines(FieldChange("a", "x\n", "".join(f"{number}\n" for number in range(100)))))
+    assert len(many) == 42
+    assert many[-1] == "    and 61 more lines"
+
+
+def test_objects_that_only_name_another_chart_are_counted() -> None:
+    label = FieldChange("metadata.labels.helm.sh/chart", "istiod-1.30.0", "istiod-1.31.0")
+    assert diff_lines([deployment(label), deployment(label, FieldChange("spec.x", 1, 2))]) == [
+        "~ Deployment istio-system/istiod",
+        "      ~ spec.x: 1 → 2",
+        "~ 1 object: only what names the chart's version and its values",
+    ]
+    assert len(diff_json([deployment(label)])[0]["fields"]) == 1
+
+
+def test_the_text_has_the_diff_when_it_is_asked_for() -> None:
+    plan = replace(PLAN, diff=(deployment(FieldChange("spec.x", 1, 2)),), summary=(Consequence(Concern.RESTART, "it restarts"),))
+    assert "      ~ spec.x: 1 → 2" in plan_text(plan, diff=True)
+    assert "spec.x" not in plan_text(plan)
+    assert "  restarts   it restarts" in plan_text(plan)
+
+
+@given(_HOSTILE)
+def test_lines_of_a_summary_stay_lines(text: str) -> None:
+    for told in summary_lines([Consequence(Concern.ACCESS, text), Consequence(Concern.ACCESS, "word " * 40)]):
+        assert told.isprintable()
+
+
+@given(_HOSTILE)
+def test_a_word_of_a_cluster_is_text_in_markdown(text: str) -> None:
+    (_, inline, _) = parsed(f"x{escaped(text)}x")
+    assert {token.type for token in inline.children or ()} <= {"text", "text_special"}
+    assert "".join(token.content for token in inline.children or ()) == f"x{line(text)}x"
+
+
+@given(name=_HOSTILE, before=_HOSTILE, after=_HOSTILE)
+def test_no_object_leaves_its_block(name: str, before: str, after: str) -> None:
+    change = deployment(FieldChange(f"spec.{name}", before, after, name), name=name)
+    plan = replace(PLAN, diff=(change, replace(change, fields=(), verb=Verb.DELETE)), summary=(Consequence(Concern.ACCESS, after),))
+    text = plan_markdown(plan)
+    tokens = parsed(text)
+    # Two blocks of HTML, both ours: the beginning of the details with the name as text, and their end.
+    opened, closed = (token.content for token in tokens if token.type == "html_block")
+    assert opened.count("<") == 3
+    assert closed == "</details>\n"
+    assert sum(token.type == "fence" for token in tokens) == 1
+    links = [child.attrs["href"] for token in tokens for child in token.children or () if child.type == "link_open"]
+    assert all(str(link).startswith("docs/checks.md#") for link in links)
+    assert not any(child.type in {"html_inline", "image"} for token in tokens for child in token.children or ())
+
+
+def test_a_pull_request_takes_it_however_long_it_is() -> None:
+    changes = tuple(deployment(FieldChange("spec.x", "a" * 50, "b" * 50), name=f"n{number}") for number in range(2_000))
+    text = plan_markdown(replace(PLAN, diff=changes))
+    assert len(text) < 65_536
+    assert text.endswith("parts)")
+
+
+def parsed(text: str) -> list[Token]:
+    return MarkdownIt("gfm-like", {"linkify": False}).parse(text)
