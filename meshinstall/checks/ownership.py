@@ -1,6 +1,6 @@
 """Whose a mesh is, and who uses it: what must be agreed to by name before it is changed or removed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from meshinstall.checks.words import first
 from meshinstall.model.desired import Desired
@@ -91,6 +91,19 @@ def revision(desired: Desired, facts: Facts) -> Iterator[Finding]:
                     str(release.values.explain(("revision",))[-1].origin) if after != "default" else "",
                     "a new revision is an upgrade beside the old one; keep the revision of this release",
                 )
+
+
+def at_work(records: Iterable[ReleaseRecord]) -> Iterator[Finding]:
+    """That somebody else's helm may be at work at a release, which two at once would break."""
+    for record in records:
+        yield Finding(
+            "PRE027",
+            Severity.ERROR,
+            f"another helm may be at work at release {record.key}: revision {record.revision} is {record.status}",
+            f"it began at {plain(record.updated)}, and no run of meshinstall left it behind",
+            f"release {record.key}",
+            hint="wait until it ends (helm status), or ten minutes; if that helm is dead: --allow at-work",
+        )
 
 
 def strict(found: Users | None) -> Iterator[Finding]:

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import date
 
-from meshinstall.checks.ownership import environment, in_use, owners, revision, strict
+from meshinstall.checks.ownership import at_work, environment, in_use, owners, revision, strict
 from meshinstall.checks.preflight import ALLOWABLE, before_changes, preflight
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
 from meshinstall.engine.observe.admission import with_admission
+from meshinstall.engine.observe.at_work import helms_at_work
 from meshinstall.engine.observe.cloud import cloud_findings, explaining
 from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.namespace_contents import why_kept
@@ -74,7 +75,9 @@ async def _ask_before_changes(
         helm = soon(group, helm_findings, session)
         rehearsal = soon(group, rehearse, steps, facts, session)
         cut_off = soon(group, _strict_findings, steps, facts, desired, session)
-    return (*helm.value, *values.value, *before_changes(inquiry.value), *cut_off.value, *cloud.value), rehearsal.value
+        busy = soon(group, helms_at_work, steps, facts, session)
+    told = (*helm.value, *values.value, *before_changes(inquiry.value), *at_work(busy.value), *cut_off.value, *cloud.value)
+    return told, rehearsal.value
 
 
 async def _strict_findings(steps: Plan, facts: Facts, desired: Desired, session: Session) -> tuple[Finding, ...]:
@@ -126,7 +129,9 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
         kept = await why_kept(session.kube, desired, facts, staying, crds=crds)
         removal = plan_removal(desired, facts, kept, crds=crds)
         found = Users() if removal.is_empty else await users(session.kube, desired)
-    return replace(removal, findings=(*environment(desired, facts), *owners(removal, facts), *in_use(removal, found)))
+        busy = await helms_at_work(removal, facts, session)
+    whose = (*environment(desired, facts), *owners(removal, facts), *at_work(busy), *in_use(removal, found))
+    return replace(removal, findings=whose)
 
 
 def _undigested(chart: ChartRef) -> ChartRef:

@@ -14,6 +14,9 @@ MANAGER = "meshinstall"
 ENVIRONMENT = "meshinstall.dev/environment"
 PROFILE = "meshinstall.dev/profile"
 
+# The name of the Lease that is a mesh's lock, and of the ConfigMap with the summary of its last run.
+RUN_OBJECT = "meshinstall"
+
 # On every object of a Helm release (helm: pkg/action/validate.go).
 HELM_MANAGER = "Helm"
 HELM_RELEASE = "meta.helm.sh/release-name"

@@ -101,13 +101,15 @@ def test_a_selector_that_changes_is_refused_with_its_line_and_what_it_costs(inst
 
 
 def objects(shell: Shell) -> dict[str, Any]:
-    """Everything of the mesh's namespaces that a chart says."""
+    """Everything that Helm made in the mesh's namespaces, without what the server keeps of it."""
     kinds = "deployments,services,configmaps,serviceaccounts,horizontalpodautoscalers,roles,rolebindings"
     found = {}
     for namespace in ("istio-system", _EDGE):
         for one in json.loads(shell.ok("kubectl", "get", kinds, "-n", namespace, "-o", "json"))["items"]:
             said = {key: value for key, value in one.items() if key not in {"metadata", "status"}}
             notes = {key: value for key, value in one["metadata"].get("annotations", {}).items() if "deployment.kubernetes.io" not in key}
+            if "meta.helm.sh/release-name" not in notes:
+                continue
             labels = one["metadata"].get("labels", {})
             found[f"{one['kind']} {namespace}/{one['metadata']['name']}"] = (said, notes, labels)
     return found

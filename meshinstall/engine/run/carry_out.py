@@ -13,12 +13,10 @@ from meshinstall.engine.run.undoing import PLAN_AGAIN
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.desired import Desired
-from meshinstall.model.ownership import audit_labels
+from meshinstall.model.ownership import RUN_OBJECT, audit_labels
 from meshinstall.model.paths import object_path
 from meshinstall.model.plan import Plan, ReleaseStep
 
-# The ConfigMap in the mesh's namespace that summarises the last run.
-SUMMARY = "meshinstall"
 # Seconds for the summary, however the run ends.
 _LAST_WORDS = 10
 
@@ -130,11 +128,11 @@ async def _summarised(session: Session, desired: Desired, plan: Plan, run: str) 
             "istioVersion": plan.istio_version,
             "plan": plan.digest,
         }
-        metadata = {"name": SUMMARY, "namespace": plan.mesh_namespace, "labels": audit_labels(desired)}
+        metadata = {"name": RUN_OBJECT, "namespace": plan.mesh_namespace, "labels": audit_labels(desired)}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
         with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORDS):
             try:
-                await session.kube.apply(object_path("v1", "configmaps", plan.mesh_namespace, SUMMARY), body, force=True)
+                await session.kube.apply(object_path("v1", "configmaps", plan.mesh_namespace, RUN_OBJECT), body, force=True)
             except ClusterError:
                 # It is a convenience: losing it loses nothing, and the run's own error matters more.
                 if result == "done":

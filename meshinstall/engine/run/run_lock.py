@@ -11,11 +11,11 @@ from anyio.abc import TaskGroup
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ClusterError, ConflictError, LockedError
+from meshinstall.model.ownership import RUN_OBJECT
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
-NAME = "meshinstall"
 _RUN = "meshinstall.dev/run"
 # Seconds: how long a holder that says nothing is believed, and how often it speaks.
 _LIFE = 30
@@ -24,7 +24,7 @@ _RENEW = 10
 
 def lease_path(namespace: str) -> str:
     """Path of the lock of the mesh in ``namespace``."""
-    return object_path("coordination.k8s.io/v1", "leases", namespace, NAME)
+    return object_path("coordination.k8s.io/v1", "leases", namespace, RUN_OBJECT)
 
 
 async def has_place(kube: Kube, namespace: str) -> bool:
@@ -100,7 +100,7 @@ class _Lease:
             "renewTime": _micro(now),
             "leaseTransitions": ((lease or {}).get("spec") or {}).get("leaseTransitions", 0) + 1,
         }
-        metadata: dict[str, Any] = {"name": NAME, "namespace": self._namespace, "annotations": {_RUN: what}}
+        metadata: dict[str, Any] = {"name": RUN_OBJECT, "namespace": self._namespace, "annotations": {_RUN: what}}
         body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         try:
             if lease is None:

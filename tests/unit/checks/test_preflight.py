@@ -97,5 +97,6 @@ def test_only_findings_with_a_name_can_be_allowed() -> None:
         "PRE017": "takeover",
         "PRE023": "in-use",
         "PRE024": "strict",
+        "PRE027": "at-work",
     }
     assert {**ours, **refused, "EKS014": "webhook-port", "GKE007": "webhook-port"} == ALLOWABLE

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from meshinstall.engine.planning import make_plan
 from meshinstall.errors import PlanRefusedError
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Plan
+from meshinstall.model.release import ReleaseStatus
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import Layer, LayerKind
 from tests.cases import plans
-from tests.fake_kube import forbidden
+from tests.fake_kube import forbidden, now
 from tests.fakes import World
 from tests.unit.engine import stages
 from tests.unit.engine.installed import ISTIOD, POLICY_PATH, PUBLIC, world
@@ -47,6 +49,18 @@ def of_helm(there: World) -> None:
     """Release istiod was made by a person with helm, with a value that the environment does not have."""
     record = there.releases.records[ISTIOD]
     there.releases.records[ISTIOD] = replace(record, description="Install complete", values={**record.values, "egress": "REGISTRY_ONLY"})
+
+
+def interrupted(there: World, seconds: int) -> None:
+    """A helm is in the middle of istiod since some seconds."""
+    record, began = there.releases.records[ISTIOD], now() - timedelta(seconds=seconds)
+    there.releases.records[ISTIOD] = replace(record, status=ReleaseStatus.PENDING_UPGRADE, updated=began.isoformat())
+
+
+def last_run(there: World, result: str, seconds: int) -> None:
+    """A run of ours ended some seconds ago."""
+    data = {"result": result, "finished": (now() - timedelta(seconds=seconds)).isoformat(timespec="seconds")}
+    there.kube.objects["/api/v1/namespaces/istio-system/configmaps/meshinstall"] = {"metadata": {"name": "meshinstall"}, "data": data}
 
 
 def client(there: World, name: str, **status: Any) -> None:
@@ -205,3 +219,41 @@ async def test_a_revision_does_not_change_in_place() -> None:
     assert finding.origin == "--set istiod.revision"
     with pytest.raises(PlanRefusedError, match="PRE015"):
         await stages.up(there, desired, [])
+
+
+async def test_a_release_at_which_another_helm_is_at_work_is_left_alone() -> None:
+    there = await installed()
+    interrupted(there, 30)
+    (finding,) = found(await planned(there), "PRE027")
+    assert finding.title == "another helm may be at work at release istio-system/istiod: revision 1 is pending-upgrade"
+    with pytest.raises(PlanRefusedError, match="PRE027"):
+        await stages.up(there, DESIRED, [])
+    with pytest.raises(PlanRefusedError, match="PRE027"):
+        await stages.down(there, DESIRED, [])
+    assert there.releases.freed == []
+    await stages.up(there, DESIRED, [], allowing("at-work"))
+    assert there.releases.freed == ["istio-system/istiod"]
+
+
+@pytest.mark.parametrize(
+    ("result", "ended", "began", "ours"), [("failed: x", 20, 30, True), ("failed: x", 40, 30, False), ("done", 20, 30, False)]
+)
+async def test_what_a_failed_run_of_ours_left_is_repaired_at_once(result: str, ended: int, began: int, ours: bool) -> None:  # noqa: FBT001
+    there = await installed()
+    last_run(there, result, ended)
+    interrupted(there, began)
+    assert bool(found(await planned(there), "PRE027")) is not ours
+
+
+async def test_a_run_of_ours_that_died_with_the_lock_left_it() -> None:
+    there = await installed()
+    interrupted(there, 30)
+    lease = {"metadata": {"name": "meshinstall", "resourceVersion": "1"}, "spec": {"holderIdentity": "gone/1"}}
+    there.kube.objects["/apis/coordination.k8s.io/v1/namespaces/istio-system/leases/meshinstall"] = lease
+    assert found(await planned(there), "PRE027") == []
+
+
+async def test_after_ten_minutes_no_helm_is_at_work_any_more() -> None:
+    there = await installed()
+    interrupted(there, 601)
+    assert found(await planned(there), "PRE027") == []
