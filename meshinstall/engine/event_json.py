@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
+from meshinstall.engine.events import Event, ProxiesOlder, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
 from meshinstall.model.plan import Change, Plan, ReleaseStep, Step
 
 SCHEMA = "meshinstall.dev/event/v1"
@@ -25,6 +25,8 @@ def event_json(event: Event) -> dict[str, Any]:
             content = {"event": "run-ended", "run": run, "seconds": round(seconds, 3), "failure": failure}
         case Verifying(doing=doing, seconds=seconds):
             content = {"event": "verifying", "doing": doing, "seconds": round(seconds, 3)}
+        case ProxiesOlder(text=text):
+            content = {"event": "proxies-older", "text": text}
     return {"schema": SCHEMA, **content}
 
 

@@ -64,5 +64,12 @@ class Verifying:
     seconds: float
 
 
-Event = RunStarted | StepStarted | StepWaiting | StepDone | StepEnded | RunEnded | Verifying
+@dataclass(frozen=True, slots=True)
+class ProxiesOlder:
+    """After a run there are proxies older than istiod; ``text`` says where, and how they become as new."""
+
+    text: str
+
+
+Event = RunStarted | StepStarted | StepWaiting | StepDone | StepEnded | RunEnded | Verifying | ProxiesOlder
 Emit = Callable[[Event], None]

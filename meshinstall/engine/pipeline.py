@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from meshinstall.checks.ownership import ANOTHER_ENVIRONMENT
-from meshinstall.engine.events import Emit
+from meshinstall.engine.events import Emit, ProxiesOlder
+from meshinstall.engine.gates.proxies import ask_proxies
 from meshinstall.engine.planning import make_plan, make_removal, refuse
 from meshinstall.engine.run.carry_out import Execution, install, remove
 from meshinstall.engine.run.leftovers import delete_root_certificates, refuse_survivors
@@ -18,11 +19,16 @@ from meshinstall.engine.run.run_lock import RunLock, run_lock
 from meshinstall.engine.session import Session
 from meshinstall.errors import PlanRefusedError, StepError
 from meshinstall.model.desired import Desired
-from meshinstall.model.plan import Plan
+from meshinstall.model.plan import Plan, ReleaseStep
+from meshinstall.model.release import Component
 from meshinstall.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from meshinstall.engine.gates.verify import Scope
+
+
+# Seconds for what is worth a line after a run.
+_LAST_LOOK = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,16 @@ async def run_stage(desired: Desired, session: Session, terms: Terms, callbacks:
     deadline = anyio.current_time() + terms.seconds
     if not plan.is_empty:
         await install(plan, desired, Execution(session, callbacks.emit, lock, terms.seconds))
+        if any(isinstance(step, ReleaseStep) and step.component is Component.ISTIOD and step.revision for step in plan.pending):
+            await _tell_of_older_proxies(desired, session, callbacks.emit)
     return StageResult(plan, await prove(session, callbacks.emit, deadline) if terms.prove else None)
+
+
+async def _tell_of_older_proxies(desired: Desired, session: Session, emit: Emit) -> None:
+    """An upgrade leaves the proxies of running pods as they are; where that cannot be asked, `status` says so."""
+    with anyio.move_on_after(_LAST_LOOK):
+        if older := (await ask_proxies(session, desired.mesh_namespace)).older(desired.istio_version):
+            emit(ProxiesOlder(older))
 
 
 async def prove(session: Session, emit: Emit, deadline: float, scope: "Scope | None" = None) -> Verdict:

@@ -1,15 +1,20 @@
 """The state of a mesh now: what ``meshinstall status`` shows."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from meshinstall.model.facts import ObjectKey
+from meshinstall.model.foreign_text import plain
 from meshinstall.model.release import Component, ReleaseKey
 
 # A certificate that expires this soon is worth a warning (linkerd check uses the same).
 SOON = timedelta(days=60)
+# Namespaces that are named.
+_NAMED = 5
+_VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 
 
 class Health(StrEnum):
@@ -71,6 +76,15 @@ class StaleProxy:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyVersion:
+    """How many proxies of a namespace have a version."""
+
+    namespace: str
+    version: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Proxies:
     """Proxies connected to istiod; those neither in sync nor stale are being updated.
 
@@ -81,6 +95,26 @@ class Proxies:
     in_sync: int = 0
     stale: tuple[StaleProxy, ...] = ()
     unknown: str = ""
+    versions: tuple[ProxyVersion, ...] = ()
+
+    def older(self, istio_version: str) -> str:
+        """Which are older than istiod, and how they become as new, in a sentence; empty when none is."""
+        wanted = _numbers(istio_version)
+        old = [one for one in self.versions if wanted and (0,) < _numbers(one.version) < wanted]
+        if not old:
+            return ""
+        count = sum(one.count for one in old)
+        named = ", ".join(f"{plain(one.namespace)} ({one.count} of {plain(one.version)})" for one in old[:_NAMED])
+        more = f" and {len(old) - _NAMED} more" if len(old) > _NAMED else ""
+        who = "1 proxy is" if count == 1 else f"{count} proxies are"
+        restart = "restart their pods: kubectl rollout restart deployment -n NAMESPACE"
+        return f"{who} older than istiod {istio_version}, by namespace: {named}{more}; {restart}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a version; none where it does not begin with three."""
+    found = _VERSION.match(version)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +207,8 @@ class MeshStatus:
         """What is unknown or soon needs attention, in sentences."""
         if self.proxies.unknown:
             yield f"cannot tell which proxies are in sync: {self.proxies.unknown}"
+        if older := self.proxies.older(self.istio_version):
+            yield older
         for certificate in self.certificates:
             if certificate.unknown:
                 yield f"cannot read the {certificate.role} certificate: {certificate.unknown}"

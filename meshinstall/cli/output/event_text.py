@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
+from meshinstall.engine.events import Event, ProxiesOlder, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
 from meshinstall.errors import safe
 from meshinstall.model.foreign_text import command, line
 from meshinstall.model.plan import Action, ReleaseStep, Step
@@ -27,6 +27,8 @@ def event_text(event: Event) -> str:
             text = "" if failure else f"done in {seconds:.1f} s"
         case Verifying(doing=doing, seconds=seconds):
             text = f"  verify: … {line(doing)} ({seconds:.1f} s)"
+        case ProxiesOlder(text=told):
+            text = f"! {line(told)}"
     return text
 
 

@@ -191,7 +191,8 @@ def _proxies_json(proxies: Proxies) -> dict[str, Any]:
     if proxies.unknown:
         return {"known": False, "reason": proxies.unknown}
     stale = [{"name": one.name, "reason": one.reason} for one in proxies.stale]
-    return {"known": True, "connected": proxies.connected, "inSync": proxies.in_sync, "stale": stale}
+    versions = [{"namespace": one.namespace, "version": one.version, "count": one.count} for one in proxies.versions]
+    return {"known": True, "connected": proxies.connected, "inSync": proxies.in_sync, "stale": stale, "versions": versions}
 
 
 def _certificate_json(certificate: Certificate, status: MeshStatus) -> dict[str, Any]:

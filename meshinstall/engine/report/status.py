@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from meshinstall.engine.gates.proxies import ask_proxies
 from meshinstall.engine.mesh.ca_objects import ca_of, roots_of
-from meshinstall.engine.mesh.syncz import Sync, better, read_sync
 from meshinstall.engine.objects import readiness
 from meshinstall.engine.objects.field_managers import by, scaled_by
 from meshinstall.engine.objects.json_fields import MalformedError
@@ -20,7 +20,6 @@ from meshinstall.model.desired import Desired, Release
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.istio import CA_SECRETS, ISTIOD_SELECTOR, ROOT_CERTIFICATE
 from meshinstall.model.labels import REVISION
-from meshinstall.model.mesh import Place, SyncState
 from meshinstall.model.ownership import RUN_OBJECT, recorded_environment
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
@@ -30,14 +29,10 @@ from meshinstall.model.status import (
     Holder,
     LastRun,
     MeshStatus,
-    Proxies,
     ReleaseHealth,
-    StaleProxy,
     Workload,
     worst,
 )
-
-_BEHIND = frozenset({SyncState.STALE, SyncState.REJECTED})
 
 
 async def look(desired: Desired, session: Session) -> MeshStatus:
@@ -46,7 +41,7 @@ async def look(desired: Desired, session: Session) -> MeshStatus:
     asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
         "releases": lambda: _releases(desired, session),
         "revision": lambda: _revision(desired, session),
-        "proxies": lambda: _proxies(session, namespace),
+        "proxies": lambda: ask_proxies(session, namespace),
         "root": lambda: _root(session, namespace),
         "ca": lambda: _authority(session, namespace),
         "summary": lambda: _maybe(session, object_path("v1", "configmaps", namespace, RUN_OBJECT)),
@@ -170,32 +165,6 @@ async def _revision(desired: Desired, session: Session) -> str:
             async for live in session.kube.list(path, labels=f"{ISTIOD_SELECTOR},release={release.key.name}"):
                 return str((live["metadata"].get("labels") or {}).get(REVISION, ""))
     return ""
-
-
-async def _proxies(session: Session, namespace: str) -> Proxies:
-    """Each istiod knows its own proxies only, so that all are asked; one that does not answer leaves the numbers unknown."""
-    try:
-        pods = session.kube.list(object_path("v1", "pods", namespace), labels=ISTIOD_SELECTOR, fields="status.phase=Running")
-        names = [pod["metadata"]["name"] async for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-        if not names:
-            return Proxies(unknown="no istiod is running")
-        answers = await gather(names, lambda name: session.istiod.syncz(namespace, name))
-        return count_proxies((record for records in answers.values() for record in records), session.now())
-    except ClusterError as error:
-        return Proxies(unknown=error.message)
-    except MalformedError as error:
-        return Proxies(unknown=f"istiod's answer cannot be understood: {error}")
-
-
-def count_proxies(records: Iterable[Manifest], now: datetime) -> Proxies:
-    """Judge records of ``/debug/syncz``; raises MalformedError for what is not one."""
-    found: dict[Place, Sync] = {}
-    for proxy, sync in (read_sync(record, now) for record in records):
-        if better(found.get(proxy), sync):
-            found[proxy] = sync
-    in_sync = sum(sync.state is SyncState.SYNCED for sync in found.values())
-    stale = [StaleProxy(f"{place.name}.{place.namespace}", sync.words) for place, sync in found.items() if sync.state in _BEHIND]
-    return Proxies(len(found), in_sync, tuple(sorted(stale, key=lambda proxy: proxy.name)))
 
 
 async def _root(session: Session, namespace: str) -> tuple[Certificate, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from meshinstall.engine.events import Event, RunEnded, RunStarted
+from meshinstall.engine.events import Event, ProxiesOlder, RunEnded, RunStarted
 from meshinstall.engine.pipeline import Terms
 from meshinstall.engine.planning import make_plan, refuse
 from meshinstall.engine.run.run_lock import lease_path
@@ -18,7 +18,7 @@ from tests.cases import plans
 from tests.fake_kube import forbidden
 from tests.fakes import World
 from tests.unit.engine import stages
-from tests.unit.engine.installed import PUBLIC, gateway, world
+from tests.unit.engine.installed import ISTIOD, PUBLIC, gateway, world
 
 pytestmark = pytest.mark.anyio
 
@@ -90,6 +90,19 @@ async def test_a_run_is_told_from_the_whole_plan_to_its_end() -> None:
     assert len(events[0].plan.pending) == 7
     assert events[-1].failure == ""
     assert events[0].run.startswith("20261121T120000Z-")
+
+
+@pytest.mark.parametrize(("version", "told"), [("1.30.4", ["shop (1 of 1.30.4)"]), (DESIRED.istio_version, [])])
+async def test_after_an_upgrade_of_istiod_it_is_told_which_proxies_are_older(version: str, told: list[str]) -> None:
+    there = world()
+    assert not any(isinstance(event, ProxiesOlder) for event in await up(there))
+    there.releases.records[ISTIOD] = replace(there.releases.records[ISTIOD], values={})
+    metadata = {"name": "istiod-1", "namespace": "istio-system", "labels": {"app": "istiod"}}
+    there.kube.objects["/api/v1/namespaces/istio-system/pods/istiod-1"] = {"metadata": metadata, "status": {"phase": "Running"}}
+    there.istiod.records["istiod-1"] = [{"proxy": "web.shop", "istio_version": version}]
+    events = await up(there)
+    found = [event.text for event in events if isinstance(event, ProxiesOlder)]
+    assert [text.partition("by namespace: ")[2].partition(";")[0] for text in found] == told
 
 
 async def test_the_summary_of_a_run_that_is_done() -> None:

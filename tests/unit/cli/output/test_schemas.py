@@ -10,7 +10,7 @@ import pytest
 
 from meshinstall.cli.output.printers import json_lines, plan_json
 from meshinstall.cli.output.verdict_json import verdict_json
-from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.engine.events import Event, ProxiesOlder, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
@@ -38,6 +38,7 @@ EVENTS: tuple[Event, ...] = (
     StepDone(RELEASE, 1.5, "10.0.0.1"),
     StepEnded(RELEASE, 1.5, "no"),
     RunEnded("r", 2.0, "no"),
+    ProxiesOlder("2 proxies are older"),
 )
 
 

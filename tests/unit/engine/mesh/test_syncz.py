@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from meshinstall.engine.gates.proxies import count_proxies
 from meshinstall.engine.mesh.syncz import Sync, better, read_sync
 from meshinstall.engine.objects.json_fields import MalformedError
-from meshinstall.engine.report.status import count_proxies
 from meshinstall.model.mesh import Place, SyncState
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)

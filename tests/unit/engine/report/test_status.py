@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshinstall.engine.gates.proxies import count_proxies
 from meshinstall.engine.objects.readiness import Trouble
-from meshinstall.engine.report.status import count_proxies, holder, release_health, workload
+from meshinstall.engine.report.status import holder, release_health, workload
 from meshinstall.model.desired import Release
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.release import ChartRef, Component, ReleaseKey, ReleaseRecord, ReleaseStatus
@@ -47,6 +48,28 @@ def test_a_proxy_that_acknowledged_all_it_was_sent_is_in_sync() -> None:
     assert found.connected == 2
     assert found.in_sync == 2
     assert found.stale == ()
+
+
+def of(version: str, name: str = "web.shop") -> dict[str, Any]:
+    return {**proxy(name), "istio_version": version}
+
+
+def test_proxies_older_than_istiod_are_counted_by_namespace_with_the_command() -> None:
+    found = count_proxies([of("1.30.4", "a.shop"), of("1.30.4", "b.shop"), of("1.29.0", "c.web"), of("1.31.0", "d.shop")], NOW)
+    assert found.older("1.31.0") == (
+        "3 proxies are older than istiod 1.31.0, by namespace: shop (2 of 1.30.4), web (1 of 1.29.0);"
+        " restart their pods: kubectl rollout restart deployment -n NAMESPACE"
+    )
+    assert found.older("1.29.0") == ""
+
+
+@pytest.mark.parametrize("version", ["", "unknown", "1.32.0", "1.31.0", "1.31.0-distroless"])
+def test_a_proxy_of_no_version_or_a_newer_one_is_not_older(version: str) -> None:
+    assert count_proxies([of(version)], NOW).older("1.31.0") == ""
+
+
+def test_of_an_istiod_of_no_version_no_proxy_is_older() -> None:
+    assert count_proxies([of("1.30.0")], NOW).older("latest") == ""
 
 
 def test_a_proxy_that_was_just_sent_something_is_neither_in_sync_nor_stale() -> None:
