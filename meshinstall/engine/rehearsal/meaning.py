@@ -61,8 +61,9 @@ def _mtls(change: ObjectChange) -> Iterator[Consequence]:
 
 
 def _pods(change: ObjectChange, live: Manifest) -> Iterator[Consequence]:
-    status = live.get("status") or {}
-    pods = status.get("desiredNumberScheduled") if change.key.kind == "DaemonSet" else status.get("replicas")
+    # While a rollout goes on, the status counts pods of both sides.
+    counted, name = ("status", "desiredNumberScheduled") if change.key.kind == "DaemonSet" else ("spec", "replicas")
+    pods = (live.get(counted) or {}).get(name)
     count = f"{pods} {'pod' if pods == 1 else 'pods'}" if isinstance(pods, int) else "its pods"
     if any(one.path.startswith("spec.template") for one in change.fields):
         yield Consequence(Concern.RESTART, f"{change.key} restarts: {count}")
@@ -124,7 +125,7 @@ def _validation(change: ObjectChange) -> Iterator[Consequence]:
 def _crds(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
     new = [change.key.name for change in changes if change.key.kind == "CustomResourceDefinition" and change.verb is Verb.CREATE]
     if new:
-        yield Consequence(Concern.CRD, f"{len(new)} {'CRD is' if len(new) == 1 else 'CRDs are'} new: {_first(new)}")
+        yield Consequence(Concern.CRD, f"{len(new)} {'CRD is' if len(new) == 1 else 'CRDs are'} new: {_first(new, 3)}")
 
 
 def _deletions(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
@@ -133,9 +134,9 @@ def _deletions(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
         yield Consequence(Concern.DELETION, f"{len(gone)} {'object is' if len(gone) == 1 else 'objects are'} deleted: {_first(gone)}")
 
 
-def _first(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
+def _first(names: list[str], most: int = _NAMED) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def _from_to(one: FieldChange) -> str:

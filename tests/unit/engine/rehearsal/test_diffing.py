@@ -77,7 +77,7 @@ async def test_a_field_names_the_value_without_which_it_would_not_change() -> No
     assert set(found) == {"Service istio-ingress/public", "Deployment istio-ingress/public"}
     assert origin["type"].startswith("team.yaml:7")
     assert meanings(plan) == {
-        Concern.RESTART: "Deployment istio-ingress/public restarts: 1 pod",
+        Concern.RESTART: "Deployment istio-ingress/public restarts: its pods",
         Concern.ADDRESS: "the address of Service istio-ingress/public may change (now 192.0.2.7): spec.type LoadBalancer → ClusterIP",
     }
 
