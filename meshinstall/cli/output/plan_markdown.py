@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from meshinstall.cli.output.markup import tag
 from meshinstall.cli.output.plan_diff import SIGNS, field_lines, quiet_line, relevant, split
 from meshinstall.errors import safe
-from meshinstall.model.codes import address
 from meshinstall.model.diff import Concern, ObjectChange
 from meshinstall.model.finding import Severity
 from meshinstall.model.foreign_text import line
@@ -49,7 +48,7 @@ def _findings(plan: Plan) -> Iterator[str]:
     for one in plan.findings:
         sign = "**error**" if one.severity is Severity.ERROR else str(one.severity)
         more = "; ".join(escaped(text) for text in (one.detail, one.origin and f"written in {one.origin}", one.hint) if text)
-        yield f"- {sign} [{one.code}]({address(one.code)}): {escaped(one.title)}{f' ({more})' if more else ''}"
+        yield f"- {sign} {one.code}: {escaped(one.title)}{f' ({more})' if more else ''}"
     if plan.findings:
         yield ""
 
