@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ from meshinstall.engine.mesh import client_dump
 from meshinstall.engine.mesh.special_hosts import Special
 from meshinstall.model.clients import OutboundCluster, Outlook
 from meshinstall.model.istio import full_host
-from meshinstall.model.mesh import Pod, ServiceFacts
+from meshinstall.model.mesh import PROXY_PORTS, Pod, ServiceFacts
 from meshinstall.ports import Pods
 
 # Ports of Services up to which a proxy is read at once: a host takes 4 KB.
@@ -20,6 +21,7 @@ _FEW = 200
 # 37,000 characters need (istio: pkg/bootstrap/config.go, re2.max_program_size).
 _PIECE, _LONGEST = 250, 24_000
 _LISTENERS = (client_dump.LISTENER, client_dump.ADDRESSES)
+Listeners = tuple[bool, frozenset[tuple[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +29,21 @@ class Hosts:
     """What a proxy may know of Services: ``ports`` are the clusters of all, by their names; ``plain`` the hosts that nothing is said of.
 
     istiod tells every client automatic mTLS for these, so one proxy may speak for others: a false word of it hides nothing that an
-    object of somebody else did.
+    object of somebody else did. ``taken``: a Service has a port that proxies listen on themselves, so they may not take it as others.
     """
 
     ports: frozenset[str] = frozenset()
     plain: frozenset[str] = frozenset()
+    taken: bool = False
 
     @classmethod
     def of(cls, services: Iterable[ServiceFacts], domain: str, special: Special) -> "Hosts":
         """The hosts of some Services; ``special`` are those that some object is about."""
         named = {full_host(one.place.name, one.place.namespace, domain): one for one in services if one.type != "ExternalName"}
         ports = frozenset(f"outbound|{port}||{host}" for host, one in named.items() for port in one.ports)
-        return cls(ports, frozenset(host for host, one in named.items() if one.addresses and not special.has(host, one)))
+        # One that leads to the proxy's own port leads to no application (istio: pilot/pkg/model/context.go, CanBindToPort).
+        taken = any({port} != {*one.targets(port)} for one in named.values() for port in PROXY_PORTS & one.ports.keys())
+        return cls(ports, frozenset(host for host, one in named.items() if one.addresses and not special.has(host, one)), taken)
 
 
 class Reader:
@@ -48,6 +53,7 @@ class Reader:
         self._ports = ports
         self._hosts = hosts
         self._alike: dict[str, OutboundCluster] = {}
+        self._listeners: Listeners | None = None
         self._one_at_a_time = anyio.Lock()
 
     async def outlook(self, pod: Pod) -> Outlook:
@@ -56,17 +62,28 @@ class Reader:
             clusters, endpoints, *listeners = await self._ask(pod, client_dump.CLUSTERS, client_dump.ENDPOINTS, *_LISTENERS)
             found = client_dump.read_clusters(clusters, endpoints, whole=True)
             return Outlook(client_dump.ordered(found), *_read_listeners(*listeners))
-        held, *listeners = await self._ask(pod, client_dump.NAMES, *_LISTENERS)
+        (held,) = await self._ask(pod, client_dump.NAMES)
         names = client_dump.read_names(held)
         alike = {name for name in names if client_dump.host_of(name) in self._hosts.plain}
         # Whoever comes second finds what the first has read.
         async with self._one_at_a_time:
             for piece in _pieces(sorted(alike - self._alike.keys())):
                 self._alike.update({one.name: one for one in await self._clusters(pod, piece)})
+            listeners = await self._listening(pod, names)
         own = [one for piece in _pieces(sorted(names - alike)) for one in await self._clusters(pod, piece)]
         # A cluster that came or went between two answers is not there.
         known = [self._alike[name] for name in alike if name in self._alike]
-        return Outlook(client_dump.ordered([*known, *own]), *_read_listeners(*listeners))
+        return Outlook(client_dump.ordered([*known, *own]), *listeners)
+
+    async def _listening(self, pod: Pod, names: AbstractSet[str]) -> Listeners:
+        """Its own where these decide: it does not know every Service, or does not take each at its port. Else those of its kind."""
+        decide = self._hosts.taken or not self._hosts.ports <= names
+        if not decide and self._listeners:
+            return self._listeners
+        found = _read_listeners(*await self._ask(pod, *_LISTENERS))
+        if not decide:
+            self._listeners = found
+        return found
 
     async def _clusters(self, pod: Pod, piece: str) -> tuple[OutboundCluster, ...]:
         return client_dump.read_clusters(*await self._ask(pod, f"{client_dump.CLUSTERS}{piece}", f"{client_dump.ENDPOINTS}{piece}"))
@@ -76,7 +93,7 @@ class Reader:
         return [body or b"{}" for body in await self._ports.get_all(*pod.place, pod.admin_port, paths)]
 
 
-def _read_listeners(catch_all: bytes, addresses: bytes) -> tuple[bool, frozenset[tuple[str, int]]]:
+def _read_listeners(catch_all: bytes, addresses: bytes) -> Listeners:
     return client_dump.read_passing_on(catch_all), client_dump.read_addresses(addresses)
 
 

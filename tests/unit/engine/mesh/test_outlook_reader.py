@@ -73,11 +73,12 @@ async def look(admins: Mapping[Place, Admin], told: Hosts) -> dict[str, Outlook]
     return {group.pods[0].namespace: group.outlook for group in found}
 
 
-async def test_fifty_proxies_that_know_two_thousand_hosts_take_less_than_four_small_answers_each() -> None:
+async def test_fifty_proxies_that_know_two_thousand_hosts_take_sixty_eight_small_answers() -> None:
     one = admin(2000)
     admins = {Place(f"team-{number}", "client"): one for number in range(50)}
     found = await look(admins, hosts(2000))
-    assert len(one.asked) <= 200
+    # The names from each; from one of them 2,000 clusters with their endpoints by 250, and two about its listeners.
+    assert len(one.asked) == 50 + 2 * 8 + 2
     assert max(one.asked) <= MIB
     assert len(set(map(id, found.values()))) == 1
     (outlook,) = set(found.values())
@@ -109,14 +110,36 @@ async def test_whoever_does_not_answer_leaves_the_others_to_be_read() -> None:
     assert len((await reader.outlook(pod("b"))).clusters) == 300
 
 
-@pytest.mark.parametrize("count", [20, 300])
-async def test_each_says_where_it_listens_and_whether_it_passes_on_the_rest(count: int) -> None:
+@pytest.mark.parametrize(("count", "told"), [(20, hosts(20)), (300, hosts(301)), (300, replace(hosts(300), taken=True))])
+async def test_each_says_where_it_listens_and_whether_it_passes_on_the_rest(count: int, told: Hosts) -> None:
     bound = admin(count)
     bound.listens = [("127.0.0.1", 80), ("127.0.0.1", 15080)]
-    found = await look({Place("a", "client"): admin(count), Place("b", "client"): bound}, hosts(count))
+    found = await look({Place("a", "client"): admin(count), Place("b", "client"): bound}, told)
     assert [outlook.passes_on for outlook in found.values()] == [True, True]
     listens = [sorted(outlook.listens or ()) for outlook in found.values()]
     assert listens == [[("0.0.0.0", 80)], [("127.0.0.1", 80), ("127.0.0.1", 15080)]]  # noqa: S104 - nothing is bound here
+
+
+@pytest.mark.parametrize(
+    ("ports", "more", "taken"),
+    [({80: 8080}, {}, False), ({15021: 15021}, {}, False), ({15090: 8080}, {}, True), ({15021: 15021}, {15021: (8080,)}, True)],
+)
+def test_who_takes_all_services_alike_leaves_none_at_a_port_of_the_proxy(
+    ports: dict[int, int],
+    more: dict[int, tuple[int, ...]],
+    taken: bool,  # noqa: FBT001 - a column
+) -> None:
+    one = replace(service(1), ports=ports, more_ports=more)
+    assert Hosts.of([one], "cluster.local", Special()).taken is taken
+
+
+async def test_listeners_of_a_kind_are_read_from_one_that_knows_all_services() -> None:
+    hidden, usual, other = admin(299), admin(300), admin(300)
+    found = await look({Place("a", "client"): hidden, Place("b", "client"): usual, Place("c", "client"): other}, hosts(300))
+    assert {outlook.passes_on for outlook in found.values()} == {True}
+    assert [outlook.listens for outlook in found.values()] == [frozenset(usual.listens)] * 3
+    assert sum("virtualOutbound" in pattern for one in (hidden, usual, other) for pattern in one.patterns) == 2
+    assert "virtualOutbound" in "".join(hidden.patterns)
 
 
 WEB = ServiceFacts(Place("shop", "web"), {"app": "web"}, {80: 8080}, addresses=("10.9.0.1",))
