@@ -98,6 +98,23 @@ def test_what_a_sidecar_object_hides_is_passed_through_in_plaintext(shop: Shop, 
     assert [(one.address, one.port, one.tls) for one in seen] == [(shop.service["spec"]["clusterIP"], 80, False)]
 
 
+# A TCP Service has a listener at its own address; HTTP Services share one, which a network's TCP port comes into.
+@pytest.mark.parametrize(("protocols", "tls"), [("TCP http", False), ("TCP tcp", True), ("HTTP http", True), ("HTTP tcp", True)])
+def test_a_network_that_holds_a_services_address_is_passed_through(
+    shop: Shop, proxy: Proxy, written: list[Json], protocols: str, *, tls: bool
+) -> None:
+    protocol, name = protocols.split()
+    service = kinds.service("shop/other", [kinds.port(80, 8080, name)], {"app": "web"})
+    written += shop.plane.apply(service)
+    address = written[0]["spec"]["clusterIP"]
+    port = {"number": 80, "name": "any", "protocol": protocol}
+    spec = {"hosts": ["own.test"], "addresses": [f"{address.rpartition('.')[0]}.0/24"], "ports": [port], "resolution": "NONE"}
+    slice_of = kinds.endpoints(service, [shop.pod], {name: 8080})
+    written += shop.plane.apply(slice_of, kinds.istio("ServiceEntry", "shop/own", spec))
+    seen = proxy.send(address, 80, "other.shop.svc.cluster.local")
+    assert {(one.address, one.tls) for one in seen} == {(WEB, True) if tls else (address, False)}
+
+
 def test_names_outside_the_mesh_have_an_address(shop: Shop, proxy: Proxy, written: list[Json]) -> None:
     spec = {"hosts": ["api.example.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}
     written += shop.plane.apply(kinds.istio("ServiceEntry", "shop/api", spec))

@@ -70,10 +70,19 @@ def _within(networks: Iterable[str], target: _Address) -> bool:
     return any(target in _network(one) for one in networks)
 
 
+def within(network: str, address: str) -> bool:
+    """Whether a network holds an address; what is not one holds nothing."""
+    target = _parsed(address)
+    try:
+        return target is not None and target in _network(network)
+    except ValueError:
+        return False
+
+
 # All pods have the same few, and each port of a mesh is held against them.
 @lru_cache(maxsize=1000)
 def _network(text: str) -> IPv4Network | IPv6Network:
-    return ip_network(text)
+    return ip_network(text, strict=False)
 
 
 def _holds(ranges: Iterable[PortRange], port: int) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from meshinstall.checks.mtls.capture import within
 from meshinstall.checks.mtls.client_rules import ClientRules, Told
 from meshinstall.checks.mtls.outlooks import Way
 from meshinstall.checks.mtls.peer_authentication import Policies
@@ -94,6 +95,17 @@ class Causes:
                     found.setdefault(one.removesuffix("/32").removesuffix("/128"), []).extend(entry.hosts)
             self.naming_at["at"] = found
         return self.naming_at["at"].get(address, ())
+
+    def named_around(self, address: str) -> Sequence[str]:
+        """The hosts of ServiceEntries whose networks hold an address."""
+        if "around" not in self.naming_at:
+            found: dict[str, list[str]] = {}
+            for entry in self.told.named:
+                for one in (one for one in entry.addresses if "/" in one):
+                    found.setdefault(one, []).extend(entry.hosts)
+            self.naming_at["around"] = found
+        networks = self.naming_at["around"]
+        return [host for network, hosts in networks.items() if within(network, address) for host in hosts]
 
     def _other(self, service: ServiceFacts | None, where: str) -> Cause:
         for policy in self.told.tls_policies:

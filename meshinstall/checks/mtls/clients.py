@@ -87,6 +87,7 @@ def _beside(door: Door, service: ServiceFacts, own: int, outlooks: Outlooks, cau
     for port in ports:
         for address in addresses:
             yield from (way for name in causes.named_at(address) for way in outlooks.anywhere.get((name, port), ()))
+            yield from _around(address, port, outlooks, causes)
         if not service.addresses:
             labels = ("*", door.pod.place.name, *(ip.replace(".", "-").replace(":", "-") for ip in addresses))
             names = [f"{label}.{name}" for label in labels for name in _dns(host, causes)]
@@ -101,6 +102,17 @@ def _beside(door: Door, service: ServiceFacts, own: int, outlooks: Outlooks, cau
         for way in outlooks.anywhere.get((wild, own), ()):
             if hidden := tuple(kind for kind in way.kinds if not outlooks.known.get((host, own), 0) >> kind & 1):
                 yield way._replace(kinds=hidden)
+
+
+def _around(address: str, port: int, outlooks: Outlooks, causes: Causes) -> Iterator[Way]:
+    """Ways of hosts that ServiceEntries name by a network that holds an address: for who has no listener at the address itself.
+
+    istiod listens for a network at all addresses of its port (istio: pilot/pkg/networking/core/listener.go).
+    """
+    for name in causes.named_around(address):
+        for way in outlooks.anywhere.get((name, port), ()):
+            if those := tuple(kind for kind in way.kinds if not outlooks.taking.get((address, port), 0) >> kind & 1):
+                yield way._replace(kinds=those)
 
 
 def _dns(host: str, causes: Causes) -> tuple[str, ...]:
