@@ -138,6 +138,7 @@ _VERIFY = (
     Check("MTL034", Phase.VERIFY, _WARNING, "a gateway may not have the last configuration"),
     Check("MTL035", Phase.VERIFY, _WARNING, "it is not known which clients a proxy accepts"),
     Check("MTL036", Phase.VERIFY, _WARNING, "an EnvoyFilter chooses where clients send"),
+    Check("MTL037", Phase.VERIFY, _WARNING, "a pod does not show what is redirected to its proxy"),
     Check("MTL040", Phase.VERIFY, _ERROR, "a certificate is not valid now"),
     Check("MTL041", Phase.VERIFY, _WARNING, "a certificate was not renewed in time"),
     Check("MTL042", Phase.VERIFY, _ERROR, "a certificate names an identity that is not the pod's"),

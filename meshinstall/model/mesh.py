@@ -82,7 +82,7 @@ class Outbound:
     ``captured`` is false when none is; ``networks`` are those that are, None for all, ``not_networks`` those that are not, and the
     same of ``ports`` and ``not_ports``; what is left out counts more. Those of ``as_proxy`` are never, and whether those of ``unsure``
     are the spec does not show. What leaves by one of ``interfaces`` is not. ``virtual``: the pod holds a virtual machine, for which
-    networks alone count.
+    networks alone count. ``unread``: why the spec does not show what is redirected, inbound traffic too; empty when it does.
     """
 
     captured: bool = True
@@ -94,6 +94,7 @@ class Outbound:
     unsure: tuple[str, ...] = ()
     interfaces: tuple[str, ...] = ()
     virtual: bool = False
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

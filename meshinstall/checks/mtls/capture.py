@@ -34,6 +34,8 @@ def may_pass_by(pod: Pod) -> str:
     """Why it cannot be told from a sidecar's pod whether its applications' connections enter its proxy; empty when it can."""
     if pod.outbound.interfaces:
         return f"connections that leave by its interface {some(pod.outbound.interfaces)} bypass its proxy (excludeInterfaces)"
+    if pod.outbound.unread:
+        return pod.outbound.unread
     if pod.outbound.unsure:
         return f"istio-iptables redirects single groups alone, and the group of its container {some(pod.outbound.unsure)} is unknown"
     return ""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshinstall.checks.mtls.causes import Cause, Causes
+from meshinstall.checks.mtls.coverage import UNREAD
 from meshinstall.checks.mtls.outlooks import Outlooks, Way
 from meshinstall.checks.words import some
 from meshinstall.model.clients import MeshEntry, Tls
@@ -170,8 +171,9 @@ def _unknown(door: Door, outlooks: Outlooks) -> Iterator[Evidence]:
         text = f"{_names(clients)} may send it elsewhere: EnvoyFilter {place} chooses clusters, and routes are not read"
         yield _said(outlooks, Outcome.NOT_PROVEN, text, f"EnvoyFilter {place}", "MTL036")
     for past in outlooks.unsure:
-        text = f"{past.client} may send plaintext to it: the group of its container is unknown"
-        yield _said(outlooks, Outcome.NOT_PROVEN, text, _object(past.client), "MTL017")
+        unread = past.pod.outbound.unread
+        text = f"{past.client} may send plaintext to it: {unread or 'the group of its container is unknown'}"
+        yield _said(outlooks, Outcome.NOT_PROVEN, text, _object(past.client), UNREAD if unread else "MTL017")
 
 
 def _silent(outlooks: Outlooks) -> Sequence[Evidence]:

@@ -10,9 +10,9 @@ from meshinstall.model.mesh import PROXY_PORTS, TUNNEL_PORT, Dataplane, MeshFact
 from meshinstall.model.verdict import Evidence, Outcome, Outside, Source
 from meshinstall.model.wire import PROBE_LABEL
 
-_ONE_FAMILY, _INTERFACES = "MTL028", "MTL029"
+_ONE_FAMILY, _INTERFACES, UNREAD = "MTL028", "MTL029", "MTL037"
 _PAST_THE_PROXY = frozenset({"MTL021", "MTL022"})
-_UNSURE = frozenset({_ONE_FAMILY, _INTERFACES})
+_UNSURE = frozenset({_ONE_FAMILY, _INTERFACES, UNREAD})
 _MESHED = frozenset({Dataplane.SIDECAR, Dataplane.AMBIENT})
 _WITHOUT_PROXY = frozenset({Dataplane.NONE, Dataplane.CONTROL})
 
@@ -118,6 +118,8 @@ def _captured(pod: Pod, port: int) -> tuple[str, str]:
 
 def _unsure(pod: Pod) -> tuple[str, str] | None:
     """What may pass the proxy by, whatever the port is."""
+    if pod.outbound.unread:
+        return UNREAD, f"it is not known what is redirected to its proxy: {pod.outbound.unread}"
     if pod.one_family:
         text = "it has IPv4 and IPv6 addresses; without Istio's dual stack only traffic to the first is certain to pass the proxy"
         return _ONE_FAMILY, text

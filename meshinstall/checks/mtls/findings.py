@@ -60,6 +60,7 @@ _TITLES: Mapping[str, str] = {
     "MTL034": "namespace {namespace} has gateways that may not have the last configuration",
     "MTL035": "cannot tell which clients some proxies in namespace {namespace} accept",
     "MTL036": "{object} chooses where clients send, which is not read, for {count}",
+    "MTL037": "namespace {namespace} has pods that do not show what is redirected to their proxies",
     "MTL040": "namespace {namespace} has certificates that are not valid now",
     "MTL042": "namespace {namespace} has certificates that name an identity that is not the pod's",
     "MTL043": "namespace {namespace} has certificates that do not lead to a root of the mesh",

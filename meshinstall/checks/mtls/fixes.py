@@ -381,6 +381,7 @@ _FIXES: Mapping[str, Callable[[Ill], str]] = {
     "MTL034": _push,
     "MTL035": _secrets,
     "MTL036": _routes,
+    "MTL037": lambda ill: f"kubectl get pods -n {ill.namespace} -o yaml  # look at istio-init and istio-validation",
     "MTL040": lambda ill: f"date -u  # if it is not valid yet, compare this with the node's clock first\n{_restart_all(ill)}",
     "MTL042": _restart_all,
     "MTL043": _restart_all,

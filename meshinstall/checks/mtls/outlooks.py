@@ -90,7 +90,7 @@ class Outlooks:
         ambient = {_client(pod) for pod in mute if pod.dataplane is Dataplane.AMBIENT}
         ambient -= {_client(pod) for pod in mute if pod.dataplane is not Dataplane.AMBIENT}
         past = list(_past(pods.values()))
-        unsure = tuple(one for one in past if one.pod.outbound.unsure and may_pass_by(one.pod))
+        unsure = tuple(one for one in past if (one.pod.outbound.unsure or one.pod.outbound.unread) and may_pass_by(one.pod))
         listening = {place: group.outlook.listens for group in groups if group.asked for place in group.pods}
         found = cls(kinds, silent, _by_setting(past), unsure, _counts(kinds, silent), frozenset(ambient), listening=listening)
         # Most kinds hold the very same clusters: each is looked at once.

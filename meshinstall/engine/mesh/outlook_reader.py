@@ -59,9 +59,9 @@ class Reader:
     async def outlook(self, pod: Pod) -> Outlook:
         """What a pod's proxy would send; raises ClusterError."""
         if len(self._hosts.ports) <= _FEW:
-            clusters, endpoints, *listeners = await self._ask(pod, client_dump.CLUSTERS, client_dump.ENDPOINTS, *_LISTENERS)
+            clusters, endpoints, *told = await self._ask(pod, client_dump.CLUSTERS, client_dump.ENDPOINTS, *_LISTENERS)
             found = client_dump.read_clusters(clusters, endpoints, whole=True)
-            return Outlook(client_dump.ordered(found), *_read_listeners(*listeners))
+            return Outlook(client_dump.ordered(found), *_read_listeners(*told))
         (held,) = await self._ask(pod, client_dump.NAMES)
         names = client_dump.read_names(held)
         alike = {name for name in names if client_dump.host_of(name) in self._hosts.plain}

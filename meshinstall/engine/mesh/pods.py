@@ -12,6 +12,7 @@ from meshinstall.engine.mesh.kube_objects import Service, Slice, labels, place
 from meshinstall.engine.mesh.plain_callers import kubelet_ports, scraped_ports
 from meshinstall.engine.mesh.proxy_config import admin_port, metrics_port
 from meshinstall.engine.mesh.redirection import INIT, VALIDATION, Capture, inbound, interfaces, outbound, variables
+from meshinstall.engine.mesh.redirectors import unread
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
 from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_APP, ISTIOD_CONTAINER, PROXY_CONTAINER, SYSTEM_NAMESPACE
 from meshinstall.model.labels import REDIRECTION, REVISION, STATUS
@@ -64,7 +65,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
     host_network = flag(spec.get("hostNetwork"))
     carrier = containers.get(PROXY_CONTAINER) or containers.get(_AGENTGATEWAY)
     own = tuple(port for port in _declared([carrier]) if port.number in PROXY_PORTS)
-    admin, unread = _admin(carrier)
+    admin, garbled = _admin(carrier)
     found = Pod(
         place=place(item),
         workload=_workload(item),
@@ -85,12 +86,18 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         admin_port=admin or ENVOY_ADMIN_PORT,
         metrics_port=_metrics_port(carrier, capture) if kind is Dataplane.SIDECAR else 0,
         interfaces=interfaces(spec) if kind is Dataplane.SIDECAR else (),
-        outbound=outbound(spec, (*containers.values(), *_passing(item))) if kind is Dataplane.SIDECAR else Outbound(),
+        outbound=_outbound(item, containers.values(), annotations) if kind is Dataplane.SIDECAR else Outbound(),
         kubelet=kubelet_ports(spec, annotations, kind),
         scraped=scraped_ports(annotations, kind),
         more_ips=tuple(text(at(one, "ip")) for one in rows(at(item, "status", "podIPs"))[1:]),
     )
-    return PodSeen(found, capture, own, by_default=admin is None and not unread, misread=unread)
+    return PodSeen(found, capture, own, by_default=admin is None and not garbled, misread=garbled)
+
+
+def _outbound(item: Manifest, containers: Iterable[Any], annotations: Mapping[str, str]) -> Outbound:
+    spec = table(at(item, "spec"))
+    found = outbound(spec, (*containers, *_passing(item)))
+    return replace(found, unread=unread(spec, annotations)) if found.captured else found
 
 
 def _metrics_port(carrier: Any, capture: Capture) -> int:

@@ -52,6 +52,17 @@ _GROUPS, _NOT_GROUPS = "ISTIO_OUTBOUND_OWNER_GROUPS", "ISTIO_OUTBOUND_OWNER_GROU
 # What the CNI plugin leaves out in any case, and what it does where no annotation says otherwise
 # (istio: cni/pkg/plugin/sidecar_redirect.go).
 _CNI_NOT_INBOUND = "15020,15021,15090"
+_TRAFFIC = "traffic.sidecar.istio.io"
+PLUGIN_READS: Mapping[str, str] = {
+    "-b": f"{_TRAFFIC}/includeInboundPorts",
+    "-c": f"{_TRAFFIC}/excludeInterfaces",
+    "-d": f"{_TRAFFIC}/excludeInboundPorts",
+    "-i": f"{_TRAFFIC}/includeOutboundIPRanges",
+    "-m": "sidecar.istio.io/interceptionMode",
+    "-o": f"{_TRAFFIC}/excludeOutboundPorts",
+    "-q": f"{_TRAFFIC}/includeOutboundPorts",
+    "-x": f"{_TRAFFIC}/excludeOutboundIPRanges",
+}
 _CNI: Mapping[str, str] = {"-b": _ALL, "-i": _ALL, "-o": "15020"}
 
 
@@ -114,7 +125,7 @@ def redirection(spec: Mapping[str, Any]) -> Redirection | None:
     """How a pod's traffic is redirected; None when nothing redirects it. The CNI plugin leaves pods with an istio-init alone."""
     containers = {text(at(one, "name")): one for one in rows(spec.get("initContainers"))}
     if init := containers.get(INIT):
-        given, environment = _given(rows(at(init, "args"))), variables(init)
+        given, environment = arguments(rows(at(init, "args"))), variables(init)
         if not _sets_rules(init, environment):
             return None
         found = {flag: environment[name] for flag, name in _VARIABLES.items() if name in environment} | given
@@ -122,8 +133,8 @@ def redirection(spec: Mapping[str, Any]) -> Redirection | None:
         excluded = frozenset(_listed(environment.get(_NOT_GROUPS, ""))) if groups == _ALL else frozenset()
         return Redirection(found, None if groups == _ALL else frozenset(_listed(groups)), excluded)
     if check := containers.get(VALIDATION):
-        given = _given(rows(at(check, "args")))
-        context = table(at(_proxy(spec), "securityContext"))
+        given = arguments(rows(at(check, "args")))
+        context = table(at(proxy_container(spec), "securityContext"))
         left_out = f"{given.get('-d', '')},{_CNI_NOT_INBOUND}"
         own = {"-u": str(number(context.get("runAsUser")) or ""), "-g": str(number(context.get("runAsGroup")) or _PROXY_USER)}
         return Redirection(dict(_CNI) | given | own | {"-d": left_out})
@@ -210,7 +221,7 @@ def _holds(ports: Iterable[PortRange], port: int) -> bool:
     return any(one.first <= port <= one.last for one in ports)
 
 
-def _given(args: Iterable[Any]) -> dict[str, str]:
+def arguments(args: Iterable[Any]) -> dict[str, str]:
     """Flags with their values, which stand after them or after an equals sign; the last of each counts (github.com/spf13/pflag)."""
     found: dict[str, str] = {}
     rest = iter([text(one) for one in args])
@@ -235,7 +246,8 @@ def _sets_rules(init: Any, environment: Mapping[str, str]) -> bool:
     return not idle and told.isdisjoint(_IDLE_FLAGS)
 
 
-def _proxy(spec: Mapping[str, Any]) -> Any:
+def proxy_container(spec: Mapping[str, Any]) -> Any:
+    """The container of a pod's proxy, None without one."""
     both = (*rows(spec.get("containers")), *rows(spec.get("initContainers")))
     return next((one for one in both if text(at(one, "name")) == PROXY_CONTAINER), None)
 

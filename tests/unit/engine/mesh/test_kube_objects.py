@@ -43,7 +43,12 @@ def metadata(name: str = "web", namespace: str = "shop", **more: Any) -> dict[st
 
 def init(include: str = "*", exclude: str = "15090,15021,15020", name: str = "istio-init", *more: str) -> dict[str, Any]:
     """What redirects inbound traffic."""
-    return {"name": name, "args": [*REDIRECT, "-b", include, "-d", exclude, *more, "--log_output_level=default:info"]}
+    own = ["--run-validation"] if name == "istio-validation" else []
+    return {
+        "name": name,
+        "image": PROXY["image"],
+        "args": [*REDIRECT, "-b", include, "-d", exclude, *more, *own, "--log_output_level=default:info"],
+    }
 
 
 def pod(*, containers: Any = None, inits: Any = None, spec: Any = None, status: Any = None, **meta: Any) -> dict[str, Any]:

@@ -18,12 +18,13 @@ PROXY = {
     "securityContext": {"runAsUser": 1337, "runAsGroup": 1337},
 }
 OPEN = Outbound()
+CHECK = "istio-validation"
 
 
 def init(*more: str, name: str = "istio-init", env: dict[str, str] | None = None) -> dict[str, Any]:
     return {
         "name": name,
-        "args": ["istio-iptables", *ALL, *more, "--log_output_level=default:info"],
+        "args": ["istio-iptables", *ALL, *more, "--log_output_level=default:info", *(["--run-validation"] if name == CHECK else ())],
         "env": [{"name": key, "value": value} for key, value in (env or {}).items()],
     }
 
