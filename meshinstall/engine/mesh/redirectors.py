@@ -12,7 +12,7 @@ from meshinstall.engine.objects.json_fields import at, rows, text
 
 _CHECKS = "--run-validation"
 _IPTABLES = "istio-iptables"
-_AGENTS = ([], ["pilot-agent"], ["/usr/local/bin/pilot-agent"])
+_AGENTS: tuple[list[str], ...] = ([], ["pilot-agent"], ["/usr/local/bin/pilot-agent"])
 _ELSEWHERE = "$("
 
 
