@@ -58,6 +58,10 @@ class Facts:
     peers: tuple[PeerPolicy, ...] = ()
     peers_unseen: str = ""
 
+    def own(self, key: ObjectKey) -> Manifest | None:
+        """What is there of an object that meshinstall itself makes: a namespace or a policy."""
+        return self.namespaces.get(key.name) if key.kind == "Namespace" else self.policies.get(key)
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

@@ -6,6 +6,7 @@ from typing import Any
 
 from meshinstall.model.desired import Desired
 from meshinstall.model.foreign_text import plain
+from meshinstall.model.paths import object_path
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 
@@ -31,6 +32,16 @@ _SAIL = ("Istio", "IstioRevision", "IstioCNI", "ZTunnel")
 
 _ENVIRONMENT = re.compile(r"meshinstall: environment ([a-z0-9-]{1,63}),")
 _DIGEST = re.compile(r"\bchart (sha256:[0-9a-f]{64})\b")
+
+
+def lease_path(namespace: str) -> str:
+    """Path of the lock of the mesh in ``namespace``."""
+    return object_path("coordination.k8s.io/v1", "leases", namespace, RUN_OBJECT)
+
+
+def summary_path(namespace: str) -> str:
+    """Path of the summary of the last run of the mesh in ``namespace``."""
+    return object_path("v1", "configmaps", namespace, RUN_OBJECT)
 
 
 def audit_labels(desired: Desired) -> dict[str, str]:

@@ -123,7 +123,7 @@ class Redirection:
 
 def redirection(spec: Mapping[str, Any]) -> Redirection | None:
     """How a pod's traffic is redirected; None when nothing redirects it. The CNI plugin leaves pods with an istio-init alone."""
-    containers = {text(at(one, "name")): one for one in rows(spec.get("initContainers"))}
+    containers = init_containers(spec)
     if init := containers.get(INIT):
         given, environment = arguments(rows(at(init, "args"))), variables(init)
         if not _sets_rules(init, environment):
@@ -244,6 +244,11 @@ def _sets_rules(init: Any, environment: Mapping[str, str]) -> bool:
     told = {name for name, equals, value in (one.partition("=") for one in words) if not (equals and value in _FALSE)}
     idle = any(environment.get(name, "") not in _FALSE for name in _IDLE) or bool(environment.get(_ELSEWHERE))
     return not idle and told.isdisjoint(_IDLE_FLAGS)
+
+
+def init_containers(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A pod's init containers by their names."""
+    return {text(at(one, "name")): one for one in rows(spec.get("initContainers"))}
 
 
 def proxy_container(spec: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ manifests/charts/.../files/injection-template.yaml). Who writes a pod may write 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshinstall.engine.mesh.redirection import INIT, PLUGIN_READS, VALIDATION, arguments, proxy_container
+from meshinstall.engine.mesh.redirection import INIT, PLUGIN_READS, VALIDATION, arguments, init_containers, proxy_container
 from meshinstall.engine.objects.json_fields import at, rows, text
 
 _CHECKS = "--run-validation"
@@ -18,7 +18,7 @@ _ELSEWHERE = "$("
 
 def unread(spec: Mapping[str, Any], annotations: Mapping[str, str]) -> str:
     """Why a pod's spec does not show what is redirected; empty when it does, or when nothing redirects."""
-    containers = {text(at(one, "name")): one for one in rows(spec.get("initContainers"))}
+    containers = init_containers(spec)
     for name in (INIT, VALIDATION):
         if name in containers:
             found = (*_foreign(containers[name], spec), *(_unchecked(containers[name], annotations) if name == VALIDATION else ()))

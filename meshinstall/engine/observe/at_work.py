@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from meshinstall.engine.session import Session
 from meshinstall.model.facts import Facts
-from meshinstall.model.ownership import RUN_OBJECT
-from meshinstall.model.paths import object_path
+from meshinstall.model.ownership import lease_path, summary_path
 from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import Manifest, ReleaseRecord
 
@@ -22,11 +21,11 @@ async def helms_at_work(plan: Plan, facts: Facts, session: Session) -> tuple[Rel
     if not (young := [record for record in pending if _is_young(record, session.now())]):
         return ()
     namespace = plan.mesh_namespace
-    lease = await session.kube.get(object_path("coordination.k8s.io/v1", "leases", namespace, RUN_OBJECT))
+    lease = await session.kube.get(lease_path(namespace))
     if ((lease or {}).get("spec") or {}).get("holderIdentity"):
         # A run of ours died with the lock, or is at work itself: then the lock tells.
         return ()
-    summary = await session.kube.get(object_path("v1", "configmaps", namespace, RUN_OBJECT))
+    summary = await session.kube.get(summary_path(namespace))
     return tuple(_not_left(young, summary))
 
 

@@ -41,7 +41,7 @@ class _Released:
         self._facts = facts
         self._rendering = rehearsal.renderings.get(step.name)
         self._before = rehearsal.stage.before(step.release)
-        self._key = rehearsal.stage.key
+        self._stage = rehearsal.stage
         self._without = [(origin, self._by_key(made)) for origin, made in effects.without]
         record = facts.releases.get(step.release)
         old = record.version if record else ""
@@ -95,7 +95,7 @@ class _Released:
         yield from (key for key, last in self._before.items() if key not in stays and key in self._facts.live and not _is_kept(last))
 
     def _by_key(self, made: Rendering) -> dict[ObjectKey, Manifest]:
-        return {self._key(manifest, self._step.release.namespace): manifest for manifest in made.objects}
+        return self._stage.by_key(made.objects, self._step.release.namespace)
 
 
 def _is_kept(manifest: Manifest) -> bool:
@@ -105,7 +105,7 @@ def _is_kept(manifest: Manifest) -> bool:
 def _own(step: ObjectStep, facts: Facts) -> ObjectChange:
     """A namespace, or a policy whose step says already what differs."""
     key = key_of(step.manifest)
-    live = facts.namespaces.get(key.name) if key.kind == "Namespace" else facts.policies.get(key)
+    live = facts.own(key)
     if step.action is Action.DELETE:
         gone = tuple(shown(key.kind, one._replace(before=one.after, after=ABSENT)) for one in leaves(live or {}))
         return ObjectChange(key, None, Verb.DELETE, gone)

@@ -4,6 +4,7 @@ What the server or a controller adds is no change: of the live object only those
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from meshinstall.config.secrets import hides
@@ -96,9 +97,13 @@ def _opened(path: Path, before: Any, after: Any) -> Iterator[Field]:
         yield Field(Place(path, one.path), one.live, one.wanted)
 
 
-def _document(text: Any) -> Mapping[str, Any] | None:
-    if not isinstance(text, str) or len(text) > _READ or not ("\n" in text or text.startswith("{")):
-        return None
+def _document(value: Any) -> Mapping[str, Any] | None:
+    return _parsed(value) if isinstance(value, str) and len(value) <= _READ and ("\n" in value or value.startswith("{")) else None
+
+
+# Each field of a document is looked up in every rendering of it.
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Mapping[str, Any] | None:
     try:
         found = load(text, aliases=False)
     except ValueError:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from meshinstall.checks.words import first
 from meshinstall.model.diff import Concern, Consequence, FieldChange, ObjectChange, Verb
 from meshinstall.model.facts import Facts
 from meshinstall.model.foreign_text import plain
@@ -19,7 +20,8 @@ _EXPOSED = frozenset({"LoadBalancer", "NodePort"})
 _MODES = {"DISABLE": 0, None: 1, "UNSET": 1, "PERMISSIVE": 1, "STRICT": 2}
 _PASSIVE = {Verb.CREATE: "is created", Verb.CHANGE: "is changed", Verb.DELETE: "is deleted"}
 _MESH = "data.mesh."
-_NAMED = 6
+# Objects and CRDs that are named.
+_NAMED, _CRDS = 6, 3
 
 
 def consequences(diff: Iterable[ObjectChange], facts: Facts) -> tuple[Consequence, ...]:
@@ -125,18 +127,15 @@ def _validation(change: ObjectChange) -> Iterator[Consequence]:
 def _crds(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
     new = [change.key.name for change in changes if change.key.kind == "CustomResourceDefinition" and change.verb is Verb.CREATE]
     if new:
-        yield Consequence(Concern.CRD, f"{len(new)} {'CRD is' if len(new) == 1 else 'CRDs are'} new: {_first(new, 3)}")
+        yield Consequence(Concern.CRD, f"{len(new)} {'CRD is' if len(new) == 1 else 'CRDs are'} new: {first(new, _CRDS)}")
 
 
 def _deletions(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
     gone = [str(change.key) for change in changes if change.verb is Verb.DELETE]
     if gone:
-        yield Consequence(Concern.DELETION, f"{len(gone)} {'object is' if len(gone) == 1 else 'objects are'} deleted: {_first(gone)}")
-
-
-def _first(names: list[str], most: int = _NAMED) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+        yield Consequence(
+            Concern.DELETION, f"{len(gone)} {'object is' if len(gone) == 1 else 'objects are'} deleted: {first(gone, _NAMED)}"
+        )
 
 
 def _from_to(one: FieldChange) -> str:

@@ -1,6 +1,6 @@
 """Tries one object as it will be sent: a look at what is there, then a dry run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from meshinstall.engine.objects.field_managers import may_be_taken_over
@@ -50,10 +50,7 @@ class Stage:
             if isinstance(step, ObjectStep) and step.manifest["kind"] == "Namespace"
         )
         self._missing = frozenset(name for name in names if facts.namespaces.get(name) is None)
-        self._before = {
-            release: {self.key(manifest, release.namespace): manifest for manifest in manifests}
-            for release, manifests in facts.owned.items()
-        }
+        self._before = {release: self.by_key(manifests, release.namespace) for release, manifests in facts.owned.items()}
 
     def before(self, release: ReleaseKey) -> Mapping[ObjectKey, Manifest]:
         """The objects of a release's last revision."""
@@ -64,6 +61,10 @@ class Stage:
         key = key_of(manifest, namespace)
         kind = self._kind(key)
         return key._replace(namespace="") if kind and not kind.namespaced else key
+
+    def by_key(self, manifests: Iterable[Manifest], namespace: str) -> dict[ObjectKey, Manifest]:
+        """Objects by what names them."""
+        return {self.key(manifest, namespace): manifest for manifest in manifests}
 
     async def attempt(self, step: ReleaseStep | ObjectStep, manifest: Manifest) -> Try:
         """Try an object of a step as it will be sent."""
@@ -94,7 +95,7 @@ class Stage:
             return Try(replace(trial, why=_unserved(key)))
         if key.namespace in self._missing:
             return Try(replace(trial, why=f"namespace {key.namespace} does not exist yet"))
-        live = self._facts.namespaces.get(key.name) if key.kind == "Namespace" else self._facts.policies.get(key)
+        live = self._facts.own(key)
         attempt = Attempt(Write.APPLY, sending.path_to(key, kind), step.manifest, MANAGER)
         return await self._as_sent(trial, attempt, lambda _: live is not None and is_ours(live))
 

@@ -11,7 +11,6 @@ from meshinstall.engine.objects.field_managers import by, scaled_by
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.objects.release_manifest import objects
 from meshinstall.engine.observe.cloud import explaining
-from meshinstall.engine.run import run_lock
 from meshinstall.engine.run.waiting import reasons
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
@@ -20,7 +19,7 @@ from meshinstall.model.desired import Desired, Release
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.istio import CA_SECRETS, ISTIOD_SELECTOR, ROOT_CERTIFICATE
 from meshinstall.model.labels import REVISION
-from meshinstall.model.ownership import RUN_OBJECT, recorded_environment
+from meshinstall.model.ownership import lease_path, recorded_environment, summary_path
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
 from meshinstall.model.status import (
@@ -44,8 +43,8 @@ async def look(desired: Desired, session: Session) -> MeshStatus:
         "proxies": lambda: ask_proxies(session, namespace),
         "root": lambda: _root(session, namespace),
         "ca": lambda: _authority(session, namespace),
-        "summary": lambda: _maybe(session, object_path("v1", "configmaps", namespace, RUN_OBJECT)),
-        "lease": lambda: _maybe(session, run_lock.lease_path(namespace)),
+        "summary": lambda: _maybe(session, summary_path(namespace)),
+        "lease": lambda: _maybe(session, lease_path(namespace)),
     }
     async with explaining(session, desired):
         answers = await gather(asks, lambda name: asks[name]())

@@ -13,8 +13,7 @@ from meshinstall.engine.run.undoing import PLAN_AGAIN
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.desired import Desired
-from meshinstall.model.ownership import RUN_OBJECT, audit_labels
-from meshinstall.model.paths import object_path
+from meshinstall.model.ownership import RUN_OBJECT, audit_labels, summary_path
 from meshinstall.model.plan import Plan, ReleaseStep
 
 # Seconds for the summary, however the run ends.
@@ -132,7 +131,7 @@ async def _summarised(session: Session, desired: Desired, plan: Plan, run: str) 
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
         with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORDS):
             try:
-                await session.kube.apply(object_path("v1", "configmaps", plan.mesh_namespace, RUN_OBJECT), body, force=True)
+                await session.kube.apply(summary_path(plan.mesh_namespace), body, force=True)
             except ClusterError:
                 # It is a convenience: losing it loses nothing, and the run's own error matters more.
                 if result == "done":

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import task_group
 from meshinstall.errors import ClusterError, ConflictError, LockedError
-from meshinstall.model.ownership import RUN_OBJECT
+from meshinstall.model.ownership import RUN_OBJECT, lease_path
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
@@ -20,11 +20,6 @@ _RUN = "meshinstall.dev/run"
 # Seconds: how long a holder that says nothing is believed, and how often it speaks.
 _LIFE = 30
 _RENEW = 10
-
-
-def lease_path(namespace: str) -> str:
-    """Path of the lock of the mesh in ``namespace``."""
-    return object_path("coordination.k8s.io/v1", "leases", namespace, RUN_OBJECT)
 
 
 async def has_place(kube: Kube, namespace: str) -> bool:

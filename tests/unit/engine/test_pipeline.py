@@ -9,9 +9,9 @@ import pytest
 from meshinstall.engine.events import Event, ProxiesOlder, RunEnded, RunStarted
 from meshinstall.engine.pipeline import Terms
 from meshinstall.engine.planning import make_plan, refuse
-from meshinstall.engine.run.run_lock import lease_path
 from meshinstall.errors import ConfigError, HelmError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.chart import ChartFiles
+from meshinstall.model.ownership import lease_path
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import ReleaseStatus
 from tests.cases import plans

@@ -8,9 +8,10 @@ import pytest
 from meshinstall.engine import pipeline
 from meshinstall.engine.events import Event, RunEnded, RunStarted, StepStarted, Verifying
 from meshinstall.engine.pipeline import StageResult, Terms
-from meshinstall.engine.run.run_lock import RunLock, lease_path, run_lock
+from meshinstall.engine.run.run_lock import RunLock, run_lock
 from meshinstall.errors import InterruptedRunError, LockedError, PlanRefusedError
 from meshinstall.model.desired import Desired
+from meshinstall.model.ownership import lease_path
 from meshinstall.model.plan import Plan
 from meshinstall.model.verdict import Outcome
 from tests.cases import plans

@@ -8,8 +8,8 @@ import pytest
 
 from meshinstall.engine.events import Event, StepDone, StepWaiting
 from meshinstall.engine.planning import make_plan, make_removal
-from meshinstall.engine.run.run_lock import lease_path
 from meshinstall.errors import StepError
+from meshinstall.model.ownership import lease_path
 from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans

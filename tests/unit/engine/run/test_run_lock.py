@@ -5,8 +5,9 @@ from datetime import timedelta
 import anyio
 import pytest
 
-from meshinstall.engine.run.run_lock import lease_path, run_lock
+from meshinstall.engine.run.run_lock import run_lock
 from meshinstall.errors import ClusterError, ConflictError, LockedError
+from meshinstall.model.ownership import lease_path
 from tests.fake_kube import NOON
 from tests.fakes import World
 
