@@ -106,16 +106,17 @@ def at_work(records: Iterable[ReleaseRecord]) -> Iterator[Finding]:
         )
 
 
-def strict(found: Users | None) -> Iterator[Finding]:
-    """Whom STRICT would cut off when it comes to a mesh in use."""
+def strict(found: Users | None, refused: tuple[str, ...] = ()) -> Iterator[Finding]:
+    """Whom STRICT would cut off when it comes to a mesh in use; ``refused`` is what the mesh itself tells of them."""
     if found is None:
         hint = "plan with an account that may list pods in all namespaces"
         yield Finding("PRE024", Severity.WARNING, "STRICT comes to this mesh, and it is not known who is in it", hint=hint)
     elif found.proxied:
-        title = f"STRICT comes to a mesh in use: {_counted(found.proxied)}"
+        title = f"STRICT comes to a mesh in use: {counted(found.proxied)}"
         beside = f"pods without a proxy, which can then no longer call them: {_named(found.plain)}" if found.plain else ""
+        detail = "; ".join((beside or "every pod outside kube-system has a proxy", *refused))
         hint = "see who calls in plaintext: meshinstall verify --callers --watch 5m; when nobody does, or it may be: --allow strict"
-        yield Finding("PRE024", Severity.ERROR, title, beside or "every pod outside kube-system has a proxy", hint=hint)
+        yield Finding("PRE024", Severity.ERROR, title, detail, hint=hint)
 
 
 def in_use(plan: Plan, found: Users | None) -> Iterator[Finding]:
@@ -128,10 +129,11 @@ def in_use(plan: Plan, found: Users | None) -> Iterator[Finding]:
     elif found.proxied:
         detail = "they keep their configuration, but their certificates end within a day, and new pods come without a proxy"
         hint = "move them to another control plane, or remove them; allow it: --allow in-use"
-        yield Finding("PRE023", Severity.ERROR, f"this control plane is in use: {_counted(found.proxied)}", detail, hint=hint)
+        yield Finding("PRE023", Severity.ERROR, f"this control plane is in use: {counted(found.proxied)}", detail, hint=hint)
 
 
-def _counted(by_namespace: Mapping[str, int]) -> str:
+def counted(by_namespace: Mapping[str, int]) -> str:
+    """``3 proxies, by namespace: shop (2), pay (1)``."""
     count = sum(by_namespace.values())
     return f"{count} {'proxy' if count == 1 else 'proxies'}, by namespace: {_named(by_namespace)}"
 

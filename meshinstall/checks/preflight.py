@@ -8,7 +8,7 @@ from meshinstall import catalog
 from meshinstall.checks.mtls.weaker_policies import weaker_policies
 from meshinstall.checks.words import first, word
 from meshinstall.model.codes import CHECKS
-from meshinstall.model.desired import Desired
+from meshinstall.model.desired import Desired, MtlsMode
 from meshinstall.model.facts import Facts, Inquiry
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.ownership import HELM_RELEASE, kept_by
@@ -22,6 +22,7 @@ _MINOR = re.compile(r"1\.(\d+)")
 def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...]:
     """Judge the facts before a run; an error stops it unless it is allowed by name."""
     return (
+        *_plaintext(desired, today),
         *_kubernetes(desired, facts),
         *_end_of_life(desired, today),
         *_namespaces(facts),
@@ -31,6 +32,25 @@ def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...
         *_orphans(facts),
         *weaker_policies(desired, facts),
     )
+
+
+def _plaintext(desired: Desired, today: date) -> Iterator[Finding]:
+    """That the environment itself wants plaintext let in; as a warning, unless it accepts that until a day which has not passed."""
+    what, accepted = "workloads accept plaintext from anyone who reaches them", desired.acceptance
+    for policy in desired.policies:
+        mode = ((policy.manifest.get("spec") or {}).get("mtls") or {}).get("mode")
+        if policy.manifest["kind"] != "PeerAuthentication" or mode == MtlsMode.STRICT:
+            continue
+        title, where = f"mesh-wide mTLS is {mode}", "PeerAuthentication default"
+        if accepted is None:
+            hint = "remove the line to return to STRICT; if it is planned, say until when, and why: accept: {until: DATE, reason: TEXT}"
+            yield Finding("CFG001", Severity.WARNING, title, what, where, str(policy.origin), hint)
+        elif accepted.holds(today):
+            said = f"{title}, accepted until {accepted.until}"
+            yield Finding("CFG001", Severity.INFO, said, accepted.reason, where, accepted.origin)
+        else:
+            said, hint = f"{title}, and was accepted only until {accepted.until}", "set mtls: STRICT, or agree on another day"
+            yield Finding("CFG001", Severity.WARNING, said, f"{what}; accepted for: {accepted.reason}", where, accepted.origin, hint)
 
 
 def _kubernetes(desired: Desired, facts: Facts) -> Iterator[Finding]:

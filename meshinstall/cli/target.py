@@ -36,14 +36,18 @@ def open_environment(request: Request) -> "tuple[Desired, Session]":
     return replace(desired, cluster=replace(desired.cluster, name=session.cluster)), session
 
 
-def open_cluster(request: Request) -> "Session":
-    """A cluster by environment, by cloud and options, or by kubeconfig; raises ConfigError, UsageError or ClusterError."""
+def open_cluster(request: Request) -> "tuple[Session, Desired | None]":
+    """A cluster by environment, with what that wants, by cloud and options, or by kubeconfig.
+
+    Raises ConfigError, UsageError or ClusterError.
+    """
     from meshinstall.config.project import load_project
     from meshinstall.wiring import open_session
 
     if request.environment:
-        return open_environment(request)[1]
-    return open_session(_named_cluster(request), load_project(request.config, os.environ, Path.cwd()), warn)
+        desired, session = open_environment(request)
+        return session, desired
+    return open_session(_named_cluster(request), load_project(request.config, os.environ, Path.cwd()), warn), None
 
 
 def managed_cluster(request: Request) -> ClusterRef:

@@ -6,6 +6,7 @@ Keys are camelCase in the files. Pydantic checks them, strictly, where ``validat
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import date
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -71,6 +72,14 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Accept:
+    """That plaintext is planned up to a day."""
+
+    until: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """An environment: on one cloud with ``cloud`` and ``cluster``, on several with ``clouds``."""
 
@@ -79,6 +88,7 @@ class Environment:
     clouds: Mapping[Cloud, Site] = field(default_factory=dict)
     profile: str | None = None
     mtls: MtlsMode | None = None
+    accept: Accept | None = None
     gateways: Mapping[str, Gateway | None] = field(default_factory=dict)
     values: Mapping[str, Values] = field(default_factory=dict)
 
@@ -148,6 +158,12 @@ _WORDS = {
     "tuple_type": "must be a list",
     "string_type": "must be text",
     "int_type": "must be a whole number",
+    "missing": "is missing",
+    "missing_argument": "is missing",
+    "date_type": "must be a day, as 2027-01-31",
+    "date_parsing": "must be a day, as 2027-01-31",
+    "date_from_datetime_parsing": "must be a day, as 2027-01-31",
+    "date_from_datetime_inexact": "must be a day, as 2027-01-31",
 }
 
 

@@ -8,17 +8,20 @@ from meshinstall import catalog
 from meshinstall.config import bundled
 from meshinstall.config.check import check_version
 from meshinstall.config.choice import Choice, choose, cluster
+from meshinstall.config.default_revision import with_failure_policy
 from meshinstall.config.documents import Project
 from meshinstall.config.gateway_conflicts import check_gateway_names
 from meshinstall.config.layers import add_flags, check_gateways, file_layers
 from meshinstall.config.removals import settle
 from meshinstall.errors import ConfigError, Problem
+from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.foreign_text import plain
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
 from meshinstall.model.request import Request
 from meshinstall.model.stack import ValuesStack
-from meshinstall.model.values import LayerKind, Origin
+from meshinstall.model.values import KeyPath, LayerKind, Origin
 
 
 def resolve(request: Request, project: Project) -> Desired:
@@ -34,12 +37,13 @@ def resolve(request: Request, project: Project) -> Desired:
     stacks = {name: ValuesStack(file_layers(project, choice, slot.component, name)) for name, slot in slots.items()}
     add_flags(request, choice, stacks, problems)
     problems += check_gateways(choice, stacks)
-    stacks = {name: settle(slot.component, stacks[name], problems) for name, slot in slots.items()}
+    stacks = with_failure_policy({name: settle(slot.component, stacks[name], problems) for name, slot in slots.items()})
     charts = _charts(request, project)
     releases = tuple(
         Release(slot.key, slot.component, ChartRef(slot.chart, version, charts), stacks[name], slot.needs) for name, slot in slots.items()
     )
     problems += check_gateway_names(releases)
+    problems += _check_acceptance(project, choice)
     if problems:
         raise ConfigError(tuple(problems))
     return _desired(request, project, choice, releases, version)
@@ -98,7 +102,8 @@ def _desired(request: Request, project: Project, choice: Choice, releases: tuple
         namespaces=tuple(DesiredNamespace(name) for name in names),
         releases=releases,
         policies=(Policy(policy, origin),),
-        warnings=tuple(_warnings(mode, origin, releases)),
+        warnings=tuple(_warnings(releases)),
+        acceptance=_acceptance(project, choice, f"PeerAuthentication {root}/default"),
     )
 
 
@@ -113,6 +118,28 @@ def _mtls(project: Project, choice: Choice) -> tuple[MtlsMode, Origin]:
     return MtlsMode.STRICT, Origin(LayerKind.PROFILE, f"{bundled.LABEL} default")
 
 
+def _accepting(choice: Choice) -> KeyPath:
+    return ("environments", choice.name, "accept")
+
+
+def _check_acceptance(project: Project, choice: Choice) -> Iterable[Problem]:
+    accept, (mode, origin) = choice.environment.accept, _mtls(project, choice)
+    if accept and mode is MtlsMode.STRICT:
+        said = f" ({origin})" if origin.line else ""
+        text, hint = f"accept is for mtls: PERMISSIVE, but mTLS is STRICT{said}", "remove accept"
+        yield project.document.problem(_accepting(choice), text, hint)
+    elif accept and not accept.reason.strip():
+        yield project.document.problem((*_accepting(choice), "reason"), "reason must say why plaintext is accepted")
+
+
+def _acceptance(project: Project, choice: Choice, policy: str) -> Acceptance | None:
+    if not (accept := choice.environment.accept):
+        return None
+    document, path = project.document, _accepting(choice)
+    origin = Origin(LayerKind.ENVIRONMENT, document.source, *document.place(path))
+    return Acceptance(accept.until, plain(accept.reason), str(origin), policy)
+
+
 def _root_namespace(releases: Iterable[Release]) -> str:
     """Where istiod looks for mesh-wide policies (chart istiod: templates/configmap.yaml)."""
     for release in releases:
@@ -122,17 +149,7 @@ def _root_namespace(releases: Iterable[Release]) -> str:
     return catalog.MESH_NAMESPACE
 
 
-def _warnings(mode: MtlsMode, origin: Origin, releases: Iterable[Release]) -> Iterable[Finding]:
-    if mode is not MtlsMode.STRICT:
-        yield Finding(
-            "CFG001",
-            Severity.WARNING,
-            f"mesh-wide mTLS is {mode}",
-            "workloads accept plaintext from anyone who reaches them",
-            "PeerAuthentication default",
-            str(origin),
-            "remove the line to return to STRICT",
-        )
+def _warnings(releases: Iterable[Release]) -> Iterable[Finding]:
     for release in releases:
         said = release.values.winners().get(("meshConfig", "enableAutoMtls"))
         if said and said.value is False:

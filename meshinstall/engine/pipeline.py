@@ -4,7 +4,7 @@ Whoever needs more than one stage calls ``run_stage`` for each, under one lock t
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -79,7 +79,10 @@ async def run_stage(desired: Desired, session: Session, terms: Terms, callbacks:
         await install(plan, desired, Execution(session, callbacks.emit, lock, terms.seconds))
         if any(isinstance(step, ReleaseStep) and step.component is Component.ISTIOD and step.revision for step in plan.pending):
             await _tell_of_older_proxies(desired, session, callbacks.emit)
-    return StageResult(plan, await prove(session, callbacks.emit, deadline) if terms.prove else None)
+    if not terms.prove:
+        return StageResult(plan, None)
+    verdict = await prove(session, callbacks.emit, deadline)
+    return StageResult(plan, replace(verdict, acceptance=desired.accepted(session.now().date())))
 
 
 async def _tell_of_older_proxies(desired: Desired, session: Session, emit: Emit) -> None:

@@ -17,6 +17,7 @@ from meshinstall.engine.observe.users import users
 from meshinstall.engine.plan.planner import plan
 from meshinstall.engine.plan.policy_steps import comes_strict
 from meshinstall.engine.plan.removal import plan_removal, removable
+from meshinstall.engine.rehearsal.concerned import ask_concerned
 from meshinstall.engine.rehearsal.diffing import object_changes
 from meshinstall.engine.rehearsal.effects import effects, idle_values
 from meshinstall.engine.rehearsal.findings import findings as rehearsal_findings
@@ -53,7 +54,7 @@ async def make_plan(desired: Desired, session: Session) -> Plan:
         findings=(*decided.findings, *findings, *refused, *idle_values(found, desired)),
         trials=tuple(tried.trial for _, tried in rehearsal.tries),
         diff=diff,
-        summary=consequences(diff, facts),
+        summary=consequences(diff, facts, await ask_concerned(diff, facts, desired, session.kube)),
     )
 
 
@@ -81,7 +82,17 @@ async def _ask_before_changes(
 
 
 async def _strict_findings(steps: Plan, facts: Facts, desired: Desired, session: Session) -> tuple[Finding, ...]:
-    return tuple(strict(await users(session.kube, desired))) if comes_strict(steps, facts) else ()
+    if not comes_strict(steps, facts):
+        return ()
+    found = await users(session.kube, desired)
+    if found is None or not found.proxied:
+        return tuple(strict(found))
+    # Only a mesh in use is looked at pod by pod; no other plan loads any of it.
+    from meshinstall.checks.mtls.going_strict import refused_by_strict
+    from meshinstall.engine.observe.plaintext import plaintext_facts
+
+    seen = await plaintext_facts(session)
+    return tuple(strict(found, ("the mesh could not be read in time",) if seen is None else refused_by_strict(seen)))
 
 
 async def helm_findings(session: Session) -> tuple[Finding, ...]:

@@ -72,7 +72,7 @@ _PLAN = (
     Check("PRE034", Phase.PLAN, _WARNING, "the API server warns of an object"),
     Check("PRE035", Phase.PLAN, _WARNING, "some objects could not be tried"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
-    Check("CFG001", Phase.PLAN, _WARNING, "mesh-wide mTLS is not STRICT"),
+    Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),
     Check("CFG003", Phase.PLAN, _WARNING, "the chart does not use a key that is set"),
     Check("CFG004", Phase.PLAN, _WARNING, "a value that is set changes nothing"),

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
+from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.finding import Finding
 from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
@@ -47,7 +49,10 @@ class DesiredNamespace:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Everything that should exist; ``releases`` stand in install order, each after what it needs."""
+    """Everything that should exist; ``releases`` stand in install order, each after what it needs.
+
+    With an ``acceptance`` the mesh-wide policy is PERMISSIVE as planned.
+    """
 
     environment: str
     cloud: Cloud
@@ -59,3 +64,8 @@ class Desired:
     releases: tuple[Release, ...]
     policies: tuple[Policy, ...]
     warnings: tuple[Finding, ...] = ()
+    acceptance: Acceptance | None = None
+
+    def accepted(self, today: date) -> Acceptance | None:
+        """The acceptance, while its day has not passed."""
+        return self.acceptance if self.acceptance and self.acceptance.holds(today) else None

@@ -1,6 +1,7 @@
 """What a plan changes: objects field by field, and what that means for those who use the mesh."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -50,6 +51,20 @@ class Concern(StrEnum):
     INJECTION = "injection"
     CRD = "crd"
     DELETION = "deletion"
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """Who is concerned by what changes.
+
+    ``hosts`` are those that Istio's Gateways serve behind a Service whose address may change, ``naming`` the objects that name a trust
+    domain which is given up, ``proxies`` those of others by namespace, ``unknown`` what could not be listed.
+    """
+
+    hosts: Mapping[ObjectKey, tuple[str, ...]] = field(default_factory=dict)
+    naming: tuple[str, ...] = ()
+    proxies: Mapping[str, int] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

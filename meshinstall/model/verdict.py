@@ -1,10 +1,11 @@
 """The verdict of verify: PASS, FAIL or NOT PROVEN for each port of each workload, with the evidence."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.callers import Callers
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import CertificateFacts, Dataplane, ExternalService, Place
@@ -94,10 +95,23 @@ class PortVerdict:
             case _:
                 return self.outcome
 
+    def without(self, acceptance: Acceptance) -> "PortVerdict | None":
+        """What is left to judge when plaintext by one policy is accepted; None when that is all that is wrong with it."""
+        if not any(_is_accepted(one, acceptance) for one in self.evidence):
+            return self
+        # What a proxy does by the policy has no code of its own.
+        left = [one for one in self.evidence if not _is_accepted(one, acceptance) and (one.source is not Source.PROXY or one.code)]
+        outcome = worst(one.outcome for one in left)
+        return None if outcome in {None, Outcome.PASS} else replace(self, evidence=tuple(left), outcome=outcome or self.outcome)
+
     @property
     def tried(self) -> bool:
         """Whether the wire gave an answer."""
         return any(one.source is Source.WIRE and one.outcome is not Outcome.NOT_PROVEN for one in self.evidence)
+
+
+def _is_accepted(evidence: Evidence, acceptance: Acceptance) -> bool:
+    return evidence.code == "MTL001" and evidence.object == acceptance.policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,7 @@ class Verdict:
 
     ``live`` tells whether and how the wire was tried, ``history`` what was counted before, ``callers`` who sends plaintext now.
     ``external`` leads out of the mesh and is not judged. ``seen`` tells what was looked at, and ``fail_on`` whose faults count.
+    ``acceptance`` is the environment's own word for plaintext, while it holds: the outcome is the same with it.
     """
 
     at: datetime
@@ -157,6 +172,21 @@ class Verdict:
     clients: Clients | None = None
     seen: Observation = field(default_factory=Observation)
     fail_on: FailOn = FailOn.ANY
+    acceptance: Acceptance | None = None
+
+    @property
+    def accepted(self) -> tuple[PortVerdict, ...]:
+        """The ports with which nothing is wrong but what is accepted."""
+        acceptance = self.acceptance
+        return tuple(port for port in self.ports if acceptance and port.without(acceptance) is None)
+
+    @property
+    def counted(self) -> Outcome:
+        """The outcome by which a run ends: that of everything which is not accepted."""
+        left = [port.without(self.acceptance) if self.acceptance else port for port in self.ports]
+        if left == list(self.ports):
+            return self.outcome
+        return worst(port.under(self.fail_on) for port in left if port) or Outcome.PASS
 
     @property
     def outcome(self) -> Outcome:

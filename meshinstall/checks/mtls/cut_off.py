@@ -47,10 +47,15 @@ def api_clients(view: View, port: PortVerdict) -> tuple[ApiServerClient, ...]:
 
 def warnings(view: View, ports: Sequence[PortVerdict], code: str) -> list[str]:
     """Comment lines that say who is cut off when these ports are closed; whose fix comes first stands first."""
-    return [
-        f"# {line}"
-        for line in (*_first(ports), *_api_server(view, ports), *_unknown(view), *_by_pods(view, ports), *_rest(view, ports, code))
-    ]
+    return [f"# {line}" for line in (*refused(view, ports), *_rest(view, ports, code))]
+
+
+def refused(view: View, ports: Sequence[PortVerdict]) -> Iterator[str]:
+    """Who is cut off when these ports are closed, as far as objects and proxies tell; whose fix comes first stands first."""
+    yield from _first(ports)
+    yield from _api_server(view, ports)
+    yield from _unknown(view)
+    yield from _by_pods(view, ports)
 
 
 def _first(ports: Iterable[PortVerdict]) -> Iterator[str]:

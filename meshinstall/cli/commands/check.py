@@ -40,7 +40,7 @@ def _health(request: Request) -> "tuple[CheckResult, ...]":
     from meshinstall.checks.control_plane.judge import judge
     from meshinstall.engine.gates.check import look
 
-    return judge(anyio.run(look, open_cluster(request)))
+    return judge(anyio.run(look, open_cluster(request)[0]))
 
 
 def _ready(request: Request) -> "tuple[CheckResult, ...]":

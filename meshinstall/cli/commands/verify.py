@@ -59,13 +59,15 @@ def verify(
         from meshinstall.cli.output.printers import plain
         from meshinstall.engine.pipeline import prove
 
-        session = open_cluster(request)
+        session, desired = open_cluster(request)
+        accepted = desired.accepted(session.now().date()) if desired else None
         with plain() as emit:
-            verdict = replace(await prove(session, emit, anyio.current_time() + timeout + (seconds or 0), scope), fail_on=fail_on)
+            verdict = await prove(session, emit, anyio.current_time() + timeout + (seconds or 0), scope)
+        verdict = replace(verdict, fail_on=fail_on, acceptance=accepted)
         # Printed first: a file that cannot be written must not cost what was seen.
         verdicts.show(verdict, output)
         _write(verdict, html, junit)
-        raise typer.Exit(verdicts.STATUS[verdict.outcome])
+        raise typer.Exit(verdicts.STATUS[verdict.counted])
 
     run(work, "interrupted; the probes are removed", "run the same command again to start over")
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.callers import Callers
 from meshinstall.model.finding import Finding
 from meshinstall.model.mesh import CertificateFacts, ExternalService
@@ -18,6 +19,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "at": verdict.at.isoformat(),
         "verdict": verdict.outcome,
         "failOn": verdict.fail_on,
+        "accepted": _accepted(verdict, verdict.acceptance) if verdict.acceptance else None,
         "observation": _observation(verdict.seen),
         "clients": _clients(verdict.clients) if verdict.clients else None,
         "liveProbes": verdict.live,
@@ -54,6 +56,17 @@ def _observation(seen: Observation) -> dict[str, Any]:
         "namespaces": None if seen.namespaces is None else list(seen.namespaces),
         "sample": seen.sample,
         "readOnly": seen.read_only,
+    }
+
+
+def _accepted(verdict: Verdict, acceptance: Acceptance) -> dict[str, Any]:
+    return {
+        "until": acceptance.until.isoformat(),
+        "reason": acceptance.reason,
+        "origin": acceptance.origin,
+        "policy": acceptance.policy,
+        "ports": len(verdict.accepted),
+        "verdictOfTheRest": verdict.counted,
     }
 
 

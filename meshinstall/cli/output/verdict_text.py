@@ -9,7 +9,7 @@ import typer
 from meshinstall.checks.mtls.callers import callers_text
 from meshinstall.checks.words import first
 from meshinstall.cli.output.tables import columns
-from meshinstall.cli.output.verdict_words import basis, clients_text
+from meshinstall.cli.output.verdict_words import accepted_text, basis, clients_text
 from meshinstall.errors import safe
 from meshinstall.model.codes import address
 from meshinstall.model.finding import Finding, Severity
@@ -41,6 +41,7 @@ def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
     lines += _wrapped(f"Clients: {clients_text(verdict.clients)}") if verdict.clients else []
     lines += _wrapped(f"Before: {verdict.history}.") if verdict.history else []
     lines += _wrapped(f"Now: {callers_text(verdict.callers)}.") if verdict.callers else []
+    lines += _wrapped(f"Accepted: {accepted_text(verdict)}.") if verdict.acceptance else []
     text = safe("\n".join([*lines, "", headline(verdict)]))
     return _paint(text) if coloured else text
 

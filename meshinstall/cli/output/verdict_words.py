@@ -46,6 +46,8 @@ def terms(verdict: Verdict) -> Iterator[tuple[str, str]]:
     if seen.who:
         yield "Run by", seen.who
     yield "Scope", _scope(verdict)
+    if verdict.acceptance:
+        yield "Accepted", accepted_text(verdict)
     yield "PASS", "what the evidence below proves was seen, at this moment"
     yield "FAIL", "at least one way for plaintext or strangers was seen"
     yield "NOT PROVEN", "nothing bad was seen, and something could not be seen"
@@ -57,6 +59,16 @@ def _scope(verdict: Verdict) -> str:
     wire = "the wire was not tried" if seen.read_only else "" if seen.sample is None else f"at most {seen.sample} ports tried on the wire"
     count = "" if verdict.fail_on is FailOn.ANY else f"faults of {verdict.fail_on} count"
     return "; ".join(part for part in (where, wire, count) if part)
+
+
+def accepted_text(verdict: Verdict) -> str:
+    """What of a verdict its environment accepts, until when and why, and what that leaves; empty where it accepts nothing."""
+    if not verdict.acceptance:
+        return ""
+    count = len(verdict.accepted)
+    fails = f"{_many(count, 'port')} {'fails' if count == 1 else 'fail'} by {verdict.acceptance.policy} alone"
+    left = "the rest would be" if count < len(verdict.ports) else "nothing else was judged:"
+    return f"{fails}, which is {verdict.acceptance}. The exit status does not count them; {left} {verdict.counted}"
 
 
 def clients_text(clients: Clients) -> str:

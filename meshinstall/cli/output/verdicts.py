@@ -30,5 +30,5 @@ def conclude(verdict: Verdict, output: Output) -> None:
         typer.echo(json.dumps(verdict_json.verdict_json(verdict)))
     else:
         show(verdict, output)
-    if status := STATUS[verdict.outcome]:
+    if status := STATUS[verdict.counted]:
         raise typer.Exit(status)

@@ -22,6 +22,8 @@ class Kind(NamedTuple):
 
 _NETWORKING, _ALL = "networking.istio.io", ("v1", "v1beta1", "v1alpha3")
 PEER_AUTHENTICATIONS = Kind("PeerAuthentications", "peerauthentications", "security.istio.io", ("v1", "v1beta1"))
+AUTHORIZATION_POLICIES = Kind("AuthorizationPolicies", "authorizationpolicies", "security.istio.io", ("v1", "v1beta1"))
+GATEWAYS = Kind("Gateways", "gateways", _NETWORKING, _ALL)
 DESTINATION_RULES = Kind("DestinationRules", "destinationrules", _NETWORKING, _ALL)
 SERVICE_ENTRIES = Kind("ServiceEntries", "serviceentries", _NETWORKING, _ALL)
 WORKLOAD_ENTRIES = Kind("WorkloadEntries", "workloadentries", _NETWORKING, _ALL)

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from meshinstall.checks.ownership import counted
 from meshinstall.checks.words import first
-from meshinstall.model.diff import Concern, Consequence, FieldChange, ObjectChange, Verb
+from meshinstall.model.diff import Concern, Concerned, Consequence, FieldChange, ObjectChange, Verb
 from meshinstall.model.facts import Facts
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.release import Manifest
@@ -24,17 +25,17 @@ _MESH = "data.mesh."
 _NAMED, _CRDS = 6, 3
 
 
-def consequences(diff: Iterable[ObjectChange], facts: Facts) -> tuple[Consequence, ...]:
+def consequences(diff: Iterable[ObjectChange], facts: Facts, concerned: Concerned) -> tuple[Consequence, ...]:
     """What the changes mean, security first."""
     changes = tuple(diff)
-    found = [one for change in changes for one in _of_one(change, facts)]
+    found = [one for change in changes for one in _of_one(change, facts, concerned)]
     found += _crds(changes)
     found += _deletions(changes)
     order = list(Concern)
     return tuple(sorted(dict.fromkeys(found), key=lambda one: order.index(one.concern)))
 
 
-def _of_one(change: ObjectChange, facts: Facts) -> Iterator[Consequence]:
+def _of_one(change: ObjectChange, facts: Facts, concerned: Concerned) -> Iterator[Consequence]:
     kind = change.key.kind
     if kind == "PeerAuthentication":
         yield from _mtls(change)
@@ -43,9 +44,9 @@ def _of_one(change: ObjectChange, facts: Facts) -> Iterator[Consequence]:
     elif kind in _WORKLOADS and change.verb is Verb.CHANGE:
         yield from _pods(change, facts.live.get(change.key) or {})
     elif kind == "Service":
-        yield from _address(change, facts.live.get(change.key) or {})
+        yield from _address(change, facts.live.get(change.key) or {}, concerned)
     elif kind == "ConfigMap" and change.verb is Verb.CHANGE:
-        yield from _configuration(change)
+        yield from _configuration(change, concerned)
     elif kind == "ValidatingWebhookConfiguration":
         yield from _validation(change)
 
@@ -74,13 +75,23 @@ def _pods(change: ObjectChange, live: Manifest) -> Iterator[Consequence]:
             yield Consequence(Concern.RESTART, f"{change.key} gets another number of pods: {_from_to(one)}")
 
 
-def _address(change: ObjectChange, live: Manifest) -> Iterator[Consequence]:
+def changes_address(change: ObjectChange) -> bool:
+    """Whether the address of a Service may change with it."""
+    return change.key.kind == "Service" and change.verb is Verb.CHANGE and any(_makes_address(one.path) for one in change.fields)
+
+
+def _address(change: ObjectChange, live: Manifest, concerned: Concerned) -> Iterator[Consequence]:
     if change.verb is Verb.DELETE and (live.get("spec") or {}).get("type") in _EXPOSED:
         yield Consequence(Concern.ADDRESS, f"the address of {change.key} is given up{_now(live)}")
-    reasons = [one for one in change.fields if change.verb is Verb.CHANGE and _makes_address(one.path)]
-    if reasons:
-        told = ", ".join(f"{one.path} {_from_to(one)}" for one in reasons[:2])
-        yield Consequence(Concern.ADDRESS, f"the address of {change.key} may change{_now(live)}: {told}")
+    if changes_address(change):
+        told = ", ".join(f"{one.path} {_from_to(one)}" for one in [one for one in change.fields if _makes_address(one.path)][:2])
+        hosts = concerned.hosts.get(change.key, ())
+        behind = f"; hosts behind it: {first(hosts, _NAMED)}" if hosts else _unknown(concerned)
+        yield Consequence(Concern.ADDRESS, f"the address of {change.key} may change{_now(live)}: {told}{behind}")
+
+
+def _unknown(concerned: Concerned) -> str:
+    return f"; whom that concerns is not known: {concerned.unknown[0]}" if concerned.unknown else ""
 
 
 def _makes_address(path: str) -> bool:
@@ -93,7 +104,42 @@ def _now(live: Manifest) -> str:
     return f" (now {', '.join(found)})" if found else ""
 
 
-def _configuration(change: ObjectChange) -> Iterator[Consequence]:
+def given_up_domain(diff: Iterable[ObjectChange]) -> str:
+    """The trust domain that the mesh has and will not have; empty where it stays, as an alias too."""
+    for change in diff:
+        fields = change.fields if change.key.kind == "ConfigMap" and change.verb is Verb.CHANGE else ()
+        for one in fields:
+            if one.path == f"{_MESH}trustDomain" and isinstance(one.before, str) and not _stays(fields, one.before):
+                return one.before
+    return ""
+
+
+def _stays(fields: Iterable[FieldChange], domain: str) -> bool:
+    return any(one.path.startswith(f"{_MESH}trustDomainAliases") and domain in (one.after, *_items(one.after)) for one in fields)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def _domain(change: ObjectChange, one: FieldChange, concerned: Concerned) -> Iterator[Consequence]:
+    told = f"the trust domain changes, {_from_to(one)}: all identities change"
+    if not given_up_domain((change,)):
+        yield Consequence(Concern.ACCESS, f"{told}; the old one stays as an alias")
+        return
+    yield Consequence(
+        Concern.ACCESS,
+        f"{told}; clients may refuse servers whose certificates are not renewed yet, for up to a day"
+        f"{f' ({counted(concerned.proxies)})' if concerned.proxies else ''}; "
+        f"keep the old one beside it: meshConfig.trustDomainAliases: [{_word(one.before)}]",
+    )
+    if concerned.naming:
+        yield Consequence(Concern.ACCESS, f"these name the old trust domain and match nothing then: {first(concerned.naming, _NAMED)}")
+    elif concerned.unknown:
+        yield Consequence(Concern.ACCESS, f"which policies name the old trust domain is not known: {concerned.unknown[0]}")
+
+
+def _configuration(change: ObjectChange, concerned: Concerned) -> Iterator[Consequence]:
     if change.key.name.startswith("istio-sidecar-injector"):
         text = "pods that start from then on get changed proxies; running pods keep theirs until they restart"
         yield Consequence(Concern.INJECTION, text)
@@ -102,8 +148,7 @@ def _configuration(change: ObjectChange) -> Iterator[Consequence]:
         if name == one.path:
             continue
         if name == "trustDomain":
-            text = "all identities change; a policy that names the old one matches nothing"
-            yield Consequence(Concern.ACCESS, f"the trust domain changes, {_from_to(one)}: {text}")
+            yield from _domain(change, one, concerned)
         elif name == "enableAutoMtls":
             weaker = one.after is False
             verb = "no longer use" if weaker else "use"

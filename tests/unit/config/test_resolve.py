@@ -1,6 +1,5 @@
 """From a request and files to what the mesh should look like."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,15 @@ from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.desired import Desired, Release
 from meshinstall.model.request import Request
 from meshinstall.model.values import LayerKind
-
-Write = Callable[[Mapping[str, str]], Path]
+from tests.unit.config.projects import HEAD, Write, release, resolved
 
 REFUSED = "secrets are not allowed in files or flags (refer to an existing Secret, an ExternalSecret or a CSI volume by name instead)"
-HEAD = "apiVersion: meshinstall.dev/v1\n"
-
-
-def resolved(folder: Path, **request: Any) -> Desired:
-    asked: dict[str, Any] = {"environment": "dev", "cloud": Cloud.LOCAL, "folder": folder} | request
-    return resolve(Request(**asked), load_project(None, {}, folder))
 
 
 def problems(folder: Path, **request: Any) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         resolved(folder, **request)
     return caught.value.message.splitlines()
-
-
-def release(desired: Desired, name: str) -> Release:
-    return next(each for each in desired.releases if each.key.name == name)
 
 
 def order(desired: Desired) -> dict[str, list[str]]:
@@ -189,14 +177,12 @@ def test_strict_is_the_default_and_says_where_it_is_written(tmp_path: Path) -> N
     assert not desired.warnings
 
 
-def test_a_weaker_mode_is_a_warning_that_names_its_line(write: Write) -> None:
+def test_a_weaker_mode_keeps_its_line(write: Write) -> None:
     folder = write({"meshinstall.yaml": HEAD + "environments:\n  dev:\n    cloud: local\n    mtls: PERMISSIVE\n"})
     desired = resolved(folder, sets=("istiod.meshConfig.enableAutoMtls=false",))
     assert mode(desired) == "PERMISSIVE"
-    assert [(each.code, each.origin) for each in desired.warnings] == [
-        ("CFG001", "meshinstall.yaml:5"),
-        ("CFG002", "--set istiod.meshConfig.enableAutoMtls"),
-    ]
+    assert str(desired.policies[0].origin) == "meshinstall.yaml:5"
+    assert [(each.code, each.origin) for each in desired.warnings] == [("CFG002", "--set istiod.meshConfig.enableAutoMtls")]
 
 
 def test_a_profile_may_weaken_and_an_environment_may_return_to_strict(write: Write) -> None:
@@ -206,7 +192,7 @@ def test_a_profile_may_weaken_and_an_environment_may_return_to_strict(write: Wri
             "profiles/soft.yaml": "extends: default\nmtls: PERMISSIVE\n",
         }
     )
-    assert str(resolved(folder).warnings[0].origin) == "profiles/soft.yaml:2"
+    assert str(resolved(folder).policies[0].origin) == "profiles/soft.yaml:2"
     assert mode(resolved(folder, environment="prod")) == "STRICT"
 
 

@@ -1,0 +1,56 @@
+"""Whom STRICT for the whole mesh would refuse is told before it comes, and what is not known beside it."""
+
+from dataclasses import replace
+from typing import Any
+
+from meshinstall.checks.mtls.going_strict import refused_by_strict
+from meshinstall.model.callers import Caller, Callers
+from meshinstall.model.mesh import ApiServerClient, History, MeshFacts, Place
+from tests.cases import verdicts
+
+OPEN = {"policies": {"istio-system/default": {"mode": "PERMISSIVE"}}}
+
+
+def mesh(**differs: Any) -> MeshFacts:
+    return verdicts.make({"facts": {**OPEN, **differs}}).facts
+
+
+def test_a_mesh_in_which_nobody_was_seen_to_need_plaintext_says_only_that() -> None:
+    counted = Callers(None, 3)
+    assert refused_by_strict(replace(mesh(), callers=counted)) == (
+        "since the proxies started, no workload was seen to receive plaintext, as counted by 3 proxies",
+    )
+
+
+def test_callers_that_proxies_counted_and_a_prometheus_are_named() -> None:
+    callers = Callers(None, 3, (Caller("shop/Deployment web", "legacy/cron", 7),))
+    history = History(7, "monitoring/prometheus-0", ((Place("shop", "web"), 12),))
+    assert refused_by_strict(replace(mesh(), callers=callers, history=history)) == (
+        "shop/Deployment web receives plaintext now: requests and connections: legacy/cron (about 7)",
+        "in the last 7 days 1 workload received plaintext, as counted by monitoring/prometheus-0",
+        "received plaintext then: shop/web (about 12)",
+    )
+
+
+def test_probes_of_the_kubelet_and_what_the_api_server_calls_are_named() -> None:
+    client = ApiServerClient("ValidatingWebhookConfiguration", "policy", Place("shop", "web"), 80, fails=True)
+    facts = replace(mesh(pods={"shop/web-1": {"kubelet": [8080]}}), api_clients=(client,))
+    called, probed = refused_by_strict(facts)
+    assert called.startswith("ValidatingWebhookConfiguration policy (failurePolicy Fail) makes the API server call port 8080 of shop/")
+    assert probed.startswith("probes of the kubelet would fail")
+
+
+def test_what_could_not_be_seen_is_told() -> None:
+    told = refused_by_strict(replace(mesh(), gaps=("Services could not be listed: forbidden",)))
+    assert told == ("not known: Services could not be listed: forbidden",)
+
+
+def test_what_a_tenant_wrote_stays_one_line() -> None:
+    callers = Callers(None, 1, (Caller("shop/Deployment web\n::error::x", "legacy/\x1b[2Jcron", 7),))
+    (told,) = refused_by_strict(replace(mesh(), callers=callers))
+    assert told.isprintable()
+
+
+def test_nothing_is_refused_at_ports_that_are_strict_already() -> None:
+    client = ApiServerClient("ValidatingWebhookConfiguration", "policy", Place("shop", "web"), 8080, fails=True)
+    assert refused_by_strict(replace(verdicts.make({}).facts, api_clients=(client,))) == ()
