@@ -66,6 +66,7 @@ environments:
           trustDomain: prod.example.com
     # STRICT by default: workloads refuse plaintext. To accept it while workloads move into the mesh:
     # mtls: PERMISSIVE
+    # accept: {{until: 2027-01-31, reason: "which clients, and who moves them"}}
 """
 
 
