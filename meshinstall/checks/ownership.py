@@ -88,7 +88,7 @@ def revision(desired: Desired, facts: Facts) -> Iterator[Finding]:
                     f"the revision of {release.key} would change from {before} to {after} in place",
                     "its istiod would be removed, and namespaces and pods with the labels of the old revision would get no proxy",
                     f"release {release.key}",
-                    str(release.values.explain(("revision",))[-1].origin) if after != "default" else "",
+                    str(release.values.origin(("revision",))) if after != "default" else "",
                     "a new revision is an upgrade beside the old one; keep the revision of this release",
                 )
 

@@ -125,7 +125,7 @@ def _overruled(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator
     written = service.get("annotations")
     annotations = written if isinstance(written, Mapping) else {}
     if settings and service.get("type", "LoadBalancer") != "LoadBalancer":
-        place = stack.explain(("service", "type"))[-1].origin
+        place = stack.origin(("service", "type"))
         first = next(iter(settings.values()))
         yield first.problem(f"{first.key} needs a load balancer, but service.type is {service['type']} ({place})", "remove one of the two")
         return
@@ -135,7 +135,7 @@ def _overruled(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator
         others = [("service", "annotations", name) for name in _RIVALS.get((cloud, key), ()) if name in annotations]
         for path in (*others, *paths):
             if value_at(service, path[1:]) != value_at(ours, path[1:]):
-                place = stack.explain(path)[-1].origin
+                place = stack.origin(path)
                 yield setting.problem(f"{key} is overridden by {path[-1]} ({place})", "remove one of the two")
 
 

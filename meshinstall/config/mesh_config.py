@@ -56,7 +56,7 @@ def check_mesh_config(stack: ValuesStack, version: str) -> MeshVerdict:
 
 
 def _problem(stack: ValuesStack, mistake: _Mistake) -> Problem:
-    origin = stack.explain(mistake.path)[-1].origin
+    origin = stack.origin(mistake.path)
     hint = "use --set-string" if mistake.hint == "quote it" and origin.kind is LayerKind.FLAG else mistake.hint
     return origin.problem(f"{'.'.join(mistake.path)} {mistake.text}", hint)
 

@@ -179,4 +179,4 @@ def _expected(rule: str, value: Any) -> str:
 
 def _origin(stack: ValuesStack, path: KeyPath) -> Origin:
     """Who wrote the value at ``path``; lists are one value to a stack, but their items have places."""
-    return stack.explain(path)[-1].origin
+    return stack.origin(path)

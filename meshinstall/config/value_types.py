@@ -49,7 +49,7 @@ def check_types(component: Component, stack: ValuesStack, unknown: frozenset[Key
         prefix = written[: len(written) - len(path)]
         for inside, wrong in _wrong(component, path, spoken.value):
             at = (*prefix, *inside)
-            origin = stack.explain(max(at, written, key=len))[-1].origin
+            origin = stack.origin(max(at, written, key=len))
             hint = "use --set-string" if origin.kind is LayerKind.FLAG else "quote it"
             found.setdefault(at, origin.problem(f"{'.'.join(at)} {wrong}", hint))
     return tuple(found.values())

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshinstall.model.values import CHART_KINDS, KeyPath, Layer, Spoken, Values
+from meshinstall.model.values import CHART_KINDS, KeyPath, Layer, Origin, Spoken, Values
 
 _ABSENT = object()
 
@@ -43,6 +43,10 @@ class ValuesStack:
             Spoken(layer.origin(path), value, wins=position == len(spoken), deletes=value is None)
             for position, (layer, value) in enumerate(spoken, start=1)
         )
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Who wrote what counts at ``path``; raises IndexError when nobody did."""
+        return self.explain(path)[-1].origin
 
     def winners(self) -> dict[KeyPath, Spoken]:
         """Map every leaf of what is sent to the layer that decided it; lists, nulls and empty maps are leaves."""

@@ -2,25 +2,20 @@
 
 import json
 import logging
-import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.cluster import EndpointKind
 from testbed.clouds.aks import Answer, FakeAzure, Fault
 from testbed.clouds.aks_arm import READER, USER_ROLE
-from testbed.clouds.aks_entra import EXCHANGE, SERVER_APP, Principal
+from testbed.clouds.aks_entra import SERVER_APP
 from testbed.clouds.aks_shop import (
     GROUP,
     NAME,
@@ -30,18 +25,8 @@ from testbed.clouds.aks_shop import (
     entra_kubeconfig,
     managed_cluster,
 )
-from tests.clouds.aks_world import AUTHORITY, SERVER, azure_shop, pipeline, provider
-
-
-@pytest.fixture
-def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAzure]:
-    """Azure with one cluster; the caller is the pipeline."""
-    with azure_shop(tmp_path, monkeypatch) as fake:
-        yield fake
-
-
-def claims(azure: FakeAzure, token: str) -> dict[str, object]:
-    return azure.entra.claims(token, (SERVER_APP,))
+from tests.clouds.aks_cli import by_cli, claims
+from tests.clouds.aks_world import AUTHORITY, SERVER, provider
 
 
 @pytest.mark.usefixtures("azure")
@@ -109,78 +94,6 @@ def test_a_cluster_without_entra_gives_its_certificate_each_time(azure: FakeAzur
     assert "PRIVATE" not in repr(found)
 
 
-def test_workload_identity_signs_in_with_a_federated_token(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    key, issuer, subject = ec.generate_private_key(ec.SECP256R1()), "https://issuer.example.org/", "system:serviceaccount:ci:deployer"
-    azure.entra.principals[0] = replace(PIPELINE, trusts={(issuer, subject): key.public_key()})
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    assertion = tmp_path / "federated-token"
-    monkeypatch.delenv("AZURE_CLIENT_SECRET")
-    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(assertion))
-
-    assertion.write_text(jwt.encode({"iss": issuer, "sub": subject, "aud": EXCHANGE, "exp": int(time.time()) + 600}, private, "ES256"))
-    assert claims(azure, provider().credential().token)["oid"] == PIPELINE.oid
-
-    assertion.write_text(jwt.encode({"iss": issuer, "sub": "system:serviceaccount:ci:other", "aud": EXCHANGE}, private, "ES256"))
-    with pytest.raises(ClusterError, match="AADSTS700213: No matching federated identity record"):
-        provider().credential()
-
-
-def test_a_managed_identity_signs_in_through_the_metadata_service(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Principal(oid="99999999-0000-0000-0000-000000000002", client_id="99999999-0000-0000-0000-00000000cccc")
-    azure.machine = machine
-    azure.arm.allow(machine, *USER_ROLE)
-    monkeypatch.delenv("AZURE_CLIENT_SECRET")
-    monkeypatch.setenv("AZURE_CLIENT_ID", machine.client_id)
-    found = provider().credential()
-    assert claims(azure, found.token)["oid"] == machine.oid
-    assert azure.count("/metadata/identity/oauth2/token") >= 2
-
-
-def test_a_person_signs_in_with_the_azure_cli(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    by_cli(azure, monkeypatch, tmp_path)
-    assert claims(azure, provider().credential().token)["upn"] == "anna@example.org"
-
-
-def by_cli(azure: FakeAzure, patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """The caller becomes Anna, who signed in with the Azure CLI."""
-    anna = Principal(oid="99999999-0000-0000-0000-000000000003", upn="anna@example.org")
-    azure.arm.allow(anna, *USER_ROLE)
-    for name in pipeline():
-        patch.delenv(name)
-    patch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
-    fake_az(folder, {resource: azure.entra.sign(anna, resource) for resource in ("https://management.azure.com", SERVER_APP)})
-
-
-def fake_az(folder: Path, tokens: dict[str, str]) -> None:
-    """An ``az`` that knows ``account get-access-token`` and has a token for each resource."""
-    program = folder / "az"
-    program.write_text(
-        f"#!{sys.executable}\nimport json, sys\ntokens = {tokens!r}\n"
-        "words = sys.argv[1:]\nassert words[:2] == ['account', 'get-access-token'], words\n"
-        "resource = words[words.index('--resource') + 1]\n"
-        f"print(json.dumps({{'accessToken': tokens[resource], 'expires_on': {int(time.time()) + 3000}, 'tokenType': 'Bearer'}}))\n"
-    )
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-
-
-@pytest.mark.parametrize(
-    ("login", "manager"),
-    [("login.microsoftonline.us", "management.usgovcloudapi.net"), ("https://login.chinacloudapi.cn/", "management.chinacloudapi.cn")],
-)
-def test_a_sovereign_cloud_is_asked_at_its_own_hosts(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, login: str, manager: str) -> None:
-    monkeypatch.setenv("AZURE_AUTHORITY_HOST", login)
-    assert provider().describe().ready
-    assert provider().credential().token
-    assert {one.host for one in azure.asked} == {login.removeprefix("https://").rstrip("/"), manager}
-
-
-@pytest.mark.usefixtures("azure")
-def test_an_unknown_cloud_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "login.example.org")
-    with pytest.raises(UsageError, match=r"AZURE_AUTHORITY_HOST is not the login host of an Azure cloud: login\.example\.org"):
-        provider().describe()
-
-
 def test_a_private_cluster_is_known_as_one(azure: FakeAzure) -> None:
     host = "shop-1.privatelink.westeurope.azmk8s.io"
     azure.arm.clusters[0].kubeconfig = entra_kubeconfig(f"https://{host}:443", AUTHORITY.pair.certificate)
@@ -243,7 +156,9 @@ def test_a_wrong_name_is_told_apart(selectors: dict[str, str], kind: type[Meshin
 
 
 REFUSED = "Entra ID refused to issue a token: AADSTS"
+
 EMPTY = {"AZURE_CLIENT_SECRET": ""}
+
 IDENTITIES = {
     "a wrong secret": (
         {"AZURE_CLIENT_SECRET": "planted-wrong-secret"},

@@ -44,9 +44,7 @@ def program(google: World, *argv: str, **env: str) -> subprocess.CompletedProces
 
 def test_a_cluster_is_described_by_the_sdk(google: World) -> None:
     found = google.provider().describe()
-    assert found.cloud == Cloud.GKE
-    assert found.name == NAME
-    assert found.location == LOCATION
+    assert (found.cloud, found.name, found.location) == (Cloud.GKE, NAME, LOCATION)
     assert found.version == "1.36.3-gke.1000"
     assert found.status == "RUNNING"
     assert found.ready is True

@@ -18,7 +18,7 @@ async def find_value(stack: ValuesStack, still: Still) -> KeyPath | None:
 
     Asks at most twice for each halving of the values; the highest layers come first, where a new mistake is most likely.
     """
-    paths = sorted(stack.winners(), key=lambda path: -stack.explain(path)[-1].origin.kind)
+    paths = sorted(stack.winners(), key=lambda path: -stack.origin(path).kind)
     if not paths or await still(lacking(stack, paths)):
         return None
     while len(paths) > 1:

@@ -77,7 +77,7 @@ def _objects(made: Rendering | HelmError) -> object:
 
 
 def _origin(release: Release, path: KeyPath) -> str:
-    return str(release.values.explain(path)[-1].origin)
+    return str(release.values.origin(path))
 
 
 def _finding(name: str, release: Release, path: KeyPath) -> Finding:

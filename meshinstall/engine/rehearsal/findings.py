@@ -113,7 +113,7 @@ class Tracer:
         return self._rendered[key]
 
     def _origin(self, step: ReleaseStep, path: KeyPath | None) -> str:
-        return str(self._stacks[step.name].explain(path)[-1].origin) if path else ""
+        return str(self._stacks[step.name].origin(path)) if path else ""
 
 
 async def findings(rehearsal: Rehearsal, desired: Desired, session: Session) -> tuple[Finding, ...]:

@@ -9,7 +9,7 @@ import pytest
 from meshinstall.engine.gates.verify import Scope, settled, verify
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy, SyncState
 from meshinstall.model.verdict import Outcome
-from tests.unit.engine.mesh.test_survey import Mesh
+from tests.unit.engine.mesh.survey_world import Mesh
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from meshinstall.model.mesh import ApiServerClient, Place
 from meshinstall.model.verdict import Verdict
 from tests.fake_kube import forbidden
 from tests.unit.engine.hostile import mutated
-from tests.unit.engine.mesh.test_kube_objects import metadata
-from tests.unit.engine.mesh.test_survey import Mesh
+from tests.unit.engine.mesh.kube_worlds import metadata
+from tests.unit.engine.mesh.survey_world import Mesh
 
 HOOK = Place("shop", "hook")
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"

@@ -29,7 +29,7 @@ from meshinstall.model.clients import ClientGroup, LedHost, Outlook, Reroute
 from meshinstall.model.istio import ENVOY_ADMIN_PORT
 from meshinstall.model.mesh import Dataplane, Place, Pod, SyncState
 from tests.fakes import FakePods
-from tests.unit.engine.mesh.test_kube_objects import metadata
+from tests.unit.engine.mesh.kube_worlds import metadata
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ import pytest
 
 from meshinstall.engine.mesh.kube_objects import mesh_settings
 from meshinstall.model.selectors import LabelRule, LabelSelector, selects
-from tests.unit.engine.mesh.test_kube_objects import ISTIOD
-from tests.unit.engine.mesh.test_survey import Mesh
+from tests.unit.engine.mesh.kube_worlds import ISTIOD
+from tests.unit.engine.mesh.survey_world import Mesh
 
 MESHED = (LabelRule("mesh", "In", ("yes",)),)
 

@@ -8,8 +8,8 @@ from meshinstall.checks.mtls.judge import judge
 from meshinstall.model.mesh import Dataplane, MeshFacts
 from meshinstall.model.verdict import Outcome, PortVerdict
 from meshinstall.model.wire import Probing
-from tests.unit.engine.mesh.test_kube_objects import ISTIOD, metadata, pod
-from tests.unit.engine.mesh.test_survey import FOREIGN, Mesh
+from tests.unit.engine.mesh.kube_worlds import ISTIOD, metadata, pod
+from tests.unit.engine.mesh.survey_world import FOREIGN, Mesh
 
 pytestmark = pytest.mark.anyio
 

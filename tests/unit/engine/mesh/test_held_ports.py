@@ -8,10 +8,10 @@ import pytest
 from meshinstall.engine.mesh.envoy import dump_path, read_dump
 from meshinstall.errors import ClusterError
 from meshinstall.model.mesh import HeldPort, InboundChain
+from tests.unit.engine.mesh.kube_worlds import pod
+from tests.unit.engine.mesh.survey_world import ROOT_FACTS, WEB, Mesh, of
 from tests.unit.engine.mesh.test_envoy import changed, part
-from tests.unit.engine.mesh.test_kube_objects import pod
 from tests.unit.engine.mesh.test_redirection import PROXY, init, listening
-from tests.unit.engine.mesh.test_survey import ROOT_FACTS, WEB, Mesh, of
 
 ANY = "0.0.0.0"  # noqa: S104 - nothing is bound here
 CONTEXT = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.engine.mesh.test_kube_objects import seen
+from tests.unit.engine.mesh.kube_worlds import seen
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meshinstall.engine.mesh.plain_callers import kubelet_ports, scraped_ports
 from meshinstall.model.mesh import Dataplane
 from tests.unit.engine.hostile import mutated
-from tests.unit.engine.mesh.test_kube_objects import pod, seen
+from tests.unit.engine.mesh.kube_worlds import pod, seen
 
 LEFT = {"sidecar.istio.io/rewriteAppHTTPProbers": "false"}
 REWRITTEN = {"path": "/app-health/app/livez", "port": 15020}

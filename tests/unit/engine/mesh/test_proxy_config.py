@@ -10,8 +10,8 @@ from meshinstall.engine.mesh.kube_objects import mesh_settings
 from meshinstall.engine.mesh.pods import PodSeen, misread, settled
 from meshinstall.engine.mesh.pods import pod as read_pod
 from meshinstall.engine.objects.json_fields import MalformedError
-from tests.unit.engine.mesh.test_kube_objects import PROXY, init, pod
-from tests.unit.engine.mesh.test_survey import EDGE, RECORDED, WEB, Mesh, of
+from tests.unit.engine.mesh.kube_worlds import PROXY, init, pod
+from tests.unit.engine.mesh.survey_world import EDGE, RECORDED, WEB, Mesh, of
 
 
 def seen(config: str | None, revision: str = "", name: str = "web") -> PodSeen:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.engine.mesh.test_kube_objects import ENTRY, POLICY, RULE, metadata
-from tests.unit.engine.mesh.test_survey import Mesh
+from tests.unit.engine.mesh.kube_worlds import ENTRY, POLICY, RULE, metadata
+from tests.unit.engine.mesh.survey_world import Mesh
 
 pytestmark = pytest.mark.anyio
 

@@ -2,40 +2,26 @@
 
 import base64
 import json
-from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
-from hypothesis import given
 
 from meshinstall.adapters.certificates import read_roots
-from meshinstall.engine.mesh.client_dump import ADDRESSES, CLUSTERS, ENDPOINTS, LISTENER
-from meshinstall.engine.mesh.envoy import dump_path, read_dump
-from meshinstall.engine.mesh.proxies import ask_istiods
-from meshinstall.engine.mesh.survey import survey
-from meshinstall.engine.mesh.syncz import read_sync
-from meshinstall.engine.objects.json_fields import MalformedError
+from meshinstall.engine.mesh.client_dump import CLUSTERS
+from meshinstall.engine.mesh.envoy import dump_path
 from meshinstall.errors import UnreachableError
-from meshinstall.model.istio import ENVOY_ADMIN_PORT
-from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, Mode, Place, Proxy, SyncState
+from meshinstall.model.mesh import ControlPlane, Dataplane, Mode, Place, SyncState
 from meshinstall.model.paths import object_path
-from meshinstall.model.release import Manifest
-from tests.fake_kube import NOON, forbidden, now, vouch
-from tests.fakes import FakeIstiod, FakePods, World
-from tests.unit.engine.hostile import mutated
-from tests.unit.engine.mesh.test_kube_objects import APP, ENTRY, ISTIOD, POLICY, RULE, SERVICE, metadata, pod, proxy
+from tests.fake_kube import forbidden, now
+from tests.unit.engine.mesh.kube_worlds import ENTRY, RULE, metadata, pod
+from tests.unit.engine.mesh.survey_world import BRAIN, CLIENT_KINDS, EDGE, FOREIGN, ROOT, ROOT_FACTS, WEB, Asked, Mesh, record
 
 pytestmark = pytest.mark.anyio
 
-RECORDED = (Path(__file__).parent / "envoy_dump.json").read_bytes()
-RECORDED_NODE = read_dump(RECORDED).node.encode()
-ROOT = read_dump(RECORDED).roots.decode()
-(ROOT_FACTS,) = read_roots(ROOT.encode())
+
 # The root of another mesh.
-FOREIGN = (Path(__file__).parent / "foreign_root.pem").read_text()
-(FOREIGN_FACTS,) = read_roots(FOREIGN.encode())
-WEB, EDGE, BRAIN = Place("shop", "web"), Place("edge", "gate"), Place("istio-system", "istiod-1")
+
+FOREIGN_FACTS = read_roots(FOREIGN.encode())[0]
+
 LISTS = {
     "PeerAuthentication": "/apis/security.istio.io/v1/peerauthentications",
     "DestinationRule": "/apis/networking.istio.io/v1/destinationrules",
@@ -53,97 +39,9 @@ LISTS = {
     "MutatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
     "ValidatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
 }
-CLIENT_KINDS = ("sidecars", "workloadentries", "virtualservices")
+
 # Of the namespace that the webhook configurations name.
 CALLED = "/api/v1/namespaces/istio-system/services"
-
-
-def of(place: Place, data: bytes) -> bytes:
-    """What was recorded, as the Envoy of some pod says it."""
-    return data.replace(RECORDED_NODE, f"{place.name}.{place.namespace}".encode())
-
-
-class Asked(FakePods):
-    """Keeps what was asked; ``hanging`` pods never answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[tuple[Place, str]] = []
-        self.at: set[tuple[Place, int]] = set()
-        self.hanging: set[str] = set()
-
-    async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
-        """The body that was put there."""
-        self.asked.append((Place(namespace, pod), path))
-        self.at.add((Place(namespace, pod), port))
-        if pod in self.hanging:
-            await anyio.sleep_forever()
-        return await super().get(namespace, pod, port, path)
-
-
-def record(name: str = "web.shop", acked: str = "b", sent: str = "b") -> dict[str, Any]:
-    """What an istiod says of a proxy."""
-    return {"proxy": name, "istio_version": "1.30.2", "resources": {"Listener": {"sent": sent, "acked": acked}, "Never": {}}}
-
-
-class Mesh(World):
-    """istiod, a sidecar and a gateway."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pods = self.asked = Asked()
-        self.istiod.records["istiod-1"] = [record()]
-        plane = {"metadata": {**ISTIOD["metadata"], "labels": {"app": "istiod", "istio.io/rev": "canary"}}, "spec": ISTIOD["spec"]}
-        self.add("apps/v1", "deployments", plane)
-        vouch(self.kube, plane)
-        brain = pod(inits=[], containers=[{"name": "discovery"}], name=BRAIN.name, namespace=BRAIN.namespace, labels={"app": "istiod"})
-        gate = pod(inits=[], containers=[proxy("router")], name=EDGE.name, namespace=EDGE.namespace)
-        self.add("v1", "pods", brain, gate, pod(labels={"app": "web"}))
-        self.add("v1", "namespaces", *({"metadata": {"name": name, "labels": {"in": name}}} for name in ("shop", "edge", "istio-system")))
-        self.add("v1", "services", SERVICE)
-        self.configure("trustDomain: corp\nrootNamespace: istio-system")
-        for space in ("shop", "istio-system"):
-            self.trust(space, ROOT)
-        self.serves("security.istio.io/v1", peerauthentications=POLICY)
-        empty = {"metadata": metadata("none", "nowhere"), "spec": {}}
-        self.serves("networking.istio.io/v1", destinationrules=RULE, serviceentries=ENTRY, **dict.fromkeys(CLIENT_KINDS, empty))
-        self.serves("networking.istio.io/v1alpha3", envoyfilters=empty)
-        for place in (WEB, EDGE):
-            self.says(place, RECORDED)
-
-    def add(self, group_version: str, plural: str, *items: dict[str, Any]) -> None:
-        """Put objects into the cluster."""
-        for item in items:
-            where = object_path(group_version, plural, item["metadata"].get("namespace", ""), item["metadata"]["name"])
-            self.kube.objects[where] = item
-
-    def serves(self, group_version: str, **kinds: dict[str, Any]) -> None:
-        """Let the cluster know these kinds, each with an object."""
-        self.kube.objects[f"/apis/{group_version}"] = {"metadata": {"name": "x"}, "resources": [{"name": plural} for plural in kinds]}
-        for plural, item in kinds.items():
-            self.add(group_version, plural, item)
-
-    def configure(self, mesh: str) -> None:
-        """What istiod was told."""
-        self.add("v1", "configmaps", {"metadata": metadata("istio-canary", "istio-system"), "data": {"mesh": mesh}})
-
-    def trust(self, namespace: str, pem: str) -> None:
-        """The roots that a namespace has."""
-        self.add("v1", "configmaps", {"metadata": metadata("istio-ca-root-cert", namespace), "data": {"root-cert.pem": pem}})
-
-    def says(self, place: Place, data: bytes) -> None:
-        """What the Envoy of a pod answers."""
-        self.pods.answers[(*place, ENVOY_ADMIN_PORT, dump_path())] = of(place, data)
-
-    def sends(self, place: Place) -> None:
-        """The Envoy of a pod knows no Service."""
-        for path in (CLUSTERS, ENDPOINTS, LISTENER, ADDRESSES):
-            self.pods.answers[(*place, ENVOY_ADMIN_PORT, path)] = b"{}"
-        self.pods.answers[(*place, ENVOY_ADMIN_PORT, CLUSTERS)] = b'{"configs": [{"cluster": {"name": "BlackHoleCluster"}}]}'
-
-    async def look(self, *namespaces: str) -> MeshFacts:
-        """Survey it."""
-        return await survey(self.session(), namespaces or None)
 
 
 async def test_a_mesh_is_seen_as_a_whole() -> None:
@@ -378,111 +276,3 @@ async def test_a_proxy_that_trusts_another_root_leads_to_its_own() -> None:
     web = (await mesh.look()).proxies[WEB]
     assert web.roots == (ROOT_FACTS,)
     assert web.certificates[0].root == ROOT_FACTS.fingerprint
-
-
-def without_listener() -> bytes:
-    return RECORDED.replace(b'"virtualInbound"', b'"other"')
-
-
-async def test_a_proxy_that_cannot_be_asked_has_a_problem_and_nothing_else() -> None:
-    mesh = Mesh()
-    waiting = pod(name="waits", status={"phase": "Pending"})
-    own = {"name": "istio-proxy", "args": ["proxy", "sidecar"]}
-    mesh.add(
-        "v1", "pods", pod(name="closed"), pod(name="odd"), pod(name="young"), waiting, pod(name="alone", inits=[], containers=[APP, own])
-    )
-    mesh.says(Place("shop", "odd"), b"<html>")
-    mesh.says(Place("shop", "young"), without_listener())
-    mesh.pods.answers["shop", "alone", ENVOY_ADMIN_PORT, dump_path("10.0.0.8", [8080])] = of(Place("shop", "alone"), without_listener())
-    mesh.says(EDGE, without_listener())
-    mesh.istiod.records["istiod-1"] = [record("young.shop")]
-    found = (await mesh.look()).proxies
-    assert found[Place("shop", "closed")] == Proxy(problem="no port-forward to pod shop/closed")
-    assert found[Place("shop", "odd")].problem.startswith("its Envoy's answer could not be parsed")
-    assert found[Place("shop", "waits")] == Proxy(problem="its pod does not run")
-    assert Place("shop", "waits") not in {place for place, _ in mesh.asked.asked}
-    young = found[Place("shop", "young")]
-    assert young.problem == "its Envoy has no inbound listener yet"
-    assert young.certificates == ()
-    assert young.version == "1.30.2"
-    assert young.sync == SyncState.SYNCED
-    # Neither redirects traffic to such a listener.
-    assert found[Place("shop", "alone")].problem == ""
-    assert found[EDGE].problem == ""
-
-
-async def test_the_configuration_of_another_proxy_proves_nothing_of_a_pod() -> None:
-    mesh = Mesh()
-    mesh.pods.answers[(*WEB, ENVOY_ADMIN_PORT, dump_path())] = RECORDED
-    mesh.pods.answers[(*EDGE, ENVOY_ADMIN_PORT, dump_path())] = b"{}"
-    found = (await mesh.look()).proxies
-    words = "its port 15000 gives the configuration of another proxy"
-    assert found[WEB].problem == f"{words}: holes-7f7999d85f-bsgjl.shop"
-    assert found[WEB].certificates == ()
-    assert found[EDGE] == Proxy(problem=f"{words}: one without a name")
-
-
-async def test_proxies_that_hang_do_not_hold_up_the_answers_of_others() -> None:
-    mesh = Mesh()
-    mesh.asked.hanging.add(EDGE.name)
-    facts = await mesh.look()
-    assert facts.proxies[EDGE].problem == "it was not read within 30 s"
-    assert facts.proxies[WEB].version == "1.31.0"
-
-
-async def test_an_istiod_that_does_not_answer_is_a_gap_and_sync_is_not_known() -> None:
-    mesh = Mesh()
-    mesh.istiod.records["istiod-1"] = forbidden("pods/portforward")
-    facts = await mesh.look()
-    (gap,) = facts.gaps
-    assert gap.startswith("istiod istio-system/istiod-1 does not report which proxies are in sync: pods/portforward is forbidden")
-    assert facts.proxies[WEB].sync == SyncState.UNKNOWN
-    assert facts.proxies[WEB].version == "1.31.0"
-
-
-async def said(*istiods: list[Manifest]) -> dict[Place, tuple[str, SyncState]]:
-    """What comes of the answers of several istiods."""
-    debug = FakeIstiod({str(number): records for number, records in enumerate(istiods)})
-    found, gaps = await ask_istiods([Place("istio-system", pod) for pod in debug.records], debug, NOON)
-    assert gaps == ()
-    return {place: (word.istiod.name, word.sync.state) for place, word in found.items()}
-
-
-@pytest.mark.parametrize(
-    ("given", "sync"),
-    [
-        (record(), SyncState.SYNCED),
-        (record(acked="a"), SyncState.STALE),
-        (record(acked=""), SyncState.STALE),
-        (record(sent="", acked=""), SyncState.NOTHING_SENT),
-        ({"proxy": "web.shop", "listener_sent": "b", "listener_acked": "b", "cluster_sent": ""}, SyncState.SYNCED),
-        ({"proxy": "web.shop", "listener_sent": "b", "cluster_sent": "b", "cluster_acked": "b"}, SyncState.STALE),
-    ],
-    ids=["acknowledged", "another version", "nothing", "never sent", "as older istiods say it", "as older istiods say it not"],
-)
-async def test_a_proxy_is_in_sync_when_it_acknowledged_all_that_it_was_sent(given: Manifest, sync: SyncState) -> None:
-    assert await said([given]) == {WEB: ("0", sync)}
-
-
-async def test_of_two_istiods_that_know_a_proxy_the_one_that_it_follows_counts() -> None:
-    assert await said([record(acked="a")], [record()]) == {WEB: ("1", SyncState.SYNCED)}
-    assert await said([record()], [record(acked="a")]) == {WEB: ("0", SyncState.SYNCED)}
-    assert await said([record("we.b.shop")], []) == {Place("shop", "we.b"): ("0", SyncState.SYNCED)}
-
-
-@given(mutated(record() | {"listener_sent": "b", "listener_acked": "b"}))
-def test_whatever_istiod_says_of_a_proxy_is_read_or_refused(given: Manifest) -> None:
-    try:
-        place, sync = read_sync(given, NOON)
-    except MalformedError:
-        return
-    assert type(place.name) is str
-    assert type(sync.version) is str
-
-
-async def test_an_istiod_that_says_something_else_is_a_gap() -> None:
-    mesh = Mesh()
-    mesh.istiod.records["istiod-1"] = [record() | {"resources": "all"}]
-    facts = await mesh.look()
-    assert facts.gaps == ("istiod istio-system/istiod-1 does not report which proxies are in sync: dict expected, found str",)
-    assert facts.proxies[WEB].sync is SyncState.UNKNOWN
