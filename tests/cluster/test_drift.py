@@ -18,6 +18,8 @@ pytestmark = pytest.mark.cluster
 _SYSTEM = "istio-system"
 _IMAGE = r'spec\.template\.spec\.containers\[discovery\]\.image: "[^"]+" → "[^"]+"'
 _DISCOVERY = r"spec\.template\.spec\.containers\[discovery\]"
+# The same for either Helm.
+_NO_HELM_RUNS = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 _WHEN = r"\(Update, 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\)"
 
 
@@ -65,10 +67,9 @@ def test_what_a_person_did_is_shown_and_goes_back(program: Program, shell: Shell
     assert _revision(shell) == before + 1
 
 
-def test_what_was_added_and_what_was_scaled_to_nothing_goes_back_without_helm(program: Program, shell: Shell, helm: str) -> None:
+@_NO_HELM_RUNS
+def test_what_was_added_and_what_was_scaled_to_nothing_goes_back_without_helm(program: Program, shell: Shell) -> None:
     """All at once: one plan names each with its manager, one run puts all of it back."""
-    if helm == "helm3":
-        pytest.skip("the same for either: no helm runs")
     program.up()
     before = _revision(shell)
     shell.ok("kubectl", "set", "env", "deployment/istiod", "-n", _SYSTEM, "ADDED=secret")
@@ -101,9 +102,8 @@ def test_what_was_added_and_what_was_scaled_to_nothing_goes_back_without_helm(pr
     assert "meshinstall" not in {entry["manager"] for entry in json.loads(fields)["metadata"]["managedFields"]}
 
 
-def test_what_is_changed_at_admission_is_said_and_left(program: Program, shell: Shell, helm: str) -> None:
-    if helm == "helm3":
-        pytest.skip("the same for either: no helm runs")
+@_NO_HELM_RUNS
+def test_what_is_changed_at_admission_is_said_and_left(program: Program, shell: Shell) -> None:
     shell.apply(*_surge())
     try:
         # The policy is there some moments after it was made; each update of the Deployment passes it.
