@@ -1,20 +1,26 @@
 """A mesh of somebody else, of another environment, or in use: named, and left alone until that is agreed to by name."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from testbed import pins
 from testbed.cluster import Cluster
+from testbed.waiting import until
 from tests.cluster.mesh import Shell
 from tests.cluster.meshinstall_run import Program, meshinstall
+from tests.cluster.situations import istio
 
 pytestmark = pytest.mark.cluster
 
-_SYSTEM = "istio-system"
+_SYSTEM, SECURITY = "istio-system", "security.istio.io/v1"
 _LOST = "meshConfig.outboundTrafficPolicy.mode=REGISTRY_ONLY"
 
 
@@ -63,6 +69,55 @@ def test_a_control_plane_in_use_is_removed_only_by_name(program: Program, shell:
     assert done.status == 1, done
     assert "PRE023: this control plane is in use: 1 proxy, by namespace: shop (1)" in done.err
     assert program.pending() == {}
+
+
+@contextmanager
+def plaintext(program: Program, until: date) -> Iterator[None]:
+    """The environment's file plans plaintext and accepts it up to a day, for a while."""
+    file = Path(program.env["MESHINSTALL_CONFIG"]) / "meshinstall.yaml"
+    before = file.read_text()
+    settings = yaml.safe_load(before)
+    planned = {"mtls": "PERMISSIVE", "accept": {"until": until.isoformat(), "reason": "the shop moves"}}
+    environments = settings.setdefault("environments", {})
+    environments["dev"] = {**(environments.get("dev") or {}), **planned}
+    file.write_text(yaml.safe_dump(settings))
+    try:
+        yield
+    finally:
+        file.write_text(before)
+
+
+def test_plaintext_that_is_planned_is_a_failure_that_does_not_count_until_its_day(program: Program) -> None:
+    today = datetime.now(UTC).date()
+    with plaintext(program, today + timedelta(days=30)):
+        done = program.up()
+        assert re.search(r"Accepted: \d+ ports? fails? by PeerAuthentication istio-system/default alone", done.out), done
+        assert done.out.splitlines()[-1].startswith("FAIL: "), done
+        told = json.loads(program.ok("verify", "-o", "json").out)
+        assert (told["verdict"], told["accepted"]["verdictOfTheRest"], told["accepted"]["reason"]) == ("FAIL", "PASS", "the shop moves")
+    with plaintext(program, today - timedelta(days=1)):
+        done = program.run("up", "--yes")
+        assert done.status == 4, done
+        assert "Accepted" not in done.out
+
+
+def test_strict_and_a_new_trust_domain_say_whom_they_concern(program: Program, shell: Shell) -> None:
+    shell.ok("kubectl", "expose", "deployment", "web", "-n", "shop", "--port=80", "--target-port=8080")
+    rule = {"host": "web", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}
+    shell.apply(istio("DestinationRule", "shop/plain", rule))
+    shell.apply(istio("AuthorizationPolicy", "shop/web", {"rules": [{"from": [{"source": {"principals": ["old/ns/x/sa/y"]}}]}]}, SECURITY))
+    until(lambda: "MTL010" in found(program, "PRE024")[0]["detail"], 30, lambda: str(found(program, "PRE024")))
+    (told,) = found(program, "PRE024")
+    assert told["title"] == "STRICT comes to a mesh in use: 1 proxy, by namespace: shop (1)"
+    assert (
+        "first fix the clients that send plaintext to these ports, which would be refused: MTL010 DestinationRule shop/plain"
+        in told["detail"]
+    )
+    program.up("--no-verify", "--allow", "strict", "--set", "istiod.meshConfig.trustDomain=old")
+    done = program.run("plan", "-o", "json", "--set", "istiod.meshConfig.trustDomain=new")
+    texts = [one["text"] for one in json.loads(done.out)["summary"]]
+    assert any("old → new" in text and "(1 proxy, by namespace: shop (1))" in text for text in texts), texts
+    assert "these name the old trust domain and match nothing then: AuthorizationPolicy shop/web" in texts
 
 
 def test_another_environment_neither_takes_nor_removes_it(program: Program) -> None:
