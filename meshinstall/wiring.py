@@ -1,9 +1,6 @@
 """The composition root: the only place that joins adapters to the engine."""
 
-import getpass
 import hashlib
-import os
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +25,7 @@ Say = Callable[[str], None]
 
 def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session":
     """Reach the cluster and put the ports together; raises UsageError or ClusterError."""
-    from meshinstall.adapters import certificates
+    from meshinstall.adapters import certificates, machine
     from meshinstall.adapters.charts.store import ChartStore, default_cache
     from meshinstall.adapters.helm.client import PyHelm
     from meshinstall.adapters.helm.releases import HelmReleases
@@ -41,6 +38,7 @@ def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session"
     way = _local(cluster) if cluster.cloud is Cloud.LOCAL else _managed(cluster, say)
     kube = KubeClient(way.config, way.tokens)
     pods = PodPorts(way.config, way.tokens)
+    here = machine.Machine()
     return Session(
         cluster=cluster.name or way.access.cluster,
         kube=kube,
@@ -53,8 +51,10 @@ def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session"
         wire=_Wire(),
         chart_pins=lockfile.load(lock_path(project)),
         now=lambda: datetime.now(UTC),
-        who=_who(),
-        is_dead=_is_dead,
+        who=here.who(),
+        is_dead=lambda holder: here.life(holder) is machine.Life.DEAD,
+        is_alive=lambda holder: here.life(holder) is machine.Life.ALIVE,
+        clock=machine.seconds,
         cloud=way.cloud,
         server=way.config.server,
         authority=_fingerprint(way.config.authority),
@@ -195,41 +195,3 @@ def journal(session: "Session", complain: Say) -> "Emit":
 def lock_path(project: "Project") -> Path:
     """Where the lock file stands: beside meshinstall.yaml."""
     return project.folder / "meshinstall.lock"
-
-
-def _who() -> str:
-    """``user@host/place/pid-start``: enough for a person, and for us to know our own dead."""
-    return f"{_user()}@{socket.gethostname()}/{_place()}/{os.getpid()}-{_started(os.getpid())}"
-
-
-def _user() -> str:
-    """The user's name; the number where a container runs as one that has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # KeyError: Pythons before 3.13
-        return f"uid-{os.getuid()}"
-
-
-def _is_dead(holder: str) -> bool:
-    """Whether ``holder`` was a process of this machine, since this boot and in this PID namespace, that is no more."""
-    _, _, rest = holder.partition("/")
-    place, _, process = rest.partition("/")
-    pid, _, started = process.partition("-")
-    return bool(place) and place == _place() and pid.isdigit() and _started(int(pid)) != started
-
-
-def _place() -> str:
-    """What tells apart all places with process numbers of their own; empty where that cannot be known."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-        return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """When a process began, in the kernel's ticks; empty when it is not there."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""

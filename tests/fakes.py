@@ -203,7 +203,7 @@ class FakeWire:
 
 
 class World:
-    """One cluster with all its ports; ``dead`` are holders of a lock that are known to be dead."""
+    """One cluster with all its ports; ``dead`` and ``alive`` are holders of a lock that are known to be so."""
 
     def __init__(self) -> None:
         self.kube = FakeKube()
@@ -215,6 +215,7 @@ class World:
         self.certificates = FakeCertificates()
         self.wire = FakeWire()
         self.dead: set[str] = set()
+        self.alive: set[str] = set()
 
     def session(self, who: str = "ann@laptop/7-1") -> Session:
         """What the engine gets of it."""
@@ -232,6 +233,7 @@ class World:
             now=now,
             who=who,
             is_dead=self.dead.__contains__,
+            is_alive=self.alive.__contains__,
         )
 
 

@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from meshinstall.engine.events import Event, ProxiesOlder, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
+from meshinstall.engine.events import (
+    Event,
+    LockWaiting,
+    ProxiesOlder,
+    RunEnded,
+    RunStarted,
+    StepDone,
+    StepEnded,
+    StepStarted,
+    StepWaiting,
+    Verifying,
+)
 from meshinstall.model.plan import Change, Plan, ReleaseStep, Step
 
 SCHEMA = "meshinstall.dev/event/v1"
@@ -21,6 +32,8 @@ def event_json(event: Event) -> dict[str, Any]:
             content = {"event": "step-done", "step": step.name, "seconds": round(seconds, 3), "detail": detail}
         case StepEnded(step=step, seconds=seconds, reason=reason):
             content = {"event": "step-ended", "step": step.name, "seconds": round(seconds, 3), "reason": reason}
+        case LockWaiting(reason=reason):
+            content = {"event": "lock-waiting", "reason": reason}
         case RunEnded(run=run, seconds=seconds, failure=failure):
             content = {"event": "run-ended", "run": run, "seconds": round(seconds, 3), "failure": failure}
         case Verifying(doing=doing, seconds=seconds):

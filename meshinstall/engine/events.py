@@ -48,6 +48,13 @@ class StepEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class LockWaiting:
+    """The run waits for the lock of the mesh; ``reason`` says who holds it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The run is over; ``failure`` is empty when it succeeded."""
 
@@ -71,5 +78,5 @@ class ProxiesOlder:
     text: str
 
 
-Event = RunStarted | StepStarted | StepWaiting | StepDone | StepEnded | RunEnded | Verifying | ProxiesOlder
+Event = RunStarted | StepStarted | StepWaiting | StepDone | StepEnded | LockWaiting | RunEnded | Verifying | ProxiesOlder
 Emit = Callable[[Event], None]

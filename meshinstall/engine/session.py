@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import anyio
+
 from meshinstall.config.lockfile import Lock
 from meshinstall.model.cluster import CloudCluster
 from meshinstall.ports import Certificates, Charts, Helm, IstiodDebug, Kube, Pods, Provider, Releases, WireProbe
@@ -22,7 +24,8 @@ class Session:
     """The ports of one cluster.
 
     ``cluster`` is its name for people, ``who`` names this run for others,
-    ``chart_pins`` are those of meshinstall.lock, ``is_dead`` knows the dead runs of this machine,
+    ``chart_pins`` are those of meshinstall.lock, ``is_dead`` and ``is_alive`` know runs of this machine: of others neither is true.
+    ``clock`` counts seconds that nobody sets, also while the machine sleeps.
     ``cloud`` is None where a kubeconfig alone reaches the cluster. ``server`` is the API server's URL, ``authority`` the SHA-256
     fingerprint of the CA that its certificate is held against, empty where that is the system's own.
     """
@@ -40,6 +43,8 @@ class Session:
     now: Callable[[], datetime]
     who: str
     is_dead: Callable[[str], bool]
+    is_alive: Callable[[str], bool] = lambda _: False
+    clock: Callable[[], float] = anyio.current_time
     cloud: CloudSide | None = None
     server: str = ""
     authority: str = ""

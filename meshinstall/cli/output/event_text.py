@@ -3,7 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from meshinstall.engine.events import Event, ProxiesOlder, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting, Verifying
+from meshinstall.engine.events import (
+    Event,
+    LockWaiting,
+    ProxiesOlder,
+    RunEnded,
+    RunStarted,
+    StepDone,
+    StepEnded,
+    StepStarted,
+    StepWaiting,
+    Verifying,
+)
 from meshinstall.errors import safe
 from meshinstall.model.foreign_text import command, line
 from meshinstall.model.plan import Action, ReleaseStep, Step
@@ -23,6 +34,8 @@ def event_text(event: Event) -> str:
             text = f"✓ {step.name}: done in {seconds:.1f} s{f', {detail}' if detail else ''}"
         case StepEnded(step=step, seconds=seconds, reason=reason):
             text = f"✗ {step.name}: stopped after {seconds:.1f} s: {command(reason)}"
+        case LockWaiting(reason=reason):
+            text = f"  … {line(reason)}"
         case RunEnded(seconds=seconds, failure=failure):
             text = "" if failure else f"done in {seconds:.1f} s"
         case Verifying(doing=doing, seconds=seconds):

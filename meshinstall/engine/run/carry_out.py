@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import anyio
 
-from meshinstall.engine.events import Emit, RunEnded, RunStarted
-from meshinstall.engine.run.run_lock import RunLock, has_place
+from meshinstall.engine.events import Emit, LockWaiting, RunEnded, RunStarted
+from meshinstall.engine.run.lease import has_place
+from meshinstall.engine.run.run_lock import RunLock
 from meshinstall.engine.run.runner import Runner
 from meshinstall.engine.run.undoing import PLAN_AGAIN
 from meshinstall.engine.session import Session
@@ -39,10 +40,10 @@ async def install(plan: Plan, desired: Desired, execution: Execution) -> None:
         # The lock is an object of this namespace.
         await runner.ensure_namespace(plan.mesh_namespace)
         is_planned_under_lock = execution.lock.is_taken
-        await execution.lock.take(f"up {plan.environment}, run {run}")
+        await _take(execution, runner, f"up {plan.environment}, run {run}")
         if not is_planned_under_lock:
             await _refuse_if_overtaken(plan, session)
-        async with _summarised(session, desired, plan, run):
+        async with _summarised(execution, desired, plan, run):
             await runner.run()
 
 
@@ -54,8 +55,19 @@ async def remove(plan: Plan, execution: Execution) -> None:
     async with _told(run, plan, execution.emit), _bounded(runner, execution.seconds):
         # Where an earlier down removed the namespace, only objects of the whole cluster are left, and no place for a lock.
         if await has_place(session.kube, plan.mesh_namespace):
-            await execution.lock.take(f"down {plan.environment}, run {run}", leaving=True)
+            await _take(execution, runner, f"down {plan.environment}, run {run}", leaving=True)
         await runner.run()
+
+
+async def _take(execution: Execution, runner: Runner, what: str, *, leaving: bool = False) -> None:
+    """Take the lock, and tell whom it is waited for."""
+
+    def tell(reason: str) -> None:
+        runner.waits["lock"] = reason
+        execution.emit(LockWaiting(reason))
+
+    await execution.lock.take(what, leaving=leaving, tell=tell)
+    runner.waits.pop("lock", None)
 
 
 def _name_run(plan: Plan, session: Session) -> str:
@@ -107,9 +119,9 @@ async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:
 
 
 @asynccontextmanager
-async def _summarised(session: Session, desired: Desired, plan: Plan, run: str) -> AsyncIterator[None]:
-    """Leave a small summary of the run in the mesh's namespace, however it ends."""
-    result = "interrupted"
+async def _summarised(execution: Execution, desired: Desired, plan: Plan, run: str) -> AsyncIterator[None]:
+    """Leave a small summary of the run in the mesh's namespace, however it ends; not when it lost the lock, as another may write there."""
+    session, result = execution.session, "interrupted"
     try:
         yield
         result = "done"
@@ -129,7 +141,7 @@ async def _summarised(session: Session, desired: Desired, plan: Plan, run: str) 
         }
         metadata = {"name": RUN_OBJECT, "namespace": plan.mesh_namespace, "labels": audit_labels(desired)}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORDS):
+        with anyio.CancelScope(shield=True), anyio.move_on_after(0 if execution.lock.is_lost else _LAST_WORDS):
             try:
                 await session.kube.apply(summary_path(plan.mesh_namespace), body, force=True)
             except ClusterError:
