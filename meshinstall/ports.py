@@ -77,8 +77,8 @@ class Kube(Protocol):
     async def patch(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
         """Merge ``body`` into an object, where null removes; with a resourceVersion in it, only into that version (else ConflictError)."""
 
-    async def delete(self, path: str) -> None:
-        """Delete an object; nothing when it is gone already."""
+    async def delete(self, path: str, *, uid: str = "") -> None:
+        """Delete an object; nothing when it is gone already. Raises ConflictError when it is another one than that with ``uid``."""
 
     async def attempt(self, attempt: Attempt) -> Answer:
         """A server-side dry run with strict validation: a refusal is an answer. Raises UnauthorizedError and UnreachableError."""

@@ -1,7 +1,7 @@
 """A fake of ports.Kube: the objects of a cluster in memory."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -105,16 +105,20 @@ class FakeKube:
         await self._ask("GET", "/apis")
         return self.served
 
-    async def delete(self, path: str) -> None:
-        """Remove, or mark what finalizers hold."""
+    async def delete(self, path: str, *, uid: str = "") -> None:
+        """Remove, or mark what finalizers hold; a conflict when another object has its name by now."""
         await self._ask("DELETE", path)
+        if uid and path in self.objects and self.objects[path]["metadata"].get("uid") != uid:
+            raise ConflictError("the UID in the precondition does not match")
         if (self.objects.get(path) or {"metadata": {}})["metadata"].get("finalizers"):
             self.objects[path]["metadata"]["deletionTimestamp"] = now().isoformat()
         else:
             self.objects.pop(path, None)
 
     def _discovered(self, path: str) -> dict[str, Any] | None:
-        """What a group or a version of it serves: the kinds of its established CRDs."""
+        """What a group or a version of it serves: the kinds of its established CRDs, and those of the objects that are there."""
+        if path in {"/api/v1", "/apis"} or path.removeprefix("/apis/") in _versions(self.objects):
+            return _discovery(path, self.objects)
         group, _, version = path.removeprefix("/apis/").partition("/")
         crds = [item for item in self.objects.values() if item.get("kind") == "CustomResourceDefinition" and _is_established(item)]
         kinds = [crd["metadata"]["name"].partition(".")[0] for crd in crds if crd["metadata"]["name"].endswith(f".{group}")]
@@ -133,7 +137,8 @@ class FakeKube:
 
     def _store(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
         self._version += 1
-        item["metadata"] = {"creationTimestamp": NOON.isoformat(), **item["metadata"], "resourceVersion": str(self._version)}
+        metadata = {"creationTimestamp": NOON.isoformat(), "uid": f"uid-{self._version}", **item["metadata"]}
+        item["metadata"] = {**metadata, "resourceVersion": str(self._version)}
         self.objects[path] = item
         return deepcopy(item)
 
@@ -146,6 +151,27 @@ def allow_everything(review: Manifest) -> Manifest:
 def forbidden(what: str) -> ForbiddenError:
     """As the API server words it."""
     return ForbiddenError(f'{what} is forbidden: User "ann" cannot do it')
+
+
+def _versions(objects: Iterable[str]) -> dict[str, set[str]]:
+    """The kinds of the objects in namespaces, by group and version."""
+    found = {"v1": {"secrets", "configmaps"}}
+    for path in objects:
+        if match := re.fullmatch("/apis?/(.+)/namespaces/[^/]+/([^/]+)/[^/]+", path):
+            found.setdefault(match[1], set()).add(match[2])
+    return found
+
+
+def _discovery(path: str, objects: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The kinds that a version serves, or all groups."""
+    found = _versions(objects)
+    if path == "/apis":
+        versions = [{"groupVersion": version} for version in found if "/" in version]
+        return {"groups": [{"versions": [version], "preferredVersion": version} for version in versions]}
+    kinds = found.get(path.removeprefix("/apis/").removeprefix("/api/"), set())
+    crds = {item["metadata"]["name"].partition(".")[0] for item in objects.values() if item.get("kind") == "CustomResourceDefinition"}
+    verbs = ["create", "delete", "get", "list"]
+    return {"resources": [{"name": kind, "namespaced": True, "verbs": verbs} for kind in sorted(kinds | crds)]}
 
 
 def _is_established(crd: Manifest) -> bool:

@@ -14,7 +14,7 @@ from meshinstall.engine.events import Emit, ProxiesOlder
 from meshinstall.engine.gates.proxies import ask_proxies
 from meshinstall.engine.planning import make_plan, make_removal, refuse
 from meshinstall.engine.run.carry_out import Execution, install, remove
-from meshinstall.engine.run.leftovers import delete_root_certificates, refuse_survivors
+from meshinstall.engine.run.leftovers import refuse_survivors
 from meshinstall.engine.run.run_lock import RunLock, run_lock
 from meshinstall.engine.session import Session
 from meshinstall.errors import PlanRefusedError, StepError
@@ -108,16 +108,15 @@ async def prove(session: Session, emit: Emit, deadline: float, scope: "Scope | N
 async def down(desired: Desired, session: Session, terms: Terms, callbacks: Callbacks, *, crds: bool) -> Plan:
     """Plan a removal, show and agree, run, and refuse to call it done while something survives (StepError).
 
-    A removal of nothing clears up too: an earlier one may have been ended before it did.
+    Nothing is deleted that is not in the plan: an empty one deletes nothing.
     """
     async with run_lock(session, desired.mesh_namespace) as lock:
         plan = await make_removal(desired, session, crds=crds)
         callbacks.show(plan)
         await _agree(plan, terms, callbacks)
         if not plan.is_empty:
-            await remove(plan, Execution(session, callbacks.emit, lock, terms.seconds))
-    await delete_root_certificates(session.kube, desired)
-    await refuse_survivors(session, desired, plan)
+            await remove(plan, desired, Execution(session, callbacks.emit, lock, terms.seconds))
+        await refuse_survivors(session, desired, plan)
     return plan
 
 

@@ -11,12 +11,13 @@ from meshinstall.engine.observe.admission import with_admission
 from meshinstall.engine.observe.at_work import helms_at_work
 from meshinstall.engine.observe.cloud import cloud_findings, explaining
 from meshinstall.engine.observe.cluster import observe
-from meshinstall.engine.observe.namespace_contents import why_kept
+from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.observe.prerequisites import inquire
+from meshinstall.engine.observe.root_certificates import other_istiods, root_certificates
 from meshinstall.engine.observe.users import users
 from meshinstall.engine.plan.planner import plan
 from meshinstall.engine.plan.policy_steps import comes_strict
-from meshinstall.engine.plan.removal import plan_removal, removable
+from meshinstall.engine.plan.removal import Leftovers, foreign, plan_removal, removable
 from meshinstall.engine.rehearsal.concerned import ask_concerned
 from meshinstall.engine.rehearsal.diffing import object_changes
 from meshinstall.engine.rehearsal.effects import effects, idle_values
@@ -137,8 +138,12 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
         facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
         # One that is being deleted already cannot be kept.
         staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
-        kept = await why_kept(session.kube, desired, facts, staying, crds=crds)
-        removal = plan_removal(desired, facts, kept, crds=crds)
+        going = frozenset({release.key for release in desired.releases} - foreign(desired, facts).keys())
+        async with task_group() as group:
+            contents = soon(group, why_kept, session.kube, session.releases, Going(going, crds), staying)
+            objects = soon(group, root_certificates, session.kube)
+            others = soon(group, other_istiods, session.kube, going)
+        removal = plan_removal(desired, facts, contents.value, Leftovers(objects.value, tuple(others.value)), crds=crds)
         found = Users() if removal.is_empty else await users(session.kube, desired)
         busy = await helms_at_work(removal, facts, session)
     whose = (*environment(desired, facts), *owners(removal, facts), *at_work(busy), *in_use(removal, found))

@@ -84,6 +84,13 @@ class ObjectStep(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SweepStep(Step):
+    """What istiod put into every namespace and no chart owns, to delete; ``objects`` are with their uids."""
+
+    objects: tuple[tuple[ObjectKey, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseStep(Step):
     """A Helm release to install, upgrade, wait for or uninstall.
 

@@ -75,12 +75,17 @@ class Trial:
     why: str = ""
 
 
+# Verbs of what is stored, and not only computed when it is asked for.
+STORED = frozenset({"list", "delete"})
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKind:
-    """A kind that the API server serves."""
+    """A kind that the API server serves; ``stored``: its objects can be listed and deleted."""
 
     plural: str
     namespaced: bool
+    stored: bool = True
 
 
 # By apiVersion and kind.

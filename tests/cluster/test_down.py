@@ -8,7 +8,7 @@ import pytest
 
 from testbed.cluster import Cluster
 from tests.cluster.mesh import Shell
-from tests.cluster.meshinstall_run import Program, meshinstall
+from tests.cluster.meshinstall_run import Program, meshinstall, writes_held
 
 pytestmark = pytest.mark.cluster
 
@@ -39,7 +39,9 @@ def test_everything_goes_but_the_crds_and_what_others_made(program: Program, she
     assert "still there: clusterroles/survivor" in done.err
     # Gateways first: their load balancers are given back while istiod is still there.
     gone = re.findall(r"^✓ (\S+): done", done.err, re.MULTILINE)
-    assert [name for name in gone if not name.startswith("namespace/")] == [
+    assert "✓ root-certificates: done" in done.err
+    assert gone[-1] == "namespace/istio-system"  # the lock is in it
+    assert [name for name in gone if not name.startswith(("namespace/", "root-"))] == [
         "PeerAuthentication/istio-system/default",
         "istio-ingress/istio-ingress",
         "istio-system/istiod",
@@ -69,6 +71,29 @@ def test_crds_go_when_asked_for_and_then_nothing_is_left_to_do(program: Program,
     program.ok("down", "--profile", "minimal", "--crds", "--yes")
     assert _istios(shell, f"crds,namespaces,configmaps,{_CLUSTER_WIDE}") == []
     assert "Nothing to do." in program.ok("down", "--crds").err
+
+
+def test_what_others_have_in_our_namespaces_keeps_them_whatever_its_kind(program: Program, shell: Shell) -> None:
+    """One namespace holds what is there before, the other what comes while the run is at work."""
+    program.up()
+    shell.ok("kubectl", "create", "ingress", "shop", "-n", "istio-ingress", "--rule=shop.example.com/*=shop:80")
+    shell.ok("kubectl", "create", "role", "shop", "-n", "istio-ingress", "--verb=get", "--resource=pods")
+    with writes_held(shell, "security.istio.io", "peerauthentications"), program.started("down", "--yes") as run:
+        run.until_it_says("PeerAuthentication/istio-system/default: ")
+        shell.ok("kubectl", "create", "poddisruptionbudget", "late", "-n", "istio-system", "--selector=app=shop", "--min-available=1")
+        done = run.wait()
+    assert done.status == 0, done
+    assert "it contains foreign objects: ingresses/shop, roles/shop" in done.err
+    assert "✓ namespace/istio-system: done" in done.err
+    assert "kept: it contains foreign objects: poddisruptionbudgets/late" in done.err
+    assert shell.ok("kubectl", "get", "ingress,role", "-n", "istio-ingress", "-o", "name").split() == [
+        "ingress.networking.k8s.io/shop",
+        "role.rbac.authorization.k8s.io/shop",
+    ]
+    shell.ok("kubectl", "delete", "ingress/shop", "role/shop", "-n", "istio-ingress")
+    shell.ok("kubectl", "delete", "poddisruptionbudget/late", "-n", "istio-system")
+    program.ok("down", "--yes")
+    assert _istios(shell, "namespaces") == []
 
 
 def _istios(shell: Shell, kinds: str) -> list[str]:

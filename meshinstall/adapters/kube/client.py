@@ -92,9 +92,11 @@ class KubeClient:
         query = {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else ""}
         return await self._in_thread(_Request("PATCH", path, body, query, content=_MERGE)) or {}
 
-    async def delete(self, path: str) -> None:
-        """Delete an object, its dependents in the background; nothing when it is gone already."""
-        await self._in_thread(_Request("DELETE", path, query={"propagationPolicy": "Background"}, missing_ok=True))
+    async def delete(self, path: str, *, uid: str = "") -> None:
+        """Delete an object, its dependents in the background; nothing when it is gone. Raises ConflictError when it has another ``uid``."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        body = {**options, **({"preconditions": {"uid": uid}} if uid else {})}
+        await self._in_thread(_Request("DELETE", path, body, missing_ok=True))
 
     async def attempt(self, attempt: Attempt) -> Answer:
         """Try a write as a server-side dry run with strict validation; a refusal is an answer."""

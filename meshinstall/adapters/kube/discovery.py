@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from meshinstall.model.foreign_text import line
-from meshinstall.model.trial import Answer, ApiKind, Cause
+from meshinstall.model.trial import STORED, Answer, ApiKind, Cause
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 # RFC 7234: code, agent, text.
@@ -26,7 +26,8 @@ def kinds(answer: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], ApiKind]
             api_version = f"{name}/{version.get('version')}" if name else str(version.get("version"))
             for resource in _maps(version.get("resources")):
                 kind = _map(resource.get("responseKind")).get("kind")
-                yield (api_version, str(kind)), ApiKind(str(resource.get("resource")), resource.get("scope") == "Namespaced")
+                stored = STORED.issubset(verb for verb in resource.get("verbs") or () if isinstance(verb, str))
+                yield (api_version, str(kind)), ApiKind(str(resource.get("resource")), resource.get("scope") == "Namespaced", stored)
 
 
 def answer(status: int, body: Mapping[str, Any], warnings: Sequence[str]) -> Answer:

@@ -1,9 +1,24 @@
 """Lists the kinds that the API server serves."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any, NamedTuple
 
 from meshinstall.engine.tasks import gather
+from meshinstall.model.trial import STORED
 from meshinstall.ports import Kube
+
+
+class Resource(NamedTuple):
+    """A kind of objects by its path; ``name`` is ``plural.group``, or the plural alone for the core group."""
+
+    group_version: str
+    plural: str
+
+    @property
+    def name(self) -> str:
+        """As kubectl names it."""
+        group = self.group_version.rpartition("/")[0]
+        return f"{self.plural}.{group}" if group else self.plural
 
 
 async def served(kube: Kube, crds: Collection[str]) -> dict[str, str]:
@@ -21,3 +36,30 @@ async def served(kube: Kube, crds: Collection[str]) -> dict[str, str]:
         for resource in (lists[group, version] or {}).get("resources") or ():
             known.setdefault(f"{resource['name']}.{group}", version)
     return {name: version for name, version in known.items() if name in crds}
+
+
+async def deletable(kube: Kube) -> list[Resource]:
+    """Every kind of objects in namespaces that can be listed and deleted, each in the version that its group prefers; raises ClusterError.
+
+    What can only be read is computed and not stored (metrics.k8s.io). The core group comes first.
+    """
+    served = await kube.kinds()
+    found = [Resource(version, kind.plural) for (version, _), kind in served.items() if kind.namespaced and kind.stored]
+    found = found or [one async for one in _asked(kube)]
+    return sorted({one.name: one for one in reversed(found)}.values(), key=lambda one: ("/" in one.group_version, one))
+
+
+async def _asked(kube: Kube) -> AsyncIterator[Resource]:
+    """The same of an API server that does not tell all kinds at once (before Kubernetes 1.30): one request for each version."""
+    groups = (await kube.get("/apis") or {}).get("groups") or ()
+    versions = ["v1", *(version["groupVersion"] for group in groups for version in _preferred(group))]
+    lists = await gather(versions, lambda version: kube.get(f"/apis/{version}" if "/" in version else f"/api/{version}"))
+    for version in versions:
+        for one in (lists[version] or {}).get("resources") or ():
+            if one.get("namespaced") and "/" not in one["name"] and set(one.get("verbs") or ()) >= STORED:
+                yield Resource(version, one["name"])
+
+
+def _preferred(group: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    first = (group.get("preferredVersion") or {}).get("groupVersion")
+    return sorted(group.get("versions") or (), key=lambda version: version["groupVersion"] != first)

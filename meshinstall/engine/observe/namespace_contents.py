@@ -1,93 +1,105 @@
-"""Finds foreign objects that keep ``down`` from deleting a namespace."""
+"""Finds foreign objects that keep ``down`` from deleting a namespace: whatever kinds the API server has, not a list of ours."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
-from meshinstall.engine.observe.api_kinds import served
+import anyio
+
+from meshinstall.engine.observe.api_kinds import Resource, deletable
 from meshinstall.engine.tasks import gather
-from meshinstall.errors import ForbiddenError
-from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Facts
+from meshinstall.errors import ClusterError, UnauthorizedError
 from meshinstall.model.istio import OWN_CA_SECRET, ROOT_CERTIFICATES
-from meshinstall.model.ownership import is_ours, owner_of
+from meshinstall.model.ownership import RUN_OBJECT, is_ours, made_by_us, owner_of
 from meshinstall.model.paths import object_path
-from meshinstall.model.release import Manifest, ReleaseKey
-from meshinstall.ports import Kube
+from meshinstall.model.release import Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
+from meshinstall.ports import Kube, Releases
 
 # What whoever makes it keeps in it is gone for good with it, even where an operator owns it.
-_DATA = (("v1", "secrets"), ("v1", "configmaps"), ("v1", "persistentvolumeclaims"))
-_KINDS = (
-    ("apps/v1", "deployments"),
-    ("apps/v1", "daemonsets"),
-    ("v1", "services"),
-    ("apps/v1", "statefulsets"),
-    ("v1", "pods"),
-    ("batch/v1", "cronjobs"),
-    ("batch/v1", "jobs"),
-    *_DATA,
-    ("gateway.networking.k8s.io/v1", "gateways"),
-    ("gateway.networking.k8s.io/v1", "httproutes"),
-)
-# Kubernetes' own, Istio's own (security/pkg/pki/ca/ca.go), and what a list of metadata does not tell: the types of Secrets.
-_NOBODYS = {"configmaps": ("kube-root-ca.crt", *ROOT_CERTIFICATES), "secrets": (OWN_CA_SECRET,)}
+_DATA = frozenset({"secrets", "configmaps", "persistentvolumeclaims"})
+# What Kubernetes writes by itself: records of what happened, and the addresses behind a Service, which is looked at itself.
+_RECORDS = frozenset({"events", "events.events.k8s.io", "endpoints"})
+# Kubernetes' own, Istio's own (security/pkg/pki/ca/ca.go), ours, and what a list of metadata does not tell: the types of Secrets.
+_NOBODYS = {
+    "configmaps": ("kube-root-ca.crt", *ROOT_CERTIFICATES),
+    "secrets": (OWN_CA_SECRET,),
+    "serviceaccounts": ("default",),
+    "leases.coordination.k8s.io": (RUN_OBJECT,),
+}
 _FIELDS = {"secrets": "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"}
 # On the ConfigMaps by which istiods choose a leader (k8s.io/client-go: tools/leaderelection/resourcelock).
 _LEADER = "control-plane.alpha.kubernetes.io/leader"
+_ISTIO = ".istio.io"
+# Lists that are asked for at a time, and foreign objects that are named.
+_AT_ONCE = 16
+_SHOWN = 3
 
 
-async def why_kept(kube: Kube, desired: Desired, facts: Facts, namespaces: Collection[str], *, crds: bool) -> dict[str, str]:
-    """Which of these namespaces hold something that is not of this installation, or might; each with the reason in words.
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What a removal takes away: these releases, and with ``crds`` every object of Istio's kinds, by the user's own word."""
 
-    Where the ``crds`` go, every object of theirs goes by the user's own word.
-    """
-    ours = {release.key for release in desired.releases}
-    istios = await served(kube, facts.crds) if namespaces and not crds else {}
-    kinds = (*_KINDS, *((version, name.partition(".")[0]) for name, version in istios.items()))
+    releases: frozenset[ReleaseKey]
+    crds: bool
 
-    async def look(question: tuple[str, str, str]) -> list[str] | ForbiddenError:
-        namespace, version, plural = question
-        path = object_path(version, plural, namespace)
+
+async def why_kept(kube: Kube, releases: Releases, going: Going, namespaces: Collection[str]) -> dict[str, str]:
+    """Which of these namespaces hold something that is not of this installation, or might; each with the reason in words."""
+    if not namespaces:
+        return {}
+    records = await releases.newest(namespaces)
+    kinds = [kind for kind in await deletable(kube) if kind.name not in _RECORDS and not (going.crds and kind.name.endswith(_ISTIO))]
+    if not kinds:
+        return dict.fromkeys(namespaces, "cannot tell what it contains: the API server does not list its kinds")
+    limit = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def look(question: tuple[str, Resource]) -> list[str] | ClusterError:
+        namespace, kind = question
+        path = object_path(kind.group_version, kind.plural, namespace)
         try:
-            items = [item async for item in kube.list(path, fields=_FIELDS.get(plural, ""), metadata_only=True)]
-        except ForbiddenError as error:
+            async with limit:
+                items = [item async for item in kube.list(path, fields=_FIELDS.get(kind.name, ""), metadata_only=True)]
+        except UnauthorizedError:
+            raise
+        except ClusterError as error:
             return error
-        owned_stays = (version, plural) in _DATA
-        return [f"{plural}/{item['metadata']['name']}" for item in items if _is_strange(item, plural, ours, owned_stays=owned_stays)]
+        return [f"{kind.plural}/{item['metadata']['name']}" for item in items if _is_strange(item, kind.name, going.releases)]
 
-    questions = [(namespace, *kind) for namespace in namespaces for kind in kinds]
-    answers = await gather(questions, look)
+    answers = await gather([(namespace, kind) for namespace in namespaces for kind in kinds], look)
     return {
         namespace: reason
         for namespace in namespaces
-        if (reason := _orphan(namespace, facts) or _reason([(kind[1], answers[namespace, *kind]) for kind in kinds]))
+        if (reason := _releases(namespace, records.values(), going) or _reason([(kind, answers[namespace, kind]) for kind in kinds]))
     }
 
 
-def _orphan(namespace: str, facts: Facts) -> str:
-    return next(
-        (
-            f"it contains release {record.key}, which is no longer in the configuration"
-            for record in facts.orphans
-            if record.key.namespace == namespace
-        ),
-        "",
-    )
+def _releases(namespace: str, records: Iterable[ReleaseRecord], going: Going) -> str:
+    for record in records:
+        if record.key.namespace == namespace and record.key not in going.releases and record.status is not ReleaseStatus.UNINSTALLED:
+            return f"it contains release {record.key}, {_not_ours(record)}"
+    return ""
 
 
-def _reason(answers: list[tuple[str, list[str] | ForbiddenError]]) -> str:
+def _not_ours(record: ReleaseRecord) -> str:
+    return "which is no longer in the configuration" if made_by_us(record) else "which meshinstall did not install"
+
+
+def _reason(answers: list[tuple[Resource, list[str] | ClusterError]]) -> str:
     found = [name for _, answer in answers if isinstance(answer, list) for name in answer]
     if found:
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        return f"it contains foreign objects: {found[0]}{more}"
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        return f"it contains foreign objects: {', '.join(found[:_SHOWN])}{more}"
     unknown = (
-        f"cannot tell whether it contains foreign {plural}: {answer.message}" for plural, answer in answers if not isinstance(answer, list)
+        f"cannot tell whether it contains foreign {kind.plural}: {answer.message}"
+        for kind, answer in answers
+        if not isinstance(answer, list)
     )
     return next(unknown, "")
 
 
-def _is_strange(item: Manifest, plural: str, ours: Collection[ReleaseKey], *, owned_stays: bool) -> bool:
+def _is_strange(item: Manifest, kind: str, ours: Collection[ReleaseKey]) -> bool:
     metadata = item["metadata"]
-    if metadata["name"] in _NOBODYS.get(plural, ()) or _LEADER in (metadata.get("annotations") or {}):
+    if metadata["name"] in _NOBODYS.get(kind, ()) or _LEADER in (metadata.get("annotations") or {}):
         return False
     if owner_of(metadata) in ours or is_ours(item):
         return False
-    return owned_stays or not metadata.get("ownerReferences")
+    return kind in _DATA or not metadata.get("ownerReferences")

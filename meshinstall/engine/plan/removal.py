@@ -1,13 +1,24 @@
 """Makes the plan of a removal; pure."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Facts, key_of
-from meshinstall.model.ownership import is_ours
-from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
-from meshinstall.model.release import Manifest, ReleaseStatus
+from meshinstall.model.facts import Facts, ObjectKey, key_of
+from meshinstall.model.ownership import is_ours, made_by_us, owner_of
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, SweepStep
+from meshinstall.model.release import Component, Manifest, ReleaseKey, ReleaseStatus
+
+# What helm does not delete with a release (helm: pkg/kube/resource_policy.go).
+_POLICY = "helm.sh/resource-policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What istiods put into every namespace, with uids, and the istiods that stay, in words."""
+
+    objects: tuple[tuple[ObjectKey, str], ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def removable(facts: Facts) -> dict[str, Manifest]:
@@ -15,28 +26,60 @@ def removable(facts: Facts) -> dict[str, Manifest]:
     return {name: live for name, live in {**facts.namespaces, **facts.left}.items() if live and is_ours(live)}
 
 
-def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], *, crds: bool) -> Plan:
-    """Policies first, then releases against their install order, then our namespaces, then CRDs when asked for.
+def foreign(desired: Desired, facts: Facts) -> dict[ReleaseKey, str]:
+    """Releases of our names that are not ours to uninstall, each with the reason: helm deletes all that a release ever named."""
+    return {
+        release.key: reason for release in desired.releases if release.key in facts.releases and (reason := _foreign(release.key, facts))
+    }
 
-    ``kept`` maps a namespace that stays to the reason.
+
+def _foreign(key: ReleaseKey, facts: Facts) -> str:
+    record = facts.releases[key]
+    # When it fails, helm writes its own words over ours.
+    if record.status is ReleaseStatus.DEPLOYED and not made_by_us(record):
+        return "was installed by helm, not by meshinstall"
+    for manifest in facts.owned.get(key, ()):
+        live = facts.live.get(found := key_of(manifest, key.namespace))
+        owner = owner_of(live["metadata"]) if live else None
+        if live and owner not in {None, key} and (live["metadata"].get("annotations") or {}).get(_POLICY) != "keep":
+            return f"has objects that belong to release {owner} now: {found}"
+    return ""
+
+
+def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftovers: Leftovers, *, crds: bool) -> Plan:
+    """Policies first, then releases against their install order, then what istiod left, CRDs when asked for, and our namespaces.
+
+    ``kept`` maps a namespace that stays to the reason. The namespace of the mesh comes last: the lock is in it.
     """
     policies = tuple(
-        ObjectStep(name=f"{key.kind}/{key.namespace}/{key.name}", action=Action.DELETE, manifest=policy.manifest)
+        ObjectStep(name=f"{key.kind}/{key.namespace}/{key.name}", action=Action.DELETE, manifest=_with_uid(policy.manifest, live))
         for policy in desired.policies
         if (live := facts.policies.get(key := key_of(policy.manifest))) and is_ours(live)
     )
     releases = _release_steps(desired, facts, tuple(step.name for step in policies))
     before = tuple(step.name for step in (*policies, *releases))
-    namespaces = tuple(_namespace_step(name, before, kept.get(name, "")) for name in removable(facts))
+    sweep = _sweep_steps(leftovers, releases)
     definitions = tuple(
         ObjectStep(
             name=f"crd/{name}",
             action=Action.DELETE,
             needs=before,
-            manifest=_stub("apiextensions.k8s.io/v1", "CustomResourceDefinition", name),
+            manifest=_stub("apiextensions.k8s.io/v1", "CustomResourceDefinition", name, live),
         )
-        for name in sorted(facts.crds)
+        for name, live in sorted(facts.crds.items())
         if crds
+    )
+    first = (*policies, *releases, *sweep, *definitions)
+    spaces = sorted(removable(facts).items(), key=lambda one: one[0] == desired.mesh_namespace)
+    others = tuple(f"namespace/{name}" for name, _ in spaces if name != desired.mesh_namespace)
+    namespaces = tuple(
+        _namespace_step(
+            name,
+            live,
+            (*(step.name for step in first), *others) if name == desired.mesh_namespace else before,
+            kept.get(name, ""),
+        )
+        for name, live in spaces
     )
     return Plan(
         environment=desired.environment,
@@ -44,22 +87,42 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], *, crd
         profile=desired.profile,
         istio_version=desired.istio_version,
         mesh_namespace=desired.mesh_namespace,
-        steps=(*policies, *releases, *definitions, *namespaces),
+        steps=(*first, *namespaces),
     )
 
 
-def _namespace_step(name: str, needs: tuple[str, ...], kept: str) -> ObjectStep:
-    step = ObjectStep(name=f"namespace/{name}", action=Action.DELETE, needs=needs, manifest=_stub("v1", "Namespace", name))
+def _namespace_step(name: str, live: Manifest, needs: tuple[str, ...], kept: str) -> ObjectStep:
+    step = ObjectStep(name=f"namespace/{name}", action=Action.DELETE, needs=needs, manifest=_stub("v1", "Namespace", name, live))
     return replace(step, action=Action.KEEP, reasons=(kept,)) if kept else step
+
+
+def _sweep_steps(leftovers: Leftovers, releases: tuple[ReleaseStep, ...]) -> tuple[SweepStep, ...]:
+    """Root certificates go with our istiod, and only when no other one is there: its proxies read them."""
+    if not leftovers.objects:
+        return ()
+    istiods = tuple(step.name for step in releases if step.component is Component.ISTIOD and step.is_pending)
+    step = SweepStep(name="root-certificates", action=Action.DELETE, needs=istiods, objects=leftovers.objects)
+    if not istiods or leftovers.others:
+        why = f"another istiod needs them: {', '.join(leftovers.others)}" if leftovers.others else "this run does not uninstall an istiod"
+        return (replace(step, action=Action.KEEP, reasons=(f"{_where(leftovers)}; {why}",)),)
+    return (replace(step, reasons=(_where(leftovers),)),)
+
+
+def _where(leftovers: Leftovers) -> str:
+    spaces = list(dict.fromkeys(key.namespace for key, _ in leftovers.objects))
+    names = dict.fromkeys(key.name for key, _ in leftovers.objects)
+    return f"istiod wrote {', '.join(names)} to {len(spaces)} namespace{'s' if len(spaces) > 1 else ''}: {', '.join(spaces)}"
 
 
 def _release_steps(desired: Desired, facts: Facts, policies: tuple[str, ...]) -> tuple[ReleaseStep, ...]:
     present = [release for release in desired.releases if release.key in facts.releases]
     needed_by = {release.key: [str(other.key) for other in present if release.key in other.needs] for release in present}
+    theirs = foreign(desired, facts)
     return tuple(
         ReleaseStep(
             name=str(release.key),
-            action=Action.UNINSTALL,
+            action=Action.KEEP if release.key in theirs else Action.UNINSTALL,
+            reasons=(theirs[release.key],) if release.key in theirs else (),
             needs=(*policies, *needed_by[release.key]),
             release=release.key,
             component=release.component,
@@ -72,5 +135,11 @@ def _release_steps(desired: Desired, facts: Facts, policies: tuple[str, ...]) ->
     )
 
 
-def _stub(version: str, kind: str, name: str) -> dict[str, object]:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}}
+def _stub(version: str, kind: str, name: str, live: Manifest) -> dict[str, object]:
+    return _with_uid({"apiVersion": version, "kind": kind, "metadata": {"name": name}}, live)
+
+
+def _with_uid(manifest: Manifest, live: Manifest) -> dict[str, object]:
+    """Named so that no other object of the same name is deleted in its place."""
+    uid = live["metadata"].get("uid")
+    return {**manifest, "metadata": {**manifest["metadata"], **({"uid": uid} if uid else {})}}

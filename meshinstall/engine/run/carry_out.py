@@ -1,12 +1,13 @@
 """Carries out a plan under the run lock: told from its first event to its last, bounded in time, summarised in the cluster."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 
 from meshinstall.engine.events import Emit, LockWaiting, RunEnded, RunStarted
+from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.run.lease import has_place
 from meshinstall.engine.run.run_lock import RunLock
 from meshinstall.engine.run.runner import Runner
@@ -14,8 +15,10 @@ from meshinstall.engine.run.undoing import PLAN_AGAIN
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.desired import Desired
-from meshinstall.model.ownership import RUN_OBJECT, audit_labels, summary_path
-from meshinstall.model.plan import Plan, ReleaseStep
+from meshinstall.model.ownership import RUN_OBJECT, audit_labels, made_by_us, summary_path
+from meshinstall.model.paths import object_path
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
+from meshinstall.model.release import ReleaseStatus
 
 # Seconds for the summary, however the run ends.
 _LAST_WORDS = 10
@@ -47,16 +50,47 @@ async def install(plan: Plan, desired: Desired, execution: Execution) -> None:
             await runner.run()
 
 
-async def remove(plan: Plan, execution: Execution) -> None:
-    """Run the plan of ``down``; raises what stopped it."""
+async def remove(plan: Plan, desired: Desired, execution: Execution) -> None:
+    """Run the plan of ``down``; raises what stopped it, PlanRefusedError when a release is no longer the one that was shown."""
     session = execution.session
     await session.helm.version()
-    run, runner = _name_run(plan, session), Runner(plan, session, execution.emit)
-    async with _told(run, plan, execution.emit), _bounded(runner, execution.seconds):
-        # Where an earlier down removed the namespace, only objects of the whole cluster are left, and no place for a lock.
-        if await has_place(session.kube, plan.mesh_namespace):
+    run, runner = _name_run(plan, session), Runner(plan, session, execution.emit, _looking_again(plan, desired, session))
+    async with _told(run, plan, execution.emit), _bounded(runner, execution.seconds), _place(plan, desired, session) as is_there:
+        if is_there:
             await _take(execution, runner, f"down {plan.environment}, run {run}", leaving=True)
+        await _refuse_if_overtaken(plan, session)
         await runner.run()
+
+
+@asynccontextmanager
+async def _place(plan: Plan, desired: Desired, session: Session) -> AsyncIterator[bool]:
+    """Whether the mesh's namespace can hold the lock; where an earlier down removed it, it is made for as long as this run lasts.
+
+    While it is being deleted no other run can take a lock in it either.
+    """
+    kube, name = session.kube, plan.mesh_namespace
+    if await kube.get(object_path("v1", "namespaces", name=name)) is not None:
+        yield await has_place(kube, name)
+        return
+    metadata = {"name": name, "labels": audit_labels(desired)}
+    made = await kube.create(object_path("v1", "namespaces"), {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    try:
+        yield True
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORDS):
+            await kube.delete(object_path("v1", "namespaces", name=name), uid=made["metadata"]["uid"])
+
+
+def _looking_again(plan: Plan, desired: Desired, session: Session) -> Callable[[str], Awaitable[str]]:
+    """Why a namespace is kept after all: others may have put something into it since the plan was made."""
+    staying = {step.release for step in plan.steps if isinstance(step, ReleaseStep) and not step.is_pending}
+    crds = any(isinstance(step, ObjectStep) and step.manifest["kind"] == "CustomResourceDefinition" for step in plan.pending)
+    going = Going(frozenset({release.key for release in desired.releases} - staying), crds)
+
+    async def look(namespace: str) -> str:
+        return (await why_kept(session.kube, session.releases, going, [namespace])).get(namespace, "")
+
+    return look
 
 
 async def _take(execution: Execution, runner: Runner, what: str, *, leaving: bool = False) -> None:
@@ -104,11 +138,18 @@ async def _bounded(runner: Runner, seconds: float) -> AsyncIterator[None]:
 
 
 async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:
-    """Refuse when another run changed a release between the look at the cluster and the lock: this plan would undo it."""
+    """Refuse when another run changed a release between the look at the cluster and the lock: this plan would undo it.
+
+    A release to remove that is gone by now is no reason to stop.
+    """
     steps = [step for step in plan.pending if isinstance(step, ReleaseStep)]
     records = await session.releases.newest({step.release.namespace: None for step in steps})
     for step in steps:
         record = records.get(step.release)
+        if step.action is Action.UNINSTALL and (record is None or record.status is ReleaseStatus.UNINSTALLED):
+            continue
+        if step.action is Action.UNINSTALL and record and record.status is ReleaseStatus.DEPLOYED and not made_by_us(record):
+            raise PlanRefusedError(f"release {step.release} was installed by somebody else since the plan was made", PLAN_AGAIN)
         revision, is_pending = (record.revision, record.status.is_pending) if record else (0, False)
         if (revision, is_pending) != (step.revision, step.repair):
             now = f"revision {revision}, {record.status}" if record else "not installed"

@@ -1,16 +1,16 @@
-"""Deletes the root certificates that no chart owns, and lists everything else that remains after a removal."""
+"""Lists what remains after a removal."""
 
-from meshinstall.engine.mesh.control_planes import control_planes, of_kube
+from collections.abc import Collection
+
 from meshinstall.engine.observe.cluster import made_for
+from meshinstall.engine.observe.root_certificates import other_istiods
 from meshinstall.engine.session import Session
 from meshinstall.errors import StepError
 from meshinstall.model.desired import Desired
-from meshinstall.model.istio import ROOT_CERTIFICATES
 from meshinstall.model.ownership import made_by_us, owner_of
 from meshinstall.model.paths import object_path
-from meshinstall.model.plan import ObjectStep, Plan
-from meshinstall.model.release import ReleaseStatus
-from meshinstall.ports import Kube
+from meshinstall.model.plan import ObjectStep, Plan, ReleaseStep
+from meshinstall.model.release import ReleaseKey, ReleaseStatus
 
 _CLUSTER_WIDE = (
     ("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations"),
@@ -25,21 +25,26 @@ _ISTIO = "app.kubernetes.io/part-of=istio"
 async def refuse_survivors(session: Session, desired: Desired, plan: Plan) -> None:
     """Raise StepError with what a removal left behind."""
     crds = any(isinstance(step, ObjectStep) and step.manifest["kind"] == "CustomResourceDefinition" for step in plan.steps)
-    if left := await _survivors(session, desired, crds=crds):
+    kept = {step.release for step in plan.steps if isinstance(step, ReleaseStep) and not step.is_pending}
+    if left := await _survivors(session, desired, kept, crds=crds):
         raise StepError(
             f"still there: {', '.join(left)}",
             "helm uninstall removes a release; look at who owns the rest, kubectl delete removes what nobody does",
         )
 
 
-async def _survivors(session: Session, desired: Desired, *, crds: bool) -> list[str]:
-    """What is still there of what runs for this environment made: releases and objects of Istio; CRDs only when they were to go."""
+async def _survivors(session: Session, desired: Desired, kept: Collection[ReleaseKey], *, crds: bool) -> list[str]:
+    """What is still there of what runs for this environment made: releases and objects of Istio; CRDs only when they were to go.
+
+    ``kept`` are releases that the plan left to others.
+    """
     kube = session.kube
     spaces = dict.fromkeys([*(namespace.name for namespace in desired.namespaces), *await made_for(kube, desired)])
     records = await session.releases.newest(spaces)
-    ours = {*(release.key for release in desired.releases), *(key for key, record in records.items() if made_by_us(record))}
+    desired_keys = {release.key for release in desired.releases}.difference(kept)
+    ours = desired_keys.union(key for key, record in records.items() if made_by_us(record)).difference(kept)
     # What no Helm release has may be another control plane's.
-    theirs = await _others_live(kube, desired)
+    theirs = await other_istiods(kube, desired_keys)
     found = [f"release {key}" for key, record in records.items() if key in ours and record.status is not ReleaseStatus.UNINSTALLED]
     places = [(*kind, "") for kind in _CLUSTER_WIDE] + [(*kind, namespace) for namespace in spaces for kind in _NAMESPACED]
     for version, plural, namespace in places:
@@ -52,22 +57,3 @@ async def _survivors(session: Session, desired: Desired, *, crds: bool) -> list[
         names = [item["metadata"]["name"] async for item in kube.list(path, metadata_only=True)]
         found += [f"customresourcedefinitions/{name}" for name in names if name.endswith(".istio.io")]
     return found
-
-
-async def delete_root_certificates(kube: Kube, desired: Desired) -> None:
-    """Delete the ConfigMaps that istiod puts into every namespace, unless another control plane lives: its proxies read them."""
-    if await _others_live(kube, desired):
-        return
-    path = object_path("v1", "configmaps")
-    found = [
-        item["metadata"] for name in ROOT_CERTIFICATES async for item in kube.list(path, fields=f"metadata.name={name}", metadata_only=True)
-    ]
-    for metadata in found:
-        await kube.delete(object_path("v1", "configmaps", metadata["namespace"], metadata["name"]))
-
-
-async def _others_live(kube: Kube, desired: Desired) -> bool:
-    """Whether there is a control plane that is not of these releases."""
-    ours = {release.key for release in desired.releases}
-    planes = await control_planes(of_kube(kube))
-    return any(owner_of(plane.item["metadata"]) not in ours for plane in planes.found)

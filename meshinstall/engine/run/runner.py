@@ -1,32 +1,41 @@
 """Runs a plan: each step when what it needs is done, side by side where nothing forbids it."""
 
+from collections.abc import Awaitable, Callable
 from graphlib import TopologicalSorter
 
 import anyio
 
 from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.engine.objects.field_managers import may_be_taken_over
+from meshinstall.engine.observe.root_certificates import other_istiods
 from meshinstall.engine.run import waiting
 from meshinstall.engine.run.undoing import PLAN_AGAIN, put_back
 from meshinstall.engine.session import Session
-from meshinstall.engine.tasks import task_group
+from meshinstall.engine.tasks import gather, task_group
 from meshinstall.errors import ConflictError, HelmConflictError, MeshinstallError, StepError
 from meshinstall.model.facts import ObjectKey, key_of
-from meshinstall.model.ownership import is_ours, release_description
+from meshinstall.model.istio import ISTIOD_SELECTOR
+from meshinstall.model.ownership import is_ours, owner_of, release_description
 from meshinstall.model.paths import object_path, path_of
-from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, Step, SweepStep
 from meshinstall.model.release import ReleaseRecord
 
 
-class Runner:
-    """Runs the steps of one plan and keeps what is done and what is waited for."""
+async def _nothing(_: str) -> str:
+    """No namespace is kept: an install deletes none."""
+    return ""
 
-    def __init__(self, plan: Plan, session: Session, emit: Emit) -> None:
+
+class Runner:
+    """Runs the steps of one plan and keeps what is done and what is waited for; ``why_kept`` looks into a namespace before it goes."""
+
+    def __init__(self, plan: Plan, session: Session, emit: Emit, why_kept: Callable[[str], Awaitable[str]] = _nothing) -> None:
         self.done: list[Step] = []
         self.waits: dict[str, str] = {}
         self._plan = plan
         self._session = session
         self._emit = emit
+        self._why_kept = why_kept
         self._failures: list[MeshinstallError] = []
 
     async def run(self) -> None:
@@ -83,8 +92,10 @@ class Runner:
                 await self._uninstall(step)
             case ReleaseStep():
                 return await self._release(step)
+            case SweepStep():
+                return await self._sweep(step)
             case ObjectStep(action=Action.DELETE):
-                await self._delete(key_of(step.manifest), step)
+                return await self._delete_shown(step)
             case ObjectStep():
                 await self._apply(step)
         return ""
@@ -132,17 +143,48 @@ class Runner:
         path = object_path("v1", "services", step.release.namespace)
         services = [item async for item in self._session.kube.list(path, labels=f"app.kubernetes.io/instance={step.release.name}")]
         for service in services:
-            if service["spec"].get("type") == "LoadBalancer":
-                name = service["metadata"]["name"]
-                await self._delete(ObjectKey("v1", "Service", step.release.namespace, name), step)
+            # Anybody may write that label: another release's stays.
+            if service["spec"].get("type") == "LoadBalancer" and owner_of(service["metadata"]) in {None, step.release}:
+                metadata = service["metadata"]
+                await self._delete(ObjectKey("v1", "Service", step.release.namespace, metadata["name"]), step, metadata.get("uid", ""))
         self._tell(step, "helm uninstall")
         await self._session.helm.uninstall(step.release)
 
-    async def _delete(self, key: ObjectKey, step: Step) -> None:
+    async def _delete_shown(self, step: ObjectStep) -> str:
+        """Delete the object that the plan showed; a namespace only if nobody has put anything into it since."""
+        key = key_of(step.manifest)
+        if key.kind == "Namespace" and (reason := await self._why_kept(key.name)):
+            return f"kept: {reason}"
+        await self._delete(key, step, step.manifest["metadata"].get("uid", ""))
+        return ""
+
+    async def _delete(self, key: ObjectKey, step: Step, uid: str) -> None:
         """Delete an object and wait until it is gone."""
         path = path_of(key)
-        await self._session.kube.delete(path)
-        await waiting.until_gone(self._session.kube, path, lambda held_by: self._tell(step, f"{key} is being deleted{held_by}"))
+        try:
+            await self._session.kube.delete(path, uid=uid)
+        except ConflictError as error:
+            raise ConflictError(f"{key} is not the one that the plan showed: somebody made it again since", PLAN_AGAIN) from error
+        await waiting.until_gone(self._session.kube, path, lambda held_by: self._tell(step, f"{key} is being deleted{held_by}"), uid)
+
+    async def _sweep(self, step: SweepStep) -> str:
+        """Delete what our istiod put into every namespace, when it has ended: it would write it again."""
+        kube, namespace = self._session.kube, self._plan.mesh_namespace
+        await waiting.until_none(kube, object_path("v1", "pods", namespace), ISTIOD_SELECTOR, lambda text: self._tell(step, text))
+        if others := await other_istiods(kube, ()):
+            return f"kept: another istiod needs them: {', '.join(others)}"
+        gone = await gather(step.objects, self._swept)
+        kept = [str(key) for (key, _), is_gone in gone.items() if not is_gone]
+        again = f", kept because somebody made them again: {', '.join(kept)}" if kept else ""
+        return f"{len(gone) - len(kept)} deleted{again}"
+
+    async def _swept(self, one: tuple[ObjectKey, str]) -> bool:
+        key, uid = one
+        try:
+            await self._session.kube.delete(path_of(key), uid=uid)
+        except ConflictError:
+            return False
+        return True
 
     async def _repair(self, step: ReleaseStep) -> None:
         """Free a release whose helm died: we hold the lock, so nobody is at it."""

@@ -84,11 +84,20 @@ async def _until_webhooks_answer(session: Session, step: ReleaseStep, tell: Tell
         ) from None
 
 
-async def until_gone(kube: Kube, path: str, tell: Tell) -> None:
-    """Wait until the object at ``path`` is gone; ``tell`` hears what holds it."""
+async def until_none(kube: Kube, path: str, labels: str, tell: Tell) -> None:
+    """Wait until a collection has no object with these labels; ``tell`` hears how many there are."""
     teller = _Teller(tell)
     started = anyio.current_time()
-    while live := await kube.get(path):
+    while found := [item["metadata"]["name"] async for item in kube.list(path, labels=labels, metadata_only=True)]:
+        teller.say(f"waiting until {', '.join(found)} {'have' if len(found) > 1 else 'has'} stopped")
+        await _pause(started)
+
+
+async def until_gone(kube: Kube, path: str, tell: Tell, uid: str = "") -> None:
+    """Wait until the object at ``path`` is gone, or is another one than that with ``uid``; ``tell`` hears what holds it."""
+    teller = _Teller(tell)
+    started = anyio.current_time()
+    while (live := await kube.get(path)) and (not uid or live["metadata"].get("uid") == uid):
         conditions = (live.get("status") or {}).get("conditions") or ()
         holders = [
             condition["message"]

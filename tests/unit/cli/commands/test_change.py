@@ -56,7 +56,7 @@ def test_up_ends_with_a_verdict_also_when_there_was_nothing_to_do(run: Run) -> N
     assert "verify:" not in said
 
 
-def test_down_with_an_empty_plan_still_clears_up_and_names_what_is_left(run: Run, there: World) -> None:
+def test_down_with_an_empty_plan_deletes_nothing_and_names_what_is_left(run: Run, there: World) -> None:
     labels = {"app.kubernetes.io/part-of": "istio"}
     there.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-ca-root-cert", "namespace": "shop"}})
     there.kube.put({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "istiod", "labels": labels}})
@@ -64,6 +64,7 @@ def test_down_with_an_empty_plan_still_clears_up_and_names_what_is_left(run: Run
     assert status == 1
     assert "Nothing to do." in said
     assert "still there: clusterroles/istiod" in said
-    assert [path for path in there.kube.objects if "configmaps" in path] == []
+    assert "root-certificates" in said
+    assert [path for path in there.kube.objects if "configmaps" in path] == ["/api/v1/namespaces/shop/configmaps/istio-ca-root-cert"]
     there.kube.objects = {path: item for path, item in there.kube.objects.items() if "clusterroles" not in path}
     assert run("down")[0] == 0
