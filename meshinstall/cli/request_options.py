@@ -20,6 +20,9 @@ _REQUIRED = inspect.Parameter.empty
 ENVIRONMENT: Options = {
     "env": (Annotated[str, typer.Option("--env", help="Environment: dev, staging, prod or one of yours.")], _REQUIRED),
 }
+SAVED_ENVIRONMENT: Options = {
+    "env": (Annotated[str, typer.Option("--env", help="Environment: dev, staging, prod or one of yours; --plan carries its own.")], ""),
+}
 ANY_ENVIRONMENT: Options = {
     "env": (
         Annotated[

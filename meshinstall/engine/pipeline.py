@@ -3,7 +3,7 @@
 Whoever needs more than one stage calls ``run_stage`` for each, under one lock that it holds. None of it knows a terminal.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -44,12 +44,13 @@ class Callbacks:
 class Terms:
     """On what terms a stage runs.
 
-    ``allow`` names findings that do not stop it; ``saved`` is the digest that the plan must have; ``seconds`` are for
-    the run and its proof together, without the time that a person takes to agree; ``prove``: it ends with a verdict.
+    ``allow`` names findings that do not stop it; ``saved`` says in which points the plan is not the saved one, and raises
+    PlanRefusedError where that is another cluster's; ``seconds`` are for the run and its proof together, without the time that a
+    person takes to agree; ``prove``: it ends with a verdict.
     """
 
     allow: frozenset[str] = frozenset()
-    saved: str | None = None
+    saved: Callable[[Plan], Sequence[str]] | None = None
     seconds: float = 600.0
     prove: bool = True
 
@@ -131,9 +132,12 @@ async def _agree(plan: Plan, terms: Terms, callbacks: Callbacks) -> None:
 
 
 def _insist_on_saved(plan: Plan, terms: Terms) -> None:
-    """Refuse unless the plan is the one that was saved."""
-    if terms.saved is not None and terms.saved != plan.digest:
+    """Refuse unless the plan is the one that was saved, or there is nothing left to do of it."""
+    if terms.saved is None:
+        return
+    differences = terms.saved(plan)
+    if differences and not plan.is_empty:
         raise PlanRefusedError(
-            f"the plan is no longer the saved one: saved {terms.saved}, now {plan.digest}",
+            "the plan is no longer the saved one: " + "\n  ".join(differences),
             "look at the plan above; if it is right, save and approve it again",
         )

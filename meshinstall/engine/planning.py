@@ -14,6 +14,7 @@ from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.engine.observe.root_certificates import other_istiods, root_certificates
+from meshinstall.engine.observe.target import find_target
 from meshinstall.engine.observe.users import users
 from meshinstall.engine.plan.planner import plan
 from meshinstall.engine.plan.policy_steps import comes_strict
@@ -38,10 +39,11 @@ NO_HELM = "PRE901"
 
 async def make_plan(desired: Desired, session: Session) -> Plan:
     """The plan of ``up`` with every finding on it; raises ConfigError for values that a chart refuses."""
-    async with explaining(session, desired):
+    async with explaining(session, desired), task_group() as group:
+        home = soon(group, find_target, session)
         facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
         facts = await with_admission(desired, facts, session.kube)
-    decided = decide(desired, facts, session.now().date())
+    decided = replace(decide(desired, facts, session.now().date()), target=home.value)
     if decided.is_empty:
         return decided
     findings, rehearsal = await _ask_before_changes(decided, facts, desired, session)

@@ -1,5 +1,6 @@
 """Text from clouds, clusters and tools on its way into errors, findings and reports: nothing in it moves a terminal's cursor."""
 
+import json
 import re
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
@@ -35,12 +36,23 @@ def cleaned(found: Any) -> Any:
     return found if found is None or isinstance(found, bool) else plain(found)
 
 
-def line(text: str) -> str:
+def line(text: str, longest: int = _LONGEST_LINE) -> str:
     """``text`` as one printable line that no pipeline reads as a command of its own, and that nobody takes for a fix of ours."""
-    short = text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}…"
+    short = text if len(text) <= longest else f"{text[:longest]}…"
     found = short if short.isprintable() else printable("".join(" " if char.isspace() else char for char in short))
     # Where a long line is wrapped, such a word would begin one.
     return _FIX.sub("fix :", _disarmed(found))
+
+
+def whole(value: Any) -> str:
+    """A value as JSON on one line, nothing of it cut off or left out."""
+    return spelled(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def spelled(text: str) -> str:
+    """The same as ``line`` without a bound: what does not print is written as its number."""
+    shown = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+    return line(shown, len(shown))
 
 
 def command(text: str) -> str:

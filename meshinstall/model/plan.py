@@ -109,6 +109,26 @@ class ReleaseStep(Step):
     undo: tuple[Undo, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The one cluster that a plan is for: where it is, its API server, and the uid of its namespace kube-system, which no other has.
+
+    ``place`` has what names it to its cloud: region, project, resource group, subscription. ``uid`` is empty where that may not be read.
+    """
+
+    cloud: str
+    cluster: str
+    place: Mapping[str, str]
+    server: str
+    uid: str
+
+    def __str__(self) -> str:
+        """For people."""
+        where = ", ".join(f"{name} {value}" for name, value in self.place.items() if value)
+        parts = (f"{self.cloud} {self.cluster}", where, self.server, f"kube-system {self.uid}" if self.uid else "")
+        return ", ".join(part for part in parts if part)
+
+
 # Fields that older plans, and their digests, do not have.
 _NEWER = frozenset({"patch", "undo"})
 
@@ -118,6 +138,7 @@ class Plan:
     """Steps in an order that can be run from first to last, and what is worth knowing before.
 
     ``trials`` say how far each object that changes was tried, ``diff`` what changes in it, ``summary`` what that means.
+    ``target`` is the cluster that was looked at.
     """
 
     environment: str
@@ -130,6 +151,7 @@ class Plan:
     trials: tuple[Trial, ...] = ()
     diff: tuple[ObjectChange, ...] = ()
     summary: tuple[Consequence, ...] = ()
+    target: Target | None = None
 
     @property
     def pending(self) -> tuple[Step, ...]:
@@ -148,9 +170,11 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """``sha256:<hex>`` over everything the plan does; findings and wording of reasons left out."""
+        """``sha256:<hex>`` over everything the plan does, and to which cluster; findings and wording of reasons left out."""
         steps = [_digested(step) for step in self.steps]
-        body = {"environment": self.environment, "cluster": self.cluster, "profile": self.profile, "steps": steps}
+        body: dict[str, Any] = {"environment": self.environment, "cluster": self.cluster, "profile": self.profile, "steps": steps}
+        if self.target:
+            body["target"] = asdict(self.target)
         return "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -1,6 +1,5 @@
 """Commands that plan and change a mesh: up, plan, down."""
 
-import json
 import signal
 import sys
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output, PlanOutput
-from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, PROFILE, SELECTORS, requesting
+from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, PROFILE, SAVED_ENVIRONMENT, SELECTORS, requesting
 from meshinstall.cli.running import run
 from meshinstall.cli.target import open_environment, warn
 from meshinstall.errors import ExitStatus, InterruptedRunError, UsageError
@@ -21,6 +20,7 @@ from meshinstall.model.request import Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from meshinstall.cli.output.saved_plan import SavedPlan
     from meshinstall.engine.events import Event
     from meshinstall.engine.pipeline import Callbacks
     from meshinstall.engine.session import Session
@@ -31,11 +31,13 @@ _INTERRUPTED = ("interrupted; steps marked ✓ are done", "run the same command 
 
 
 @app.command()
-@requesting(ENVIRONMENT, CLUSTER, DESIRED, last=SELECTORS)
+@requesting(SAVED_ENVIRONMENT, CLUSTER, DESIRED, last=SELECTORS)
 def up(
     request: Request,
     *,
-    saved: Annotated[Path | None, typer.Option("--plan", help="Run exactly this saved plan; refuse when the plan has changed.")] = None,
+    saved: Annotated[
+        Path | None, typer.Option("--plan", help="Run exactly this saved plan, with its flags; refuse when the plan has changed.")
+    ] = None,
     yes: options.Yes = False,
     timeout: options.Seconds = _PATIENCE,
     allow: options.Allow = None,
@@ -44,16 +46,21 @@ def up(
 ) -> None:
     """Install or upgrade Istio: plan, show, ask, run, wait until it works, prove mTLS."""
     permitted = options.allowed(allow)
-    digest = _saved_digest(saved) if saved else None
+    kept = _load(saved, request) if saved else None
+    if not kept and not request.environment:
+        raise UsageError("no environment is named", "name one with --env; a plan file carries its own: --plan FILE")
 
     async def work() -> None:
         from meshinstall.cli.output.verdicts import conclude
         from meshinstall.engine import pipeline
 
-        desired, session = open_environment(request)
-        terms = pipeline.Terms(allow=permitted, saved=digest, seconds=timeout, prove=not no_verify)
-        with _callbacks(session, output, agreed=yes or saved is not None) as callbacks:
+        desired, session = open_environment(kept.request if kept else request)
+        differences = kept.differences if kept else None
+        terms = pipeline.Terms(allow=permitted, saved=differences, seconds=timeout, prove=not no_verify)
+        with _callbacks(session, output, agreed=yes or kept is not None) as callbacks:
             result = await pipeline.up(desired, session, terms, callbacks)
+        if kept and result.plan.is_empty:
+            typer.echo(f"already applied: nothing of {saved} is left to do", err=True)
         if result.verdict:
             conclude(result.verdict, output)
 
@@ -77,8 +84,10 @@ def plan(
 
         found = await make_plan(*open_environment(request))
         if save:
-            _save(found, save)
-        typer.echo(_printed(found, output, diff=diff))
+            from meshinstall.cli.output import saved_plan
+
+            saved_plan.save(found, request, save)
+        typer.echo(_printed(found, request, output, diff=diff))
         if not found.is_empty or any(finding.code == ANOTHER_ENVIRONMENT for finding in found.findings):
             raise typer.Exit(ExitStatus.CHANGES_PENDING)
 
@@ -148,37 +157,21 @@ def _ask() -> None:
         raise InterruptedRunError("stopped before the first step; nothing was changed")
 
 
-def _printed(found: "Plan", output: PlanOutput, *, diff: bool) -> str:
+def _load(path: Path, request: Request) -> "SavedPlan":
+    from meshinstall.cli.output import saved_plan
+
+    return saved_plan.load(path, request)
+
+
+def _printed(found: "Plan", request: Request, output: PlanOutput, *, diff: bool) -> str:
     from meshinstall.cli.output.plan_markdown import plan_markdown
-    from meshinstall.cli.output.printers import dump, plan_json, plan_text
+    from meshinstall.cli.output.printers import dump, plan_text
+    from meshinstall.cli.output.saved_plan import document
 
     match output:
         case PlanOutput.JSON:
-            return dump(plan_json(found))
+            return dump(document(found, request))
         case PlanOutput.MARKDOWN:
             return plan_markdown(found)
         case _:
             return plan_text(found, diff=diff)
-
-
-def _save(found: "Plan", path: Path) -> None:
-    from meshinstall.cli.output import printers
-
-    try:
-        path.write_text(printers.dump(printers.plan_json(found)) + "\n")
-    except OSError as error:
-        raise UsageError(f"cannot write the plan to {path}: {error.strerror}") from error
-
-
-def _saved_digest(path: Path) -> str:
-    """The digest of a saved plan; raises UsageError when the file does not hold one."""
-    from meshinstall.cli.output.printers import SCHEMA
-
-    hint = "write one with meshinstall plan --save"
-    try:
-        saved = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a saved plan: {error}", hint) from error
-    if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
-        raise UsageError(f"{path} is not a plan of this version", hint)
-    return str(saved.get("digest"))

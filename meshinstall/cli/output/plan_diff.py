@@ -1,13 +1,12 @@
 """What a plan changes, object by object, as text for people and as a document for programs."""
 
 import difflib
-import json
 import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from meshinstall.model.diff import Concern, Consequence, FieldChange, ObjectChange, Verb
-from meshinstall.model.foreign_text import line
+from meshinstall.model.foreign_text import line, spelled, whole
 
 SIGNS = {Verb.CREATE: "+", Verb.CHANGE: "~", Verb.DELETE: "-"}
 # What says no more than which chart made an object, and with which values (istiod: templates/configmap-values.yaml).
@@ -23,11 +22,9 @@ _WORDS = {
     Concern.CRD: "CRDs",
     Concern.DELETION: "deletions",
 }
-_LONGEST = 60
 _WIDTH = 80
+_SCREEN = 140
 _HEADS = frozenset({"---", "+++"})
-# Lines of a longer text that are shown.
-_MOST_LINES = 40
 
 
 def summary_lines(summary: Iterable[Consequence]) -> list[str]:
@@ -64,7 +61,7 @@ def object_lines(change: ObjectChange) -> Iterator[str]:
     """An object and its fields."""
     yield f"{SIGNS[change.verb]} {line(str(change.key))}"
     for one in relevant(change):
-        yield from (f"      {text}" for text in field_lines(one))
+        yield from (text for told in field_lines(one) for text in wrapped(told, " " * 6))
 
 
 def field_lines(one: FieldChange) -> Iterator[str]:
@@ -74,11 +71,11 @@ def field_lines(one: FieldChange) -> Iterator[str]:
         yield f"~ {line(one.path)}{origin}"
         yield from (f"    {text}" for text in _changed_lines(one.before, one.after))
     elif one.before is None:
-        yield f"+ {line(one.path)}: {_short(one.after)}{origin}"
+        yield f"+ {line(one.path)}: {whole(one.after)}{origin}"
     elif one.after is None:
-        yield f"- {line(one.path)}: {_short(one.before)}{origin}"
+        yield f"- {line(one.path)}: {whole(one.before)}{origin}"
     else:
-        yield f"~ {line(one.path)}: {_short(one.before)} → {_short(one.after)}{origin}"
+        yield f"~ {line(one.path)}: {whole(one.before)} → {whole(one.after)}{origin}"
 
 
 def diff_json(diff: Iterable[ObjectChange]) -> list[dict[str, Any]]:
@@ -106,19 +103,24 @@ def _field_json(one: FieldChange) -> dict[str, Any]:
 
 
 def _changed_lines(before: str, after: str) -> list[str]:
-    """The lines that differ; a text of many lines is bounded."""
-    found = [
-        line(text) for text in difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="") if text[:3] not in _HEADS
-    ]
-    changed = [text for text in found if not text.startswith("@@")]
-    more = len(changed) - _MOST_LINES
-    return changed[:_MOST_LINES] + ([f"and {more} more lines"] if more > 0 else [])
+    """The lines that differ, all of them: a person agrees to what is here."""
+    found = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    return [spelled(text) for text in found if text[:3] not in _HEADS and not text.startswith("@@")]
 
 
 def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False)
 
 
-def _short(value: object) -> str:
-    text = line(json.dumps(value, ensure_ascii=False, default=str))
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+def wrapped(text: str, indent: str) -> list[str]:
+    """Lines that are no longer than a screen is wide, but for a single long word; nothing is left out, spaces included."""
+    return textwrap.wrap(
+        text,
+        _SCREEN,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=False,
+        replace_whitespace=False,
+    )

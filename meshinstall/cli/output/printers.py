@@ -6,18 +6,19 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from typing import Any, TextIO
 
 from meshinstall.cli.options import Output
 from meshinstall.cli.output.event_text import event_text, summarise
-from meshinstall.cli.output.plan_diff import diff_json, diff_lines, summary_json, summary_lines
+from meshinstall.cli.output.plan_diff import diff_json, diff_lines, summary_json, summary_lines, wrapped
 from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, StepDone
 from meshinstall.errors import safe
 from meshinstall.model.codes import address
 from meshinstall.model.finding import Finding
-from meshinstall.model.foreign_text import line
-from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step
+from meshinstall.model.foreign_text import line, whole
+from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step, SweepStep
 from meshinstall.model.trial import How
 
 SCHEMA = "meshinstall.dev/plan/v1"
@@ -31,16 +32,14 @@ _SIGNS = {
     Action.UNINSTALL: "-",
     Action.DELETE: "-",
 }
-_LONGEST = 60
-# Objects that were not tried, which are named.
-_UNTRIED = 5
 # Reasons that begin with a verb tell of the step's own object.
 _OF_IT = ("is ", "does ", "was ", "differs ")
 
 
 def plan_text(plan: Plan, *, diff: bool = False) -> str:
     """A plan for people: one line a step, its reasons and changed values below it; with ``diff`` every object that changes."""
-    lines = [f"Plan for environment {plan.environment} on {plan.cluster}: Istio {plan.istio_version}, profile {plan.profile}", ""]
+    lines = [f"Plan for environment {plan.environment} on {plan.cluster}: Istio {plan.istio_version}, profile {plan.profile}"]
+    lines += [f"Cluster: {plan.target}", ""] if plan.target else [""]
     for step in plan.steps:
         lines += _step_lines(step)
     lines += ["", "What this means:", *summary_lines(plan.summary)] if plan.summary else []
@@ -61,6 +60,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "profile": plan.profile,
         "istioVersion": plan.istio_version,
         "digest": plan.digest,
+        **({"target": asdict(plan.target)} if plan.target else {}),
         "pending": len(plan.pending),
         "steps": [_step_json(step) for step in plan.steps],
         "objects": [
@@ -125,19 +125,13 @@ def _step_lines(step: Step) -> list[str]:
     chart = f"  {step.chart.name} {step.chart.version} {step.chart.digest[:19]}" if isinstance(step, ReleaseStep) else ""
     lines = [f"{_SIGNS[step.action]} {step.action:<9} {step.name}{chart}".rstrip()]
     lines += [f"      because {'it ' if reason.startswith(_OF_IT) else ''}{reason}" for reason in step.reasons]
-    lines += [f"      {_change_line(change)}" for change in step.changes]
-    return lines
+    return [*lines, *(text for change in step.changes for text in wrapped(_change_line(change), " " * 6))]
 
 
 def _change_line(change: Change) -> str:
-    after = "(no longer set)" if change.after is None and not change.origin else _short(change.after)
-    before = "" if change.before is None else f"{_short(change.before)} → "
+    after = "(no longer set)" if change.after is None and not change.origin else whole(change.after)
+    before = "" if change.before is None else f"{whole(change.before)} → "
     return f"{change.path}: {before}{after}{f'   ({change.origin})' if change.origin else ''}"
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _trial_lines(plan: Plan) -> list[str]:
@@ -147,8 +141,7 @@ def _trial_lines(plan: Plan) -> list[str]:
     left = dict.fromkeys((trial.why, str(trial.key)) for trial in plan.trials if trial.how is How.NOT_TRIED)
     changing = "1 object changes" if len(plan.trials) == 1 else f"{len(plan.trials)} objects change"
     lines = [f"{changing}. Tried before with the API server: {told}."]
-    lines += [f"  not tried: {name}: {line(why)}" for why, name in list(left)[:_UNTRIED]]
-    return lines + ([f"  and {len(left) - _UNTRIED} more"] if len(left) > _UNTRIED else [])
+    return lines + [f"  not tried: {name}: {line(why)}" for why, name in left]
 
 
 def _finding_line(finding: Finding) -> str:
@@ -180,4 +173,6 @@ def _step_json(step: Step) -> dict[str, Any]:
             found |= {"revision": revision, "repair": repair}
         case ObjectStep(manifest=manifest):
             found |= {"kind": str(manifest["kind"]), "manifest": manifest}
+        case SweepStep(objects=objects):
+            found |= {"kind": "sweep", "objects": [{"object": str(key), "uid": uid} for key, uid in objects]}
     return found

@@ -91,8 +91,8 @@ async def test_the_time_that_a_person_thinks_is_not_taken_from_the_run() -> None
 
 async def test_a_plan_that_is_no_longer_the_saved_one_is_refused_before_anybody_is_asked() -> None:
     there, shown = world(), list[Plan]()
-    with pytest.raises(PlanRefusedError, match="the plan is no longer the saved one: saved sha256:0, now sha256:"):
-        await pipeline.up(DESIRED, there.session(), Terms(saved="sha256:0"), stages.callbacks([], shown))
+    with pytest.raises(PlanRefusedError, match="the plan is no longer the saved one: one\n  two"):
+        await pipeline.up(DESIRED, there.session(), Terms(saved=lambda _: ["one", "two"]), stages.callbacks([], shown))
     assert len(shown) == 1
 
 

@@ -38,11 +38,17 @@ def test_a_field_is_a_line(change: FieldChange, text: str) -> None:
     assert list(field_lines(change)) == [text]
 
 
-def test_of_a_longer_text_the_lines_that_differ_are_shown_and_not_too_many() -> None:
+def test_of_a_longer_text_all_lines_that_differ_are_shown() -> None:
     assert list(field_lines(FieldChange("a", "one\ntwo\n", "one\nthree\n", "f:1"))) == ["~ a   (f:1)", "    -two", "    +three"]
     many = list(field_lines(FieldChange("a", "x\n", "".join(f"{number}\n" for number in range(100)))))
-    assert len(many) == 42
-    assert many[-1] == "    and 61 more lines"
+    assert many == ["~ a", "    -x", *(f"    +{number}" for number in range(100))]
+
+
+def test_a_value_is_shown_to_its_end_and_nothing_in_it_is_hidden() -> None:
+    hub = f"registry.example/{'mirror/' * 30}istio"
+    assert any(f'"{hub}"' in text for text in diff_lines([deployment(FieldChange("spec.image", "a", hub))]))
+    (shown,) = field_lines(FieldChange("a", "x", "b\u202ec\x1b[2J"))
+    assert shown == '~ a: "x" → "b\\u202ec\\u001b[2J"'
 
 
 def test_objects_that_only_name_another_chart_are_counted() -> None:

@@ -5,6 +5,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshinstall.cli.output.event_text import event_text
 from meshinstall.cli.output.printers import dump, json_lines, plain, plan_json, plan_text
@@ -43,13 +45,15 @@ def test_a_changed_value_is_told_with_its_layer(change: Change, line: str) -> No
     assert f"      {line}" in plan_text(changing(change)).splitlines()
 
 
-def test_a_long_value_is_cut() -> None:
-    line = next(line for line in plan_text(changing(Change("a", None, "x" * 500, "f:1"))).splitlines() if " a: " in line)
-    assert len(line) < 90
-    assert line.endswith("…   (f:1)")
+@given(st.text() | st.lists(st.text(" abc/:", max_size=400), max_size=4))
+def test_no_value_is_cut_in_what_a_person_is_asked_about(value: object) -> None:
+    text = plan_text(changing(Change("a", "before", value, "f:1")))
+    lines = text[text.index("      a: ") :].split("(f:1)")[0].split("\n")
+    shown = lines[0][6:] + "".join(line.removeprefix(" " * 10) for line in lines[1:])
+    assert json.loads(shown.partition(" → ")[2]) == value
 
 
-def test_the_document_keeps_what_the_text_cuts() -> None:
+def test_the_document_has_whole_values() -> None:
     document = json.loads(dump(plan_json(changing(Change("a", None, "x" * 500, "f:1")))))
     assert document["steps"][0]["changes"] == [{"path": "a", "before": None, "after": "x" * 500, "origin": "f:1"}]
     assert document["digest"].startswith("sha256:")

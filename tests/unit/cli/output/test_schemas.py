@@ -2,18 +2,23 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from meshinstall.cli.output.printers import json_lines, plan_json
+from meshinstall.cli.output.printers import dump, json_lines, plan_json
+from meshinstall.cli.output.saved_plan import document
 from meshinstall.cli.output.verdict_json import verdict_json
-from meshinstall.engine.events import Event, ProxiesOlder, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.engine.events import Event, LockWaiting, ProxiesOlder, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.model.cluster import Cloud
+from meshinstall.model.facts import ObjectKey
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
+from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, SweepStep, Target
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
+from meshinstall.model.request import Request
 from tests.unit.cli.verdicts import VERDICT
 
 SCHEMAS = Path(__file__).parents[4] / "docs/schemas"
@@ -29,6 +34,10 @@ RELEASE = ReleaseStep(
     revision=1,
 )
 NAMESPACE = ObjectStep(name="namespace/istio-system", action=Action.APPLY, manifest={"kind": "Namespace"})
+SWEEP = SweepStep(
+    name="root-certificates", action=Action.DELETE, objects=((ObjectKey("v1", "ConfigMap", "shop", "istio-ca-root-cert"), "u"),)
+)
+TARGET = Target("eks", "c", {"region": "eu-west-1"}, "https://c.example", "0b1c")
 PLAN = Plan("dev", "c", "default", "1.31.0", "istio-system", (NAMESPACE, RELEASE), (Finding("PRE001", Severity.ERROR, "no"),))
 EVENTS: tuple[Event, ...] = (
     RunStarted("r", PLAN),
@@ -37,6 +46,7 @@ EVENTS: tuple[Event, ...] = (
     StepWaiting(RELEASE, "helm upgrade"),
     StepDone(RELEASE, 1.5, "10.0.0.1"),
     StepEnded(RELEASE, 1.5, "no"),
+    LockWaiting("bob@desk/8-1 holds the lock of this mesh"),
     RunEnded("r", 2.0, "no"),
     ProxiesOlder("2 proxies are older"),
 )
@@ -49,6 +59,9 @@ def schema(name: str) -> dict[str, Any]:
 
 def test_a_plan_fits_its_schema() -> None:
     jsonschema.validate(json.loads(json.dumps(plan_json(PLAN))), schema("plan.json"))
+    removal = replace(PLAN, steps=(SWEEP, replace(RELEASE, action=Action.UNINSTALL)), target=TARGET)
+    request = Request(environment="dev", cloud=Cloud.EKS, config=Path("here"), sets=("istiod.a=1",), cluster={"region": "eu-west-1"})
+    jsonschema.validate(json.loads(dump(document(removal, request))), schema("plan.json"))
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
