@@ -70,16 +70,11 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
         if crds
     )
     first = (*policies, *releases, *sweep, *definitions)
-    spaces = sorted(removable(facts).items(), key=lambda one: one[0] == desired.mesh_namespace)
-    others = tuple(f"namespace/{name}" for name, _ in spaces if name != desired.mesh_namespace)
+    # The lock is in the namespace of the mesh: it goes when there is nothing else to do than to wait.
+    after = tuple(step.name for step in first)
     namespaces = tuple(
-        _namespace_step(
-            name,
-            live,
-            (*(step.name for step in first), *others) if name == desired.mesh_namespace else before,
-            kept.get(name, ""),
-        )
-        for name, live in spaces
+        _namespace_step(name, live, after if name == desired.mesh_namespace else before, kept.get(name, ""))
+        for name, live in sorted(removable(facts).items(), key=lambda one: one[0] == desired.mesh_namespace)
     )
     return Plan(
         environment=desired.environment,

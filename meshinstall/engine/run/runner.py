@@ -26,6 +26,11 @@ async def _nothing(_: str) -> str:
     return ""
 
 
+def _is_other_namespace(step: Step, mesh: str) -> bool:
+    """Whether it deletes a namespace that is not the mesh's own."""
+    return step.action is Action.DELETE and step.name.startswith("namespace/") and step.name != f"namespace/{mesh}"
+
+
 class Runner:
     """Runs the steps of one plan and keeps what is done and what is waited for; ``why_kept`` looks into a namespace before it goes."""
 
@@ -36,6 +41,7 @@ class Runner:
         self._session = session
         self._emit = emit
         self._why_kept = why_kept
+        self._asked = {step.name: anyio.Event() for step in plan.pending if _is_other_namespace(step, plan.mesh_namespace)}
         self._failures: list[MeshinstallError] = []
 
     async def run(self) -> None:
@@ -145,26 +151,41 @@ class Runner:
         for service in services:
             # Anybody may write that label: another release's stays.
             if service["spec"].get("type") == "LoadBalancer" and owner_of(service["metadata"]) in {None, step.release}:
-                metadata = service["metadata"]
-                await self._delete(ObjectKey("v1", "Service", step.release.namespace, metadata["name"]), step, metadata.get("uid", ""))
+                key, uid = (
+                    ObjectKey("v1", "Service", step.release.namespace, service["metadata"]["name"]),
+                    service["metadata"].get("uid", ""),
+                )
+                await self._ask_to_delete(key, uid)
+                await self._until_gone(key, step, uid)
         self._tell(step, "helm uninstall")
         await self._session.helm.uninstall(step.release)
 
     async def _delete_shown(self, step: ObjectStep) -> str:
         """Delete the object that the plan showed; a namespace only if nobody has put anything into it since."""
-        key = key_of(step.manifest)
-        if key.kind == "Namespace" and (reason := await self._why_kept(key.name)):
-            return f"kept: {reason}"
-        await self._delete(key, step, step.manifest["metadata"].get("uid", ""))
+        key, uid = key_of(step.manifest), step.manifest["metadata"].get("uid", "")
+        try:
+            if key.kind == "Namespace":
+                if key.name == self._plan.mesh_namespace:
+                    # The lock goes with it: all else must have been asked for.
+                    for asked in self._asked.values():
+                        await asked.wait()
+                if reason := await self._why_kept(key.name):
+                    return f"kept: {reason}"
+            await self._ask_to_delete(key, uid)
+        finally:
+            if step.name in self._asked:
+                self._asked[step.name].set()
+        await self._until_gone(key, step, uid)
         return ""
 
-    async def _delete(self, key: ObjectKey, step: Step, uid: str) -> None:
-        """Delete an object and wait until it is gone."""
-        path = path_of(key)
+    async def _ask_to_delete(self, key: ObjectKey, uid: str) -> None:
         try:
-            await self._session.kube.delete(path, uid=uid)
+            await self._session.kube.delete(path_of(key), uid=uid)
         except ConflictError as error:
             raise ConflictError(f"{key} is not the one that the plan showed: somebody made it again since", PLAN_AGAIN) from error
+
+    async def _until_gone(self, key: ObjectKey, step: Step, uid: str) -> None:
+        path = path_of(key)
         await waiting.until_gone(self._session.kube, path, lambda held_by: self._tell(step, f"{key} is being deleted{held_by}"), uid)
 
     async def _sweep(self, step: SweepStep) -> str:
