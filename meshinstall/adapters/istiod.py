@@ -4,9 +4,8 @@ istiod answers everything to its loopback and, since 1.29, close to nothing to
 others (istio: pilot/pkg/xds/debug.go, allowAuthenticatedOrLocalhost).
 """
 
-import json
-
 from meshinstall.errors import ClusterError
+from meshinstall.model import json_text
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Pods
 
@@ -24,8 +23,8 @@ class IstiodDebug:
         """One record (istio: SyncStatus) for each proxy connected to ``pod``; raises ClusterError when it does not answer."""
         data = await self._pods.get(namespace, pod, _PORT, "/debug/syncz")
         try:
-            found = json.loads(data or b"null")
-        except (ValueError, RecursionError) as error:  # brackets without end are no ValueError
+            found = json_text.load(data or b"null")
+        except ValueError as error:
             raise ClusterError(f"istiod {namespace}/{pod} did not answer in JSON: {error}") from error
         if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
             raise ClusterError(f"istiod {namespace}/{pod} did not answer with a list of proxies")

@@ -12,6 +12,7 @@ from meshinstall.config.mesh_config import MeshVerdict, check_mesh_config
 from meshinstall.config.value_rules import check_rules, doubtful
 from meshinstall.config.value_types import check_types
 from meshinstall.errors import Problem
+from meshinstall.model import json_text
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.release import Component
 from meshinstall.model.stack import ValuesStack, leaves
@@ -94,7 +95,7 @@ def validate(values: Mapping[str, Any], schema_json: str, stack: ValuesStack) ->
     from jsonschema_rs import Draft202012Validator
 
     try:
-        schema = json.loads(schema_json)
+        schema = json_text.load(schema_json)
         validator = Draft202012Validator(schema, offline=True)
     except ValueError as error:
         reason = str(error).splitlines()[0][:200]

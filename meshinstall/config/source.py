@@ -5,7 +5,6 @@ takes for booleans (yes, no, on, off, y, n): those are an error, because the rea
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,23 +12,18 @@ from typing import Any
 
 from meshinstall.errors import Problem
 from meshinstall.model.values import KeyPath, Layer, LayerKind
+from meshinstall.model.yaml_text import events, is_integer, plain
 
 MAX_BYTES = 1024 * 1024
 # Values after aliases are written out, and levels of nesting; Istio's largest values file has 500 and 7.
 MAX_NODES = 50_000
 MAX_DEPTH = 50
+# Characters of a value in a message.
+_SHOWN = 40
 
 Position = tuple[int, int]
 
 _AMBIGUOUS = frozenset({"yes", "no", "on", "off", "y", "n"})
-_INT = re.compile(r"([-+]?)(?:0b([01]+)|0x([0-9a-fA-F]+)|0o?([0-7]+)|([1-9][0-9]*|0))")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
-_WORDS: Mapping[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +82,7 @@ def parse(text: str, source: str, problems: list[Problem]) -> Document:
 
     reader = _Reader(source, problems)
     try:
-        return reader.document(_events(text))
+        return reader.document(events(text))
     except _StopReadingError as stop:
         problems.append(stop.problem)
     except MarkedYAMLError as error:
@@ -97,14 +91,9 @@ def parse(text: str, source: str, problems: list[Problem]) -> Document:
         problems.append(Problem(source, line, column, f"not valid YAML: {error.problem or error.context}"))
     except YAMLError as error:
         problems.append(Problem(source, 0, 0, f"not valid YAML: {getattr(error, 'reason', 'unreadable characters')}"))
+    except ValueError as error:
+        problems.append(Problem(source, 0, 0, f"not valid YAML: {error}"))
     return Document(source)
-
-
-def _events(text: str) -> Iterator[Any]:
-    """The parser's events; in C where PyYAML was built with it."""
-    import yaml
-
-    return yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 class _StopReadingError(Exception):
@@ -197,7 +186,7 @@ class _Reader:
     def key(self, event: Any) -> str:
         if _kind(event) != "Scalar":
             self.stop(event, "a key must be text")
-        if not event.style and event.value != "<<" and (event.value.lower() in _AMBIGUOUS or not isinstance(_plain(event.value), str)):
+        if not event.style and event.value != "<<" and (event.value.lower() in _AMBIGUOUS or not isinstance(plain(event.value), str)):
             self.problems.append(self.at(event, f"the key {event.value} is not text", f'quote it: "{event.value}"'))
         return str(event.value)
 
@@ -227,8 +216,12 @@ class _Reader:
                 self.at(event, f"{text} is text in YAML 1.2 but true or false in YAML 1.1", "write true or false, or quote it")
             )
             return text
-        found = _plain(text)
-        if isinstance(found, float) and not math.isfinite(found):
+        found = plain(text)
+        if not isinstance(found, int) and is_integer(text):
+            self.problems.append(
+                self.at(event, f"{_start(text)} is an integer of more than 64 bits, which helm does not keep exactly", "quote it")
+            )
+        elif isinstance(found, float) and not math.isfinite(found):
             self.problems.append(self.at(event, f"{text} is not a finite number", "write a number, or quote it"))
         return found
 
@@ -242,22 +235,13 @@ def _place(event: Any) -> Position:
     return event.start_mark.line + 1, event.start_mark.column + 1
 
 
-def _plain(text: str) -> str | float | bool | None:
-    """Value of an unquoted scalar (go-yaml 2, resolve.go)."""
-    if text in _WORDS:
-        return _WORDS[text]
-    bare = text if text.startswith("_") else text.replace("_", "")
-    if match := _INT.fullmatch(bare):
-        digits, base = next((digits, base) for digits, base in zip(match.groups()[1:], (2, 16, 8, 10), strict=True) if digits)
-        return int(match[1] + digits, base)
-    if _NOT_FINITE.fullmatch(text):
-        return math.inf
-    return float(bare) if _FLOAT.fullmatch(bare) else text
+def _start(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def is_plain_text(text: str) -> bool:
     """Whether YAML reads ``text`` as text without quotes."""
-    return text.lower() not in _AMBIGUOUS and isinstance(_plain(text), str)
+    return text.lower() not in _AMBIGUOUS and isinstance(plain(text), str)
 
 
 def _size(value: Any) -> int:

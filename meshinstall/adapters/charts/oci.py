@@ -4,7 +4,6 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md, https://h
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from meshinstall.adapters.charts.registry_login import authorization, login_hint
 from meshinstall.adapters.charts.source import MAX_ARCHIVE
 from meshinstall.adapters.charts.versions import missing
 from meshinstall.errors import ChartError
+from meshinstall.model import json_text
 from meshinstall.model.release import ChartRef
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -119,8 +119,8 @@ def _parse(answer: Answer) -> Mapping[str, Any]:
     if answer.status != HTTPStatus.OK:
         raise ChartError(f"{shown(answer.url)} answered {answer.status}", "check the registry's address and path")
     try:
-        found = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        found = json_text.load(answer.body)
+    except ValueError:
         found = None
     if not isinstance(found, Mapping):
         kind = answer.headers.get("Content-Type", "no type")

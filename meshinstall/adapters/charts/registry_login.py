@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from urllib.request import parse_http_list, parse_keqv_list
 
 from meshinstall.adapters.charts.http import Http, is_loopback, is_safe, shown
 from meshinstall.errors import ChartError
+from meshinstall.model import json_text
 
 _MAX_TOKEN = 1024**2
 _MAX_FILE = 1024**2
@@ -58,7 +58,7 @@ def _files() -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """The files that `helm registry login`, podman and docker write, in this order; unreadable ones say nothing."""
     for file in _places(os.environ, Path.home()):
         try:
-            content = json.loads(file.read_bytes()[:_MAX_FILE])
+            content = json_text.load(file.read_bytes()[:_MAX_FILE])
         except (OSError, ValueError):
             continue
         yield file, _mapping(content)
@@ -93,7 +93,7 @@ def _host(name: str) -> str:
 
 def _token(body: bytes) -> str:
     try:
-        answer = _mapping(json.loads(body))
+        answer = _mapping(json_text.load(body))
     except ValueError:
         return ""
     token = answer.get("token") or answer.get("access_token") or ""

@@ -1,6 +1,5 @@
 """Calls to Google's APIs with deadlines, bounded answers and bounded retries, which ``say`` reports."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -9,6 +8,7 @@ from meshinstall.adapters.gke.credentials import Identity
 from meshinstall.adapters.gke.errors import BETWEEN, explained, refusal
 from meshinstall.adapters.gke.http import Http, mount
 from meshinstall.errors import ClusterError
+from meshinstall.model import json_text
 from meshinstall.model.foreign_text import plain
 
 Say = Callable[[str], None]
@@ -114,8 +114,8 @@ _NO_DEFAULTS: Mapping[str, Any] = {"always_print_fields_with_no_presence": False
 
 def _object(data: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = json_text.load(data)
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 

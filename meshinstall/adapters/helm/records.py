@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshinstall.errors import ClusterError, ConflictError
+from meshinstall.model import json_text
 from meshinstall.model.release import Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
 
 SECRET_TYPE = "helm.sh/release.v1"  # noqa: S105 - the type of a Secret, not one
@@ -98,8 +99,8 @@ def _unpack(secret: Manifest) -> dict[str, Any]:
         text = _gunzip(packed) if packed.startswith(_GZIP) else packed
         if len(text) > MAX_RECORD:
             raise _bad(secret, f"it unpacks to more than {MAX_RECORD // 1024**2} MiB")
-        body = json.loads(text)
-    except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
+        body = json_text.load(text)
+    except (binascii.Error, zlib.error, ValueError) as error:
         raise _bad(secret, f"it cannot be unpacked ({error})") from error
     if not isinstance(body, dict):
         raise _bad(secret, "its content is not a JSON object")

@@ -23,6 +23,7 @@ from meshinstall.adapters.net.pools import pool_manager
 from meshinstall.adapters.net.proxies import find_proxy
 from meshinstall.adapters.net.tls import load_pair, shared_context
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
+from meshinstall.model import json_text
 from meshinstall.model.release import Manifest
 from meshinstall.model.trial import Answer, ApiKind, Attempt, Kinds, Write
 
@@ -171,8 +172,8 @@ class KubeClient:
 def _object(status: int, data: bytes, server: str) -> dict[str, Any]:
     """The JSON object in an answer; raises ClusterError for a proxy's page with a good status."""
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):  # brackets without end are no ValueError
+        found = json_text.load(data)
+    except ValueError:
         found = None
     if isinstance(found, dict):
         return found

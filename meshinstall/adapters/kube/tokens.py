@@ -11,6 +11,7 @@ from pathlib import Path
 
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
 from meshinstall.errors import ClusterError
+from meshinstall.model import json_text
 
 # Renewed when this little is left; seconds within which a plugin must answer.
 _MARGIN = timedelta(minutes=2)
@@ -92,7 +93,7 @@ def _run(plugin: ExecPlugin) -> Token:
 
 def _parse(plugin: ExecPlugin, text: bytes) -> Token:
     try:
-        status = json.loads(text)["status"]
+        status = json_text.load(text)["status"]
         expires = status.get("expirationTimestamp")
         return Token(str(status["token"]), _moment(expires) if expires else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

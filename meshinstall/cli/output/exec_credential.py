@@ -4,6 +4,7 @@ import json
 from datetime import UTC
 
 from meshinstall.errors import UsageError
+from meshinstall.model import json_text
 from meshinstall.model.cluster import Credential
 
 _GROUP = "client.authentication.k8s.io"
@@ -13,7 +14,7 @@ _VERSIONS = (f"{_GROUP}/v1", f"{_GROUP}/v1beta1")
 def wanted(info: str) -> str:
     """The version that KUBERNETES_EXEC_INFO asks for; v1 for a person, who asks for none. Raises UsageError."""
     try:
-        version = json.loads(info)["apiVersion"] if info else _VERSIONS[0]
+        version = json_text.load(info)["apiVersion"] if info else _VERSIONS[0]
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError("KUBERNETES_EXEC_INFO is not an ExecCredential") from error
     if version not in _VERSIONS:

@@ -3,7 +3,6 @@
 Field masks keep the answers small: Envoy cannot mask below a repeated field, so sockets come whole.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text
 from meshinstall.errors import ClusterError
+from meshinstall.model import json_text
 from meshinstall.model.clients import Endpoint, OutboundCluster, Tls
 
 # istiod's names for the listener that takes all outbound traffic and for the cluster that passes on what is not known
@@ -99,7 +99,7 @@ def _refuse_nothing(clusters: list[Any]) -> None:
 def _refusing() -> Iterator[None]:
     try:
         yield
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
 
 
@@ -111,7 +111,7 @@ def _configs(data: bytes, part: str) -> list[Any]:
 def _parsed(data: bytes) -> Any:
     if len(data) > _MAX_ANSWER:
         raise ClusterError(f"its Envoy's answer is larger than {_MAX_ANSWER // 1024**2} MiB")
-    return json.loads(data)
+    return json_text.load(data)
 
 
 def _kind(cluster: Any) -> str:

@@ -5,7 +5,6 @@ and nothing here looks at them.
 """
 
 import base64
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text
 from meshinstall.errors import ClusterError
+from meshinstall.model import json_text
 from meshinstall.model.mesh import InboundChain
 
 # istiod's name for the listener that takes all inbound traffic, and the agent's names for the workload's secrets
@@ -95,7 +95,7 @@ def read_dump(data: bytes) -> EnvoyDump:
     if sum(map(data.count, (b",", b"[", b"{"))) > _MAX_VALUES:
         raise ClusterError(f"its Envoy's configuration has more than {_MAX_VALUES} values")
     try:
-        parts = {text(at(part, "@type")).removeprefix(_ADMIN): table(part) for part in rows(at(json.loads(data), "configs"))}
+        parts = {text(at(part, "@type")).removeprefix(_ADMIN): table(part) for part in rows(at(json_text.load(data), "configs"))}
         secrets = {
             text(at(one, "name")): table(at(one, "secret")) for one in _rows_of(parts, "SecretsConfigDump", "dynamic_active_secrets")
         }
@@ -114,7 +114,7 @@ def read_dump(data: bytes) -> EnvoyDump:
             roots=trusted.get(_ROOT, _Trust()).pem,
             node=_node(text(at(node, "id"))),
         )
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
 
 

@@ -1,6 +1,5 @@
 """Asks a Prometheus in the cluster which workloads received plaintext in the past, by the proxies' own telemetry."""
 
-import json
 import math
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -11,6 +10,7 @@ from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.objects.json_fields import at, rows, text
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError
+from meshinstall.model import json_text
 from meshinstall.model.mesh import History, Place
 from meshinstall.model.paths import object_path
 
@@ -37,10 +37,9 @@ async def ask_history(session: Session, days: int, namespaces: Collection[str] |
         for counter in _COUNTERS:
             query = _QUERY.format(by=", ".join((*_WORKLOAD, _SECURITY)), counter=counter, days=days)
             body = await session.pods.get(*pods[0], _PORT, f"/api/v1/query?query={quote(query)}")
-            for key, value in _counts(json.loads(body)):
+            for key, value in _counts(json_text.load(body)):
                 counted[key] = counted.get(key, 0.0) + value
-    # Brackets without end are no ValueError.
-    except (ClusterError, ValueError, RecursionError) as error:
+    except (ClusterError, ValueError) as error:
         return History(days, str(pods[0]), problem=f"{pods[0]}: {short(error)}")
     if not math.isfinite(sum(map(abs, counted.values()))):
         return History(days, str(pods[0]), problem=f"{pods[0]} reports numbers that are too large to add up")

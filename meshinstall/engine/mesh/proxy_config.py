@@ -1,10 +1,10 @@
 """Reads what a proxy is told of itself: the ProxyConfig that the injector writes into its container, and the mesh's default; pure."""
 
-import json
 from typing import Any
 
 from meshinstall.engine.mesh.redirection import variables
 from meshinstall.engine.objects.json_fields import MalformedError, at, number, table
+from meshinstall.model import json_text
 from meshinstall.model.istio import AGENT_PORT, ENVOY_ADMIN_PORT
 
 _CONFIG = "PROXY_CONFIG"
@@ -32,9 +32,9 @@ def metrics_port(container: Any) -> int:
     """
     environment = variables(container)
     try:
-        scraped = _SCRAPED in environment and at(json.loads(environment[_SCRAPED]), "scrape") != "false"
+        scraped = _SCRAPED in environment and at(json_text.load(environment[_SCRAPED]), "scrape") != "false"
         agent = number(at(_config(container), "statusPort")) or AGENT_PORT
-    except (ValueError, RecursionError):
+    except ValueError:
         return 0
     return agent if scraped and environment.get(_FROM_LOOPBACK) not in _TRUE else 0
 
@@ -43,8 +43,8 @@ def _config(container: Any) -> Any:
     """Its ProxyConfig, None when there is none; raises MalformedError."""
     config = variables(container).get(_CONFIG)
     try:
-        return None if config is None else table(json.loads(config or "{}"))
-    except (ValueError, RecursionError) as error:
+        return None if config is None else table(json_text.load(config or "{}"))
+    except ValueError as error:
         raise MalformedError(f"{_CONFIG} of its proxy could not be parsed: {error}") from error
 
 

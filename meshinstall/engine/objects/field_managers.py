@@ -1,12 +1,12 @@
 """Finds the manager that set a field of a live object: reads ``metadata.managedFields`` (structured-merge-diff's fieldpath); pure."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from meshinstall.engine.objects.field_paths import REPLICAS, Item, Path
+from meshinstall.model import json_text
 from meshinstall.model.paths import LIST_KEYS
 from meshinstall.model.release import Manifest
 
@@ -135,7 +135,7 @@ def _step(path: Path, name: str) -> Path:
     if kind != "k":
         return path
     try:
-        keys = json.loads(text)
+        keys = json_text.load(text)
     except ValueError:
         return path
     chosen = next((key for key in LIST_KEYS if key in keys), None) if isinstance(keys, dict) else None

@@ -1,12 +1,12 @@
 """Finds who is in a mesh, and who is beside it: pods with a proxy of this control plane, and pods without any."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from meshinstall.engine.objects.capacity import release_of
 from meshinstall.errors import ForbiddenError
+from meshinstall.model import json_text
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Users
 from meshinstall.model.labels import REDIRECTION, STATUS
@@ -45,7 +45,7 @@ def _revision(values: Mapping[str, Any]) -> str:
 def _injected_by(notes: Mapping[str, Any]) -> str:
     """The revision in the injector's note; empty without one, or where somebody wrote something else there."""
     try:
-        status = json.loads(notes.get(STATUS) or "null")
-    except (ValueError, TypeError, RecursionError):
+        status = json_text.load(str(notes.get(STATUS) or "null"))
+    except ValueError:
         return ""
     return str(status.get("revision") or _DEFAULT) if isinstance(status, dict) else ""

@@ -13,7 +13,6 @@ the API server.
 Nothing here raises: what cannot be done is a problem of the ``Probing``.
 """
 
-import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -33,6 +32,7 @@ from meshinstall.engine.probe import probe_objects
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, task_group
 from meshinstall.errors import ClusterError, ForbiddenError
+from meshinstall.model import json_text
 from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_SELECTOR, PROXY_CONTAINER, ROOT_CERTIFICATE
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
@@ -313,13 +313,13 @@ async def _identity(session: Session, namespace: str, name: str, admin: int) -> 
         await session.pods.get(namespace, name, admin, "/ready")
         if name == probe_objects.CLIENT:
             await session.pods.get(namespace, name, probe_objects.LISTENER, probe_objects.READY)
-        found: Any = json.loads(await session.pods.get(namespace, name, admin, "/certs"))
+        found: Any = json_text.load(await session.pods.get(namespace, name, admin, "/certs"))
         chains = [certificate["cert_chain"] for certificate in found["certificates"]]
         names = [entry["uri"] for chain in chains for one in chain for entry in one["subject_alt_names"] if "uri" in entry]
     except ForbiddenError:
         raise
     except ClusterError as error:
         return "", short(error)
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         return "", "its Envoy does not report its certificates"
     return next((uri for uri in names if isinstance(uri, str) and uri.startswith("spiffe://")), ""), "its Envoy has no certificate yet"

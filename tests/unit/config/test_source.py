@@ -91,3 +91,21 @@ def test_files_are_bounded_and_must_be_text(tmp_path_factory: pytest.TempPathFac
         "missing.yaml: there is no such file",
         ".: there is no such file",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"a: {'9' * 5000}\n", f"a.yaml:1:4: {'9' * 40}... is an integer of more than 64 bits, which helm does not keep exactly"),
+        (
+            "a: -9223372036854775809\n",
+            "a.yaml:1:4: -9223372036854775809 is an integer of more than 64 bits, which helm does not keep exactly",
+        ),
+        (
+            "".join(f"%TAG !a{number}! b\n" for number in range(50_000)),
+            "a.yaml: not valid YAML: it has more than 100 lines that begin with %",
+        ),
+    ],
+)
+def test_numbers_and_directives_are_bounded(text: str, problem: str) -> None:
+    assert parsed(text)[1] == [problem]
