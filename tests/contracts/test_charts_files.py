@@ -76,7 +76,7 @@ def test_files_of_subcharts_are_not_the_chart_s(pack: Pack) -> None:
         ([CHART_YAML, member("/etc/passwd")], "leads out of the chart"),
         (
             [CHART_YAML, member("demo/values.yaml", type=tarfile.SYMTYPE, linkname="/etc/passwd")],
-            "values.yaml twice, or it is not a regular file",
+            "has 'demo/values.yaml', which is neither a file nor a folder",
         ),
         ([CHART_YAML, member("demo/values.yaml", b"a: 1"), member("demo/values.yaml", b"a: 2")], "values.yaml twice"),
         ([CHART_YAML, member("demo/values.yaml", b" " * (5 * 1024**2 + 1))], "values.yaml of more than 5 MiB"),
@@ -90,12 +90,11 @@ def test_a_hostile_archive_is_an_error(pack: Pack, members: list[tuple[tarfile.T
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     archive = tmp_path / "bomb.tgz"
-    header = tarfile.TarInfo("demo/big")
-    header.size = 400 * 1024**2
     with gzip.open(archive, "wb", compresslevel=1) as file:
-        file.write(header.tobuf())
-        for _ in range(110):
-            file.write(bytes(1024**2))
+        for number in range(25):
+            header = tarfile.TarInfo(f"demo/{number}")
+            header.size = 5 * 1024**2
+            file.write(header.tobuf() + bytes(header.size))
 
     with pytest.raises(ChartError, match="unpacks to more than 100 MiB"):
         read_chart(archive)

@@ -1,13 +1,12 @@
 """Reads the metadata, values and schema of a chart archive without unpacking it to disk; hostile archives raise ChartError."""
 
 import gzip
-import tarfile
 import zlib
-from collections.abc import Mapping
-from io import BufferedIOBase
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any
 
+from meshinstall.adapters.charts.tar import Kind, Member, TooLargeError, members
 from meshinstall.errors import ChartError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.yaml_text import load
@@ -29,9 +28,14 @@ def read_chart(archive: Path, called: str = "") -> ChartFiles:
     """
     name = called or str(archive)
     try:
-        with gzip.open(archive) as unpacked, tarfile.open(fileobj=cast("BinaryIO", _Bounded(unpacked, name)), mode="r|") as tar:
-            texts = _texts(tar, name)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        with gzip.open(archive) as unpacked:
+            texts = _texts(members(_Bounded(unpacked, name).read, MAX_FILE), name)
+    except TooLargeError as error:
+        raise ChartError(
+            f"{name} has a {error.path} of more than {MAX_FILE // 1024**2} MiB",
+            "no chart has files that large: check where the archive comes from",
+        ) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise ChartError(f"{name} is corrupt: {error}", "download or package it again") from error
     except OSError as error:
         raise ChartError(f"{name} cannot be read: {error.strerror}") from error
@@ -39,7 +43,7 @@ def read_chart(archive: Path, called: str = "") -> ChartFiles:
     return ChartFiles(_metadata(texts, name), texts.get("values.yaml", ""), texts.get("values.schema.json"), profiles)
 
 
-class _Bounded(BufferedIOBase):
+class _Bounded:
     """A file that raises ChartError after MAX_UNPACKED bytes."""
 
     def __init__(self, file: gzip.GzipFile, name: str) -> None:
@@ -47,8 +51,8 @@ class _Bounded(BufferedIOBase):
         self._name = name
         self._left = MAX_UNPACKED
 
-    def read(self, size: int | None = -1) -> bytes:
-        """The next bytes."""
+    def read(self, size: int) -> bytes:
+        """The next bytes, fewer only at the end."""
         data = self._file.read(size)
         self._left -= len(data)
         if self._left < 0:
@@ -59,27 +63,27 @@ class _Bounded(BufferedIOBase):
         return data
 
 
-def _texts(tar: tarfile.TarFile, name: str) -> dict[str, str]:
+def _texts(found: Iterable[Member], name: str) -> dict[str, str]:
     """The wanted files by their path in the chart."""
     texts: dict[str, str] = {}
-    for count, member in enumerate(tar):
-        path = PurePosixPath(member.name)
-        if path.is_absolute() or ".." in path.parts or "\\" in member.name:
-            raise ChartError(f"{name} has a file that leads out of the chart: {member.name!r}", "do not use this archive")
+    seen: set[str] = set()
+    for count, member in enumerate(found):
+        path = PurePosixPath(member.path)
+        if path.is_absolute() or ".." in path.parts or "\\" in member.path:
+            raise ChartError(f"{name} has a file that leads out of the chart: {member.path!r}", "do not use this archive")
         if count >= _MAX_MEMBERS:
             raise ChartError(f"{name} has more than {_MAX_MEMBERS} files", "no chart has that many: check where the archive comes from")
         inside = "/".join(path.parts[1:])
-        if inside not in _ROOT_FILES and not (inside.startswith(_PROFILE) and inside.endswith(".yaml")):
+        if member.kind is Kind.OTHER:
+            raise ChartError(f"{name} has {member.path!r}, which is neither a file nor a folder", "package the chart with `helm package`")
+        if member.kind is Kind.FOLDER:
             continue
-        if not member.isfile() or inside in texts:
-            raise ChartError(f"{name} has {inside} twice, or it is not a regular file", "do not use this archive")
-        if member.size > MAX_FILE:
-            raise ChartError(
-                f"{name} has a {inside} of more than {MAX_FILE // 1024**2} MiB",
-                "no chart has files that large: check where the archive comes from",
-            )
-        content = tar.extractfile(member)
-        texts[inside] = content.read().decode() if content else ""
+        # Helm would use both, or one of them, and not tell which.
+        if inside in seen:
+            raise ChartError(f"{name} has {inside} twice", "do not use this archive")
+        seen.add(inside)
+        if inside in _ROOT_FILES or (inside.startswith(_PROFILE) and inside.endswith(".yaml")):
+            texts[inside] = member.data.decode()
     return texts
 
 
