@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ NAME = "meshinstall.lock"
 API_VERSION = "meshinstall.dev/lock/v1"
 _HEADER = "# The charts that this project installs. Written by `meshinstall lock --update`; commit it.\n"
 _UPDATE_HINT = "run `meshinstall lock --update`"
+# An update reads the file too: what it holds for other environments stays.
+_REPAIR_HINT = "restore the file from version control, or delete it and run `meshinstall lock --update`"
 _FIELDS = ("name", "version", "source", "digest")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -33,20 +35,26 @@ class Lock:
 
 
 def load(path: Path) -> Lock:
-    """Read a lock file; a missing file is an empty lock. Raises ConfigError with every mistake and its line."""
-    if not path.exists():
+    """Read a lock file; only a missing one pins nothing. Raises ConfigError with every mistake and its line, as for one without charts."""
+    # A link that leads nowhere is there.
+    if not os.path.lexists(path):
         return Lock(())
     problems: list[Problem] = []
     document = read(path, str(path), problems)
     charts = _charts(document, problems) if not problems else ()
     if problems:
-        raise ConfigError(tuple(problems))
+        raise ConfigError(tuple(_whole(problem) for problem in problems))
     return Lock(charts)
+
+
+def _whole(problem: Problem) -> Problem:
+    """With a line, also where the whole file is wrong, and with what to do."""
+    return replace(problem, line=max(problem.line, 1), column=max(problem.column, 1), hint=problem.hint or _REPAIR_HINT)
 
 
 def dump(lock: Lock) -> str:
     """The text of a lock file: one field a line, in an order that does not depend on how the charts came."""
-    lines = [_HEADER.rstrip(), f"apiVersion: {API_VERSION}", "charts:" if lock.charts else "charts: []"]
+    lines = [_HEADER.rstrip(), f"apiVersion: {API_VERSION}", "charts:"]
     for chart in sorted(lock.charts, key=lambda chart: (chart.name, chart.version)):
         fields = (f"{field}: {json.dumps(getattr(chart, field), ensure_ascii=False)}" for field in _FIELDS)
         lines += [f"{'  ' if index else '- '}{line}" for index, line in enumerate(fields)]
@@ -86,16 +94,20 @@ def check(lock: Lock, resolved: Iterable[ChartRef]) -> None:
 
 
 def _charts(document: Document, problems: list[Problem]) -> tuple[ChartRef, ...]:
+    if not document.values:
+        problems.append(document.problem((), "it is empty and pins no chart", _REPAIR_HINT))
+        return ()
     problems += [
         document.problem((key,), f"unknown key {key!r}", "known: apiVersion, charts")
         for key in document.values
         if key not in {"apiVersion", "charts"}
     ]
     if (found := document.values.get("apiVersion")) != API_VERSION:
-        problems.append(document.problem(("apiVersion",), f"apiVersion is {found!r}, not {API_VERSION}", _UPDATE_HINT))
+        problems.append(document.problem(("apiVersion",), f"apiVersion is {found!r}, not {API_VERSION}", _REPAIR_HINT))
     entries = document.values.get("charts")
-    if not isinstance(entries, list):
-        problems.append(document.problem(("charts",), "charts must be a list", _UPDATE_HINT))
+    if not isinstance(entries, list) or not entries:
+        text = "charts is empty, so that no chart is pinned" if entries == [] else "charts must be a list"
+        problems.append(document.problem(("charts",), text, _REPAIR_HINT))
         return ()
     charts: dict[tuple[str, str], ChartRef] = {}
     for index, entry in enumerate(entries):
@@ -111,14 +123,14 @@ def _charts(document: Document, problems: list[Problem]) -> tuple[ChartRef, ...]
 def _chart(document: Document, index: int, entry: Any, problems: list[Problem]) -> ChartRef | None:
     at = ("charts", str(index))
     if not isinstance(entry, Mapping):
-        problems.append(document.problem(at, "an entry of charts must be a map", _UPDATE_HINT))
+        problems.append(document.problem(at, "an entry of charts must be a map", _REPAIR_HINT))
         return None
     before = len(problems)
     wrong = [name for name in _FIELDS if not isinstance(entry.get(name), str) or not entry[name]]
-    problems += [document.problem((*at, name), f"{name} must be text", _UPDATE_HINT) for name in wrong]
+    problems += [document.problem((*at, name), f"{name} must be text", _REPAIR_HINT) for name in wrong]
     problems += [
         document.problem((*at, str(key)), f"unknown key {key!r}", f"known: {', '.join(_FIELDS)}") for key in entry if key not in _FIELDS
     ]
     if isinstance(entry.get("digest"), str) and not _DIGEST.fullmatch(entry["digest"]):
-        problems.append(document.problem((*at, "digest"), "digest must be sha256: and 64 lower-case hex digits", _UPDATE_HINT))
+        problems.append(document.problem((*at, "digest"), "digest must be sha256: and 64 lower-case hex digits", _REPAIR_HINT))
     return ChartRef(*(entry[name] for name in _FIELDS)) if len(problems) == before else None

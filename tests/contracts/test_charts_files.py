@@ -29,6 +29,7 @@ def member(name: str, content: bytes = b"", **attributes: object) -> tuple[tarfi
     return info, content
 
 
+CHART = ChartRef("demo", "1.0.0", "here")
 CHART_YAML = member("demo/Chart.yaml", b"name: demo\nversion: 1.0.0\n")
 
 
@@ -134,6 +135,30 @@ def test_the_cache_drops_what_was_used_longest_ago(pack: Pack, tmp_path: Path) -
     assert cache.find(second) is None
     assert cache.find(first)
     assert cache.find(third)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_a_cache_that_others_can_write_is_refused_with_a_way_out(pack: Pack, tmp_path: Path, mode: int) -> None:
+    cache = tmp_path / "cache"
+    store = ArchiveCache(cache)
+    content = pack(CHART_YAML).read_bytes()
+    digest, _ = store.add(CHART, lambda out: out.write(content))
+    cache.chmod(mode)
+
+    for use in (lambda: store.find(digest), lambda: store.add(CHART, lambda out: out.write(content))):
+        with pytest.raises(ChartError, match=rf"cache can be written by other users \(mode {mode:04o}\): they could replace") as caught:
+            use()
+        assert caught.value.hint == f"run `chmod go-w {cache}`, or set XDG_CACHE_HOME to a folder of your own"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a folder away")
+def test_a_cache_of_another_user_is_refused(pack: Pack, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    os.chown(cache, 12345, 12345)
+
+    with pytest.raises(ChartError, match="cache belongs to the user with ID 12345"):
+        ArchiveCache(cache).add(CHART, lambda out: out.write(pack(CHART_YAML).read_bytes()))
 
 
 def test_many_runs_may_fill_one_cache_at_the_same_time(pack: Pack, tmp_path: Path) -> None:

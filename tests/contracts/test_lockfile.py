@@ -40,7 +40,7 @@ texts = some.text(some.characters(exclude_categories=["C", "Z"]), min_size=1, ma
 charts = some.builds(ChartRef, texts, texts, texts, some.just(BASE.digest))
 
 
-@given(some.lists(charts, unique_by=lambda chart: (chart.name, chart.version)))
+@given(some.lists(charts, min_size=1, unique_by=lambda chart: (chart.name, chart.version)))
 def test_what_is_written_is_read_again_whatever_the_order(tmp_path_factory: pytest.TempPathFactory, written: list[ChartRef]) -> None:
     file = tmp_path_factory.getbasetemp() / "any.lock"
 
@@ -77,13 +77,38 @@ def test_every_mistake_is_named_with_its_line_at_once(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("content", ["", "charts: {}", "a: [", "[]", "apiVersion: meshinstall.dev/lock/v1\ncharts: null"])
-def test_what_is_no_lock_is_an_error(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "first"),
+    [
+        ("", "1:1: it is empty and pins no chart"),
+        ("\n# nothing\n", "1:1: it is empty and pins no chart"),
+        ("{}", "1:1: it is empty and pins no chart"),
+        ("charts: {}", "1:1: apiVersion is None, not meshinstall.dev/lock/v1"),
+        ("a: b: c", "1:5: not valid YAML: mapping values are not allowed in this context"),
+        ("[]", "1:1: must be a map of keys and values"),
+        ("\0", "1:1: not valid YAML: control characters are not allowed"),
+        ("apiVersion: meshinstall.dev/lock/v1\ncharts: null", "2:1: charts must be a list"),
+        ("apiVersion: meshinstall.dev/lock/v1\n", "1:1: charts must be a list"),
+        ("apiVersion: meshinstall.dev/lock/v1\n\ncharts: []\n", "3:1: charts is empty, so that no chart is pinned"),
+    ],
+)
+def test_what_is_no_lock_is_an_error_with_its_line_and_a_way_out(tmp_path: Path, content: str, first: str) -> None:
     file = tmp_path / "meshinstall.lock"
     file.write_text(content)
 
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as caught:
         load(file)
+
+    assert str(caught.value.problems[0]) == f"{file}:{first}"
+    assert "delete it and run `meshinstall lock --update`" in caught.value.message
+
+
+def test_a_lock_that_is_a_link_to_nothing_or_a_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    (tmp_path / "folder").mkdir()
+    for name in ("link", "folder"):
+        with pytest.raises(ConfigError, match="there is no such file"):
+            load(tmp_path / name)
 
 
 def test_no_file_pins_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,9 +29,10 @@ class ArchiveCache:
         self._max_total = max_total
 
     def find(self, digest: str) -> Path | None:
-        """The archive with this digest, verified now; a damaged one is deleted."""
+        """The archive with this digest, verified now; a damaged one is deleted. Raises ChartError for a folder that others can write."""
         archive = self._path(digest)
         try:
+            self._refuse_others()
             if _digest(archive) == digest:
                 os.utime(archive)
                 return archive
@@ -46,6 +48,7 @@ class ArchiveCache:
         """Digest and path of what ``write`` wrote. Raises ChartError when it is not ``chart``, or not the digest that chart names."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._refuse_others()
             # mkstemp makes it readable by its owner only, and so it stays.
             handle, name = tempfile.mkstemp(dir=self._folder, prefix=_DRAFT)
             draft = Path(name)
@@ -60,6 +63,20 @@ class ArchiveCache:
         except OSError as error:
             raise self._unusable(error) from error
         return digest, self._path(digest)
+
+    def _refuse_others(self) -> None:
+        """An archive is verified here and read by helm a moment later: nobody else may be able to replace it."""
+        status = self._folder.stat()
+        if status.st_uid != os.geteuid():
+            why, remedy = f"belongs to the user with ID {status.st_uid}", "delete it"
+        elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            why, remedy = f"can be written by other users (mode {stat.S_IMODE(status.st_mode):04o})", f"run `chmod go-w {self._folder}`"
+        else:
+            return
+        raise ChartError(
+            f"the chart cache {self._folder} {why}: they could replace a chart after its digest was checked",
+            f"{remedy}, or set XDG_CACHE_HOME to a folder of your own",
+        )
 
     def _path(self, digest: str) -> Path:
         return self._folder / f"{digest.removeprefix('sha256:')}.tgz"

@@ -55,7 +55,9 @@ def members(read: Callable[[int], bytes], largest: int) -> Iterator[Member]:
     while header := _header(read):
         kind, size = header[_TYPE], _octal(header[_SIZE])
         if kind in {_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK}:
-            data = _data(read, size, _MAX_EXTENDED)
+            if size > _MAX_EXTENDED:
+                raise ValueError(f"an extended header has more than {_MAX_EXTENDED // 1024} KiB")
+            data = _data(read, size, "an extended header")
             if kind == _PAX:
                 pax = _records(data)
             elif kind == _LONG_NAME:
@@ -67,8 +69,9 @@ def members(read: Callable[[int], bytes], largest: int) -> Iterator[Member]:
             found = Kind.FOLDER
         if "size" in pax:
             size = _decimal(pax["size"])
-        data = _data(read, size, largest, path) if found is Kind.FILE else b""
-        yield Member(path, found, data)
+        if found is Kind.FILE and size > largest:
+            raise TooLargeError(path)
+        yield Member(path, found, _data(read, size, path) if found is Kind.FILE else b"")
         long_name, pax = "", {}
 
 
@@ -97,13 +100,11 @@ def _header(read: Callable[[int], bytes]) -> bytes:
     return block
 
 
-def _data(read: Callable[[int], bytes], size: int, largest: int, path: str = "a header") -> bytes:
+def _data(read: Callable[[int], bytes], size: int, called: str) -> bytes:
     """The content of a member, which fills whole blocks."""
-    if size > largest:
-        raise TooLargeError(path)
     data = read(-(-size // _BLOCK) * _BLOCK)
     if len(data) < size:
-        raise EOFError(f"the archive ends in the middle of {path!r}")
+        raise EOFError(f"the archive ends in the middle of {called}")
     return data[:size]
 
 
