@@ -106,19 +106,6 @@ async def test_without_a_login_the_error_says_which_host_and_how_to_log_in(store
     assert f"helm registry login {host}" in caught.value.hint
 
 
-async def test_a_credential_helper_is_named_as_not_asked(
-    store: Charts, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps({"auths": {}, "credsStore": "osxkeychain"}))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-
-    with pytest.raises(ChartError) as caught:
-        await store.resolve(chart(server(basic_registry)))
-
-    assert f"{file} uses a credential helper, which meshinstall does not run" in caught.value.hint
-
-
 async def test_a_token_service_in_plain_http_elsewhere_never_sees_the_login(store: Charts, server: Server) -> None:
     host = server(lambda request: reply(request, 401, WWW_Authenticate='Bearer realm="http://example.invalid/token"'))
 

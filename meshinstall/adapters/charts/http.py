@@ -9,7 +9,7 @@ from http import HTTPStatus
 from io import BytesIO
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, BinaryIO, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from meshinstall.adapters.net.bodies import TooLongError, read_pieces
 from meshinstall.adapters.net.pools import pool_manager
@@ -31,6 +31,7 @@ _PAUSES = (0.3, 1.0)
 _LONGEST_PAUSE = 15.0
 
 _REDIRECTS = 5
+_PORTS = {"http": 80, "https": 443}
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _UNREACHABLE_HINT = "check the address, DNS, the proxy settings (HTTPS_PROXY, NO_PROXY) and the firewall, or use --charts DIR"
 
@@ -114,29 +115,48 @@ class Http:
                 self._deadline.pause(wait)
         raise AssertionError  # the last try returns or raises
 
+    def post(self, url: str, limit: int, form: Mapping[str, str]) -> Answer:
+        """The answer to a form, which holds a secret: it is sent once, and to no address that this one redirects to. Raises ChartError."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        with self._open(url, headers, urlencode(form).encode()) as response:
+            return self._finish(url, response, limit, None)
+
+    def left(self) -> float:
+        """Seconds that remain for this operation; raises ChartError when there are none."""
+        return self._deadline.left()
+
     def _follow(self, url: str, limit: int, headers: Mapping[str, str], into: BinaryIO | None) -> Answer:
         for _ in range(_REDIRECTS + 1):
             with self._open(url, headers) as response:
                 target = response.headers.get("Location") if response.status in _MOVED else None
                 if target is None:
                     return self._finish(url, response, limit, into)
-            before, url = url, urljoin(url, target)
+            before, url = url, joined(url, target)
             if not is_safe(url, loopback=is_loopback(before)):
                 raise ChartError(f"{before} redirects to {shown(url)}, which is not https", "use a source whose addresses are all https")
-            if urlsplit(before).netloc != urlsplit(url).netloc:
+            if origin(before) != origin(url):
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
         raise ChartError(f"more than {_REDIRECTS} redirects, the last to {shown(url)}")
 
     @contextmanager
-    def _open(self, url: str, headers: Mapping[str, str]) -> "Iterator[BaseHTTPResponse]":
+    def _open(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> "Iterator[BaseHTTPResponse]":
         from urllib3 import Timeout, exceptions
 
         left = self._deadline.left()
         timeout = Timeout(connect=min(CONNECT, left), read=min(READ, left))
         sent = {"User-Agent": "meshinstall", "Accept-Encoding": "identity", **headers}
+        method = "GET" if body is None else "POST"
         try:
             response = self._pool(url).request(
-                "GET", url, headers=sent, timeout=timeout, retries=False, redirect=False, preload_content=False, decode_content=False
+                method,
+                url,
+                body=body,
+                headers=sent,
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
             )
             try:
                 yield response
@@ -188,9 +208,28 @@ def is_safe(url: str, *, loopback: bool = True) -> bool:
     return url.startswith("https://") or (loopback and url.startswith("http://") and is_loopback(url))
 
 
+def joined(url: str, target: str) -> str:
+    """The address that ``target``, of a header or an index that ``url`` sent, stands for there; raises ChartError."""
+    try:
+        found = urljoin(url, target)
+        # Both are read only when they are asked for.
+        _ = urlsplit(found).hostname, urlsplit(found).port
+    except ValueError as error:
+        raise ChartError(f"{shown(url)} sends on to something that is not an address", "check the source of the charts") from error
+    return found
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address, which all that gets a login has in common (RFC 6454)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+
+
 def shown(url: str) -> str:
-    """``url`` without its query, which may hold a signature."""
-    return url.partition("?")[0]
+    """``url`` without its query, which may hold a signature, and without a login."""
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _failure(url: str, error: Exception) -> ChartError:

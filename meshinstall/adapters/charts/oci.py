@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, BinaryIO
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
-from meshinstall.adapters.charts.http import Answer, Http, is_loopback, shown
-from meshinstall.adapters.charts.registry_login import authorization, login_hint
+from meshinstall.adapters.charts.http import Answer, Http, is_loopback, joined, shown
+from meshinstall.adapters.charts.logins import Login, Logins
+from meshinstall.adapters.charts.registry_login import authorization, refused
 from meshinstall.adapters.charts.source import MAX_ARCHIVE
 from meshinstall.adapters.charts.versions import missing
 from meshinstall.errors import ChartError
@@ -25,6 +26,8 @@ _LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 # Bytes; the specification asks registries for 4 MiB.
 _MAX_JSON = 4 * 1024**2
 _PAGES = 20
+# Where the images of Docker Hub are (oras-go: registry/reference.go).
+_HOSTS = {"docker.io": "registry-1.docker.io"}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 
@@ -32,12 +35,15 @@ _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 class OciSource:
     """The charts below ``oci://host/path``."""
 
-    def __init__(self, source: str, http: Http) -> None:
+    def __init__(self, source: str, http: Http, logins: Logins) -> None:
         self._source = source.rstrip("/")
         host, _, self._path = self._source.removeprefix("oci://").partition("/")
+        self._host = _HOSTS.get(host, host)
         scheme = "http" if is_loopback(f"http://{host}") else "https"
-        self._base = f"{scheme}://{host}/v2"
+        self._base = f"{scheme}://{self._host}/v2"
         self._http = http
+        self._logins = logins
+        self._login = Login()
         self._authorization = ""
         self._digests: dict[str, str] = {}
 
@@ -52,7 +58,7 @@ class OciSource:
             listed = _parse(answer).get("tags") or []
             tags += [tag.replace("_", "+") for tag in listed if isinstance(tag, str)]
             more = _NEXT.search(answer.headers.get("Link", ""))
-            if not more or not (url := urljoin(url, more[1])).startswith(f"{self._base}/"):
+            if not more or not (url := joined(url, more[1])).startswith(f"{self._base}/"):
                 break
         return tuple(tags)
 
@@ -103,11 +109,12 @@ class OciSource:
     def _get(self, url: str, accept: str, limit: int = _MAX_JSON, into: BinaryIO | None = None) -> Answer:
         answer = self._send(url, accept, limit, into)
         if answer.status == HTTPStatus.UNAUTHORIZED and not self._authorization:
-            self._authorization = authorization(self._http, url, answer.headers.get("WWW-Authenticate", ""))
+            self._login = self._logins.find(self._host, self._http.left)
+            self._authorization = authorization(self._http, answer, url, self._login)
             if self._authorization:
                 answer = self._send(url, accept, limit, into)
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise ChartError(f"{shown(url)} answered {answer.status}: the registry needs a login with read permission", login_hint(url))
+            raise refused(answer, url, self._login)
         return answer
 
     def _send(self, url: str, accept: str, limit: int, into: BinaryIO | None) -> Answer:

@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, BinaryIO
-from urllib.parse import urljoin
 
-from meshinstall.adapters.charts.http import Answer, Http, is_loopback, is_safe, shown
+from meshinstall.adapters.charts.http import Answer, Http, is_loopback, is_safe, joined, shown
 from meshinstall.adapters.charts.source import MAX_ARCHIVE
 from meshinstall.adapters.charts.versions import missing
 from meshinstall.errors import ChartError
@@ -40,7 +39,7 @@ class RepositorySource:
         urls = self._entry(chart).get("urls")
         if not isinstance(urls, list) or not urls or not isinstance(urls[0], str):
             raise ChartError(f"{self._url}/index.yaml has no download address for chart {chart.name} {chart.version}")
-        address = urljoin(f"{self._url}/", urls[0])
+        address = joined(f"{self._url}/", urls[0])
         if not is_safe(address, loopback=is_loopback(self._url)):
             raise ChartError(f"{self._url}/index.yaml lists chart {chart.name} at {shown(address)}, which is not https")
         _judge(self._http.get(address, MAX_ARCHIVE, into=out))

@@ -14,6 +14,7 @@ from meshinstall.adapters.charts.archive import read_chart
 from meshinstall.adapters.charts.cache import ArchiveCache, mismatch
 from meshinstall.adapters.charts.folder import FolderSource
 from meshinstall.adapters.charts.http import TOTAL, Deadline, Http, Say, is_safe, shown
+from meshinstall.adapters.charts.logins import Logins
 from meshinstall.adapters.charts.source import Source
 from meshinstall.adapters.charts.versions import is_version, newest
 from meshinstall.errors import ChartError
@@ -48,6 +49,7 @@ class ChartStore:
         self._cache = ArchiveCache(cache)
         self._say = say
         self._seconds = seconds
+        self._logins = Logins()
         self._indexes: dict[str, Mapping[str, Any]] = {}
 
     async def resolve(self, chart: ChartRef) -> ChartRef:
@@ -101,7 +103,7 @@ class ChartStore:
         if source.startswith("oci://"):
             from meshinstall.adapters.charts.oci import OciSource
 
-            return OciSource(source, http)
+            return OciSource(source, http, self._logins)
         if "://" in source:
             from meshinstall.adapters.charts.repository import RepositorySource
 
