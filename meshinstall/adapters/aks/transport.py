@@ -1,7 +1,6 @@
 """HTTP of the Azure SDK, bounded: how long, how large, how often. Loads the SDK, so it is imported inside functions only.
 
-It stays on requests, whose sessions both of Azure's SDKs expect. requests reads the environment's proxies itself,
-by the same rules of Python as ``net.proxies``.
+It stays on requests, whose sessions both of Azure's SDKs expect, with the proxies of ``net.proxies`` instead of its own rules.
 """
 
 import time
@@ -18,6 +17,7 @@ from urllib3.connection import HTTPConnection
 from meshinstall.adapters.aks.errors import Say
 from meshinstall.adapters.aks.limits import Limits
 from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
+from meshinstall.adapters.net.proxies import find_proxy
 from meshinstall.errors import ClusterError, UnreachableError
 
 
@@ -52,6 +52,9 @@ class _BoundedAdapter(HTTPAdapter):
         return super().proxy_manager_for(proxy, socket_options=HTTPConnection.default_socket_options, **kwargs)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        # To requests, socks5 is what looks names up here.
+        proxy = find_proxy(str(request.url)).replace("socks5:", "socks5h:", 1)
+        kwargs["proxies"] = {"all": proxy} if proxy else {}
         end = time.monotonic() + self._limits.exchange
         response = super().send(request, *args, **kwargs)
         response.raw = _BoundedBody(response.raw, end, self._limits, urlsplit(str(request.url)).hostname or "Azure")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
+from meshinstall.adapters.net.proxies import find_proxy, split_proxy
 from meshinstall.errors import ClusterError, UsageError
 from meshinstall.model.foreign_text import plain
 
@@ -105,9 +106,12 @@ def _bounded(client: Any, say: Callable[[str], None]) -> Any:
     """The same client with bounded answers: botocore itself reads without limits of size and time."""
     # Not public, but the only door to the connection that botocore has set up.
     http = client._endpoint.http_session  # noqa: SLF001
+    # Its own rules for NO_PROXY are Python's.
+    http._proxy_config = _proxies()  # noqa: SLF001
 
     def send(request: Any, event_name: str, **_: Any) -> Any:
         _tell(request, event_name, say)
+        _refuse_socks(request.url)
         request.stream_output = True
         response = http.send(request)
         response._content = _read(response.raw, event_name)  # noqa: SLF001 - where botocore keeps what it has read
@@ -115,6 +119,25 @@ def _bounded(client: Any, say: Callable[[str], None]) -> Any:
 
     client.meta.events.register_last("before-send", send)
     return client
+
+
+def _proxies() -> Any:
+    from botocore.httpsession import ProxyConfiguration
+
+    class Proxies(ProxyConfiguration):  # type: ignore[misc] # botocore ships no types
+        def proxy_url_for(self, url: str) -> str | None:
+            return find_proxy(url) or None
+
+    return Proxies()
+
+
+def _refuse_socks(url: str) -> None:
+    proxy = find_proxy(url)
+    if proxy.startswith("socks"):
+        raise UsageError(
+            f"the SDK of AWS cannot use the SOCKS proxy {split_proxy(proxy).url}",
+            "set HTTPS_PROXY to an http proxy, and give the cluster's own proxy as proxy-url in a kubeconfig",
+        )
 
 
 def _tell(request: Any, event_name: str, say: Callable[[str], None]) -> None:

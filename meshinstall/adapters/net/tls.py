@@ -41,11 +41,16 @@ def load_pair(context: ssl.SSLContext, pem: bytes) -> None:
         descriptor = os.memfd_create("client")
         try:
             os.write(descriptor, pem)
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+            context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_refuse)
         finally:
             os.close(descriptor)
         return
     with tempfile.NamedTemporaryFile() as file:
         file.write(pem)
         file.flush()
-        context.load_cert_chain(file.name)
+        context.load_cert_chain(file.name, password=_refuse)
+
+
+def _refuse() -> str:
+    """Asked for the passphrase of a key; left alone, OpenSSL asks on the terminal and waits."""
+    raise ValueError("the key has a passphrase, which is not supported")
