@@ -35,7 +35,7 @@ def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session"
     from meshinstall.config import lockfile
     from meshinstall.engine.session import Session
 
-    way = _local(cluster) if cluster.cloud is Cloud.LOCAL else _managed(cluster, say)
+    way = _local(cluster, say) if cluster.cloud is Cloud.LOCAL else _managed(cluster, say)
     kube = KubeClient(way.config, way.tokens)
     pods = PodPorts(way.config, way.tokens)
     here = machine.Machine()
@@ -94,14 +94,28 @@ class _Way:
     cloud: "CloudSide | None" = None
 
 
-def _local(cluster: ClusterRef) -> _Way:
+def _local(cluster: ClusterRef, say: Say) -> _Way:
     from meshinstall.adapters.kube import kubeconfig
     from meshinstall.adapters.kube.tokens import source_of
 
     config = kubeconfig.load(cluster.kubeconfig, cluster.context)
+    if config.is_anonymous:
+        say(f"the user of context {config.context!r} in the kubeconfig {config.source} has no credentials: requests are anonymous")
     # A plugin of the user's own may belong to any cloud.
     withheld = frozenset() if config.plugin else _secrets_of(*Cloud)
-    return _Way(config, source_of(config), Access(config.context, config.server, cluster.kubeconfig, config.context, withheld))
+    return _Way(config, source_of(config), Access(config.context, config.server, _file(config, cluster), config.context, withheld))
+
+
+def _file(config: "Kubeconfig", cluster: ClusterRef) -> Path | None:
+    """The kubeconfig for helm; None leaves it to read the same files by itself."""
+    from meshinstall.adapters.cloud.exec_kubeconfig import write_private
+    from meshinstall.adapters.kube import in_cluster, memory
+
+    if config.pod:
+        return write_private(in_cluster.document(config.pod))
+    if config.piped is not None:
+        return memory.file(config.piped) or write_private(config.piped.decode())
+    return cluster.kubeconfig and cluster.kubeconfig.expanduser()
 
 
 def _secrets_of(*clouds: Cloud) -> frozenset[str]:

@@ -6,24 +6,28 @@ On urllib3, which the official client stands on: importing that client costs
 
 import json
 import ssl
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import anyio.to_thread
 
 from meshinstall.adapters.kube import discovery
+from meshinstall.adapters.kube.identity import as_bytes_of_utf8, headers
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
+from meshinstall.adapters.kube.token import Token
 from meshinstall.adapters.kube.tokens import TokenSource
 from meshinstall.adapters.net.bodies import TooLongError, read_pieces
 from meshinstall.adapters.net.pools import pool_manager
-from meshinstall.adapters.net.proxies import find_proxy
+from meshinstall.adapters.net.proxies import find_proxy, through
 from meshinstall.adapters.net.tls import load_pair, shared_context
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
 from meshinstall.model import json_text
+from meshinstall.model.foreign_text import plain
 from meshinstall.model.release import Manifest
 from meshinstall.model.trial import Answer, ApiKind, Attempt, Kinds, Write
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "meshinstall"
 # Seconds: to connect, and for an answer to begin or go on.
 _TIMEOUT = (5.0, 30.0)
+_NO_TOKEN = Token("")
 # No answer to what was asked.
 _NO_ANSWER = {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 # Connections kept open; as many requests run at the same time.
@@ -61,7 +66,7 @@ class KubeClient:
         self._config = config
         self._tokens = tokens
         self._answered = False
-        self._pool = _connect(config)
+        self._pools = _Pools(config)
 
     async def get(self, path: str) -> Manifest | None:
         """The object at ``path``, or None when there is none."""
@@ -141,22 +146,26 @@ class KubeClient:
         return reply.body
 
     def _ask(self, request: "_Request") -> "_Reply":
-        token = self._tokens.get() if self._tokens else ""
+        token = self._tokens.current() if self._tokens else _NO_TOKEN
         reply = self._exchange(request, token)
         if reply.status == HTTPStatus.UNAUTHORIZED and self._tokens:
             # Revoked, or our clock is behind: one fresh token, one more try.
             self._tokens.discard(token)
-            reply = self._exchange(request, self._tokens.get())
+            reply = self._exchange(request, self._tokens.current())
         return reply
 
-    def _exchange(self, request: "_Request", token: str) -> "_Reply":
+    def _exchange(self, request: "_Request", token: Token) -> "_Reply":
+        from urllib3 import HTTPHeaderDict
         from urllib3.exceptions import HTTPError
 
-        headers = {"Accept": request.accept, "Content-Type": request.content, **({"Authorization": f"Bearer {token}"} if token else {})}
+        sent = HTTPHeaderDict({"Accept": request.accept, "Content-Type": request.content})
+        for name, value in headers(self._config, token.value):
+            sent.add(name, as_bytes_of_utf8(value))
+        pool = self._pools.of(token)
         body = None if request.body is None else json.dumps(request.body)
         url = self._config.server + request.target()
         try:
-            answer = self._pool.request(request.method, url, headers=headers, body=body, preload_content=False, redirect=False)
+            answer = pool.request(request.method, url, headers=sent, body=body, preload_content=False, redirect=False)
             with closing(answer):
                 data = b"".join(read_pieces(answer.read1, _MAX_ANSWER))
                 answer.release_conn()
@@ -164,8 +173,10 @@ class KubeClient:
             raise ClusterError(f"the API server sent more than {_MAX_ANSWER // 1024**2} MiB for {request.method} {request.path}") from error
         except (HTTPError, OSError) as error:
             raise UnreachableError(
-                f"the API server {self._config.server} does not answer: {_root_cause(error)}", _unreachable_hint(error)
+                f"the API server {self._config.server} does not answer{through(self._pools.proxy)}: {_root_cause(error)}",
+                _unreachable_hint(error),
             ) from error
+        refuse_redirect(self._config.server, answer.status, answer.headers.get("Location", ""))
         return _Reply(answer.status, _object(answer.status, data, self._config.server), tuple(answer.headers.getlist("Warning")))
 
 
@@ -208,27 +219,62 @@ class _Reply:
     warnings: tuple[str, ...] = ()
 
 
-def _connect(config: Kubeconfig) -> "PoolManager":
+class _Pools:
+    """Connections to the API server; a client certificate that is renewed gets new ones. Safe for many threads."""
+
+    def __init__(self, config: Kubeconfig) -> None:
+        self.proxy = proxy_of(config)
+        self._config = config
+        self._changing = threading.Lock()
+        self._token = _NO_TOKEN
+        self._pool = _connect(config, self.proxy, _NO_TOKEN)
+
+    def of(self, token: Token) -> "PoolManager":
+        """Those that show the credential's certificate, if it has one."""
+        with self._changing:
+            if (token.certificate, token.key) != (self._token.certificate, self._token.key):
+                self._pool = _connect(self._config, self.proxy, token)
+                self._token = token
+            return self._pool
+
+
+def proxy_of(config: Kubeconfig) -> str:
+    """The URL of the proxy on the way to the API server; empty when there is none. Raises UsageError."""
+    return config.proxy or find_proxy(config.server)
+
+
+def refuse_redirect(server: str, status: int, target: str) -> None:
+    """Raise ClusterError for an answer that leads elsewhere: the credentials are for this server alone."""
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        elsewhere = f" to {plain(urlsplit(target)._replace(query='', fragment='').geturl())}" if target else ""
+        raise ClusterError(
+            f"the API server {server} answers with a redirect{elsewhere} (HTTP {status}), which is not followed",
+            "give the API server's own address, and check that no proxy or login page answers in its place",
+        )
+
+
+def _connect(config: Kubeconfig, proxy: str, token: Token) -> "PoolManager":
     from urllib3 import Timeout
 
     # Our own deadlines and errors, not urllib3's silent three tries.
     settings: dict[str, Any] = {
-        "ssl_context": tls_context(config),
+        "ssl_context": tls_context(config, token),
         "retries": False,
         "timeout": Timeout(connect=_TIMEOUT[0], read=_TIMEOUT[1]),
         "maxsize": _THREADS,
     }
     if config.server_name:
         settings |= {"server_hostname": config.server_name, "assert_hostname": config.server_name}
-    return pool_manager(config.proxy or find_proxy(config.server), **settings)
+    return pool_manager(proxy, proxy_authority=config.authority, **settings)
 
 
-def tls_context(config: Kubeconfig) -> ssl.SSLContext:
+def tls_context(config: Kubeconfig, token: Token = _NO_TOKEN) -> ssl.SSLContext:
     """A TLS context with the cluster's CA and the client certificate, if any; raises ClusterError."""
+    certificate, key = config.certificate or token.certificate, config.key or token.key
     try:
         context = shared_context(config.authority)
-        if config.certificate and config.key:
-            load_pair(context, config.certificate + b"\n" + config.key)
+        if certificate and key:
+            load_pair(context, certificate + b"\n" + key)
     except (ssl.SSLError, ValueError) as error:
         raise ClusterError(
             f"a certificate or key of context {config.context!r} in the kubeconfig {config.source} is not usable: {error}"

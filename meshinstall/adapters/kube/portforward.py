@@ -10,11 +10,14 @@ from typing import Any, TypeVar
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from meshinstall.adapters.kube.client import tls_context
+from meshinstall.adapters.kube.client import proxy_of, refuse_redirect, tls_context
+from meshinstall.adapters.kube.identity import headers
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
+from meshinstall.adapters.kube.token import Token
 from meshinstall.adapters.kube.tokens import TokenSource
 from meshinstall.adapters.net.bodies import TooLongError, read_pieces
-from meshinstall.adapters.net.proxies import find_proxy, split_proxy
+from meshinstall.adapters.net.proxies import through
+from meshinstall.adapters.net.sockets import Way, open_socket
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.paths import object_path
 from meshinstall.ports import Stream
@@ -81,12 +84,12 @@ class PodPorts:
             with closing(self._connected(line, object_path("v1", "pods", namespace, pod, "portforward"), port)) as stream:
                 return talk(stream)
         except (WebSocketException, http.client.HTTPException, OSError) as error:
-            raise _refused(namespace, pod, error) from error
+            raise _refused(namespace, pod, error, self._config) from error
 
     def _connected(self, line: "_Line", path: str, port: int) -> "_WebsocketStream":
         from websocket import WebSocketBadStatusException
 
-        token = self._tokens.get() if self._tokens else ""
+        token = self._tokens.current() if self._tokens else Token("")
         try:
             return self._open(line, path, port, token)
         except WebSocketBadStatusException as error:
@@ -94,21 +97,31 @@ class PodPorts:
                 raise
             # Revoked, or our clock is behind: one fresh token, one more try.
             self._tokens.discard(token)
-            return self._open(line, path, port, self._tokens.get())
+            return self._open(line, path, port, self._tokens.current())
 
-    def _open(self, line: "_Line", path: str, port: int, token: str) -> "_WebsocketStream":
-        from websocket import WebSocket
+    def _open(self, line: "_Line", path: str, port: int, token: Token) -> "_WebsocketStream":
+        from websocket import WebSocket, WebSocketException
 
-        websocket: Any = WebSocket(sslopt={"context": tls_context(self._config), "server_hostname": self._config.server_name or None})
+        config = self._config
+        sent = [f"{name}: {value}" for name, value in headers(config, token.value)]
+        way = Way(proxy_of(config), tls_context(config, token), config.server_name, config.authority, _TIMEOUT)
+        websocket: Any = WebSocket()
         websocket.settimeout(_TIMEOUT)
         line.websocket = websocket
-        websocket.connect(
-            # https becomes wss, http becomes ws.
-            f"ws{self._config.server.removeprefix('http')}{path}?ports={port}",
-            header=[f"Authorization: Bearer {token}"] if token else [],
-            subprotocols=["v4.channel.k8s.io"],
-            **_through(self._config.proxy or find_proxy(self._config.server)),
-        )
+        try:
+            websocket.connect(
+                # https becomes wss, http becomes ws.
+                f"ws{config.server.removeprefix('http')}{path}?ports={port}",
+                header=sent,
+                subprotocols=["v4.channel.k8s.io"],
+                socket=open_socket(config.server, way),
+                # The credentials are for this server alone.
+                redirect_limit=0,
+            )
+        except WebSocketException:
+            if answer := websocket.handshake_response:
+                refuse_redirect(config.server, answer.status, (answer.headers or {}).get("location") or "")
+            raise
         return _WebsocketStream(line)
 
 
@@ -136,22 +149,8 @@ class _Line:
         self.is_cut = True
         if open_socket := getattr(self.websocket, "sock", None):
             with suppress(OSError):
-                # The plain socket's own: that of TLS forgets its keys while the other thread decrypts.
-                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
-
-
-def _through(proxy: str) -> dict[str, Any]:
-    """What websocket-client needs to take the same way as the client of the API; left alone it reads NO_PROXY by rules of its own."""
-    if not proxy:
-        return {"http_no_proxy": ["*"]}
-    parts = split_proxy(proxy)
-    return {
-        "http_proxy_host": parts.host,
-        "http_proxy_port": parts.port,
-        "http_proxy_auth": parts.login,
-        "proxy_type": parts.scheme,
-        "http_no_proxy": ["none.invalid"],
-    }
+                # The plain socket's own: that of TLS forgets its keys while the other thread decrypts. TLS inside of TLS wraps it.
+                socket.socket.shutdown(getattr(open_socket, "socket", open_socket), socket.SHUT_RDWR)
 
 
 class _WebsocketStream:
@@ -227,9 +226,9 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def _refused(namespace: str, pod: str, error: Exception) -> ClusterError:
+def _refused(namespace: str, pod: str, error: Exception, config: Kubeconfig) -> ClusterError:
     status = getattr(error, "status_code", 0)
     if status == http.HTTPStatus.FORBIDDEN:
         return ForbiddenError(f"no permission for pods/portforward in {namespace}", "ask for create and get on pods/portforward")
     reason = f"HTTP {status}" if status else str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ClusterError(f"cannot port-forward to pod {namespace}/{pod}: {reason}")
+    return ClusterError(f"cannot port-forward to pod {namespace}/{pod}{through(proxy_of(config))}: {reason}")

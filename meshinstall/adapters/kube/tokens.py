@@ -1,107 +1,109 @@
-"""Short-lived bearer tokens, renewed once for all callers before they expire."""
+"""Short-lived credentials, renewed once for all callers before they expire."""
 
-import json
-import os
-import subprocess
+import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
+from meshinstall.adapters.kube.token import MARGIN, Token
 from meshinstall.errors import ClusterError
 from meshinstall.model import json_text
 
-# Renewed when this little is left; seconds within which a plugin must answer.
-_MARGIN = timedelta(minutes=2)
-_PLUGIN_PATIENCE = 60
-# A projected token file is rotated by the kubelet; client-go rereads it this often.
+# A projected token file is rotated by the kubelet; client-go rereads it this often, and that little before (transport/token_source.go).
 _FILE_LIFE = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token and when it expires (None: unknown)."""
-
-    value: str = field(repr=False)
-    expires: datetime | None = None
-
-    def is_good(self, now: datetime) -> bool:
-        """Whether it can still be used."""
-        return self.expires is None or now < self.expires - _MARGIN
+_FILE_MARGIN = timedelta(seconds=10)
+# Of a short life, only so much is given up.
+_SHARE = 4
+# What a header can carry; anything else would end in an error that shows it.
+_VISIBLE = re.compile(r"[\x21-\x7e]*")
 
 
 class TokenSource:
-    """Holds a token and renews it with ``fetch`` before it expires; safe for many threads."""
+    """Holds a credential and renews it with ``fetch`` before it expires; safe for many threads."""
 
-    def __init__(self, fetch: Callable[[], Token], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, fetch: Callable[[], Token], now: Callable[[], datetime] = lambda: datetime.now(UTC), margin: timedelta = MARGIN
+    ) -> None:
         self._fetch = fetch
         self._now = now
+        self._most = margin
+        self._margin = margin
         self._lock = threading.Lock()
         self._token: Token | None = None
 
-    def get(self) -> str:
-        """A valid token; raises ClusterError when it cannot be renewed."""
+    def current(self) -> Token:
+        """A valid credential; raises ClusterError when it cannot be renewed, or is not one that can be sent."""
         with self._lock:
-            if self._token is None or not self._token.is_good(self._now()):
-                self._token = self._fetch()
-            return self._token.value
+            if self._token is None or not self._token.is_good(self._now(), self._margin):
+                self._token = self._fetched()
+            return self._token
 
-    def discard(self, value: str) -> None:
-        """Forget ``value``, which a server refused; another thread may have renewed it already."""
+    def get(self) -> str:
+        """A valid token; raises ClusterError as ``current`` does."""
+        return self.current().value
+
+    def discard(self, refused: Token | str) -> None:
+        """Forget a credential that a server refused; another thread may have renewed it already."""
         with self._lock:
-            if self._token and self._token.value == value:
+            if self._token and refused in {self._token, self._token.value}:
                 self._token = None
+
+    def _fetched(self) -> Token:
+        found = self._fetch()
+        if not _VISIBLE.fullmatch(found.value):
+            raise ClusterError(
+                "the token for the API server holds a space, a line break or another character that no token has; it was not sent",
+                "fetch the token again, and store it as one line",
+            )
+        if found.expires:
+            self._margin = min(self._most, max(found.expires - self._now(), timedelta()) / _SHARE)
+        return found
 
 
 def source_of(config: Kubeconfig) -> TokenSource | None:
-    """The token source that a kubeconfig asks for, or None when it has no token."""
-    if plugin := config.plugin:
-        return TokenSource(lambda: _run(plugin))
+    """The source of the credential that a kubeconfig asks for, or None when a client certificate or nothing is all that it has.
+
+    A plugin is run only where there is no token and no certificate, as in client-go.
+    """
     if path := config.token_file:
-        return TokenSource(lambda: _read(path))
+        return TokenSource(_File(path, config.token), margin=_FILE_MARGIN)
     if config.token:
         return TokenSource(lambda: Token(config.token))
+    if (plugin := config.plugin) and not config.certificate:
+        return TokenSource(lambda: _run(plugin))
     return None
 
 
-def _read(path: Path) -> Token:
-    try:
-        # Good for another minute past the margin, then read again.
-        return Token(path.read_text().strip(), datetime.now(UTC) + _MARGIN + _FILE_LIFE)
-    except OSError as error:
-        raise ClusterError(f"the kubeconfig's tokenFile cannot be read: {error.strerror}: {path}") from error
+class _File:
+    """Reads a tokenFile; while it cannot be read, what it held before or the kubeconfig's token serves on."""
+
+    def __init__(self, path: Path, token: str) -> None:
+        self._path = path
+        self._last = token
+
+    def __call__(self) -> Token:
+        try:
+            self._last = self._read()
+        except ClusterError:
+            if not self._last:
+                raise
+        return Token(self._last, datetime.now(UTC) + _FILE_LIFE)
+
+    def _read(self) -> str:
+        try:
+            found = self._path.read_text().strip()
+        except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", "") or "it is not text"
+            raise ClusterError(f"the kubeconfig's tokenFile cannot be read: {said}: {self._path}") from error
+        if not found:
+            raise ClusterError(f"the kubeconfig's tokenFile is empty: {self._path}")
+        return found
 
 
 def _run(plugin: ExecPlugin) -> Token:
-    info = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    env = {**os.environ, **plugin.env, "KUBERNETES_EXEC_INFO": json.dumps(info)}
-    try:
-        done = subprocess.run(
-            [plugin.command, *plugin.args], env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PLUGIN_PATIENCE, check=False
-        )
-    except FileNotFoundError as error:
-        raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} is not installed", plugin.install_hint) from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} did not run: {error}") from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} exited with status {done.returncode}: {said[0]}")
-    return _parse(plugin, done.stdout)
+    # Most contexts have none.
+    from meshinstall.adapters.kube.exec_plugin import run
 
-
-def _parse(plugin: ExecPlugin, text: bytes) -> Token:
-    try:
-        status = json_text.load(text)["status"]
-        expires = status.get("expirationTimestamp")
-        return Token(str(status["token"]), _moment(expires) if expires else None)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        # What it printed may hold a secret, so it is not shown.
-        raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} printed no ExecCredential with a token") from error
-
-
-def _moment(text: str) -> datetime:
-    """An RFC 3339 time; one without a zone is taken for UTC."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return run(plugin)

@@ -5,9 +5,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import trustme
+import yaml
 
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
 
@@ -84,6 +86,19 @@ def reached(api: ApiServer, authority: trustme.CA) -> Reached:
         return Kubeconfig(**(usual | fields))  # type: ignore[arg-type]
 
     return config
+
+
+def write_kubeconfig(folder: Path, user: object, **cluster: object) -> Path:
+    """A kubeconfig with one context, called dev."""
+    content = {
+        "current-context": "dev",
+        "clusters": [{"name": "dev", "cluster": {"server": "https://x.example", **cluster}}],
+        "users": [{"name": "dev", "user": user}],
+        "contexts": [{"name": "dev", "context": {"cluster": "dev", "user": "dev"}}],
+    }
+    file = folder / "config"
+    file.write_text(yaml.safe_dump(content, allow_unicode=True))
+    return file
 
 
 def shake(client: ssl.SSLContext, server: ssl.SSLContext) -> None:

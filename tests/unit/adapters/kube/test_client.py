@@ -104,7 +104,8 @@ def plugin(tmp_path: Path) -> ExecPlugin:
         f"count = pathlib.Path({str(tmp_path / 'count')!r})\n"
         "number = int(count.read_text()) + 1 if count.exists() else 1\n"
         "count.write_text(str(number))\n"
-        "print(json.dumps({'status': {'token': f't{number}'}}))\n"
+        "status = {'token': f't{number}'}\n"
+        "print(json.dumps({'apiVersion': 'client.authentication.k8s.io/v1', 'kind': 'ExecCredential', 'status': status}))\n"
     )
     script.chmod(stat.S_IRWXU)
     return ExecPlugin("client.authentication.k8s.io/v1", str(script), (), {})
@@ -256,7 +257,7 @@ async def test_behind_a_proxy_a_body_does_not_wait_for_the_acknowledgement_of_it
 async def test_a_redirect_is_not_followed(api: ApiServer, reached: Reached) -> None:
     """The token would go elsewhere."""
     api.respond = lambda request: reply(request, 302, Location="https://elsewhere.example/")
-    with pytest.raises(ClusterError, match="not a JSON object"):
+    with pytest.raises(ClusterError, match="answers with a redirect to https://elsewhere"):
         await connect(reached(token=TOKEN)).get(POD)
     assert len(api.requests) == 1
 

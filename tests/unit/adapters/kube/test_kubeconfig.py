@@ -12,6 +12,7 @@ from meshinstall.adapters.kube.kubeconfig import ExecPlugin, load
 from meshinstall.errors import MeshinstallError, UsageError
 
 Write = Callable[..., Path]
+V1 = "client.authentication.k8s.io/v1"
 
 
 def config(
@@ -63,10 +64,12 @@ def test_several_files_are_one_and_the_first_to_name_something_wins(write: Write
 
 def test_relative_paths_count_from_the_file_that_names_them(write: Write, tmp_path: Path) -> None:
     write("AUTHORITY", "a/ca.pem")
+    write("CERTIFICATE", "b/cert.pem")
     write("KEY", "b/key.pem")
     parts = config()
     one = write({"clusters": [{"name": "dev", "cluster": {"server": "https://x", "certificate-authority": "ca.pem"}}]}, "a/config")
-    two = write({**parts, "clusters": [], "users": [{"name": "dev", "user": {"client-key": "key.pem", "tokenFile": "token"}}]}, "b/config")
+    user = {"client-certificate": "cert.pem", "client-key": "key.pem", "tokenFile": "token"}
+    two = write({**parts, "clusters": [], "users": [{"name": "dev", "user": user}]}, "b/config")
     found = load(None, "", {"KUBECONFIG": f"{one}:{two}"})
     assert found.authority == b"AUTHORITY"
     assert found.key == b"KEY"
@@ -79,8 +82,9 @@ def test_data_in_the_file_wins_over_a_path(write: Write) -> None:
 
 
 def test_a_credential_plugin(write: Write) -> None:
-    user = {"exec": {"apiVersion": "v1", "command": "aws", "args": ["eks"], "env": [{"name": "A", "value": "1"}], "installHint": "get it"}}
-    assert load(write(config(user=user))).plugin == ExecPlugin("v1", "aws", ("eks",), {"A": "1"}, "get it")
+    stated = {"apiVersion": V1, "command": "aws", "args": ["eks"], "env": [{"name": "A", "value": "1"}], "installHint": "get it"}
+    user = {"exec": {**stated, "interactiveMode": "Never"}}
+    assert load(write(config(user=user))).plugin == ExecPlugin(V1, "aws", ("eks",), {"A": "1"}, "get it", "Never")
 
 
 def test_no_file() -> None:

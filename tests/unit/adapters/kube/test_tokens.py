@@ -75,6 +75,8 @@ def test_a_renewal_that_fails_is_tried_again() -> None:
 
 
 Plugin = Callable[[str], Kubeconfig]
+V1 = "client.authentication.k8s.io/v1"
+GIVE = f"give = lambda status: print(json.dumps({{'apiVersion': '{V1}', 'kind': 'ExecCredential', 'status': status}}))"
 
 
 @pytest.fixture
@@ -83,10 +85,10 @@ def plugin(tmp_path: Path) -> Plugin:
 
     def make(program: str) -> Kubeconfig:
         script = tmp_path / "login"
-        script.write_text(f"#!{sys.executable}\nimport json, os, sys\n{program}\n")
+        script.write_text(f"#!{sys.executable}\nimport json, os, sys\n{GIVE}\n{program}\n")
         script.chmod(stat.S_IRWXU)
         return Kubeconfig(
-            "config", "dev", "https://x", None, plugin=ExecPlugin("v1", str(script), ("a b",), {"FROM": "kubeconfig"}, "get it")
+            "config", "dev", "https://x", None, plugin=ExecPlugin(V1, str(script), ("a b",), {"FROM": "kubeconfig"}, "get it")
         )
 
     return make
@@ -106,8 +108,8 @@ def refused(config: Kubeconfig) -> ClusterError:
 
 def test_a_plugin_gets_its_arguments_its_environment_and_what_is_asked(plugin: Plugin) -> None:
     program = "said = [sys.argv[1], os.environ['FROM'], json.loads(os.environ['KUBERNETES_EXEC_INFO'])['kind']]"
-    assert json.loads(token(plugin(f"{program}\nprint(json.dumps({{'status': {{'token': json.dumps(said)}}}}))"))) == [
-        "a b",
+    assert json.loads(token(plugin(f"{program}\ngive({{'token': json.dumps(said, separators=',:').replace(' ', '-')}})"))) == [
+        "a-b",
         "kubeconfig",
         "ExecCredential",
     ]
@@ -127,27 +129,37 @@ def test_a_plugin_that_fails_silently(plugin: Plugin) -> None:
     [
         "",
         "hunter2",
-        '{"status": {"secret": "hunter2"}}',
         '["hunter2"]',
-        '{"status": null}',
-        '{"status": {"token": "hunter2", "expirationTimestamp": 7}}',
+        json.dumps({"apiVersion": "v1", "kind": "ExecCredential", "status": {"token": "hunter2"}}),
+        json.dumps({"apiVersion": V1, "kind": "Secret", "status": {"token": "hunter2"}}),
+        *(
+            json.dumps({"apiVersion": V1, "kind": "ExecCredential", "status": status})
+            for status in (
+                None,
+                {"secret": "hunter2"},
+                {"token": ["hunter2"]},
+                {"token": "hunter2", "expirationTimestamp": 7},
+                {"token": "hunter2", "clientKeyData": "hunter2"},
+                {"clientCertificateData": "hunter2"},
+            )
+        ),
     ],
 )
 def test_what_a_plugin_printed_is_never_shown(plugin: Plugin, printed: str) -> None:
     error = refused(plugin(f"print({printed!r})"))
-    assert error.message.endswith("printed no ExecCredential with a token")
+    assert error.message.endswith("printed no ExecCredential with a token or a certificate and key")
     assert "hunter2" not in f"{error.message}{error.hint}"
 
 
 def test_a_plugin_that_is_not_installed_gives_its_hint(tmp_path: Path) -> None:
-    missing = ExecPlugin("v1", str(tmp_path / "gone"), (), {}, "get it at its home page")
+    missing = ExecPlugin(V1, str(tmp_path / "gone"), (), {}, "get it at its home page")
     error = refused(Kubeconfig("config", "dev", "https://x", None, plugin=missing))
     assert error.message.endswith("gone is not installed")
     assert error.hint == "get it at its home page"
 
 
 def test_an_expiry_without_a_time_zone_is_no_traceback(plugin: Plugin) -> None:
-    program = "print(json.dumps({'status': {'token': 't', 'expirationTimestamp': '2099-01-01T00:00:00'}}))"
+    program = "give({'token': 't', 'expirationTimestamp': '2099-01-01T00:00:00'})"
     config = plugin(program)
     source = source_of(config)
     assert source
