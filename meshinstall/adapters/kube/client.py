@@ -5,6 +5,7 @@ On urllib3, which the official client stands on: importing that client costs
 """
 
 import json
+import re
 import ssl
 import threading
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import anyio.to_thread
 
@@ -246,7 +247,8 @@ def proxy_of(config: Kubeconfig) -> str:
 def refuse_redirect(server: str, status: int, target: str) -> None:
     """Raise ClusterError for an answer that leads elsewhere: the credentials are for this server alone."""
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        elsewhere = f" to {plain(urlsplit(target)._replace(query='', fragment='').geturl())}" if target else ""
+        # What follows may be somebody's login.
+        elsewhere = f" to {plain(re.split('[?#]', target)[0])}" if target else ""
         raise ClusterError(
             f"the API server {server} answers with a redirect{elsewhere} (HTTP {status}), which is not followed",
             "give the API server's own address, and check that no proxy or login page answers in its place",

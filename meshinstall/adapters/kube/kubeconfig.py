@@ -159,8 +159,12 @@ def _server(cluster: Fields) -> str:
     given = cluster.text("server")
     if not given:
         raise cluster.wrong("server", "is missing")
-    parts = urlsplit(given)
-    if not (given.isprintable() and " " not in given and parts.scheme in {"http", "https"} and parts.hostname):
+    try:
+        parts = urlsplit(given)
+        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no port, or brackets that do not match
+        is_good = False
+    if not (is_good and given.isprintable() and " " not in given):
         raise cluster.wrong("server", "is not the URL of an API server, such as https://10.0.0.1:6443")
     if "@" in parts.netloc:
         raise cluster.wrong("server", "holds a login, and a password for the API server (basic auth) is not supported")

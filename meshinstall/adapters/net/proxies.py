@@ -35,7 +35,12 @@ class ProxyAddress(NamedTuple):
 
 def find_proxy(url: str, environ: Mapping[str, str] = os.environ) -> str:
     """The URL of the proxy for requests to ``url``; empty when they go straight. Raises UsageError for one that cannot be used."""
-    address = urlsplit(url)
+    try:
+        address = urlsplit(url)
+        port = address.port
+    except ValueError:
+        # No address at all, which whoever asks for it says better.
+        return ""
     name = f"{address.scheme}_proxy"
     proxy = _variable(environ, name) if address.scheme in {"http", "https"} else ""
     if not proxy:
@@ -46,9 +51,9 @@ def find_proxy(url: str, environ: Mapping[str, str] = os.environ) -> str:
             "unset one of the two",
         )
     host = address.hostname or ""
-    if is_loopback(host) or _is_left_out(_ascii(host), str(address.port or _PORTS[address.scheme]), _variable(environ, "no_proxy")):
+    if is_loopback(host) or _is_left_out(_ascii(host), str(port or _PORTS[address.scheme]), _variable(environ, "no_proxy")):
         return ""
-    return checked_proxy(proxy if _has_host(proxy) else f"http://{proxy}", name.upper())
+    return checked_proxy(proxy if "://" in proxy else f"http://{proxy}", name.upper())
 
 
 def checked_proxy(url: str, what: str) -> str:
@@ -81,11 +86,6 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
     return environ.get(name) or environ.get(name.upper()) or ""
 
 
-def _has_host(proxy: str) -> bool:
-    scheme, mark, rest = proxy.partition("://")
-    return bool(scheme and mark and rest)
-
-
 def _ascii(host: str) -> str:
     if host.isascii():
         return host
@@ -114,7 +114,7 @@ def _matches(entry: str, host: str, port: str, address: IPv4Address | IPv6Addres
         return own == address
     if address is not None:
         return False
-    domain = _ascii(name.removeprefix("*"))
+    domain = _ascii(name[1:] if name.startswith("*.") else name)
     return host.endswith(domain) if domain.startswith(".") else host == domain or host.endswith(f".{domain}")
 
 

@@ -109,6 +109,67 @@ def test_a_context_whose_cluster_is_not_there(write: Write) -> None:
     assert "names cluster 'dev', which is not there" in refused(write({**config(), "clusters": []})).message
 
 
+@pytest.mark.parametrize(
+    "server",
+    ["", "10.0.0.1:6443", "ftp://x", "https://", "https://x:port", "https://x:0", "https://[::1", "https://a b", "https://x\n.example"],
+)
+def test_a_server_that_is_not_a_url_is_a_users_mistake(write: Write, server: str) -> None:
+    assert "server of cluster 'dev' in the kubeconfig" in refused(write(config(cluster={"server": server}))).message
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ({"username": "ann", "password": "hunter2"}, "a password (basic auth), which is not supported"),
+        ({"auth-provider": {"name": "oidc", "config": {"id-token": "hunter2"}}}, "auth-provider, which is not supported"),
+        ({"client-certificate-data": "aHVudGVyMg=="}, "has a client-certificate but not a client-key"),
+        ({"client-key-data": "aHVudGVyMg=="}, "has a client-key but not a client-certificate"),
+        ({"token": 7}, "token of user 'dev' in the kubeconfig"),
+        ({"token": ["hunter2"]}, "is not text: put it in quotes"),
+    ],
+)
+def test_what_would_leave_the_caller_anonymous_is_refused(write: Write, user: dict[str, Any], said: str) -> None:
+    error = refused(write(config(user=user)))
+    assert said in error.message
+    assert "hunter2" not in f"{error.message}{error.hint}"
+
+
+def test_a_login_in_the_servers_url_is_refused_unseen(write: Write) -> None:
+    error = refused(write(config(cluster={"server": "https://ann:hunter2@x.example"})))
+    assert "basic auth" in error.message
+    assert "hunter2" not in error.message
+
+
+@pytest.mark.parametrize("context", [{"cluster": "dev"}, {"cluster": "dev", "user": ""}, {"cluster": "dev", "user": "gone"}])
+def test_a_context_whose_user_is_not_there_is_not_anonymous(write: Write, context: dict[str, str]) -> None:
+    assert "user" in refused(write({**config(), "contexts": [{"name": "dev", "context": context}]})).message
+
+
+def test_a_user_without_credentials_is_anonymous_and_known_to_be(write: Write) -> None:
+    assert load(write(config())).is_anonymous
+    assert not load(write(config(cluster={"server": "http://127.0.0.1:8001"}))).is_anonymous
+    assert not load(write(config(user={"token": "t"}))).is_anonymous
+
+
+def test_a_named_file_is_one_path_and_kubeconfig_a_list(write: Write, tmp_path: Path) -> None:
+    one, odd = write(config("one")), write(config("odd"), "a:b")
+    assert load(odd).context == "odd"
+    assert refused(Path(f"{one}:{odd}")).message == f"no kubeconfig at {one}:{odd}"
+    assert refused(tmp_path).message == f"the kubeconfig {tmp_path} cannot be read: Is a directory"
+
+
+def test_a_name_that_is_there_more_than_once_is_refused(write: Write) -> None:
+    content = config(user={"token": "hunter2"})
+    assert "names user 'dev' more than once" in refused(write({**content, "users": content["users"] * 2})).message
+
+
+def test_base64_is_what_go_takes_for_it(write: Write) -> None:
+    for given, found in (("UEVN", b"PEM"), ("UE\nVN\r\n", b"PEM"), ("UEVNUA==\n", b"PEMP"), ("UEVNUB==", b"PEMP")):
+        assert load(write(config(cluster={"certificate-authority-data": given}))).authority == found
+    for given in ("UEVNUA", "UEVNUA=", "UEVN UEVN", "UEVN_-__", "UEVNUA==UEVN", "====", "UEV"):
+        assert "is not base64" in refused(write(config(cluster={"certificate-authority-data": given}))).message
+
+
 def test_the_check_of_the_servers_certificate_cannot_be_turned_off(write: Write) -> None:
     error = refused(write(config(cluster={"insecure-skip-tls-verify": True})))
     assert "turns off the check" in error.message

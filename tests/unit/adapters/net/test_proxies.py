@@ -8,7 +8,7 @@ import pytest
 from meshinstall.adapters.kube.client import KubeClient
 from meshinstall.adapters.kube.portforward import PodPorts
 from meshinstall.adapters.net.proxies import find_proxy, split_proxy
-from meshinstall.errors import ClusterError
+from meshinstall.errors import ClusterError, UsageError
 from tests.contracts.servers import RecordingProxy, recording_proxy
 from tests.unit.adapters.conftest import Reached
 
@@ -39,6 +39,22 @@ WAYS = {
     "its domain is left out": ({"HTTPS_PROXY": "http://a:1", "no_proxy": ".example.org"}, "https://shop.example.org", ""),
     "all are left out": ({"HTTPS_PROXY": "http://a:1", "NO_PROXY": "*"}, "https://shop.example.org", ""),
     "none": ({}, "https://shop.example.org", ""),
+    "a part of a name is not its domain": (
+        {"HTTPS_PROXY": "http://a:1", "NO_PROXY": "op.example.org"},
+        "https://shop.example.org",
+        "http://a:1",
+    ),
+    "what is below": ({"HTTPS_PROXY": "http://a:1", "NO_PROXY": "*.example.org"}, "https://shop.example.org", ""),
+    "what is below, not itself": ({"HTTPS_PROXY": "http://a:1", "NO_PROXY": "*.example.org"}, "https://example.org", "http://a:1"),
+    "a port": ({"HTTPS_PROXY": "http://a:1", "NO_PROXY": "example.org:6443"}, "https://shop.example.org:6443", ""),
+    "another port": ({"HTTPS_PROXY": "http://a:1", "NO_PROXY": "example.org:6443"}, "https://shop.example.org", "http://a:1"),
+    "a network": ({"HTTPS_PROXY": "http://a:1", "NO_PROXY": "10.0.0.0/8"}, "https://10.1.2.3:6443", ""),
+    "this machine": ({"HTTPS_PROXY": "http://a:1"}, "https://127.0.0.1:6443", ""),
+    "this machine by name": ({"HTTPS_PROXY": "http://a:1"}, "https://localhost:6443", ""),
+    "lower case first": ({"https_proxy": "http://a:1", "HTTPS_PROXY": "http://b:1"}, "https://shop.example.org", "http://a:1"),
+    "without a scheme": ({"HTTPS_PROXY": "ann:secret@a:1"}, "https://shop.example.org", "http://ann:secret@a:1"),
+    "socks": ({"HTTPS_PROXY": "socks5://a:1"}, "https://shop.example.org", "socks5://a:1"),
+    "all is not for all": ({"ALL_PROXY": "http://a:1"}, "https://shop.example.org", ""),
 }
 
 
@@ -49,6 +65,13 @@ def test_the_proxy_is_that_of_the_scheme_unless_the_host_is_left_out(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     assert find_proxy(url) == proxy
+
+
+@pytest.mark.parametrize("proxy", ["ftp://hunter2@a:1", "socks4://a:1", "http://", "http://a:port", "http://ann:hunter2@[::1"])
+def test_a_proxy_that_cannot_be_used_is_named_by_its_variable_without_its_login(proxy: str) -> None:
+    with pytest.raises(UsageError, match=r"^HTTPS_PROXY is not the URL of a proxy") as caught:
+        find_proxy("https://shop.example.org", {"HTTPS_PROXY": proxy})
+    assert "hunter2" not in f"{caught.value.message}{caught.value.hint}"
 
 
 def test_the_parts_of_a_proxy_are_decoded() -> None:
