@@ -32,6 +32,10 @@ _HINTS = (
         "check --kubeconfig and --context against `kubectl config get-contexts`",
     ),
     (
+        re.compile(r"exec plugin cannot support interactive mode"),
+        "helm has no terminal: give the user of the kubeconfig a credential plugin with interactiveMode IfAvailable or Never",
+    ),
+    (
         re.compile(r"Unauthorized|getting credentials|must be logged in", re.IGNORECASE),
         "the API server does not accept these credentials; log in to the cloud again",
     ),
