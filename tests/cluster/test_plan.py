@@ -44,9 +44,10 @@ def plan_before(program: Program, shell: Shell, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def changed(plan_before: tuple[dict[str, Any], Path], shell: Shell, build_part: Callable[[str], Path]) -> Path:
-    """The same plan, saved before somebody installed the CRDs with helm."""
+    """The same plan, saved before somebody installed the CRDs with helm, with the value that the environment has."""
     archive = build_part("charts") / f"base-{pins.ISTIO}.tgz"
-    shell.ok("helm", "install", "istio-base", str(archive), "-n", _SYSTEM, "--create-namespace")
+    value = ("--set", "base.validationFailurePolicy=Fail")
+    shell.ok("helm", "install", "istio-base", str(archive), "-n", _SYSTEM, "--create-namespace", *value)
     return plan_before[1]
 
 
