@@ -145,11 +145,12 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
             contents = soon(group, why_kept, session.kube, session.releases, Going(going, crds), staying)
             objects = soon(group, root_certificates, session.kube)
             others = soon(group, other_istiods, session.kube, going)
+            home = soon(group, find_target, session)
         removal = plan_removal(desired, facts, contents.value, Leftovers(objects.value, tuple(others.value)), crds=crds)
         found = Users() if removal.is_empty else await users(session.kube, desired)
         busy = await helms_at_work(removal, facts, session)
     whose = (*environment(desired, facts), *owners(removal, facts), *at_work(busy), *in_use(removal, found))
-    return replace(removal, findings=whose)
+    return replace(removal, findings=whose, target=home.value)
 
 
 def _undigested(chart: ChartRef) -> ChartRef:

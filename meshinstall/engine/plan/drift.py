@@ -23,9 +23,8 @@ _OTHERS = {
     "ValidatingWebhookConfiguration": re.compile(r"webhooks\[[^]]*\]\.(clientConfig\.caBundle|failurePolicy)"),
 }
 _CLOSED = "Fail"
-# Fields of an object that are spelled out, and characters of a value.
+# Fields of an object that a reason names; the diff has all.
 _SHOWN = 10
-_LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +165,8 @@ def _line(one: Difference) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value on one line, shortened."""
-    text = "(absent)" if value is ABSENT else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    """A value on one line, to its end: a person agrees to it."""
+    return "(absent)" if value is ABSENT else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _told(value: Any) -> Any:

@@ -8,7 +8,7 @@ from meshinstall.checks.ownership import counted
 from meshinstall.checks.words import first
 from meshinstall.model.diff import Concern, Concerned, Consequence, FieldChange, ObjectChange, Verb
 from meshinstall.model.facts import Facts
-from meshinstall.model.foreign_text import plain
+from meshinstall.model.foreign_text import plain, spelled
 from meshinstall.model.release import Manifest
 
 _WORKLOADS = frozenset({"Deployment", "DaemonSet", "StatefulSet"})
@@ -21,8 +21,8 @@ _EXPOSED = frozenset({"LoadBalancer", "NodePort"})
 _MODES = {"DISABLE": 0, None: 1, "UNSET": 1, "PERMISSIVE": 1, "STRICT": 2}
 _PASSIVE = {Verb.CREATE: "is created", Verb.CHANGE: "is changed", Verb.DELETE: "is deleted"}
 _MESH = "data.mesh."
-# Objects and CRDs that are named.
-_NAMED, _CRDS = 6, 3
+# CRDs, and names of those whom a change concerns, that are told.
+_CRDS, _NAMED = 3, 6
 
 
 def consequences(diff: Iterable[ObjectChange], facts: Facts, concerned: Concerned) -> tuple[Consequence, ...]:
@@ -84,7 +84,7 @@ def _address(change: ObjectChange, live: Manifest, concerned: Concerned) -> Iter
     if change.verb is Verb.DELETE and (live.get("spec") or {}).get("type") in _EXPOSED:
         yield Consequence(Concern.ADDRESS, f"the address of {change.key} is given up{_now(live)}")
     if changes_address(change):
-        told = ", ".join(f"{one.path} {_from_to(one)}" for one in [one for one in change.fields if _makes_address(one.path)][:2])
+        told = ", ".join(f"{one.path} {_from_to(one)}" for one in change.fields if _makes_address(one.path))
         hosts = concerned.hosts.get(change.key, ())
         behind = f"; hosts behind it: {first(hosts, _NAMED)}" if hosts else _unknown(concerned)
         yield Consequence(Concern.ADDRESS, f"the address of {change.key} may change{_now(live)}: {told}{behind}")
@@ -178,9 +178,7 @@ def _crds(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
 def _deletions(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
     gone = [str(change.key) for change in changes if change.verb is Verb.DELETE]
     if gone:
-        yield Consequence(
-            Concern.DELETION, f"{len(gone)} {'object is' if len(gone) == 1 else 'objects are'} deleted: {first(gone, _NAMED)}"
-        )
+        yield Consequence(Concern.DELETION, f"{len(gone)} {'object is' if len(gone) == 1 else 'objects are'} deleted: {', '.join(gone)}")
 
 
 def _from_to(one: FieldChange) -> str:
@@ -190,4 +188,4 @@ def _from_to(one: FieldChange) -> str:
 def _word(value: Any) -> str:
     if value is None:
         return "(none)"
-    return plain(value if isinstance(value, str) else json.dumps(value, default=str))
+    return spelled(value if isinstance(value, str) else json.dumps(value, default=str))

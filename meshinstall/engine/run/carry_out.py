@@ -54,8 +54,9 @@ async def remove(plan: Plan, desired: Desired, execution: Execution) -> None:
     """Run the plan of ``down``; raises what stopped it, PlanRefusedError when a release is no longer the one that was shown."""
     session = execution.session
     await session.helm.version()
-    run, runner = _name_run(plan, session), Runner(plan, session, execution.emit, _looking_again(plan, desired, session))
-    async with _told(run, plan, execution.emit), _bounded(runner, execution.seconds), _place(plan, desired, session) as is_there:
+    look = _looking_again(plan, desired, session)
+    run, runner = _name_run(plan, session), Runner(plan, session, execution.emit, look)
+    async with _told(run, plan, execution.emit), _bounded(runner, execution.seconds), _place(plan, desired, execution, look) as is_there:
         if is_there:
             await _take(execution, runner, f"down {plan.environment}, run {run}", leaving=True)
         await _refuse_if_overtaken(plan, session)
@@ -63,12 +64,12 @@ async def remove(plan: Plan, desired: Desired, execution: Execution) -> None:
 
 
 @asynccontextmanager
-async def _place(plan: Plan, desired: Desired, session: Session) -> AsyncIterator[bool]:
+async def _place(plan: Plan, desired: Desired, execution: Execution, look: Callable[[str], Awaitable[str]]) -> AsyncIterator[bool]:
     """Whether the mesh's namespace can hold the lock; where an earlier down removed it, it is made for as long as this run lasts.
 
     While it is being deleted no other run can take a lock in it either.
     """
-    kube, name = session.kube, plan.mesh_namespace
+    kube, name = execution.session.kube, plan.mesh_namespace
     if await kube.get(object_path("v1", "namespaces", name=name)) is not None:
         yield await has_place(kube, name)
         return
@@ -78,7 +79,8 @@ async def _place(plan: Plan, desired: Desired, session: Session) -> AsyncIterato
         yield True
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORDS):
-            await kube.delete(object_path("v1", "namespaces", name=name), uid=made["metadata"]["uid"])
+            if not execution.lock.is_lost and not await look(name):
+                await kube.delete(object_path("v1", "namespaces", name=name), uid=made["metadata"]["uid"])
 
 
 def _looking_again(plan: Plan, desired: Desired, session: Session) -> Callable[[str], Awaitable[str]]:

@@ -101,7 +101,7 @@ class Lease:
         except ClusterError as error:
             found = await kube.get(self._path)
             if _spec(found).get("holderIdentity") != self._session.who:
-                if isinstance(error, ConflictError):
+                if isinstance(error, ConflictError) or (lease is not None and found is None):
                     return False
                 raise
             taken = found or {}
