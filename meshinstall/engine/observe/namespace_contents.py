@@ -26,8 +26,9 @@ _NOBODYS = {
     "leases.coordination.k8s.io": (RUN_OBJECT,),
 }
 _FIELDS = {"secrets": "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"}
-# On the ConfigMaps by which istiods choose a leader (k8s.io/client-go: tools/leaderelection/resourcelock).
-_LEADER = "control-plane.alpha.kubernetes.io/leader"
+# Istiods choose a leader by ConfigMaps with this note and by Leases of such names (istio: pilot/pkg/leaderelection/leaderelection.go;
+# k8s.io/client-go: tools/leaderelection/resourcelock).
+_LEADER, _LEADERS = "control-plane.alpha.kubernetes.io/leader", ("leases.coordination.k8s.io", "istio-")
 _ISTIO = ".istio.io"
 # Lists that are asked for at a time, and foreign objects that are named.
 _AT_ONCE = 16
@@ -99,6 +100,8 @@ def _reason(answers: list[tuple[Resource, list[str] | ClusterError]]) -> str:
 def _is_strange(item: Manifest, kind: str, ours: Collection[ReleaseKey]) -> bool:
     metadata = item["metadata"]
     if metadata["name"] in _NOBODYS.get(kind, ()) or _LEADER in (metadata.get("annotations") or {}):
+        return False
+    if kind == _LEADERS[0] and metadata["name"].startswith(_LEADERS[1]):
         return False
     if owner_of(metadata) in ours or is_ours(item):
         return False

@@ -71,6 +71,7 @@ async def test_what_kubernetes_writes_by_itself_keeps_no_namespace() -> None:
     placed(there, "api/v1/endpoints/public")
     placed(there, "api/v1/events/public.1")
     placed(there, "apis/events.k8s.io/v1/events/public.1")
+    placed(there, "apis/coordination.k8s.io/v1/leases/istio-gateway-status-leader-default")
     placed(there, "apis/discovery.k8s.io/v1/endpointslices/public-x", metadata={"ownerReferences": [{"kind": "Service"}]})
     assert reasons(await removal(there)) == []
 
