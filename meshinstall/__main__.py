@@ -4,11 +4,17 @@ import atexit
 import gc
 import os
 import sys
+import threading
+import time
+from contextlib import suppress
+from typing import NoReturn
 
 from meshinstall.errors import InterruptedRunError, MeshinstallError, safe
 
 # Objects that may be made before the interpreter looks for cycles among them, 30 ms each time; more than a plan makes.
 _GARBAGE = 200_000
+# Seconds for threads that are about to end.
+_THREADS = 0.2
 
 
 def main() -> None:
@@ -22,18 +28,34 @@ def main() -> None:
     # The interpreter's last collections would walk through everything just before all of it goes: a sixth of a plugin's time.
     atexit.register(gc.freeze)
     try:
-        sys.exit(command_line.main(prog_name="meshinstall", standalone_mode=False))
+        _leave(command_line.main(prog_name="meshinstall", standalone_mode=False))
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        _leave(error.exit_code)
     except MeshinstallError as error:
-        sys.exit(_tell(error))
+        _leave(_tell(error))
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(_tell(InterruptedRunError("interrupted", "completed steps stay; run the same command again to continue")))
+        _leave(_tell(InterruptedRunError("interrupted", "completed steps stay; run the same command again to continue")))
     except BrokenPipeError:
         # Whoever read our output (head, less) has left; nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _leave(1)
+
+
+def _leave(status: int | None) -> NoReturn:
+    """Exit, also while a thread still waits for somebody who does not answer: Python itself would wait for that thread."""
+    end = time.monotonic() + _THREADS
+    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    for one in others:
+        one.join(max(end - time.monotonic(), 0))
+    if not any(one.is_alive() for one in others):
+        sys.exit(status)
+    # The rest of an end in order: files that go with the process, and what is not written yet.
+    atexit._run_exitfuncs()  # noqa: SLF001 - os._exit leaves them out, and nothing public runs them
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status or 0)
 
 
 def _tell(error: MeshinstallError) -> int:

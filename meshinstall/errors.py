@@ -14,6 +14,7 @@ MeshinstallError                 exit code
 ├── StepError                    1  a step of a run failed
 ├── LockedError                  1  another run holds the lock
 ├── PlanRefusedError             1  the plan holds something that needs an explicit flag
+├── OutOfTimeError             1  the time of a command is over
 └── InterruptedRunError        130  the user ended the run
 """
 
@@ -120,6 +121,10 @@ class LockedError(MeshinstallError):
 
 class PlanRefusedError(MeshinstallError):
     """The plan contains a change that needs an explicit flag."""
+
+
+class OutOfTimeError(MeshinstallError):
+    """The time of a command is over."""
 
 
 class InterruptedRunError(MeshinstallError):

@@ -36,7 +36,7 @@ def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session"
     from meshinstall.engine.session import Session
 
     way = _local(cluster, say) if cluster.cloud is Cloud.LOCAL else _managed(cluster, say)
-    kube = KubeClient(way.config, way.tokens)
+    kube = KubeClient(way.config, way.tokens, say)
     pods = PodPorts(way.config, way.tokens)
     here = machine.Machine()
     return Session(
@@ -145,7 +145,7 @@ def open_kube(cluster: CloudCluster, asked: ClusterRef, say: Say) -> "Kube":
 
     named = replace(asked, name=cluster.name, selectors={**asked.selectors, **cluster.selectors})
     way = reach(cluster, provider(named, say))
-    return KubeClient(way.config, way.tokens)
+    return KubeClient(way.config, way.tokens, say)
 
 
 def exec_kubeconfig(cluster: ClusterRef, say: Say) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from meshinstall.cli.settings import SECONDS_HELP
 from meshinstall.errors import UsageError
 
 
@@ -26,7 +27,7 @@ class PlanOutput(StrEnum):
 
 OutputKind = Annotated[Output, typer.Option("-o", "--output", help="How to print data on stdout.")]
 PlanOutputKind = Annotated[PlanOutput, typer.Option("-o", "--output", help="How to print the plan; markdown is for a pull request.")]
-Seconds = Annotated[float, typer.Option("--timeout", min=1, help="Seconds for the whole run.")]
+Seconds = Annotated[float, typer.Option("--timeout", min=1, help=SECONDS_HELP)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Allow = Annotated[
     list[str] | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from meshinstall.cli.selectors import flags_of
-from meshinstall.errors import UsageError
+from meshinstall.errors import UsageError, safe
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.request import Request
 
@@ -73,4 +73,5 @@ def _named_cluster(request: Request) -> ClusterRef:
 
 def warn(text: str) -> None:
     """Tell what is no reason to stop."""
-    click.echo(f"warning: {text}", err=True)
+    # Words of clouds, registries and clusters may be in it.
+    click.echo(f"warning: {safe(text)}", err=True)

@@ -17,6 +17,7 @@ from meshinstall.engine.run.carry_out import Execution, install, remove
 from meshinstall.engine.run.leftovers import refuse_survivors
 from meshinstall.engine.run.run_lock import RunLock, run_lock
 from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import in_time
 from meshinstall.errors import PlanRefusedError, StepError
 from meshinstall.model.desired import Desired
 from meshinstall.model.plan import Plan, ReleaseStep
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 # Seconds for what is worth a line after a run.
 _LAST_LOOK = 5
+_NO_PLAN = "the plan was not made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Terms:
     """On what terms a stage runs.
 
     ``allow`` names findings that do not stop it; ``saved`` says in which points the plan is not the saved one, and raises
-    PlanRefusedError where that is another cluster's; ``seconds`` are for the run and its proof together, without the time that a
-    person takes to agree; ``prove``: it ends with a verdict.
+    PlanRefusedError where that is another cluster's; ``seconds`` are for the plan, and again for the run and its proof together,
+    without the time that a person takes to agree; ``prove``: it ends with a verdict.
     """
 
     allow: frozenset[str] = frozenset()
@@ -71,7 +73,8 @@ async def up(desired: Desired, session: Session, terms: Terms, callbacks: Callba
 
 async def run_stage(desired: Desired, session: Session, terms: Terms, callbacks: Callbacks, lock: RunLock) -> StageResult:
     """Plan, show and agree, run, judge; ``lock`` is taken when the first thing is to be changed, and is the caller's to give back."""
-    plan = await make_plan(desired, session)
+    async with in_time(terms.seconds, _NO_PLAN):
+        plan = await make_plan(desired, session)
     callbacks.show(plan)
     _insist_on_saved(plan, terms)
     await _agree(plan, terms, callbacks)
@@ -112,11 +115,13 @@ async def down(desired: Desired, session: Session, terms: Terms, callbacks: Call
     Nothing is deleted that is not in the plan: an empty one deletes nothing.
     """
     async with run_lock(session, desired.mesh_namespace) as lock:
-        plan = await make_removal(desired, session, crds=crds)
+        async with in_time(terms.seconds, _NO_PLAN):
+            plan = await make_removal(desired, session, crds=crds)
         callbacks.show(plan)
         await _agree(plan, terms, callbacks)
         if not plan.is_empty:
             await remove(plan, desired, Execution(session, callbacks.emit, lock, terms.seconds))
+    async with in_time(terms.seconds, "what survives was not looked for"):
         await refuse_survivors(session, desired, plan)
     return plan
 

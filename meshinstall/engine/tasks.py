@@ -1,17 +1,23 @@
 """Task groups whose errors arrive as themselves, and questions asked side by side."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+import math
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Generic, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 from anyio.abc import TaskGroup
 
-from meshinstall.errors import MeshinstallError
+from meshinstall.errors import MeshinstallError, OutOfTimeError
 
 _Input = TypeVar("_Input")
 _Answer = TypeVar("_Answer")
 _Given = TypeVarTuple("_Given")
+
+# Seconds for one thing that is cleaned up where a run was stopped: helm takes two before, there may be three such things, and after
+# 4.5 the process ends.
+_HURRIED = 1.0
 
 
 @asynccontextmanager
@@ -22,6 +28,24 @@ async def task_group() -> AsyncIterator[TaskGroup]:
             yield group
     except BaseExceptionGroup as errors:
         raise _telling(errors) from None
+
+
+@contextmanager
+def closing(seconds: float) -> Iterator[None]:
+    """A block that is done however a run ends, within ``seconds``; a run that was stopped or failed does not wait so long."""
+    is_stopped = sys.exc_info()[1] is not None or anyio.current_effective_deadline() == -math.inf
+    with anyio.CancelScope(shield=True), anyio.move_on_after(min(seconds, _HURRIED) if is_stopped else seconds):
+        yield
+
+
+@asynccontextmanager
+async def in_time(seconds: float, what: str) -> AsyncIterator[None]:
+    """A block that has ``seconds``; raises OutOfTimeError, which says ``what`` was not done."""
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError:
+        raise OutOfTimeError(f"{what} within {seconds:g} s", "raise --timeout, or check that the cluster answers") from None
 
 
 async def gather(items: Iterable[_Input], ask: Callable[[_Input], Awaitable[_Answer]]) -> dict[_Input, _Answer]:

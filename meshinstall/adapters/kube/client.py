@@ -8,21 +8,22 @@ import json
 import re
 import ssl
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
-
-import anyio.to_thread
 
 from meshinstall.adapters.kube import discovery
+from meshinstall.adapters.kube.exchange import APPLY, FIELD_MANAGER, BrokenOffError, ExpiredError, Reply, Request
 from meshinstall.adapters.kube.identity import as_bytes_of_utf8, headers
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
+from meshinstall.adapters.kube.riding_out import Patient
 from meshinstall.adapters.kube.token import Token
 from meshinstall.adapters.kube.tokens import TokenSource
-from meshinstall.adapters.net.bodies import TooLongError, read_pieces
+from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
+from meshinstall.adapters.net.deadlines import Deadline, held, run_before
 from meshinstall.adapters.net.pools import pool_manager
 from meshinstall.adapters.net.proxies import find_proxy, through
 from meshinstall.adapters.net.tls import load_pair, shared_context
@@ -35,75 +36,92 @@ from meshinstall.model.trial import Answer, ApiKind, Attempt, Kinds, Write
 if TYPE_CHECKING:
     from urllib3 import PoolManager
 
-FIELD_MANAGER = "meshinstall"
-# Seconds: to connect, and for an answer to begin or go on.
+# Seconds: to connect, for an answer to begin or go on, and for all of an exchange.
 _TIMEOUT = (5.0, 30.0)
+_WHOLE = 60.0
 _NO_TOKEN = Token("")
-# No answer to what was asked.
-_NO_ANSWER = {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 # Connections kept open; as many requests run at the same time.
 _THREADS = 16
 # Bytes of one answer, and objects asked for at a time.
 _MAX_ANSWER = 64 * 1024**2
 _PAGE = 500
-# Seconds: how long an API server that was there may be away, as one of a single node is when it restarts, and between two tries.
-_OUTAGE = 30.0
-_RETRY = 0.5
-_APPLY = "application/apply-patch+yaml"
+# Pages of one list, and how often it is begun again where the server does not keep the rest of it.
+_PAGES = 1000
+_LISTS = 3
+# Characters of what a server says.
+_SAID = 2000
 _MERGE = "application/merge-patch+json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _CONTENT = {
     Write.CREATE: ("POST", "application/json"),
-    Write.APPLY: ("PATCH", _APPLY),
+    Write.APPLY: ("PATCH", APPLY),
     Write.STRATEGIC_MERGE: ("PATCH", "application/strategic-merge-patch+json"),
     Write.MERGE: ("PATCH", _MERGE),
 }
 
 
 class KubeClient:
-    """Implements ports.Kube; requests run in threads, each with a deadline."""
+    """Implements ports.Kube; requests run in threads, each with a deadline; ``say`` hears of trouble that is ridden out."""
 
-    def __init__(self, config: Kubeconfig, tokens: TokenSource | None) -> None:
+    def __init__(self, config: Kubeconfig, tokens: TokenSource | None, say: Callable[[str], None] = lambda _: None) -> None:
         self._config = config
         self._tokens = tokens
-        self._answered = False
+        self._patient = Patient(self._once, self._refusal, say)
         self._pools = _Pools(config)
 
     async def get(self, path: str) -> Manifest | None:
         """The object at ``path``, or None when there is none."""
-        return await self._in_thread(_Request("GET", path, missing_ok=True))
+        return await self._send(Request("GET", path, missing_ok=True))
 
     async def list(self, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False) -> AsyncIterator[Manifest]:
         """The objects of a collection, page by page; nothing when the server does not know the kind."""
-        query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
         accept = _METADATA_ONLY if metadata_only else "application/json"
-        while True:
-            answer = await self._in_thread(_Request("GET", path, query=query, accept=accept, missing_ok=True))
-            for item in (answer or {}).get("items") or ():
-                yield item
-            query["continue"] = ((answer or {}).get("metadata") or {}).get("continue") or ""
-            if not query["continue"]:
+        first = Request("GET", path, query={"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}, accept=accept)
+        told: set[tuple[str, str]] = set()
+        for begun in range(1, _LISTS + 1):
+            try:
+                async for item in self._pages(first):
+                    name = _name(item)
+                    # Of a list that is begun again, what came before is known.
+                    if begun == 1 or name not in told:
+                        yield item
+                    told.add(name)
+            except ExpiredError:
+                if begun == _LISTS:
+                    raise
+            else:
                 return
+
+    async def _pages(self, request: Request) -> AsyncIterator[Manifest]:
+        for _ in range(_PAGES):
+            answer = await self._send(replace(request, missing_ok=True)) or {}
+            for item in answer.get("items") or ():
+                yield item
+            more = (answer.get("metadata") or {}).get("continue") or ""
+            if not more:
+                return
+            request = replace(request, query={**request.query, "continue": more})
+        raise ClusterError(f"the API server lists more than {_PAGES} pages of {request.path}", "check what makes so many objects there")
 
     async def apply(self, path: str, body: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
         """Server-side apply as field manager meshinstall; raises ConflictError when another manager owns a field."""
         query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), "dryRun": "All" if dry_run else ""}
-        return await self._in_thread(_Request("PATCH", path, body, query, content=_APPLY)) or {}
+        return await self._send(Request("PATCH", path, body, query, content=APPLY)) or {}
 
     async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
         """Create an object in the collection at ``path``."""
-        return await self._in_thread(_Request("POST", path, body, {"dryRun": "All" if dry_run else ""})) or {}
+        return await self._send(Request("POST", path, body, {"dryRun": "All" if dry_run else ""})) or {}
 
     async def patch(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
         """Merge ``body`` into an object, where null removes; with a resourceVersion in it, only into that version (else ConflictError)."""
         query = {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else ""}
-        return await self._in_thread(_Request("PATCH", path, body, query, content=_MERGE)) or {}
+        return await self._send(Request("PATCH", path, body, query, content=_MERGE)) or {}
 
     async def delete(self, path: str, *, uid: str = "") -> None:
         """Delete an object, its dependents in the background; nothing when it is gone. Raises ConflictError when it has another ``uid``."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         body = {**options, **({"preconditions": {"uid": uid}} if uid else {})}
-        await self._in_thread(_Request("DELETE", path, body, missing_ok=True))
+        await self._send(Request("DELETE", path, body, missing_ok=True))
 
     async def attempt(self, attempt: Attempt) -> Answer:
         """Try a write as a server-side dry run with strict validation; a refusal is an answer."""
@@ -111,53 +129,52 @@ class KubeClient:
         query = {"dryRun": "All", "fieldManager": attempt.manager, "fieldValidation": "Strict"}
         if attempt.write is Write.APPLY:
             query["force"] = str(attempt.force).lower()
-        request = _Request(method, attempt.path, attempt.body, query, content=content)
-        reply = await anyio.to_thread.run_sync(self._ask, request, abandon_on_cancel=True)
-        if reply.status in _NO_ANSWER:
-            raise _refusal(reply.status, reply.body, request, self._config)
+        request = Request(method, attempt.path, attempt.body, query, content=content)
+        reply = await self._patient.reply(request)
+        if reply.status == HTTPStatus.UNAUTHORIZED:
+            raise self._refusal(reply, request)
         return discovery.answer(reply.status, reply.body, reply.warnings)
 
     async def kinds(self) -> Kinds:
         """Every kind that is served, by two requests."""
         found: dict[tuple[str, str], ApiKind] = {}
         for path in ("/api", "/apis"):
-            found.update(discovery.kinds(await self._in_thread(_Request("GET", path, accept=discovery.AGGREGATED)) or {}))
+            found.update(discovery.kinds(await self._send(Request("GET", path, accept=discovery.AGGREGATED)) or {}))
         return found
 
-    async def _in_thread(self, request: "_Request") -> dict[str, Any] | None:
-        started = anyio.current_time()
-        while True:
-            try:
-                found = await anyio.to_thread.run_sync(self._send, request, abandon_on_cancel=True)
-            except UnreachableError:
-                # A server that never answered is wrongly named or down; one that did is restarting.
-                if not self._answered or request.method != "GET" or anyio.current_time() - started > _OUTAGE:
-                    raise
-                await anyio.sleep(_RETRY)
-            else:
-                self._answered = True
-                return found
-
-    def _send(self, request: "_Request") -> dict[str, Any] | None:
-        reply = self._ask(request)
+    async def _send(self, request: Request) -> dict[str, Any] | None:
+        reply = await self._patient.reply(request)
         if reply.status == HTTPStatus.NOT_FOUND and request.missing_ok:
             return None
         if reply.status >= HTTPStatus.BAD_REQUEST:
-            raise _refusal(reply.status, reply.body, request, self._config)
+            raise self._refusal(reply, request)
         return reply.body
 
-    def _ask(self, request: "_Request") -> "_Reply":
+    async def _once(self, request: Request) -> Reply:
+        deadline = Deadline(_WHOLE)
+        try:
+            return await run_before(deadline, partial(self._ask, request, deadline))
+        except TooSlowError as error:
+            raise UnreachableError(
+                f"the API server {self._config.server} did not answer {request.method} {request.path} within {_WHOLE:g} s",
+                "check that the cluster is not overloaded, and the way to it",
+            ) from error
+
+    def _refusal(self, reply: Reply, request: Request) -> ClusterError:
+        return _refusal(reply.status, reply.body, request, self._config)
+
+    def _ask(self, request: Request, deadline: Deadline) -> Reply:
         token = self._tokens.current() if self._tokens else _NO_TOKEN
-        reply = self._exchange(request, token)
+        reply = self._exchange(request, token, deadline)
         if reply.status == HTTPStatus.UNAUTHORIZED and self._tokens:
             # Revoked, or our clock is behind: one fresh token, one more try.
             self._tokens.discard(token)
-            reply = self._exchange(request, self._tokens.current())
+            reply = self._exchange(request, self._tokens.current(), deadline)
         return reply
 
-    def _exchange(self, request: "_Request", token: Token) -> "_Reply":
+    def _exchange(self, request: Request, token: Token, deadline: Deadline) -> Reply:
         from urllib3 import HTTPHeaderDict
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, ProtocolError
 
         sent = HTTPHeaderDict({"Accept": request.accept, "Content-Type": request.content})
         for name, value in headers(self._config, token.value):
@@ -169,16 +186,18 @@ class KubeClient:
             answer = pool.request(request.method, url, headers=sent, body=body, preload_content=False, redirect=False)
             with closing(answer):
                 data = b"".join(read_pieces(answer.read1, _MAX_ANSWER))
+                deadline.let_go()
                 answer.release_conn()
         except TooLongError as error:
             raise ClusterError(f"the API server sent more than {_MAX_ANSWER // 1024**2} MiB for {request.method} {request.path}") from error
         except (HTTPError, OSError) as error:
-            raise UnreachableError(
-                f"the API server {self._config.server} does not answer{through(self._pools.proxy)}: {_root_cause(error)}",
-                _unreachable_hint(error),
-            ) from error
+            kind = BrokenOffError if isinstance(error, ProtocolError) else UnreachableError
+            way = through(self._pools.proxy)
+            message = f"the API server {self._config.server} does not answer{way}: {_root_cause(error)}"
+            raise kind(message, _unreachable_hint(error)) from error
         refuse_redirect(self._config.server, answer.status, answer.headers.get("Location", ""))
-        return _Reply(answer.status, _object(answer.status, data, self._config.server), tuple(answer.headers.getlist("Warning")))
+        found = _object(answer.status, data, self._config.server)
+        return Reply(answer.status, found, tuple(answer.headers.getlist("Warning")), answer.headers.get("Retry-After", ""))
 
 
 def _object(status: int, data: bytes, server: str) -> dict[str, Any]:
@@ -192,32 +211,6 @@ def _object(status: int, data: bytes, server: str) -> dict[str, Any]:
     if status < HTTPStatus.BAD_REQUEST:
         raise ClusterError(f"the answer of {server} is not a JSON object", "check that no proxy or login page answers in its place")
     return {"message": data[:200].decode(errors="replace")}
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One request; empty query values are left out."""
-
-    method: str
-    path: str
-    body: Manifest | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
-    accept: str = "application/json"
-    content: str = "application/json"
-    missing_ok: bool = False
-
-    def target(self) -> str:
-        text = urlencode({key: value for key, value in self.query.items() if value})
-        return f"{self.path}?{text}" if text else self.path
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What came back; ``warnings`` are headers as they were sent."""
-
-    status: int
-    body: dict[str, Any]
-    warnings: tuple[str, ...] = ()
 
 
 class _Pools:
@@ -267,7 +260,7 @@ def _connect(config: Kubeconfig, proxy: str, token: Token) -> "PoolManager":
     }
     if config.server_name:
         settings |= {"server_hostname": config.server_name, "assert_hostname": config.server_name}
-    return pool_manager(proxy, proxy_authority=config.authority, **settings)
+    return held(pool_manager(proxy, proxy_authority=config.authority, **settings))
 
 
 def tls_context(config: Kubeconfig, token: Token = _NO_TOKEN) -> ssl.SSLContext:
@@ -284,8 +277,8 @@ def tls_context(config: Kubeconfig, token: Token = _NO_TOKEN) -> ssl.SSLContext:
     return context
 
 
-def _refusal(status: int, answer: Mapping[str, Any], request: _Request, config: Kubeconfig) -> ClusterError:
-    said = str(answer.get("message") or answer.get("reason") or f"HTTP {status}")
+def _refusal(status: int, answer: Mapping[str, Any], request: Request, config: Kubeconfig) -> ClusterError:
+    said = plain(answer.get("message") or answer.get("reason") or f"HTTP {status}", _SAID, "…")
     match status:
         case HTTPStatus.UNAUTHORIZED:
             hint = "the credentials may have expired: log in again, then repeat the command"
@@ -296,10 +289,17 @@ def _refusal(status: int, answer: Mapping[str, Any], request: _Request, config: 
             return ForbiddenError(said, "ask for this permission, or use a context that has it")
         case HTTPStatus.SERVICE_UNAVAILABLE | HTTPStatus.TOO_MANY_REQUESTS:
             return UnreachableError(f"the API server {config.server} is not ready: {said}", "wait a moment, then repeat the command")
+        case HTTPStatus.GONE:
+            return ExpiredError(f"{request.method} {request.path}: {said}", "objects there change too fast to be listed: try again")
         case HTTPStatus.CONFLICT:
             return ConflictError(said)
         case _:
             return ClusterError(f"{request.method} {request.path}: {said}")
+
+
+def _name(item: Manifest) -> tuple[str, str]:
+    metadata = item.get("metadata") or {}
+    return str(metadata.get("namespace", "")), str(metadata.get("name", ""))
 
 
 def _root_cause(error: BaseException) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
 from meshinstall.adapters.kube.token import MARGIN, Token
 from meshinstall.errors import ClusterError
-from meshinstall.model import json_text
 
 # A projected token file is rotated by the kubelet; client-go rereads it this often, and that little before (transport/token_source.go).
 _FILE_LIFE = timedelta(minutes=1)

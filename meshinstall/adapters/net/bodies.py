@@ -12,7 +12,7 @@ class TooLongError(ValueError):
 
 
 class TooSlowError(TimeoutError):
-    """A body did not end in time."""
+    """An exchange, or the body of its answer, did not end in time."""
 
 
 def read_pieces(read: Callable[[int], bytes], limit: int, end: float = math.inf) -> Iterator[bytes]:

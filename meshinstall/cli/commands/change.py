@@ -1,8 +1,8 @@
 """Commands that plan and change a mesh: up, plan, down."""
 
-import signal
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output, PlanOutput
 from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, PROFILE, SAVED_ENVIRONMENT, SELECTORS, requesting
-from meshinstall.cli.running import run
+from meshinstall.cli.running import in_thread, interruptible, run
 from meshinstall.cli.target import open_environment, warn
 from meshinstall.errors import ExitStatus, InterruptedRunError, UsageError
 from meshinstall.model.request import Request
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from meshinstall.engine.session import Session
     from meshinstall.model.plan import Plan
 
-_PATIENCE = 600.0
+# Seconds: of what changes a mesh, of a look at it, and of opening a session, which is no part of a run.
+_PATIENCE, _LOOK, _OPENING = 600.0, 300.0, 60.0
 _INTERRUPTED = ("interrupted; steps marked ✓ are done", "run the same command again to continue from there")
 
 
@@ -54,7 +55,7 @@ def up(
         from meshinstall.cli.output.verdicts import conclude
         from meshinstall.engine import pipeline
 
-        desired, session = open_environment(kept.request if kept else request)
+        desired, session = await in_thread(partial(open_environment, kept.request if kept else request), min(timeout, _OPENING))
         differences = kept.differences if kept else None
         terms = pipeline.Terms(allow=permitted, saved=differences, seconds=timeout, prove=not no_verify)
         with _callbacks(session, output, agreed=yes or kept is not None) as callbacks:
@@ -74,6 +75,7 @@ def plan(
     *,
     diff: Annotated[bool, typer.Option("--diff", help="Show every object that changes, field by field.")] = False,
     save: Annotated[Path | None, typer.Option("--save", help="Write the plan to this file, for up --plan.")] = None,
+    timeout: options.Seconds = _LOOK,
     output: options.PlanOutputKind = PlanOutput.TABLE,
 ) -> None:
     """Show what up would do, and change nothing; exit status 3 when there is something to do."""
@@ -82,7 +84,7 @@ def plan(
         from meshinstall.checks.ownership import ANOTHER_ENVIRONMENT
         from meshinstall.engine.planning import make_plan
 
-        found = await make_plan(*open_environment(request))
+        found = await make_plan(*await in_thread(partial(open_environment, request)))
         if save:
             from meshinstall.cli.output import saved_plan
 
@@ -91,7 +93,7 @@ def plan(
         if not found.is_empty or any(finding.code == ANOTHER_ENVIRONMENT for finding in found.findings):
             raise typer.Exit(ExitStatus.CHANGES_PENDING)
 
-    run(work, *_INTERRUPTED)
+    run(work, seconds=timeout)
 
 
 @app.command()
@@ -111,7 +113,7 @@ def down(
     async def work() -> None:
         from meshinstall.engine import pipeline
 
-        desired, session = open_environment(request)
+        desired, session = await in_thread(partial(open_environment, request), min(timeout, _OPENING))
         terms = pipeline.Terms(allow=permitted, seconds=timeout)
         with _callbacks(session, output, agreed=yes) as callbacks:
             await pipeline.down(desired, session, terms, callbacks, crds=crds)
@@ -144,15 +146,12 @@ def _callbacks(session: "Session", output: Output, *, agreed: bool) -> "Iterator
 def _ask() -> None:
     if not sys.stdin.isatty():
         raise UsageError("cannot ask whether to run the plan: standard input is not a terminal", "add --yes to run it without asking")
-    # asyncio's handler would cancel the task, which is noticed only after the answer.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        agreed = typer.confirm("Do this?", err=True)
+        with interruptible():
+            agreed = typer.confirm("Do this?", err=True)
     except (typer.Abort, KeyboardInterrupt):
         typer.echo(err=True)
         agreed = False
-    finally:
-        signal.signal(signal.SIGINT, before)
     if not agreed:
         raise InterruptedRunError("stopped before the first step; nothing was changed")
 

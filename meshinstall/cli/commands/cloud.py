@@ -1,6 +1,7 @@
 """Commands about managed clusters: kubeconfig, clusters."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,13 @@ from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
 from meshinstall.cli.request_options import CLOUD, CONFIG, MANAGED_ENVIRONMENT, SELECTORS, requesting
+from meshinstall.cli.running import in_thread, in_time, run
 from meshinstall.cli.target import managed_cluster, warn
 from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.request import Request
+
+# Seconds: to describe one cluster, and to list all of several regions with their meshes.
+_ONE, _ALL = 60.0, 180.0
 
 
 @app.command()
@@ -21,11 +26,12 @@ def kubeconfig(
     request: Request,
     *,
     file: Annotated[Path | None, typer.Option("--file", help="Write it here instead of on stdout; never over another file.")] = None,
+    timeout: options.Seconds = _ONE,
 ) -> None:
     """Print a kubeconfig without any secret, for kubectl, helm and istioctl: it names meshinstall as their credential plugin."""
     from meshinstall.wiring import exec_kubeconfig
 
-    text = exec_kubeconfig(managed_cluster(request), warn)
+    text = in_time(partial(exec_kubeconfig, managed_cluster(request), warn), timeout)
     if file is None:
         typer.echo(text, nl=False)
         return
@@ -41,13 +47,11 @@ def kubeconfig(
 
 @app.command()
 @requesting(CLOUD, MANAGED_ENVIRONMENT, CONFIG, last=SELECTORS)
-def clusters(request: Request, *, output: options.OutputKind = Output.TABLE) -> None:
+def clusters(request: Request, *, timeout: options.Seconds = _ALL, output: options.OutputKind = Output.TABLE) -> None:
     """List the clusters that you can see and the meshes in them; --region, --project and --subscription take several with commas.
 
     Exit status 1 when a region, project or subscription did not answer.
     """
-    import anyio
-
     from meshinstall.cli.output import cluster_tables, printers
     from meshinstall.engine.mesh.find_meshes import find_meshes
     from meshinstall.wiring import open_kube, provider
@@ -55,11 +59,15 @@ def clusters(request: Request, *, output: options.OutputKind = Output.TABLE) -> 
     if request.cloud is None and not request.environment:
         raise UsageError("no cloud is named", "add --cloud aks, eks or gke")
     asked = managed_cluster(request)
-    found = provider(asked, warn).discover()
-    meshes = anyio.run(find_meshes, found.clusters, lambda cluster: open_kube(cluster, asked, warn))
-    if output is Output.JSON:
-        typer.echo(printers.dump(cluster_tables.listing_json(found, meshes)))
-    else:
-        typer.echo(cluster_tables.listing_text(found, meshes))
-    if found.failures:
-        raise typer.Exit(ExitStatus.FAILED)
+
+    async def work() -> None:
+        found = await in_thread(lambda: provider(asked, warn).discover())
+        meshes = await find_meshes(found.clusters, lambda cluster: open_kube(cluster, asked, warn))
+        if output is Output.JSON:
+            typer.echo(printers.dump(cluster_tables.listing_json(found, meshes)))
+        else:
+            typer.echo(cluster_tables.listing_text(found, meshes))
+        if found.failures:
+            raise typer.Exit(ExitStatus.FAILED)
+
+    run(work, seconds=timeout)

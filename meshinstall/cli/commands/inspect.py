@@ -1,6 +1,7 @@
 """Commands that look and change nothing in a cluster: status, explain, init, lock."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,9 @@ from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
 from meshinstall.cli.request_options import CHARTS, CLOUD, CLUSTER, CONFIG, DESIRED, ENVIRONMENT, PROFILE, SELECTORS, requesting
+from meshinstall.cli.running import in_thread, run
 from meshinstall.cli.target import open_environment, read, warn
-from meshinstall.errors import ChartError, ExitStatus, UsageError
+from meshinstall.errors import ChartError, ExitStatus, UsageError, safe
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
@@ -23,20 +25,24 @@ if TYPE_CHECKING:
 
 Environments = Annotated[list[str], typer.Option("--env", help="Environment whose charts to check; may be repeated.")]
 
+# Seconds of a look at a cluster, of reading one chart, and of reading all charts.
+_LOOK, _CHART, _CHARTS = 120.0, 120.0, 300.0
+
 
 @app.command()
 @requesting(ENVIRONMENT, CLUSTER, PROFILE, last=SELECTORS)
-def status(request: Request, *, output: options.OutputKind = Output.TABLE) -> None:
+def status(request: Request, *, timeout: options.Seconds = _LOOK, output: options.OutputKind = Output.TABLE) -> None:
     """Show what is installed and whether it is healthy; exit status 1 when something is not."""
-    import anyio
-
     from meshinstall.cli.output import printers, tables
     from meshinstall.engine.report.status import look
 
-    found = anyio.run(look, *open_environment(request))
-    typer.echo(printers.dump(tables.status_json(found)) if output is Output.JSON else tables.status_text(found))
-    if not found.is_current:
-        raise typer.Exit(ExitStatus.FAILED)
+    async def work() -> None:
+        found = await look(*await in_thread(partial(open_environment, request)))
+        typer.echo(printers.dump(tables.status_json(found)) if output is Output.JSON else tables.status_text(found))
+        if not found.is_current:
+            raise typer.Exit(ExitStatus.FAILED)
+
+    run(work, seconds=timeout)
 
 
 @app.command()
@@ -46,15 +52,17 @@ def explain(
     component: Annotated[str, typer.Argument(help="base, istiod, cni, ztunnel, gateway, or a gateway's name.")],
     key: Annotated[str, typer.Argument(help="A value, or what holds several, such as pilot.autoscaleMin; all of yours by default.")] = "",
     *,
+    timeout: options.Seconds = _CHART,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Show every layer that sets a value, with file and line, and which one wins; needs no cluster."""
-    import anyio
-
     from meshinstall.cli.output import printers, tables
 
-    found = anyio.run(_explained, request, component, key)
-    typer.echo(printers.dump(tables.explain_json(found)) if output is Output.JSON else tables.explain_text(found))
+    async def work() -> None:
+        found = await _explained(request, component, key)
+        typer.echo(printers.dump(tables.explain_json(found)) if output is Output.JSON else tables.explain_text(found))
+
+    run(work, seconds=timeout)
 
 
 @app.command()
@@ -82,26 +90,29 @@ def lock(
     *,
     env: Environments,
     update: Annotated[bool, typer.Option("--update", help="Pin what the sources have now.")] = False,
+    timeout: options.Seconds = _CHARTS,
 ) -> None:
     """Check that every chart is pinned and is still what was pinned (exit status 3 when not), or pin it; needs no cluster."""
-    import anyio
-
     from meshinstall.config import lockfile
     from meshinstall.wiring import lock_path
 
     resolved = [read(replace(request, environment=name)) for name in env]
     path = lock_path(resolved[0][0])
     pins = lockfile.load(path)
-    found = anyio.run(_resolved, [desired for _, desired in resolved])
-    if update:
-        kept = [chart for chart in pins.charts if (chart.name, chart.version) not in {(one.name, one.version) for one in found}]
-        lockfile.write(path, lockfile.Lock((*(_portable(chart, path.parent) for chart in found), *kept)))
-        typer.echo("\n".join(f"pinned {chart.name} {chart.version} {chart.digest}" for chart in found))
-        return
-    lines = [_pin_line(pins, chart) for chart in found]
-    typer.echo("\n".join(line for line, _ in lines))
-    if not all(is_good for _, is_good in lines):
-        raise typer.Exit(ExitStatus.CHANGES_PENDING)
+
+    async def work() -> None:
+        found = await _resolved([desired for _, desired in resolved])
+        if update:
+            kept = [chart for chart in pins.charts if (chart.name, chart.version) not in {(one.name, one.version) for one in found}]
+            lockfile.write(path, lockfile.Lock((*(_portable(chart, path.parent) for chart in found), *kept)))
+            typer.echo("\n".join(f"pinned {chart.name} {chart.version} {chart.digest}" for chart in found))
+            return
+        lines = [_pin_line(pins, chart) for chart in found]
+        typer.echo(safe("\n".join(line for line, _ in lines)))
+        if not all(is_good for _, is_good in lines):
+            raise typer.Exit(ExitStatus.CHANGES_PENDING)
+
+    run(work, seconds=timeout)
 
 
 async def _explained(request: Request, component: str, key: str) -> "list[ExplainedRelease]":

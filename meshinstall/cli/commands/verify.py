@@ -1,6 +1,7 @@
 """The command ``verify``: proves that mTLS is in force, or says what is missing for the proof."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
 from meshinstall.cli.request_options import ANY_ENVIRONMENT, CLUSTER, SELECTORS, requesting
-from meshinstall.cli.running import run
+from meshinstall.cli.running import AGAIN, in_thread, run
 from meshinstall.cli.target import open_cluster
 from meshinstall.errors import UsageError
 from meshinstall.model.request import Request
@@ -19,7 +20,8 @@ from meshinstall.model.verdict import FailOn
 if TYPE_CHECKING:
     from meshinstall.model.verdict import Verdict
 
-_PATIENCE = 300.0
+# Seconds of a proof, and of opening a session, which is no part of it.
+_PATIENCE, _OPENING = 300.0, 60.0
 
 
 @app.command()
@@ -59,7 +61,7 @@ def verify(
         from meshinstall.cli.output.printers import plain
         from meshinstall.engine.pipeline import prove
 
-        session, desired = open_cluster(request)
+        session, desired = await in_thread(partial(open_cluster, request), min(timeout, _OPENING))
         accepted = desired.accepted(session.now().date()) if desired else None
         with plain() as emit:
             verdict = await prove(session, emit, anyio.current_time() + timeout + (seconds or 0), scope)
@@ -69,7 +71,7 @@ def verify(
         _write(verdict, html, junit)
         raise typer.Exit(verdicts.STATUS[verdict.counted])
 
-    run(work, "interrupted; the probes are removed", "run the same command again to start over")
+    run(work, "interrupted; the probes are removed", AGAIN)
 
 
 def _write(verdict: "Verdict", html: Path | None, junit: Path | None) -> None:

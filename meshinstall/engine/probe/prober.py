@@ -30,7 +30,7 @@ from meshinstall.engine.objects import readiness
 from meshinstall.engine.objects.json_fields import at, text
 from meshinstall.engine.probe import probe_objects
 from meshinstall.engine.session import Session
-from meshinstall.engine.tasks import gather, task_group
+from meshinstall.engine.tasks import closing, gather, task_group
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model import json_text
 from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_SELECTOR, PROXY_CONTAINER, ROOT_CERTIFICATE
@@ -146,7 +146,7 @@ async def probes(session: Session, say: Say) -> AsyncIterator[Prober]:
 
 
 async def _clean_up(kube: Kube, prober: Prober) -> None:
-    with anyio.CancelScope(shield=True), anyio.move_on_after(_CLEAN_UP):
+    with closing(_CLEAN_UP):
         try:
             await _remove(kube, prober.namespace)
         except ClusterError as error:

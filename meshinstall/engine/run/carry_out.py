@@ -13,6 +13,7 @@ from meshinstall.engine.run.run_lock import RunLock
 from meshinstall.engine.run.runner import Runner
 from meshinstall.engine.run.undoing import PLAN_AGAIN
 from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import closing
 from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.desired import Desired
 from meshinstall.model.ownership import RUN_OBJECT, audit_labels, made_by_us, summary_path
@@ -184,7 +185,7 @@ async def _summarised(execution: Execution, desired: Desired, plan: Plan, run: s
         }
         metadata = {"name": RUN_OBJECT, "namespace": plan.mesh_namespace, "labels": audit_labels(desired)}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-        with anyio.CancelScope(shield=True), anyio.move_on_after(0 if execution.lock.is_lost else _LAST_WORDS):
+        with closing(0 if execution.lock.is_lost else _LAST_WORDS):
             try:
                 await session.kube.apply(summary_path(plan.mesh_namespace), body, force=True)
             except ClusterError:

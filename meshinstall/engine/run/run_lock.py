@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import anyio
 from anyio.abc import TaskGroup
 
 from meshinstall.engine.run.lease import Lease
 from meshinstall.engine.session import Session
-from meshinstall.engine.tasks import task_group
+from meshinstall.engine.tasks import closing, task_group
+
+# Seconds to give it back.
+_LAST_WORDS = 10
 
 
 def _nobody(_: str) -> None:
@@ -26,8 +28,8 @@ async def run_lock(session: Session, namespace: str) -> AsyncIterator["RunLock"]
         try:
             yield lock
         finally:
-            group.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True):
+            with closing(_LAST_WORDS):
+                group.cancel_scope.cancel()
                 await lock.release()
 
 

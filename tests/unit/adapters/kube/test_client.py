@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from meshinstall.adapters.kube import patience
 from meshinstall.adapters.kube.client import KubeClient, tls_context
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
 from meshinstall.adapters.kube.tokens import source_of
@@ -141,7 +142,8 @@ async def test_a_body_that_is_too_large_is_refused(api: ApiServer, reached: Reac
         await connect(reached()).get(POD)
 
 
-async def test_html_of_a_proxy_is_shown_in_part(api: ApiServer, reached: Reached) -> None:
+async def test_html_of_a_proxy_is_shown_in_part(api: ApiServer, reached: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "LONGEST", 0)
     api.respond = lambda request: reply(request, 502, b"<html>Bad gateway" + b"x" * 1000)
     with pytest.raises(ClusterError, match="Bad gateway") as caught:
         await connect(reached()).get(POD)
