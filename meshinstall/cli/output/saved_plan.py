@@ -126,11 +126,10 @@ def _request(found: Mapping[str, Any]) -> Request:
 
 
 def _target(found: Mapping[str, Any]) -> Target:
-    place = {_text(key): _text(value) for key, value in found["place"].items()}
-    target = Target(**{**{name: _text(found[name]) for name in found.keys() - {"place"}}, "place": place})
-    if not target.uid:
+    if found.keys() != {"cloud", "cluster", "place", "server", "uid"} or not found["uid"]:
         raise ValueError
-    return target
+    place = {_text(key): _text(value) for key, value in found["place"].items()}
+    return Target(_text(found["cloud"]), _text(found["cluster"]), place, _text(found["server"]), _text(found["uid"]))
 
 
 def _text(value: Any) -> str:

@@ -103,9 +103,9 @@ def test_without_a_plan_the_environment_must_be_named(run: Run) -> None:
     assert "no environment is named" in said
 
 
+@pytest.mark.usefixtures("there")
 @pytest.mark.parametrize("before", [None, 0o644])
-def test_nobody_else_may_read_it(run: Run, there: World, before: int | None) -> None:
-    assert there
+def test_nobody_else_may_read_it(run: Run, before: int | None) -> None:
     if before:
         Path("plan.json").touch(before)
     run("plan", "--env", "dev", "--cloud", "local", "--save", "plan.json")
@@ -122,13 +122,12 @@ def test_it_names_its_cluster_and_runs_nowhere_else(run: Run, saved: Path, there
     assert there.helm.calls == []
 
 
-def test_a_plan_that_is_empty_elsewhere_is_another_clusters_all_the_same(run: Run, saved: Path, there: World) -> None:
+def test_a_plan_that_is_empty_elsewhere_is_another_clusters_all_the_same(run: Run, saved: Path) -> None:
     assert up(run)[0] == 0
     edited(saved, lambda document: document["target"].update(uid="another"))
     status, said = up(run)
     assert status == 1
     assert "already applied" not in said
-    assert there
 
 
 def test_a_cluster_that_cannot_be_named_is_not_saved_for(run: Run, there: World) -> None:

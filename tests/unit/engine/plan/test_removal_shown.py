@@ -15,10 +15,11 @@ from meshinstall.model.ownership import lease_path
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from meshinstall.model.trial import ApiKind
+from tests.fake_kube import vouch
 from tests.fakes import World, record
 from tests.unit.engine import stages
 from tests.unit.engine.installed import ISTIOD, POLICY_PATH, PUBLIC
-from tests.unit.engine.plan.test_removal import FRESH, control_plane, installed, order, placed, reasons, removal, vouch
+from tests.unit.engine.plan.test_removal import FRESH, control_plane, installed, order, placed, reasons, removal
 
 pytestmark = pytest.mark.anyio
 

@@ -52,9 +52,9 @@ class Nodes(FakeKube):
         metadata = {"name": "istio-ca-root-cert", "namespace": namespace}
         self.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"root-cert.pem": "ROOT"}})
 
-    async def delete(self, path: str) -> None:
+    async def delete(self, path: str, *, uid: str = "") -> None:
         """Delete, and with a namespace all that is in it."""
-        await super().delete(path)
+        await super().delete(path, uid=uid)
         for inside in [one for one in self.objects if one.startswith(f"{path}/") or f"{path.removeprefix('/api/v1')}/" in one]:
             del self.objects[inside]
 
