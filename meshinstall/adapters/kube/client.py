@@ -15,7 +15,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from meshinstall.adapters.kube import discovery
+from meshinstall.adapters.kube import discovery, pages
 from meshinstall.adapters.kube.exchange import APPLY, FIELD_MANAGER, BrokenOffError, ExpiredError, Reply, Request
 from meshinstall.adapters.kube.identity import as_bytes_of_utf8, headers
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
@@ -95,9 +95,9 @@ class KubeClient:
     async def _pages(self, request: Request) -> AsyncIterator[Manifest]:
         for _ in range(_PAGES):
             answer = await self._send(replace(request, missing_ok=True)) or {}
-            for item in answer.get("items") or ():
+            for item in pages.items(answer, request.path):
                 yield item
-            more = (answer.get("metadata") or {}).get("continue") or ""
+            more = pages.following(answer, request.path, request.query.get("continue", ""))
             if not more:
                 return
             request = replace(request, query={**request.query, "continue": more})

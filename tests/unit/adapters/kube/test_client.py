@@ -84,6 +84,23 @@ async def test_a_collection_comes_page_by_page(api: ApiServer, reached: Reached)
     assert [item async for item in connect(reached()).list("/api/v1/pods", labels="app=x")] == [{"page": number} for number in range(3)]
 
 
+@pytest.mark.parametrize(
+    ("page", "problem"),
+    [
+        ({"items": 5}, "has items that are not objects"),
+        ({"items": [{}, "x"]}, "has items that are not objects"),
+        ({"items": {"a": {}}}, "has items that are not objects"),
+        ({"items": [], "metadata": {"continue": "the-same"}}, "does not lead to a next page"),
+        ({"items": [], "metadata": {"continue": [1]}}, "does not lead to a next page"),
+    ],
+)
+async def test_a_list_that_is_none_or_never_ends_is_an_error(api: ApiServer, reached: Reached, page: object, problem: str) -> None:
+    api.respond = lambda request: answer(request, 200, page)
+    with pytest.raises(ClusterError, match=f"the answer to a list of /api/v1/pods {problem}"):
+        [one async for one in connect(reached()).list("/api/v1/pods")]
+    assert len(api.requests) <= 2
+
+
 async def test_apply_names_its_manager_and_forces_only_when_asked(api: ApiServer, reached: Reached) -> None:
     api.respond = lambda request: answer(request, 200, {})
     client = connect(reached())
