@@ -85,7 +85,7 @@ ensure_venv() {
   python=${python:-$(find_python)}
   ensure_uv
   interpreter=$python$'\n'$("$python" -VV)
-  key=$(cat "$pins" pyproject.toml | sha256sum)
+  key=$(cat "$pins" requirements/build.txt pyproject.toml | sha256sum)
   # Without this an environment would silently stay what it was when another interpreter is asked for.
   if [ "$(cat "$folder/.interpreter" 2>/dev/null)" != "$interpreter" ]; then
     uv venv --quiet --clear --python "$python" "$folder"
@@ -94,7 +94,7 @@ ensure_venv() {
   if [ "$(cat "$folder/.synced" 2>/dev/null)" != "$key" ]; then
     echo "setting up $folder: $python" >&2
     uv pip sync --quiet --compile-bytecode --python "$folder/bin/python" --require-hashes "$pins"
-    uv pip install --quiet --python "$folder/bin/python" --no-deps --editable .
+    uv pip install --quiet --python "$folder/bin/python" --no-deps --build-constraints requirements/build.txt --editable .
     echo "$key" >"$folder/.synced"
   fi
   # Where PYTHONDONTWRITEBYTECODE is set, each start would compile everything anew.

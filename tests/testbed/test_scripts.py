@@ -26,6 +26,7 @@ class Scripts:
         (folder / "scripts/lib.sh").write_text((REPOSITORY / "scripts/lib.sh").read_text())
         (folder / "requirements/uv.txt").write_text("uv==1 \\\n")
         (folder / "requirements/dev.txt").write_text("")
+        (folder / "requirements/build.txt").write_text("")
         (folder / "pyproject.toml").write_text("")
         self._program(folder / "cache/meshinstall/uv-1/bin/uv", UV)
 
