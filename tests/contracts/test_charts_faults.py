@@ -254,3 +254,11 @@ async def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path, sa
     )
 
     assert error.message == f"the chart cache {tmp_path}/cache cannot be used: File exists"
+
+
+@pytest.mark.parametrize("tags", ["7", '{"1.0.0": 1}', "[7, null]", "null", '"1.0.0"'])
+async def test_tags_that_are_no_list_of_texts_are_no_versions(store: Charts, server: Server, tags: str) -> None:
+    host = server(lambda request: reply(request, 200, f'{{"tags": {tags}}}'.encode()))
+
+    with pytest.raises(ChartError, match="there is no chart demo at"):
+        await store.resolve(replace(chart(host), version="1"))

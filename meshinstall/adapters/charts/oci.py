@@ -55,8 +55,8 @@ class OciSource:
             answer = self._get(url, "application/json")
             if answer.status == HTTPStatus.NOT_FOUND:
                 return ()
-            listed = _parse(answer).get("tags") or []
-            tags += [tag.replace("_", "+") for tag in listed if isinstance(tag, str)]
+            listed = _parse(answer).get("tags")
+            tags += [tag.replace("_", "+") for tag in listed if isinstance(tag, str)] if isinstance(listed, list) else []
             more = _NEXT.search(answer.headers.get("Link", ""))
             if not more or not (url := joined(url, more[1])).startswith(f"{self._base}/"):
                 break
