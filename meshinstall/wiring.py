@@ -101,20 +101,26 @@ def _local(cluster: ClusterRef, say: Say) -> _Way:
     config = kubeconfig.load(cluster.kubeconfig, cluster.context)
     if config.is_anonymous:
         say(f"the user of context {config.context!r} in the kubeconfig {config.source} has no credentials: requests are anonymous")
+    tokens = source_of(config)
     # A plugin of the user's own may belong to any cloud.
     withheld = frozenset() if config.plugin else _secrets_of(*Cloud)
-    return _Way(config, source_of(config), Access(config.context, config.server, _file(config, cluster), config.context, withheld))
+    return _Way(config, tokens, Access(config.context, config.server, _for_helm(config, tokens, cluster), config.context, withheld))
 
 
-def _file(config: "Kubeconfig", cluster: ClusterRef) -> Path | None:
-    """The kubeconfig for helm; None leaves it to read the same files by itself."""
+def _for_helm(config: "Kubeconfig", tokens: "TokenSource | None", cluster: ClusterRef) -> Path | None:
+    """The kubeconfig for helm, which gets its values on standard input; None leaves it to read the same files by itself."""
     from meshinstall.adapters.cloud.exec_kubeconfig import write_private
     from meshinstall.adapters.kube import in_cluster, memory
 
     if config.pod:
         return write_private(in_cluster.document(config.pod))
+    if tokens and config.plugin and config.plugin.interactive == "Always" and memory.is_there():
+        # helm has no terminal to run it on: it gets what our own run of it gave.
+        file = memory.MemoryFile()
+        tokens.tell(lambda token: file.write(memory.with_credential(config, token)))
+        return file.path
     if config.piped is not None:
-        return memory.file(config.piped) or write_private(config.piped.decode())
+        return memory.MemoryFile(config.piped).path if memory.is_there() else write_private(config.piped.decode())
     return cluster.kubeconfig and cluster.kubeconfig.expanduser()
 
 

@@ -14,7 +14,8 @@ import pytest
 from google.cloud.container_v1.types import Cluster, Fleet, PrivateClusterConfig, ServerConfig
 
 from meshinstall.adapters.gke.provider import GkeProvider
-from meshinstall.adapters.kube.tokens import Token, TokenSource
+from meshinstall.adapters.kube.token import Token
+from meshinstall.adapters.kube.tokens import TokenSource
 from meshinstall.errors import ForbiddenError, UnauthorizedError, UsageError
 from meshinstall.model.cluster import Cloud, ClusterRef, EndpointKind
 from testbed.clouds.gke_apis import Project

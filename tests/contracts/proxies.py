@@ -5,7 +5,7 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -60,15 +60,15 @@ def socks_proxy(target: int) -> Iterator[Proxy]:
 
 
 @contextmanager
-def _proxy(target: int, accept: "object", context: ssl.SSLContext | None) -> Iterator[Proxy]:
+def _proxy(target: int, accept: Callable[[socket.socket], Asked], context: ssl.SSLContext | None) -> Iterator[Proxy]:
     found = Proxy()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with suppress(OSError, IndexError):
                 client = context.wrap_socket(self.request, server_side=True) if context else self.request
-                found.asked.append(accept(client))  # type: ignore[operator]
-                with socket.create_connection(("127.0.0.1", target)) as server:
+                with client, socket.create_connection(("127.0.0.1", target)) as server:
+                    found.asked.append(accept(client))
                     back = threading.Thread(target=_pump, args=(server, client))
                     back.start()
                     _pump(client, server)

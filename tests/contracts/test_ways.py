@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,18 @@ def data(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
+@contextmanager
+def a_place(folder: Path) -> Iterator[Place]:
+    """Run the servers of a place."""
+    authority = trustme.CA()
+    with recorder(authority) as server, recorder(None) as plain, recorder(authority) as other:
+        yield Place(folder, server, plain, other, authority)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    authority = trustme.CA()
-    with ExitStack() as servers:
-        yield Place(tmp_path, *(servers.enter_context(recorder(one)) for one in (authority, None, authority)), authority)
+    with a_place(tmp_path) as found:
+        yield found
 
 
 def given(**status: object) -> dict[str, object]:

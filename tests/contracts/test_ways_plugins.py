@@ -2,17 +2,17 @@
 
 import json
 import os
+import pty
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
-from tests.contracts.test_ways import TOKEN, V1, V1BETA1, Place, given, runs
-from tests.contracts.ways import Way, by_kubectl, by_us, recorder
+from tests.contracts.test_ways import TOKEN, V1, V1BETA1, Place, a_place, given, runs
+from tests.contracts.ways import PATH, Seen, Way, by_kubectl, by_us
 
 pytestmark = pytest.mark.tools
 
@@ -25,9 +25,8 @@ def kubectl(build_part: Callable[[str], Path]) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    authority = trustme.CA()
-    with ExitStack() as servers:
-        yield Place(tmp_path, *(servers.enter_context(recorder(one)) for one in (authority, None, authority)), authority)
+    with a_place(tmp_path) as found:
+        yield found
 
 
 def told(place: Place, ask: Callable[[], object]) -> list[str]:
@@ -73,7 +72,8 @@ def test_a_plugin_is_told_the_same(kubectl: Path, place: Place, name: str, versi
 
 def parts(text: str) -> tuple[list[str], Any]:
     """Arguments and variables as they are, and the JSON by its value."""
-    lines = text.splitlines()
+    # That of kubectl ends with a line break.
+    lines = text.rstrip("\n").splitlines()
     return lines[:-1], json.loads(lines[-1])
 
 
@@ -98,13 +98,14 @@ def piped(place: Place, kind: str) -> Way:
 
 @pytest.mark.parametrize("kind", ["a pipe", "an open file"])
 def test_a_kubeconfig_may_be_a_descriptor(kubectl: Path, place: Place, kind: str) -> None:
-    found = []
-    for ask in (lambda way: by_kubectl(kubectl, way, [place.server]), lambda way: by_us(way, [place.server])):
+    def through_one(ask: Callable[[Way], object]) -> object:
         way = piped(place, kind)
-        found.append(ask(way))
+        found = ask(way)
         os.close(way.descriptors[0])
-    assert found[0] == found[1]
-    assert [one.authorization for one in found[1]] == [f"Bearer {TOKEN}"]
+        return found
+
+    theirs = through_one(lambda way: by_kubectl(kubectl, way, [place.server]))
+    assert through_one(lambda way: by_us(way, [place.server])) == theirs == [Seen(PATH, f"Bearer {TOKEN}")]
 
 
 POD = """
@@ -122,10 +123,11 @@ from meshinstall.errors import HelmError
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.release import ReleaseKey
 from pathlib import Path
-import os
+import sys
 
 async def ask():
-    session = wiring.open_session(ClusterRef(Cloud.LOCAL), load_project(None, {}, Path.cwd()), print)
+    file = Path(sys.argv[1]) if sys.argv[1:] else None
+    session = wiring.open_session(ClusterRef(Cloud.LOCAL, kubeconfig=file), load_project(None, {}, Path.cwd()), print)
     await session.kube.get("/api/v1/namespaces/a/pods/b")
     try:
         await session.helm.uninstall(ReleaseKey("jobs", "demo"))
@@ -155,11 +157,45 @@ def test_in_a_pod_kubectl_we_and_our_helm_are_its_service_account(kubectl: Path,
         assert found, done.stdout + done.stderr
         return found
 
-    import sys
-
     theirs = in_pod(kubectl, "get", "--raw", "/api/v1/namespaces/a/pods/b")
     ours = in_pod(sys.executable, "-c", AS_US)
     assert ours[0] == theirs[0] == ("/api/v1/namespaces/a/pods/b", f"Bearer {TOKEN}")
     by_helm = ours[1:]
     assert by_helm
     assert {token for _, token in by_helm} == {f"Bearer {TOKEN}"}
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "an open file"])
+def test_helm_gets_what_was_read_of_a_descriptor(helm4: Path, place: Place, kind: str) -> None:
+    way = piped(place, kind)
+    assert way.file
+    environ = {"PATH": f"{helm4.parent}:{os.environ['PATH']}", "HOME": str(place.folder), "TMPDIR": str(place.folder)}
+    before = set(place.folder.rglob("*"))
+    command = [sys.executable, "-c", AS_US, str(way.file)]
+    done = subprocess.run(
+        command,
+        cwd=place.folder,
+        env=environ,
+        pass_fds=way.descriptors,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    os.close(way.descriptors[0])
+    assert len(place.server.seen) > 1, done.stdout + done.stderr
+    assert {one.authorization for one in place.server.seen} == {f"Bearer {TOKEN}"}
+    kept = [file for file in set(place.folder.rglob("*")) - before if file.is_file() and TOKEN.encode() in file.read_bytes()]
+    assert kept == []
+
+
+def test_helm_gets_the_credential_of_a_plugin_that_needs_a_terminal(helm4: Path, place: Place) -> None:
+    way = place.config({**runs(place.plugin(given(token=TOKEN)), interactiveMode="Always"), "as": "bob"})
+    environ = {"PATH": f"{helm4.parent}:{os.environ['PATH']}", "HOME": str(place.folder)}
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-c", AS_US, str(way.file)]
+    done = subprocess.run(command, cwd=place.folder, env=environ, capture_output=True, text=True, check=False, stdin=terminal)
+    os.close(terminal)
+    os.close(controller)
+    assert len(place.server.seen) > 1, done.stdout + done.stderr
+    assert {(one.authorization, one.impersonation) for one in place.server.seen} == {(f"Bearer {TOKEN}", (("impersonate-user", "bob"),))}

@@ -65,8 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         assert isinstance(self.server, Recorder)
-        certificate = self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
-        names = dict(pair for one in (certificate or {}).get("subject", ()) for pair in one)  # type: ignore[attr-defined]
+        certificate: Any = self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
+        names = dict(pair for one in (certificate or {}).get("subject", ()) for pair in one)
         other = tuple(sorted((name.lower(), value) for name, value in self.headers.items() if name.lower().startswith("impersonate-")))
         self.server.seen.append(Seen(self.path, self.headers.get("Authorization", ""), other, names.get("commonName", "")))
         self.send_response(302 if self.server.elsewhere else 200)

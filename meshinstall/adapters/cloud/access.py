@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
-from meshinstall.adapters.kube.tokens import Token, TokenSource
+from meshinstall.adapters.kube.token import Token
+from meshinstall.adapters.kube.tokens import TokenSource
 from meshinstall.errors import ClusterError
 from meshinstall.model.cluster import CloudCluster, Credential, Endpoint
 from meshinstall.ports import Provider

@@ -31,12 +31,18 @@ class TokenSource:
         self._margin = margin
         self._lock = threading.Lock()
         self._token: Token | None = None
+        self._listener: Callable[[Token], object] = lambda _: None
+
+    def tell(self, listener: Callable[[Token], object]) -> None:
+        """Call ``listener`` with each credential that is fetched from now on."""
+        self._listener = listener
 
     def current(self) -> Token:
         """A valid credential; raises ClusterError when it cannot be renewed, or is not one that can be sent."""
         with self._lock:
             if self._token is None or not self._token.is_good(self._now(), self._margin):
                 self._token = self._fetched()
+                self._listener(self._token)
             return self._token
 
     def get(self) -> str:

@@ -1,12 +1,12 @@
 """The proxy that the environment asks for, by Go's rules (golang.org/x/net/http/httpproxy), which kubectl and helm go by.
 
-HTTPS_PROXY, HTTP_PROXY and NO_PROXY count, in lower case first; this machine is never reached through a proxy.
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY count, in upper case first, as in Go up to 1.26; this machine is never reached through a proxy.
 """
 
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -83,7 +83,7 @@ def through(proxy: str) -> str:
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
-    return environ.get(name) or environ.get(name.upper()) or ""
+    return environ.get(name.upper()) or environ.get(name) or ""
 
 
 def _ascii(host: str) -> str:
@@ -118,7 +118,7 @@ def _matches(entry: str, host: str, port: str, address: IPv4Address | IPv6Addres
     return host.endswith(domain) if domain.startswith(".") else host == domain or host.endswith(f".{domain}")
 
 
-def _network(entry: str) -> object:
+def _network(entry: str) -> IPv4Network | IPv6Network | None:
     try:
         return ip_network(entry, strict=False)
     except ValueError:

@@ -10,6 +10,8 @@ from meshinstall.adapters.net.pools import login_header, proxy_context
 from meshinstall.adapters.net.proxies import split_proxy
 
 _PORTS = {"http": 80, "https": 443}
+# PySocks: PROXY_TYPE_SOCKS5.
+_SOCKS5 = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,18 @@ def _connection(url: str, way: Way) -> Any:
 
 
 def _socks(scheme: str, host: str, port: int, proxy: str, settings: dict[str, Any]) -> Any:
-    import socks
     from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
 
     address = split_proxy(proxy)
     user, password = address.login or (None, None)
-    options = {
-        "socks_version": socks.PROXY_TYPE_SOCKS5, "proxy_host": address.host, "proxy_port": str(address.port),
-        "username": user, "password": password, "rdns": True,
-    }  # fmt: skip
+    options: Any = {
+        "socks_version": _SOCKS5,
+        "proxy_host": address.host,
+        "proxy_port": address.port,
+        "username": user,
+        "password": password,
+        # The proxy looks names up, as for Go.
+        "rdns": True,
+    }
     kind = SOCKSHTTPSConnection if scheme == "https" else SOCKSConnection
     return kind(options, host, port, **settings)

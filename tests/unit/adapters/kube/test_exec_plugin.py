@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -169,7 +170,7 @@ def test_on_a_terminal_the_prompt_is_seen_and_the_answer_is_read(login: Login, t
     login.write(prompt + "give(token='got-' + sys.stdin.readline().strip() + f'-{info[\"spec\"][\"interactive\"]}')")
     config = write_kubeconfig(tmp_path, {"exec": {"apiVersion": V1, "command": "./login", "interactiveMode": mode}})
     controller, terminal = pty.openpty()
-    command = [sys.executable, "-c", ASK, config]
+    command = [sys.executable, "-c", ASK, str(config)]
     with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True) as asking:
         os.close(terminal)
         os.write(controller, b"secret\n")
@@ -230,8 +231,8 @@ def test_a_plugin_that_is_stated_wrongly_is_named_by_its_field(tmp_path: Path, c
         load(write_kubeconfig(tmp_path, {"exec": {"apiVersion": V1, "command": "login", "interactiveMode": "Never", **change}}))
 
 
-@pytest.mark.parametrize(("field", "value"), [("command", "log\0in"), ("args", ("a\0b",)), ("env", {"A": "a\0b"})])
-def test_what_no_program_can_be_given_is_no_traceback(login: Login, field: str, value: object) -> None:
+@pytest.mark.parametrize("changed", [{"command": "log\0in"}, {"args": ("a\0b",)}, {"env": {"A": "a\0b"}}])
+def test_what_no_program_can_be_given_is_no_traceback(login: Login, changed: dict[str, Any]) -> None:
     plugin = login.plugin("give(token='t')")
     with pytest.raises(ClusterError, match="credential plugin"):
-        source(replace(plugin, **{field: value})).get()
+        source(replace(plugin, **changed)).get()

@@ -1,8 +1,9 @@
 """In a pod the ServiceAccount counts, where there is no kubeconfig; and a kubeconfig that is a pipe is read once."""
 
+import base64
 import json
 import os
-import stat
+import subprocess
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import trustme
 
 from meshinstall.adapters.kube import in_cluster, memory
 from meshinstall.adapters.kube.kubeconfig import load
+from meshinstall.adapters.kube.token import Token
 from meshinstall.adapters.kube.tokens import source_of
 from meshinstall.errors import UsageError
 from tests.unit.adapters.conftest import write_kubeconfig
@@ -115,10 +117,27 @@ def test_a_pipe_is_read_once_and_its_content_is_kept_for_helm_in_memory(tmp_path
     writer.join()
     assert found.token == "t"  # noqa: S105 - opens nothing
     assert found.piped == text
-    copy = memory.file(text)
-    if copy is not None:
-        assert [copy.read_bytes(), copy.read_bytes()] == [text, text]
-        assert not stat.S_ISLNK(copy.stat().st_mode)
+
+
+@pytest.mark.skipif(not memory.is_there(), reason="this system has no files in memory")
+def test_a_file_in_memory_is_read_by_our_children_and_changes_as_a_whole() -> None:
+    file = memory.MemoryFile(b"one")
+    for content in (b"one", b"a longer one", b"two"):
+        file.write(content)
+        read = [subprocess.run(["cat", file.path], capture_output=True, check=True).stdout for _ in range(2)]
+        assert read == [content, content]
+
+
+def test_a_credential_takes_the_place_of_a_plugin_for_helm(tmp_path: Path) -> None:
+    plugin = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "login", "interactiveMode": "Always"}, "as": "bob"}
+    user = {**plugin, "as-groups": ["a"], "as-user-extra": {"why": ["x", "y"]}}
+    ca = base64.b64encode(b"AUTHORITY").decode()
+    found = load(write_kubeconfig(tmp_path, user, **{"tls-server-name": "api.example", "certificate-authority-data": ca}))
+    (tmp_path / "helm").write_bytes(memory.with_credential(found, Token("t", None, b"CERTIFICATE", b"KEY")))
+    again = load(tmp_path / "helm")
+    assert (again.token, again.certificate, again.key, again.plugin) == ("t", b"CERTIFICATE", b"KEY", None)
+    same = ("context", "server", "authority", "server_name", "impersonate")
+    assert [getattr(again, name) for name in same] == [getattr(found, name) for name in same]
 
 
 def test_a_descriptor_is_read_by_its_path(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
-from meshinstall.adapters.kube.tokens import Token, TokenSource, source_of
+from meshinstall.adapters.kube.token import Token
+from meshinstall.adapters.kube.tokens import TokenSource, source_of
 from meshinstall.errors import ClusterError
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)

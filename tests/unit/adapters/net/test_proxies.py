@@ -51,7 +51,7 @@ WAYS = {
     "a network": ({"HTTPS_PROXY": "http://a:1", "NO_PROXY": "10.0.0.0/8"}, "https://10.1.2.3:6443", ""),
     "this machine": ({"HTTPS_PROXY": "http://a:1"}, "https://127.0.0.1:6443", ""),
     "this machine by name": ({"HTTPS_PROXY": "http://a:1"}, "https://localhost:6443", ""),
-    "lower case first": ({"https_proxy": "http://a:1", "HTTPS_PROXY": "http://b:1"}, "https://shop.example.org", "http://a:1"),
+    "upper case first": ({"https_proxy": "http://b:1", "HTTPS_PROXY": "http://a:1"}, "https://shop.example.org", "http://a:1"),
     "without a scheme": ({"HTTPS_PROXY": "ann:secret@a:1"}, "https://shop.example.org", "http://ann:secret@a:1"),
     "socks": ({"HTTPS_PROXY": "socks5://a:1"}, "https://shop.example.org", "socks5://a:1"),
     "all is not for all": ({"ALL_PROXY": "http://a:1"}, "https://shop.example.org", ""),
