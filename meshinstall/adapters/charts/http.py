@@ -1,7 +1,5 @@
 """HTTP for charts with deadlines, bounded retries, safe redirects and size limits; every failure is a ChartError with the URL."""
 
-import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +9,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, BinaryIO, Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from meshinstall.adapters.net.bodies import TooLongError, read_pieces
+from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
+from meshinstall.adapters.net.deadlines import Deadline, held
 from meshinstall.adapters.net.pools import pool_manager
 from meshinstall.adapters.net.proxies import find_proxy
 from meshinstall.errors import ChartError
@@ -36,35 +35,6 @@ _MOVED = frozenset({301, 302, 303, 307, 308})
 _UNREACHABLE_HINT = "check the address, DNS, the proxy settings (HTTPS_PROXY, NO_PROXY) and the firewall, or use --charts DIR"
 
 
-class Deadline:
-    """The end of one operation on a source, for every exchange and pause in it; another thread may cancel it."""
-
-    def __init__(self, source: str, seconds: float = TOTAL) -> None:
-        self._source = source
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-        self._cancelled = threading.Event()
-
-    def left(self) -> float:
-        """Seconds that remain; raises ChartError when there are none."""
-        left = self._end - time.monotonic()
-        if left <= 0 or self._cancelled.is_set():
-            raise self.passed()
-        return left
-
-    def passed(self) -> ChartError:
-        """The error for an operation that took too long."""
-        return ChartError(f"{self._source} took longer than {self._seconds:g} s", "try again, or use a mirror closer to this machine")
-
-    def pause(self, seconds: float) -> None:
-        """Wait, but not beyond the deadline."""
-        self._cancelled.wait(min(seconds, self.left()))
-
-    def cancel(self) -> None:
-        """Make the next look at the deadline fail."""
-        self._cancelled.set()
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A finished exchange; ``body`` is empty when it went into a file."""
@@ -84,9 +54,10 @@ class TransientError(ChartError):
 
 
 class Http:
-    """GET requests of one operation; use it as a context manager."""
+    """GET requests of one operation on a source; use it as a context manager."""
 
-    def __init__(self, deadline: Deadline, say: Say) -> None:
+    def __init__(self, source: str, deadline: Deadline, say: Say) -> None:
+        self._source = source
         self._deadline = deadline
         self._say = say
         self._pools: dict[str, PoolManager] = {}
@@ -104,9 +75,15 @@ class Http:
         Raises ChartError when nothing usable comes within the deadline, or
         more than ``limit`` bytes.
         """
+        try:
+            return self._tried(url, limit, headers or {}, into)
+        except TooSlowError as error:
+            raise too_slow(self._source, self._deadline) from error
+
+    def _tried(self, url: str, limit: int, headers: Mapping[str, str], into: BinaryIO | None) -> Answer:
         for pause in (*_PAUSES, None):
             try:
-                return self._follow(url, limit, headers or {}, into)
+                return self._follow(url, limit, headers, into)
             except TransientError as error:
                 if pause is None:
                     raise
@@ -179,7 +156,6 @@ class Http:
         sink.truncate()
         try:
             for piece in read_pieces(response.read1, limit):
-                # Its end is not passed on: another thread may bring it forward.
                 self._deadline.left()
                 sink.write(piece)
         except TooLongError as error:
@@ -190,8 +166,13 @@ class Http:
         # A registry on this machine is no proxy's, whatever NO_PROXY leaves out.
         proxy = "" if is_loopback(url) else find_proxy(url)
         if proxy not in self._pools:
-            self._pools[proxy] = pool_manager(proxy)
+            self._pools[proxy] = held(pool_manager(proxy))
         return self._pools[proxy]
+
+
+def too_slow(source: str, deadline: Deadline) -> ChartError:
+    """The error for an operation that took too long."""
+    return ChartError(f"{source} took longer than {deadline.seconds:g} s", "try again, or use a mirror closer to this machine")
 
 
 def is_loopback(url: str) -> bool:

@@ -13,10 +13,12 @@ import anyio
 from meshinstall.adapters.charts.archive import read_chart
 from meshinstall.adapters.charts.cache import ArchiveCache, mismatch
 from meshinstall.adapters.charts.folder import FolderSource
-from meshinstall.adapters.charts.http import TOTAL, Deadline, Http, Say, is_safe, shown
+from meshinstall.adapters.charts.http import TOTAL, Http, Say, is_safe, shown, too_slow
 from meshinstall.adapters.charts.logins import Logins
 from meshinstall.adapters.charts.source import Source
 from meshinstall.adapters.charts.versions import is_version, newest
+from meshinstall.adapters.net.bodies import TooSlowError
+from meshinstall.adapters.net.deadlines import Deadline, run_before
 from meshinstall.errors import ChartError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.release import ChartRef
@@ -83,21 +85,16 @@ class ChartStore:
 
     async def _with_source(self, chart: ChartRef, call: Callable[[Source], Answer]) -> Answer:
         _check(chart)
-        deadline = Deadline(chart.source, self._seconds)
+        deadline = Deadline(self._seconds)
 
         def work() -> Answer:
-            with Http(deadline, self._say) as http:
+            with Http(chart.source, deadline, self._say) as http:
                 return call(self._open(chart.source, http))
 
         try:
-            # The thread keeps the deadline itself, but not against a server that drips its headers.
-            with anyio.fail_after(self._seconds + _SLACK):
-                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-        except TimeoutError as error:
-            raise deadline.passed() from error
-        finally:
-            # An abandoned thread ends at its next look at the clock.
-            deadline.cancel()
+            return await run_before(deadline, work, _SLACK)
+        except TooSlowError as error:
+            raise too_slow(chart.source, deadline) from error
 
     def _open(self, source: str, http: Http) -> Source:
         if source.startswith("oci://"):

@@ -2,12 +2,11 @@
 
 import http.client
 import io
-import socket
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
+from functools import partial
 from typing import Any, TypeVar
 
-import anyio.to_thread
 from anyio import CapacityLimiter
 
 from meshinstall.adapters.kube.client import proxy_of, refuse_redirect, tls_context
@@ -15,10 +14,12 @@ from meshinstall.adapters.kube.identity import headers
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
 from meshinstall.adapters.kube.token import Token
 from meshinstall.adapters.kube.tokens import TokenSource
-from meshinstall.adapters.net.bodies import TooLongError, read_pieces
+from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
+from meshinstall.adapters.net.deadlines import Deadline, run_before
 from meshinstall.adapters.net.proxies import through
 from meshinstall.adapters.net.sockets import Way, open_socket
 from meshinstall.errors import ClusterError, ForbiddenError
+from meshinstall.model.istio import ISTIOD_MONITORING_PORT
 from meshinstall.model.paths import object_path
 from meshinstall.ports import Stream
 
@@ -29,8 +30,9 @@ _DATA, _ERROR = 0, 1
 # Seconds: for each answer on the wire, and for everything.
 _TIMEOUT = 10.0
 _TOTAL = 15.0
-# Bytes: 64 MiB hold what istiod says of more than 20,000 proxies.
-_MAX_ANSWER = 64 * 1024**2
+# Bytes: of what any pod says, and of what istiod does, where 64 MiB hold more than 20,000 proxies.
+_MAX_ANSWER = 16 * 1024**2
+_MAX_ISTIOD = 64 * 1024**2
 # Streams open at the same time: the kubelet and the API server carry each as a connection of its own.
 _AT_ONCE = 8
 
@@ -58,7 +60,8 @@ class PodPorts:
             # A server that hangs up must not lead to this machine's own loopback.
             connection.auto_open = 0
             connection.sock = _HttpSocket(stream)
-            return [_body(connection, f"{namespace}/{pod}", path) for path in paths]
+            most = _MAX_ISTIOD if port == ISTIOD_MONITORING_PORT else _MAX_ANSWER
+            return [_body(connection, f"{namespace}/{pod}", path, most) for path in paths]
 
         return await self.talk(namespace, pod, port, ask)
 
@@ -67,39 +70,35 @@ class PodPorts:
         # Its own threads: streams that hang must not hold up plain requests.
         self._limiter = self._limiter or CapacityLimiter(_AT_ONCE)
         async with self._limiter:
-            line = _Line()
+            deadline = Deadline(_TOTAL)
             try:
-                with anyio.fail_after(_TOTAL):
-                    return await anyio.to_thread.run_sync(self._talk, line, namespace, pod, port, talk, abandon_on_cancel=True)
-            except TimeoutError as error:
+                return await run_before(deadline, partial(self._talk, deadline, namespace, pod, port, talk))
+            except TooSlowError as error:
                 raise ClusterError(f"pod {namespace}/{pod} did not answer on port {port} within {_TOTAL:.0f} s") from error
-            finally:
-                # A pod that always has one more byte would keep the thread, and with it the process.
-                line.cut()
 
-    def _talk(self, line: "_Line", namespace: str, pod: str, port: int, talk: Callable[[Stream], _Answer]) -> _Answer:
+    def _talk(self, deadline: Deadline, namespace: str, pod: str, port: int, talk: Callable[[Stream], _Answer]) -> _Answer:
         from websocket import WebSocketException
 
         try:
-            with closing(self._connected(line, object_path("v1", "pods", namespace, pod, "portforward"), port)) as stream:
+            with closing(self._connected(deadline, object_path("v1", "pods", namespace, pod, "portforward"), port)) as stream:
                 return talk(stream)
         except (WebSocketException, http.client.HTTPException, OSError) as error:
             raise _refused(namespace, pod, error, self._config) from error
 
-    def _connected(self, line: "_Line", path: str, port: int) -> "_WebsocketStream":
+    def _connected(self, deadline: Deadline, path: str, port: int) -> "_WebsocketStream":
         from websocket import WebSocketBadStatusException
 
         token = self._tokens.current() if self._tokens else Token("")
         try:
-            return self._open(line, path, port, token)
+            return self._open(deadline, path, port, token)
         except WebSocketBadStatusException as error:
             if error.status_code != http.HTTPStatus.UNAUTHORIZED or not self._tokens:
                 raise
             # Revoked, or our clock is behind: one fresh token, one more try.
             self._tokens.discard(token)
-            return self._open(line, path, port, self._tokens.current())
+            return self._open(deadline, path, port, self._tokens.current())
 
-    def _open(self, line: "_Line", path: str, port: int, token: Token) -> "_WebsocketStream":
+    def _open(self, deadline: Deadline, path: str, port: int, token: Token) -> "_WebsocketStream":
         from websocket import WebSocket, WebSocketException
 
         config = self._config
@@ -107,14 +106,15 @@ class PodPorts:
         way = Way(proxy_of(config), tls_context(config, token), config.server_name, config.authority, _TIMEOUT)
         websocket: Any = WebSocket()
         websocket.settimeout(_TIMEOUT)
-        line.websocket = websocket
+        opened = open_socket(config.server, way)
+        deadline.hold(websocket)
         try:
             websocket.connect(
                 # https becomes wss, http becomes ws.
                 f"ws{config.server.removeprefix('http')}{path}?ports={port}",
                 header=sent,
                 subprotocols=["v4.channel.k8s.io"],
-                socket=open_socket(config.server, way),
+                socket=opened,
                 # The credentials are for this server alone.
                 redirect_limit=0,
             )
@@ -122,35 +122,21 @@ class PodPorts:
             if answer := websocket.handshake_response:
                 refuse_redirect(config.server, answer.status, (answer.headers or {}).get("location") or "")
             raise
-        return _WebsocketStream(line)
+        return _WebsocketStream(deadline, websocket)
 
 
-def _body(connection: http.client.HTTPConnection, pod: str, path: str) -> bytes | None:
+def _body(connection: http.client.HTTPConnection, pod: str, path: str, most: int) -> bytes | None:
     connection.request("GET", path)
     answer = connection.getresponse()
     try:
-        body = b"".join(read_pieces(answer.read1, _MAX_ANSWER))
+        body = b"".join(read_pieces(answer.read1, most))
     except TooLongError as error:
-        raise ClusterError(f"pod {pod} sent more than {_MAX_ANSWER // 1024**2} MiB") from error
+        raise ClusterError(f"pod {pod} sent more than {most // 1024**2} MiB") from error
     if answer.status not in {http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND}:
         raise ClusterError(f"pod {pod} answered {path} with HTTP {answer.status}")
     return body if answer.status == http.HTTPStatus.OK else None
 
 
-class _Line:
-    """One websocket, which whoever waits for it can cut while a thread reads from it."""
-
-    def __init__(self) -> None:
-        self.websocket: Any = None
-        self.is_cut = False
-
-    def cut(self) -> None:
-        """Let every read and write of the thread end at once."""
-        self.is_cut = True
-        if open_socket := getattr(self.websocket, "sock", None):
-            with suppress(OSError):
-                # The plain socket's own: that of TLS forgets its keys while the other thread decrypts. TLS inside of TLS wraps it.
-                socket.socket.shutdown(getattr(open_socket, "socket", open_socket), socket.SHUT_RDWR)
 
 
 class _WebsocketStream:
@@ -160,9 +146,9 @@ class _WebsocketStream:
     the port's number (kubernetes: pkg/kubelet/server/portforward/websocket.go).
     """
 
-    def __init__(self, line: _Line) -> None:
-        self._line = line
-        self._websocket = line.websocket
+    def __init__(self, deadline: Deadline, websocket: Any) -> None:
+        self._deadline = deadline
+        self._websocket = websocket
         self._begun: set[int] = set()
         self._rest = b""
 
@@ -174,9 +160,12 @@ class _WebsocketStream:
 
         self._websocket.settimeout(seconds or _TIMEOUT)
         while not self._rest:
-            if self._line.is_cut:
+            try:
                 # What came before may be many answers of a pod that sends as fast as it can.
-                raise ConnectionAbortedError("nobody waits for the answer any more")
+                self._deadline.left()
+            except TooSlowError as error:
+                # Not as a silence of the pod, which is an answer.
+                raise ConnectionAbortedError("nobody waits for the answer any more") from error
             try:
                 frame = self._websocket.recv()
             except WebSocketTimeoutException as error:

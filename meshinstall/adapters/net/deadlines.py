@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any, TypeVar
 
 import anyio.to_thread
-from anyio import CapacityLimiter
 
 from meshinstall.adapters.net.bodies import TooSlowError
 
@@ -83,11 +82,11 @@ def _held(pool: Any) -> Any:
 
     class Connection(pool.ConnectionCls):  # type: ignore[misc] # a class of urllib3 or for SOCKS
         def connect(self) -> None:
-            _hold(self)
+            hold(self)
             super().connect()
 
         def request(self, *args: Any, **settings: Any) -> None:
-            _hold(self)
+            hold(self)
             super().request(*args, **settings)
 
         def getresponse(self) -> Any:
@@ -98,15 +97,17 @@ def _held(pool: Any) -> Any:
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
-def _hold(connection: Any) -> None:
+def hold(connection: Any) -> None:
+    """Cut ``connection`` at the deadline of the exchange that this thread is in, if it is in one; raises TooSlowError."""
     if deadline := _CURRENT.get():
         deadline.hold(connection)
 
 
-async def run_before(deadline: Deadline, call: Callable[[], _Answer], limiter: CapacityLimiter | None = None) -> _Answer:
+async def run_before(deadline: Deadline, call: Callable[[], _Answer], grace: float = 0.0) -> _Answer:
     """The answer of a blocking ``call``, in a thread; raises TooSlowError when it does not come in time.
 
-    Whoever gives up earlier takes the connection with him. ``limiter`` bounds how many threads there are.
+    Whoever gives up earlier takes the connection with him. ``grace`` are seconds for the thread to tell better than that what it
+    waited for.
     """
 
     def work() -> _Answer:
@@ -118,8 +119,8 @@ async def run_before(deadline: Deadline, call: Callable[[], _Answer], limiter: C
             deadline.let_go()
 
     try:
-        with anyio.fail_after(deadline.left()):
-            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+        with anyio.fail_after(deadline.left() + grace):
+            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
     except TimeoutError as error:
         raise deadline.passed() from error
     finally:

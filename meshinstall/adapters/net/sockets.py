@@ -7,6 +7,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from meshinstall.adapters.net.pools import login_header, proxy_context
+from meshinstall.adapters.net.deadlines import hold
 from meshinstall.adapters.net.proxies import split_proxy
 
 _PORTS = {"http": 80, "https": 443}
@@ -31,6 +32,7 @@ def open_socket(url: str, way: Way) -> socket.socket:
 
     connection = _connection(url, way)
     try:
+        hold(connection)
         connection.connect()
     except HTTPError as error:
         connection.close()

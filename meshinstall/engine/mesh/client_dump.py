@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
+from meshinstall.engine.mesh.large_answers import parsed
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text
 from meshinstall.errors import ClusterError
 from meshinstall.model import json_text
@@ -34,7 +35,7 @@ _OWN = re.compile(
     r"inbound\||outbound_\.|InboundPassthroughCluster|PassthroughCluster$|BlackHoleCluster$|prometheus_stats$|agent$|(sds|xds)-grpc$"
 )
 # Bytes of one answer: a cluster takes 2.5 KiB.
-_MAX_ANSWER = 32 * 1024**2
+_MAX_ANSWER = 8 * 1024**2
 _CLUSTER_FIELDS = ("name", "type", "eds_cluster_config.service_name", "load_assignment", "transport_socket", "transport_socket_matches")
 NAMES = "/config_dump?resource=dynamic_active_clusters&mask=cluster.name"
 CLUSTERS = "/config_dump?resource=dynamic_active_clusters&mask=" + quote(",".join(f"cluster.{name}" for name in _CLUSTER_FIELDS), safe=",")
@@ -109,9 +110,7 @@ def _configs(data: bytes, part: str) -> list[Any]:
 
 
 def _parsed(data: bytes) -> Any:
-    if len(data) > _MAX_ANSWER:
-        raise ClusterError(f"its Envoy's answer is larger than {_MAX_ANSWER // 1024**2} MiB")
-    return json_text.load(data)
+    return parsed(data, _MAX_ANSWER)
 
 
 def _kind(cluster: Any) -> str:

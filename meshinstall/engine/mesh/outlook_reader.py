@@ -1,14 +1,17 @@
 """Reads what proxies of one kind would send; where they know many hosts, what they are told alike is read from one of them, in pieces."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 from urllib.parse import quote
 
 import anyio
 
 from meshinstall.engine.mesh import client_dump
+from meshinstall.engine.mesh.large_answers import Beside
 from meshinstall.engine.mesh.special_hosts import Special
 from meshinstall.model.clients import OutboundCluster, Outlook
 from meshinstall.model.istio import full_host
@@ -21,6 +24,7 @@ _FEW = 200
 # 37,000 characters need (istio: pkg/bootstrap/config.go, re2.max_program_size).
 _PIECE, _LONGEST = 250, 24_000
 _LISTENERS = (client_dump.LISTENER, client_dump.ADDRESSES)
+_Answer = TypeVar("_Answer")
 Listeners = tuple[bool, frozenset[tuple[str, int]]]
 
 
@@ -55,15 +59,16 @@ class Reader:
         self._alike: dict[str, OutboundCluster] = {}
         self._listeners: Listeners | None = None
         self._one_at_a_time = anyio.Lock()
+        self._beside = Beside()
 
     async def outlook(self, pod: Pod) -> Outlook:
         """What a pod's proxy would send; raises ClusterError."""
         if len(self._hosts.ports) <= _FEW:
             clusters, endpoints, *told = await self._ask(pod, client_dump.CLUSTERS, client_dump.ENDPOINTS, *_LISTENERS)
-            found = client_dump.read_clusters(clusters, endpoints, whole=True)
-            return Outlook(client_dump.ordered(found), *_read_listeners(*told))
+            found = await self._read(client_dump.read_clusters, clusters, endpoints, whole=True)
+            return Outlook(client_dump.ordered(found), *await self._read(_read_listeners, *told))
         (held,) = await self._ask(pod, client_dump.NAMES)
-        names = client_dump.read_names(held)
+        names = await self._read(client_dump.read_names, held)
         alike = {name for name in names if client_dump.host_of(name) in self._hosts.plain}
         # Whoever comes second finds what the first has read.
         async with self._one_at_a_time:
@@ -80,13 +85,17 @@ class Reader:
         decide = self._hosts.taken or not self._hosts.ports <= names
         if not decide and self._listeners:
             return self._listeners
-        found = _read_listeners(*await self._ask(pod, *_LISTENERS))
+        found = await self._read(_read_listeners, *await self._ask(pod, *_LISTENERS))
         if not decide:
             self._listeners = found
         return found
 
     async def _clusters(self, pod: Pod, piece: str) -> tuple[OutboundCluster, ...]:
-        return client_dump.read_clusters(*await self._ask(pod, f"{client_dump.CLUSTERS}{piece}", f"{client_dump.ENDPOINTS}{piece}"))
+        answers = await self._ask(pod, f"{client_dump.CLUSTERS}{piece}", f"{client_dump.ENDPOINTS}{piece}")
+        return await self._read(client_dump.read_clusters, *answers)
+
+    async def _read(self, read: Callable[..., _Answer], *answers: bytes, **settings: bool) -> _Answer:
+        return await self._beside.read(max(answers, key=len), partial(read, *answers, **settings))
 
     async def _ask(self, pod: Pod, *paths: str) -> list[bytes]:
         """The answers; Envoy has no endpoints (404) where no cluster asks for them."""

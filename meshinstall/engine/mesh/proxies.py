@@ -1,12 +1,13 @@
 """Reads the configuration of each proxy, and from each istiod whether its proxies have what it last sent."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import anyio
 
 from meshinstall.engine.mesh.envoy import Chain, EnvoyDump, dump_path, read_dump
+from meshinstall.engine.mesh.large_answers import Beside
 from meshinstall.engine.mesh.reader import short
 from meshinstall.engine.mesh.syncz import Sync, better, read_sync
 from meshinstall.engine.objects.json_fields import MalformedError
@@ -56,8 +57,10 @@ async def ask_proxies(
     seconds = _PATIENCE + _EACH * len(pods)
     answers = {pod.place: Proxy(problem=f"it was not read within {seconds:.0f} s") for pod in pods}
 
+    beside = Beside()
+
     async def one(pod: Pod) -> None:
-        answers[pod.place] = await _ask(pod, ports, anchors, certificates)
+        answers[pod.place] = await _ask(pod, ports, beside, lambda dump: _proxy(pod, dump, anchors, certificates))
 
     with anyio.move_on_after(seconds):
         async with task_group() as group:
@@ -66,12 +69,12 @@ async def ask_proxies(
     return {place: _with_sync(proxy, known.get(place)) for place, proxy in answers.items()}
 
 
-async def _ask(pod: Pod, ports: Pods, anchors: bytes, certificates: Certificates) -> Proxy:
+async def _ask(pod: Pod, ports: Pods, beside: Beside, proxy: Callable[[EnvoyDump], Proxy]) -> Proxy:
     if not pod.running:
         return Proxy(problem="its pod does not run")
     try:
-        dump = read_dump(await ports.get(*pod.place, pod.admin_port, dump_path(pod.ip, _past_the_proxy(pod))))
-        return _proxy(pod, dump, anchors, certificates)
+        dump = await ports.get(*pod.place, pod.admin_port, dump_path(pod.ip, _past_the_proxy(pod)))
+        return await beside.read(dump, lambda: proxy(read_dump(dump)))
     except ClusterError as error:
         return Proxy(problem=short(error))
 
