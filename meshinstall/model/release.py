@@ -1,11 +1,12 @@
 """What should be installed, and what Helm's own records say is installed."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from meshinstall.errors import ClusterError
 from meshinstall.model.values import Values
 
 # A Kubernetes object as JSON.
@@ -74,7 +75,10 @@ class ReleaseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRecord:
-    """The newest revision of a release as Helm recorded it; ``values`` are the user's only, ``by_server``: helm applies by the server."""
+    """The newest revision of a release as Helm recorded it; ``values`` are the user's only, ``by_server``: helm applies by the server.
+
+    With a ``problem`` the record cannot be read, and all that is known is that there is one.
+    """
 
     key: ReleaseKey
     revision: int
@@ -89,3 +93,13 @@ class ReleaseRecord:
     secret: str = ""
     by_server: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+
+def readable(records: Mapping[ReleaseKey, ReleaseRecord], keys: Iterable[ReleaseKey]) -> dict[ReleaseKey, ReleaseRecord]:
+    """The records of these releases, of those that have one; raises ClusterError for one that cannot be read."""
+    found = {key: records[key] for key in keys if key in records}
+    for key, record in found.items():
+        if record.problem:
+            raise ClusterError(f"release {key}: {record.problem}", f"if release {key} is not wanted, delete the Secret")
+    return found

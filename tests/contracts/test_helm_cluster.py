@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from meshinstall.adapters.helm.client import PyHelm
-from meshinstall.adapters.helm.records import SECRET_TYPE, mark_failed, newest
+from meshinstall.adapters.helm.records import SECRET_TYPE, mark_failed, newest, read
 from meshinstall.adapters.kube import kubeconfig
 from meshinstall.adapters.kube.client import KubeClient
 from meshinstall.errors import HelmError
@@ -68,7 +68,7 @@ async def secrets(kube: KubeClient, key: ReleaseKey) -> list[dict[str, Any]]:
 
 
 async def recorded(kube: KubeClient, key: ReleaseKey) -> ReleaseRecord:
-    return newest(await secrets(kube, key))[key]
+    return read(key, newest(await secrets(kube, key))[key])
 
 
 async def colour(kube: KubeClient, key: ReleaseKey) -> str | None:

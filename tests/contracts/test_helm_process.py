@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,6 +106,27 @@ async def test_cancelling_ends_a_helm_that_ignores_sigterm_and_the_child_that_ho
     assert time.monotonic() - started < 0.5 + GRACE + 1
     assert len(children()) == 2
     # Killed, and gone as soon as the kernel gets to it.
+    until(lambda: not any(runs(pid) for pid in children()), 10, lambda: f"still there: {children()}")
+
+
+PROGRAM = """
+import sys, anyio
+from pathlib import Path
+from meshinstall.adapters.helm.client import PyHelm
+from meshinstall.model.release import ReleaseKey
+helm = PyHelm(executable=sys.argv[1])
+anyio.run(helm.uninstall, ReleaseKey("istio-system", "istiod"))
+"""
+
+
+def test_helm_and_what_it_started_end_with_a_run_that_is_killed(
+    fake_helm: FakeHelm, children: Callable[[], list[int]], tmp_path: Path
+) -> None:
+    fake_helm("sleep 60 & echo $! >child.pid\necho $$ >helm.pid\nwait")
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "helm")], cwd=Path(__file__).parents[2])
+    until(lambda: len(children()) == 2, 20, lambda: f"helm runs: {children()}")
+    process.kill()
+    process.wait()
     until(lambda: not any(runs(pid) for pid in children()), 10, lambda: f"still there: {children()}")
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshinstall.adapters.helm.records import MAX_RECORD, SECRET_TYPE, decode, mark_failed, newest
+from meshinstall.adapters.helm.records import MAX_RECORD, SECRET_TYPE, decode, mark_failed, newest, read
 from meshinstall.errors import ClusterError, ConflictError
-from meshinstall.model.release import ReleaseKey, ReleaseStatus
+from meshinstall.model.release import ReleaseKey, ReleaseStatus, readable
 
 RECORDS = Path(__file__).parent / "records"
 HELM3, HELM4 = (json.loads((RECORDS / f"helm-{version}.json").read_text()) for version in ("3.22.0", "4.3.1"))
@@ -43,10 +43,11 @@ def record(packed: bytes = b"", *, key: ReleaseKey = KEY, revision: object = "1"
     [(HELM3, "helmtest3", "a3", 2, "deployed"), (HELM4, "helmtest4", "a4", 4, "failed")],
 )
 def test_the_newest_revision_is_read(secrets: list[dict[str, Any]], namespace: str, name: str, revision: int, status: str) -> None:
-    found = newest(reversed(secrets))
+    ((key, secret),) = newest(reversed(secrets)).items()
 
-    (release,) = found.values()
-    assert list(found) == [release.key] == [ReleaseKey(namespace, name)]
+    release = read(key, secret)
+    assert key == release.key == ReleaseKey(namespace, name)
+    assert not release.problem
     assert release.revision == revision
     assert release.status == status
     assert release.chart == "demo"
@@ -68,8 +69,17 @@ def test_values_description_and_the_user_s_labels_are_read() -> None:
     assert release.labels == {"team": "mesh"}
 
 
-def test_other_secrets_are_passed_over() -> None:
-    assert newest([{"type": "Opaque", "metadata": {"name": "x"}}]) == {}
+def test_secrets_that_name_no_release_are_nobodys() -> None:
+    assert newest([{"metadata": {"name": "x"}}, {"metadata": {"name": "x", "labels": {"name": 7}}}, {}]) == {}
+
+
+def test_a_release_that_cannot_be_read_stops_nothing_but_itself() -> None:
+    other = ReleaseKey("shop", "other")
+    found = {key: read(key, secret) for key, secret in newest([record(b"garbage"), record(key=other)]).items()}
+
+    assert not readable(found, [other])[other].problem
+    with pytest.raises(ClusterError, match=r"release shop/demo: Secret shop/sh\.helm\.release\.v1\.demo\.v1 has the type"):
+        readable(found, [other, KEY])
 
 
 def test_releases_of_one_name_in_two_namespaces_are_two() -> None:
@@ -81,7 +91,7 @@ def test_releases_of_one_name_in_two_namespaces_are_two() -> None:
 def test_older_revisions_are_not_unpacked() -> None:
     broken = record(b"garbage")
 
-    assert newest([broken, record(revision="2", version=2)])[KEY].revision == 2
+    assert read(KEY, newest([broken, record(revision="2", version=2)])[KEY]).revision == 2
 
 
 @pytest.mark.parametrize(
@@ -100,11 +110,10 @@ def test_older_revisions_are_not_unpacked() -> None:
     ],
 )
 def test_a_record_that_is_none_is_named(secret: dict[str, Any], message: str) -> None:
-    with pytest.raises(ClusterError) as caught:
-        newest([secret])
+    problem = read(KEY, newest([secret])[KEY]).problem
 
-    assert "Secret shop/sh.helm.release.v1.demo.v1 has the type of a Helm release record but is not valid" in caught.value.message
-    assert message in caught.value.message
+    assert "Secret shop/sh.helm.release.v1.demo.v1 has the type of a Helm release record but is not valid" in problem
+    assert message in problem
 
 
 json_values = some.recursive(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from io import BytesIO
 from ipaddress import ip_address
@@ -13,6 +14,7 @@ from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pie
 from meshinstall.adapters.net.deadlines import Deadline, held
 from meshinstall.adapters.net.pools import pool_manager
 from meshinstall.adapters.net.proxies import find_proxy
+from meshinstall.adapters.net.retry_after import retry_after
 from meshinstall.errors import ChartError
 
 if TYPE_CHECKING:
@@ -145,11 +147,10 @@ class Http:
     def _finish(self, url: str, response: "BaseHTTPResponse", limit: int, into: BinaryIO | None) -> Answer:
         status = response.status
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            after = response.headers.get("Retry-After", "")
             raise TransientError(
                 f"{shown(url)} answered {status}",
                 "the server is overloaded or broken; try later",
-                float(after) if after.isdecimal() else None,
+                retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC)),
             )
         sink = into if into is not None and status == HTTPStatus.OK else BytesIO()
         sink.seek(0)

@@ -1,23 +1,21 @@
 """Runs one program without a shell, with bounds on its output and on the time that it takes to stop."""
 
 import asyncio
-import ctypes
 import os
 import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
 import anyio
 
+from meshinstall.adapters.helm.leash import LEASH
 from meshinstall.errors import HelmError
 
 MAX_OUTPUT = 64 * 1024**2
 # Seconds between SIGTERM and SIGKILL: Helm uses them to record the release as failed.
 GRACE = 2.0
-_PR_SET_PDEATHSIG = 1
 # Seconds that a pipe may stay open after the program ended: a child it left behind may hold it for ever.
 _LINGER = 0.5
 
@@ -73,14 +71,22 @@ async def run(argv: Sequence[str], stdin: bytes, environment: Mapping[str, str])
     # SubprocessProtocol and not the streams: its process_exited comes when the program
     # ends, where Process.wait() of some Python versions waits for every holder of a pipe.
     transport, conversation = await asyncio.get_running_loop().subprocess_exec(
-        _Conversation, *argv, env=dict(environment), start_new_session=True, preexec_fn=_dying_with_us()
+        _Conversation, *argv, env=dict(environment), start_new_session=True
     )
+    try:
+        with LEASH.holding(transport.get_pid()):
+            return await _talk(transport, conversation, argv[0], stdin)
+    finally:
+        transport.close()
+
+
+async def _talk(transport: asyncio.SubprocessTransport, conversation: _Conversation, name: str, stdin: bytes) -> Outcome:
     try:
         _send(transport, stdin)
         await conversation.stop.wait()
         if conversation.too_much:
             await _end_group(transport.get_pid(), conversation)
-            raise HelmError(f"{argv[0]} wrote more than {MAX_OUTPUT // 1024**2} MiB and was stopped")
+            raise HelmError(f"{name} wrote more than {MAX_OUTPUT // 1024**2} MiB and was stopped")
         with anyio.move_on_after(_LINGER):
             await conversation.finished.wait()
         return Outcome(transport.get_returncode() or 0, *(bytes(conversation.written[fd]) for fd in (1, 2)))
@@ -88,8 +94,6 @@ async def run(argv: Sequence[str], stdin: bytes, environment: Mapping[str, str])
         with anyio.CancelScope(shield=True):
             await _end_group(transport.get_pid(), conversation)
         raise
-    finally:
-        transport.close()
 
 
 def _send(transport: asyncio.SubprocessTransport, stdin: bytes) -> None:
@@ -111,16 +115,3 @@ async def _end_group(group: int, conversation: _Conversation) -> None:
 def _signal(group: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(group, number)
-
-
-def _dying_with_us() -> Callable[[], None] | None:
-    """A hook that makes the kernel kill the child when we are killed: no helm may run beside the next run (Linux: prctl(2))."""
-    if sys.platform != "linux":
-        return None
-    # Looked up before the fork: the child may do next to nothing.
-    prctl = ctypes.CDLL(None).prctl
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    return ask

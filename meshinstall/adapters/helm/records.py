@@ -3,9 +3,11 @@
 import base64
 import binascii
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from meshinstall.errors import ClusterError, ConflictError
@@ -23,19 +25,30 @@ _WINDOW = 31  # zlib's word for "gzip, and check its header and sum"
 _HELM_LABELS = frozenset({"name", "owner", "status", "version", "createdAt", "modifiedAt"})
 
 
-def newest(secrets: Iterable[Manifest]) -> dict[ReleaseKey, ReleaseRecord]:
-    """The newest revision of every release in a list of Secrets; only these are unpacked.
+def newest(secrets: Iterable[Manifest]) -> dict[ReleaseKey, Manifest]:
+    """The Secret of the newest revision of every release, by their labels alone.
 
-    Raises ClusterError, naming the Secret, for a record that is not Helm's.
+    One that names no release is nobody's: Helm finds its own by that label. One without a revision may be the newest of its release.
     """
-    found: dict[ReleaseKey, tuple[int, Manifest]] = {}
+    found: dict[ReleaseKey, tuple[float, Manifest]] = {}
     for secret in secrets:
-        if secret.get("type") != SECRET_TYPE:
+        name, version = _labels(secret).get("name"), _labels(secret).get("version")
+        if not isinstance(name, str) or not name:
             continue
-        key, revision = _labelled(secret)
+        key = ReleaseKey(_metadata(secret, "namespace"), name)
+        revision = int(version) if isinstance(version, str) and _REVISION.fullmatch(version) else math.inf
         if key not in found or found[key][0] < revision:
             found[key] = revision, secret
-    return {key: decode(secret) for key, (_, secret) in found.items()}
+    return {key: secret for key, (_, secret) in found.items()}
+
+
+def read(key: ReleaseKey, secret: Manifest) -> ReleaseRecord:
+    """What the Secret of a release records, or that it cannot be read: it may be anybody's, and says nothing of other releases."""
+    try:
+        return decode(secret)
+    except ClusterError as error:
+        unknown = ReleaseRecord(key, 0, ReleaseStatus.UNKNOWN, "", "", "", {}, "", "", "")
+        return replace(unknown, secret=_metadata(secret, "name"), problem=error.message)
 
 
 def decode(secret: Manifest) -> ReleaseRecord:

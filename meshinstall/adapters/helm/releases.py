@@ -3,29 +3,45 @@
 from collections.abc import Iterable, Mapping
 
 import anyio.to_thread
+from anyio import CapacityLimiter
 
 from meshinstall.adapters.helm import records
+from meshinstall.engine.tasks import gather
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.ports import Kube
 
 # Old revisions carry a whole chart each and say nothing of the present.
 _CURRENT = "owner=helm,status!=superseded"
+# Secrets in memory at the same time.
+_AT_ONCE = 4
 
 
 class HelmReleases:
-    """Implements ports.Releases: one list for each namespace."""
+    """Implements ports.Releases: one list for each namespace, without what the Secrets hold, and one request for each release.
+
+    A Secret holds up to a MiB, and there may be hundreds: together they are more than one answer may have.
+    """
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
 
     async def newest(self, namespaces: Iterable[str]) -> Mapping[ReleaseKey, ReleaseRecord]:
         """The newest record of every release in these namespaces."""
-        secrets: list[Manifest] = []
+        told: list[Manifest] = []
         for namespace in namespaces:
             path = object_path("v1", "secrets", namespace)
-            secrets += [secret async for secret in self._kube.list(path, labels=_CURRENT, fields="type=helm.sh/release.v1")]
-        return await anyio.to_thread.run_sync(records.newest, secrets)
+            listed = self._kube.list(path, labels=_CURRENT, fields="type=helm.sh/release.v1", metadata_only=True)
+            told += [secret async for secret in listed]
+        limiter, wanted = CapacityLimiter(_AT_ONCE), records.newest(told)
+
+        async def read(key: ReleaseKey) -> ReleaseRecord | None:
+            async with limiter:
+                # It may be gone by now.
+                secret = await self._kube.get(object_path("v1", "secrets", key.namespace, wanted[key]["metadata"]["name"]))
+                return None if secret is None else await anyio.to_thread.run_sync(records.read, key, secret)
+
+        return {key: record for key, record in (await gather(wanted, read)).items() if record}
 
     async def mark_failed(self, record: ReleaseRecord, reason: str) -> None:
         """Turn a pending record into a failed one."""

@@ -7,8 +7,6 @@ whether it was done, so that its object is read back first (client-go: rest/with
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
@@ -49,19 +47,6 @@ def pause(tries: int, passed: float, after: float | None) -> float | None:
     """
     seconds = _PAUSES[min(tries, len(_PAUSES)) - 1] if after is None else after
     return seconds if passed + seconds <= LONGEST else None
-
-
-def retry_after(text: str, now: datetime) -> float | None:
-    """Seconds of a Retry-After header, which has a number of them or a date (RFC 9110 section 10.2.3); None for anything else."""
-    text = text.strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max((moment - now).total_seconds(), 0.0)
 
 
 def is_done(sent: Mapping[str, Any], live: Mapping[str, Any], *, exactly: bool) -> bool:

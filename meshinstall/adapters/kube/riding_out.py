@@ -10,6 +10,7 @@ import anyio
 from meshinstall.adapters.kube import patience
 from meshinstall.adapters.kube.exchange import APPLY, FIELD_MANAGER, BrokenOffError, Reply, Request
 from meshinstall.adapters.kube.patience import Trouble
+from meshinstall.adapters.net.retry_after import retry_after
 from meshinstall.errors import ClusterError, UnreachableError
 
 # Tries of a server that never answered: one that is wrongly named or down does the same again and again.
@@ -53,7 +54,7 @@ class Patient:
                 passing = patience.trouble(request.method, request.path, reply.status, reply.body)
                 if passing is None:
                     return await self._settled(reply, request) if may_be_done else reply
-                found, after = passing, patience.retry_after(reply.after, datetime.now(UTC))
+                found, after = passing, retry_after(reply.after, datetime.now(UTC))
                 failure = UnreachableError(*_words(self._refusal(reply, request)))
             may_be_done = may_be_done or (found is Trouble.UNKNOWN and bool(request.changes))
             seconds = patience.pause(tries, anyio.current_time() - started, after)

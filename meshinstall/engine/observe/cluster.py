@@ -1,8 +1,8 @@
 """Reads a cluster once before planning, everything at the same time.
 
 Requests: one for the version, those for control planes (engine/mesh/control_planes.py), one each for CRDs and the
-namespaces that we made, one for each desired namespace and policy, one for
-Helm's records in each namespace, one for each kind of object in each namespace that the releases own, and one for all
+namespaces that we made, one for each desired namespace and policy, one for Helm's records in each namespace and one
+for each release there, one for each kind of object in each namespace that the releases own, and one for all
 PeerAuthentications. None of them depends on how many pods or namespaces the cluster has.
 """
 
@@ -22,7 +22,7 @@ from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.mesh import PeerPolicy
 from meshinstall.model.ownership import ENVIRONMENT, HELM_MANAGER, MANAGED_BY, MANAGER, made_by_us
 from meshinstall.model.paths import KINDS, object_path, path_of
-from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
+from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, readable
 from meshinstall.ports import Charts, Kube, Releases
 
 # What Helm writes on everything it makes.
@@ -47,7 +47,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         made = soon(group, lambda asked: made_for(kube, asked), desired)
     left = {name: live for name, live in made.value.items() if name not in spaces}
     wanted = {release.key for release in desired.releases}
-    releases = {key: record for key, record in found.value.items() if key in wanted}
+    releases = readable(found.value, sorted(wanted, key=str))
     # A gateway that was taken out of the configuration has, by default, a namespace of its own.
     seen = {**found.value, **(await records.newest(left) if left else {})}
     owned = {key: objects(record) for key, record in releases.items()}

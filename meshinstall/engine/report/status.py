@@ -21,7 +21,7 @@ from meshinstall.model.istio import CA_SECRETS, ISTIOD_SELECTOR, ROOT_CERTIFICAT
 from meshinstall.model.labels import REVISION
 from meshinstall.model.ownership import lease_path, recorded_environment, summary_path
 from meshinstall.model.paths import object_path, path_of
-from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
+from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus, readable
 from meshinstall.model.status import (
     Certificate,
     Health,
@@ -72,7 +72,8 @@ async def _maybe(session: Session, path: str) -> Manifest | None:
 
 
 async def _releases(desired: Desired, session: Session) -> tuple[ReleaseHealth, ...]:
-    records = await session.releases.newest([namespace.name for namespace in desired.namespaces])
+    told = await session.releases.newest([namespace.name for namespace in desired.namespaces])
+    records = readable(told, (release.key for release in desired.releases))
     found = await gather((release.key for release in desired.releases), lambda key: _workloads(session, records.get(key)))
     return tuple(release_health(release, records.get(release.key), found[release.key], desired.environment) for release in desired.releases)
 

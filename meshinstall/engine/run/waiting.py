@@ -15,7 +15,7 @@ from meshinstall.errors import ForbiddenError, StepError
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.plan import ReleaseStep
-from meshinstall.model.release import Component, Manifest, ReleaseRecord
+from meshinstall.model.release import Component, Manifest, ReleaseRecord, readable
 from meshinstall.model.stack import merge
 from meshinstall.ports import Kube
 
@@ -152,7 +152,7 @@ async def _pause(started: float) -> None:
 
 async def find_record(session: Session, step: ReleaseStep) -> ReleaseRecord:
     """The newest record of a step's release; raises StepError when there is none."""
-    records = await session.releases.newest([step.release.namespace])
+    records = readable(await session.releases.newest([step.release.namespace]), [step.release])
     if step.release not in records:
         raise StepError(
             "its Helm release no longer exists: it was uninstalled during the run", "run the same command again; it makes a new plan"
