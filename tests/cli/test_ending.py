@@ -19,16 +19,14 @@ from tests.contracts.servers import QuietHandler, packed, serving
 
 REPOSITORY = Path(__file__).parents[2]
 # Seconds: what a command gets, how long a machine with much to do may take to start one, and until it must be gone.
-TIMEOUT = "2"
+TIMEOUT = "1"
 START, GONE = 30, 5
 TARGET = ("--env", "dev", "--cloud", "local", "--charts", "charts")
 COMMANDS = {
     "status": ("status", "--env", "dev", "--cloud", "local"),
     "plan": ("plan", *TARGET),
     "check": ("check",),
-    "verify": ("verify",),
     "up": ("up", *TARGET, "--yes"),
-    "down": ("down", "--env", "dev", "--cloud", "local", "--yes"),
 }
 
 
@@ -48,8 +46,6 @@ def drips(begin: bytes, then: bytes) -> Callable[[BaseHTTPRequestHandler], None]
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 SERVERS = {
-    "silence": drips(b"", b""),
-    "a byte now and then": drips(b"", b"H"),
     "100 Continue for ever": drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "a body for ever": drips(HEAD + b"\r\n", b" "),
 }
@@ -113,18 +109,13 @@ def test_a_command_ends_soon_after_its_time(tmp_path: Path, command: str, server
         run.until_it_asks()
         status, said = run.gone(float(TIMEOUT))
     assert status == 1, said
-    assert "within 2 s" in said or "in 2 s" in said, said
+    assert "within 1 s" in said or "in 1 s" in said, said
     assert "--timeout" in said, said
 
 
 @pytest.mark.parametrize(
     ("command", "number"),
-    [
-        *(("status", one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
-        ("plan", signal.SIGHUP),
-        ("up", signal.SIGHUP),
-        ("verify", signal.SIGHUP),
-    ],
+    [("status", signal.SIGINT), ("plan", signal.SIGTERM), ("up", signal.SIGHUP)],
 )
 def test_a_command_ends_soon_after_a_signal(tmp_path: Path, command: str, number: signal.Signals) -> None:
     with started(tmp_path, "100 Continue for ever", *COMMANDS[command]) as run:
