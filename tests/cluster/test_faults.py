@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from meshinstall.model.ownership import RUN_OBJECT
 from testbed import cluster as testbed_cluster
 from testbed.cluster import Cluster
 from testbed.waiting import until
@@ -124,6 +125,44 @@ def test_ctrl_c_ends_helm_and_says_how_to_go_on(minimal: Program, own_module_clu
     assert helm_processes(own_module_cluster) == []
     change.up()
     assert change.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_job_s_end_and_a_terminal_s_leave_no_lock_no_pending_release_and_no_helm(
+    minimal: Program, own_module_cluster: Cluster, shell: Shell, number: signal.Signals
+) -> None:
+    change = minimal.having("--set", f"istiod.env.ENDED={number.name}")
+    with istiod_held(shell), change.started("up", "--yes") as run:
+        run.until(lambda: "istiod" in helm_records(own_module_cluster, "pending-upgrade"), "helm is in the middle of istiod")
+        done = run.end(number)
+    assert done.status == 130, done
+    assert helm_processes(own_module_cluster) == []
+    assert helm_records(own_module_cluster, "pending-upgrade") == []
+    assert _holder(own_module_cluster) == ""
+    change.up()
+    assert change.pending() == {}
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_job_s_end_and_a_terminal_s_leave_no_probes(program: Program, own_module_cluster: Cluster, number: signal.Signals) -> None:
+    def probes() -> list[str]:
+        found = own_module_cluster.api().get("/api/v1/namespaces")["items"]
+        live = [one["metadata"]["name"] for one in found if "deletionTimestamp" not in one["metadata"]]
+        return [name for name in live if name.startswith("meshinstall-probe-")]
+
+    with program.started("verify") as run:
+        run.until(lambda: bool(probes()), "the probes are there")
+        done = run.end(number)
+    assert done.status == 130, done
+    assert probes() == []
+
+
+def _holder(cluster: Cluster) -> str:
+    """Who has the lock of the mesh."""
+    lease = cluster.api().get(f"/apis/coordination.k8s.io/v1/namespaces/{_SYSTEM}/leases/{RUN_OBJECT}")
+    return str(lease["spec"].get("holderIdentity") or "")
 
 
 @pytest.mark.usefixtures("installed")
