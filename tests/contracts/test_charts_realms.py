@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshinstall.adapters.charts.http import Answer, Deadline, Http
+from meshinstall.adapters.charts.http import Answer, Http
 from meshinstall.adapters.charts.logins import Login
 from meshinstall.adapters.charts.registry_login import authorization
+from meshinstall.adapters.net.deadlines import Deadline
 from meshinstall.errors import ChartError
 from meshinstall.model.release import ChartRef
 from meshinstall.ports import Charts
@@ -56,7 +57,7 @@ def answer(challenge: str, url: str = ASKED) -> Answer:
 
 
 def header(found: Answer, login: Login = MINE) -> str:
-    with Http(Deadline("a source", 5), print) as http:
+    with Http("a source", Deadline(5), print) as http:
         return authorization(http, found, ASKED, login)
 
 

@@ -137,8 +137,6 @@ def _body(connection: http.client.HTTPConnection, pod: str, path: str, most: int
     return body if answer.status == http.HTTPStatus.OK else None
 
 
-
-
 class _WebsocketStream:
     """Implements ports.Stream.
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from meshinstall.adapters.net.pools import login_header, proxy_context
 from meshinstall.adapters.net.deadlines import hold
+from meshinstall.adapters.net.pools import login_header, proxy_context
 from meshinstall.adapters.net.proxies import split_proxy
 
 _PORTS = {"http": 80, "https": 443}

@@ -12,7 +12,6 @@ from urllib.parse import quote
 from meshinstall.engine.mesh.large_answers import parsed
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text
 from meshinstall.errors import ClusterError
-from meshinstall.model import json_text
 from meshinstall.model.clients import Endpoint, OutboundCluster, Tls
 
 # istiod's names for the listener that takes all outbound traffic and for the cluster that passes on what is not known

@@ -14,7 +14,6 @@ from urllib.parse import quote
 from meshinstall.engine.mesh.large_answers import parsed
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text
 from meshinstall.errors import ClusterError
-from meshinstall.model import json_text
 from meshinstall.model.mesh import InboundChain
 
 # istiod's name for the listener that takes all inbound traffic, and the agent's names for the workload's secrets
