@@ -130,7 +130,7 @@ def test_a_file_in_memory_is_read_by_our_children_and_changes_as_a_whole() -> No
 
 def test_a_credential_takes_the_place_of_a_plugin_for_helm(tmp_path: Path) -> None:
     plugin = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "login", "interactiveMode": "Always"}, "as": "bob"}
-    user = {**plugin, "as-groups": ["a"], "as-user-extra": {"why": ["x", "y"]}}
+    user = {**plugin, "as-groups": ["a"], "as-user-extra": {"why": ["x", "z"]}}
     ca = base64.b64encode(b"AUTHORITY").decode()
     found = load(write_kubeconfig(tmp_path, user, **{"tls-server-name": "api.example", "certificate-authority-data": ca}))
     (tmp_path / "helm").write_bytes(memory.with_credential(found, Token("t", None, b"CERTIFICATE", b"KEY")))

@@ -258,7 +258,7 @@ async def test_a_list_that_is_always_forgotten_is_an_error(api: ApiServer, clien
 
 async def test_a_list_without_end_is_left(api: ApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_client, "_PAGES", 5)
-    api.respond = lambda request: listing(request, "a", "x")
+    api.respond = lambda request: listing(request, "a", f"page {len(api.requests)}")
     with pytest.raises(ClusterError, match="lists more than 5 pages"):
         await names(client)
     assert len(api.requests) == 5
