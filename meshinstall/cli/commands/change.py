@@ -165,10 +165,11 @@ def _load(path: Path, request: Request) -> "SavedPlan":
 def _printed(found: "Plan", request: Request, output: PlanOutput, *, diff: bool) -> str:
     from meshinstall.cli.output.plan_markdown import plan_markdown
     from meshinstall.cli.output.printers import dump, plan_text
-    from meshinstall.cli.output.saved_plan import document
 
     match output:
         case PlanOutput.JSON:
+            from meshinstall.cli.output.saved_plan import document
+
             return dump(document(found, request))
         case PlanOutput.MARKDOWN:
             return plan_markdown(found)

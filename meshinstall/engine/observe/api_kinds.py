@@ -21,6 +21,10 @@ class Resource(NamedTuple):
         return f"{self.plural}.{group}" if group else self.plural
 
 
+# Served by every API server.
+_SECRETS = Resource("v1", "secrets")
+
+
 async def served(kube: Kube, crds: Collection[str]) -> dict[str, str]:
     """Map those of ``crds``, by name, that are served to the first version (``group/version``) that has them.
 
@@ -41,11 +45,13 @@ async def served(kube: Kube, crds: Collection[str]) -> dict[str, str]:
 async def deletable(kube: Kube) -> list[Resource]:
     """Every kind of objects in namespaces that can be listed and deleted, each in the version that its group prefers; raises ClusterError.
 
-    What can only be read is computed and not stored (metrics.k8s.io). The core group comes first.
+    What can only be read is computed and not stored (metrics.k8s.io). The core group comes first. Empty where not even that is told.
     """
-    served = await kube.kinds()
-    found = [Resource(version, kind.plural) for (version, _), kind in served.items() if kind.namespaced and kind.stored]
-    found = found or [one async for one in _asked(kube)]
+    found = [Resource(version, kind.plural) for (version, _), kind in (await kube.kinds()).items() if kind.namespaced and kind.stored]
+    if _SECRETS not in found:
+        found = [one async for one in _asked(kube)]
+    if _SECRETS not in found:
+        return []
     return sorted({one.name: one for one in reversed(found)}.values(), key=lambda one: ("/" in one.group_version, one))
 
 

@@ -30,6 +30,9 @@ _FIELDS = {"secrets": "type!=helm.sh/release.v1,type!=kubernetes.io/service-acco
 # k8s.io/client-go: tools/leaderelection/resourcelock).
 _LEADER, _LEADERS = "control-plane.alpha.kubernetes.io/leader", ("leases.coordination.k8s.io", "istio-")
 _ISTIO = ".istio.io"
+# On what the AWS Load Balancer Controller makes for a Service or an Ingress, and removes with it: those are looked at themselves
+# (aws-load-balancer-controller: pkg/deploy/tracking/provider.go).
+_BALANCERS, _STACKS = "targetgroupbindings.elbv2.k8s.aws", frozenset({"service.k8s.aws/stack-name", "ingress.k8s.aws/stack-name"})
 # Lists that are asked for at a time, and foreign objects that are named.
 _AT_ONCE = 16
 _SHOWN = 3
@@ -102,6 +105,8 @@ def _is_strange(item: Manifest, kind: str, ours: Collection[ReleaseKey]) -> bool
     if metadata["name"] in _NOBODYS.get(kind, ()) or _LEADER in (metadata.get("annotations") or {}):
         return False
     if kind == _LEADERS[0] and metadata["name"].startswith(_LEADERS[1]):
+        return False
+    if kind == _BALANCERS and not _STACKS.isdisjoint(metadata.get("labels") or {}):
         return False
     if owner_of(metadata) in ours or is_ours(item):
         return False

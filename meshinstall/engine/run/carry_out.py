@@ -9,17 +9,16 @@ import anyio
 from meshinstall.engine.events import Emit, LockWaiting, RunEnded, RunStarted
 from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.run.lease import has_place
+from meshinstall.engine.run.overtaken import refuse_if_overtaken
 from meshinstall.engine.run.run_lock import RunLock
 from meshinstall.engine.run.runner import Runner
-from meshinstall.engine.run.undoing import PLAN_AGAIN
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import closing
-from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, StepError
+from meshinstall.errors import ClusterError, MeshinstallError, StepError
 from meshinstall.model.desired import Desired
-from meshinstall.model.ownership import RUN_OBJECT, audit_labels, made_by_us, summary_path
+from meshinstall.model.ownership import RUN_OBJECT, audit_labels, summary_path
 from meshinstall.model.paths import object_path
-from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
-from meshinstall.model.release import ReleaseStatus
+from meshinstall.model.plan import ObjectStep, Plan, ReleaseStep
 
 # Seconds for the summary, however the run ends.
 _LAST_WORDS = 10
@@ -141,25 +140,11 @@ async def _bounded(runner: Runner, seconds: float) -> AsyncIterator[None]:
 
 
 async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:
-    """Refuse when another run changed a release between the look at the cluster and the lock: this plan would undo it.
-
-    A release to remove that is gone by now is no reason to stop.
-    """
+    """Refuse when somebody changed a release between the look at the cluster and the lock."""
     steps = [step for step in plan.pending if isinstance(step, ReleaseStep)]
     records = await session.releases.newest({step.release.namespace: None for step in steps})
     for step in steps:
-        record = records.get(step.release)
-        if step.action is Action.UNINSTALL and (record is None or record.status is ReleaseStatus.UNINSTALLED):
-            continue
-        if step.action is Action.UNINSTALL and record and record.status is ReleaseStatus.DEPLOYED and not made_by_us(record):
-            raise PlanRefusedError(f"release {step.release} was installed by somebody else since the plan was made", PLAN_AGAIN)
-        revision, is_pending = (record.revision, record.status.is_pending) if record else (0, False)
-        if (revision, is_pending) != (step.revision, step.repair):
-            now = f"revision {revision}, {record.status}" if record else "not installed"
-            raise PlanRefusedError(
-                f"release {step.release} has changed since the plan was made: it was at revision {step.revision}, now it is {now}",
-                PLAN_AGAIN,
-            )
+        refuse_if_overtaken(step, records.get(step.release))
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, St
 from meshinstall.engine.objects.field_managers import may_be_taken_over
 from meshinstall.engine.observe.root_certificates import other_istiods
 from meshinstall.engine.run import waiting
+from meshinstall.engine.run.overtaken import is_gone, refuse_if_overtaken
 from meshinstall.engine.run.undoing import PLAN_AGAIN, put_back
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, task_group
@@ -143,7 +144,14 @@ class Runner:
             await session.helm.upgrade(step.release, archive, step.values, description=description, force=True)
 
     async def _uninstall(self, step: ReleaseStep) -> None:
-        """A gateway's Services go first: their finalizer gives the cloud's load balancer back."""
+        """A gateway's Services go first: their finalizer gives the cloud's load balancer back.
+
+        The steps before may have taken minutes: the release is looked at again, and helm has nothing to do where it is gone.
+        """
+        record = (await self._session.releases.newest([step.release.namespace])).get(step.release)
+        refuse_if_overtaken(step, record)
+        if is_gone(record):
+            return
         if step.repair:
             await self._repair(step)
         path = object_path("v1", "services", step.release.namespace)
@@ -151,10 +159,8 @@ class Runner:
         for service in services:
             # Anybody may write that label: another release's stays.
             if service["spec"].get("type") == "LoadBalancer" and owner_of(service["metadata"]) in {None, step.release}:
-                key, uid = (
-                    ObjectKey("v1", "Service", step.release.namespace, service["metadata"]["name"]),
-                    service["metadata"].get("uid", ""),
-                )
+                metadata = service["metadata"]
+                key, uid = ObjectKey("v1", "Service", step.release.namespace, metadata["name"]), metadata.get("uid", "")
                 await self._ask_to_delete(key, uid)
                 await self._until_gone(key, step, uid)
         self._tell(step, "helm uninstall")

@@ -13,7 +13,7 @@ from meshinstall.engine.planning import make_removal
 from meshinstall.errors import ConflictError, MeshinstallError, PlanRefusedError, UnreachableError
 from meshinstall.model.ownership import lease_path
 from meshinstall.model.plan import Plan
-from meshinstall.model.release import ReleaseKey, ReleaseStatus
+from meshinstall.model.release import Manifest, ReleaseKey, ReleaseStatus
 from meshinstall.model.trial import ApiKind
 from tests.fake_kube import vouch
 from tests.fakes import World, record
@@ -73,6 +73,9 @@ async def test_what_kubernetes_writes_by_itself_keeps_no_namespace() -> None:
     placed(there, "api/v1/events/public.1")
     placed(there, "apis/events.k8s.io/v1/events/public.1")
     placed(there, "apis/coordination.k8s.io/v1/leases/istio-gateway-status-leader-default")
+    placed(
+        there, "apis/elbv2.k8s.aws/v1beta1/targetgroupbindings/k8s-public", metadata={"labels": {"service.k8s.aws/stack-name": "public"}}
+    )
     placed(there, "apis/discovery.k8s.io/v1/endpointslices/public-x", metadata={"ownerReferences": [{"kind": "Service"}]})
     assert reasons(await removal(there)) == []
 
@@ -80,6 +83,7 @@ async def test_what_kubernetes_writes_by_itself_keeps_no_namespace() -> None:
 async def test_kinds_that_are_computed_are_not_asked_for_and_each_kind_is_asked_for_once() -> None:
     there = await installed()
     there.kube.served = {
+        ("v1", "Secret"): ApiKind("secrets", namespaced=True),
         ("metrics.k8s.io/v1beta1", "PodMetrics"): ApiKind("pods", namespaced=True, stored=False),
         ("v1", "Namespace"): ApiKind("namespaces", namespaced=False),
         ("autoscaling/v2", "HorizontalPodAutoscaler"): ApiKind("horizontalpodautoscalers", namespaced=True),
@@ -91,6 +95,17 @@ async def test_kinds_that_are_computed_are_not_asked_for_and_each_kind_is_asked_
     assert [call for call in asked if "autoscal" in call or "metrics" in call] == [
         "LIST /apis/autoscaling/v2/namespaces/istio-ingress/horizontalpodautoscalers"
     ]
+
+
+async def test_an_api_server_that_does_not_tell_its_kinds_keeps_every_namespace() -> None:
+    there = await installed()
+
+    async def get(path: str) -> Manifest | None:
+        return None if path in {"/apis", "/api/v1"} else await kept(path)
+
+    kept, there.kube.get = there.kube.get, get  # type: ignore[method-assign]
+    why = "cannot tell what it contains: the API server does not list its kinds"
+    assert reasons(await removal(there)) == [f"namespace/istio-ingress: {why}", f"namespace/istio-system: {why}"]
 
 
 async def test_a_kind_that_cannot_be_listed_now_keeps_the_namespace() -> None:
@@ -161,17 +176,23 @@ async def test_a_release_that_changed_after_the_question_is_not_uninstalled(chan
     assert there.helm.calls == []
 
 
+async def test_a_release_that_changed_while_the_steps_before_ran_is_not_uninstalled() -> None:
+    there = await installed()
+
+    async def upgrade() -> None:
+        there.releases.records[ISTIOD] = replace(there.releases.records[ISTIOD], revision=2)
+
+    there.helm.before[PUBLIC] = upgrade
+    with pytest.raises(PlanRefusedError, match=r"release istio-system/istiod has changed since the plan was made"):
+        await down(there, lambda: None)
+    assert "uninstall istio-system/istiod" not in there.helm.calls
+
+
 async def test_a_release_that_is_gone_by_now_does_not_stop_the_rest() -> None:
     there = await installed()
-    uninstall = there.helm.uninstall
-
-    async def gone(key: ReleaseKey) -> None:
-        if key in there.releases.records:
-            await uninstall(key)
-
-    there.helm.uninstall = gone  # type: ignore[method-assign] # as the adapter does
     await down(there, lambda: there.releases.records.pop(PUBLIC))
     assert there.releases.records == {}
+    assert "uninstall istio-ingress/public" not in there.helm.calls
 
 
 async def test_a_load_balancer_of_another_release_with_our_label_stays() -> None:
