@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from meshinstall.adapters.net.proxies import find_proxy, through
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
 from meshinstall.model.foreign_text import plain
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 _LONGEST = 400
+# A host of Azure, whose proxy is that of all.
+_ANY = "https://management.azure.com"
 _ACTION = re.compile(r"perform action '([\w./]{1,200})'")
 _CALLER = re.compile(r"object id '([0-9a-fA-F-]{36})'")
 _AADSTS = re.compile(r"AADSTS\d+: [^\r\n]{1,300}")
@@ -99,7 +102,7 @@ def _unreachable(who: str, said: str, task: Task, *, timed_out: bool = False) ->
     if "CERTIFICATE_VERIFY_FAILED" in said:
         trust = "if your company's proxy signs certificates, set REQUESTS_CA_BUNDLE to the file of its CA"
         return UnreachableError(f"{task.doing}: the certificate of {who} is not trusted: {said}", trust)
-    return UnreachableError(f"{task.doing}: cannot reach {who}: {said}", hint)
+    return UnreachableError(f"{task.doing}: cannot reach {who}{through(find_proxy(_ANY))}: {said}", hint)
 
 
 def _no_token(text: str, task: Task) -> ClusterError:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
 from meshinstall.adapters.net.deadlines import Deadline, held
 from meshinstall.adapters.net.pools import pool_manager
-from meshinstall.adapters.net.proxies import find_proxy
+from meshinstall.adapters.net.proxies import find_proxy, through
 from meshinstall.adapters.net.retry_after import retry_after
 from meshinstall.errors import ChartError
 
@@ -222,6 +222,7 @@ def _failure(url: str, error: Exception) -> ChartError:
     where = shown(url)
     if isinstance(error, exceptions.IncompleteRead):
         return TransientError(f"{where} closed the connection after {error.partial} bytes; {error.expected} are missing", _UNREACHABLE_HINT)
+    way = through(find_proxy(url))
     # The first that fits: a failed name lookup is a kind of failed connection.
     for kind, said, hint in (
         (exceptions.NameResolutionError, "has a host name that cannot be resolved", _UNREACHABLE_HINT),
@@ -230,8 +231,8 @@ def _failure(url: str, error: Exception) -> ChartError:
             f"failed the TLS handshake ({error})",
             "if your company's own CA signed the certificate, set SSL_CERT_FILE to the CA's file",
         ),
-        (exceptions.NewConnectionError, f"cannot be reached ({error.__cause__})", _UNREACHABLE_HINT),
-        (exceptions.ProxyError, f"cannot be reached through the proxy ({error.__cause__})", _UNREACHABLE_HINT),
+        (exceptions.NewConnectionError, f"cannot be reached{way} ({error.__cause__ or error})", _UNREACHABLE_HINT),
+        (exceptions.ProxyError, f"cannot be reached{way} ({error.__cause__ or error})", _UNREACHABLE_HINT),
         (exceptions.TimeoutError, "does not answer in time", _UNREACHABLE_HINT),
         (exceptions.LocationParseError, "is not a usable address", "check the source of the charts"),
     ):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from meshinstall.adapters.net.bodies import read_pieces
 from meshinstall.adapters.net.pools import pool_manager
-from meshinstall.adapters.net.proxies import find_proxy
+from meshinstall.adapters.net.proxies import find_proxy, through
 from meshinstall.adapters.net.tls import shared_context
 from meshinstall.model.foreign_text import plain
 
@@ -84,15 +84,19 @@ class Http:
                 response.release_conn()
         except (HTTPError, OSError, ValueError) as error:
             untyped: Any = exceptions
-            raise untyped.TransportError(f"{_place(url)}: {_cause(error)}") from error
+            raise untyped.TransportError(f"{_place(url)}{through(_proxy(url))}: {_cause(error)}") from error
         return Reply(response.status, response.headers, data)
 
     def _pool(self, url: str) -> "PoolManager":
-        # Plain http is the metadata server alone, which no proxy can reach.
-        proxy = find_proxy(url) if url.startswith("https://") else ""
+        proxy = _proxy(url)
         if proxy not in self._pools:
             self._pools[proxy] = pool_manager(proxy, ssl_context=trust(), maxsize=8)
         return self._pools[proxy]
+
+
+def _proxy(url: str) -> str:
+    # Plain http is the metadata server alone, which no proxy can reach.
+    return find_proxy(url) if url.startswith("https://") else ""
 
 
 def trust() -> ssl.SSLContext:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin
-from meshinstall.adapters.kube.token import Token
+from meshinstall.adapters.kube.token import Token, margin_of
 from meshinstall.errors import ClusterError
 from meshinstall.model.foreign_text import plain, printable
 from meshinstall.model.yaml_text import load as load_yaml
@@ -148,8 +148,9 @@ def _credential(found: Mapping[str, Any], api_version: str) -> Token:
         raise TypeError("not text")
     if not (token or certificate) or bool(certificate) != bool(key):
         raise ValueError("neither a token nor a pair")
-    expires = status.get("expirationTimestamp")
-    return Token(token, _moment(expires) if expires else None, certificate.encode(), key.encode())
+    stated = status.get("expirationTimestamp")
+    expires = _moment(stated) if stated else None
+    return Token(token, expires, certificate.encode(), key.encode(), margin_of(expires, datetime.now(UTC)))
 
 
 def _moment(text: str) -> datetime:

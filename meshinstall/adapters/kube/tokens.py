@@ -7,14 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
-from meshinstall.adapters.kube.token import MARGIN, Token
+from meshinstall.adapters.kube.token import Token
 from meshinstall.errors import ClusterError
 
 # A projected token file is rotated by the kubelet; client-go rereads it this often, and that little before (transport/token_source.go).
 _FILE_LIFE = timedelta(minutes=1)
 _FILE_MARGIN = timedelta(seconds=10)
-# Of a short life, only so much is given up.
-_SHARE = 4
 # What a header can carry; anything else would end in an error that shows it.
 _VISIBLE = re.compile(r"[\x21-\x7e]*")
 
@@ -22,13 +20,9 @@ _VISIBLE = re.compile(r"[\x21-\x7e]*")
 class TokenSource:
     """Holds a credential and renews it with ``fetch`` before it expires; safe for many threads."""
 
-    def __init__(
-        self, fetch: Callable[[], Token], now: Callable[[], datetime] = lambda: datetime.now(UTC), margin: timedelta = MARGIN
-    ) -> None:
+    def __init__(self, fetch: Callable[[], Token], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._fetch = fetch
         self._now = now
-        self._most = margin
-        self._margin = margin
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._listener: Callable[[Token], object] = lambda _: None
@@ -40,7 +34,7 @@ class TokenSource:
     def current(self) -> Token:
         """A valid credential; raises ClusterError when it cannot be renewed, or is not one that can be sent."""
         with self._lock:
-            if self._token is None or not self._token.is_good(self._now(), self._margin):
+            if self._token is None or not self._token.is_good(self._now()):
                 self._token = self._fetched()
                 self._listener(self._token)
             return self._token
@@ -62,8 +56,6 @@ class TokenSource:
                 "the token for the API server holds a space, a line break or another character that no token has; it was not sent",
                 "fetch the token again, and store it as one line",
             )
-        if found.expires:
-            self._margin = min(self._most, max(found.expires - self._now(), timedelta()) / _SHARE)
         return found
 
 
@@ -73,7 +65,7 @@ def source_of(config: Kubeconfig) -> TokenSource | None:
     A plugin is run only where there is no token and no certificate, as in client-go.
     """
     if path := config.token_file:
-        return TokenSource(_File(path, config.token), margin=_FILE_MARGIN)
+        return TokenSource(_File(path, config.token))
     if config.token:
         return TokenSource(lambda: Token(config.token))
     if (plugin := config.plugin) and not config.certificate:
@@ -94,7 +86,7 @@ class _File:
         except ClusterError:
             if not self._last:
                 raise
-        return Token(self._last, datetime.now(UTC) + _FILE_LIFE)
+        return Token(self._last, datetime.now(UTC) + _FILE_LIFE, margin=_FILE_MARGIN)
 
     def _read(self) -> str:
         try:

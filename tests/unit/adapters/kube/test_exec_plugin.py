@@ -17,7 +17,7 @@ import trustme
 
 from meshinstall.adapters.kube.client import KubeClient
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig, load
-from meshinstall.adapters.kube.token import Token
+from meshinstall.adapters.kube.token import Token, margin_of
 from meshinstall.adapters.kube.tokens import TokenSource, source_of
 from meshinstall.errors import ClusterError, UsageError
 from tests.contracts.servers import reply
@@ -119,7 +119,8 @@ def test_a_credential_of_a_minute_serves_for_most_of_it() -> None:
 
     def fetch() -> Token:
         fetched.append(now[0])
-        return Token(f"t{len(fetched)}", now[0] + timedelta(minutes=1))
+        end = now[0] + timedelta(minutes=1)
+        return Token(f"t{len(fetched)}", end, margin=margin_of(end, now[0]))
 
     found = TokenSource(fetch, lambda: now[0])
     for seconds in (0, 10, 40):
