@@ -69,6 +69,8 @@ class PodPorts:
         """Open a stream and run ``talk`` on it, in a thread; raises ClusterError."""
         # Its own threads: streams that hang must not hold up plain requests.
         self._limiter = self._limiter or CapacityLimiter(_AT_ONCE)
+        if self._tokens:
+            await self._tokens.ready()
         async with self._limiter:
             deadline = Deadline(_TOTAL)
             try:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import anyio.to_thread
+
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
 from meshinstall.adapters.kube.token import Token
 from meshinstall.errors import ClusterError
@@ -38,6 +40,12 @@ class TokenSource:
                 self._token = self._fetched()
                 self._listener(self._token)
             return self._token
+
+    async def ready(self) -> None:
+        """Return with a valid credential, before a request's deadline begins: a person may have to sign in. Raises as ``current`` does."""
+        token = self._token
+        if token is None or not token.is_good(self._now()):
+            await anyio.to_thread.run_sync(self.current, abandon_on_cancel=True)
 
     def get(self) -> str:
         """A valid token; raises ClusterError as ``current`` does."""

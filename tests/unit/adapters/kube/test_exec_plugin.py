@@ -15,11 +15,12 @@ import anyio
 import pytest
 import trustme
 
+from meshinstall.adapters.kube import portforward
 from meshinstall.adapters.kube.client import KubeClient
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig, load
 from meshinstall.adapters.kube.token import Token, margin_of
 from meshinstall.adapters.kube.tokens import TokenSource, source_of
-from meshinstall.errors import ClusterError, UsageError
+from meshinstall.errors import ClusterError, ForbiddenError, UsageError
 from tests.contracts.servers import reply
 from tests.unit.adapters.conftest import ApiServer, Reached, write_kubeconfig
 
@@ -92,6 +93,17 @@ async def test_a_certificate_opens_the_server_and_a_renewed_one_gets_new_connect
     config = reached(plugin=login.plugin("give(**json.loads((count.parent / f'{number}.json').read_text()))"))
     assert await KubeClient(config, source_of(config)).get("/version") == {}
     assert seen == ["ann1", "ann2"]
+
+
+def test_a_login_takes_its_time_and_not_that_of_a_port_forward(
+    login: Login, api: ApiServer, reached: Reached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portforward, "_TOTAL", 1.0)
+    api.respond = lambda request: reply(request, 403, b"{}")
+    config = reached(plugin=login.plugin("import time; time.sleep(1.5); give(token='t')"))
+    with pytest.raises(ForbiddenError):
+        anyio.run(portforward.PodPorts(config, source_of(config)).get, "a", "b", 15000, "/")
+    assert [token for _, _, token in api.requests] == ["Bearer t"]
 
 
 def test_a_pair_that_does_not_fit_is_an_error_that_shows_neither(login: Login, reached: Reached, authority: trustme.CA) -> None:
