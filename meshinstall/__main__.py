@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import NoReturn
 
@@ -27,25 +28,26 @@ def main() -> None:
     gc.set_threshold(_GARBAGE, 10, 10)
     # The interpreter's last collections would walk through everything just before all of it goes: a sixth of a plugin's time.
     atexit.register(gc.freeze)
+    before = frozenset(threading.enumerate())
     try:
-        _leave(command_line.main(prog_name="meshinstall", standalone_mode=False))
+        _leave(before, command_line.main(prog_name="meshinstall", standalone_mode=False))
     except click.ClickException as error:
         error.show()
-        _leave(error.exit_code)
+        _leave(before, error.exit_code)
     except MeshinstallError as error:
-        _leave(_tell(error))
+        _leave(before, _tell(error))
     except (KeyboardInterrupt, click.Abort):
-        _leave(_tell(InterruptedRunError("interrupted", "completed steps stay; run the same command again to continue")))
+        _leave(before, _tell(InterruptedRunError("interrupted", "completed steps stay; run the same command again to continue")))
     except BrokenPipeError:
         # Whoever read our output (head, less) has left; nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(1)
+        _leave(before, 1)
 
 
-def _leave(status: int | None) -> NoReturn:
-    """Exit, also while a thread still waits for somebody who does not answer: Python itself would wait for that thread."""
+def _leave(before: Collection[threading.Thread], status: int | None) -> NoReturn:
+    """Exit, also while a thread that was not there ``before`` waits for somebody who does not answer: Python would wait for it."""
     end = time.monotonic() + _THREADS
-    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    others = [one for one in threading.enumerate() if one not in before and not one.daemon]
     for one in others:
         one.join(max(end - time.monotonic(), 0))
     if not any(one.is_alive() for one in others):

@@ -12,9 +12,9 @@ MeshinstallError                 exit code
 ├── HelmError                    1  a helm command failed
 │   └── HelmConflictError        1  helm found fields that another manager owns
 ├── StepError                    1  a step of a run failed
+│   └── OutOfTimeError           1  the time of a command is over
 ├── LockedError                  1  another run holds the lock
 ├── PlanRefusedError             1  the plan holds something that needs an explicit flag
-├── OutOfTimeError             1  the time of a command is over
 └── InterruptedRunError        130  the user ended the run
 """
 
@@ -115,16 +115,16 @@ class StepError(MeshinstallError):
     """A step of a run failed."""
 
 
+class OutOfTimeError(StepError):
+    """The time of a command is over."""
+
+
 class LockedError(MeshinstallError):
     """Another run holds the lock of this mesh."""
 
 
 class PlanRefusedError(MeshinstallError):
     """The plan contains a change that needs an explicit flag."""
-
-
-class OutOfTimeError(MeshinstallError):
-    """The time of a command is over."""
 
 
 class InterruptedRunError(MeshinstallError):

@@ -25,7 +25,12 @@ def run(work: Callable[[], Awaitable[None]], interrupted: str = INTERRUPTED, hin
     """Run to the end; raises InterruptedRunError with these words when a signal ends it, OutOfTimeError after ``seconds``."""
     import anyio
 
-    anyio.run(_attended, work, InterruptedRunError(interrupted, hint), seconds)
+    timers: list[threading.Timer] = []
+    try:
+        anyio.run(_attended, work, InterruptedRunError(interrupted, hint), seconds, timers)
+    finally:
+        for timer in timers:
+            timer.cancel()
 
 
 async def in_thread(call: Callable[[], _Answer], seconds: float | None = None) -> _Answer:
@@ -78,7 +83,10 @@ def _heard() -> list[signal.Signals]:
     return [one for one in _SIGNALS if one is signal.SIGTERM or signal.getsignal(one) is not signal.SIG_IGN]
 
 
-async def _attended(work: Callable[[], Awaitable[None]], interrupted: InterruptedRunError, seconds: float | None) -> None:
+async def _attended(
+    work: Callable[[], Awaitable[None]], interrupted: InterruptedRunError, seconds: float | None, timers: list[threading.Timer]
+) -> None:
+    """``timers`` gets those that end the process."""
     import asyncio
 
     import anyio
@@ -91,12 +99,12 @@ async def _attended(work: Callable[[], Awaitable[None]], interrupted: Interrupte
         if not came:
             came = True
             scope.cancel()
-            _end_later(_ENDING, ExitStatus.INTERRUPTED)
+            timers.append(_end_later(_ENDING, ExitStatus.INTERRUPTED))
 
     for number in numbers:
         loop.add_signal_handler(number, end)
     if seconds is not None:
-        _end_later(seconds + _ENDING, ExitStatus.FAILED)
+        timers.append(_end_later(seconds + _ENDING, ExitStatus.FAILED))
     try:
         with anyio.CancelScope() as scope, anyio.move_on_after(seconds) as limit:
             await work()
@@ -114,7 +122,7 @@ async def _attended(work: Callable[[], Awaitable[None]], interrupted: Interrupte
         raise _out_of_time(seconds or 0)
 
 
-def _end_later(seconds: float, status: int) -> None:
+def _end_later(seconds: float, status: int) -> threading.Timer:
     """End the process when its event loop does not come to it; a thread of its own, which does not keep the process."""
 
     def end() -> None:
@@ -124,6 +132,7 @@ def _end_later(seconds: float, status: int) -> None:
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 def _out_of_time(seconds: float) -> OutOfTimeError:

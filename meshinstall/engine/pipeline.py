@@ -18,7 +18,7 @@ from meshinstall.engine.run.leftovers import refuse_survivors
 from meshinstall.engine.run.run_lock import RunLock, run_lock
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import in_time
-from meshinstall.errors import PlanRefusedError, StepError
+from meshinstall.errors import OutOfTimeError, PlanRefusedError
 from meshinstall.model.desired import Desired
 from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import Component
@@ -97,7 +97,7 @@ async def _tell_of_older_proxies(desired: Desired, session: Session, emit: Emit)
 
 
 async def prove(session: Session, emit: Emit, deadline: float, scope: "Scope | None" = None) -> Verdict:
-    """The verdict on mTLS, of the whole mesh without a ``scope``; raises StepError when it is not reached by ``deadline``."""
+    """The verdict on mTLS, of the whole mesh without a ``scope``; raises OutOfTimeError when it is not reached by ``deadline``."""
     # A run that does not prove anything loads nothing of it.
     from meshinstall.engine.gates.verify import Scope, verify
 
@@ -106,7 +106,7 @@ async def prove(session: Session, emit: Emit, deadline: float, scope: "Scope | N
         with anyio.fail_after(seconds):
             return await verify(session, scope or Scope(), emit)
     except TimeoutError:
-        raise StepError(f"not verified in {seconds:.0f} s", "raise --timeout, or verify less with --namespace or --sample") from None
+        raise OutOfTimeError(f"not verified in {seconds:.0f} s", "raise --timeout, or verify less with --namespace or --sample") from None
 
 
 async def down(desired: Desired, session: Session, terms: Terms, callbacks: Callbacks, *, crds: bool) -> Plan:

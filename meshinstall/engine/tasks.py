@@ -32,8 +32,9 @@ async def task_group() -> AsyncIterator[TaskGroup]:
 
 @contextmanager
 def closing(seconds: float) -> Iterator[None]:
-    """A block that is done however a run ends, within ``seconds``; a run that was stopped or failed does not wait so long."""
-    is_stopped = sys.exc_info()[1] is not None or anyio.current_effective_deadline() == -math.inf
+    """A block that is done however a run ends, within ``seconds``; a run that was stopped, or is out of time, does not wait so long."""
+    stopping = isinstance(sys.exc_info()[1], (OutOfTimeError, anyio.get_cancelled_exc_class()))
+    is_stopped = stopping or anyio.current_effective_deadline() == -math.inf
     with anyio.CancelScope(shield=True), anyio.move_on_after(min(seconds, _HURRIED) if is_stopped else seconds):
         yield
 

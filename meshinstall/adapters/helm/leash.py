@@ -25,34 +25,38 @@ for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
 
 
 class Leash:
-    """The shell, started when it is first needed."""
+    """The shell, which is there while something is held."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._shell: subprocess.Popen[bytes] | None = None
+        self._held = 0
 
     @contextmanager
     def holding(self, group: int) -> Iterator[None]:
         """A block in which a process group ends with us."""
-        self._tell(f"+ {group}\n")
+        with self._lock:
+            self._held += 1
+            self._tell(f"+ {group}\n")
         try:
             yield
         finally:
-            self._tell(f"- {group}\n")
+            with self._lock:
+                self._held -= 1
+                self._tell(f"- {group}\n")
+                if not self._held and self._shell:
+                    self._shell.communicate()
+                    self._shell = None
 
     def _tell(self, line: str) -> None:
-        with self._lock:
-            if self._shell is None:
-                self._shell = subprocess.Popen(
-                    ["/bin/sh", "-c", _SCRIPT],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            # Somebody may have killed it; then a killed run leaves its helm, and nothing else is different.
-            with suppress(OSError):
-                os.write(cast("IO[bytes]", self._shell.stdin).fileno(), line.encode())
+        if self._shell is None:
+            quiet = subprocess.DEVNULL
+            self._shell = subprocess.Popen(
+                ["/bin/sh", "-c", _SCRIPT], stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True
+            )
+        # Somebody may have killed it; then a killed run leaves its helm, and nothing else is different.
+        with suppress(OSError):
+            os.write(cast("IO[bytes]", self._shell.stdin).fileno(), line.encode())
 
 
 LEASH = Leash()

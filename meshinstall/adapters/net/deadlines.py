@@ -39,6 +39,11 @@ class Deadline:
             raise self.passed()
         return left
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._over.is_set()
+
     def passed(self) -> TooSlowError:
         """The error for an exchange that took too long."""
         return TooSlowError(f"not done within {self.seconds:g} s")

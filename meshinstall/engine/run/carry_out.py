@@ -14,7 +14,7 @@ from meshinstall.engine.run.run_lock import RunLock
 from meshinstall.engine.run.runner import Runner
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import closing
-from meshinstall.errors import ClusterError, MeshinstallError, StepError
+from meshinstall.errors import ClusterError, MeshinstallError, OutOfTimeError, StepError
 from meshinstall.model.desired import Desired
 from meshinstall.model.ownership import RUN_OBJECT, audit_labels, summary_path
 from meshinstall.model.paths import object_path
@@ -60,7 +60,9 @@ async def remove(plan: Plan, desired: Desired, execution: Execution) -> None:
         if is_there:
             await _take(execution, runner, f"down {plan.environment}, run {run}", leaving=True)
         await _refuse_if_overtaken(plan, session)
-        await runner.run()
+        # A removal that is done takes the summary's namespace with it; of one that failed, what it left is known to be ours.
+        async with _summarised(execution, desired, plan, run, failures_alone=True):
+            await runner.run()
 
 
 @asynccontextmanager
@@ -136,7 +138,7 @@ async def _bounded(runner: Runner, seconds: float) -> AsyncIterator[None]:
     except TimeoutError:
         waits = "; ".join(f"{name}: {wait}" for name, wait in runner.waits.items())
         message = f"not done in {seconds:.0f} s; last seen: {waits}"
-        raise StepError(message, "run the same command again to continue, or raise --timeout") from None
+        raise OutOfTimeError(message, "run the same command again to continue, or raise --timeout") from None
 
 
 async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:
@@ -148,9 +150,11 @@ async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:
 
 
 @asynccontextmanager
-async def _summarised(execution: Execution, desired: Desired, plan: Plan, run: str) -> AsyncIterator[None]:
+async def _summarised(
+    execution: Execution, desired: Desired, plan: Plan, run: str, *, failures_alone: bool = False
+) -> AsyncIterator[None]:
     """Leave a small summary of the run in the mesh's namespace, however it ends; not when it lost the lock, as another may write there."""
-    session, result = execution.session, "interrupted"
+    result = "interrupted"
     try:
         yield
         result = "done"
@@ -158,22 +162,27 @@ async def _summarised(execution: Execution, desired: Desired, plan: Plan, run: s
         result = f"failed: {error.message}"
         raise
     finally:
-        data = {
-            "run": run,
-            "result": result[:1000],
-            "finished": session.now().isoformat(timespec="seconds"),
-            "by": session.who,
-            "environment": plan.environment,
-            "profile": plan.profile,
-            "istioVersion": plan.istio_version,
-            "plan": plan.digest,
-        }
-        metadata = {"name": RUN_OBJECT, "namespace": plan.mesh_namespace, "labels": audit_labels(desired)}
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-        with closing(0 if execution.lock.is_lost else _LAST_WORDS):
-            try:
-                await session.kube.apply(summary_path(plan.mesh_namespace), body, force=True)
-            except ClusterError:
-                # It is a convenience: losing it loses nothing, and the run's own error matters more.
-                if result == "done":
-                    raise
+        if not execution.lock.is_lost and not (failures_alone and result == "done"):
+            await _leave_summary(execution.session, desired, plan, run, result)
+
+
+async def _leave_summary(session: Session, desired: Desired, plan: Plan, run: str, result: str) -> None:
+    data = {
+        "run": run,
+        "result": result[:1000],
+        "finished": session.now().isoformat(timespec="seconds"),
+        "by": session.who,
+        "environment": plan.environment,
+        "profile": plan.profile,
+        "istioVersion": plan.istio_version,
+        "plan": plan.digest,
+    }
+    metadata = {"name": RUN_OBJECT, "namespace": plan.mesh_namespace, "labels": audit_labels(desired)}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    with closing(_LAST_WORDS):
+        try:
+            await session.kube.apply(summary_path(plan.mesh_namespace), body, force=True)
+        except ClusterError:
+            # It is a convenience: losing it loses nothing, and the run's own error matters more.
+            if result == "done":
+                raise
