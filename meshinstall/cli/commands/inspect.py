@@ -105,7 +105,7 @@ def lock(
         if update:
             kept = [chart for chart in pins.charts if (chart.name, chart.version) not in {(one.name, one.version) for one in found}]
             lockfile.write(path, lockfile.Lock((*(_portable(chart, path.parent) for chart in found), *kept)))
-            typer.echo("\n".join(f"pinned {chart.name} {chart.version} {chart.digest}" for chart in found))
+            typer.echo(safe("\n".join(f"pinned {chart.name} {chart.version} {chart.digest}" for chart in found)))
             return
         lines = [_pin_line(pins, chart) for chart in found]
         typer.echo(safe("\n".join(line for line, _ in lines)))

@@ -78,8 +78,9 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def dump(document: object) -> str:
-    """One JSON document for stdout."""
-    return json.dumps(document, indent=2, default=str, ensure_ascii=False)
+    """One JSON document for stdout, readable, with an escape for each character that a terminal could act on."""
+    text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
+    return "".join(char if char == "\n" or char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 @contextmanager
