@@ -10,9 +10,7 @@ _DEEPEST = 100
 _ESCAPE = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|u[dD][c-fC-F][0-9a-fA-F]{2}|.)", re.DOTALL)
 _HALF = len(r"\ud800")
 _UNKNOWN = r"\ufffd"
-# Unless each quote began a text, ever so long ones would be tried from each of their quotes.
-_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_HOLDERS = frozenset({dict, list})
 
 
 def load(text: str | bytes) -> Any:
@@ -20,13 +18,17 @@ def load(text: str | bytes) -> Any:
 
     Raises ValueError when it is not JSON in UTF-8, is nested too deep, or has a number that Python cannot hold.
     """
-    data = text if isinstance(text, bytes) else text.encode()
-    if _is_deep(data):
-        raise ValueError(f"nested too deep: more than {_DEEPEST} levels")
-    decoded = data.decode("utf-8-sig")
+    decoded = (text if isinstance(text, bytes) else text.encode()).decode("utf-8-sig")
     if "\\ud" in decoded or "\\uD" in decoded:
         decoded = _ESCAPE.sub(_whole, decoded)
-    return json.loads(decoded, parse_constant=_refuse, parse_float=_number)
+    try:
+        found = json.loads(decoded, parse_constant=_refuse, parse_float=_number)
+        is_deep = _is_deep(found)
+    except RecursionError:
+        is_deep = True
+    if is_deep:
+        raise ValueError(f"nested too deep: more than {_DEEPEST} levels")
+    return found
 
 
 def _whole(match: re.Match[str]) -> str:
@@ -44,16 +46,11 @@ def _number(text: str) -> float:
     return found
 
 
-def _is_deep(data: bytes) -> bool:
-    """Whether brackets are nested too deep; without the ones of texts, which need not come in pairs, where they decide."""
-    return _is_nested(data) and _is_nested(_TEXT.sub(b"", data))
-
-
-def _is_nested(data: bytes) -> bool:
-    """Takes the innermost pairs away, level by level; what is left has more levels, or unequal brackets."""
-    left = data.translate(None, _NO_BRACKETS)
+def _is_deep(value: Any) -> bool:
+    """Whether objects and lists are nested too deep; level by level, for it may not call itself."""
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(_DEEPEST):
-        if not left:
+        level = [one for holder in level for one in (holder.values() if type(holder) is dict else holder) if type(one) in _HOLDERS]
+        if not level:
             return False
-        left = left.replace(b"[]", b"").replace(b"{}", b"")
-    return bool(left)
+    return True

@@ -36,8 +36,12 @@ def test_brackets_in_texts_are_no_levels() -> None:
 
 @pytest.mark.parametrize("levels", [101, 900, 5_000, 1_000_000])
 def test_what_is_nested_too_deep_is_refused(levels: int) -> None:
-    for text in ("[" * levels + "]" * levels, '{"a":' * levels + "1" + "}" * levels, "[" * levels, "[{" * levels):
+    hidden = ("[" * 60 + f'"{"]" * 60}",') * (levels // 60 + 1)
+    for text in ("[" * levels + "]" * levels, '{"a":' * levels + "1" + "}" * levels, f"{hidden}1{']' * hidden.count('[')}"):
         with pytest.raises(ValueError, match="nested too deep"):
+            load(text)
+    for text in ("[" * levels, "[{" * levels, "]" * levels):
+        with pytest.raises(ValueError):  # noqa: PT011 - too deep, or not ended
             load(text)
     assert load("[" * 100 + "]" * 100)
 
