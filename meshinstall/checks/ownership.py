@@ -111,8 +111,8 @@ def strict(found: Users | None, refused: tuple[str, ...] = ()) -> Iterator[Findi
     if found is None:
         hint = "plan with an account that may list pods in all namespaces"
         yield Finding("PRE024", Severity.WARNING, "STRICT comes to this mesh, and it is not known who is in it", hint=hint)
-    elif found.proxied:
-        title = f"STRICT comes to a mesh in use: {counted(found.proxied)}"
+    elif found.all_proxied:
+        title = f"STRICT comes to a mesh in use: {counted(found.all_proxied)}"
         beside = f"pods without a proxy, which can then no longer call them: {_named(found.plain)}" if found.plain else ""
         detail = "; ".join((beside or "every pod outside kube-system has a proxy", *refused))
         hint = "see who calls in plaintext: meshinstall verify --callers --watch 5m; when nobody does, or it may be: --allow strict"

@@ -17,7 +17,7 @@ from meshinstall.errors import ConfigError, Problem
 from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.foreign_text import plain
+from meshinstall.model.foreign_text import line
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
 from meshinstall.model.request import Request
 from meshinstall.model.stack import ValuesStack
@@ -137,7 +137,7 @@ def _acceptance(project: Project, choice: Choice, policy: str) -> Acceptance | N
         return None
     document, path = project.document, _accepting(choice)
     origin = Origin(LayerKind.ENVIRONMENT, document.source, *document.place(path))
-    return Acceptance(accept.until, plain(accept.reason), str(origin), policy)
+    return Acceptance(accept.until, line(accept.reason), str(origin), policy)
 
 
 def _root_namespace(releases: Iterable[Release]) -> str:

@@ -4,13 +4,15 @@ Whoever needs more than one stage calls ``run_stage`` for each, under one lock t
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
+from meshinstall.checks.mtls.acceptance import accepting
 from meshinstall.checks.ownership import ANOTHER_ENVIRONMENT
 from meshinstall.engine.events import Emit, ProxiesOlder
+from meshinstall.engine.gates.acceptance import acceptance_in_force
 from meshinstall.engine.gates.proxies import ask_proxies
 from meshinstall.engine.planning import make_plan, make_removal, refuse
 from meshinstall.engine.run.carry_out import Execution, install, remove
@@ -86,7 +88,7 @@ async def run_stage(desired: Desired, session: Session, terms: Terms, callbacks:
     if not terms.prove:
         return StageResult(plan, None)
     verdict = await prove(session, callbacks.emit, deadline)
-    return StageResult(plan, replace(verdict, acceptance=desired.accepted(session.now().date())))
+    return StageResult(plan, accepting(verdict, await acceptance_in_force(desired, session), desired.environment))
 
 
 async def _tell_of_older_proxies(desired: Desired, session: Session, emit: Emit) -> None:

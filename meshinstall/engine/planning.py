@@ -31,6 +31,7 @@ from meshinstall.errors import ConfigError, HelmError, PlanRefusedError, Problem
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, Users
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.foreign_text import in_lines
 from meshinstall.model.plan import Action, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef
 
@@ -39,6 +40,15 @@ NO_HELM = "PRE901"
 
 async def make_plan(desired: Desired, session: Session) -> Plan:
     """The plan of ``up`` with every finding on it; raises ConfigError for values that a chart refuses."""
+    return _in_lines(await _make_plan(desired, session))
+
+
+def _in_lines(plan: Plan) -> Plan:
+    """The plan with one line for each thing that it says: some of the words are a tenant's."""
+    return replace(plan, findings=in_lines(plan.findings), summary=in_lines(plan.summary))
+
+
+async def _make_plan(desired: Desired, session: Session) -> Plan:
     async with explaining(session, desired), task_group() as group:
         home = soon(group, find_target, session)
         facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
@@ -88,7 +98,7 @@ async def _strict_findings(steps: Plan, facts: Facts, desired: Desired, session:
     if not comes_strict(steps, facts):
         return ()
     found = await users(session.kube, desired)
-    if found is None or not found.proxied:
+    if found is None or not found.all_proxied:
         return tuple(strict(found))
     # Only a mesh in use is looked at pod by pod; no other plan loads any of it.
     from meshinstall.checks.mtls.going_strict import refused_by_strict
@@ -150,7 +160,7 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
         found = Users() if removal.is_empty else await users(session.kube, desired)
         busy = await helms_at_work(removal, facts, session)
     whose = (*environment(desired, facts), *owners(removal, facts), *at_work(busy), *in_use(removal, found))
-    return replace(removal, findings=whose, target=home.value)
+    return _in_lines(replace(removal, findings=whose, target=home.value))
 
 
 def _undigested(chart: ChartRef) -> ChartRef:

@@ -17,9 +17,13 @@ class Caller(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """What was counted in ``seconds``, None since the proxies started; ``uncounted`` are workloads whose proxies count nothing."""
+    """What was counted in ``seconds``, None since the proxies started, by the proxies that were ``asked`` but for ``silent`` of them.
+
+    ``uncounted`` are workloads whose proxies count nothing.
+    """
 
     seconds: float | None
     asked: int
     found: tuple[Caller, ...] = ()
     uncounted: tuple[str, ...] = ()
+    silent: int = 0

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
 
 from meshinstall.model.acceptance import Acceptance
@@ -65,7 +64,3 @@ class Desired:
     policies: tuple[Policy, ...]
     warnings: tuple[Finding, ...] = ()
     acceptance: Acceptance | None = None
-
-    def accepted(self, today: date) -> Acceptance | None:
-        """The acceptance, while its day has not passed."""
-        return self.acceptance if self.acceptance and self.acceptance.holds(today) else None

@@ -90,10 +90,16 @@ class Shortage:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """Pods of others by namespace: ``proxied`` by a control plane, and ``plain`` ones without a proxy."""
+    """Pods of others by namespace: ``proxied`` by a control plane, ``elsewhere`` by another one, and ``plain`` ones without a proxy."""
 
     proxied: Mapping[str, int] = field(default_factory=dict)
     plain: Mapping[str, int] = field(default_factory=dict)
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def all_proxied(self) -> Mapping[str, int]:
+        """Those of every control plane: a policy of the root namespace is for all of them."""
+        return {name: self.proxied.get(name, 0) + self.elsewhere.get(name, 0) for name in dict.fromkeys((*self.proxied, *self.elsewhere))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,13 +48,17 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome | None:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One thing that was seen and what it means alone; ``object`` is where, ``code`` the finding that explains it (docs/checks.md)."""
+    """One thing that was seen and what it means alone; ``object`` is where, ``code`` the finding that explains it (docs/checks.md).
+
+    ``by`` is the policy that it does nothing but carry out.
+    """
 
     source: Source
     outcome: Outcome
     text: str
     object: str = ""
     code: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,7 @@ class PortVerdict:
         """What is left to judge when plaintext by one policy is accepted; None when that is all that is wrong with it."""
         if not any(_is_accepted(one, acceptance) for one in self.evidence):
             return self
-        # What a proxy does by the policy has no code of its own.
-        left = [one for one in self.evidence if not _is_accepted(one, acceptance) and (one.source is not Source.PROXY or one.code)]
+        left = [one for one in self.evidence if not _is_accepted(one, acceptance)]
         outcome = worst(one.outcome for one in left)
         return None if outcome in {None, Outcome.PASS} else replace(self, evidence=tuple(left), outcome=outcome or self.outcome)
 
@@ -111,7 +114,7 @@ class PortVerdict:
 
 
 def _is_accepted(evidence: Evidence, acceptance: Acceptance) -> bool:
-    return evidence.code == "MTL001" and evidence.object == acceptance.policy
+    return acceptance.policy in {evidence.by, evidence.object if evidence.code == "MTL001" else ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ class Observation:
     """What was looked at, by whom, and how much of it.
 
     ``server`` is the API server's URL, ``authority`` the SHA-256 fingerprint of its CA, ``who`` the run, ``planes`` are revisions
-    with their versions, ``namespaces`` None for all, ``sample`` the most ports that were tried, None when nobody said.
+    with their versions, ``namespaces`` None for all, ``sample`` the most ports that were tried, None when nobody said. ``unprobed``
+    says why nothing could be tried on the wire.
     """
 
     server: str = ""
@@ -138,6 +142,7 @@ class Observation:
     namespaces: tuple[str, ...] | None = None
     sample: int | None = None
     read_only: bool = False
+    unprobed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,8 @@ class Verdict:
         left = [port.without(self.acceptance) if self.acceptance else port for port in self.ports]
         if left == list(self.ports):
             return self.outcome
-        return worst(port.under(self.fail_on) for port in left if port) or Outcome.PASS
+        found = worst(port.under(self.fail_on) for port in left if port) or Outcome.PASS
+        return Outcome.NOT_PROVEN if found is Outcome.PASS and self.seen.unprobed else found
 
     @property
     def outcome(self) -> Outcome:

@@ -11,13 +11,17 @@ def callers_text(callers: Callers | None) -> str:
     """One sentence for people; empty when nobody asked."""
     if callers is None:
         return ""
+    counted = callers.asked - callers.silent
+    if callers.asked and not counted:
+        blind = f"none of the proxies of {some(callers.uncounted)} counts it (they have no telemetry of Istio, or did not answer)"
+        return f"cannot tell who sends plaintext: {blind}"
     when = "since the proxies started" if callers.seconds is None else f"in {callers.seconds:.0f} s"
     count = len({one.workload for one in callers.found})
     what = (
         f"{count} {'workload' if count == 1 else 'workloads'} received plaintext" if count else "no workload was seen to receive plaintext"
     )
     blind = f"; not counted by the proxies of {some(callers.uncounted)}" if callers.uncounted else ""
-    return f"{when}, {what}, as counted by {callers.asked} proxies{blind}"
+    return f"{when}, {what}, as counted by {counted} {'proxy' if counted == 1 else 'proxies'}{blind}"
 
 
 def caller_findings(callers: Callers | None) -> Iterator[Finding]:

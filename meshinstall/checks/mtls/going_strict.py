@@ -8,26 +8,35 @@ from meshinstall.checks.mtls.judge import judge
 from meshinstall.checks.mtls.plaintext_history import history_text
 from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
-from meshinstall.model.foreign_text import plain
-from meshinstall.model.mesh import MeshFacts
+from meshinstall.model.foreign_text import line
+from meshinstall.model.mesh import Dataplane, MeshFacts
 from meshinstall.model.verdict import Outcome
 from meshinstall.model.wire import Probing
+
+# Lines of those whom objects name.
+_MOST = 20
 
 
 def refused_by_strict(facts: MeshFacts) -> tuple[str, ...]:
     """One line for each thing that is known, of the ports that accept plaintext now, and one for what could not be seen."""
-    return tuple(map(plain, _lines(facts)))
+    return tuple(map(line, _lines(facts)))
 
 
 def _lines(facts: MeshFacts) -> Iterator[str]:
     ports = [port for port in judge(facts, Probing(skipped="only planned"), "").ports if port.server is not Outcome.PASS]
-    yield from refused(View.of(facts), ports)
-    called = [f"{finding.title}: {finding.detail}" for finding in caller_findings(facts.callers)]
+    if facts.gaps:
+        yield f"could not be read: {some(facts.gaps)}"
+    if any(pod.dataplane is Dataplane.AMBIENT for pod in facts.pods):
+        yield "what ztunnel counts was not asked"
+    told = list(refused(View.of(facts), ports))
+    yield from told[:_MOST]
+    if len(told) > _MOST:
+        yield f"and {len(told) - _MOST} more such lines: meshinstall verify shows all"
     if facts.callers and facts.callers.asked:
-        yield from called or (callers_text(facts.callers),)
+        yield callers_text(facts.callers)
+    if called := [f"{finding.title} ({finding.detail})" for finding in caller_findings(facts.callers)]:
+        yield some(called)
     if facts.history:
         yield history_text(facts.history)
         if facts.history.plaintext:
             yield f"received plaintext then: {some(f'{place} (about {count})' for place, count in facts.history.plaintext)}"
-    if facts.gaps:
-        yield f"not known: {some(facts.gaps)}"

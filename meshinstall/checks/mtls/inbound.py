@@ -1,7 +1,7 @@
 """Reads from a proxy's own inbound filter chains which clients it accepts at a port."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meshinstall.model.mesh import HeldPort, InboundChain, Mode, Proxy, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
@@ -11,12 +11,16 @@ _OPEN = (Mode.PERMISSIVE, Mode.DISABLE)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Who gets in: bytes without TLS, TLS that ends at the application, TLS without a client certificate, and certificates of anybody."""
+    """Who gets in: bytes without TLS, TLS that ends at the application, TLS without a client certificate, certificates of anybody.
+
+    ``mutual``: those with a certificate of the mesh do.
+    """
 
     plaintext: bool = False
     passed_on: bool = False
     anonymous: bool = False
     anybody: bool = False
+    mutual: bool = field(default=False, compare=False)
 
 
 def entry(chains: Sequence[InboundChain], port: int) -> Entry:
@@ -30,6 +34,7 @@ def entry(chains: Sequence[InboundChain], port: int) -> Entry:
         passed_on=any(not chain.tls for chain in tls),
         anonymous=any(chain.tls and not chain.client_certificate for chain in (*plain, *tls)),
         anybody=any(not chain.roots for chain in mutual),
+        mutual=bool(mutual),
     )
 
 
@@ -81,9 +86,20 @@ def proxy_evidence(proxy: Proxy | None, port: int, mode: Mode, policy: str, own:
 def _where_the_policy_is_open(found: Entry, mode: Mode, policy: str) -> Evidence:
     if found.plaintext:
         # One finding is enough: that of the policy.
-        return Evidence(Source.PROXY, Outcome.FAIL, f"its proxy accepts plaintext, as {policy} says")
+        text = f"its proxy accepts plaintext, as {policy} says"
+        if mode is Mode.PERMISSIVE and (more := _worse_than_permissive(found)):
+            return Evidence(Source.PROXY, Outcome.FAIL, f"{text}, and {more}")
+        return Evidence(Source.PROXY, Outcome.FAIL, text, by=policy)
     text = f"its proxy accepts only mutual TLS although the policy is {mode}: the policy has not reached it yet"
     return Evidence(Source.PROXY, Outcome.PASS, text, code="MTL033")
+
+
+def _worse_than_permissive(found: Entry) -> str:
+    if found.anonymous:
+        return "TLS without a client certificate, as no policy says"
+    if not found.mutual:
+        return "no mutual TLS, as no policy says"
+    return "the roots that it compares certificates with could not be read" if found.anybody else ""
 
 
 def _push(proxy: Proxy) -> str:

@@ -57,15 +57,17 @@ def verify(
     async def work() -> None:
         import anyio
 
+        from meshinstall.checks.mtls.acceptance import accepting
         from meshinstall.cli.output import verdicts
         from meshinstall.cli.output.printers import plain
+        from meshinstall.engine.gates.acceptance import acceptance_in_force
         from meshinstall.engine.pipeline import prove
 
         session, desired = await in_thread(partial(open_cluster, request), min(timeout, _OPENING))
-        accepted = desired.accepted(session.now().date()) if desired else None
+        accepted = await acceptance_in_force(desired, session) if desired else None
         with plain() as emit:
             verdict = await prove(session, emit, anyio.current_time() + timeout + (seconds or 0), scope)
-        verdict = replace(verdict, fail_on=fail_on, acceptance=accepted)
+        verdict = replace(accepting(verdict, accepted, request.environment), fail_on=fail_on)
         # Printed first: a file that cannot be written must not cost what was seen.
         verdicts.show(verdict, output)
         _write(verdict, html, junit)

@@ -51,7 +51,8 @@ def headline(verdict: Verdict) -> str:
     counts = {outcome: sum(port.under(verdict.fail_on) is outcome for port in verdict.ports) for outcome in Outcome}
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _RANK if counts[outcome])
     alone = "" if verdict.fail_on is FailOn.ANY else f" ({verdict.fail_on} alone)"
-    return f"{verdict.outcome}: mTLS on {verdict.cluster}{alone}, {said or 'no port'} of {len(verdict.ports)} workload ports."
+    accepted = f", accepted until {verdict.acceptance.until}" if verdict.acceptance and verdict.counted is Outcome.PASS else ""
+    return f"{verdict.outcome}{accepted}: mTLS on {verdict.cluster}{alone}, {said or 'no port'} of {len(verdict.ports)} workload ports."
 
 
 def by_workload(ports: Iterable[PortVerdict]) -> list[tuple[PortVerdict, ...]]:

@@ -67,8 +67,9 @@ def accepted_text(verdict: Verdict) -> str:
         return ""
     count = len(verdict.accepted)
     fails = f"{_many(count, 'port')} {'fails' if count == 1 else 'fail'} by {verdict.acceptance.policy} alone"
-    left = "the rest would be" if count < len(verdict.ports) else "nothing else was judged:"
-    return f"{fails}, which is {verdict.acceptance}. The exit status does not count them; {left} {verdict.counted}"
+    rest = verdict.counted
+    left = "everything else is PASS" if rest is Outcome.PASS else f"something else is {rest}, which does count"
+    return f"{fails}, which is {verdict.acceptance}. They do not count for the exit status; {left}"
 
 
 def clients_text(clients: Clients) -> str:

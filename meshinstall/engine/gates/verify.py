@@ -91,7 +91,8 @@ async def _judged(session: Session, scope: Scope, facts: MeshFacts, probing: Pro
 def _judge(session: Session, scope: Scope, facts: MeshFacts, probing: Probing) -> Verdict:
     planes = tuple(f"{plane.revision} {plane.version}".strip() for plane in facts.control_planes)
     namespaces = None if scope.namespaces is None else tuple(sorted(scope.namespaces))
-    seen = Observation(session.server, session.authority, session.who, planes, namespaces, scope.sample, scope.read_only)
+    unprobed = probing.skipped or probing.problem
+    seen = Observation(session.server, session.authority, session.who, planes, namespaces, scope.sample, scope.read_only, unprobed)
     return replace(judge(facts, probing, session.cluster, scope.namespaces), seen=seen)
 
 

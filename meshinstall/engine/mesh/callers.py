@@ -35,12 +35,13 @@ async def ask_callers(pods: Sequence[Pod], ports: Pods, seconds: float | None) -
         await anyio.sleep(seconds)
     now = await _all(wanted, ports)
     found: dict[tuple[str, str], float] = {}
-    uncounted = set()
+    uncounted, silent = set(), 0
     for index, counts in now.items():
         workload = f"{wanted[index].place.namespace}/{wanted[index].workload}"
         earlier = before.get(index)
         if not counts or (seconds is not None and earlier is None):
             uncounted.add(workload)
+            silent += 1
             continue
         for source, count in counts.items():
             # A proxy that was restarted meanwhile counts from nothing.
@@ -48,7 +49,7 @@ async def ask_callers(pods: Sequence[Pod], ports: Pods, seconds: float | None) -
             if source and (added := count if added < 0 else added):
                 found[workload, source] = found.get((workload, source), 0.0) + added
     callers = tuple(Caller(workload, source, round(count) or 1) for (workload, source), count in sorted(found.items()))
-    return Callers(seconds, len(wanted), callers, tuple(sorted(uncounted)))
+    return Callers(seconds, len(wanted), callers, tuple(sorted(uncounted)), silent)
 
 
 async def _all(pods: Sequence[Pod], ports: Pods) -> Mapping[int, _Counts | None]:

@@ -24,6 +24,7 @@ async def users(kube: Kube, desired: Desired) -> Users | None:
     revisions = {_revision(release.values.merged()) for release in desired.releases if release.component is Component.ISTIOD}
     proxied: Counter[str] = Counter()
     plain: Counter[str] = Counter()
+    elsewhere: Counter[str] = Counter()
     try:
         async for pod in kube.list(object_path("v1", "pods"), fields="status.phase!=Succeeded,status.phase!=Failed", metadata_only=True):
             namespace, notes = pod["metadata"]["namespace"], pod["metadata"].get("annotations") or {}
@@ -31,11 +32,13 @@ async def users(kube: Kube, desired: Desired) -> Users | None:
                 continue
             if _injected_by(notes) in revisions or notes.get(REDIRECTION) == "enabled":
                 proxied[namespace] += 1
-            elif namespace != _SYSTEM and not _injected_by(notes):
+            elif _injected_by(notes):
+                elsewhere[namespace] += 1
+            elif namespace != _SYSTEM:
                 plain[namespace] += 1
     except ForbiddenError:
         return None
-    return Users(dict(proxied), dict(plain))
+    return Users(dict(proxied), dict(plain), dict(elsewhere))
 
 
 def _revision(values: Mapping[str, Any]) -> str:

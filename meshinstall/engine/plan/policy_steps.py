@@ -15,6 +15,7 @@ from meshinstall.model.plan import Action, Change, ObjectStep, Plan
 from meshinstall.model.release import Manifest
 
 _MODE: Path = ("spec", "mtls", "mode")
+_SELECTOR: Path = ("spec", "selector")
 _STRICT = "STRICT"
 # Of an object's own labels and annotations, those by which istiod ignores it or does not enforce it
 # (istio: pkg/config/model.go, LabelsInRevision; pilot/pkg/security/authz/builder).
@@ -51,8 +52,12 @@ def comes_strict(plan: Plan, facts: Facts) -> bool:
 def _is_new(step: ObjectStep, live: Manifest | None) -> bool:
     if step.manifest["kind"] != "PeerAuthentication" or field_at(step.manifest, _MODE) != _STRICT:
         return False
-    if live is None or not is_ours(live):
-        return live is None or field_at(live, _MODE) != _STRICT
+    if live is None:
+        return True
+    if not is_ours(live):
+        # One that selects pods, or is for one revision, leaves the rest of the mesh as it is.
+        narrow = field_at(live, _SELECTOR) is not ABSENT or field_at(live, _DECIDING[0]) is not ABSENT
+        return narrow or field_at(live, _MODE) != _STRICT
     return field_at(live, _MODE) != _STRICT and not editors(owned_fields(live), (_MODE,))
 
 

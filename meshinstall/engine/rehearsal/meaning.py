@@ -91,7 +91,7 @@ def _address(change: ObjectChange, live: Manifest, concerned: Concerned) -> Iter
 
 
 def _unknown(concerned: Concerned) -> str:
-    return f"; whom that concerns is not known: {concerned.unknown[0]}" if concerned.unknown else ""
+    return f"; cannot tell whom that concerns: {concerned.unknown[0]}" if concerned.unknown else ""
 
 
 def _makes_address(path: str) -> bool:
@@ -136,7 +136,7 @@ def _domain(change: ObjectChange, one: FieldChange, concerned: Concerned) -> Ite
     if concerned.naming:
         yield Consequence(Concern.ACCESS, f"these name the old trust domain and match nothing then: {first(concerned.naming, _NAMED)}")
     elif concerned.unknown:
-        yield Consequence(Concern.ACCESS, f"which policies name the old trust domain is not known: {concerned.unknown[0]}")
+        yield Consequence(Concern.ACCESS, f"cannot tell which policies name the old trust domain: {concerned.unknown[0]}")
 
 
 def _configuration(change: ObjectChange, concerned: Concerned) -> Iterator[Consequence]:

@@ -14,7 +14,7 @@ from meshinstall.engine.run.run_lock import RunLock
 from meshinstall.engine.run.runner import Runner
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import closing
-from meshinstall.errors import ClusterError, MeshinstallError, OutOfTimeError, StepError
+from meshinstall.errors import ClusterError, MeshinstallError, OutOfTimeError
 from meshinstall.model.desired import Desired
 from meshinstall.model.ownership import RUN_OBJECT, audit_labels, summary_path
 from meshinstall.model.paths import object_path
@@ -150,9 +150,7 @@ async def _refuse_if_overtaken(plan: Plan, session: Session) -> None:
 
 
 @asynccontextmanager
-async def _summarised(
-    execution: Execution, desired: Desired, plan: Plan, run: str, *, failures_alone: bool = False
-) -> AsyncIterator[None]:
+async def _summarised(execution: Execution, desired: Desired, plan: Plan, run: str, *, failures_alone: bool = False) -> AsyncIterator[None]:
     """Leave a small summary of the run in the mesh's namespace, however it ends; not when it lost the lock, as another may write there."""
     result = "interrupted"
     try:

@@ -193,6 +193,30 @@ async def test_strict_comes_to_a_mesh_in_use_only_by_name_and_who_may_be_cut_off
     assert there.kube.objects[POLICY_PATH]["spec"] == {"mtls": {"mode": "STRICT"}}
 
 
+async def test_proxies_of_another_revision_obey_the_same_policy() -> None:
+    there = await installed()
+    client(there, "web-1", revision="canary")
+    weakened(there)
+    (finding,) = found(await planned(there), "PRE024")
+    assert finding.title == "STRICT comes to a mesh in use: 1 proxy, by namespace: shop (1)"
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels"),
+    [
+        ({"mtls": {"mode": "STRICT"}, "selector": {"matchLabels": {"app": "a"}}}, {}),
+        ({"mtls": {"mode": "STRICT"}}, {"istio.io/rev": "canary"}),
+    ],
+    ids=["of-some-pods", "of-a-revision"],
+)
+async def test_a_strict_policy_of_somebody_else_for_a_part_is_none_for_all(spec: dict[str, Any], labels: dict[str, str]) -> None:
+    there = await installed()
+    client(there, "web-1", revision="default")
+    live = there.kube.objects[POLICY_PATH]
+    live["spec"], live["metadata"]["labels"] = spec, labels
+    assert found(await planned(there), "PRE024")
+
+
 async def test_what_somebody_weakened_goes_back_to_strict_without_being_asked() -> None:
     there = await installed()
     client(there, "web-1", revision="default")

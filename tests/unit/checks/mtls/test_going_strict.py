@@ -26,7 +26,8 @@ def test_callers_that_proxies_counted_and_a_prometheus_are_named() -> None:
     callers = Callers(None, 3, (Caller("shop/Deployment web", "legacy/cron", 7),))
     history = History(7, "monitoring/prometheus-0", ((Place("shop", "web"), 12),))
     assert refused_by_strict(replace(mesh(), callers=callers, history=history)) == (
-        "shop/Deployment web receives plaintext now: requests and connections: legacy/cron (about 7)",
+        "since the proxies started, 1 workload received plaintext, as counted by 3 proxies",
+        "shop/Deployment web receives plaintext now (requests and connections: legacy/cron (about 7))",
         "in the last 7 days 1 workload received plaintext, as counted by monitoring/prometheus-0",
         "received plaintext then: shop/web (about 12)",
     )
@@ -42,13 +43,25 @@ def test_probes_of_the_kubelet_and_what_the_api_server_calls_are_named() -> None
 
 def test_what_could_not_be_seen_is_told() -> None:
     told = refused_by_strict(replace(mesh(), gaps=("Services could not be listed: forbidden",)))
-    assert told == ("not known: Services could not be listed: forbidden",)
+    assert told == ("could not be read: Services could not be listed: forbidden",)
+
+
+def test_proxies_of_which_none_counts_say_nothing_of_who_calls() -> None:
+    (told,) = refused_by_strict(replace(mesh(), callers=Callers(None, 2, uncounted=("shop/Deployment web",), silent=2)))
+    assert told.startswith("cannot tell who sends plaintext: none of the proxies of shop/Deployment web counts it")
 
 
 def test_what_a_tenant_wrote_stays_one_line() -> None:
     callers = Callers(None, 1, (Caller("shop/Deployment web\n::error::x", "legacy/\x1b[2Jcron", 7),))
-    (told,) = refused_by_strict(replace(mesh(), callers=callers))
-    assert told.isprintable()
+    told = refused_by_strict(replace(mesh(), callers=callers))
+    assert all(one.isprintable() and "::error" not in one for one in told)
+
+
+def test_ever_so_many_callers_are_some_lines() -> None:
+    callers = Callers(None, 1, tuple(Caller(f"shop/Deployment web-{number}", "legacy/cron", 7) for number in range(3000)))
+    told = refused_by_strict(replace(mesh(), callers=callers))
+    assert len(told) == 2
+    assert max(map(len, told)) < 1000
 
 
 def test_nothing_is_refused_at_ports_that_are_strict_already() -> None:

@@ -91,7 +91,7 @@ async def test_mutual_tls_alone_is_no_plaintext() -> None:
         (vector(("shop", "web", "none", "+Inf")), "no number"),
         (vector(("shop", "web", "none", "1e308")), "reports numbers that are too large to add up"),
         (vector(("shop", "web", "none", "1e308"), ("shop", "web", "unknown", "1e308")), "reports numbers that are too large to add up"),
-        (b"[" * 200_000, "recursion"),
+        (b"[" * 200_000, "nested too deep"),
     ],
 )
 async def test_an_answer_that_says_nothing_is_not_taken_for_peace(body: bytes, problem: str) -> None:

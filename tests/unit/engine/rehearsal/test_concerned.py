@@ -78,7 +78,7 @@ async def test_who_may_not_list_gateways_is_told_that_it_is_not_known() -> None:
     kube = cluster()
     kube.refusals[f"LIST /apis/{NETWORKING}/gateways"] = ForbiddenError("gateways is forbidden")
     (text,) = without(await meanings(kube, MOVED))
-    assert text.endswith("whom that concerns is not known: Gateways could not be listed: gateways is forbidden")
+    assert text.endswith("cannot tell whom that concerns: Gateways could not be listed: gateways is forbidden")
 
 
 async def test_a_trust_domain_that_goes_names_who_names_it_and_how_many_proxies_it_concerns() -> None:
