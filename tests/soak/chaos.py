@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -126,12 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPSConnection(*self.server.upstream, context=self.server.context, timeout=60)
         kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
-        connection.request(self.command, self.path, body or None, kept)
-        answer = connection.getresponse()
-        data = answer.read()
-        connection.close()
+        with closing(http.client.HTTPSConnection(*self.server.upstream, context=self.server.context, timeout=60)) as connection:
+            connection.request(self.command, self.path, body or None, kept)
+            answer = connection.getresponse()
+            data = answer.read()
         return answer.status, [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP], data
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, *, drips: bool = False) -> None:
@@ -159,8 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _tunnel(self) -> None:
         """A port-forward: its bytes are passed on as they are."""
         self.close_connection = True
-        with socket.create_connection(self.server.upstream) as plain:
-            upstream = self.server.context.wrap_socket(plain, server_hostname=self.server.upstream[0])
+        plain = socket.create_connection(self.server.upstream)
+        with self.server.context.wrap_socket(plain, server_hostname=self.server.upstream[0]) as upstream:
             kept = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items() if name.lower() not in {"authorization", "host"})
             upstream.sendall(f"{self.requestline}\r\nHost: api\r\n{kept}\r\n".encode())
             back = threading.Thread(target=_pump, args=(upstream, self.connection), daemon=True)
