@@ -16,9 +16,9 @@ from meshinstall.model.release import ChartRef
 NAME = "meshinstall.lock"
 API_VERSION = "meshinstall.dev/lock/v1"
 _HEADER = "# The charts that this project installs. Written by `meshinstall lock --update`; commit it.\n"
-_UPDATE_HINT = "run `meshinstall lock --update`"
+_UPDATE_HINT = "run `meshinstall lock --update --env NAME`"
 # An update reads the file too: what it holds for other environments stays.
-_REPAIR_HINT = "restore the file from version control, or delete it and run `meshinstall lock --update`"
+_REPAIR_HINT = "restore the file from version control, or delete it and run `meshinstall lock --update --env NAME`"
 _FIELDS = ("name", "version", "source", "digest")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

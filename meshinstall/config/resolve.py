@@ -126,7 +126,7 @@ def _check_acceptance(project: Project, choice: Choice) -> Iterable[Problem]:
     accept, (mode, origin) = choice.environment.accept, _mtls(project, choice)
     if accept and mode is MtlsMode.STRICT:
         said = f" ({origin})" if origin.line else ""
-        text, hint = f"accept is for mtls: PERMISSIVE, but mTLS is STRICT{said}", "remove accept"
+        text, hint = f"accept is for mtls: PERMISSIVE, but mTLS is STRICT{said}", "add mtls: PERMISSIVE, or remove accept"
         yield project.document.problem(_accepting(choice), text, hint)
     elif accept and not accept.reason.strip():
         yield project.document.problem((*_accepting(choice), "reason"), "reason must say why plaintext is accepted")

@@ -100,7 +100,7 @@ def test_what_is_no_lock_is_an_error_with_its_line_and_a_way_out(tmp_path: Path,
         load(file)
 
     assert str(caught.value.problems[0]) == f"{file}:{first}"
-    assert "delete it and run `meshinstall lock --update`" in caught.value.message
+    assert "delete it and run `meshinstall lock --update --env NAME`" in caught.value.message
 
 
 def test_a_lock_that_is_a_link_to_nothing_or_a_folder_is_an_error(tmp_path: Path) -> None:

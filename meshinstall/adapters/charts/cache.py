@@ -18,7 +18,9 @@ MAX_TOTAL = 200 * 1024**2
 # Seconds after which an unfinished download is abandoned.
 _ABANDONED = 3600
 _DRAFT = "new-"
-_UPDATE_HINT = "if the change is wanted, accept it with `meshinstall lock --update`; if not, somebody replaced the chart under its version"
+_UPDATE_HINT = (
+    "if the change is wanted, accept it: `meshinstall lock --update --env NAME`; if not, somebody replaced the chart under its version"
+)
 
 
 class ArchiveCache:

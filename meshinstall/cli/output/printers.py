@@ -16,7 +16,7 @@ from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, StepDone
 from meshinstall.errors import safe
 from meshinstall.model.codes import address
-from meshinstall.model.finding import Finding
+from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import line, whole
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step, SweepStep
 from meshinstall.model.trial import How
@@ -45,9 +45,13 @@ def plan_text(plan: Plan, *, diff: bool = False) -> str:
     lines += ["", "What this means:", *summary_lines(plan.summary)] if plan.summary else []
     lines += ["", *diff_lines(plan.diff)] if diff and plan.diff else []
     lines += ["", *_trial_lines(plan)] if plan.trials else []
-    lines += ["", *(_finding_line(finding) for finding in plan.findings)] if plan.findings else []
+    # What stops a run stands last, where a person looks first.
+    told = sorted(plan.findings, key=lambda finding: finding.severity is Severity.ERROR)
+    lines += ["", *map(_finding_line, told)] if told else []
     count = len(plan.pending)
-    lines += ["", f"{count} of {len(plan.steps)} steps to do." if count else "Nothing to do."]
+    stops = ", ".join(dict.fromkeys(finding.code for finding in plan.refusals)) if count else ""
+    steps = f"{count} of {len(plan.steps)} steps to do." if count else "Nothing to do."
+    lines += ["", f"{steps} up stops before the first one, unless that is allowed: {stops}." if stops else steps]
     return safe("\n".join(lines))
 
 

@@ -12,6 +12,7 @@ from meshinstall.cli.output.event_text import event_text
 from meshinstall.cli.output.printers import dump, json_lines, plain, plan_json, plan_text
 from meshinstall.engine.events import Event, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.errors import safe
+from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Change, Plan
 from tests.cases import plans
 
@@ -24,6 +25,15 @@ EVENTS: tuple[Event, ...] = (
     StepDone(STEP, 1.26, "192.0.2.7"),
     RunEnded("run-1", 2),
 )
+
+
+def test_what_stops_a_run_stands_last_and_the_last_line_names_it() -> None:
+    stops, beside = Finding("PRE031", Severity.ERROR, "refused"), Finding("PRE002", Severity.INFO, "not known")
+    lines = plan_text(replace(PLAN, findings=(stops, beside))).splitlines()
+    places = [next(number for number, line in enumerate(lines) if code in line) for code in ("PRE002", "PRE031")]
+    assert places == sorted(places)
+    assert lines[-1].endswith(" steps to do. up stops before the first one, unless that is allowed: PRE031.")
+    assert plan_text(replace(PLAN, findings=(beside,))).splitlines()[-1].endswith(" steps to do.")
 
 
 def changing(*changes: Change) -> Plan:
