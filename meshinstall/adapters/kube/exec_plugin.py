@@ -14,6 +14,7 @@ from typing import Any
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin
 from meshinstall.adapters.kube.token import Token, margin_of
 from meshinstall.errors import ClusterError
+from meshinstall.model import json_text
 from meshinstall.model.foreign_text import plain, printable
 from meshinstall.model.yaml_text import load as load_yaml
 
@@ -134,7 +135,7 @@ def _read(plugin: ExecPlugin, text: bytes) -> Token:
 
 def _document(text: bytes) -> Any:
     try:
-        return json.loads(text)
+        return json_text.load(text)
     except ValueError:
         return load_yaml(text)
 
