@@ -151,6 +151,9 @@ class KubeClient:
         return reply.body
 
     async def _once(self, request: Request) -> Reply:
+        if self._tokens:
+            # A login may ask a person, which is no time of the API server's.
+            await self._tokens.ready()
         deadline = Deadline(_WHOLE)
         try:
             return await run_before(deadline, partial(self._ask, request, deadline))
