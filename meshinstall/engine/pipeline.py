@@ -123,8 +123,8 @@ async def down(desired: Desired, session: Session, terms: Terms, callbacks: Call
         await _agree(plan, terms, callbacks)
         if not plan.is_empty:
             await remove(plan, desired, Execution(session, callbacks.emit, lock, terms.seconds))
-    async with in_time(terms.seconds, "what survives was not looked for"):
-        await refuse_survivors(session, desired, plan)
+        async with in_time(terms.seconds, "what survives was not looked for"):
+            await refuse_survivors(session, desired, plan)
     return plan
 
 
