@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshinstall.engine.objects.field_managers import Editor, by, editors, is_person, owned_fields, scaled_by
+from meshinstall.engine.objects.field_names import names_of
 from meshinstall.engine.objects.field_paths import ABSENT, REPLICAS, Item, Path, dotted, field_at
 from meshinstall.engine.objects.readiness import SCALED, pods_wanted
 from meshinstall.engine.plan.additions import additions
@@ -15,6 +16,7 @@ from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.paths import KINDS
 from meshinstall.model.plan import Undo
 from meshinstall.model.release import Manifest, ReleaseKey
+from meshinstall.model.secrets import HIDDEN, SECRET_DATA, hides, secrets, texts
 
 # Fields that others write on purpose: istiod patches its webhooks' CA and, once
 # it validates, their failurePolicy (pilot/pkg/webhooks, pkg/webhooks/validation).
@@ -29,12 +31,16 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class FieldEdit:
-    """A field that is not as its record has it; ABSENT in ``live`` or ``wanted`` where there is none; ``editors`` own it now."""
+    """A field that is not as its record has it; ABSENT in ``live`` or ``wanted`` where there is none; ``editors`` own it now.
+
+    ``hidden`` are the texts in it that are not shown.
+    """
 
     path: Path
     live: Any
     wanted: Any
     editors: tuple[Editor, ...] = ()
+    hidden: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -43,7 +49,7 @@ class FieldEdit:
 
     def __str__(self) -> str:
         """``spec.replicas: 1 → 2``; of lists and maps, what only one side has."""
-        return ", ".join(_line(one) for one in narrowed(Difference(self.path, self.wanted, self.live)))
+        return ", ".join(_line(one, self.hidden) for one in narrowed(Difference(self.path, self.wanted, self.live)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ def _edit(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Man
     if not paths and not pods and not added:
         return None
     owners = {path: scaled_by(live) if path == REPLICAS else editors(owned, (path,)) for path in (*paths, *added)}
-    edits = {path: FieldEdit(path, field_at(live, path), field_at(wanted, path), who) for path, who in owners.items()}
+    edits = {path: _field(key, path, wanted, live, who) for path, who in owners.items()}
     scaled = [FieldEdit(REPLICAS, 0, pods, scaled_by(live))] if pods else []
     return Edit(
         key,
@@ -123,6 +129,14 @@ def _edit(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Man
         strange=tuple(edits[path] for path, person in added.items() if not person and path not in admitted),
         admitted=tuple(edits[path] for path in paths if path in admitted),
     )
+
+
+def _field(key: ObjectKey, path: Path, wanted: Manifest, live: Manifest, who: tuple[Editor, ...]) -> FieldEdit:
+    here, there = field_at(wanted, path), field_at(live, path)
+    names, sides = names_of(path, live, wanted), [value for value in (here, there) if value is not ABSENT]
+    is_data = key.kind == "Secret" and path[0] in SECRET_DATA
+    hidden = frozenset(text for value in sides for text in (texts(value) if is_data else secrets(value, *names)))
+    return FieldEdit(path, there, here, who, hidden)
 
 
 def _is_new(key: ObjectKey, path: Path, edited: tuple[Path, ...]) -> bool:
@@ -157,16 +171,18 @@ def _is_scaled(key: ObjectKey, manifests: tuple[Manifest, ...]) -> bool:
     )
 
 
-def _line(one: Difference) -> str:
+def _line(one: Difference, hidden: AbstractSet[str]) -> str:
     # Whoever sets a variable by hand, or adds a container, may have set a password.
     is_item = one.wanted is ABSENT and isinstance(one.path[-1], Item)
-    live = "(added)" if is_item else "…" if "env" in one.path and one.live is not ABSENT else shown(one.live)
-    return f"{dotted(one.path)}: {live} → {'(removed)' if one.wanted is ABSENT else shown(one.wanted)}"
+    live = "(added)" if is_item else "…" if "env" in one.path and one.live is not ABSENT else shown(one.live, hidden)
+    return f"{dotted(one.path)}: {live} → {'(removed)' if one.wanted is ABSENT else shown(one.wanted, hidden)}"
 
 
-def shown(value: Any) -> str:
-    """A value on one line, to its end: a person agrees to it."""
-    return "(absent)" if value is ABSENT else json.dumps(value, ensure_ascii=False, default=str)
+def shown(value: Any, hidden: AbstractSet[str] = frozenset()) -> str:
+    """A value on one line, to its end: a person agrees to it; nothing of it where one of the ``hidden`` texts is in it."""
+    if value is ABSENT:
+        return "(absent)"
+    return HIDDEN if not hidden.isdisjoint(texts(value)) or hides(value) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _told(value: Any) -> Any:

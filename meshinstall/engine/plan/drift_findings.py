@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 
-from meshinstall.engine.objects.field_paths import dotted
+from meshinstall.engine.objects.field_names import names_of
+from meshinstall.engine.objects.field_paths import ABSENT, dotted
 from meshinstall.engine.plan.compare import Difference, exact
 from meshinstall.engine.plan.drift import Edit, FieldEdit, shown
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import Manifest
+from meshinstall.model.secrets import pair
 
 _SHOWN = 5
 
@@ -33,7 +35,7 @@ def policy_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
         key = key_of(policy.manifest)
         live = facts.policies.get(key)
         if live and facts.admitted.get(key):
-            told = "; ".join(f"{dotted(one.path)}: {shown(one.wanted)} → {shown(one.live)}" for one in _differing(policy.manifest, live))
+            told = "; ".join(map(_policy_difference, _differing(policy.manifest, live)))
             hint = "up cannot change it back: find what changes it with kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies"
             yield Finding(
                 "PRE022",
@@ -49,12 +51,18 @@ def _differing(wanted: Manifest, live: Manifest) -> Iterator[Difference]:
     return exact(wanted.get("spec") or {}, live.get("spec") or {}, ("spec",))
 
 
+def _policy_difference(one: Difference) -> str:
+    sides = (None if value is ABSENT else value for value in (one.wanted, one.live))
+    before, after = (ABSENT if value is None else value for value in pair(*sides, *names_of(one.path)))
+    return f"{dotted(one.path)}: {shown(before)} → {shown(after)}"
+
+
 def _addition(field: FieldEdit) -> str:
     return f"{field.name} (by {', '.join(map(str, field.editors))})"
 
 
 def _admission(field: FieldEdit) -> str:
-    return f"{field.name}: {shown(field.wanted)} → {shown(field.live)}"
+    return f"{field.name}: {shown(field.wanted, field.hidden)} → {shown(field.live, field.hidden)}"
 
 
 def _first(texts: Iterable[str]) -> str:

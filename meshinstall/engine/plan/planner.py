@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from meshinstall.engine.objects.field_names import names_of
 from meshinstall.engine.objects.readiness import release_state
 from meshinstall.engine.plan.drift import Edit, drift
 from meshinstall.engine.plan.drift_findings import drift_findings, policy_findings
@@ -13,6 +14,7 @@ from meshinstall.model.facts import Facts
 from meshinstall.model.ownership import audit_labels, recorded_digest
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef, ReleaseRecord, ReleaseStatus, without_digest
+from meshinstall.model.secrets import pair
 from meshinstall.model.stack import ValuesStack, leaves
 from meshinstall.model.values import value_at
 
@@ -107,7 +109,9 @@ def value_changes(before: Mapping[str, Any], after: ValuesStack) -> tuple[Change
         # A map on one side is spelled out by its own leaves.
         if old != new and not _is_spelled_out(old) and not _is_spelled_out(new):
             spoken = winners.get(path)
-            found.append(Change(".".join(path), _told(old), _told(new), str(spoken.origin) if spoken else ""))
+            # Whoever wrote the values of the last revision may have had a password in them.
+            before, after = pair(_told(old), _told(new), *names_of(path))
+            found.append(Change(".".join(path), before, after, str(spoken.origin) if spoken else ""))
     return tuple(found)
 
 
@@ -125,7 +129,9 @@ def _told(value: Any) -> Any:
 
 def _changed_leaves(wanted: Mapping[str, Any], live: Mapping[str, Any], prefix: str) -> tuple[Change, ...]:
     return tuple(
-        Change(f"{prefix}.{'.'.join(path)}", _told(value_at(live, path, _ABSENT)), _told(value_at(wanted, path, _ABSENT)))
+        Change(
+            f"{prefix}.{'.'.join(path)}", *pair(_told(value_at(live, path, _ABSENT)), _told(value_at(wanted, path, _ABSENT)), *path[-1:])
+        )
         for path in leaves(wanted)
         if value_at(live, path, _ABSENT) != value_at(wanted, path, _ABSENT)
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from meshinstall.engine.objects.field_managers import Editor, by, editors, owned_fields
+from meshinstall.engine.objects.field_names import names_of
 from meshinstall.engine.objects.field_paths import ABSENT, Path, dotted, field_at, merge_patch
 from meshinstall.engine.plan.compare import Difference, changed, exact
 from meshinstall.model.desired import Desired, Policy
@@ -13,6 +14,7 @@ from meshinstall.model.labels import REVISION
 from meshinstall.model.ownership import audit_labels, is_ours
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan
 from meshinstall.model.release import Manifest
+from meshinstall.model.secrets import pair
 
 _MODE: Path = ("spec", "mtls", "mode")
 _SELECTOR: Path = ("spec", "selector")
@@ -78,7 +80,7 @@ def _reasons(paths: Iterable[Path], live: Manifest) -> tuple[str, ...]:
 
 def _change(one: Difference, origin: str) -> Change:
     before, after = (None if value is ABSENT else value for value in (one.live, one.wanted))
-    return Change(dotted(one.path), before, after, "" if one.wanted is ABSENT else origin)
+    return Change(dotted(one.path), *pair(before, after, *names_of(one.path)), "" if one.wanted is ABSENT else origin)
 
 
 def _patch(wanted: Manifest, live: Manifest) -> dict[str, Any]:

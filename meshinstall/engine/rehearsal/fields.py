@@ -7,15 +7,14 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from meshinstall.config.secrets import hides
-from meshinstall.engine.objects.field_paths import ABSENT, Item, Path, dotted, field_at
+from meshinstall.engine.objects.field_names import names_of
+from meshinstall.engine.objects.field_paths import ABSENT, Path, dotted, field_at
 from meshinstall.engine.plan.compare import changed, exact
 from meshinstall.model.diff import FieldChange
 from meshinstall.model.release import Manifest
+from meshinstall.model.secrets import HIDDEN, SECRET_DATA, pair
 from meshinstall.model.yaml_text import load
 
-HIDDEN = "(not shown)"
-_SECRET_FIELDS = frozenset({"data", "stringData"})
 # Characters of a text that is read as YAML: the injector's template has 60,000.
 _READ = 200_000
 
@@ -32,11 +31,12 @@ class Place(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A field that differs; ABSENT where there is none."""
+    """A field that differs; ABSENT where there is none. ``names`` say what it is for, empty where its place does."""
 
     place: Place
     before: Any
     after: Any
+    names: tuple[str, ...] = ()
 
 
 def field_changes(last: Manifest, wanted: Manifest, live: Manifest) -> Iterator[Field]:
@@ -44,17 +44,17 @@ def field_changes(last: Manifest, wanted: Manifest, live: Manifest) -> Iterator[
     seen = set()
     for path in changed(wanted, live):
         seen.add(path)
-        yield from _opened(path, field_at(live, path), field_at(wanted, path))
+        yield from _opened(path, field_at(live, path), field_at(wanted, path), names_of(path, live, wanted))
     for path in changed(last, wanted):
         if path not in seen and field_at(wanted, path) is ABSENT and (before := field_at(live, path)) is not ABSENT:
-            yield Field(Place(path), before, ABSENT)
+            yield Field(Place(path), before, ABSENT, names_of(path, live, last))
 
 
 def leaves(manifest: Manifest) -> Iterator[Field]:
     """Every field of an object that is new, but those that name it."""
     named = {"apiVersion", "kind", "metadata", "status"}
     for one in exact({key: value for key, value in manifest.items() if key not in named}, ABSENT):
-        yield Field(Place(one.path), ABSENT, one.wanted)
+        yield Field(Place(one.path), ABSENT, one.wanted, names_of(one.path, manifest))
 
 
 def value_at(manifest: Manifest, place: Place) -> Any:
@@ -65,36 +65,27 @@ def value_at(manifest: Manifest, place: Place) -> Any:
 
 def shown(kind: str, field: Field, origin: str = "") -> FieldChange:
     """A field as it may be shown: never a secret."""
-    before, after = (_shown(kind, field.place, value) for value in (field.before, field.after))
+    before, after = (None if value is ABSENT else value for value in (field.before, field.after))
+    path = (*field.place.outer, *field.place.inner)
+    if kind == "Secret" and path[0] in SECRET_DATA:
+        before, after = (None if value is None else HIDDEN for value in (before, after))
+    else:
+        before, after = pair(before, after, *(field.names or names_of(path)))
     return FieldChange(str(field.place), before, after, origin)
 
 
-def _shown(kind: str, place: Place, value: Any) -> Any:
-    if value is ABSENT:
-        return None
-    path = (*place.outer, *place.inner)
-    if (kind == "Secret" and path[0] in _SECRET_FIELDS) or hides(value, _name(path)):
-        return HIDDEN
-    return value
-
-
-def _name(path: Path) -> str:
-    """What says what a value is for: the last key, or the name of the item of an env."""
-    last = path[-1]
-    if isinstance(last, str):
-        above = path[-2] if len(path) > 1 else ""
-        return str(above.value) if last == "value" and isinstance(above, Item) else last
-    return str(last.value) if isinstance(last, Item) else next((part for part in reversed(path) if isinstance(part, str)), "")
-
-
-def _opened(path: Path, before: Any, after: Any) -> Iterator[Field]:
+def _opened(path: Path, before: Any, after: Any, names: tuple[str, ...]) -> Iterator[Field]:
     """The fields of a document that is kept in a text, such as the mesh configuration; the text as a whole where it is none."""
     old, new = _document(before), _document(after)
     if old is None or new is None:
-        yield Field(Place(path), before, after)
+        yield Field(Place(path), before, after, names)
         return
-    for one in exact(new, old):
-        yield Field(Place(path, one.path), one.live, one.wanted)
+    found = tuple(exact(new, old))
+    # Paths are those of the old document; where an item has another name now, that is a difference too.
+    renamed = {one.path[:-1]: str(one.wanted) for one in found if one.path[-1:] == ("name",)}
+    for one in found:
+        also = (renamed[one.path[:-1]],) if one.path[:-1] in renamed else ()
+        yield Field(Place(path, one.path), one.live, one.wanted, (*names_of(one.path, old), *also))
 
 
 def _document(value: Any) -> Mapping[str, Any] | None:
