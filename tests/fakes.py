@@ -17,7 +17,7 @@ from meshinstall.errors import ChartError, ClusterError, HelmError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.facts import key_of
 from meshinstall.model.mesh import CertificateFacts
-from meshinstall.model.paths import path_of
+from meshinstall.model.paths import KINDS, path_of
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
 from meshinstall.model.trial import Ground
 from meshinstall.model.values import Values
@@ -254,7 +254,8 @@ def settled(manifest: Manifest, release: ReleaseKey) -> dict[str, Any]:
     """An object as it stands some seconds after helm made it: labelled, and Current."""
     live = deepcopy(dict(manifest))
     metadata = live["metadata"] = dict(live["metadata"])
-    metadata.setdefault("namespace", release.namespace)
+    if KINDS[live["kind"]][1]:
+        metadata.setdefault("namespace", release.namespace)
     helms = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": release.name}
     metadata["labels"] = {**(metadata.get("labels") or {}), **helms}
     owner = {"meta.helm.sh/release-name": release.name, "meta.helm.sh/release-namespace": release.namespace}

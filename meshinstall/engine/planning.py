@@ -25,6 +25,7 @@ from meshinstall.engine.rehearsal.effects import effects, idle_values
 from meshinstall.engine.rehearsal.findings import findings as rehearsal_findings
 from meshinstall.engine.rehearsal.meaning import consequences
 from meshinstall.engine.rehearsal.rehearse import Rehearsal, rehearse
+from meshinstall.engine.rehearsal.sides import all_sides
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, soon, task_group
 from meshinstall.errors import ConfigError, HelmError, PlanRefusedError, Problem
@@ -61,13 +62,13 @@ async def _make_plan(desired: Desired, session: Session) -> Plan:
         return replace(decided, findings=(*decided.findings, *findings))
     refused = await rehearsal_findings(rehearsal, desired, session)
     found = await effects(decided, rehearsal, desired, session)
-    diff = object_changes(decided, facts, rehearsal, found)
+    diff, sides = object_changes(decided, facts, rehearsal, found), all_sides(decided, facts, rehearsal)
     return replace(
         decided,
         findings=(*decided.findings, *findings, *refused, *idle_values(found, desired)),
         trials=tuple(tried.trial for _, tried in rehearsal.tries),
         diff=diff,
-        summary=consequences(diff, facts, await ask_concerned(diff, facts, desired, session.kube)),
+        summary=consequences(diff, facts, await ask_concerned(diff, facts, desired, session.kube, sides), sides),
     )
 
 

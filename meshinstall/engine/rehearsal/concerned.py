@@ -1,16 +1,20 @@
 """Asks the cluster whom a changed address or trust domain concerns: hosts behind a gateway, objects that name a domain, proxies."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from meshinstall.engine.mesh.istio_kinds import AUTHORIZATION_POLICIES, DESTINATION_RULES, GATEWAYS, istio_facts
+from meshinstall.engine.mesh.istio_kinds import AUTHORIZATION_POLICIES, DESTINATION_RULES, GATEWAYS, SERVICE_ENTRIES, istio_facts
 from meshinstall.engine.mesh.kube_objects import place
 from meshinstall.engine.mesh.reader import Asker, Wanted
 from meshinstall.engine.objects.json_fields import at, rows, text
 from meshinstall.engine.observe.users import users
-from meshinstall.engine.rehearsal.meaning import changes_address, given_up_domain
+from meshinstall.engine.rehearsal.meaning import both
+from meshinstall.engine.rehearsal.mesh_meaning import given_up_domains
+from meshinstall.engine.rehearsal.service_meaning import changes_address
+from meshinstall.engine.rehearsal.sides import AllSides
 from meshinstall.model.desired import Desired
-from meshinstall.model.diff import Concerned, ObjectChange
+from meshinstall.model.diff import Concerned, ObjectChange, Verb
 from meshinstall.model.facts import Facts, ObjectKey
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.istio import DEFAULT_DOMAIN
@@ -19,28 +23,38 @@ from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
 _Labels = Mapping[str, str]
+# Objects with identities in them.
+_NAMING = {"DestinationRule": DESTINATION_RULES, "ServiceEntry": SERVICE_ENTRIES, "AuthorizationPolicy": AUTHORIZATION_POLICIES}
 
 
-async def ask_concerned(diff: Iterable[ObjectChange], facts: Facts, desired: Desired, kube: Kube) -> Concerned:
+async def ask_concerned(diff: Iterable[ObjectChange], facts: Facts, desired: Desired, kube: Kube, sides: AllSides) -> Concerned:
     """Ask only where such a change is planned; raises UnauthorizedError and UnreachableError alone."""
-    changes = tuple(diff)
+    changed = {change.key: both(change, facts, sides) for change in diff if change.verb is Verb.CHANGE}
     asker = Asker(kube)
-    hosts = await _hosts([change.key for change in changes if changes_address(change)], facts, asker)
-    domain = given_up_domain(changes)
-    if not domain:
+    hosts = await _hosts([key for key, one in changed.items() if key.kind == "Service" and changes_address(one)], facts, asker)
+    found = [given_up_domains(one) for key, one in changed.items() if key.kind == "ConfigMap"]
+    domains = frozenset(domain for some in found for domain in some)
+    if not domains:
         return Concerned(hosts, unknown=tuple(asker.gaps))
-    found = await users(kube, desired)
-    naming = [f"DestinationRule {one}" for one in await istio_facts(asker, DESTINATION_RULES, lambda item: _naming(item, domain))]
-    # In a policy it points to whatever the trust domain is (istio: pilot/pkg/security/trustdomain/bundle.go).
-    if domain != DEFAULT_DOMAIN:
-        policies = await istio_facts(asker, AUTHORIZATION_POLICIES, lambda item: _naming(item, domain))
-        naming += [f"AuthorizationPolicy {one}" for one in policies]
-    return Concerned(hosts, tuple(sorted(naming)), found.proxied if found else {}, tuple(asker.gaps))
+    pods = await users(kube, desired)
+    naming = await _all_naming(domains, asker)
+    return Concerned(hosts, tuple(sorted(naming)), pods.proxied if pods else {}, tuple(asker.gaps))
 
 
-def _naming(item: Manifest, domain: str) -> str | None:
-    """The object's name, if a text in it is an identity of a trust domain."""
-    begins = (f"{domain}/", f"spiffe://{domain}/")
+async def _all_naming(domains: frozenset[str], asker: Asker) -> list[str]:
+    """Objects with an identity of one of the trust domains, by kind and name."""
+    found: list[str] = []
+    for name, kind in _NAMING.items():
+        # In a policy the default one points to whatever the trust domain is (istio: pilot/pkg/security/trustdomain/bundle.go).
+        wanted = domains - {DEFAULT_DOMAIN} if kind is AUTHORIZATION_POLICIES else domains
+        if wanted:
+            found += [f"{name} {one}" for one in await istio_facts(asker, kind, partial(_naming, domains=wanted))]
+    return found
+
+
+def _naming(item: Manifest, domains: frozenset[str]) -> str | None:
+    """The object's name, if a text in it is an identity of one of the trust domains."""
+    begins = tuple(text for domain in domains for text in (f"{domain}/", f"spiffe://{domain}/"))
     return plain(place(item)) if any(one.startswith(begins) for one in _texts(item.get("spec"))) else None
 
 

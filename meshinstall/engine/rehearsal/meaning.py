@@ -1,54 +1,70 @@
 """Says in words what the changes of a plan mean: for mTLS and access, for pods and addresses, for what goes; pure."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from meshinstall.checks.ownership import counted
 from meshinstall.checks.words import first
-from meshinstall.model.diff import Concern, Concerned, Consequence, FieldChange, ObjectChange, Verb
-from meshinstall.model.facts import Facts
-from meshinstall.model.foreign_text import plain, spelled
+from meshinstall.engine.rehearsal import mesh_meaning, service_meaning
+from meshinstall.engine.rehearsal.sides import AllSides, Sides
+from meshinstall.engine.rehearsal.wording import from_to
+from meshinstall.model.diff import Concern, Concerned, Consequence, ObjectChange, Verb
+from meshinstall.model.facts import Facts, ObjectKey
 from meshinstall.model.release import Manifest
 
 _WORKLOADS = frozenset({"Deployment", "DaemonSet", "StatefulSet"})
 _ACCESS = frozenset({"AuthorizationPolicy", "RequestAuthentication"})
-# What clouds and Kubernetes make an address by.
-_ADDRESS = ("spec.type", "spec.clusterIP", "spec.loadBalancer", "spec.externalIPs", "spec.ipFamil")
-_CLOUD_NOTES = ("service.beta.kubernetes.io", "cloud.google.com", "networking.gke.io", "service.kubernetes.io")
-_EXPOSED = frozenset({"LoadBalancer", "NodePort"})
+_WEBHOOKS = {
+    "ValidatingWebhookConfiguration": ("Istio objects are refused", "Istio objects are not checked"),
+    "MutatingWebhookConfiguration": ("pods that get a proxy cannot start", "pods may start without a proxy"),
+}
 # From the weakest; nothing said is PERMISSIVE (istio: PeerAuthentication).
 _MODES = {"DISABLE": 0, None: 1, "UNSET": 1, "PERMISSIVE": 1, "STRICT": 2}
 _PASSIVE = {Verb.CREATE: "is created", Verb.CHANGE: "is changed", Verb.DELETE: "is deleted"}
-_MESH = "data.mesh."
-# CRDs, and names of those whom a change concerns, that are told.
-_CRDS, _NAMED = 3, 6
+# CRDs that are told.
+_CRDS = 3
 
 
-def consequences(diff: Iterable[ObjectChange], facts: Facts, concerned: Concerned) -> tuple[Consequence, ...]:
-    """What the changes mean, security first."""
+def consequences(diff: Iterable[ObjectChange], facts: Facts, concerned: Concerned, sides: AllSides) -> tuple[Consequence, ...]:
+    """What the changes mean, security first; ``sides`` are the whole objects."""
     changes = tuple(diff)
-    found = [one for change in changes for one in _of_one(change, facts, concerned)]
+    found = [one for change in changes for one in _of_one(change, both(change, facts, sides), concerned)]
     found += _crds(changes)
     found += _deletions(changes)
     order = list(Concern)
     return tuple(sorted(dict.fromkeys(found), key=lambda one: order.index(one.concern)))
 
 
-def _of_one(change: ObjectChange, facts: Facts, concerned: Concerned) -> Iterator[Consequence]:
+def both(change: ObjectChange, facts: Facts, sides: AllSides) -> Sides:
+    """The sides of a change; an object that goes has one."""
+    return sides.get(change.key) or Sides(facts.live.get(change.key) or {}, {})
+
+
+def _of_one(change: ObjectChange, sides: Sides, concerned: Concerned) -> Iterator[Consequence]:
     kind = change.key.kind
     if kind == "PeerAuthentication":
         yield from _mtls(change)
     elif kind in _ACCESS:
         yield Consequence(Concern.ACCESS, f"who may call what changes: {change.key} {_PASSIVE[change.verb]}")
-    elif kind in _WORKLOADS and change.verb is Verb.CHANGE:
-        yield from _pods(change, facts.live.get(change.key) or {})
+    elif kind == "Service" and change.verb is Verb.DELETE and service_meaning.kind_of(sides.before) in service_meaning.EXPOSED:
+        yield Consequence(Concern.ADDRESS, f"the address of {change.key} is given up{service_meaning.now(sides.before)}")
+    elif change.verb is Verb.CHANGE:
+        yield from _of_changed(change, sides, concerned)
+
+
+def _of_changed(change: ObjectChange, sides: Sides, concerned: Concerned) -> Iterator[Consequence]:
+    kind = change.key.kind
+    if kind in _WORKLOADS:
+        yield from _pods(change, sides)
     elif kind == "Service":
-        yield from _address(change, facts.live.get(change.key) or {}, concerned)
-    elif kind == "ConfigMap" and change.verb is Verb.CHANGE:
-        yield from _configuration(change, concerned)
-    elif kind == "ValidatingWebhookConfiguration":
-        yield from _validation(change)
+        yield from service_meaning.service(change.key, sides, concerned)
+    elif kind == "ConfigMap":
+        if change.key.name.startswith("istio-sidecar-injector"):
+            text = "pods that start from then on get changed proxies; running pods keep theirs until they restart"
+            yield Consequence(Concern.INJECTION, text)
+            yield from mesh_meaning.injection(sides)
+        yield from mesh_meaning.configuration(sides, concerned)
+    elif kind in _WEBHOOKS:
+        yield from _webhooks(change.key, sides)
 
 
 def _mtls(change: ObjectChange) -> Iterator[Consequence]:
@@ -60,113 +76,44 @@ def _mtls(change: ObjectChange) -> Iterator[Consequence]:
             yield Consequence(Concern.WEAKER if after < before else Concern.STRONGER, text)
     for one in change.fields:
         if change.verb is Verb.CHANGE and one.path.startswith("spec.selector"):
-            yield Consequence(Concern.ACCESS, f"{change.key} covers other workloads: {_from_to(one)}")
+            yield Consequence(Concern.ACCESS, f"{change.key} covers other workloads: {from_to(one.before, one.after)}")
 
 
-def _pods(change: ObjectChange, live: Manifest) -> Iterator[Consequence]:
+def _pods(change: ObjectChange, sides: Sides) -> Iterator[Consequence]:
     # While a rollout goes on, the status counts pods of both sides.
     counted, name = ("status", "desiredNumberScheduled") if change.key.kind == "DaemonSet" else ("spec", "replicas")
-    pods = (live.get(counted) or {}).get(name)
+    pods = (sides.before.get(counted) or {}).get(name)
     count = f"{pods} {'pod' if pods == 1 else 'pods'}" if isinstance(pods, int) else "its pods"
     if any(one.path.startswith("spec.template") for one in change.fields):
-        yield Consequence(Concern.RESTART, f"{change.key} restarts: {count}")
+        yield Consequence(Concern.RESTART, _restart(change.key, sides.after.get("spec") or {}, count))
     for one in change.fields:
         if one.path == "spec.replicas":
-            yield Consequence(Concern.RESTART, f"{change.key} gets another number of pods: {_from_to(one)}")
+            yield Consequence(Concern.RESTART, f"{change.key} gets another number of pods: {from_to(one.before, one.after)}")
 
 
-def changes_address(change: ObjectChange) -> bool:
-    """Whether the address of a Service may change with it."""
-    return change.key.kind == "Service" and change.verb is Verb.CHANGE and any(_makes_address(one.path) for one in change.fields)
+def _restart(key: ObjectKey, spec: Manifest, count: str) -> str:
+    """Whether its controller replaces the pods by itself."""
+    if key.kind != "Deployment" and (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+        return f"{key} does not restart by itself: {count} stay as they are until somebody deletes them (updateStrategy OnDelete)"
+    if key.kind == "Deployment" and spec.get("paused"):
+        return f"{key} does not restart by itself: {count} stay as they are until its rollout is resumed (paused)"
+    return f"{key} restarts: {count}"
 
 
-def _address(change: ObjectChange, live: Manifest, concerned: Concerned) -> Iterator[Consequence]:
-    if change.verb is Verb.DELETE and (live.get("spec") or {}).get("type") in _EXPOSED:
-        yield Consequence(Concern.ADDRESS, f"the address of {change.key} is given up{_now(live)}")
-    if changes_address(change):
-        told = ", ".join(f"{one.path} {_from_to(one)}" for one in change.fields if _makes_address(one.path))
-        hosts = concerned.hosts.get(change.key, ())
-        behind = f"; hosts behind it: {first(hosts, _NAMED)}" if hosts else _unknown(concerned)
-        yield Consequence(Concern.ADDRESS, f"the address of {change.key} may change{_now(live)}: {told}{behind}")
-
-
-def _unknown(concerned: Concerned) -> str:
-    return f"; cannot tell whom that concerns: {concerned.unknown[0]}" if concerned.unknown else ""
-
-
-def _makes_address(path: str) -> bool:
-    return path.startswith(_ADDRESS) or (path.startswith("metadata.annotations.") and any(note in path for note in _CLOUD_NOTES))
-
-
-def _now(live: Manifest) -> str:
-    entries = ((live.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    found = [plain(entry.get("ip") or entry.get("hostname")) for entry in entries if isinstance(entry, dict)]
-    return f" (now {', '.join(found)})" if found else ""
-
-
-def given_up_domain(diff: Iterable[ObjectChange]) -> str:
-    """The trust domain that the mesh has and will not have; empty where it stays, as an alias too."""
-    for change in diff:
-        fields = change.fields if change.key.kind == "ConfigMap" and change.verb is Verb.CHANGE else ()
-        for one in fields:
-            if one.path == f"{_MESH}trustDomain" and isinstance(one.before, str) and not _stays(fields, one.before):
-                return one.before
-    return ""
-
-
-def _stays(fields: Iterable[FieldChange], domain: str) -> bool:
-    return any(one.path.startswith(f"{_MESH}trustDomainAliases") and domain in (one.after, *_items(one.after)) for one in fields)
-
-
-def _items(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, (list, tuple)) else ()
-
-
-def _domain(change: ObjectChange, one: FieldChange, concerned: Concerned) -> Iterator[Consequence]:
-    told = f"the trust domain changes, {_from_to(one)}: all identities change"
-    if not given_up_domain((change,)):
-        yield Consequence(Concern.ACCESS, f"{told}; the old one stays as an alias")
-        return
-    yield Consequence(
-        Concern.ACCESS,
-        f"{told}; clients may refuse servers whose certificates are not renewed yet, for up to a day"
-        f"{f' ({counted(concerned.proxies)})' if concerned.proxies else ''}; "
-        f"keep the old one beside it: meshConfig.trustDomainAliases: [{_word(one.before)}]",
-    )
-    if concerned.naming:
-        yield Consequence(Concern.ACCESS, f"these name the old trust domain and match nothing then: {first(concerned.naming, _NAMED)}")
-    elif concerned.unknown:
-        yield Consequence(Concern.ACCESS, f"cannot tell which policies name the old trust domain: {concerned.unknown[0]}")
-
-
-def _configuration(change: ObjectChange, concerned: Concerned) -> Iterator[Consequence]:
-    if change.key.name.startswith("istio-sidecar-injector"):
-        text = "pods that start from then on get changed proxies; running pods keep theirs until they restart"
-        yield Consequence(Concern.INJECTION, text)
-    for one in change.fields:
-        name = one.path.removeprefix(_MESH)
-        if name == one.path:
+def _webhooks(key: ObjectKey, sides: Sides) -> Iterator[Consequence]:
+    before, after = (dict(_policies(one)) for one in sides)
+    refused, unchecked = _WEBHOOKS[key.kind]
+    for name, policy in after.items():
+        if before.get(name, policy) == policy:
             continue
-        if name == "trustDomain":
-            yield from _domain(change, one, concerned)
-        elif name == "enableAutoMtls":
-            weaker = one.after is False
-            verb = "no longer use" if weaker else "use"
-            yield Consequence(Concern.WEAKER if weaker else Concern.STRONGER, f"proxies {verb} mTLS where no DestinationRule asks for it")
-        elif name == "outboundTrafficPolicy.mode":
-            weaker = one.after != "REGISTRY_ONLY"
-            verb = "may call" if weaker else "may no longer call"
-            yield Consequence(Concern.WEAKER if weaker else Concern.STRONGER, f"workloads {verb} hosts that the mesh does not know")
+        told, concern = (refused, Concern.STRONGER) if policy == "Fail" else (unchecked, Concern.WEAKER)
+        yield Consequence(concern, f"{told} while istiod does not answer ({key})")
 
 
-def _validation(change: ObjectChange) -> Iterator[Consequence]:
-    for one in change.fields:
-        if not one.path.endswith("failurePolicy") or change.verb is not Verb.CHANGE:
-            continue
-        if one.after == "Fail":
-            yield Consequence(Concern.STRONGER, f"Istio objects are refused while istiod does not answer ({change.key})")
-        else:
-            yield Consequence(Concern.WEAKER, f"Istio objects are not checked while istiod does not answer ({change.key})")
+def _policies(manifest: Manifest) -> Iterator[tuple[str, Any]]:
+    """What happens while a webhook does not answer, by its name; nothing set is Fail (k8s.io/api: admissionregistration/v1)."""
+    for one in manifest.get("webhooks") or ():
+        yield str(one.get("name")), one.get("failurePolicy") or "Fail"
 
 
 def _crds(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
@@ -179,13 +126,3 @@ def _deletions(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
     gone = [str(change.key) for change in changes if change.verb is Verb.DELETE]
     if gone:
         yield Consequence(Concern.DELETION, f"{len(gone)} {'object is' if len(gone) == 1 else 'objects are'} deleted: {', '.join(gone)}")
-
-
-def _from_to(one: FieldChange) -> str:
-    return f"{_word(one.before)} → {_word(one.after)}"
-
-
-def _word(value: Any) -> str:
-    if value is None:
-        return "(none)"
-    return spelled(value if isinstance(value, str) else json.dumps(value, default=str))

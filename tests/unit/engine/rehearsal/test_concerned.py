@@ -9,8 +9,9 @@ import pytest
 
 from meshinstall.engine.rehearsal.concerned import ask_concerned
 from meshinstall.engine.rehearsal.meaning import consequences
+from meshinstall.engine.rehearsal.sides import AllSides, Sides
 from meshinstall.errors import ForbiddenError
-from meshinstall.model.diff import Concern, FieldChange, ObjectChange, Verb
+from meshinstall.model.diff import Concern, ObjectChange, Verb
 from meshinstall.model.facts import ObjectKey
 from tests.cases import plans
 from tests.fake_kube import FakeKube
@@ -21,18 +22,22 @@ DESIRED = plans.load("fresh").desired
 SERVICE = ObjectKey("v1", "Service", "istio-ingress", "public")
 MESH = ObjectKey("v1", "ConfigMap", "istio-system", "istio")
 NETWORKING, SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
-MOVED = ObjectChange(SERVICE, None, Verb.CHANGE, (FieldChange("spec.type", "LoadBalancer", "ClusterIP"),))
 BEFORE = {"spec": {"type": "LoadBalancer", "selector": {"istio": "public"}}}
+MOVED = {SERVICE: Sides(BEFORE, {"spec": {**BEFORE["spec"], "type": "ClusterIP"}})}
 
 
-def renamed(before: str, *more: FieldChange) -> ObjectChange:
-    return ObjectChange(MESH, None, Verb.CHANGE, (FieldChange("data.mesh.trustDomain", before, "new"), *more))
+def mesh(**fields: Any) -> dict[str, Any]:
+    return {"data": {"mesh": json.dumps(fields)}}
+
+
+def renamed(before: str, *aliases: str) -> AllSides:
+    return {MESH: Sides(mesh(trustDomain=before), mesh(trustDomain="new", trustDomainAliases=aliases))}
 
 
 def cluster() -> FakeKube:
     """It serves Istio's kinds, and has a gateway pod, a host behind it, one behind another, and who names trust domain old."""
     kube = FakeKube()
-    kube.objects[f"/apis/{NETWORKING}"] = {"resources": [{"name": "gateways"}, {"name": "destinationrules"}]}
+    kube.objects[f"/apis/{NETWORKING}"] = {"resources": [{"name": "gateways"}, {"name": "destinationrules"}, {"name": "serviceentries"}]}
     kube.objects[f"/apis/{SECURITY}"] = {"resources": [{"name": "authorizationpolicies"}]}
     put(kube, "/api/v1", "istio-ingress", "pods", "public-1", labels={"istio": "public", "app": "public"})
     served = [{"hosts": ["shop/shop.example.com", "*.example.org"]}]
@@ -55,10 +60,11 @@ def put(kube: FakeKube, api: str, namespace: str, kind: str, name: str, **item: 
     }
 
 
-async def meanings(kube: FakeKube, *diff: ObjectChange) -> list[tuple[Concern, str]]:
+async def meanings(kube: FakeKube, sides: AllSides) -> list[tuple[Concern, str]]:
     facts = replace(plans.load("fresh").facts, live={SERVICE: BEFORE})
-    concerned = await ask_concerned(diff, facts, DESIRED, kube)
-    return [(one.concern, one.text) for one in consequences(diff, facts, concerned)]
+    diff = [ObjectChange(key, None, Verb.CHANGE) for key in sides]
+    concerned = await ask_concerned(diff, facts, DESIRED, kube, sides)
+    return [(one.concern, one.text) for one in consequences(diff, facts, concerned, sides)]
 
 
 def without(texts: Iterable[tuple[Concern, str]]) -> list[str]:
@@ -105,12 +111,20 @@ async def test_in_a_policy_the_default_domain_points_to_the_new_one() -> None:
     assert second == "these name the old trust domain and match nothing then: DestinationRule shop/default"
 
 
-@pytest.mark.parametrize(
-    "kept", [FieldChange("data.mesh.trustDomainAliases", None, ["old"]), FieldChange("data.mesh.trustDomainAliases[0]", None, "old")]
-)
-async def test_an_old_domain_that_stays_as_an_alias_concerns_nobody(kept: FieldChange) -> None:
+async def test_service_entries_and_aliases_count_too() -> None:
     kube = cluster()
-    assert without(await meanings(kube, renamed("old", kept))) == [
+    put(kube, f"/apis/{NETWORKING}", "shop", "serviceentries", "vm", spec={"subjectAltNames": ["spiffe://old/ns/shop/sa/vm"]})
+    sides = {MESH: Sides(mesh(trustDomainAliases=["old"]), mesh())}
+    _, second = without(await meanings(kube, sides))
+    assert second == (
+        "these name a trust domain that is given up and match nothing then: "
+        "AuthorizationPolicy shop/web, DestinationRule shop/web, ServiceEntry shop/vm"
+    )
+
+
+async def test_an_old_domain_that_stays_as_an_alias_concerns_nobody() -> None:
+    kube = cluster()
+    assert without(await meanings(kube, renamed("old", "old"))) == [
         "the trust domain changes, old → new: all identities change; the old one stays as an alias"
     ]
     assert kube.calls == []
@@ -118,6 +132,6 @@ async def test_an_old_domain_that_stays_as_an_alias_concerns_nobody(kept: FieldC
 
 async def test_what_concerns_nobody_asks_nothing() -> None:
     kube = cluster()
-    scaled = ObjectChange(ObjectKey("apps/v1", "Deployment", "shop", "web"), None, Verb.CHANGE, (FieldChange("spec.replicas", 1, 2),))
-    await meanings(kube, scaled)
+    scaled = {ObjectKey("apps/v1", "Deployment", "shop", "web"): Sides({"spec": {"replicas": 1}}, {"spec": {"replicas": 2}})}
+    await meanings(kube, {**scaled, MESH: Sides(mesh(trustDomain="old"), mesh(trustDomain="old", a=1))})
     assert kube.calls == []
