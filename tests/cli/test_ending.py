@@ -18,7 +18,7 @@ from testbed.waiting import until
 from tests.contracts.servers import QuietHandler, packed, serving
 
 REPOSITORY = Path(__file__).parents[2]
-# Seconds: what a command gets, how long a machine with much to do may take to start one, and until it must be gone (4.5 s where nothing else runs).
+# Seconds: what a command gets, how long a busy machine may take to start one, and until it is gone (4.5 s where nothing else runs).
 TIMEOUT = "1"
 START, GONE = 30, 15
 TARGET = ("--env", "dev", "--cloud", "local", "--charts", "charts")
