@@ -52,8 +52,8 @@ def _differing(wanted: Manifest, live: Manifest) -> Iterator[Difference]:
 
 
 def _policy_difference(one: Difference) -> str:
-    sides = (None if value is ABSENT else value for value in (one.wanted, one.live))
-    before, after = (ABSENT if value is None else value for value in pair(*sides, *names_of(one.path)))
+    wanted, there = (None if value is ABSENT else value for value in (one.wanted, one.live))
+    before, after = (ABSENT if value is None else value for value in pair(wanted, there, *names_of(one.path)))
     return f"{dotted(one.path)}: {shown(before)} → {shown(after)}"
 
 

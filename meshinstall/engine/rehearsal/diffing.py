@@ -83,7 +83,8 @@ class _Released:
     def _undone(self) -> dict[ObjectKey, tuple[FieldChange, ...]]:
         found: dict[ObjectKey, tuple[FieldChange, ...]] = {}
         for undo in self._step.undo:
-            one = Field(Place(undo.path), *(ABSENT if value is None else value for value in (undo.before, undo.after)))
+            before, after = (ABSENT if value is None else value for value in (undo.before, undo.after))
+            one = Field(Place(undo.path), before, after)
             found[undo.key] = (*found.get(undo.key, ()), shown(undo.key.kind, one, _EDITED))
         return found
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshinstall.engine.objects.field_paths import ABSENT, Item
-from meshinstall.engine.rehearsal.fields import HIDDEN, Field, Place, field_changes, shown
+from meshinstall.engine.rehearsal.fields import Field, Place, field_changes, shown
 from meshinstall.model.diff import FieldChange
+from meshinstall.model.secrets import HIDDEN
 
 _KEYS = st.sampled_from(["a", "b", "c"])
 _LEAVES = st.integers(1, 3) | st.sampled_from(["x", "y"])
