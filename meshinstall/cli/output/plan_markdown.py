@@ -1,4 +1,7 @@
-"""A plan as Markdown for a pull request; nothing that a cluster says becomes markup."""
+"""A plan as Markdown for a pull request; nothing that a cluster says becomes markup: it is code, in which nothing is looked for.
+
+No escape would do: GitHub makes links, mentions and references of plain text after it was parsed ("autolinked references").
+"""
 
 import re
 from collections.abc import Iterator
@@ -14,15 +17,14 @@ from meshinstall.model.plan import Plan, ReleaseStep, Step
 # GitHub refuses a comment above 65,536 characters.
 _LONGEST = 60_000
 _SECURITY = frozenset({Concern.WEAKER, Concern.STRONGER, Concern.ACCESS})
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|!~&@:])")
 _TICKS = re.compile(r"`+")
 
 
 def plan_markdown(plan: Plan) -> str:
     """What a plan does: in words, step by step, object by object, and what was found."""
     title = f"### {len(plan.pending)} of {len(plan.steps)} steps to do" if plan.pending else "### Nothing to do"
-    facts = f"environment {plan.environment} on {plan.cluster}, Istio {plan.istio_version}, profile {plan.profile}"
-    lines = [f"{title}", "", escaped(facts), ""]
+    facts = f"environment {code(plan.environment)} on {code(plan.cluster)}, Istio {code(plan.istio_version)}, profile {code(plan.profile)}"
+    lines = [f"{title}", "", facts, ""]
     lines += _summary(plan)
     lines += _findings(plan)
     lines += ["| | step | what | why |", "|---|---|---|---|", *map(_row, plan.pending), ""] if plan.pending else []
@@ -31,15 +33,30 @@ def plan_markdown(plan: Plan) -> str:
     return safe(_bounded(whole))
 
 
-def escaped(text: str) -> str:
-    """One line without a character that Markdown reads as markup, a mention or a link."""
-    return _MARKUP.sub(r"\\\1", line(text)).replace("\\@", "&#64;").replace("\\:", "&#58;")
+def code(text: str) -> str:
+    """One line as a code span, empty for no text: with more ticks than any run of them in it (CommonMark, 6.1)."""
+    told = line(text)
+    if not told:
+        return ""
+    ticks = "`" * (1 + _longest_run(told))
+    # One space at both ends is taken away again.
+    padded = f" {told} " if told.strip(" ") and (told[0] in "` " or told[-1] in "` ") else told
+    return f"{ticks}{padded}{ticks}"
+
+
+def _cell(text: str) -> str:
+    """The same in a table, which ends a cell at a bar even in code."""
+    return code(text).replace("|", "\\|")
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, _TICKS.findall(text)), default=0)
 
 
 def _summary(plan: Plan) -> Iterator[str]:
     for one in plan.summary:
         words = f"**{one.concern}**" if one.concern in _SECURITY else str(one.concern)
-        yield f"- {words}: {escaped(one.text)}"
+        yield f"- {words}: {code(one.text)}"
     if plan.summary:
         yield ""
 
@@ -47,27 +64,27 @@ def _summary(plan: Plan) -> Iterator[str]:
 def _findings(plan: Plan) -> Iterator[str]:
     for one in plan.findings:
         sign = "**error**" if one.severity is Severity.ERROR else str(one.severity)
-        more = "; ".join(escaped(text) for text in (one.detail, one.origin and f"written in {one.origin}", one.hint) if text)
-        yield f"- {sign} {one.code}: {escaped(one.title)}{f' ({more})' if more else ''}"
+        more = "; ".join(code(text) for text in (one.detail, one.origin and f"written in {one.origin}", one.hint) if text)
+        yield f"- {sign} {one.code}: {code(one.title)}{f' ({more})' if more else ''}"
     if plan.findings:
         yield ""
 
 
 def _row(step: Step) -> str:
     chart = f"{step.chart.name} {step.chart.version}" if isinstance(step, ReleaseStep) else ""
-    why = "; ".join(map(escaped, step.reasons))
-    return f"| {step.action} | {escaped(step.name)} | {escaped(chart)} | {why} |"
+    why = "; ".join(map(_cell, step.reasons))
+    return f"| {step.action} | {_cell(step.name)} | {_cell(chart)} | {why} |"
 
 
 def _object(change: ObjectChange) -> str:
-    name = f"{SIGNS[change.verb]} {line(str(change.key))}"
     fields = [text for one in relevant(change) for text in field_lines(one)]
     if not fields:
-        return f"- {escaped(f'{change.verb} {change.key}')}"
+        return f"- {change.verb} {code(str(change.key))}"
     # A fence is longer than any run of ticks in it.
-    fence = "`" * max(3, 1 + max((len(found) for text in fields for found in _TICKS.findall(text)), default=0))
+    fence = "`" * max(3, 1 + max(map(_longest_run, fields)))
     body = "\n".join(_coloured(text) for text in fields)
-    return f"<details>{tag('summary', name)}\n\n{fence}diff\n{body}\n{fence}\n\n</details>"
+    name = tag("summary", f"{SIGNS[change.verb]} ", tag("code", line(str(change.key))))
+    return f"<details>{name}\n\n{fence}diff\n{body}\n{fence}\n\n</details>"
 
 
 def _coloured(text: str) -> str:

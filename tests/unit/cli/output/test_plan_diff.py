@@ -1,6 +1,7 @@
 """A diff for people is short, and nothing that a cluster says becomes markup in a pull request."""
 
 from dataclasses import replace
+from html import escape
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from meshinstall.cli.output.plan_diff import diff_json, diff_lines, field_lines, summary_lines
-from meshinstall.cli.output.plan_markdown import escaped, plan_markdown
+from meshinstall.cli.output.plan_markdown import code, plan_markdown
 from meshinstall.cli.output.printers import plan_text
 from meshinstall.model.diff import Concern, Consequence, FieldChange, ObjectChange, Verb
 from meshinstall.model.facts import ObjectKey
+from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import line
 from meshinstall.model.release import ReleaseKey
 from tests.cases import plans
@@ -76,9 +78,65 @@ def test_lines_of_a_summary_stay_lines(text: str) -> None:
 
 @given(_HOSTILE)
 def test_a_word_of_a_cluster_is_text_in_markdown(text: str) -> None:
-    (_, inline, _) = parsed(f"x{escaped(text)}x")
-    assert {token.type for token in inline.children or ()} <= {"text", "text_special"}
-    assert "".join(token.content for token in inline.children or ()) == f"x{line(text)}x"
+    (_, inline, _) = parsed(f"x {code(text)} x")
+    assert [(token.type, token.content) for token in inline.children or () if token.type != "text"] == (
+        [("code_inline", line(text))] if line(text) else []
+    )
+
+
+# What GitHub makes something of outside of code: tags after a link of the form www., links, mentions, references, formulas.
+_FOREIGN = [
+    "www.e.xy<img src=//evil.example/x.png>",
+    "www.evil.example",
+    "evil@example.com",
+    "&#64;org",
+    "@org/team",
+    "#12",
+    "GH-12",
+    "org/repo#12",
+    "$x$",
+    "$`x`$",
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "a | b",
+    "a \\| b",
+    "`",
+    "``a` | `b",
+    " zq ",
+    "</code></summary><img src=x>",
+    "https://evil.example",
+]
+
+
+@pytest.mark.parametrize("text", _FOREIGN)
+def test_text_of_a_cluster_is_in_code_wherever_it_is(text: str) -> None:
+    step = next(one for one in PLAN.pending)
+    finding = Finding("PRE001", Severity.WARNING, text, text, "", text, text)
+    diff = (replace(deployment(FieldChange(f"spec.{text}", 1, text), name=text)), replace(deployment(name=text), verb=Verb.DELETE))
+    plan = replace(
+        PLAN,
+        environment=text,
+        cluster=text,
+        steps=(replace(step, name=text, reasons=(text, text)),),
+        findings=(finding,),
+        summary=(Consequence(Concern.ACCESS, text),),
+        diff=diff,
+    )
+    tokens = parsed(plan_markdown(plan))
+    inline = [child for token in tokens for child in token.children or ()]
+    spans = [child.content for child in inline if child.type == "code_inline"]
+    assert sum(one in {text, f"written in {text}", f"Deployment istio-system/{text}"} for one in spans) == 11
+    assert not {child.type for child in inline} & {"html_inline", "image", "link_open"}
+    assert not [child.content for child in inline if child.type == "text" and text.strip() in child.content and len(text) > 1]
+    (row,) = [index for index, token in enumerate(tokens) if token.type == "tbody_open"]
+    assert [token.type for token in tokens[row:]].count("td_open") == 4
+    opened = next(token.content for token in tokens if token.type == "html_block")
+    assert f"<code>Deployment istio-system/{escape(text)}</code></summary>" in opened
+
+
+def test_code_has_as_many_ticks_as_it_needs() -> None:
+    assert [code(text) for text in ("", "a", "`", "a``b", " a ", "`a`", "a\nb")] == [
+        *("", "`a`", "`` ` ``", "```a``b```", "`  a  `", "`` `a` ``", "`a b`"),
+    ]
 
 
 @given(name=_HOSTILE, before=_HOSTILE, after=_HOSTILE)
@@ -89,7 +147,7 @@ def test_no_object_leaves_its_block(name: str, before: str, after: str) -> None:
     tokens = parsed(text)
     # Two blocks of HTML, both ours: the beginning of the details with the name as text, and their end.
     opened, closed = (token.content for token in tokens if token.type == "html_block")
-    assert opened.count("<") == 3
+    assert opened.count("<") == 5
     assert closed == "</details>\n"
     assert sum(token.type == "fence" for token in tokens) == 1
     assert not any(child.type in {"html_inline", "image", "link_open"} for token in tokens for child in token.children or ())
