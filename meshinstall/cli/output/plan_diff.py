@@ -24,7 +24,10 @@ _WORDS = {
 }
 _WIDTH = 80
 _SCREEN = 140
-_HEADS = frozenset({"---", "+++"})
+# Lines of one object; a CRD may change in thousands.
+_MOST = 1_000
+# A unified diff begins with the names of both files; a line of a text may look the same.
+_HEADS = 2
 
 
 def summary_lines(summary: Iterable[Consequence]) -> list[str]:
@@ -35,7 +38,7 @@ def summary_lines(summary: Iterable[Consequence]) -> list[str]:
 def diff_lines(diff: Iterable[ObjectChange]) -> list[str]:
     """Every object that changes, its fields below it."""
     told, quiet = split(diff)
-    lines = [text for change in told for text in object_lines(change)]
+    lines = [text for change in told for text in bounded(list(object_lines(change)), _MOST, " " * 6)]
     return lines + ([f"~ {quiet_line(quiet)}"] if quiet else [])
 
 
@@ -55,6 +58,12 @@ def quiet_line(count: int) -> str:
 def relevant(change: ObjectChange) -> list[FieldChange]:
     """The fields of an object but those that name the chart and its values."""
     return [one for one in change.fields if not one.path.endswith(_VERSION) and not one.path.startswith(_NOTE)]
+
+
+def bounded(lines: list[str], most: int, indent: str = "") -> list[str]:
+    """The first lines of an object, and how many are left out."""
+    left = len(lines) - most
+    return [*lines[:most], f"{indent}{left:,} more {'line' if left == 1 else 'lines'} not shown: see -o json"] if left > 0 else lines
 
 
 def object_lines(change: ObjectChange) -> Iterator[str]:
@@ -104,8 +113,9 @@ def _field_json(one: FieldChange) -> dict[str, Any]:
 
 def _changed_lines(before: str, after: str) -> list[str]:
     """The lines that differ, all of them: a person agrees to what is here."""
-    found = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
-    return [spelled(text) for text in found if text[:3] not in _HEADS and not text.startswith("@@")]
+    # Ends of lines that are written otherwise, or are missing at the end, differ too.
+    found = list(difflib.unified_diff(before.split("\n"), after.split("\n"), n=0, lineterm=""))
+    return [spelled(text) for text in found[_HEADS:] if not text.startswith("@@")]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -5,9 +5,10 @@ No escape would do: GitHub makes links, mentions and references of plain text af
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 
 from meshinstall.cli.output.markup import tag
-from meshinstall.cli.output.plan_diff import SIGNS, field_lines, quiet_line, relevant, split
+from meshinstall.cli.output.plan_diff import SIGNS, bounded, field_lines, quiet_line, relevant, split
 from meshinstall.errors import safe
 from meshinstall.model.diff import Concern, ObjectChange
 from meshinstall.model.finding import Severity
@@ -16,6 +17,9 @@ from meshinstall.model.plan import Plan, ReleaseStep, Step
 
 # GitHub refuses a comment above 65,536 characters.
 _LONGEST = 60_000
+# Lines of one object, and characters of one of them: others have to fit beside it.
+_MOST_LINES, _LONGEST_LINE = 100, 1_000
+_LONGEST_OBJECT = 15_000
 _SECURITY = frozenset({Concern.WEAKER, Concern.STRONGER, Concern.ACCESS})
 _TICKS = re.compile(r"`+")
 
@@ -77,7 +81,7 @@ def _row(step: Step) -> str:
 
 
 def _object(change: ObjectChange) -> str:
-    fields = [text for one in relevant(change) for text in field_lines(one)]
+    fields = _fitting([text for one in relevant(change) for text in field_lines(one)])
     if not fields:
         return f"- {change.verb} {code(str(change.key))}"
     # A fence is longer than any run of ticks in it.
@@ -85,6 +89,17 @@ def _object(change: ObjectChange) -> str:
     body = "\n".join(_coloured(text) for text in fields)
     name = tag("summary", f"{SIGNS[change.verb]} ", tag("code", line(str(change.key))))
     return f"<details>{name}\n\n{fence}diff\n{body}\n{fence}\n\n</details>"
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """As many lines as an object may have, each as long as it may be, with what is left out."""
+    short = [text if len(text) <= _LONGEST_LINE else _cut(text) for text in lines]
+    ends = accumulate(len(text) + 1 for text in short)
+    return bounded(short, min(_MOST_LINES, sum(end <= _LONGEST_OBJECT for end in ends)))
+
+
+def _cut(text: str) -> str:
+    return f"{text[:_LONGEST_LINE]}… ({len(text) - _LONGEST_LINE:,} more characters)"
 
 
 def _coloured(text: str) -> str:

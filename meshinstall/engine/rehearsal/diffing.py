@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from meshinstall.engine.objects.field_paths import ABSENT, dotted
+from meshinstall.engine.objects.field_paths import ABSENT, dotted, field_at
 from meshinstall.engine.rehearsal.effects import Effects
 from meshinstall.engine.rehearsal.fields import Field, Place, field_changes, leaves, shown, value_at
 from meshinstall.engine.rehearsal.rehearse import Part, Rehearsal
@@ -114,5 +114,13 @@ def _own(step: ObjectStep, facts: Facts) -> ObjectChange:
     fields = tuple(FieldChange(change.path, change.before, change.after, change.origin) for change in step.changes)
     if live is None:
         return ObjectChange(key, None, Verb.CREATE, fields)
-    around = [shown(key.kind, one) for one in field_changes({}, step.manifest, live) if dotted(one.place.outer) not in told]
+    differing = (*field_changes({}, step.manifest, live), *_removed(step, live))
+    around = [shown(key.kind, one) for one in differing if dotted(one.place.outer) not in told]
     return ObjectChange(key, None, Verb.CHANGE, (*fields, *around))
+
+
+def _removed(step: ObjectStep, live: Manifest) -> Iterator[Field]:
+    """Labels and annotations that others added and the step's patch takes away; what it removes of the spec is in its changes."""
+    for name, items in step.patch.get("metadata", {}).items():
+        removed = (key for key, value in items.items() if value is None) if isinstance(items, Mapping) else ()
+        yield from (Field(Place(path := ("metadata", name, key)), field_at(live, path), ABSENT) for key in removed)

@@ -46,6 +46,50 @@ def test_of_a_longer_text_all_lines_that_differ_are_shown() -> None:
     assert many == ["~ a", "    -x", *(f"    +{number}" for number in range(100))]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ("a\n-- gone\n", "a\n", ["--- gone"]),
+        ("a\n", "a\n++ come\n", ["+++ come"]),
+        ("--\n-- b\n", "++\n++ b\n", ["---", "--- b", "+++", "+++ b"]),
+        ("a\nb\n", "a\r\nb\n", ["-a", "+a\\r"]),
+        ("a\nb\n", "a\nb", ["-"]),
+    ],
+)
+def test_a_line_that_looks_like_a_head_of_a_diff_is_shown(before: str, after: str, lines: list[str]) -> None:
+    assert list(field_lines(FieldChange("a", before, after))) == ["~ a", *(f"    {text}" for text in lines)]
+
+
+@given(before=_HOSTILE, after=_HOSTILE)
+def test_no_change_of_a_text_is_without_a_line(before: str, after: str) -> None:
+    lines = list(field_lines(FieldChange("a", f"x\n{before}", f"x\n{after}")))
+    assert (len(lines) > 1) == (before != after)
+
+
+def test_of_a_large_object_the_first_lines_are_shown_and_the_others_counted() -> None:
+    large = deployment(*(FieldChange(f"spec.f{number}", 1, 2) for number in range(5_000)))
+    lines = diff_lines([large, deployment(FieldChange("spec.x", 1, 2), name="other")])
+    assert lines[1000:] == ["      4,001 more lines not shown: see -o json", "~ Deployment istio-system/other", "      ~ spec.x: 1 → 2"]
+    assert len(diff_json([large])[0]["fields"]) == 5_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [FieldChange(f"spec.f{number}", 1, 2) for number in range(5_000)],
+        [FieldChange(f"spec.f{number}", 1, "x" * 900) for number in range(90)],
+        [FieldChange("spec.x", "a" * 100_000, "b" * 100_000)],
+        [FieldChange("data.x", "a\n", "b\n" * 50_000)],
+    ],
+)
+def test_a_large_object_leaves_room_for_others_in_a_pull_request(fields: list[FieldChange]) -> None:
+    other = deployment(FieldChange("spec.y", 1, 2), name="other")
+    text = plan_markdown(replace(PLAN, diff=(deployment(*fields), deployment(*fields, name="more"), other)))
+    assert "! spec.y: 1 → 2" in text
+    assert text.count(" more lines not shown: see -o json\n```") + text.count(" more characters)\n```") == 2
+    assert len(text) < 60_000
+
+
 def test_a_value_is_shown_to_its_end_and_nothing_in_it_is_hidden() -> None:
     hub = f"registry.example/{'mirror/' * 30}istio"
     assert any(f'"{hub}"' in text for text in diff_lines([deployment(FieldChange("spec.image", "a", hub))]))

@@ -133,3 +133,13 @@ async def test_what_the_mesh_configuration_changes_is_told_in_words() -> None:
     there.helm.renders[ISTIOD] = lambda values: (*there.helm.brings[ISTIOD][:-1], *rendered(values))
     plan = await planned(there, replace(DESIRED, releases=tuple(releases)))
     assert any(one.concern is Concern.ACCESS and "old → new" in one.text for one in plan.summary)
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), [("labels", "istio.io/rev", "other"), ("annotations", "istio.io/dry-run", "true")])
+async def test_a_label_that_voids_a_policy_is_shown_as_it_goes(kind: str, name: str, value: str) -> None:
+    there = await installed()
+    metadata = there.kube.objects[POLICY_PATH]["metadata"]
+    metadata[kind] = {**metadata.get(kind, {}), name: value}
+    (change,) = (await planned(there)).diff
+    assert change.verb is Verb.CHANGE
+    assert [(one.path, one.before, one.after) for one in change.fields] == [(f"metadata.{kind}.{name}", value, None)]
