@@ -61,7 +61,7 @@ async def _make_plan(desired: Desired, session: Session) -> Plan:
     if rehearsal is None:
         return replace(decided, findings=(*decided.findings, *findings))
     refused = await rehearsal_findings(rehearsal, desired, session)
-    found = await effects(decided, rehearsal, desired, session)
+    found = await effects(decided, facts, rehearsal, desired, session)
     diff, sides = object_changes(decided, facts, rehearsal, found), all_sides(decided, facts, rehearsal)
     return replace(
         decided,

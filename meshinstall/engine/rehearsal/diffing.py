@@ -43,6 +43,7 @@ class _Released:
         self._before = rehearsal.stage.before(step.release)
         self._stage = rehearsal.stage
         self._without = [(origin, self._by_key(made)) for origin, made in effects.without]
+        self._by_chart = self._by_key(effects.by_chart) if effects.by_chart else {}
         record = facts.releases.get(step.release)
         old = record.version if record else ""
         self._chart = f"chart {step.chart.name} {old} → {step.chart.version}" if old and old != step.chart.version else ""
@@ -71,14 +72,18 @@ class _Released:
             yield shown(part.key.kind, one, self._origin(part.key, part.manifest, one))
 
     def _origin(self, key: ObjectKey, wanted: Manifest, one: Field) -> str:
-        """The value without which the field would be another one; else the edit that goes back, or the chart's new version."""
+        """The value without which the field would be another one; else the edit that goes back, or the chart's new version.
+
+        Empty where none of them makes it alone.
+        """
         for origin, objects in self._without:
             if value_at(objects.get(key, {}), one.place) != value_at(wanted, one.place):
                 return origin
         last = self._before.get(key)
         if last is not None and value_at(last, one.place) == value_at(wanted, one.place):
             return _EDITED
-        return self._chart
+        made = self._by_chart.get(key)
+        return self._chart if made is not None and value_at(made, one.place) == value_at(wanted, one.place) else ""
 
     def _undone(self) -> dict[ObjectKey, tuple[FieldChange, ...]]:
         found: dict[ObjectKey, tuple[FieldChange, ...]] = {}

@@ -1,7 +1,7 @@
 """Finds what each value does, by rendering a release without it: the fields that come from it, or that it changes nothing."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshinstall.config import bundled
 from meshinstall.config.chart_layers import chart_path, chart_view
@@ -13,8 +13,10 @@ from meshinstall.engine.tasks import gather
 from meshinstall.errors import HelmError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.desired import Desired, Release
+from meshinstall.model.facts import Facts
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Plan, ReleaseStep
+from meshinstall.model.release import ReleaseRecord
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import CHART_KINDS, KeyPath, value_at
 
@@ -26,17 +28,27 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What each changed value of a release does: where it is written and the rendering without it; and those that change nothing."""
+    """What each changed value of a release does: where it is written and the rendering without it; and those that change nothing.
+
+    ``by_chart`` is the new version of the chart with the values of before; None where the version stays, or cannot be rendered so.
+    """
 
     without: tuple[tuple[str, Rendering], ...] = ()
     idle: tuple[KeyPath, ...] = ()
+    by_chart: Rendering | None = None
 
 
-async def effects(plan: Plan, rehearsal: Rehearsal, desired: Desired, session: Session) -> dict[str, Effects]:
+async def effects(plan: Plan, facts: Facts, rehearsal: Rehearsal, desired: Desired, session: Session) -> dict[str, Effects]:
     """By step; raises ChartError."""
     releases = {release.key: release for release in desired.releases}
     steps = {step.name: step for step in plan.pending if isinstance(step, ReleaseStep) and step.name in rehearsal.renderings}
-    return {name: await _effects(step, releases[step.release], rehearsal, session) for name, step in steps.items()}
+    return {
+        name: replace(
+            await _effects(step, releases[step.release], rehearsal, session),
+            by_chart=await _by_chart(step, facts.releases.get(step.release), rehearsal, session),
+        )
+        for name, step in steps.items()
+    }
 
 
 def idle_values(found: Mapping[str, Effects], desired: Desired) -> tuple[Finding, ...]:
@@ -58,6 +70,16 @@ async def _effects(step: ReleaseStep, release: Release, rehearsal: Rehearsal, se
     rendered = _objects(rehearsal.renderings[step.name])
     idle = tuple(path for path in paths if not changing[".".join(path)] and _objects(others[path]) == rendered)
     return Effects(tuple((_origin(release, path), made) for path, made in others.items() if isinstance(made, Rendering)), idle)
+
+
+async def _by_chart(step: ReleaseStep, record: ReleaseRecord | None, rehearsal: Rehearsal, session: Session) -> Rendering | None:
+    """What the chart's new version changes by itself: values that are new, differ or are no longer set have no part in it."""
+    if record is None or record.version == step.chart.version:
+        return None
+    if not step.changes:
+        return rehearsal.renderings[step.name]
+    made = await try_render(step, record.values, rehearsal.ground, session)
+    return made if isinstance(made, Rendering) else None
 
 
 def _asked(written: set[str], release: Release, files: ChartFiles) -> Iterator[KeyPath]:
