@@ -1,14 +1,15 @@
 """Says in words what the changes of a plan mean: for mTLS and access, for pods and addresses, for what goes; pure."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from meshinstall.checks.words import first
+from meshinstall.engine.objects.json_fields import MalformedError, at, rows, table, text
 from meshinstall.engine.rehearsal import mesh_meaning, service_meaning
 from meshinstall.engine.rehearsal.sides import AllSides, Sides
 from meshinstall.engine.rehearsal.wording import from_to
 from meshinstall.model.diff import Concern, Concerned, Consequence, ObjectChange, Verb
 from meshinstall.model.facts import Facts, ObjectKey
+from meshinstall.model.foreign_text import plain
 from meshinstall.model.release import Manifest
 
 _WORKLOADS = frozenset({"Deployment", "DaemonSet", "StatefulSet"})
@@ -48,7 +49,12 @@ def _of_one(change: ObjectChange, sides: Sides, concerned: Concerned) -> Iterato
     elif kind == "Service" and change.verb is Verb.DELETE and service_meaning.kind_of(sides.before) in service_meaning.EXPOSED:
         yield Consequence(Concern.ADDRESS, f"the address of {change.key} is given up{service_meaning.now(sides.before)}")
     elif change.verb is Verb.CHANGE:
-        yield from _of_changed(change, sides, concerned)
+        try:
+            found = [*_of_changed(change, sides, concerned)]
+        except MalformedError as error:
+            # The API server refuses it, which is a finding of its own.
+            found = [Consequence(Concern.ACCESS, f"cannot tell what the change of {change.key} means: {plain(error)}")]
+        yield from found
 
 
 def _of_changed(change: ObjectChange, sides: Sides, concerned: Concerned) -> Iterator[Consequence]:
@@ -59,8 +65,8 @@ def _of_changed(change: ObjectChange, sides: Sides, concerned: Concerned) -> Ite
         yield from service_meaning.service(change.key, sides, concerned)
     elif kind == "ConfigMap":
         if change.key.name.startswith("istio-sidecar-injector"):
-            text = "pods that start from then on get changed proxies; running pods keep theirs until they restart"
-            yield Consequence(Concern.INJECTION, text)
+            told = "pods that start from then on get changed proxies; running pods keep theirs until they restart"
+            yield Consequence(Concern.INJECTION, told)
             yield from mesh_meaning.injection(sides)
         yield from mesh_meaning.configuration(sides, concerned)
     elif kind in _WEBHOOKS:
@@ -82,10 +88,10 @@ def _mtls(change: ObjectChange) -> Iterator[Consequence]:
 def _pods(change: ObjectChange, sides: Sides) -> Iterator[Consequence]:
     # While a rollout goes on, the status counts pods of both sides.
     counted, name = ("status", "desiredNumberScheduled") if change.key.kind == "DaemonSet" else ("spec", "replicas")
-    pods = (sides.before.get(counted) or {}).get(name)
+    pods = at(sides.before, counted, name)
     count = f"{pods} {'pod' if pods == 1 else 'pods'}" if isinstance(pods, int) else "its pods"
     if any(one.path.startswith("spec.template") for one in change.fields):
-        yield Consequence(Concern.RESTART, _restart(change.key, sides.after.get("spec") or {}, count))
+        yield Consequence(Concern.RESTART, _restart(change.key, table(at(sides.after, "spec")), count))
     for one in change.fields:
         if one.path == "spec.replicas":
             yield Consequence(Concern.RESTART, f"{change.key} gets another number of pods: {from_to(one.before, one.after)}")
@@ -93,7 +99,7 @@ def _pods(change: ObjectChange, sides: Sides) -> Iterator[Consequence]:
 
 def _restart(key: ObjectKey, spec: Manifest, count: str) -> str:
     """Whether its controller replaces the pods by itself."""
-    if key.kind != "Deployment" and (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+    if key.kind != "Deployment" and at(spec, "updateStrategy", "type") == "OnDelete":
         return f"{key} does not restart by itself: {count} stay as they are until somebody deletes them (updateStrategy OnDelete)"
     if key.kind == "Deployment" and spec.get("paused"):
         return f"{key} does not restart by itself: {count} stay as they are until its rollout is resumed (paused)"
@@ -110,10 +116,10 @@ def _webhooks(key: ObjectKey, sides: Sides) -> Iterator[Consequence]:
         yield Consequence(concern, f"{told} while istiod does not answer ({key})")
 
 
-def _policies(manifest: Manifest) -> Iterator[tuple[str, Any]]:
+def _policies(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """What happens while a webhook does not answer, by its name; nothing set is Fail (k8s.io/api: admissionregistration/v1)."""
-    for one in manifest.get("webhooks") or ():
-        yield str(one.get("name")), one.get("failurePolicy") or "Fail"
+    for one in rows(at(manifest, "webhooks")):
+        yield text(at(one, "name")), text(at(one, "failurePolicy")) or "Fail"
 
 
 def _crds(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:

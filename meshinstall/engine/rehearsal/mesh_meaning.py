@@ -10,7 +10,7 @@ from meshinstall.checks.ownership import counted
 from meshinstall.checks.words import first
 from meshinstall.engine.mesh.kube_objects import MeshSettings, mesh_settings
 from meshinstall.engine.mesh.redirection import ranges
-from meshinstall.engine.objects.json_fields import MalformedError, at, rows, table, text
+from meshinstall.engine.objects.json_fields import at, rows, table, text
 from meshinstall.engine.plan.compare import exact
 from meshinstall.engine.rehearsal.sides import Sides
 from meshinstall.engine.rehearsal.wording import EVERYWHERE, from_to, is_within, networks, word
@@ -40,14 +40,14 @@ _PROXY = "global.proxy"
 
 def configuration(sides: Sides, concerned: Concerned) -> Iterator[Consequence]:
     """What the mesh configuration of a ConfigMap means."""
-    if _mesh_text(sides.before) == _mesh_text(sides.after):
+    if _text_of(sides.before, "mesh") == _text_of(sides.after, "mesh"):
         return
     try:
         before, after = mesh_settings(sides.before), mesh_settings(sides.after)
         old, new = _document(sides.before, "mesh"), _document(sides.after, "mesh")
         found = [*_domains(before, after, concerned), *_roots(before, after), *_traffic(before, after, old, new), *_tls(old, new)]
         found += [Consequence(Concern.ACCESS, told) for names, told in _OTHERS.items() if [*exact(_get(new, *names), _get(old, *names))]]
-    except MalformedError as error:
+    except ValueError as error:
         found = [Consequence(Concern.ACCESS, f"the mesh configuration changes and cannot be read: {plain(error)}")]
     yield from found
 
@@ -58,22 +58,25 @@ def injection(sides: Sides) -> Iterator[Consequence]:
         return
     try:
         old, new = (table(at(_document(one, "values"), "global", "proxy")) for one in sides)
-    except MalformedError as error:
-        yield Consequence(Concern.ACCESS, f"the injector's values change and cannot be read: {plain(error)}")
-        return
-    yield from _bypasses(old, new)
-    policies = [one.get("autoInject") or "enabled" for one in (old, new)]
-    if policies[0] != policies[1]:
-        weaker = policies[1] == "disabled"
+        found = [*_bypasses(old, new), *_by_default(old, new)]
+    except ValueError as error:
+        found = [Consequence(Concern.ACCESS, f"the injector's values change and cannot be read: {plain(error)}")]
+    yield from found
+
+
+def _by_default(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Consequence]:
+    before, after = (text(one.get("autoInject")) or "enabled" for one in (old, new))
+    if before != after:
+        weaker = after == "disabled"
         told = f"pods that start from then on get a proxy {'only where they ask for one' if weaker else 'where their namespace asks'}"
-        yield Consequence(Concern.WEAKER if weaker else Concern.STRONGER, f"{told}: {_PROXY}.autoInject {from_to(*policies)}")
+        yield _ranked(f"{told}: {_PROXY}.autoInject {from_to(before, after)}", weaker=weaker)
 
 
 def given_up_domains(sides: Sides) -> tuple[str, ...]:
     """Trust domains that the mesh has, as its own or as aliases, and will not have; the own one first."""
     try:
         before, after = mesh_settings(sides.before), mesh_settings(sides.after)
-    except MalformedError:
+    except ValueError:
         return ()
     return _given_up(before, after)
 
@@ -211,19 +214,9 @@ def _get(document: Mapping[str, Any], *names: str) -> Any:
     return next((document[name] for name in names if document.get(name) is not None), None)
 
 
-def _mesh_text(config_map: Mapping[str, Any]) -> str:
-    return _text_of(config_map, "mesh")
-
-
 def _text_of(config_map: Mapping[str, Any], name: str) -> str:
-    value = (config_map.get("data") or {}).get(name)
-    return value if isinstance(value, str) else ""
+    return text(at(config_map, "data", name))
 
 
 def _document(config_map: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    try:
-        return table(load(_text_of(config_map, name), aliases=False))
-    except MalformedError:
-        raise
-    except ValueError as error:
-        raise MalformedError(str(error)) from error
+    return table(load(_text_of(config_map, name), aliases=False))

@@ -10,6 +10,7 @@ from typing import Any
 
 from meshinstall.checks.words import first
 from meshinstall.config.exposure import AWS, AZURE, GKE
+from meshinstall.engine.objects.json_fields import MalformedError, at, rows, table, text
 from meshinstall.engine.rehearsal.mesh_meaning import NAMED
 from meshinstall.engine.rehearsal.sides import Sides
 from meshinstall.engine.rehearsal.wording import EVERYWHERE, Network, from_to, is_within, networks
@@ -64,25 +65,28 @@ def service(key: ObjectKey, sides: Sides, concerned: Concerned) -> Iterator[Cons
 
 
 def changes_address(sides: Sides) -> bool:
-    """Whether the address of a Service may change."""
-    return any(_addressing(sides))
+    """Whether the address of a Service may change; not of one that the API server refuses."""
+    try:
+        return any(_addressing(sides))
+    except MalformedError:
+        return False
 
 
 def kind_of(live: Manifest) -> str:
     """The type of a Service."""
-    return str((live.get("spec") or {}).get("type") or "ClusterIP")
+    return text(at(live, "spec", "type")) or "ClusterIP"
 
 
 def now(live: Manifest) -> str:
     """The addresses that a Service has, in parentheses."""
-    entries = ((live.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    entries = rows(at(live, "status", "loadBalancer", "ingress"))
     found = [plain(entry.get("ip") or entry.get("hostname")) for entry in entries if isinstance(entry, dict)]
     return f" (now {', '.join(found)})" if found else ""
 
 
 def _addressing(sides: Sides) -> Iterator[tuple[str, Any, Any]]:
     """Whatever an address is made by that changes: where, before and after."""
-    old, new = (one.get("spec") or {} for one in sides)
+    old, new = (table(at(one, "spec")) for one in sides)
     for name in _FIELDS:
         before, after = old.get(name) or None, new.get(name) or None
         if name == "type":
@@ -92,8 +96,9 @@ def _addressing(sides: Sides) -> Iterator[tuple[str, Any, Any]]:
     if not any(_is_balanced(one) for one in sides):
         return
     reaches = _reach(sides.before) != _reach(sides.after)
+    notes, others = _annotations(sides.before), _annotations(sides.after)
     for name in (*_ANNOTATIONS, *(_INTERNAL if reaches else ())):
-        before, after = (_annotations(one).get(name) or None for one in sides)
+        before, after = notes.get(name) or None, others.get(name) or None
         if before != after:
             yield f"metadata.annotations.{name}", before, after
 
@@ -106,7 +111,8 @@ def _exposure(key: ObjectKey, sides: Sides) -> Iterator[Consequence]:
             yield Consequence(Concern.WEAKER, f"{key} gets a load balancer that may be public: nothing makes it internal")
         return
     before, after = _reach(sides.before), _reach(sides.after)
-    noted = [(name, *(_annotations(one).get(name) for one in sides)) for name in _INTERNAL]
+    notes, others = _annotations(sides.before), _annotations(sides.after)
+    noted = [(name, notes.get(name), others.get(name)) for name in _INTERNAL]
     told = ", ".join(f"{name} {from_to(old, new)}" for name, old, new in noted if old != new)
     if after is _Reach.INTERNAL and before is not after:
         yield Consequence(Concern.STRONGER, f"{key} becomes internal: {told}")
@@ -136,13 +142,13 @@ def _sources(key: ObjectKey, sides: Sides) -> Iterator[Consequence]:
 
 def _allowed(manifest: Manifest, listed: tuple[str, ...]) -> tuple[Network, ...]:
     """From where clients may come, of the families that the Service has; nothing listed is everywhere."""
-    families = (manifest.get("spec") or {}).get("ipFamilies") or ["IPv4"]
+    families = rows(at(manifest, "spec", "ipFamilies")) or ["IPv4"]
     return tuple(one for one in networks(listed or EVERYWHERE) if f"IPv{one.version}" in families)
 
 
 def _listed(manifest: Manifest) -> tuple[str, ...]:
     """The field counts, and the annotations only without it."""
-    if ranges := (manifest.get("spec") or {}).get("loadBalancerSourceRanges"):
+    if ranges := rows(at(manifest, "spec", "loadBalancerSourceRanges")):
         return tuple(map(str, ranges))
     notes = _annotations(manifest)
     return tuple(one.strip() for name in _RANGES for one in notes.get(name, "").split(",") if one.strip())
@@ -156,7 +162,7 @@ def _reach(manifest: Manifest) -> _Reach:
 
 
 def _annotations(manifest: Manifest) -> dict[str, str]:
-    return {name: str(value) for name, value in ((manifest.get("metadata") or {}).get("annotations") or {}).items()}
+    return {name: str(value) for name, value in table(at(manifest, "metadata", "annotations")).items()}
 
 
 def _is_balanced(manifest: Manifest) -> bool:

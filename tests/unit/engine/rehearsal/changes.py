@@ -11,16 +11,15 @@ from meshinstall.model.diff import Concern
 from meshinstall.model.release import Manifest
 from meshinstall.model.values import Layer, LayerKind
 from tests.cases import plans
-from tests.fakes import World
 from tests.unit.engine import stages
 from tests.unit.engine.installed import ISTIOD, world
 
 DESIRED = plans.load("fresh").desired
 
 
-async def meant(before: Manifest, after: Manifest, there: World | None = None) -> list[tuple[Concern, str]]:
+async def meant(before: Manifest, after: Manifest) -> list[tuple[Concern, str]]:
     """What a plan means that makes ``after`` of an object."""
-    there = there or world()
+    there = world()
     others = there.helm.brings[ISTIOD]
     there.helm.brings[ISTIOD] = (*others, before)
     await stages.up(there, DESIRED, [])

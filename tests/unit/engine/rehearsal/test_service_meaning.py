@@ -73,3 +73,10 @@ async def test_what_becomes_public_names_the_annotation() -> None:
 async def test_without_its_scheme_aws_controller_decides() -> None:
     (_, weaker), _ = await meant(service({SCHEME: "internal"}), service())
     assert weaker == f"Service istio-system/east may become public: {SCHEME} internal → (none)"
+
+
+@pytest.mark.parametrize("wrong", [{"loadBalancerSourceRanges": 7}, {"type": ["LoadBalancer"]}])
+async def test_what_is_of_a_wrong_type_is_told_as_unknown(wrong: Any) -> None:
+    ((concern, text),) = await meant(service(), service(**wrong))
+    assert concern is Concern.ACCESS
+    assert text.startswith("cannot tell what the change of Service istio-system/east means: ")
