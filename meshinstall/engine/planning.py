@@ -1,5 +1,7 @@
 """Looks at a cluster and decides: the plan of ``up``, the plan of ``down``, and what stops either; changes nothing."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
 
@@ -28,7 +30,7 @@ from meshinstall.engine.rehearsal.rehearse import Rehearsal, rehearse
 from meshinstall.engine.rehearsal.sides import all_sides
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, soon, task_group
-from meshinstall.errors import ConfigError, HelmError, PlanRefusedError, Problem
+from meshinstall.errors import ChartError, ConfigError, HelmError, PlanRefusedError, Problem
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, Users
 from meshinstall.model.finding import Finding, Severity
@@ -37,6 +39,7 @@ from meshinstall.model.plan import Action, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef
 
 NO_HELM = "PRE901"
+_VERSION = "/version"
 
 
 async def make_plan(desired: Desired, session: Session) -> Plan:
@@ -49,8 +52,18 @@ def _in_lines(plan: Plan) -> Plan:
     return replace(plan, findings=in_lines(plan.findings), summary=in_lines(plan.summary))
 
 
+@asynccontextmanager
+async def _the_cluster_first(session: Session) -> AsyncIterator[None]:
+    """A block that asks charts and cluster side by side: where both are away, the cluster is what is told, whichever came first."""
+    try:
+        yield
+    except ChartError:
+        await session.kube.get(_VERSION)
+        raise
+
+
 async def _make_plan(desired: Desired, session: Session) -> Plan:
-    async with explaining(session, desired), task_group() as group:
+    async with explaining(session, desired), _the_cluster_first(session), task_group() as group:
         home = soon(group, find_target, session)
         facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
         facts = await with_admission(desired, facts, session.kube)

@@ -15,6 +15,7 @@ import pytest
 
 from meshinstall import catalog
 from testbed.waiting import until
+from tests.cluster.mesh import hearing_ctrl_c
 from tests.contracts.servers import QuietHandler, packed, serving
 
 REPOSITORY = Path(__file__).parents[2]
@@ -58,7 +59,13 @@ class Run:
         env = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(REPOSITORY), "KUBECONFIG": str(folder / "kubeconfig")}
         self.asked = asked
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "meshinstall", *argv], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "meshinstall", *argv],
+            cwd=folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hearing_ctrl_c,
         )
 
     def until_it_asks(self) -> None:

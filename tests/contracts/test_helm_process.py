@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from meshinstall.adapters.helm import process
 from meshinstall.adapters.helm.client import PyHelm
 from meshinstall.adapters.helm.process import GRACE
 from meshinstall.errors import HelmError
@@ -119,14 +120,24 @@ anyio.run(helm.uninstall, ReleaseKey("istio-system", "istiod"))
 """
 
 
+def test_a_helm_that_never_got_its_values_does_not_begin(tmp_path: Path) -> None:
+    """A run that is killed between the start of helm and its input closes the pipe: an end of input is no empty values."""
+    begun = tmp_path / "begun"
+    with subprocess.Popen([*process.GATE, "/bin/sh", "-c", f"cat; touch {begun}"], stdin=subprocess.PIPE) as helm:
+        assert helm.stdin
+        helm.stdin.close()
+        assert helm.wait(20) == 125
+    assert not begun.exists()
+
+
 def test_helm_and_what_it_started_end_with_a_run_that_is_killed(
     fake_helm: FakeHelm, children: Callable[[], list[int]], tmp_path: Path
 ) -> None:
     fake_helm("sleep 60 & echo $! >child.pid\necho $$ >helm.pid\nwait")
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "helm")], cwd=Path(__file__).parents[2])
+    running = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "helm")], cwd=Path(__file__).parents[2])
     until(lambda: len(children()) == 2, 20, lambda: f"helm runs: {children()}")
-    process.kill()
-    process.wait()
+    running.kill()
+    running.wait()
     until(lambda: not any(runs(pid) for pid in children()), 10, lambda: f"still there: {children()}")
 
 

@@ -1,7 +1,9 @@
 """Runs one program without a shell, with bounds on its output and on the time that it takes to stop."""
 
 import asyncio
+import errno
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +20,10 @@ MAX_OUTPUT = 64 * 1024**2
 GRACE = 2.0
 # Seconds that a pipe may stay open after the program ended: a child it left behind may hold it for ever.
 _LINGER = 0.5
+# Waits for a word of ours before it becomes the program. A run that is killed before its leash holds the program, or before the
+# program has its input, would leave one that takes the end of its input for empty values, and carries on with them.
+GATE = ("/bin/sh", "-c", 'IFS= read -r word && [ "$word" = go ] || exit 125; exec "$@"', "sh")
+_WORD = b"go\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +71,15 @@ class _Conversation(asyncio.SubprocessProtocol):
 async def run(argv: Sequence[str], stdin: bytes, environment: Mapping[str, str]) -> Outcome:
     """Run ``argv`` in a process group of its own; when cancelled, end the whole group within seconds.
 
-    Raises OSError when the program cannot be started and HelmError when it
+    It gets all of ``stdin``, or does not begin. Raises OSError when the program cannot be started and HelmError when it
     writes more than MAX_OUTPUT bytes.
     """
+    if shutil.which(argv[0], path=environment.get("PATH")) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
     # SubprocessProtocol and not the streams: its process_exited comes when the program
     # ends, where Process.wait() of some Python versions waits for every holder of a pipe.
     transport, conversation = await asyncio.get_running_loop().subprocess_exec(
-        _Conversation, *argv, env=dict(environment), start_new_session=True
+        _Conversation, *GATE, *argv, env=dict(environment), start_new_session=True
     )
     try:
         with LEASH.holding(transport.get_pid()):
@@ -98,7 +106,8 @@ async def _talk(transport: asyncio.SubprocessTransport, conversation: _Conversat
 
 def _send(transport: asyncio.SubprocessTransport, stdin: bytes) -> None:
     pipe = cast("asyncio.WriteTransport", transport.get_pipe_transport(0))
-    pipe.write(stdin)
+    # One write: a word without the beginning of the values, which are JSON, is never sent.
+    pipe.write(_WORD + stdin)
     pipe.write_eof()
 
 
