@@ -131,7 +131,7 @@ async def _told(run: str, plan: Plan, emit: Emit) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _bounded(runner: Runner, seconds: float) -> AsyncIterator[None]:
-    """Raises StepError with what was waited for when the block is not done in time."""
+    """Raises OutOfTimeError with what was waited for when the block is not done in time."""
     try:
         with anyio.fail_after(seconds):
             yield
