@@ -110,8 +110,8 @@ def value_changes(before: Mapping[str, Any], after: ValuesStack) -> tuple[Change
         if old != new and not _is_spelled_out(old) and not _is_spelled_out(new):
             spoken = winners.get(path)
             # Whoever wrote the values of the last revision may have had a password in them.
-            before, after = pair(_told(old), _told(new), *names_of(path))
-            found.append(Change(".".join(path), before, after, str(spoken.origin) if spoken else ""))
+            shown = pair(_told(old), _told(new), *names_of(path))
+            found.append(Change(".".join(path), *shown, str(spoken.origin) if spoken else ""))
     return tuple(found)
 
 

@@ -115,3 +115,15 @@ def test_a_policy_that_somebody_else_made_is_never_labelled_as_ours(mode: str, a
     [step] = [step for step in plan.steps if isinstance(step, ObjectStep) and step.manifest["kind"] == "PeerAuthentication"]
     assert step.action == action
     assert step.manifest["metadata"].get("labels") is None
+
+
+def test_each_value_is_compared_with_the_last_revision_whatever_came_before_it() -> None:
+    before = {"a": 1, "meshConfig": {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}, "z": 1}
+    after = ValuesStack((Layer(LayerKind.ENVIRONMENT, "dev.yaml", {"a": 2, "b": 3}),))
+    changes = {one.path: (one.before, one.after) for one in value_changes(before, after)}
+    assert changes == {
+        "a": (1, 2),
+        "b": (None, 3),
+        "meshConfig.outboundTrafficPolicy.mode": ("REGISTRY_ONLY", None),
+        "z": (1, None),
+    }
