@@ -68,6 +68,12 @@ def build_part() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def kubectl(build_part: Callable[[str], Path]) -> Path:
+    """The real one."""
+    return build_part("kubectl") / "kubectl"
+
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A real cluster for the whole session; a test cleans up what it puts there."""
     name = f"test-{os.getpid()}"

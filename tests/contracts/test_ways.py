@@ -23,12 +23,6 @@ V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v
 TOKEN = "hunter2"  # noqa: S105 - opens nothing
 
 
-@pytest.fixture(scope="module")
-def kubectl(build_part: Callable[[str], Path]) -> Path:
-    """The real one."""
-    return build_part("kubectl") / "kubectl"
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a test runs: its folder, the server over TLS and the one without, and what both trust."""

@@ -17,12 +17,6 @@ from tests.contracts.ways import PATH, Seen, Way, by_kubectl, by_us
 pytestmark = pytest.mark.tools
 
 
-@pytest.fixture(scope="module")
-def kubectl(build_part: Callable[[str], Path]) -> Path:
-    """The real one."""
-    return build_part("kubectl") / "kubectl"
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     with a_place(tmp_path) as found:

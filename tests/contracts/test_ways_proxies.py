@@ -31,12 +31,6 @@ pytestmark = pytest.mark.tools
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def kubectl(build_part: Callable[[str], Path]) -> Path:
-    """The real one."""
-    return build_part("kubectl") / "kubectl"
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """A server that only a proxy can find: its name is on no name server."""

@@ -1,6 +1,6 @@
 """Generated users of kubeconfigs and generated proxy settings: the real kubectl and we do the same, or we refuse."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,6 @@ from tests.contracts.ways import by_kubectl, by_us
 
 BY_PLUGIN = "t"
 ROUNDS, USERS, BATCHES, BATCH = 4, 60, 5, 30
-
-
-@pytest.fixture(scope="module")
-def kubectl(build_part: Callable[[str], Path]) -> Path:
-    """The real one."""
-    return build_part("kubectl") / "kubectl"
 
 
 @pytest.fixture

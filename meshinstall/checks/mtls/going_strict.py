@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from meshinstall.checks.mtls.callers import caller_findings, callers_text
 from meshinstall.checks.mtls.cut_off import refused
-from meshinstall.checks.mtls.judge import judge
+from meshinstall.checks.mtls.judge import judge_view
 from meshinstall.checks.mtls.plaintext_history import history_text
 from meshinstall.checks.mtls.view import View
 from meshinstall.checks.words import some
@@ -23,12 +23,13 @@ def refused_by_strict(facts: MeshFacts) -> tuple[str, ...]:
 
 
 def _lines(facts: MeshFacts) -> Iterator[str]:
-    ports = [port for port in judge(facts, Probing(skipped="only planned"), "").ports if port.server is not Outcome.PASS]
+    view = View.of(facts)
+    ports = [port for port in judge_view(view, Probing(skipped="only planned"), "").ports if port.server is not Outcome.PASS]
     if facts.gaps:
         yield f"could not be read: {some(facts.gaps)}"
     if any(pod.dataplane is Dataplane.AMBIENT for pod in facts.pods):
         yield "what ztunnel counts was not asked"
-    told = list(refused(View.of(facts), ports))
+    told = list(refused(view, ports))
     yield from told[:_MOST]
     if len(told) > _MOST:
         yield f"and {len(told) - _MOST} more such lines: meshinstall verify shows all"

@@ -1,7 +1,7 @@
 """Reads from a proxy's own inbound filter chains which clients it accepts at a port."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from meshinstall.model.mesh import HeldPort, InboundChain, Mode, Proxy, SyncState
 from meshinstall.model.verdict import Evidence, Outcome, Source
@@ -20,7 +20,7 @@ class Entry:
     passed_on: bool = False
     anonymous: bool = False
     anybody: bool = False
-    mutual: bool = field(default=False, compare=False)
+    mutual: bool = False
 
 
 def entry(chains: Sequence[InboundChain], port: int) -> Entry:

@@ -62,8 +62,12 @@ def targets(facts: MeshFacts, sample: int | None = None) -> tuple[WireTarget, ..
 
 def judge(facts: MeshFacts, probing: Probing, cluster: str, asked: Collection[str] | None = None) -> Verdict:
     """Facts and what the wire said: problems first; ``asked`` are the namespaces that it is about, None for all."""
-    view = View.of(facts)
-    answers = by_port(probing)
+    return judge_view(View.of(facts), probing, cluster, asked)
+
+
+def judge_view(view: View, probing: Probing, cluster: str, asked: Collection[str] | None = None) -> Verdict:
+    """The same of facts that somebody has a view of already."""
+    facts, answers = view.facts, by_port(probing)
     rows = [_with_wire(row, view, probing, answers) for row in _rows(view)]
     found = (*(_verdict(row, view) for row in rows), *map(_entry, view.entries()), *_unknown(facts), *_empty(view, asked or ()))
     ports = sorted(found, key=lambda one: (_RANK[one.outcome], one.namespace, one.workload, one.port))

@@ -12,7 +12,7 @@ from meshinstall.model.verdict import Outcome
 
 ROOTS = ("aa",)
 ALPN = ("istio-peer-exchange", "istio")
-CLOSED = Entry()
+CLOSED = Entry(mutual=True)
 
 
 def mutual(port: int | None = None, transport: str = "tls", alpn: tuple[str, ...] = (), roots: tuple[str, ...] = ROOTS) -> InboundChain:
@@ -38,30 +38,30 @@ BLACKHOLE = plain(15006, "")
     [
         (STRICT, 8080, CLOSED),
         ((*STRICT, BLACKHOLE), 8080, CLOSED),
-        (PERMISSIVE, 8080, Entry(plaintext=True, passed_on=True)),
+        (PERMISSIVE, 8080, Entry(plaintext=True, passed_on=True, mutual=True)),
         # Plaintext only, and TLS is not inspected.
         ((plain(),), 8080, Entry(plaintext=True)),
         # HTTP by its name: TLS of others is not passed on.
-        ((mutual(alpn=ALPN), plain()), 8080, Entry(plaintext=True)),
+        ((mutual(alpn=ALPN), plain()), 8080, Entry(plaintext=True, mutual=True)),
         # A port of its own is not looked up among the others, in either direction.
         ((*STRICT, plain(8080)), 8080, Entry(plaintext=True)),
         ((*STRICT, plain(8080)), 9090, CLOSED),
         ((*PERMISSIVE, mutual(8080)), 8080, CLOSED),
-        ((*PERMISSIVE, mutual(8080)), 0, Entry(plaintext=True, passed_on=True)),
+        ((*PERMISSIVE, mutual(8080)), 0, Entry(plaintext=True, passed_on=True, mutual=True)),
         # What leaves the transport open takes what nothing names.
         ((mutual(transport=""),), 8080, CLOSED),
-        ((mutual(), plain(transport="")), 8080, Entry(plaintext=True)),
-        ((plain(8080, ""), mutual(8080)), 8080, Entry(plaintext=True)),
+        ((mutual(), plain(transport="")), 8080, Entry(plaintext=True, mutual=True)),
+        ((plain(8080, ""), mutual(8080)), 8080, Entry(plaintext=True, mutual=True)),
         # The default chain takes what the port's own do not.
-        ((mutual(8080), plain(transport="")), 8080, Entry(plaintext=True)),
+        ((mutual(8080), plain(transport="")), 8080, Entry(plaintext=True, mutual=True)),
         # ... and who offers no protocol that they ask for.
-        ((mutual(8080, transport="", alpn=ALPN), plain(transport="")), 8080, Entry(plaintext=True, passed_on=True)),
+        ((mutual(8080, transport="", alpn=ALPN), plain(transport="")), 8080, Entry(plaintext=True, passed_on=True, mutual=True)),
         ((anonymous(),), 8080, Entry(anonymous=True)),
         ((InboundChain(8080, "", tls=True),), 8080, Entry(anonymous=True)),
         # The weakest of several protocols counts: who connects chooses.
-        ((mutual(alpn=ALPN), anonymous()), 8080, Entry(anonymous=True)),
-        ((mutual(roots=()),), 8080, Entry(anybody=True)),
-        ((), 8080, CLOSED),
+        ((mutual(alpn=ALPN), anonymous()), 8080, Entry(anonymous=True, mutual=True)),
+        ((mutual(roots=()),), 8080, Entry(anybody=True, mutual=True)),
+        ((), 8080, Entry()),
     ],
 )
 def test_who_gets_in(chains: tuple[InboundChain, ...], port: int, expected: Entry) -> None:
