@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from meshinstall.model.chart import ChartFiles
-from meshinstall.model.cluster import CloudCluster, Credential, Listing
+from meshinstall.model.cluster import Chosen, CloudCluster, Credential, Listing
 from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.model.status import CertificateTimes
@@ -167,7 +167,10 @@ class Provider(Protocol):
         """A new short-lived credential for its API server."""
 
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
-        """The same cluster with what preflight judges in ``details``, and in ``unread`` what could not be read."""
+        """The same cluster with what preflight judges in ``details``, in ``unread`` what could not be read, and ``caller``."""
+
+    def chosen(self) -> Chosen:
+        """What chose the caller's identity, without a request; raises UsageError."""
 
     def discover(self) -> Listing:
-        """The clusters that the caller can see."""
+        """The clusters that the caller can see, and who that is."""

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session":
-    """Reach the cluster and put the ports together; raises UsageError or ClusterError."""
+def open_session(cluster: ClusterRef, project: "Project", say: Say, tell: Say) -> "Session":
+    """Reach the cluster and put the ports together; raises UsageError or ClusterError.
+
+    ``say`` hears warnings, ``tell`` what a person should read that is none.
+    """
     from meshinstall.adapters import certificates, machine
     from meshinstall.adapters.charts.store import ChartStore, default_cache
     from meshinstall.adapters.helm.client import PyHelm
@@ -58,6 +61,7 @@ def open_session(cluster: ClusterRef, project: "Project", say: Say) -> "Session"
         cloud=way.cloud,
         server=way.config.server,
         authority=_fingerprint(way.config.authority),
+        tell=tell,
     )
 
 
@@ -138,7 +142,7 @@ def _managed(cluster: ClusterRef, say: Say) -> _Way:
     asked = provider(cluster, say)
     found = asked.describe()
     way = reach(found, asked)
-    file = write_private(document(found, cluster))
+    file = write_private(document(found, cluster, asked.chosen()))
     others = _secrets_of(*(cloud for cloud in Cloud if cloud is not cluster.cloud))
     access = Access(way.config.context, way.config.server, file, way.config.context, others)
     return _Way(way.config, way.tokens, access, CloudSide(asked, found))
@@ -158,7 +162,11 @@ def exec_kubeconfig(cluster: ClusterRef, say: Say) -> str:
     """A kubeconfig without any secret for a managed cluster; raises UsageError or ClusterError."""
     from meshinstall.adapters.cloud.exec_kubeconfig import document
 
-    return document(provider(cluster, say).describe(), cluster)
+    asked = provider(cluster, say)
+    chosen = asked.chosen()
+    if chosen.secrets:
+        say(f"the kubeconfig holds no secret: it works only in a shell that has {', '.join(chosen.secrets)}")
+    return document(asked.describe(), cluster, chosen)
 
 
 def provider(cluster: ClusterRef, say: Say) -> "Provider":

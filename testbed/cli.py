@@ -14,7 +14,7 @@ from testbed.clouds.process.kind import read_addresses
 from testbed.clouds.process.kinds import kind
 from testbed.cluster import Cluster
 from testbed.errors import TestbedError
-from testbed.spec import Authentication, Cloud, Nodes
+from testbed.spec import Account, Authentication, Cloud, Nodes
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="A real Kubernetes cluster on this machine, for development and tests.")
 
@@ -43,6 +43,7 @@ def up(
     name: Name = "dev",
     nodes: Annotated[Nodes, typer.Option(help="Real (kubelet, containerd), simulated (kwok), or none and an istiod.")] = Nodes.REAL,
     cloud: Annotated[Cloud | None, typer.Option(help="Put a FAKE cloud beside it, which the API server asks who a token is.")] = None,
+    account: Annotated[Account, typer.Option(help="What the account in that cloud is like.")] = Account.PLAIN,
 ) -> None:
     """Start a cluster and wait until it is usable."""
     if answer := machine.objection(machine.inspect(paths.cache_dir())):
@@ -52,7 +53,9 @@ def up(
         found = cluster.up(name, nodes, say)
     else:
         wanted = kind(cloud)
-        found = cluster.up(name, nodes, say, wanted.parts, authenticate=lambda _: Authentication(wanted.flags), cloud=cloud)
+        found = cluster.up(
+            name, nodes, say, wanted.parts, authenticate=lambda _: Authentication(wanted.flags), cloud=cloud, account=account
+        )
     say(f"cluster {name} is up after {time.monotonic() - started:.1f} s, {_kind(found)}: {found.spec.server}")
 
 

@@ -26,7 +26,7 @@ from testbed.build import catalog
 from testbed.build.builder import build
 from testbed.errors import TestbedError
 from testbed.machine import allow_watches
-from testbed.spec import Authenticate, Authentication, Cloud, Nodes, Spec
+from testbed.spec import Account, Authenticate, Authentication, Cloud, Nodes, Spec
 from testbed.waiting import until
 
 Say = Callable[[str], None]
@@ -112,19 +112,20 @@ def up(  # noqa: PLR0913 - what a cluster is
     *,
     authenticate: Authenticate | None = None,
     cloud: Cloud | None = None,
+    account: Account = Account.PLAIN,
 ) -> Cluster:
     """Start the cluster ``name`` and wait until it is usable; nothing to do when it runs.
 
     ``parts`` are built parts to add, such as images-restamp; ``authenticate``
     makes the API server accept more than client certificates; ``cloud`` runs
-    as a component of the cluster. Raises
+    as a component of the cluster, with that kind of account. Raises
     TestbedError, with the last log lines, when a component dies or the
     cluster is not usable within 120 s.
     """
     with _locked(paths.state_dir(name).name):
         found = existing(name)
         if found and first_process(name):
-            _check_same_kind(found.spec, nodes, cloud)
+            _check_same_kind(found.spec, nodes, cloud, account)
             _wait_usable(found)
             return found
         _clean(name)
@@ -134,7 +135,9 @@ def up(  # noqa: PLR0913 - what a cluster is
         # Two that start at once must not pick the same network.
         with _locked(""):
             folders = {part: str(shop.part(part)) for part in (*wanted, *parts)}
-            cluster = _prepare(Spec(name, nodes, _free_index(), str(paths.state_dir(name)), folders, cloud=cloud), authenticate)
+            cluster = _prepare(
+                Spec(name, nodes, _free_index(), str(paths.state_dir(name)), folders, cloud=cloud, account=account), authenticate
+            )
         try:
             _start(cluster)
             _wait_usable(cluster)
@@ -156,13 +159,13 @@ def down(name: str) -> bool:
         return there
 
 
-def _check_same_kind(running: Spec, nodes: Nodes, cloud: Cloud | None) -> None:
+def _check_same_kind(running: Spec, nodes: Nodes, cloud: Cloud | None, account: Account) -> None:
     name = running.name
     if running.nodes is not nodes:
         message = f"cluster {name} is running with {running.nodes} nodes; end it first: scripts/testbed down --name {name}"
         raise TestbedError(message)
-    if running.cloud is not cloud:
-        kind = f"with a fake {running.cloud}" if running.cloud else "without a cloud"
+    if (running.cloud, running.account) != (cloud, account):
+        kind = f"with a fake {running.cloud}, account {running.account}" if running.cloud else "without a cloud"
         message = f"cluster {name} is running {kind}; end it first: scripts/testbed down --name {name}"
         raise TestbedError(message)
 

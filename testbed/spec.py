@@ -23,6 +23,13 @@ class Cloud(StrEnum):
     GKE = "gke"
 
 
+class Account(StrEnum):
+    """What the account, subscription or project of a fake cloud is like: as in a tutorial, or as in a large company."""
+
+    PLAIN = "plain"
+    AWKWARD = "awkward"
+
+
 # Inside the cluster's mount namespace its state folder is always here: short
 # enough for socket paths, and the same in every cluster's configuration.
 INSIDE = Path("/run/testbed")
@@ -47,7 +54,7 @@ class Spec:
 
     ``index`` (1-250) picks its network; ``parts`` are folders of built parts by name; ``authentication`` are flags
     of the API server that say how it learns who a token is; ``cloud`` is the fake cloud that runs as one of its
-    components, if any.
+    components, if any, and ``account`` what it is like there.
     """
 
     name: str
@@ -57,6 +64,7 @@ class Spec:
     parts: dict[str, str]
     authentication: tuple[str, ...] = ()
     cloud: Cloud | None = None
+    account: Account = Account.PLAIN
 
     @property
     def host_address(self) -> str:
@@ -96,8 +104,15 @@ def load(path: Path) -> Spec:
     """Read what ``dump`` wrote, also that of another version of the testbed, whose clusters may run beside ours."""
     known = {one.name for one in fields(Spec)}
     data = {name: value for name, value in json.loads(path.read_text()).items() if name in known}
-    cloud = Cloud(data["cloud"]) if data.get("cloud") else None
-    return Spec(**{**data, "nodes": Nodes(data["nodes"]), "authentication": tuple(data.get("authentication", ())), "cloud": cloud})
+    return Spec(
+        **{
+            **data,
+            "nodes": Nodes(data["nodes"]),
+            "authentication": tuple(data.get("authentication", ())),
+            "cloud": Cloud(data["cloud"]) if data.get("cloud") else None,
+            "account": Account(data.get("account", Account.PLAIN)),
+        }
+    )
 
 
 # Where the files of an Authentication are, as the API server sees it.

@@ -32,7 +32,7 @@ def open_environment(request: Request) -> "tuple[Desired, Session]":
     from meshinstall.wiring import open_session
 
     project, desired = read(request)
-    session = open_session(desired.cluster, project, warn)
+    session = open_session(desired.cluster, project, warn, tell)
     return replace(desired, cluster=replace(desired.cluster, name=session.cluster)), session
 
 
@@ -47,7 +47,7 @@ def open_cluster(request: Request) -> "tuple[Session, Desired | None]":
     if request.environment:
         desired, session = open_environment(request)
         return session, desired
-    return open_session(_named_cluster(request), load_project(request.config, os.environ, Path.cwd()), warn), None
+    return open_session(_named_cluster(request), load_project(request.config, os.environ, Path.cwd()), warn, tell), None
 
 
 def managed_cluster(request: Request) -> ClusterRef:
@@ -69,6 +69,11 @@ def _named_cluster(request: Request) -> ClusterRef:
         file = request.cluster.get("kubeconfig", "")
         return ClusterRef(Cloud.LOCAL, kubeconfig=Path(file) if file else None, context=request.cluster.get("context", ""))
     return named(request.cloud, request.cluster)
+
+
+def tell(text: str) -> None:
+    """Tell what is no result, on stderr."""
+    click.echo(safe(text), err=True)
 
 
 def warn(text: str) -> None:

@@ -27,7 +27,8 @@ class Session:
     ``chart_pins`` are those of meshinstall.lock, ``is_dead`` and ``is_alive`` know runs of this machine: of others neither is true.
     ``clock`` counts seconds that nobody sets, also while the machine sleeps.
     ``cloud`` is None where a kubeconfig alone reaches the cluster. ``server`` is the API server's URL, ``authority`` the SHA-256
-    fingerprint of the CA that its certificate is held against, empty where that is the system's own.
+    fingerprint of the CA that its certificate is held against, empty where that is the system's own. ``tell`` gets what a person
+    should read that is neither a finding nor an event.
     """
 
     cluster: str
@@ -48,3 +49,4 @@ class Session:
     cloud: CloudSide | None = None
     server: str = ""
     authority: str = ""
+    tell: Callable[[str], None] = lambda _: None

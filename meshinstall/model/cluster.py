@@ -66,6 +66,31 @@ class Credential:
     expires: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks a cloud: ``name`` as the cloud knows it (an ARN, a user name, an e-mail address), and what chose it, in words."""
+
+    name: str
+    chosen_by: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.chosen_by})" if self.chosen_by else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What chose the caller's identity: in words, and so that another shell makes the same choice.
+
+    ``selectors`` are those of a ClusterRef, ``variables`` have no secret in them; ``secrets`` name the variables with a secret that
+    the choice rests on, which another shell has to have itself.
+    """
+
+    by: str = ""
+    selectors: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+
 class EndpointKind(StrEnum):
     """The ways to an API server that the clouds offer."""
 
@@ -91,6 +116,7 @@ class CloudCluster:
     ``status`` is the cloud's own word, ``ready`` what it means; ``endpoint`` is None while there is none.
     ``details`` are the rest of what preflight judges, in the cloud's own names; ``unread`` maps what could not
     be read to the permission that is missing; ``selectors`` name it to its provider, as those of a ClusterRef do.
+    ``caller`` is who looked at it, None before that was asked and where the cloud does not say.
     """
 
     cloud: Cloud
@@ -103,14 +129,16 @@ class CloudCluster:
     details: Mapping[str, Any] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
     selectors: Mapping[str, str] = field(default_factory=dict)
+    caller: Caller | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a caller can see: clusters, and for each place that could not be asked (region, project, subscription) why."""
+    """What ``caller`` can see: clusters, and for each place that could not be asked (region, project, subscription) why."""
 
     clusters: tuple[CloudCluster, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
+    caller: Caller | None = None
 
 
 @dataclass(frozen=True, slots=True)

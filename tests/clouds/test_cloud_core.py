@@ -29,6 +29,8 @@ from meshinstall.engine.planning import make_plan
 from meshinstall.engine.session import CloudSide
 from meshinstall.errors import ClusterError, ConfigError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.cluster import (
+    Caller,
+    Chosen,
     Cloud,
     CloudCluster,
     ClusterRef,
@@ -68,6 +70,7 @@ class FakeProvider:
 
     life: timedelta = timedelta(minutes=14)
     certificate: bool = False
+    choice: Chosen = field(default_factory=Chosen)
     given: list[str] = field(default_factory=list)
 
     def describe(self) -> CloudCluster:
@@ -86,9 +89,13 @@ class FakeProvider:
         """Nothing more is known."""
         return cluster
 
+    def chosen(self) -> Chosen:
+        """As the test wants it."""
+        return self.choice
+
     def discover(self) -> Listing:
         """The one cluster."""
-        return Listing((SHOP,))
+        return Listing((SHOP,), caller=Caller("me"))
 
 
 def test_our_clients_share_one_credential() -> None:
@@ -149,7 +156,7 @@ def test_no_credential_is_made_for_what_is_no_api_server(cluster: CloudCluster, 
 
 
 def test_a_kubeconfig_names_a_command_and_holds_no_secret() -> None:
-    written = json.loads(document(SHOP, REF))
+    written = json.loads(document(SHOP, REF, Chosen()))
     (user,), (cluster,) = written["users"], written["clusters"]
     plugin = user["user"].pop("exec")
     assert user["user"] == {}
@@ -165,9 +172,16 @@ def test_a_kubeconfig_names_a_command_and_holds_no_secret() -> None:
     assert written["current-context"] == "eks_eu-west-1_shop"
 
 
+def test_a_kubeconfig_makes_the_same_choice_in_any_shell() -> None:
+    chosen = Chosen("AWS_PROFILE", {"profile": "night"}, {"AWS_CONFIG_FILE": "/etc/aws", "AWS_CA_BUNDLE": "/etc/ca.pem"})
+    plugin = json.loads(document(SHOP, replace(REF, selectors={}), chosen))["users"][0]["user"]["exec"]
+    assert plugin["args"][-2:] == ["--aws-profile=night", "--region=eu-west-1"]
+    assert plugin["env"] == [{"name": "AWS_CA_BUNDLE", "value": "/etc/ca.pem"}, {"name": "AWS_CONFIG_FILE", "value": "/etc/aws"}]
+
+
 def test_a_publicly_trusted_endpoint_gets_no_authority() -> None:
     trusted = replace(SHOP, endpoint=Endpoint("https://a.gke.goog", None, EndpointKind.DNS))
-    assert json.loads(document(trusted, REF))["clusters"][0]["cluster"] == {"server": "https://a.gke.goog"}
+    assert json.loads(document(trusted, REF, Chosen()))["clusters"][0]["cluster"] == {"server": "https://a.gke.goog"}
 
 
 def test_the_private_copy_is_ours_alone_and_goes_with_the_process(tmp_path: Path) -> None:
@@ -300,25 +314,27 @@ class Cloudy(FakeProvider):
     """A provider of a cluster that may not be read, or whose cloud does not answer."""
 
     silent: bool = False
+    told: list[str] = field(default_factory=list)
 
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
         """One thing is not known."""
         if self.silent:
             raise UnreachableError("the cloud is silent")
-        return replace(cluster, unread={"versions": "eks:DescribeClusterVersions"})
+        return replace(cluster, unread={"versions": "eks:DescribeClusterVersions"}, caller=Caller("ann", "AWS_PROFILE"))
 
 
 def planned(tmp_path: Path, world: World, cloud: Cloudy) -> Plan:
     desired = resolve(Request(environment="dev", cloud=Cloud.EKS), load_project(None, {}, tmp_path))
-    session = replace(world.session(), cloud=CloudSide(cloud, SHOP))
+    session = replace(world.session(), cloud=CloudSide(cloud, SHOP), tell=cloud.told.append)
     return anyio.run(make_plan, desired, session)
 
 
 def test_what_the_cloud_says_joins_the_plan(tmp_path: Path) -> None:
     world = World()
     world.kube.answers[REVIEWS] = allow_everything
-    found = planned(tmp_path, world, Cloudy())
+    found = planned(tmp_path, world, cloud := Cloudy())
     assert "EKS013" in {finding.code for finding in found.findings}
+    assert cloud.told == ["to eks as ann (AWS_PROFILE)"]
 
 
 def test_a_cluster_that_lets_nobody_in_is_explained_by_its_cloud(tmp_path: Path) -> None:
@@ -328,6 +344,7 @@ def test_a_cluster_that_lets_nobody_in_is_explained_by_its_cloud(tmp_path: Path)
         planned(tmp_path, world, Cloudy())
     assert caught.value.hint.splitlines()[0] == "log in"
     assert "EKS013: NOT PROVEN" in caught.value.hint
+    assert "the cloud was asked as ann (AWS_PROFILE)" in caught.value.hint
     with pytest.raises(UnauthorizedError, match="who are you") as caught:
         planned(tmp_path, world, Cloudy(silent=True))
     assert caught.value.hint == "log in"
@@ -389,5 +406,8 @@ def test_clusters_are_listed_for_people_and_for_programs() -> None:
     ]
     document = listing_json(listing, meshes)
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    document = listing_json(replace(listing, caller=Caller("ann", "AWS_PROFILE")), meshes)
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    assert document["caller"] == {"name": "ann", "chosenBy": "AWS_PROFILE"}
     assert document["failures"] == [{"place": "eu-north-1", "reason": "not allowed"}]
     assert listing_text(Listing(()), []) == "No cluster is visible to you."

@@ -51,7 +51,7 @@ def test_a_touched_pod_is_looked_at_before_its_time(
     cluster: Cluster, build_part: Callable[[str], Path], until_true: Callable[[Callable[[], bool]], None]
 ) -> None:
     shell = Shell(cluster, (build_part("kubectl"),))
-    session = wiring.open_session(ClusterRef(Cloud.LOCAL, kubeconfig=cluster.kubeconfig), load_project(None, {}, Path("/")), print)
+    session = wiring.open_session(ClusterRef(Cloud.LOCAL, kubeconfig=cluster.kubeconfig), load_project(None, {}, Path("/")), print, print)
 
     def is_ready() -> bool:
         found = json.loads(shell.ok("kubectl", "get", "deployment", KEY.name, "-n", KEY.namespace, "-o", "json"))

@@ -41,7 +41,8 @@ from meshinstall.engine.probe.prober import probes
 from meshinstall.model.cluster import Cloud, ClusterRef
 
 async def main():
-    session = wiring.open_session(ClusterRef(Cloud.LOCAL, kubeconfig=Path(sys.argv[1])), load_project(None, {}, Path(sys.argv[2])), print)
+    project = load_project(None, {}, Path(sys.argv[2]))
+    session = wiring.open_session(ClusterRef(Cloud.LOCAL, kubeconfig=Path(sys.argv[1])), project, print, print)
     async with probes(session, print) as prober:
         print(prober.namespace, flush=True)
         await anyio.sleep_forever()
@@ -66,7 +67,7 @@ class Mesh:
     def session(self, kubeconfig: Path | None = None) -> Session:
         """What the engine gets of the cluster."""
         cluster = ClusterRef(Cloud.LOCAL, kubeconfig=kubeconfig or self.shell.cluster.kubeconfig)
-        return wiring.open_session(cluster, load_project(None, {}, self.folder), print)
+        return wiring.open_session(cluster, load_project(None, {}, self.folder), print, print)
 
     def target(self, place: Place, port: int = 8080) -> WireTarget:
         """A port of a pod that runs."""

@@ -50,7 +50,7 @@ class Mesh:
     def facts(self, *namespaces: str) -> MeshFacts:
         """One survey."""
         session = wiring.open_session(
-            ClusterRef(Cloud.LOCAL, kubeconfig=self.shell.cluster.kubeconfig), load_project(None, {}, Path("/")), print
+            ClusterRef(Cloud.LOCAL, kubeconfig=self.shell.cluster.kubeconfig), load_project(None, {}, Path("/")), print, print
         )
         return anyio.run(survey, session, namespaces or None)
 

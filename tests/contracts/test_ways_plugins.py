@@ -121,7 +121,7 @@ import sys
 
 async def ask():
     file = Path(sys.argv[1]) if sys.argv[1:] else None
-    session = wiring.open_session(ClusterRef(Cloud.LOCAL, kubeconfig=file), load_project(None, {}, Path.cwd()), print)
+    session = wiring.open_session(ClusterRef(Cloud.LOCAL, kubeconfig=file), load_project(None, {}, Path.cwd()), print, print)
     await session.kube.get("/api/v1/namespaces/a/pods/b")
     try:
         await session.helm.uninstall(ReleaseKey("jobs", "demo"))

@@ -14,7 +14,7 @@ from meshinstall.adapters.aks.limits import LIMITS, Limits
 from meshinstall.adapters.aks.sdk import SERVER_APP, Azure
 from meshinstall.adapters.aks.user_kubeconfig import UserAccess, cluster_id, task_on, user_access
 from meshinstall.errors import ClusterError, ForbiddenError, UsageError
-from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
+from meshinstall.model.cluster import Chosen, Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -67,6 +67,10 @@ class AksProvider:
         with explained(Task(f"signing in to cluster {self._ref.name}")):
             found = self._identity().get_token(f"{SERVER_APP}/.default")
             return Credential(token=found.token, expires=datetime.fromtimestamp(found.expires_on, UTC))
+
+    def chosen(self) -> Chosen:
+        """What chose the caller's identity."""
+        return Chosen()
 
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
         """The cluster with the versions that AKS supports in its region, and whether this machine can reach its API server."""

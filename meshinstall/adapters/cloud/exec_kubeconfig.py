@@ -12,23 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from meshinstall.adapters.cloud.access import context_name, endpoint_of
-from meshinstall.model.cluster import CloudCluster, ClusterRef, flag
+from meshinstall.model.cluster import Chosen, CloudCluster, ClusterRef, flag
 
 API_VERSION = "client.authentication.k8s.io/v1"
 
 
-def document(cluster: CloudCluster, ref: ClusterRef) -> str:
-    """A kubeconfig for ``cluster``, as JSON, which is YAML; raises ClusterError when it has no endpoint."""
+def document(cluster: CloudCluster, ref: ClusterRef, chosen: Chosen) -> str:
+    """A kubeconfig for ``cluster``, as JSON, which is YAML; raises ClusterError when it has no endpoint.
+
+    In another shell it is used as the same caller: what ``chosen`` says goes into the plugin's options and variables.
+    """
     endpoint = endpoint_of(cluster)
     name = context_name(cluster)
     server: dict[str, Any] = {"server": endpoint.server}
     if endpoint.authority:
         server["certificate-authority-data"] = base64.b64encode(endpoint.authority).decode()
-    command, *args = credential_command(replace(ref, selectors={**cluster.selectors, **ref.selectors}))
+    command, *args = credential_command(replace(ref, selectors={**cluster.selectors, **ref.selectors, **chosen.selectors}))
     plugin = {
         "apiVersion": API_VERSION,
         "command": command,
         "args": args,
+        "env": [{"name": name, "value": value} for name, value in sorted(chosen.variables.items())] or None,
         "interactiveMode": "IfAvailable",
         "provideClusterInfo": False,
         "installHint": "meshinstall is not where it was when this file was written; write it again: meshinstall kubeconfig",

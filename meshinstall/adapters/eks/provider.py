@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshinstall.adapters.eks.errors import explained
 from meshinstall.errors import ClusterError, UsageError
-from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
+from meshinstall.model.cluster import Chosen, Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
 from meshinstall.model.foreign_text import cleaned, plain
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class EksProvider:
         name = self._name()
         with explained("sts:AssumeRole"):
             return presign(self._session(), name)
+
+    def chosen(self) -> Chosen:
+        """What chose the caller's identity."""
+        return Chosen()
 
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
         """The same cluster with its nodes, network, access entries and support in ``details``."""

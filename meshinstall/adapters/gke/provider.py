@@ -12,7 +12,7 @@ from meshinstall.adapters.gke.endpoint import choose, endpoint, gateway_service
 from meshinstall.adapters.gke.errors import ANY, BETWEEN, DisabledError, MissingError
 from meshinstall.adapters.gke.http import Http, Patience
 from meshinstall.errors import ClusterError, ForbiddenError, UsageError
-from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
+from meshinstall.model.cluster import Chosen, Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
 from meshinstall.model.foreign_text import plain
 
 # In these the API server answers; in the others it does not yet, or not any more.
@@ -50,6 +50,10 @@ class GkeProvider:
     def credential(self) -> Credential:
         """An access token that was not returned before; raises ClusterError."""
         return self._identity.credential()
+
+    def chosen(self) -> Chosen:
+        """What chose the caller's identity."""
+        return Chosen()
 
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
         """The cluster with its network's firewall, the fleet's mesh and GKE's versions."""

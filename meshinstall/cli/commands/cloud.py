@@ -12,7 +12,7 @@ from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
 from meshinstall.cli.request_options import CLOUD, CONFIG, MANAGED_ENVIRONMENT, SELECTORS, requesting
 from meshinstall.cli.running import in_thread, in_time, run
-from meshinstall.cli.target import managed_cluster, warn
+from meshinstall.cli.target import managed_cluster, tell, warn
 from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.request import Request
 
@@ -62,6 +62,8 @@ def clusters(request: Request, *, timeout: options.Seconds = _ALL, output: optio
 
     async def work() -> None:
         found = await in_thread(lambda: provider(asked, warn).discover())
+        if found.caller:
+            tell(f"to {asked.cloud} as {found.caller}")
         meshes = await find_meshes(found.clusters, lambda cluster: open_kube(cluster, asked, warn))
         if output is Output.JSON:
             typer.echo(printers.dump(cluster_tables.listing_json(found, meshes)))

@@ -34,6 +34,7 @@ def listing_json(found: Listing, meshes: Sequence[MeshFound]) -> dict[str, Any]:
     """The document that docs/schemas/clusters.json describes."""
     return {
         "schema": SCHEMA,
+        "caller": {"name": found.caller.name, "chosenBy": found.caller.chosen_by} if found.caller else None,
         "clusters": [
             {
                 "cloud": cluster.cloud,

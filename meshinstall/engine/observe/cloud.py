@@ -9,7 +9,7 @@ from meshinstall import catalog
 from meshinstall.checks.clouds.judge import judge
 from meshinstall.engine.session import CloudSide, Session
 from meshinstall.errors import ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
-from meshinstall.model.cluster import Cloud, ClusterRef
+from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding
 from meshinstall.model.paths import object_path
@@ -20,7 +20,10 @@ async def cloud_findings(desired: Desired, session: Session) -> tuple[Finding, .
     """Ask the cloud and the nodes, and judge; nothing for a cluster that only a kubeconfig names."""
     if session.cloud is None:
         return ()
-    return await _judged(session.cloud, await _nodes(session), desired)
+    cluster = await _inspected(session.cloud)
+    if cluster.caller:
+        session.tell(f"to {cluster.cloud} as {cluster.caller}")
+    return judge(cluster, await _nodes(session), desired)
 
 
 async def _nodes(session: Session) -> list[Manifest]:
@@ -47,11 +50,13 @@ async def _reasons(session: Session, desired: Desired) -> list[str]:
     if session.cloud is None:
         return []
     try:
-        findings = await _judged(session.cloud, [], desired)
+        cluster = await _inspected(session.cloud)
     except MeshinstallError:
         # The error that is being explained matters more.
         return []
-    return [f"{finding.code}: {finding.title}{f' ({finding.hint})' if finding.hint else ''}" for finding in findings]
+    whose = [f"the cloud was asked as {cluster.caller}"] if cluster.caller else []
+    findings = judge(cluster, [], desired)
+    return [*(f"{finding.code}: {finding.title}{f' ({finding.hint})' if finding.hint else ''}" for finding in findings), *whose]
 
 
 def _nothing(session: Session) -> Desired:
@@ -70,6 +75,5 @@ def _nothing(session: Session) -> Desired:
     )
 
 
-async def _judged(cloud: CloudSide, nodes: list[Manifest], desired: Desired) -> tuple[Finding, ...]:
-    cluster = await anyio.to_thread.run_sync(cloud.provider.inspect, cloud.cluster, abandon_on_cancel=True)
-    return judge(cluster, nodes, desired)
+async def _inspected(cloud: CloudSide) -> CloudCluster:
+    return await anyio.to_thread.run_sync(cloud.provider.inspect, cloud.cluster, abandon_on_cancel=True)

@@ -48,7 +48,7 @@ def _login(of: Spec, folder: Path, _env: Mapping[str, str]) -> dict[str, str]:
 
 KIND = Kind(
     flags=aks.FLAGS,
-    staging={
+    staging=lambda _: {
         "cloud": "aks",
         "cluster": {"name": aks_shop.NAME, "resourceGroup": aks_shop.GROUP, "subscription": aks_shop.SUBSCRIPTION},
     },

@@ -63,7 +63,7 @@ def _login(of: Spec, folder: Path, env: Mapping[str, str]) -> dict[str, str]:
 
 KIND = Kind(
     flags=eks_authenticator.flags("2s"),
-    staging={"cloud": "eks", "cluster": {"name": eks_account.NAME, "region": eks_account.REGION}},
+    staging=lambda _: {"cloud": "eks", "cluster": {"name": eks_account.NAME, "region": eks_account.REGION}},
     login=_login,
     foreign=("AWS_", "no_proxy"),
     serve=_serve,

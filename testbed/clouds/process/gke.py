@@ -32,7 +32,7 @@ def _login(of: Spec, folder: Path, _env: Mapping[str, str]) -> dict[str, str]:
 
 KIND = Kind(
     flags=gke.FLAGS,
-    staging={
+    staging=lambda _: {
         "cloud": "gke",
         "cluster": {"name": gke_project.NAME, "project": gke_project.PROJECT, "location": gke_project.LOCATION},
     },

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from testbed import spec
-from testbed.spec import Spec
+from testbed.spec import Account, Spec
 
 # What sends requests to a proxy, or past it; programs read both spellings.
 PROXIES = tuple(name for upper in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY") for name in (upper, upper.lower()))
@@ -37,12 +37,12 @@ class Kind:
     ``flags`` are the API server's, ``parts`` are built parts that no other cluster needs. ``serve`` runs the cloud in the
     network of the cluster and writes its files into a folder, which ``login`` gets by its path on the host, with the
     variables of the caller: it returns those that make a program a user of the cloud. Variables whose names begin with
-    one of ``foreign`` could lead to another account, and are taken away. ``staging`` is the environment of that name in
-    meshinstall.yaml.
+    one of ``foreign`` could lead to another account, and are taken away. ``staging`` gives the environment of that name in
+    meshinstall.yaml, for each kind of account.
     """
 
     flags: tuple[str, ...]
-    staging: Mapping[str, object]
+    staging: Callable[[Account], Mapping[str, object]]
     login: Callable[[Spec, Path, Mapping[str, str]], dict[str, str]]
     foreign: tuple[str, ...]
     serve: Callable[[Spec, Path, Path], AbstractContextManager[Running]]
