@@ -63,9 +63,9 @@ def test_a_cluster_tells_that_its_cloud_is_fake_and_where_it_listens(tmp_path: P
     assert cloud_lines(clouded(tmp_path, None)) == []
 
 
-@pytest.mark.parametrize("words", [("azure",), ("eks", "now"), ("",)])
+@pytest.mark.parametrize("words", [("azure",), ("eks", "now"), ("eks", "--account", "plain"), ("",)])
 def test_a_demo_that_there_is_not_is_refused_with_a_sentence(words: tuple[str, ...]) -> None:
     done = subprocess.run([REPOSITORY / "scripts/demo", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
-    assert sentence.endswith("there are: scripts/demo, scripts/demo eks, scripts/demo aks, scripts/demo gke")
+    assert sentence.endswith("there are: scripts/demo, and scripts/demo eks, aks or gke, each also with --account awkward")
