@@ -60,6 +60,8 @@ class Gateway:
     subnets: tuple[str, ...] = ()
     source_ranges: tuple[str, ...] = ()
     ip_families: tuple[Literal["IPv4", "IPv6"], ...] = ()
+    client_address: Literal["keep", "proxyProtocol"] | None = None
+    targets: Literal["ip", "instance"] | None = None
     values: Values = field(default_factory=dict)
 
 

@@ -1,7 +1,8 @@
-"""Turns a gateway's five exposure settings into the Service fields and annotations of each cloud.
+"""Turns a gateway's exposure settings into the Service fields and annotations of each cloud, and what its proxy has to know of them.
 
-Sources: AWS Load Balancer Controller (guide/service/annotations), cloud-provider-azure (topics/loadbalancer), GKE (LoadBalancer
-Service parameters; Configure dual-stack).
+Sources: AWS Load Balancer Controller (guide/service/annotations), Network Load Balancers (edit target group attributes: client IP
+preservation, proxy protocol), cloud-provider-azure (topics/loadbalancer), GKE (LoadBalancer Service parameters; Configure dual-stack),
+Istio (MeshConfig ProxyConfig.gatewayTopology).
 """
 
 from collections.abc import Callable, Mapping
@@ -14,10 +15,13 @@ from meshinstall.model.cluster import Cloud
 from meshinstall.model.values import KeyPath, Layer, LayerKind, Values
 
 INTERNAL, EXTERNAL = "internal", "external"
-SETTINGS = ("exposure", "addresses", "subnets", "sourceRanges", "ipFamilies")
+KEEP, PROXY_PROTOCOL = "keep", "proxyProtocol"
+IP_TARGETS, INSTANCE_TARGETS = "ip", "instance"
+SETTINGS = ("exposure", "addresses", "subnets", "sourceRanges", "ipFamilies", "clientAddress", "targets")
 AWS = "service.beta.kubernetes.io/aws-load-balancer-"
 AZURE = "service.beta.kubernetes.io/azure-load-balancer-"
 GKE = "networking.gke.io/"
+PROXY_CONFIG = "proxy.istio.io/config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Asked:
     subnets: tuple[str, ...] = ()
     ranges: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
+    client: str = ""
+    targets: str = ""
 
     @property
     def inside(self) -> bool:
@@ -62,7 +68,7 @@ class Asked:
 def exposure_layers(cloud: Cloud, settings: Settings) -> tuple[Layer, ...]:
     """One layer of values for each setting, so that every value has the line of its setting."""
     asked = together(settings)
-    return tuple(_layer(setting, values) for key, setting in settings.items() if (values := service_values(cloud, key, asked)))
+    return tuple(_layer(setting, values) for key, setting in settings.items() if (values := gateway_values(cloud, key, asked)))
 
 
 def together(settings: Settings) -> Asked:
@@ -74,17 +80,31 @@ def together(settings: Settings) -> Asked:
         tuple(values.get("subnets", ())),
         tuple(values.get("sourceRanges", ())),
         tuple(values.get("ipFamilies", ())),
+        values.get("clientAddress", ""),
+        values.get("targets", ""),
     )
 
 
-def _layer(setting: Setting, service: Values) -> Layer:
-    return Layer(setting.kind, setting.document.source, {"service": service}, {("service",): setting.document.place(setting.path)})
+def _layer(setting: Setting, values: Values) -> Layer:
+    place = setting.document.place(setting.path)
+    return Layer(setting.kind, setting.document.source, values, {(key,): place for key in values})
 
 
-def service_values(cloud: Cloud, key: str, asked: Asked) -> dict[str, Any]:
-    """Values of the gateway chart below ``service`` for one setting: the Service's own field where it has one, else annotations."""
+def gateway_values(cloud: Cloud, key: str, asked: Asked) -> dict[str, Any]:
+    """Values of the gateway chart for one setting: the Service's own field where it has one, else annotations of Service and pods."""
+    service = _service(cloud, key, asked)
+    values: dict[str, Any] = {"service": service} if service else {}
+    if key == "clientAddress" and asked.client == PROXY_PROTOCOL:
+        values["podAnnotations"] = {PROXY_CONFIG: '{"gatewayTopology": {"proxyProtocol": {}}}'}
+    return values
+
+
+def _service(cloud: Cloud, key: str, asked: Asked) -> dict[str, Any]:
     if key == "sourceRanges":
         return {"loadBalancerSourceRanges": list(asked.ranges)}
+    # Elsewhere a node that takes a packet for a pod of another node replaces the client's address by its own.
+    if key == "clientAddress" and asked.client == KEEP and (cloud is not Cloud.EKS or asked.targets == INSTANCE_TARGETS):
+        return {"externalTrafficPolicy": "Local"}
     # An EKS cluster's Services have one family, whatever the load balancer has.
     if key == "ipFamilies" and cloud is not Cloud.EKS:
         return {"ipFamilyPolicy": "RequireDualStack" if asked.dual else "SingleStack", "ipFamilies": list(asked.families)}
@@ -106,6 +126,11 @@ def _eks(asked: Asked) -> Mapping[str, dict[str, str]]:
         "addresses": {f"{AWS}{'private-ipv4-addresses' if asked.inside else 'eip-allocations'}": ",".join(asked.addresses)},
         "subnets": {f"{AWS}subnets": ",".join(asked.subnets)},
         "ipFamilies": {f"{AWS}ip-address-type": "dualstack" if asked.dual else "ipv4"},
+        "clientAddress": {f"{AWS}target-group-attributes": "preserve_client_ip.enabled=true"}
+        if asked.client == KEEP
+        # The load balancer sends the header on health checks, too, and the proxy's readiness port answers 400 to it (istio/istio#39868).
+        else {f"{AWS}proxy-protocol": "*", f"{AWS}healthcheck-protocol": "tcp"},
+        "targets": {f"{AWS}nlb-target-type": asked.targets},
     }
 
 

@@ -5,7 +5,20 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from meshinstall.config.exposure import AWS, EXTERNAL, GKE, Asked, Settings, service_values, together
+from meshinstall.config.exposure import (
+    AWS,
+    EXTERNAL,
+    GKE,
+    INSTANCE_TARGETS,
+    IP_TARGETS,
+    KEEP,
+    PROXY_PROTOCOL,
+    Asked,
+    Setting,
+    Settings,
+    gateway_values,
+    together,
+)
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.stack import ValuesStack
@@ -71,6 +84,7 @@ def _aks(asked: Asked) -> Iterator[_Wrong]:
     elif 6 in versions and "IPv6" not in asked.families:  # noqa: PLR2004 - IPv6
         yield "addresses", "the IPv6 address would be ignored: ipFamilies does not list IPv6", "write ipFamilies: [IPv4, IPv6]"
     yield from _one_internal_subnet(asked)
+    yield from _passes_packets_through(asked, "Azure's load balancer")
 
 
 def _gke(asked: Asked) -> Iterator[_Wrong]:
@@ -85,6 +99,15 @@ def _gke(asked: Asked) -> Iterator[_Wrong]:
             yield "subnets", "a load balancer has only one subnet", "list one subnet"
     else:
         yield from _one_internal_subnet(asked)
+    yield from _passes_packets_through(asked, "GKE's load balancer of a Service")
+
+
+def _passes_packets_through(asked: Asked, who: str) -> Iterator[_Wrong]:
+    if asked.client == PROXY_PROTOCOL:
+        hint = "use clientAddress: keep; the gateway would refuse every connection that does not begin with that header"
+        yield "clientAddress", f"{who} passes packets through and sends no PROXY protocol", hint
+    if asked.targets:
+        yield "targets", f"targets has no effect: {who} sends to nodes", "remove targets; it is for eks"
 
 
 def _one_internal_subnet(asked: Asked) -> Iterator[_Wrong]:
@@ -95,9 +118,17 @@ def _one_internal_subnet(asked: Asked) -> Iterator[_Wrong]:
 
 
 def _local(asked: Asked) -> Iterator[_Wrong]:
-    for key, value in (("exposure", asked.exposure), ("addresses", asked.addresses), ("subnets", asked.subnets)):
+    for key, value in (
+        ("exposure", asked.exposure),
+        ("addresses", asked.addresses),
+        ("subnets", asked.subnets),
+        ("targets", asked.targets),
+    ):
         if value:
             yield key, f"{key} has no effect without a cloud", "set it in an environment on aks, eks or gke"
+    if asked.client == PROXY_PROTOCOL:
+        hint = "where your load balancer sends it, set podAnnotations of the gateway: proxy.istio.io/config with gatewayTopology"
+        yield "clientAddress", "without a cloud nothing makes a load balancer send the PROXY protocol", hint
 
 
 _RULES: Mapping[Cloud, Callable[[Asked], Iterator[_Wrong]]] = {Cloud.AKS: _aks, Cloud.EKS: _eks, Cloud.GKE: _gke, Cloud.LOCAL: _local}
@@ -105,6 +136,7 @@ _RULES: Mapping[Cloud, Callable[[Asked], Iterator[_Wrong]]] = {Cloud.AKS: _aks, 
 # Annotations that say the same in other words, by cloud and setting: beside ours, one of the two is ignored.
 _RIVALS: Mapping[tuple[Cloud, str], tuple[str, ...]] = {
     (Cloud.EKS, "exposure"): (f"{AWS}internal",),
+    (Cloud.EKS, "clientAddress"): (f"{AWS}proxy-protocol",),
     (Cloud.EKS, "sourceRanges"): ("service.beta.kubernetes.io/load-balancer-source-ranges", f"{AWS}security-groups"),
     (Cloud.AKS, "addresses"): ("service.beta.kubernetes.io/azure-pip-name", "service.beta.kubernetes.io/azure-pip-prefix-id"),
     (Cloud.AKS, "sourceRanges"): (
@@ -120,7 +152,8 @@ _RIVALS: Mapping[tuple[Cloud, str], tuple[str, ...]] = {
 def _overruled(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator[Problem]:
     """Find values from other layers that override a setting."""
     asked = together(settings)
-    service = stack.merged().get("service")
+    merged = stack.merged()
+    service = merged.get("service")
     service = service if isinstance(service, Mapping) else {}
     written = service.get("annotations")
     annotations = written if isinstance(written, Mapping) else {}
@@ -130,21 +163,31 @@ def _overruled(cloud: Cloud, settings: Settings, stack: ValuesStack) -> Iterator
         yield first.problem(f"{first.key} needs a load balancer, but service.type is {service['type']} ({place})", "remove one of the two")
         return
     for key, setting in settings.items():
-        ours = service_values(cloud, key, asked)
-        paths = [("service", *each) for each in _leaves(ours)]
+        ours = gateway_values(cloud, key, asked)
         others = [("service", "annotations", name) for name in _RIVALS.get((cloud, key), ()) if name in annotations]
-        for path in (*others, *paths):
-            if value_at(service, path[1:]) != value_at(ours, path[1:]):
+        for path in dict.fromkeys((*others, *_leaves(ours))):
+            if value_at(merged, path) != value_at(ours, path):
                 place = stack.origin(path)
                 yield setting.problem(f"{key} is overridden by {path[-1]} ({place})", "remove one of the two")
+    if cloud is Cloud.EKS and asked.client == KEEP and not asked.targets:
+        yield from _targets_elsewhere(settings["clientAddress"], annotations, stack)
 
 
-def _leaves(service: Mapping[str, Any]) -> Iterator[KeyPath]:
-    for key, value in service.items():
+def _targets_elsewhere(setting: Setting, annotations: Mapping[str, Any], stack: ValuesStack) -> Iterator[Problem]:
+    """What keeps the client's address differs by the kind of targets, which an annotation may have changed."""
+    name = f"{AWS}nlb-target-type"
+    if annotations.get(name, IP_TARGETS) != IP_TARGETS:
+        place = stack.origin(("service", "annotations", name))
+        hint = f"write targets: {INSTANCE_TARGETS} beside clientAddress, and remove the annotation"
+        yield setting.problem(f"clientAddress cannot tell what the targets are: {name} ({place})", hint)
+
+
+def _leaves(values: Mapping[str, Any], above: KeyPath = ()) -> Iterator[KeyPath]:
+    for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from ((key, name) for name in value)
+            yield from _leaves(value, (*above, key))
         else:
-            yield (key,)
+            yield (*above, key)
 
 
 def _version(text: str) -> int | None:

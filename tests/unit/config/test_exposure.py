@@ -1,5 +1,6 @@
 """How a gateway is reached: one switch of ours in each cloud's words, with its line, and refused where it would be ignored."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,12 @@ WORDS = [
         },
     ),
     ("gke", "addresses: [], subnets: []", {}),
+    ("eks", "clientAddress: keep", {f"{AWS}target-group-attributes": "preserve_client_ip.enabled=true"}),
+    ("aks", "clientAddress: keep", {"externalTrafficPolicy": "Local"}),
+    ("gke", "clientAddress: keep", {"externalTrafficPolicy": "Local"}),
+    ("local", "clientAddress: keep", {"externalTrafficPolicy": "Local"}),
+    ("eks", "clientAddress: keep, targets: instance", {"externalTrafficPolicy": "Local"}),
+    ("eks", "clientAddress: proxyProtocol", {f"{AWS}proxy-protocol": "*"}),
 ]
 
 
@@ -187,6 +194,37 @@ IGNORED = [
         f"sourceRanges: [10.0.0.0/8], values: {{service: {{annotations: {{{AWS}security-groups: sg-1}}}}}}",
         f"sourceRanges is overridden by {AWS}security-groups",
     ),
+    ("aks", "clientAddress: proxyProtocol", "Azure's load balancer passes packets through and sends no PROXY protocol (use clientAddress"),
+    ("gke", "clientAddress: proxyProtocol", "GKE's load balancer of a Service passes packets through and sends no PROXY protocol"),
+    ("local", "clientAddress: proxyProtocol", "without a cloud nothing makes a load balancer send the PROXY protocol"),
+    ("aks", "targets: ip", "targets has no effect: Azure's load balancer sends to nodes"),
+    ("gke", "targets: instance", "targets has no effect: GKE's load balancer of a Service sends to nodes"),
+    ("local", "targets: ip", "targets has no effect without a cloud"),
+    (
+        "eks",
+        f"clientAddress: keep, values: {{service: {{annotations: {{{AWS}nlb-target-type: instance}}}}}}",
+        f"clientAddress cannot tell what the targets are: {AWS}nlb-target-type (meshinstall.yaml:6)",
+    ),
+    (
+        "eks",
+        f"clientAddress: keep, values: {{service: {{annotations: {{{AWS}proxy-protocol: '*'}}}}}}",
+        f"clientAddress is overridden by {AWS}proxy-protocol",
+    ),
+    (
+        "eks",
+        f"clientAddress: proxyProtocol, values: {{service: {{annotations: {{{AWS}healthcheck-protocol: http}}}}}}",
+        f"clientAddress is overridden by {AWS}healthcheck-protocol",
+    ),
+    (
+        "eks",
+        "clientAddress: proxyProtocol, values: {podAnnotations: {proxy.istio.io/config: 'concurrency: 2'}}",
+        "clientAddress is overridden by proxy.istio.io/config",
+    ),
+    (
+        "gke",
+        "clientAddress: keep, values: {service: {externalTrafficPolicy: Cluster}}",
+        "clientAddress is overridden by externalTrafficPolicy",
+    ),
 ]
 
 
@@ -195,6 +233,15 @@ def test_what_a_provider_would_silently_ignore_is_refused_at_its_line(write: Wri
     (line,) = refusals(write({"meshinstall.yaml": environment(settings, cloud)}))
     assert line.startswith("meshinstall.yaml:6:")
     assert said in line
+
+
+def test_the_proxy_protocol_is_spoken_on_both_sides_and_survives_health_checks(write: Write) -> None:
+    stack = ingress(write({"meshinstall.yaml": environment("clientAddress: proxyProtocol", "eks")})).merged()
+    assert json.loads(stack["podAnnotations"]["proxy.istio.io/config"]) == {"gatewayTopology": {"proxyProtocol": {}}}
+    annotations = stack["service"]["annotations"]
+    assert annotations[f"{AWS}proxy-protocol"] == "*"
+    # The readiness port answers 400 to a request behind the header that health checks have, too.
+    assert annotations[f"{AWS}healthcheck-protocol"] == "tcp"
 
 
 def test_a_flag_cannot_quietly_open_a_gateway_that_is_internal(write: Write) -> None:
