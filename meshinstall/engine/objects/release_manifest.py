@@ -28,7 +28,12 @@ def read_objects(text: str) -> tuple[Manifest, ...]:
 
 def crd_names(text: str) -> tuple[str, ...]:
     """Names of the CRDs in rendered YAML documents."""
-    return tuple(match[1] for document in _documents(text) if _CRD.search(document) and (match := _NAME.search(document)))
+    return tuple(crd_texts(text))
+
+
+def crd_texts(text: str) -> dict[str, str]:
+    """The CRDs in rendered YAML documents as they are written, by name: to parse all of them takes longer than the rest of a plan."""
+    return {match[1]: document for document in _documents(text) if _CRD.search(document) and (match := _NAME.search(document))}
 
 
 def _documents(text: str) -> Iterator[str]:

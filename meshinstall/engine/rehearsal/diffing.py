@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from meshinstall.engine.objects.field_paths import ABSENT, dotted, field_at
+from meshinstall.engine.objects.release_manifest import crd_texts
+from meshinstall.engine.rehearsal.crds import crd_changes
 from meshinstall.engine.rehearsal.effects import Effects
 from meshinstall.engine.rehearsal.fields import Field, Place, field_changes, leaves, shown, value_at
 from meshinstall.engine.rehearsal.rehearse import Part, Rehearsal
@@ -44,12 +46,12 @@ class _Released:
         self._stage = rehearsal.stage
         self._without = [(origin, self._by_key(made)) for origin, made in effects.without]
         self._by_chart = self._by_key(effects.by_chart) if effects.by_chart else {}
-        record = facts.releases.get(step.release)
-        old = record.version if record else ""
+        self._record = facts.releases.get(step.release)
+        old = self._record.version if self._record else ""
         self._chart = f"chart {step.chart.name} {old} → {step.chart.version}" if old and old != step.chart.version else ""
 
     def changes(self, parts: list[Part]) -> Iterator[ObjectChange]:
-        """Objects that are new or differ, CRDs that are new, and objects that go."""
+        """Objects that are new, differ or go, CRDs too."""
         undone = self._undone()
         release = self._step.release
         for part in parts:
@@ -61,10 +63,10 @@ class _Released:
             else:
                 yield ObjectChange(part.key, release, Verb.CHANGE, (*self._changed(part, live), *undone.pop(part.key, ())))
         yield from (ObjectChange(key, release, Verb.CHANGE, fields) for key, fields in undone.items())
-        for name in self._rendering.crds if self._rendering else ():
-            if name not in self._facts.crds:
-                key = ObjectKey("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
-                yield ObjectChange(key, release, Verb.CREATE)
+        if self._rendering:
+            yield from crd_changes(
+                release, crd_texts(self._record.manifest if self._record else ""), self._rendering.crds, self._facts.crds
+            )
         yield from (ObjectChange(key, release, Verb.DELETE) for key in self._gone())
 
     def _changed(self, part: Part, live: Manifest) -> Iterator[FieldChange]:

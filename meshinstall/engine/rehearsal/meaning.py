@@ -123,9 +123,14 @@ def _policies(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _crds(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:
-    new = [change.key.name for change in changes if change.key.kind == "CustomResourceDefinition" and change.verb is Verb.CREATE]
-    if new:
+    crds = [change for change in changes if change.key.kind == "CustomResourceDefinition"]
+    if new := [change.key.name for change in crds if change.verb is Verb.CREATE]:
         yield Consequence(Concern.CRD, f"{len(new)} {'CRD is' if len(new) == 1 else 'CRDs are'} new: {first(new, _CRDS)}")
+    if other := [change.key.name for change in crds if change.verb is Verb.CHANGE]:
+        yield Consequence(Concern.CRD, f"{len(other)} {'CRD changes' if len(other) == 1 else 'CRDs change'}: {first(other, _CRDS)}")
+    for change in crds:
+        if change.verb is Verb.DELETE:
+            yield Consequence(Concern.CRD, f"CRD {change.key.name} is deleted, and with it every object of its kind in the cluster")
 
 
 def _deletions(changes: Iterable[ObjectChange]) -> Iterator[Consequence]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshinstall.engine.objects.release_manifest import crd_names, read_objects
+from meshinstall.engine.objects.release_manifest import crd_texts, read_objects
 from meshinstall.engine.session import Session
 from meshinstall.errors import HelmError
 from meshinstall.model.plan import ReleaseStep
@@ -14,10 +14,10 @@ from meshinstall.model.trial import Ground
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What a release consists of: its objects, and the names of its CRDs."""
+    """What a release consists of: its objects, and its CRDs as they are written, by name."""
 
     objects: tuple[Manifest, ...]
-    crds: tuple[str, ...]
+    crds: Mapping[str, str]
 
 
 async def render(step: ReleaseStep, values: Mapping[str, Any], ground: Ground, session: Session) -> Rendering:
@@ -25,7 +25,7 @@ async def render(step: ReleaseStep, values: Mapping[str, Any], ground: Ground, s
     archive = await session.charts.fetch(step.chart)
     text = await session.helm.template(step.release, archive, values, ground, upgrade=step.revision > 0)
     try:
-        return Rendering(read_objects(text), crd_names(text))
+        return Rendering(read_objects(text), crd_texts(text))
     except ValueError as error:
         raise HelmError(f"helm template of {step.release} made what is not YAML: {error}") from error
 
