@@ -1,6 +1,7 @@
 """The composition root: the only place that joins adapters to the engine."""
 
 import hashlib
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from meshinstall.config.project import Project
     from meshinstall.engine.events import Emit
     from meshinstall.engine.session import CloudSide, Session
+    from meshinstall.model.doctor import Examination
     from meshinstall.ports import Charts, Dial, Kube, Provider
 
 Say = Callable[[str], None]
@@ -167,6 +169,18 @@ def exec_kubeconfig(cluster: ClusterRef, say: Say) -> str:
     if chosen.secrets:
         say(f"the kubeconfig holds no secret: it works only in a shell that has {', '.join(chosen.secrets)}")
     return document(asked.describe(), cluster, chosen)
+
+
+def examine(cluster: ClusterRef, say: Say) -> "Examination":
+    """What a cloud answers to the questions of a run; raises UsageError when its SDK is not installed."""
+    from meshinstall.adapters.net import surroundings
+    from meshinstall.engine.report.doctor import look_at_cloud
+    from meshinstall.model.doctor import Examination
+
+    asked = provider(cluster, say)
+    looks = tuple(look_at_cloud(asked, named=bool(cluster.name), now=datetime.now(UTC)))
+    chosen = asked.chosen().variables if looks[0].ok else {}
+    return Examination(cluster.cloud, looks, {**surroundings.variables(os.environ), **chosen}, surroundings.versions())
 
 
 def provider(cluster: ClusterRef, say: Say) -> "Provider":

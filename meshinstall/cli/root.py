@@ -20,6 +20,7 @@ LISTED = {
     "status": ("inspect", "Show what is installed and whether it is healthy."),
     "explain": ("inspect", "Show where each value of a component comes from."),
     "clusters": ("cloud", "List the managed clusters that you can see."),
+    "doctor": ("cloud", "Ask a cloud what a run will ask it, without touching a cluster."),
     "kubeconfig": ("cloud", "Print a kubeconfig without any secret for a managed cluster."),
     "credential": ("credential", "Print a short-lived credential; what the kubeconfig calls."),
     "lock": ("inspect", "Check that every chart is pinned, or pin it."),

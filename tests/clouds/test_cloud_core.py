@@ -1,8 +1,6 @@
 """What all managed clusters share: how they are named, how credentials reach our clients and other people's tools."""
 
 import json
-import os
-import stat
 import subprocess
 import sys
 import threading
@@ -17,7 +15,7 @@ import jsonschema
 import pytest
 
 from meshinstall.adapters.cloud.access import reach
-from meshinstall.adapters.cloud.exec_kubeconfig import credential_command, document, write_private
+from meshinstall.adapters.cloud.exec_kubeconfig import credential_command
 from meshinstall.checks.clouds.judge import judge
 from meshinstall.cli.output import exec_credential
 from meshinstall.cli.output.cluster_tables import listing_json, listing_text
@@ -30,7 +28,6 @@ from meshinstall.engine.session import CloudSide
 from meshinstall.errors import ClusterError, ConfigError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.cluster import (
     Caller,
-    Chosen,
     Cloud,
     CloudCluster,
     ClusterRef,
@@ -44,58 +41,11 @@ from meshinstall.model.foreign_text import cleaned, plain
 from meshinstall.model.plan import Plan
 from meshinstall.model.request import Request
 from meshinstall.wiring import provider
-from testbed.pki import Authority
+from tests.clouds.fake_provider import AUTHORITY, PLANTED, SHOP, FakeProvider
 from tests.fake_kube import REVIEWS, allow_everything
 from tests.fakes import World
 
-PLANTED = "planted"
-AUTHORITY = Authority("cluster").pair.certificate
 SCHEMA = Path(__file__).parents[2] / "docs/schemas/clusters.json"
-SHOP = CloudCluster(
-    Cloud.EKS,
-    "shop",
-    "eu-west-1",
-    "1.36",
-    "ACTIVE",
-    ready=True,
-    endpoint=Endpoint("https://127.0.0.1:1", AUTHORITY, EndpointKind.PUBLIC),
-    selectors={"region": "eu-west-1"},
-)
-REF = ClusterRef(Cloud.EKS, "shop", selectors={"role_arn": "arn:aws:iam::1:role/a", "profile": "work"})
-
-
-@dataclass
-class FakeProvider:
-    """Implements ports.Provider; credentials are numbered and live as long as ``life`` says."""
-
-    life: timedelta = timedelta(minutes=14)
-    certificate: bool = False
-    choice: Chosen = field(default_factory=Chosen)
-    given: list[str] = field(default_factory=list)
-
-    def describe(self) -> CloudCluster:
-        """The one cluster."""
-        return SHOP
-
-    def credential(self) -> Credential:
-        """The next one."""
-        self.given.append(f"{PLANTED}-{len(self.given)}")
-        if self.certificate:
-            pair = Authority("clients").client("me")
-            return Credential(certificate=pair.certificate.decode(), key=pair.key.decode())
-        return Credential(token=self.given[-1], expires=datetime.now(UTC) + self.life)
-
-    def inspect(self, cluster: CloudCluster) -> CloudCluster:
-        """Nothing more is known."""
-        return cluster
-
-    def chosen(self) -> Chosen:
-        """As the test wants it."""
-        return self.choice
-
-    def discover(self) -> Listing:
-        """The one cluster."""
-        return Listing((SHOP,), caller=Caller("me"))
 
 
 def test_our_clients_share_one_credential() -> None:
@@ -153,55 +103,6 @@ def test_no_credential_is_made_for_what_is_no_api_server(cluster: CloudCluster, 
     with pytest.raises(ClusterError, match=said):
         reach(cluster, cloud)
     assert cloud.given == []
-
-
-def test_a_kubeconfig_names_a_command_and_holds_no_secret() -> None:
-    written = json.loads(document(SHOP, REF, Chosen()))
-    (user,), (cluster,) = written["users"], written["clusters"]
-    plugin = user["user"].pop("exec")
-    assert user["user"] == {}
-    assert plugin["apiVersion"] == "client.authentication.k8s.io/v1"
-    assert plugin["interactiveMode"] == "IfAvailable"
-    assert plugin["provideClusterInfo"] is False
-    assert Path(plugin["command"]).is_absolute()
-    assert plugin["args"] == [
-        "-P", "-m", "meshinstall", "credential", "--cloud=eks", "--cluster=shop",
-        "--aws-profile=work", "--region=eu-west-1", "--role-arn=arn:aws:iam::1:role/a",
-    ]  # fmt: skip
-    assert set(cluster["cluster"]) == {"server", "certificate-authority-data"}
-    assert written["current-context"] == "eks_eu-west-1_shop"
-
-
-def test_a_kubeconfig_makes_the_same_choice_in_any_shell() -> None:
-    chosen = Chosen("AWS_PROFILE", {"profile": "night"}, {"AWS_CONFIG_FILE": "/etc/aws", "AWS_CA_BUNDLE": "/etc/ca.pem"})
-    plugin = json.loads(document(SHOP, replace(REF, selectors={}), chosen))["users"][0]["user"]["exec"]
-    assert plugin["args"][-2:] == ["--aws-profile=night", "--region=eu-west-1"]
-    assert plugin["env"] == [{"name": "AWS_CA_BUNDLE", "value": "/etc/ca.pem"}, {"name": "AWS_CONFIG_FILE", "value": "/etc/aws"}]
-
-
-def test_a_publicly_trusted_endpoint_gets_no_authority() -> None:
-    trusted = replace(SHOP, endpoint=Endpoint("https://a.gke.goog", None, EndpointKind.DNS))
-    assert json.loads(document(trusted, REF, Chosen()))["clusters"][0]["cluster"] == {"server": "https://a.gke.goog"}
-
-
-def test_the_private_copy_is_ours_alone_and_goes_with_the_process(tmp_path: Path) -> None:
-    code = (
-        "import os; from pathlib import Path; from meshinstall.adapters.cloud.exec_kubeconfig import write_private; "
-        "path = write_private('x'); print(path, oct(path.stat().st_mode), oct(path.parent.stat().st_mode))"
-    )
-    env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    path, file, folder = done.stdout.split()
-    assert path.startswith(str(tmp_path))
-    assert stat.S_IMODE(int(file, 8)) == 0o600
-    assert stat.S_IMODE(int(folder, 8)) == 0o700
-    assert not list(tmp_path.iterdir())
-
-
-def test_without_a_runtime_folder_the_copy_goes_where_temporary_files_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "nowhere"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert write_private("x").is_relative_to(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from meshinstall.cli.request_options import CLOUD, CONFIG, MANAGED_ENVIRONMENT, 
 from meshinstall.cli.running import in_thread, in_time, run
 from meshinstall.cli.target import managed_cluster, tell, warn
 from meshinstall.errors import ExitStatus, UsageError
+from meshinstall.model.cluster import ClusterRef
 from meshinstall.model.request import Request
 
 # Seconds: to describe one cluster, and to list all of several regions with their meshes.
@@ -47,6 +48,29 @@ def kubeconfig(
 
 @app.command()
 @requesting(CLOUD, MANAGED_ENVIRONMENT, CONFIG, last=SELECTORS)
+def doctor(request: Request, *, timeout: options.Seconds = _ALL, output: options.OutputKind = Output.TABLE) -> None:
+    """Ask a cloud what a run will ask it, without touching a cluster: as whom, from where, which permissions are there.
+
+    What it prints holds no secret and may go into a ticket. Exit status 1 when a question was not answered.
+    """
+    from meshinstall.cli.output import doctor_text, printers
+    from meshinstall.wiring import examine
+
+    asked = _of_a_cloud(request)
+    found = in_time(partial(examine, asked, warn), timeout)
+    typer.echo(printers.dump(doctor_text.doctor_json(found)) if output is Output.JSON else doctor_text.doctor_text(found))
+    if not found.ok:
+        raise typer.Exit(ExitStatus.FAILED)
+
+
+def _of_a_cloud(request: Request) -> ClusterRef:
+    if request.cloud is None and not request.environment:
+        raise UsageError("no cloud is named", "add --cloud aks, eks or gke")
+    return managed_cluster(request)
+
+
+@app.command()
+@requesting(CLOUD, MANAGED_ENVIRONMENT, CONFIG, last=SELECTORS)
 def clusters(request: Request, *, timeout: options.Seconds = _ALL, output: options.OutputKind = Output.TABLE) -> None:
     """List the clusters that you can see and the meshes in them; --region, --project and --subscription take several with commas.
 
@@ -56,9 +80,7 @@ def clusters(request: Request, *, timeout: options.Seconds = _ALL, output: optio
     from meshinstall.engine.mesh.find_meshes import find_meshes
     from meshinstall.wiring import open_kube, provider
 
-    if request.cloud is None and not request.environment:
-        raise UsageError("no cloud is named", "add --cloud aks, eks or gke")
-    asked = managed_cluster(request)
+    asked = _of_a_cloud(request)
 
     async def work() -> None:
         found = await in_thread(lambda: provider(asked, warn).discover())
