@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from meshinstall import catalog
-from meshinstall.config.documents import Environment, Gateway, Project, suggestion
+from meshinstall.config.documents import Environment, Gateway, Project, Settings, Site, suggestion
 from meshinstall.config.images import check_images
 from meshinstall.config.source import Document
 from meshinstall.errors import Problem
@@ -48,10 +48,15 @@ def check_project(project: Project) -> Iterator[Problem]:
 
 def _check_settings(project: Project) -> Iterator[Problem]:
     document, settings = project.document, project.settings
-    if wrong := check_version(settings.istio.version):
-        yield document.problem(("istio", "version"), wrong)
+    yield from _check_which(document, (), settings)
     yield from _check_profile_name(project, document, ("profile",), settings.profile)
-    yield from check_images(document, settings.images)
+
+
+def _check_which(document: Document, path: KeyPath, found: Settings | Environment | Site) -> Iterator[Problem]:
+    """Which Istio, and whose images."""
+    if found.istio.version and (wrong := check_version(found.istio.version)):
+        yield document.problem((*path, "istio", "version"), wrong)
+    yield from check_images(document, found.images, path)
 
 
 def _check_environment(project: Project, name: str, environment: Environment) -> Iterator[Problem]:
@@ -68,9 +73,11 @@ def _check_environment(project: Project, name: str, environment: Environment) ->
         yield from _check_profile_name(project, document, (*path, "profile"), environment.profile)
     yield from _check_gateways(document, (*path, "gateways"), environment.gateways)
     releases = (*_COMPONENTS, *gateway_names(project))
+    yield from _check_which(document, path, environment)
     yield from _check_releases(document, (*path, "values"), environment.values, releases)
     yield from _check_cluster(document, (*path, "cluster"), environment.cluster)
     for cloud, site in environment.clouds.items():
+        yield from _check_which(document, (*path, "clouds", cloud), site)
         yield from _check_cluster(document, (*path, "clouds", cloud, "cluster"), site.cluster)
         yield from _check_releases(document, (*path, "clouds", cloud, "values"), site.values, releases)
 

@@ -8,7 +8,7 @@ from meshinstall.config.reference import find_foreign_options, reference
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.request import Request
-from meshinstall.model.values import LayerKind
+from meshinstall.model.values import KeyPath, LayerKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,13 @@ class Choice:
     profile: str
     profiles: tuple[ProfileFile, ...]
     gateways: tuple[NamedGateway, ...]
+
+    @property
+    def places(self) -> tuple[tuple[LayerKind, KeyPath], ...]:
+        """Where in meshinstall.yaml a setting of the project may stand again for this choice, the nearer later."""
+        environment = ("environments", self.name)
+        site = ((LayerKind.CLUSTER, self.site_path),) if self.site_path != environment else ()
+        return ((LayerKind.PROJECT, ()), (LayerKind.ENVIRONMENT, environment), *site)
 
 
 def choose(request: Request, project: Project, problems: list[Problem]) -> Choice | None:

@@ -23,9 +23,9 @@ from meshinstall.model.values import KeyPath, Values
 
 @dataclass(frozen=True, slots=True)
 class Istio:
-    """Which Istio."""
+    """Which Istio; empty leaves it to what is farther: the environment, the project, the version that this meshinstall was made for."""
 
-    version: str = catalog.DEFAULT_ISTIO
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,11 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One environment on one cloud: how its cluster is found, and values for it alone."""
+    """One environment on one cloud: how its cluster is found, and which Istio, images and values are for it alone."""
 
     cluster: Mapping[str, str] = field(default_factory=dict)
+    istio: Istio = field(default_factory=Istio)
+    images: Images = field(default_factory=Images)
     values: Mapping[str, Values] = field(default_factory=dict)
 
 
@@ -88,6 +90,8 @@ class Environment:
     cloud: Cloud | None = None
     cluster: Mapping[str, str] = field(default_factory=dict)
     clouds: Mapping[Cloud, Site] = field(default_factory=dict)
+    istio: Istio = field(default_factory=Istio)
+    images: Images = field(default_factory=Images)
     profile: str | None = None
     mtls: MtlsMode | None = None
     accept: Accept | None = None

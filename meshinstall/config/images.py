@@ -1,7 +1,7 @@
-"""One setting of hub, tag, variant and pull for all components, written where each chart reads it."""
+"""One setting of hub, tag, variant and pull for all components, written where each chart reads it; an environment may have its own."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from meshinstall.config.documents import Images
@@ -29,6 +29,9 @@ _READ: Mapping[Component, Mapping[str, KeyPath]] = {
 _PROXY: KeyPath = ("podAnnotations", "meshinstall.dev/proxy-image")
 _PROXY_KEYS = ("hub", "tag", "variant")
 
+# Where ``images`` may stand in meshinstall.yaml, the nearer later.
+Places = Iterable[tuple[LayerKind, KeyPath]]
+
 # distribution/reference: host and port, then parts of a path; what follows the last colon or @ is no part of it.
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _HUB = re.compile(rf"[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{{1,5}})?(?:/{_PART})*")
@@ -38,20 +41,21 @@ _VARIANT = re.compile(r"(?P<tag>.+)-(?P<variant>debug|distroless)")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 
 
-def check_images(document: Document, images: Images) -> Iterator[Problem]:
-    """Find settings of ``images`` from which no node could pull."""
+def check_images(document: Document, images: Images, above: KeyPath = ()) -> Iterator[Problem]:
+    """Find settings of ``images`` at ``above`` from which no node could pull."""
+    at = (*above, "images")
     if images.hub and (wrong := _wrong_hub(images.hub)):
-        yield document.problem(("images", "hub"), f"images.hub {wrong}", "write host/path, such as registry.example.com/istio")
+        yield document.problem((*at, "hub"), f"images.hub {wrong}", "write host/path, such as registry.example.com/istio")
     if images.tag and not _TAG.fullmatch(images.tag):
         hint = "write a tag alone, such as 1.31.0; digests are not supported"
-        yield document.problem(("images", "tag"), f"images.tag {images.tag!r} is not a valid tag", hint)
+        yield document.problem((*at, "tag"), f"images.tag {images.tag!r} is not a valid tag", hint)
     elif ending := _VARIANT.fullmatch(images.tag):
         # The charts put a hyphen and the variant behind the tag; so does their profile for ambient.
         hint = f"write tag: {ending['tag']} and variant: {ending['variant']}"
-        yield document.problem(("images", "tag"), f"images.tag {images.tag!r} includes a variant, which the charts add", hint)
+        yield document.problem((*at, "tag"), f"images.tag {images.tag!r} includes a variant, which the charts add", hint)
     for index, name in enumerate(images.pull_secrets):
         if not _NAME.fullmatch(name):
-            yield document.problem(("images", "pullSecrets", str(index)), f"images.pullSecrets: {name!r} is not a valid Secret name")
+            yield document.problem((*at, "pullSecrets", str(index)), f"images.pullSecrets: {name!r} is not a valid Secret name")
 
 
 def _wrong_hub(hub: str) -> str:
@@ -64,20 +68,39 @@ def _wrong_hub(hub: str) -> str:
     return "" if _HUB.fullmatch(hub) else f"{hub!r} is not an image registry and path"
 
 
-def image_layer(document: Document, component: Component) -> Layer | None:
-    """The layer that ``images`` of meshinstall.yaml makes for a component; None when it says nothing to it."""
-    images: Mapping[str, Any] = document.values.get("images") or {}
+def image_layers(document: Document, places: Places, component: Component) -> Iterator[Layer]:
+    """A layer for each place whose ``images`` say something to a component; a nearer one goes over a farther one, key by key."""
+    said: dict[str, Any] = {}
+    for kind, above in places:
+        written = {key: value for key, value in _written(document, above).items() if value}
+        said |= written
+        if layer := _layer(document, (kind, (*above, "images")), component, written, said):
+            yield layer
+
+
+def _written(document: Document, above: KeyPath) -> Mapping[str, Any]:
+    found: Any = document.values
+    for key in (*above, "images"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _layer(
+    document: Document, place: tuple[LayerKind, KeyPath], component: Component, written: Mapping[str, Any], said: Mapping[str, Any]
+) -> Layer | None:
+    """What is ``written`` at one place; ``said`` is that with what the farther ones add."""
+    kind, at = place
     values: dict[str, Any] = {}
     positions: dict[KeyPath, tuple[int, int]] = {}
     for key, path in _READ[component].items():
-        if images.get(key):
-            _put(values, path, _shape(component, key, images[key]))
-            positions[path] = document.place(("images", key))
-    written = [key for key in _PROXY_KEYS if images.get(key)]
-    if component is Component.GATEWAY and written:
-        _put(values, _PROXY, _proxy_image(images))
-        positions[_PROXY] = document.place(("images", written[0]))
-    return Layer(LayerKind.PROJECT, document.source, values, positions) if values else None
+        if key in written:
+            _put(values, path, _shape(component, key, written[key]))
+            positions[path] = document.place((*at, key))
+    proxy = [key for key in _PROXY_KEYS if key in written]
+    if component is Component.GATEWAY and proxy:
+        _put(values, _PROXY, _proxy_image(said))
+        positions[_PROXY] = document.place((*at, proxy[0]))
+    return Layer(kind, document.source, values, positions) if values else None
 
 
 def _put(values: dict[str, Any], path: KeyPath, value: Any) -> None:

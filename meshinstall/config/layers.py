@@ -8,7 +8,7 @@ from meshinstall.config.exposure import exposure_layers
 from meshinstall.config.exposure_check import check_exposure
 from meshinstall.config.flags import FlagError, parse_set, problem, split_file
 from meshinstall.config.gateways import NamedGateway
-from meshinstall.config.images import image_layer
+from meshinstall.config.images import image_layers
 from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document, read
 from meshinstall.errors import Problem
@@ -35,11 +35,14 @@ def _file_layers(project: Project, choice: Choice, component: Component, name: s
         yield from (layer for layer in own if layer.source == file.document.source)
     for each in project.values.get(("clouds", choice.cloud), ()):
         yield from _sections(each, LayerKind.CLOUD, (), keys)
-    yield image_layer(project.document, component)
+    images = {layer.kind: layer for layer in image_layers(project.document, choice.places, component)}
+    yield images.get(LayerKind.PROJECT)
+    yield images.get(LayerKind.ENVIRONMENT)
     for each in project.values.get(("envs", choice.name), ()):
         yield from _sections(each, LayerKind.ENVIRONMENT, (), keys)
     yield from _sections(project.document, LayerKind.ENVIRONMENT, ("environments", choice.name, "values"), keys)
     yield from (layer for layer in own if layer.kind is LayerKind.ENVIRONMENT)
+    yield images.get(LayerKind.CLUSTER)
     if choice.site.values:
         yield from _sections(project.document, LayerKind.CLUSTER, (*choice.site_path, "values"), keys)
 

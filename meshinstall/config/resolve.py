@@ -1,7 +1,7 @@
 """Resolves a request and the files into the desired mesh."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meshinstall import catalog
@@ -27,12 +27,12 @@ from meshinstall.model.values import KeyPath, LayerKind, Origin
 def resolve(request: Request, project: Project) -> Desired:
     """What should exist; reads the files of ``-f`` and nothing else. Raises ConfigError with every problem."""
     problems: list[Problem] = []
-    version = request.istio_version or project.settings.istio.version
-    if wrong := check_version(version):
+    if request.istio_version and (wrong := check_version(request.istio_version)):
         problems.append(Problem("--istio-version", 0, 0, wrong))
     choice = choose(request, project, problems)
     if choice is None:
         raise ConfigError(tuple(problems))
+    version, version_origin = _version(request, project, choice)
     slots = _slots(choice)
     stacks = {name: ValuesStack(file_layers(project, choice, slot.component, name)) for name, slot in slots.items()}
     add_flags(request, choice, stacks, problems)
@@ -46,7 +46,7 @@ def resolve(request: Request, project: Project) -> Desired:
     problems += _check_acceptance(project, choice)
     if problems:
         raise ConfigError(tuple(problems))
-    return _desired(request, project, choice, releases, version)
+    return replace(_desired(request, project, choice, releases, version), version_origin=str(version_origin))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,18 @@ def _slots(choice: Choice) -> dict[str, _Slot]:
         key = ReleaseKey(gateway.namespace, gateway.name)
         found[gateway.name] = _Slot(Component.GATEWAY, spec.chart, key, (*before, *lower), gateway.order)
     return found
+
+
+def _version(request: Request, project: Project, choice: Choice) -> tuple[str, Origin]:
+    """The Istio that the flag names, else the nearest place in meshinstall.yaml, else the one that this meshinstall was made for."""
+    if request.istio_version:
+        return request.istio_version, Origin(LayerKind.FLAG, "--istio-version")
+    said = (project.settings.istio, choice.environment.istio, choice.site.istio)
+    document = project.document
+    for istio, (kind, above) in reversed(list(zip(said, choice.places, strict=False))):
+        if istio.version:
+            return istio.version, Origin(kind, document.source, *document.place((*above, "istio", "version")))
+    return catalog.DEFAULT_ISTIO, Origin(LayerKind.PROJECT, bundled.LABEL)
 
 
 def _charts(request: Request, project: Project) -> str:

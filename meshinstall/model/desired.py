@@ -50,7 +50,7 @@ class DesiredNamespace:
 class Desired:
     """Everything that should exist; ``releases`` stand in install order, each after what it needs.
 
-    With an ``acceptance`` the mesh-wide policy is PERMISSIVE as planned.
+    With an ``acceptance`` the mesh-wide policy is PERMISSIVE as planned. ``version_origin`` is where ``istio_version`` is written.
     """
 
     environment: str
@@ -64,3 +64,4 @@ class Desired:
     policies: tuple[Policy, ...]
     warnings: tuple[Finding, ...] = ()
     acceptance: Acceptance | None = None
+    version_origin: str = ""

@@ -126,7 +126,7 @@ async def _explained(request: Request, component: str, key: str) -> "list[Explai
     pinned = lockfile.load(lock_path(project)).pinned(chosen[0].chart.name, chosen[0].chart.version)
     chart = replace(chosen[0].chart, digest=pinned.digest) if pinned else chosen[0].chart
     files = await open_charts(warn).read(chart)
-    return [ExplainedRelease(release, explain_values(release, files, key)) for release in chosen]
+    return [ExplainedRelease(release, explain_values(release, files, key), desired.version_origin) for release in chosen]
 
 
 def _chosen(desired: "Desired", wanted: str) -> "list[Release]":

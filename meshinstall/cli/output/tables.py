@@ -26,6 +26,7 @@ class ExplainedRelease:
 
     release: Release
     values: tuple[Explained, ...]
+    version_origin: str
 
 
 def status_text(status: MeshStatus) -> str:
@@ -68,7 +69,7 @@ def explain_text(found: Iterable[ExplainedRelease]) -> str:
     """Every value with the layers that spoke, the lowest first and the winner marked."""
     blocks = []
     for one in found:
-        lines = [f"{one.release.key}  {one.release.chart.name} {one.release.chart.version}", ""]
+        lines = [f"{one.release.key}  {one.release.chart.name} {one.release.chart.version} ({one.version_origin})", ""]
         for value in one.values:
             lines += [".".join(value.path), *columns([_spoken_row(spoken) for spoken in value.spoken])]
         blocks.append("\n".join(lines))
@@ -84,7 +85,7 @@ def explain_json(found: Iterable[ExplainedRelease]) -> dict[str, Any]:
                 "namespace": one.release.key.namespace,
                 "release": one.release.key.name,
                 "component": one.release.component,
-                "chart": {"name": one.release.chart.name, "version": one.release.chart.version},
+                "chart": {"name": one.release.chart.name, "version": one.release.chart.version, "versionOrigin": one.version_origin},
                 "values": [{"path": list(value.path), "spoken": [_spoken_json(each) for each in value.spoken]} for value in one.values],
             }
             for one in found

@@ -30,7 +30,9 @@ def _at_all(provider: Provider) -> Iterator[Look]:
     if found.caller:
         yield Look("as whom", ok=True, said=str(found.caller))
     if found.clusters or not found.failures:
-        yield Look("list clusters", ok=True, said=", ".join(f"{one.name} ({one.location})" for one in found.clusters) or "no cluster is visible")
+        yield Look(
+            "list clusters", ok=True, said=", ".join(f"{one.name} ({one.location})" for one in found.clusters) or "no cluster is visible"
+        )
     yield from (Look(f"list clusters of {place}", ok=False, said=why) for place, why in sorted(found.failures.items()))
 
 
