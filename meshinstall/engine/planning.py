@@ -13,6 +13,7 @@ from meshinstall.engine.observe.admission import with_admission
 from meshinstall.engine.observe.at_work import helms_at_work
 from meshinstall.engine.observe.cloud import cloud_findings, explaining
 from meshinstall.engine.observe.cluster import observe
+from meshinstall.engine.observe.istio_objects import orphans
 from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.engine.observe.root_certificates import other_istiods, root_certificates
@@ -36,7 +37,7 @@ from meshinstall.model.facts import Facts, Users
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import in_lines
 from meshinstall.model.plan import Action, Plan, ReleaseStep
-from meshinstall.model.release import ChartRef
+from meshinstall.model.release import ChartRef, ReleaseKey, ReleaseStatus
 
 NO_HELM = "PRE901"
 _VERSION = "/version"
@@ -170,11 +171,18 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
             objects = soon(group, root_certificates, session.kube)
             others = soon(group, other_istiods, session.kube, going)
             home = soon(group, find_target, session)
-        removal = plan_removal(desired, facts, contents.value, Leftovers(objects.value, tuple(others.value)), crds=crds)
+            lost = soon(group, orphans, session.kube, _without_record(desired, facts), [one.name for one in desired.namespaces])
+        removal = plan_removal(desired, facts, contents.value, Leftovers(objects.value, tuple(others.value), lost.value), crds=crds)
         found = Users() if removal.is_empty else await users(session.kube, desired)
         busy = await helms_at_work(removal, facts, session)
     whose = (*environment(desired, facts), *owners(removal, facts), *at_work(busy), *in_use(removal, found))
     return _in_lines(replace(removal, findings=whose, target=home.value))
+
+
+def _without_record(desired: Desired, facts: Facts) -> frozenset[ReleaseKey]:
+    records = facts.releases
+    there = {key for key, record in records.items() if record.status is not ReleaseStatus.UNINSTALLED}
+    return frozenset({release.key for release in desired.releases} - there)
 
 
 def _undigested(chart: ChartRef) -> ChartRef:

@@ -1,7 +1,7 @@
 """Makes the plan of a removal; pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
@@ -15,10 +15,14 @@ _POLICY = "helm.sh/resource-policy"
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What istiods put into every namespace, with uids, and the istiods that stay, in words."""
+    """What istiods put into every namespace, with uids, and the istiods that stay, in words.
+
+    ``orphans`` are what is left of releases that helm has no record of, each with its uid and release.
+    """
 
     objects: tuple[tuple[ObjectKey, str], ...] = ()
     others: tuple[str, ...] = ()
+    orphans: Mapping[ObjectKey, tuple[str, ReleaseKey]] = field(default_factory=dict)
 
 
 def removable(facts: Facts) -> dict[str, Manifest]:
@@ -57,7 +61,8 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
         if (live := facts.policies.get(key := key_of(policy.manifest))) and is_ours(live)
     )
     releases = _release_steps(desired, facts, tuple(step.name for step in policies))
-    before = tuple(step.name for step in (*policies, *releases))
+    lost = _orphan_steps(leftovers, tuple(step.name for step in policies))
+    before = tuple(step.name for step in (*policies, *releases, *lost))
     sweep = _sweep_steps(leftovers, releases)
     definitions = tuple(
         ObjectStep(
@@ -69,7 +74,7 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
         for name, live in sorted(facts.crds.items())
         if crds
     )
-    first = (*policies, *releases, *sweep, *definitions)
+    first = (*policies, *releases, *lost, *sweep, *definitions)
     # The lock is in the namespace of the mesh: it goes when there is nothing else to do than to wait.
     after = tuple(step.name for step in first)
     namespaces = tuple(
@@ -89,6 +94,24 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
 def _namespace_step(name: str, live: Manifest, needs: tuple[str, ...], kept: str) -> ObjectStep:
     step = ObjectStep(name=f"namespace/{name}", action=Action.DELETE, needs=needs, manifest=_stub("v1", "Namespace", name, live))
     return replace(step, action=Action.KEEP, reasons=(kept,)) if kept else step
+
+
+def _orphan_steps(leftovers: Leftovers, policies: tuple[str, ...]) -> tuple[ObjectStep, ...]:
+    """Above all the injector's webhook: without an istiod it refuses every pod that it is asked about."""
+    return tuple(
+        ObjectStep(
+            name="/".join(filter(None, (key.kind, key.namespace, key.name))),
+            action=Action.DELETE,
+            reasons=(f"helm has no record of release {release} any more, and left this",),
+            needs=policies,
+            manifest=_with_uid({"apiVersion": key.api_version, "kind": key.kind, "metadata": _names(key)}, {"metadata": {"uid": uid}}),
+        )
+        for key, (uid, release) in sorted(leftovers.orphans.items())
+    )
+
+
+def _names(key: ObjectKey) -> dict[str, str]:
+    return {"name": key.name, **({"namespace": key.namespace} if key.namespace else {})}
 
 
 def _sweep_steps(leftovers: Leftovers, releases: tuple[ReleaseStep, ...]) -> tuple[SweepStep, ...]:

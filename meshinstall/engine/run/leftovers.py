@@ -3,23 +3,15 @@
 from collections.abc import Collection
 
 from meshinstall.engine.observe.cluster import made_for
+from meshinstall.engine.observe.istio_objects import istio_objects
 from meshinstall.engine.observe.root_certificates import other_istiods
 from meshinstall.engine.session import Session
 from meshinstall.errors import StepError
 from meshinstall.model.desired import Desired
 from meshinstall.model.ownership import made_by_us, owner_of
-from meshinstall.model.paths import object_path
+from meshinstall.model.paths import KINDS, object_path
 from meshinstall.model.plan import ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
-
-_CLUSTER_WIDE = (
-    ("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations"),
-    ("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations"),
-    ("rbac.authorization.k8s.io/v1", "clusterroles"),
-    ("rbac.authorization.k8s.io/v1", "clusterrolebindings"),
-)
-_NAMESPACED = (("apps/v1", "deployments"), ("apps/v1", "daemonsets"), ("v1", "services"))
-_ISTIO = "app.kubernetes.io/part-of=istio"
 
 
 async def refuse_survivors(session: Session, desired: Desired, plan: Plan) -> None:
@@ -46,12 +38,10 @@ async def _survivors(session: Session, desired: Desired, kept: Collection[Releas
     # What no Helm release has may be another control plane's.
     theirs = await other_istiods(kube, desired_keys)
     found = [f"release {key}" for key, record in records.items() if key in ours and record.status is not ReleaseStatus.UNINSTALLED]
-    places = [(*kind, "") for kind in _CLUSTER_WIDE] + [(*kind, namespace) for namespace in spaces for kind in _NAMESPACED]
-    for version, plural, namespace in places:
-        async for item in kube.list(object_path(version, plural, namespace), labels=_ISTIO, metadata_only=True):
-            owner = owner_of(item["metadata"])
-            if owner in ours or (owner is None and not theirs):
-                found.append("/".join(filter(None, (plural, namespace, item["metadata"]["name"]))))
+    async for key, metadata in istio_objects(kube, spaces):
+        owner = owner_of(metadata)
+        if owner in ours or (owner is None and not theirs):
+            found.append("/".join(filter(None, (KINDS[key.kind][0], key.namespace, key.name))))
     if crds:
         path = object_path("apiextensions.k8s.io/v1", "customresourcedefinitions")
         names = [item["metadata"]["name"] async for item in kube.list(path, metadata_only=True)]

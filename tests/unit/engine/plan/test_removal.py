@@ -14,9 +14,9 @@ from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from tests.cases import plans
 from tests.fake_kube import forbidden, vouch
-from tests.fakes import World, record, settled
+from tests.fakes import World, record
 from tests.unit.engine import stages
-from tests.unit.engine.installed import ISTIOD, POLICY, POLICY_PATH, PUBLIC, world
+from tests.unit.engine.installed import POLICY, POLICY_PATH, PUBLIC, world
 
 pytestmark = pytest.mark.anyio
 
@@ -230,17 +230,6 @@ async def test_a_removal_waits_for_a_namespace_that_is_being_deleted_and_makes_n
     there.kube.objects.pop(lease_path("istio-system"), None)
     there.kube.refusals[f"CREATE {lease_path('istio-system').rpartition('/')[0]}"] = forbidden("leases")
     assert order(await down(there)) == ["namespace/istio-system"]
-
-
-async def test_what_an_earlier_removal_left_is_named_by_the_next() -> None:
-    there = await installed()
-    await down(there)
-    role = settled({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "istiod"}}, ISTIOD)
-    role["metadata"]["labels"]["app.kubernetes.io/part-of"] = "istio"
-    there.kube.put(role)
-    assert (await removal(there)).is_empty
-    with pytest.raises(StepError, match="still there: clusterroles/istiod"):
-        await down(there)
 
 
 async def test_where_others_run_istio_and_we_do_not_nothing_of_theirs_is_named() -> None:
