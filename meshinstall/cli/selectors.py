@@ -14,6 +14,11 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     "project": ("project", "Its project (gke)."),
     "location": ("location", "Its region or zone (gke)."),
     "endpoint": ("endpoint", "Which way to its API server: dns, public, private or connect-gateway (gke)."),
+    "impersonate_service_account": (
+        "impersonateServiceAccount",
+        "Service account to act as; several with commas are a chain, the last is the one that acts (gke).",
+    ),
+    "quota_project": ("quotaProject", "Project that calls to Google are counted for (gke)."),
 }
 
 

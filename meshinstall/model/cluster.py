@@ -21,7 +21,7 @@ class Cloud(StrEnum):
 CLUSTER_KEYS: Mapping[Cloud, tuple[str, ...]] = {
     Cloud.AKS: ("resourceGroup", "subscription", "login"),
     Cloud.EKS: ("region", "profile", "roleArn"),
-    Cloud.GKE: ("location", "project", "endpoint"),
+    Cloud.GKE: ("location", "project", "endpoint", "impersonateServiceAccount", "quotaProject"),
     Cloud.LOCAL: (),
 }
 

@@ -1,58 +1,64 @@
-"""The caller's Google identity: application default credentials, with or without impersonation of a service account."""
+"""The caller's Google identity: application default credentials, with or without impersonation of service accounts."""
 
 import os
 import re
 import threading
 import warnings
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
+from meshinstall.adapters.gke.chosen import UNIVERSE, Login, choose
 from meshinstall.adapters.gke.http import Http
-from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError
-from meshinstall.model.cluster import Credential
+from meshinstall.adapters.gke.login_files import read_files
+from meshinstall.adapters.gke.token_errors import BETWEEN, LOGIN, impersonation_answer, lacks_permission, may_not, refused
+from meshinstall.errors import ClusterError, UnauthorizedError
+from meshinstall.model import json_text
+from meshinstall.model.cluster import Caller, ClusterRef, Credential
 from meshinstall.model.foreign_text import plain
 
 # Both: without the second the API server knows a service account by its number, and RBAC for its e-mail does not hold
 # (kubernetes/cloud-provider-gcp: default_credentials_token_provider.go).
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
-# gcloud's own variable, of its property auth/impersonate_service_account.
-IMPERSONATE = "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"
 # A token with less time left than this is renewed first.
 _WORTH = timedelta(minutes=5)
-_LOGIN = "log in: gcloud auth application-default login; or set GOOGLE_APPLICATION_CREDENTIALS to a key or federation file"
-# Of an answer without a token (RFC 6749 5.2, RFC 8693 2.2.2).
-_CODES = ("invalid_grant", "invalid_client", "invalid_scope", "unauthorized_client", "invalid_request", "invalid_target")
-# google.auth's words for a federated identity's token.
-_MISSING = re.compile(r"File '([^']*)' was not found\.")
-_FEDERATED = (
-    "check that the token's issuer, audience and expiry match the pool's provider, and that the job meets its attribute condition: "
-    "gcloud iam workload-identity-pools providers describe; a wrong clock also causes this (timedatectl)"
-)
+# Who a token is of. The token is in a header: addresses are logged by proxies.
+_WHO = "https://oauth2.googleapis.com/tokeninfo"
+_EMAIL = re.compile(r"[^@\s]{1,120}@[A-Za-z0-9.-]{1,120}")
+_POOL = re.compile(r"//iam\.googleapis\.com/([\w/.-]{1,200})")
 
 
 class Identity:
-    """The caller's access tokens; safe for many threads."""
+    """The caller's access tokens; safe for many threads. Nothing is read before the first question."""
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: Http, ref: ClusterRef) -> None:
         self._http = http
-        self._lock = threading.Lock()
-        self._source: Any = None
-        self._project = ""
+        self._selectors = ref.selectors
+        self._lock = threading.RLock()
+        self._login: Login | None = None
+        self._loaded: _Loaded | None = None
         self._spent = False
+        self._caller: Caller | None = None
+
+    @property
+    def login(self) -> Login:
+        """Who calls by what options, variables and files say; raises UsageError."""
+        with self._lock:
+            if self._login is None:
+                self._login = choose(self._selectors, os.environ, read_files(os.environ))
+            return self._login
 
     @property
     def project(self) -> str:
         """The project that the credentials or gcloud's configuration name; may be empty."""
         with self._lock:
-            self._load()
-            return self._project
+            return self._load().project
 
     @property
     def quota_project(self) -> str | None:
-        """The project that calls are billed to, where the credentials name one."""
+        """The project that calls are counted for, where the login names one."""
         with self._lock:
-            return getattr(self._load(), "quota_project_id", None)
+            return getattr(self._load().source, "quota_project_id", None)
 
     def token(self) -> str:
         """A token for Google's own APIs; raises ClusterError."""
@@ -66,8 +72,39 @@ class Identity:
             self._spent = True
             return found
 
+    def caller(self) -> Caller:
+        """Who calls, by e-mail address: of a user's login Google is asked once. Raises ClusterError when there is no token."""
+        with self._lock:
+            if self._caller:
+                return self._caller
+            token = self._fresh().token
+            told = self.login.email or getattr(self._load().source, "service_account_email", "")
+        # Others may have the token meanwhile.
+        name = told if isinstance(told, str) and _EMAIL.fullmatch(told) else self._found(token)
+        self._caller = Caller(plain(name), self.login.chosen.by)
+        return self._caller
+
+    def _found(self, token: str) -> str:
+        """A name for somebody of whom neither files nor credentials tell the e-mail address."""
+        login = self.login
+        if login.file and (pool := _POOL.fullmatch(login.file.audience)):
+            return f"a federated identity of {pool[1]}"
+        asked = self._asked(token) if login.universe == UNIVERSE else ""
+        return asked if _EMAIL.fullmatch(asked) else "an account whose e-mail address Google did not return"
+
+    def _asked(self, token: str) -> str:
+        from google.auth.exceptions import TransportError
+
+        try:
+            reply = self._http(_WHO, "POST", headers={"Authorization": f"Bearer {token}"})
+            found = json_text.load(reply.data)
+        except (TransportError, ValueError):
+            # A name is worth no failed run.
+            return ""
+        return str(found.get("email", "")) if isinstance(found, dict) else ""
+
     def _fresh(self) -> Credential:
-        source = self._load()
+        source = self._load().source
         if source.token and source.expiry and _utc(source.expiry) - datetime.now(UTC) > _WORTH:
             return _credential(source)
         return self._refreshed()
@@ -75,104 +112,93 @@ class Identity:
     def _refreshed(self) -> Credential:
         from google.auth import exceptions
 
-        source = self._load()
+        source = self._load().source
         try:
             source.refresh(self._http)
         except exceptions.GoogleAuthError as error:
-            raise _refused(error) from error
+            raise self._explained(error) from error
         # Errors of google.auth on a hostile answer: missing keys, wrong types, invalid dates.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ClusterError(f"Google's token service did not return a valid token ({type(error).__name__})", _BETWEEN) from error
+            raise ClusterError(f"Google's token service did not return a valid token ({type(error).__name__})", BETWEEN) from error
         self._spent = False
         if not isinstance(source.token, str) or not source.token.isascii() or not source.token.isprintable():
-            raise ClusterError("Google's token service did not return a valid token", _BETWEEN)
+            raise ClusterError("Google's token service did not return a valid token", BETWEEN)
         return _credential(source)
 
-    def _load(self) -> Any:
-        if self._source is None:
-            self._source, self._project = _default(self._http)
-        return self._source
+    def _explained(self, error: Exception) -> ClusterError:
+        """The error for a refused token; of a chain the first account that may not act as the next is found by trying."""
+        from google.auth.exceptions import GoogleAuthError
+
+        login = self.login
+        if len(login.chain) < 2 or not lacks_permission(impersonation_answer(error)):  # noqa: PLR2004 - a chain
+            return refused(error, login)
+        before = len(login.acts_as) - len(login.chain)
+        for count in range(1, len(login.chain)):
+            try:
+                _impersonated(self._load().base, login, count).refresh(self._http)
+            except GoogleAuthError as other:
+                return may_not(login, before + count - 1) if lacks_permission(impersonation_answer(other)) else refused(other, login)
+        return may_not(login, len(login.acts_as) - 1)
+
+    def _load(self) -> "_Loaded":
+        if self._loaded is None:
+            self._loaded = _default(self._http, self.login)
+        return self._loaded
 
 
-_BETWEEN = "check that no proxy or login page answers in Google's place"
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """google.auth's credentials of the caller, those before any impersonation, and the project that they or gcloud name."""
+
+    source: Any
+    base: Any
+    project: str
 
 
-def _default(http: Any) -> tuple[Any, str]:
-    """Application default credentials with both scopes, and the project they name."""
-    import google.auth
+def _default(http: Any, login: Login) -> _Loaded:
+    """Application default credentials with both scopes."""
     from google.auth import exceptions
 
     try:
-        source, project = _from_gcloud(http) or google.auth.default(scopes=list(SCOPES), request=http)
-        if target := os.environ.get(IMPERSONATE):
-            source = _impersonated(source, target)
+        base, project = _base(http, login)
+        source = _impersonated(base, login, len(login.chain)) if login.chain else base
     except exceptions.DefaultCredentialsError as error:
-        raise UnauthorizedError(f"no Google credentials: {_reason(error)}", _LOGIN) from error
+        raise UnauthorizedError(f"no Google credentials: {_reason(error)}", LOGIN) from error
     except (exceptions.TransportError, exceptions.RefreshError, exceptions.OAuthError) as error:
         # A federated identity's project is asked for with a token.
-        raise _refused(error) from error
+        raise refused(error, login) from error
     except (exceptions.GoogleAuthError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         # A broken file; what stands in it may be a secret.
-        raise UnauthorizedError(f"the Google credentials cannot be used ({type(error).__name__})", _LOGIN) from error
-    return source, project or os.environ.get("GOOGLE_CLOUD_PROJECT") or os.environ.get("CLOUDSDK_CORE_PROJECT", "")
+        raise UnauthorizedError(f"the Google credentials cannot be used ({type(error).__name__})", LOGIN) from error
+    named = os.environ.get("GOOGLE_CLOUD_PROJECT") or os.environ.get("CLOUDSDK_CORE_PROJECT") or login.configured_project
+    return _Loaded(source, base, project or named)
 
 
-def _from_gcloud(http: Any) -> Any:
-    """What gcloud auth application-default login left; google.auth finds it too, but starts gcloud for a project, which takes a second."""
+def _base(http: Any, login: Login) -> tuple[Any, str]:
+    """What stands before any impersonation, with the project that calls are counted for."""
     import google.auth
 
-    folder = os.environ.get("CLOUDSDK_CONFIG") or "~/.config/gcloud"
-    file = Path(folder, "application_default_credentials.json").expanduser()
-    if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") or not file.is_file():
-        return None
+    untyped: Any = google.auth
+    options = {"scopes": list(SCOPES), "request": http, "quota_project_id": login.quota_project or None}
+    if login.file is None or login.explicit:
+        found: tuple[Any, str] = untyped.default(**options)
+        return found
+    # google.auth finds what gcloud auth application-default login left too, but starts gcloud for a project, which takes a second.
     with warnings.catch_warnings():
         # It warns of files from strangers; this one is the user's own.
         warnings.simplefilter("ignore", DeprecationWarning)
-        untyped: Any = google.auth
-        return untyped.load_credentials_from_file(str(file), scopes=list(SCOPES), request=http)
+        loaded: tuple[Any, str] = untyped.load_credentials_from_file(str(login.file.path), **options)
+        return loaded
 
 
-def _impersonated(source: Any, target: str) -> Any:
+def _impersonated(source: Any, login: Login, count: int) -> Any:
+    """The ``count``-th account of the chain, reached by those before it."""
     from google.auth import impersonated_credentials
 
     untyped: Any = impersonated_credentials
-    return untyped.Credentials(source, target_principal=target, target_scopes=list(SCOPES))
-
-
-def _refused(error: Exception) -> ClusterError:
-    """The error for a refused token, explained by the error's code alone: descriptions may repeat what was sent."""
-    from google.auth.exceptions import TransportError
-
-    if isinstance(error, TransportError):
-        hint = "check any proxy between this machine and Google (HTTPS_PROXY), and that SSL_CERT_FILE has its certificate authority"
-        return UnreachableError(f"Google's token service does not answer: {plain(error)}", hint)
-    said = f"{error.args!r}"
-    if "getAccessToken" in said:
-        who = plain(os.environ.get(IMPERSONATE, "")) or "that service account"
-        return ForbiddenError(
-            f"the caller may not impersonate {who}: iam.serviceAccounts.getAccessToken is missing",
-            f"gcloud iam service-accounts add-iam-policy-binding {who} --role=roles/iam.serviceAccountTokenCreator --member=CALLER",
-        )
-    if missing := _MISSING.fullmatch(str(error)):
-        hint = "check that the CI job writes it; its path is credential_source in the file of GOOGLE_APPLICATION_CREDENTIALS"
-        return UnauthorizedError(f"the job's own token file is missing: {plain(missing[1])}", hint)
-    if code := next((word for word in _CODES if word in said), ""):
-        return _not_accepted(error, code)
-    if getattr(error, "retryable", False):
-        return UnreachableError("Google's token service did not answer in several tries", "wait a moment, then repeat the command")
-    return ClusterError("Google gave no access token", _LOGIN)
-
-
-def _not_accepted(error: Exception, code: str) -> UnauthorizedError:
-    from google.auth.exceptions import OAuthError
-
-    # The one that google.auth raises of a federated identity.
-    if isinstance(error, OAuthError):
-        return UnauthorizedError(f"Google does not accept the job's own token ({code})", _FEDERATED)
-    if code == "invalid_grant":
-        hint = f"{_LOGIN}; a service account's key is also refused when this machine's clock is wrong (timedatectl)"
-        return UnauthorizedError("Google does not accept the credentials any more (invalid_grant)", hint)
-    return UnauthorizedError(f"Google does not accept the credentials ({code})", _LOGIN)
+    quota = login.quota_project or getattr(source, "quota_project_id", None)
+    hops, target = list(login.chain[: count - 1]), login.chain[count - 1]
+    return untyped.Credentials(source, target_principal=target, target_scopes=list(SCOPES), delegates=hops or None, quota_project_id=quota)
 
 
 def _reason(error: Exception) -> str:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from meshinstall.adapters.gke.api import GkeApi
-from meshinstall.adapters.gke.errors import DisabledError, MissingError
-from meshinstall.errors import ClusterError, ForbiddenError
-from meshinstall.model.cluster import CloudCluster
+from meshinstall.adapters.gke.errors import DeniedError, DisabledError, MissingError
+from meshinstall.errors import ClusterError
+from meshinstall.model.cluster import Caller, CloudCluster
 
 Json = Mapping[str, Any]
 
@@ -17,6 +17,7 @@ Json = Mapping[str, Any]
 NAME = re.compile(r"[a-z0-9]([a-z0-9.:-]{0,98}[a-z0-9])?")
 # masterAuth stays behind: in old clusters it holds a password and a key.
 _KEPT = (
+    "addonsConfig",
     "autopilot",
     "conditions",
     "controlPlaneEndpointsConfig",
@@ -51,8 +52,8 @@ def _pool(pool: Json) -> dict[str, Any]:
     }
 
 
-def inspect(api: GkeApi, cluster: CloudCluster) -> CloudCluster:
-    """Read, all at once, what else preflight checks; what cannot be read goes to ``unread``."""
+def inspect(api: GkeApi, who: Callable[[], Caller], cluster: CloudCluster) -> CloudCluster:
+    """Read, all at once, what else preflight checks, and who asks; what cannot be read goes to ``unread``."""
     details = cluster.details
     project = str(details.get("project", ""))
     asks: dict[str, tuple[str, str, Callable[[], Any]]] = {
@@ -69,21 +70,27 @@ def inspect(api: GkeApi, cluster: CloudCluster) -> CloudCluster:
     if member := _MEMBERSHIP.fullmatch(str((details.get("fleet") or {}).get("membership", ""))):
         membership, fleet = member.groups()
         asks["mesh"] = ("whether the fleet manages a mesh here", "gkehub.features.get", lambda: _mesh(api, fleet, membership))
-    with ThreadPoolExecutor(len(asks)) as pool:
+    with ThreadPoolExecutor(len(asks) + 1) as pool:
+        caller = pool.submit(who)
         answers = {key: pool.submit(ask) for key, (_, _, ask) in asks.items()}
     found: dict[str, Any] = {}
     unread: dict[str, str] = {}
     for key, (what, permission, _) in asks.items():
         try:
             found[key] = answers[key].result()
-        except ForbiddenError:
+        except DeniedError:
             unread[what] = permission
         except ClusterError as error:
-            unread[what] = error.message
+            unread[what] = f"{error.message}; {error.hint}" if error.hint else error.message
         except (AttributeError, KeyError, TypeError, ValueError):
             # A hostile answer, or an API that has changed under us: no reason to stop.
             unread[what] = "the answer does not fit this API"
-    return replace(cluster, details={**details, **found}, unread=unread)
+    try:
+        asked_as = caller.result()
+    except ClusterError as error:
+        asked_as = None
+        unread["who the caller is"] = error.message
+    return replace(cluster, details={**details, **found}, unread=unread, caller=asked_as)
 
 
 def _versions(config: Json) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """HTTP for all calls to Google: one trust store, one deadline, bounded bodies; Google's libraries use it too."""
 
-import os
-import ssl
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -10,10 +8,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from meshinstall.adapters.gke.trust import trust
 from meshinstall.adapters.net.bodies import read_pieces
 from meshinstall.adapters.net.pools import pool_manager
 from meshinstall.adapters.net.proxies import find_proxy, through
-from meshinstall.adapters.net.tls import shared_context
 from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
@@ -97,14 +95,6 @@ class Http:
 def _proxy(url: str) -> str:
     # Plain http is the metadata server alone, which no proxy can reach.
     return find_proxy(url) if url.startswith("https://") else ""
-
-
-def trust() -> ssl.SSLContext:
-    """The system's authorities or those of SSL_CERT_FILE, and those of REQUESTS_CA_BUNDLE, which Google's own tools read."""
-    context = shared_context()
-    if bundle := os.environ.get("REQUESTS_CA_BUNDLE"):
-        context.load_verify_locations(bundle)
-    return context
 
 
 def mount(session: Any, http: Http) -> None:

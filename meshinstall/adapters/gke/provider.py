@@ -9,7 +9,7 @@ from meshinstall.adapters.gke import details
 from meshinstall.adapters.gke.api import GkeApi
 from meshinstall.adapters.gke.credentials import Identity
 from meshinstall.adapters.gke.endpoint import choose, endpoint, gateway_service
-from meshinstall.adapters.gke.errors import ANY, BETWEEN, DisabledError, MissingError
+from meshinstall.adapters.gke.errors import BETWEEN, CountedError, DisabledError, MissingError
 from meshinstall.adapters.gke.http import Http, Patience
 from meshinstall.errors import ClusterError, ForbiddenError, UsageError
 from meshinstall.model.cluster import Chosen, Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
@@ -31,7 +31,7 @@ class GkeProvider:
     def __init__(self, ref: ClusterRef, say: Callable[[str], None] = _hush, patience: Patience | None = None) -> None:
         self._ref = ref
         http = Http(patience or Patience())
-        self._identity = Identity(http)
+        self._identity = Identity(http, ref)
         self._api = GkeApi(self._identity, http, say)
 
     def describe(self) -> CloudCluster:
@@ -53,33 +53,40 @@ class GkeProvider:
 
     def chosen(self) -> Chosen:
         """What chose the caller's identity."""
-        return Chosen()
+        return self._identity.login.chosen
 
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
-        """The cluster with its network's firewall, the fleet's mesh and GKE's versions."""
-        return details.inspect(self._api, cluster)
+        """The cluster with its network's firewall, the fleet's mesh, GKE's versions, and who the caller is."""
+        return details.inspect(self._api, self._identity.caller, cluster)
 
     def discover(self) -> Listing:
         """The clusters of the project asked for, or of every project that the caller sees."""
         asked = self._ref.selectors.get("project", "")
         failures: dict[str, str] = {}
-        projects = asked.split(",") if asked else self._projects(failures)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_AT_ONCE + 1) as pool:
+            # One question to Google, while it answers the others; without a token, the list says why.
+            caller = pool.submit(self._identity.caller)
+            projects = asked.split(",") if asked else self._projects(failures)
             found = [cluster for listed in pool.map(lambda project: self._listed(project, failures), projects) for cluster in listed]
-        return Listing(tuple(found), failures)
+        return Listing(tuple(found), failures, caller.result())
 
     def _projects(self, failures: dict[str, str]) -> list[str]:
-        """Every active project that the caller sees; without permission to list them, the project of the credentials."""
-        asks = ("resourcemanager.projects.get", ANY)
+        """Every active project that the caller sees; where they cannot be listed, the project of the credentials."""
         try:
-            pages = list(self._api.pages("cloudresourcemanager", "v3/projects:search", {"query": "state:ACTIVE", "pageSize": "500"}, asks))
+            found = self._api.projects()
+        except (DisabledError, CountedError) as error:
+            if not self._identity.project:
+                raise UsageError(f"no project given, and projects cannot be listed: {error.message}", f"give --project; {error.hint}") from error
+            failures["other projects"] = error.message
         except ForbiddenError as error:
             if not self._identity.project:
                 raise UsageError("no project given, and you may not list projects", "give --project") from error
             failures["other projects"] = error.message
-            return [self._identity.project]
-        listed = (each for page in pages if isinstance(page.get("projects"), list) for each in page["projects"])
-        return [str(each["projectId"]) for each in listed if isinstance(each, Mapping) and each.get("projectId")]
+        else:
+            if found:
+                return found
+            failures["other projects"] = "you see no project: resourcemanager.projects.get is missing everywhere; give --project"
+        return [self._identity.project] if self._identity.project else []
 
     def _listed(self, project: str, failures: dict[str, str]) -> list[CloudCluster]:
         try:
@@ -88,7 +95,7 @@ class GkeProvider:
             # No clusters where GKE is switched off.
             return []
         except ClusterError as error:
-            failures[project] = error.message
+            failures[project] = f"{error.message}; {error.hint}" if error.hint else error.message
             return []
         for zone in found.get("missingZones") or ():
             failures[f"{project}/{plain(zone)}"] = "this zone did not answer"

@@ -12,7 +12,7 @@ import trustme
 from botocore.session import Session
 
 from meshinstall.adapters.eks.session import Aws, Clients
-from meshinstall.adapters.gke.http import trust
+from meshinstall.adapters.gke.trust import trust
 from meshinstall.adapters.kube.client import tls_context
 from meshinstall.adapters.net.tls import shared_context
 from tests.unit.adapters.conftest import Reached, shake

@@ -1,0 +1,73 @@
+"""Whom calls to Google trust: the system's authorities, and those that the variables of Google's own tools name."""
+
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from meshinstall.adapters.net.tls import shared_context
+from meshinstall.errors import UsageError
+from meshinstall.model.foreign_text import plain
+
+# What replaces the system's authorities (OpenSSL), and what is added to them: of requests, which Google's tools use, and of gcloud.
+_REPLACE = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_ADD = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE")
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+# Files of a folder, and bytes of each, that are read.
+_MOST_FILES, _MOST = 1000, 4 * 1024**2
+
+
+def trust(environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+    """A context that trusts them; raises UsageError, which names the variable and the file, for what cannot be read."""
+    context = shared_context()
+    for name in ("SSL_CERT_FILE", *_ADD):
+        _add(name, environ, context)
+    return context
+
+
+def unreachable_hint(error: object) -> str:
+    """What to look at when no answer came: the authorities for a certificate that is not trusted, else the way."""
+    named = [f"{name}={plain(os.environ[name])}" for name in (*_REPLACE, *_ADD) if os.environ.get(name)]
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        where = f"those of {', '.join(named)}" if named else "this machine's"
+        return (
+            f"a proxy that opens TLS has an authority of its own, and only {where} are trusted: add its certificate to a file"
+            " and name it with REQUESTS_CA_BUNDLE"
+        )
+    trusted = f"; trusted are {', '.join(named)}" if named else ""
+    return f"check any proxy between this machine and Google (HTTPS_PROXY), and that SSL_CERT_FILE has its certificate authority{trusted}"
+
+
+def _add(name: str, environ: Mapping[str, str], context: ssl.SSLContext) -> None:
+    """Load what a variable names: a file, or a folder of files, whatever their names."""
+    if not (named := environ.get(name)):
+        return
+    path = Path(named)
+    try:
+        if path.is_dir():
+            for text in _texts(path):
+                context.load_verify_locations(cadata=text)
+        elif name in _REPLACE:
+            # Loaded already; OpenSSL passes over a file that is missing, and then nothing is trusted.
+            path.open("rb").close()
+        else:
+            context.load_verify_locations(path)
+    except (OSError, ValueError) as error:
+        # An ssl.SSLError is an OSError too, in OpenSSL's own words.
+        why = "there is not a certificate in PEM in it" if isinstance(error, (ssl.SSLError, ValueError)) else error.strerror
+        raise UsageError(f"{name} names certificates that cannot be read: {plain(path)}: {plain(why)}", f"correct or unset {name}") from error
+
+
+def _texts(folder: Path) -> Iterator[str]:
+    """The certificates of each file; raises ValueError when there are not any."""
+    found = False
+    for file in sorted(folder.iterdir())[:_MOST_FILES]:
+        if file.is_file():
+            with file.open("rb") as opened:
+                blocks = _PEM.findall(opened.read(_MOST))
+            if blocks:
+                found = True
+                yield b"\n".join(blocks).decode("ascii")
+    if not found:
+        raise ValueError("no certificates")
