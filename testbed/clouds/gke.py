@@ -167,9 +167,10 @@ class FakeGoogle:
         query = dict(parse_qsl(parts.query))
         authorization = headers.get("Authorization", "")
         if host in _APIS:
-            return _json(self.apis.answer(host, parts.path, query, self.issuer.who(authorization)))
+            quota = headers.get("X-Goog-User-Project", "")
+            return _json(self.apis.answer(host, parts.path, query, self.issuer.who(authorization), quota))
         if host in _TOKENS:
-            return self._token(host, parts.path, authorization, body)
+            return self._token(host, parts.path, headers, body)
         if parts.path == "/review":
             review = json.loads(body)
             return _json({**review, "status": self.issuer.review(review["spec"]["token"])})
@@ -179,18 +180,23 @@ class FakeGoogle:
         """Say nothing until the end."""
         self._ended.wait()
 
-    def _token(self, host: str, path: str, authorization: str, body: bytes) -> Answer:
+    def _token(self, host: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        authorization = headers.get("Authorization", "")
+        if path == "/tokeninfo":
+            return _json(self.issuer.describe(authorization))
         if host.startswith("oauth2"):
             return _json(self.issuer.token(dict(parse_qsl(body.decode()))))
         if host.startswith("sts"):
             form = dict(parse_qsl(body.decode()))
             return _json(self.issuer.exchange(principal(self.pool.subject(form)), frozenset(form["scope"].split())))
         caller = self.issuer.who(authorization, IAM)
-        target = path.rpartition("/")[2].removesuffix(":generateAccessToken")
-        granted = self.issuer.impersonate(caller, target, json.loads(body)) if caller else None
-        if granted is None:
-            permission = "iam.serviceAccounts.getAccessToken"
-            raise RefusalError(403, "PERMISSION_DENIED", f"Permission '{permission}' denied", "IAM_PERMISSION_DENIED", permission)
+        if caller is None:
+            raise RefusalError(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.", "ACCESS_TOKEN_EXPIRED")
+        self.apis.count_for(headers.get("X-Goog-User-Project", ""), host, caller)
+        granted = self.issuer.impersonate(caller, path.rpartition("/")[2].removesuffix(":generateAccessToken"), json.loads(body))
+        if isinstance(granted, str):
+            text = f"Permission '{granted}' denied on resource (or it may not exist)."
+            raise RefusalError(403, "PERMISSION_DENIED", text, "IAM_PERMISSION_DENIED", granted)
         return _json(granted)
 
     def _metadata(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
 from google.cloud.container_v1.types import Cluster, ListClustersResponse, ServerConfig
@@ -11,6 +12,13 @@ from google.cloud.container_v1.types import Cluster, ListClustersResponse, Serve
 from testbed.clouds.gke_identity import Account
 
 _PAGE = 2
+_NUMBERS = count(400_000_000_001)
+USE = "serviceusage.services.use"
+# Services that a permission's first word does not name.
+_SERVICES = {
+    "gkehub.gateway.generateCredentials": "connectgateway.googleapis.com",
+    "resourcemanager.projects.get": "cloudresourcemanager.googleapis.com",
+}
 # The Connect Gateway by location.
 GATEWAYS = {"global": "connectgateway.googleapis.com", "europe-west1": "europe-west1-connectgateway.googleapis.com"}
 
@@ -24,6 +32,7 @@ class RefusalError(Exception):
     text: str
     reason: str = ""
     permission: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
         """As JSON."""
@@ -31,7 +40,7 @@ class RefusalError(Exception):
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",
             "reason": self.reason,
             "domain": "googleapis.com",
-            "metadata": {"permission": self.permission},
+            "metadata": {**({"permission": self.permission} if self.permission else {}), **self.metadata},
         }
         error = {"code": self.status, "message": self.text, "status": self.word}
         return {"error": {**error, **({"details": [info]} if self.reason else {})}}
@@ -39,7 +48,11 @@ class RefusalError(Exception):
 
 @dataclass(slots=True)
 class Project:
-    """A project; ``features`` are its fleet's by name, ``off`` are services that are not enabled."""
+    """A project.
+
+    ``features`` are its fleet's by name, ``off`` are services that are not enabled, ``closed`` is the identifier that its perimeter of
+    VPC Service Controls answers with, ``number`` its number.
+    """
 
     clusters: list[Cluster] = field(default_factory=list)
     missing_zones: list[str] = field(default_factory=list)
@@ -47,6 +60,8 @@ class Project:
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
     config: ServerConfig = field(default_factory=ServerConfig)
     off: set[str] = field(default_factory=set)
+    closed: str = ""
+    number: str = field(default_factory=lambda: str(next(_NUMBERS)))
 
 
 class Apis:
@@ -56,8 +71,8 @@ class Apis:
         self.projects = dict(projects)
         self.gateway = "https://connectgateway.googleapis.com/v1/projects/1/locations/global/gkeMemberships/shop"
 
-    def answer(self, host: str, path: str, query: Mapping[str, str], caller: Account | None) -> dict[str, Any] | str:
-        """The JSON of one GET; raises RefusalError."""
+    def answer(self, host: str, path: str, query: Mapping[str, str], caller: Account | None, quota: str = "") -> dict[str, Any] | str:
+        """The JSON of one GET, counted for the project ``quota``; raises RefusalError."""
         if caller is None:
             raise RefusalError(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.", "ACCESS_TOKEN_EXPIRED")
         routes: dict[str, Callable[[str, Mapping[str, str], Account], dict[str, Any] | str]] = {
@@ -67,7 +82,23 @@ class Apis:
             **{host: partial(self._gateway, location) for location, host in GATEWAYS.items()},
             "cloudresourcemanager.googleapis.com": self._search,
         }
+        self.count_for(quota, "connectgateway.googleapis.com" if host in GATEWAYS.values() else host, caller)
         return routes[host](path, query, caller)
+
+    def count_for(self, quota: str, service: str, caller: Account) -> None:
+        """Refuse a call that may not be counted for its quota project; one that is not in ``projects`` counts anything."""
+        project = self.projects.get(quota)
+        if project is None:
+            return
+        if USE not in caller.roles.get(quota, set()):
+            text = (
+                f"Caller does not have required permission to use project {quota}. Grant the caller the"
+                f" roles/serviceusage.serviceUsageConsumer role, or a custom role with the {USE} permission."
+            )
+            known = {"consumer": f"projects/{quota}", "service": service}
+            raise RefusalError(403, "PERMISSION_DENIED", text, "USER_PROJECT_DENIED", metadata=known)
+        if service in project.off:
+            raise switched_off(service, project)
 
     def _container(self, path: str, query: Mapping[str, str], caller: Account) -> str:
         found = re.fullmatch(r"/v1/projects/([^/]+)/locations/([^/]+)/(clusters|clusters/([^/]+)|serverConfig)", path)
@@ -111,23 +142,46 @@ class Apis:
 
     def _search(self, path: str, query: Mapping[str, str], caller: Account) -> dict[str, Any]:
         if path.startswith("/v1/projects/"):
-            # By number, of which nothing here knows whose it is: for callers it is a project that they may not see.
+            # By number: Google's library asks so for the project of a pool, of which nothing here knows whose it is.
             raise RefusalError(403, "PERMISSION_DENIED", "The caller does not have permission", "IAM_PERMISSION_DENIED")
+        if (named := path.removeprefix("/v3/projects/")) in self.projects:
+            self._allowed(caller, named, "resourcemanager.projects.get")
+            return self._shown(named)
         if path != "/v3/projects:search":
             raise RefusalError(404, "NOT_FOUND", path)
         seen = [name for name, granted in caller.roles.items() if "resourcemanager.projects.get" in granted]
         if not seen:
             raise RefusalError(403, "PERMISSION_DENIED", "The caller does not have permission", "IAM_PERMISSION_DENIED")
-        return _page("projects", [{"projectId": name, "state": "ACTIVE"} for name in seen], query)
+        return _page("projects", [self._shown(name) for name in seen], query)
+
+    def _shown(self, name: str) -> dict[str, Any]:
+        project = self.projects.get(name)
+        return {**({"name": f"projects/{project.number}"} if project else {}), "projectId": name, "state": "ACTIVE"}
 
     def _allowed(self, caller: Account, project: str, permission: str) -> Project:
-        service = f"{permission.partition('.')[0]}.googleapis.com"
+        service = _SERVICES.get(permission) or f"{permission.partition('.')[0]}.googleapis.com"
         if permission not in caller.roles.get(project, set()) or project not in self.projects:
             text = f'Required "{permission}" permission(s) for "projects/{project}".'
             raise RefusalError(403, "PERMISSION_DENIED", text, "IAM_PERMISSION_DENIED", permission)
+        if self.projects[project].closed:
+            raise _closed(service, self.projects[project])
         if service in self.projects[project].off:
-            raise RefusalError(403, "PERMISSION_DENIED", f"{service} has not been used in project {project} before", "SERVICE_DISABLED")
+            raise switched_off(service, self.projects[project])
         return self.projects[project]
+
+
+def switched_off(service: str, project: Project) -> RefusalError:
+    """What Google says of a service that is not enabled in the project that a call is counted for."""
+    url = f"https://console.developers.google.com/apis/api/{service}/overview?project={project.number}"
+    text = f"{service} has not been used in project {project.number} before or it is disabled. Enable it by visiting {url} then retry."
+    known = {"service": service, "consumer": f"projects/{project.number}", "activationUrl": url}
+    return RefusalError(403, "PERMISSION_DENIED", text, "SERVICE_DISABLED", metadata=known)
+
+
+def _closed(service: str, project: Project) -> RefusalError:
+    text = f"Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: {project.closed}"
+    known = {"uid": project.closed, "service": service, "consumer": f"projects/{project.number}"}
+    return RefusalError(403, "PERMISSION_DENIED", text, "SECURITY_POLICY_VIOLATED", metadata=known)
 
 
 def _json(message: Any) -> str:

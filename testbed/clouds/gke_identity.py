@@ -156,12 +156,25 @@ class Issuer:
         kind = "urn:ietf:params:oauth:token-type:access_token"
         return {"access_token": value, "issued_token_type": kind, "expires_in": self.life, "token_type": "Bearer"}
 
-    def impersonate(self, caller: Account, target: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        """IAM credentials' generateAccessToken; None when the caller may not."""
+    def impersonate(self, caller: Account, target: str, body: Mapping[str, Any]) -> dict[str, Any] | str:
+        """IAM credentials' generateAccessToken; the permission that one of the chain lacks on the next."""
+        hops = [str(each).rpartition("/")[2] for each in body.get("delegates") or ()]
+        for hop in hops:
+            if hop not in caller.acts_as or hop not in self.accounts:
+                return "iam.serviceAccounts.implicitDelegation"
+            caller = self.accounts[hop]
         if target not in caller.acts_as:
-            return None
+            return "iam.serviceAccounts.getAccessToken"
         value, issued = self.issue(self.accounts[target], frozenset(body["scope"]))
         return {"accessToken": value, "expireTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(issued.expires))}
+
+    def describe(self, authorization: str) -> dict[str, Any]:
+        """The token endpoint's information on a token; raises RefusedError for one that is worth nothing."""
+        issued = self.tokens.get(authorization.removeprefix("Bearer "))
+        if issued is None or not issued.good(*issued.scopes):
+            raise RefusedError(400, {"error": "invalid_token", "error_description": "Invalid Value"})
+        email = {"email": issued.account.email, "email_verified": "true"} if EMAIL in issued.scopes else {}
+        return {"azp": issued.account.number, "scope": " ".join(sorted(issued.scopes)), "exp": str(int(issued.expires)), **email}
 
     def metadata(self, path: str, query: Mapping[str, str]) -> str | None:
         """A value of the metadata server; None for what it has not."""

@@ -134,7 +134,9 @@ class GkeApi:
     def _counted(self, error: DisabledError, permission: str, project: str) -> ClusterError:
         quota, own = self._identity.quota_project or "", self._identity.login.own_project
         name = quota or own
-        whose = f"quota project {quota}" if quota else f"project {own or error.consumer}" if own or error.consumer else "the caller's project"
+        whose = (
+            f"quota project {quota}" if quota else f"project {own or error.consumer}" if own or error.consumer else "the caller's project"
+        )
         number = f" (number {error.consumer})" if name and error.consumer.isdecimal() else ""
         if project == ANY and not quota and not error.consumer:
             return error

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from meshinstall.adapters.cloud.refusals import Refusal, find
@@ -112,11 +113,15 @@ def refusal(permission: str, project: str, status: int, body: Mapping[str, Any],
         return _disabled(permission, project, said, info)
     if kind := find(refusals.TABLE, info.reason, said):
         return _of_kind(kind, info, (permission, project, said), who)
+    if status == HTTPStatus.FORBIDDEN:
+        return _of_kind(_DENIED, info, (permission, project, said), who)
+    return _by_status(permission, project, status, said)
+
+
+def _by_status(permission: str, project: str, status: int, said: str) -> ClusterError:
     match status:
         case 401:
             return _unknown(permission)
-        case 403:
-            return _of_kind(_DENIED, info, (permission, project, said), who)
         case 404:
             return MissingError(f"Google answers not found ({permission} in project {project}): {said}")
         case 429 | 500 | 502 | 503 | 504:

@@ -76,7 +76,9 @@ class GkeProvider:
             found = self._api.projects()
         except (DisabledError, CountedError) as error:
             if not self._identity.project:
-                raise UsageError(f"no project given, and projects cannot be listed: {error.message}", f"give --project; {error.hint}") from error
+                raise UsageError(
+                    f"no project given, and projects cannot be listed: {error.message}", f"give --project; {error.hint}"
+                ) from error
             failures["other projects"] = error.message
         except ForbiddenError as error:
             if not self._identity.project:

@@ -49,8 +49,15 @@ TABLE = (
         f"{_DOCS}/vpc-service-controls/docs/troubleshooter",
     ),
     Refusal(
-        ("RESOURCE_USAGE_RESTRICTION_VIOLATED", "LOCATION_POLICY_VIOLATED", "LOCATION_ORG_POLICY_VIOLATED", "ORG_RESTRICTION_VIOLATION")
-        + ("ENDPOINT_USAGE_RESTRICTION_VIOLATED", "TLS_ORG_POLICY_VIOLATED", "TLS_CIPHER_RESTRICTION_VIOLATED"),
+        (
+            "RESOURCE_USAGE_RESTRICTION_VIOLATED",
+            "LOCATION_POLICY_VIOLATED",
+            "LOCATION_ORG_POLICY_VIOLATED",
+            "ORG_RESTRICTION_VIOLATION",
+            "ENDPOINT_USAGE_RESTRICTION_VIOLATED",
+            "TLS_ORG_POLICY_VIOLATED",
+            "TLS_CIPHER_RESTRICTION_VIOLATED",
+        ),
         "an organisation policy refuses it; no role of the caller changes that",
         f"{_ADMIN} for the constraint that is named: gcloud org-policies describe CONSTRAINT --project=PROJECT --effective",
         f"{_DOCS}/resource-manager/docs/organization-policy/overview",

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
-from meshinstall.adapters.cloud.refusals import find
+from meshinstall.adapters.cloud.refusals import Refusal, find
 from meshinstall.adapters.gke import refusals
 from meshinstall.adapters.gke.chosen import Login
 from meshinstall.adapters.gke.errors import filled, read_info, refusal
@@ -26,7 +27,6 @@ _FEDERATED = (
     "check that the token's issuer, audience and expiry match the pool's provider, and that the job meets its attribute condition: "
     "gcloud iam workload-identity-pools providers describe; a wrong clock also causes this (timedatectl)"
 )
-_NOT_FOUND = 404
 
 
 def refused(error: Exception, login: Login) -> ClusterError:
@@ -43,17 +43,22 @@ def refused(error: Exception, login: Login) -> ClusterError:
         hint = "check that the CI job writes it; its path is credential_source in the file of GOOGLE_APPLICATION_CREDENTIALS"
         return UnauthorizedError(f"the job's own token file is missing: {plain(missing[1])}", hint)
     code, said = _code(error)
-    # The one that google.auth raises of a federated identity.
-    if code and isinstance(error, OAuthError):
-        kind = find(refusals.TABLE, code, said)
-        better = f"{kind.do} ({kind.page}); " if kind and (kind.says or code == "invalid_target") else ""
-        return UnauthorizedError(f"Google does not accept the job's own token ({code})", f"{better}{_FEDERATED}")
     if kind := find(refusals.TABLE, code, said):
-        text = f"Google does not accept the credentials ({code}): {kind.means}"
-        return UnauthorizedError(text, f"{filled(kind.do, email=login.source)} ({kind.page})")
+        # The one that google.auth raises of a federated identity.
+        return _job_refused(kind, code) if isinstance(error, OAuthError) else _login_refused(kind, code, login)
     if getattr(error, "retryable", False):
         return UnreachableError("Google's token service did not answer in several tries", "wait a moment, then repeat the command")
     return ClusterError("Google gave no access token", LOGIN)
+
+
+def _job_refused(kind: Refusal, code: str) -> ClusterError:
+    better = f"{kind.do} ({kind.page}); " if kind.says or code == "invalid_target" else ""
+    return UnauthorizedError(f"Google does not accept the job's own token ({code})", f"{better}{_FEDERATED}")
+
+
+def _login_refused(kind: Refusal, code: str, login: Login) -> ClusterError:
+    text = f"Google does not accept the credentials ({code}): {kind.means}"
+    return UnauthorizedError(text, f"{filled(kind.do, email=login.source)} ({kind.page})")
 
 
 def impersonation_answer(error: Exception) -> Mapping[str, Any]:
@@ -94,7 +99,7 @@ def _not_impersonated(body: Mapping[str, Any], login: Login) -> ClusterError:
     if lacks_permission(body):
         return may_not(login, max(len(login.acts_as) - 1, 0))
     status = body.get("code")
-    if status == _NOT_FOUND:
+    if status == HTTPStatus.NOT_FOUND:
         hint = "list those that exist: gcloud iam service-accounts list --project=PROJECT"
         return ClusterError(f"there is not a service account {target}, or one of the chain to it", hint)
     project = login.quota_project or login.own_project or "of the caller"

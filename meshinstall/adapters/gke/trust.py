@@ -56,7 +56,8 @@ def _add(name: str, environ: Mapping[str, str], context: ssl.SSLContext) -> None
     except (OSError, ValueError) as error:
         # An ssl.SSLError is an OSError too, in OpenSSL's own words.
         why = "there is not a certificate in PEM in it" if isinstance(error, (ssl.SSLError, ValueError)) else error.strerror
-        raise UsageError(f"{name} names certificates that cannot be read: {plain(path)}: {plain(why)}", f"correct or unset {name}") from error
+        text = f"{name} names certificates that cannot be read: {plain(path)}: {plain(why)}"
+        raise UsageError(text, f"correct or unset {name}") from error
 
 
 def _texts(folder: Path) -> Iterator[str]:
