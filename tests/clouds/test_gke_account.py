@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from google.cloud.container_v1.types import Cluster
 
 from meshinstall.adapters.cloud.exec_kubeconfig import document
 from meshinstall.adapters.gke.provider import GkeProvider
 from meshinstall.errors import ForbiddenError, UsageError
 from meshinstall.model.cluster import Caller, Cloud, ClusterRef
 from testbed.clouds import gke_awkward as company
-from testbed.clouds.gke import FakeGoogle
 from testbed.clouds.gke_apis import USE, Project
 from testbed.clouds.gke_identity import Account
 from testbed.clouds.gke_project import LOCATION, NAME, PROJECT
@@ -197,7 +195,8 @@ def test_a_kubeconfig_without_impersonation_takes_away_that_of_another_shell(goo
     assert chosen.by == "GOOGLE_APPLICATION_CREDENTIALS, a service account's key"
 
 
-def test_a_project_that_a_perimeter_closes_is_told_and_one_without_gke_is_not(google: World) -> None:
+@pytest.mark.usefixtures("google")
+def test_a_project_that_a_perimeter_closes_is_told_and_one_without_gke_is_not() -> None:
     listing = GkeProvider(ALL, patience=HASTY).discover()
     assert [cluster.name for cluster in listing.clusters] == [NAME]
     assert list(listing.failures) == [company.CLOSED]
@@ -225,7 +224,8 @@ def test_gke_off_in_the_quota_project_is_told_too_where_projects_may_not_be_look
     assert f"quota project {company.TOOLS}" in listing.failures[PROJECT]
 
 
-def test_gke_off_in_the_project_that_is_asked_stays_silent(google: World) -> None:
+@pytest.mark.usefixtures("google")
+def test_gke_off_in_the_project_that_is_asked_stays_silent() -> None:
     listing = GkeProvider(ClusterRef(Cloud.GKE, selectors={"project": company.EMPTY}), patience=HASTY).discover()
     assert (listing.clusters, listing.failures) == ((), {})
 
@@ -270,8 +270,7 @@ def test_a_broken_configuration_of_gcloud_is_told(google: World, monkeypatch: py
 
 
 def test_the_company_has_one_cluster_with_its_dns_endpoint_only(google: World) -> None:
-    found: Cluster = google.project.clusters[0]
+    (found,) = google.project.clusters
     assert found.control_plane_endpoints_config.ip_endpoints_config.enabled is False
-    fake: FakeGoogle = google.google
-    assert fake.apis.projects[company.EMPTY].off == {"container.googleapis.com"}
+    assert google.google.apis.projects[company.EMPTY].off == {"container.googleapis.com"}
     assert google.provider().describe().location == LOCATION

@@ -113,6 +113,8 @@ def mount(session: Any, http: Http) -> None:
 
     for scheme in ("https://", "http://"):
         session.mount(scheme, Adapter())
+    # What is refused with 401 says why; with a plain token the session cannot get another, and would hide it.
+    session._refresh_status_codes = ()  # noqa: SLF001 - has no other name
 
 
 def _place(url: str) -> str:
