@@ -214,6 +214,9 @@ _GKE = (
     Check("GKE012", Phase.GKE, _WARNING, "Kubernetes is past its standard support on GKE"),
     Check("GKE013", Phase.GKE, _WARNING, "nodes are too far behind their control plane"),
     Check("GKE014", Phase.GKE, _WARNING, "NOT PROVEN: something could not be read"),
+    Check("GKE015", Phase.GKE, _ERROR, "the add-on that makes load balancers is off"),
+    Check("GKE016", Phase.GKE, _ERROR, "the cluster does not know a gateway's loadBalancerClass"),
+    Check("GKE017", Phase.GKE, _WARNING, "a gateway gets another load balancer than is recommended or meant"),
 )
 
 # Every code there is; one that was used before is never used for something else.

@@ -1,6 +1,7 @@
 """What is found wrong with a GKE cluster before anything is installed; each finding says what mends it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +27,36 @@ OPEN = {
     "targetTags": ["web"],
     "allowed": [{"IPProtocol": "tcp", "ports": ["443", "15000-15100"]}],
 }
+OFF = {"httpLoadBalancing": {"disabled": True}}
+CLASS = "istio-ingress.service.loadBalancerClass"
+EXTERNAL, INTERNAL = "networking.gke.io/l4-regional-external", "networking.gke.io/l4-regional-internal"
+INSIDE = r"istio-ingress.service.annotations.networking\.gke\.io/load-balancer-type=Internal"
+NO_NOTE = r"istio-ingress.service.annotations.cloud\.google\.com/l4-rbs=null"
 FLEET = {"membership": "//gkehub.googleapis.com/projects/1/locations/global/memberships/shop"}
 
 
-def desired(profile: str = "default") -> Desired:
+def desired(profile: str = "default", sets: Sequence[str] = ()) -> Desired:
     folder = Path("/nonexistent")
-    return resolve(Request(environment="dev", cloud=Cloud.GKE, profile=profile, folder=folder), load_project(None, {}, folder))
+    request = Request(environment="dev", cloud=Cloud.GKE, profile=profile, sets=tuple(sets), folder=folder)
+    return resolve(request, load_project(None, {}, folder))
 
 
 def found(
     *, status: str = "RUNNING", kind: EndpointKind = EndpointKind.DNS, nodes: Any = NODES, profile: str = "default", **details: Any
 ) -> tuple[Finding, ...]:
-    unread = details.pop("unread", {})
+    unread, sets, version = details.pop("unread", {}), details.pop("sets", ()), details.pop("version", "1.36.3-gke.1")
     cluster = CloudCluster(
         cloud=Cloud.GKE,
         name="shop",
         location="europe-west1",
-        version="1.36.3-gke.1",
+        version=version,
         status=status,
         ready=status in {"RUNNING", "RECONCILING", "DEGRADED"},
         endpoint=Endpoint("https://shop", None, kind),
         details={"project": "prod", "nodePools": [POOL], **details},
         unread=unread,
     )
-    return judge(cluster, nodes, desired(profile))
+    return judge(cluster, nodes, desired(profile, sets))
 
 
 def said(**case: Any) -> list[str]:
@@ -112,7 +119,25 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     ({"nodePools": [{**POOL, "version": "1.33.9-gke.1"}]}, []),
     ({"nodePools": [{**POOL, "version": "1.32.9-gke.1"}]}, ["GKE013 warning"]),
     ({"unread": {"versions": "container.clusters.list", "mesh": "it does not answer"}}, ["GKE014 warning", "GKE014 warning"]),
+    ({"addonsConfig": {"httpLoadBalancing": {"disabled": True}}}, ["GKE015 error"]),
+    ({"addonsConfig": {"httpLoadBalancing": {}}}, []),
+    ({"addonsConfig": OFF, "sets": [f"{CLASS}=example.com/lb"]}, []),
+    ({"addonsConfig": OFF, "sets": [INSIDE]}, []),
+    ({"addonsConfig": OFF, "sets": ["istio-ingress.service.type=ClusterIP"]}, []),
+    ({"sets": [f"{CLASS}={EXTERNAL}"]}, []),
+    ({"sets": [f"{CLASS}={EXTERNAL}"], "version": "1.33.1-gke.1779000"}, []),
+    ({"sets": [f"{CLASS}={EXTERNAL}"], "version": "1.33.1-gke.1778999"}, ["GKE016 error"]),
+    ({"sets": [f"{CLASS}={EXTERNAL}"], "version": "1.32.9-gke.2000000"}, ["GKE016 error"]),
+    ({"sets": [f"{CLASS}={INTERNAL}"], "version": "1.35.1-gke.1"}, ["GKE016 error"]),
+    ({"sets": [f"{CLASS}={INTERNAL}"], "version": "1.35.1-gke.1", "networkConfig": {"enableL4ilbSubsetting": True}}, []),
+    ({"sets": [f"{CLASS}={INTERNAL}"]}, []),
+    ({"sets": [f"{CLASS}={EXTERNAL}", INSIDE]}, ["GKE017 warning"]),
+    ({"sets": [NO_NOTE]}, ["GKE017 warning"]),
+    ({"sets": [NO_NOTE], "version": "1.37.0-gke.1"}, []),
+    ({"sets": [NO_NOTE, INSIDE]}, []),
+    ({"sets": [NO_NOTE, f"{CLASS}={EXTERNAL}"]}, []),
     # Hostile shapes.
+    ({"addonsConfig": "x", "networkConfig": 7, "sets": [f"{CLASS}={INTERNAL}"], "version": "?"}, []),
     ({"nodePools": ["x", 7], "conditions": "no", "autopilot": [], "mesh": 3, "versions": [], "privateClusterConfig": "x"}, []),
     ({"privateClusterConfig": PRIVATE, "firewall": [{**OPEN, "sourceRanges": ["not a range"]}]}, ["GKE007 error"]),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from meshinstall.model.cluster import CloudCluster, EndpointKind
-from meshinstall.model.desired import Desired
+from meshinstall.model.desired import Desired, Release
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio import WEBHOOK_PORT
 from meshinstall.model.release import Component, Manifest
@@ -19,6 +19,13 @@ _RUNNING = frozenset({"ACTIVE", "PROVISIONING", "DEGRADED"})
 # How far nodes may be behind their control plane (kubernetes.io: version skew policy).
 _SKEW = 3
 _MINOR = re.compile(r"1\.(\d+)\.")
+# Load balancers (Google: About LoadBalancer Services, LoadBalancer Service parameters): classes, annotations, and versions from which on
+# there are classes, subsetting is always on, and a Service without a word gets a backend service.
+_EXTERNAL, _INTERNAL = "networking.gke.io/l4-regional-external", "networking.gke.io/l4-regional-internal"
+_BACKEND_SERVICE = "cloud.google.com/l4-rbs"
+_TYPES = ("networking.gke.io/load-balancer-type", "cloud.google.com/load-balancer-type")
+_CLASSES_FROM, _SUBSETTING_FROM, _BACKEND_SERVICE_FROM = (33, 1, 1779000), (36, 0, 0), (37, 0, 0)
+_BUILD = re.compile(r"1\.(\d+)\.(\d+)(?:-gke\.(\d+))?")
 _PERMISSION = re.compile(r"[a-z]+(\.[a-zA-Z]+){2}")
 
 
@@ -34,6 +41,7 @@ def judge(cluster: CloudCluster, nodes: Sequence[Manifest], desired: Desired) ->
         *_windows(cluster, nodes),
         *_managed_mesh(cluster),
         *_versions(cluster),
+        *_load_balancers(cluster, desired),
         *_unread(cluster),
     )
 
@@ -228,6 +236,63 @@ def _versions(cluster: CloudCluster) -> Iterator[Finding]:
             yield Finding("GKE013", Severity.WARNING, title, f"nodes {pool.get('version')}", f"node pool {name}", hint=hint)
 
 
+def _load_balancers(cluster: CloudCluster, desired: Desired) -> Iterator[Finding]:
+    """What keeps a gateway without an address, or gives it another load balancer than is meant; no change of its Service mends it later."""
+    for release in desired.releases:
+        service = release.values.merged().get("service") or {}
+        if (
+            release.component is Component.GATEWAY
+            and isinstance(service, Mapping)
+            and service.get("type", "LoadBalancer") == "LoadBalancer"
+        ):
+            asked, notes = str(service.get("loadBalancerClass") or ""), service.get("annotations")
+            yield from _load_balancer(cluster, release, asked, notes if isinstance(notes, Mapping) else {})
+
+
+def _load_balancer(cluster: CloudCluster, release: Release, asked: str, notes: Mapping[str, Any]) -> Iterator[Finding]:
+    build = _build(cluster.version)
+    inside = any(str(notes.get(name)).lower() == "internal" for name in _TYPES)
+    update = f"gcloud container clusters update {cluster.name} {_where(cluster)}"
+    name = str(release.key)
+    if asked not in {"", _EXTERNAL, _INTERNAL}:
+        # Somebody else's controller.
+        return
+    addons = cluster.details.get("addonsConfig")
+    balancing = addons.get("httpLoadBalancing") if isinstance(addons, Mapping) else None
+    if isinstance(balancing, Mapping) and balancing.get("disabled") and (asked or not inside):
+        title = f"the add-on HttpLoadBalancing is off, which makes the load balancer of {name}"
+        hint = f"{update} --update-addons=HttpLoadBalancing=ENABLED"
+        yield Finding("GKE015", Severity.ERROR, title, "its Service would get no address", name, hint=hint)
+    if asked and build and build < _CLASSES_FROM:
+        title = f"no controller of this cluster answers to loadBalancerClass {asked}"
+        hint = f"leave it out of {release.key.name}.service: the annotation {_BACKEND_SERVICE} is enough; or upgrade to 1.33.1-gke.1779000"
+        yield Finding("GKE016", Severity.ERROR, title, f"control plane {cluster.version}", name, hint=hint)
+    elif asked == _INTERNAL and build and build < _SUBSETTING_FROM and not _subsetting(cluster):
+        title = f"loadBalancerClass {asked} needs GKE subsetting, which is off"
+        yield Finding(
+            "GKE016", Severity.ERROR, title, "its Service would get no address", name, hint=f"{update} --enable-l4-ilb-subsetting"
+        )
+    if asked == _EXTERNAL and inside:
+        title = f"{name} asks for an internal load balancer, and for {asked}"
+        hint = f"take one of the two out of {release.key.name}.service, before the Service exists: the class cannot be changed later"
+        yield Finding("GKE017", Severity.WARNING, title, "it may be reachable from the internet", name, hint=hint)
+    outdated = build and build < _BACKEND_SERVICE_FROM and not (asked or inside or notes.get(_BACKEND_SERVICE) == "enabled")
+    if outdated:
+        title = f"{name} gets a load balancer with a target pool, which Google no longer recommends"
+        hint = f"set {release.key.name}.service.annotations {_BACKEND_SERVICE}: enabled, before the Service exists"
+        yield Finding("GKE017", Severity.WARNING, title, "an annotation that is added later does not replace it", name, hint=hint)
+
+
+def _subsetting(cluster: CloudCluster) -> bool:
+    network = cluster.details.get("networkConfig")
+    return isinstance(network, Mapping) and bool(network.get("enableL4ilbSubsetting"))
+
+
+def _build(version: str) -> tuple[int, int, int] | None:
+    match = _BUILD.match(version)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
 def _minor(version: str) -> int | None:
     match = _MINOR.match(version)
     return int(match[1]) if match else None
@@ -236,7 +301,8 @@ def _minor(version: str) -> int | None:
 def _unread(cluster: CloudCluster) -> Iterator[Finding]:
     for what, why in cluster.unread.items():
         named = _PERMISSION.fullmatch(why)
-        hint = f"give the caller {why} (docs/clouds/gke/role.yaml has all permissions)" if named else "run the command again"
+        table = "docs/clouds/gke.md ends with a table of Google's refusals; then run the command again"
+        hint = f"give the caller {why} (docs/clouds/gke/role.yaml has all permissions)" if named else table
         yield Finding(
             "GKE014", Severity.WARNING, f"NOT PROVEN: {what}", f"missing permission: {why}" if named else why, cluster.name, hint=hint
         )
