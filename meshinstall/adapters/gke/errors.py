@@ -41,6 +41,8 @@ _WORDS = {
     "insufficient authentication scopes": "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
 }
 _CONSUMER = re.compile(r"\bin project ([a-z0-9][a-z0-9.:-]*)\b|[?&]project=([a-z0-9][a-z0-9.:-]*)\b")
+# What the SDK puts before Google's own words.
+_ASKED = re.compile(r"\A[A-Z]+ https://\S+: ")
 _IDENTIFIER = re.compile(r"vpcServiceControlsUniqueIdentifier: ?([\w-]+)")
 _CAPITALS = re.compile(r"\b(SERVICE|CONSUMER|PERMISSION|PROJECT|EMAIL)\b")
 # The projects of Google's own that logins of gcloud without a quota project are counted for.
@@ -107,7 +109,7 @@ def explained(permission: str, project: str, who: str = "") -> Iterator[None]:
 
 def refusal(permission: str, project: str, status: int, body: Mapping[str, Any], who: str = "") -> ClusterError:
     """The error for an answer with status 400 or more, whose ``error`` object is ``body``."""
-    said = plain(body.get("message", ""))
+    said = plain(_ASKED.sub("", str(body.get("message", ""))))
     info = read_info(body)
     if info.reason == "SERVICE_DISABLED":
         return _disabled(permission, project, said, info)
