@@ -68,7 +68,7 @@ def test_a_chain_is_named_by_an_option_or_by_gclouds_configuration(google: World
         (gclouds / "configurations").mkdir()
         (gclouds / "active_config").write_text("work\n")
         (gclouds / "configurations/config_work").write_text(f"[core]\nproject = x\n[auth]\nimpersonate_service_account = {CHAIN}\n")
-    provider = google.provider(**({"impersonate_service_account": CHAIN} if way == "option" else {}))
+    provider = google.provider(impersonate_service_account=CHAIN if way == "option" else "")
     assert whose(google, provider.credential().token) == company.TARGET
     assert provider.chosen().selectors["impersonate_service_account"] == CHAIN
 
@@ -87,7 +87,7 @@ def test_a_quota_project_of_an_option_or_variable_wins_over_the_logins(
     google.google.apis.projects["other"] = Project()
     if variable:
         monkeypatch.setenv(variable, "other")
-    provider = google.provider(**({} if variable else {"quota_project": "other"}))
+    provider = google.provider(quota_project="" if variable else "other")
     provider.describe()
     assert quotas(google, "iamcredentials", "container") == {"other"}
     assert provider.chosen().selectors["quota_project"] == "other"

@@ -159,7 +159,7 @@ class GkeApi:
         untyped: Any = Credentials
         universe = self._identity.login.universe
         credentials = untyped(self._identity.token(), quota_project_id=self._identity.quota_project, universe_domain=universe)
-        elsewhere = {} if universe == UNIVERSE else {"client_options": {"universe_domain": universe}}
+        elsewhere: dict[str, Any] = {} if universe == UNIVERSE else {"client_options": {"universe_domain": universe}}
         client: Any = ClusterManagerClient(transport="rest", credentials=credentials, **elsewhere)
         # The one place where the SDK's reading of an answer can be bounded; a test says when it is gone.
         mount(client.transport._session, self._http)  # noqa: SLF001

@@ -135,15 +135,15 @@ def _by_status(permission: str, project: str, status: int, said: str) -> Cluster
 def read_info(body: Mapping[str, Any]) -> Info:
     """What an ``error`` object says of its reason, as the SDK parsed it or as JSON."""
     message = str(body.get("message", ""))
-    reason, metadata = "", {}
+    reason, metadata = "", None
     for detail in _each(body.get("details")):
         reason = _text(_field(detail, "reason"))
         if reason:
-            metadata = _field(detail, "metadata") or {}
+            metadata = _field(detail, "metadata")
             break
     reason = reason or next((_OLD[old] for each in _each(body.get("errors")) if (old := _text(_field(each, "reason"))) in _OLD), "")
     reason = reason or next((known for words, known in _WORDS.items() if words in message), "")
-    told = {key: _text(metadata.get(key)) for key in ("consumer", "service", "permission", "uid")} if hasattr(metadata, "get") else {}
+    told = {key: _text(metadata.get(key)) for key in ("consumer", "service", "permission", "uid")} if isinstance(metadata, Mapping) or hasattr(metadata, "get") else {}
     named, identifier = _CONSUMER.search(message), _IDENTIFIER.search(message)
     consumer = told.get("consumer", "").removeprefix("projects/") or (named[1] or named[2] if named else "")
     return Info(

@@ -10,7 +10,7 @@ from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
 from meshinstall.cli.request_options import ANY_ENVIRONMENT, CLUSTER, SELECTORS, requesting
 from meshinstall.cli.running import in_thread, run
-from meshinstall.cli.target import open_cluster, read, warn
+from meshinstall.cli.target import open_cluster, read, tell, warn
 from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.request import Request
 
@@ -56,7 +56,7 @@ async def _ready(request: Request) -> "tuple[CheckResult, ...]":
     from meshinstall.wiring import open_session
 
     project, desired = read(request)
-    return await ready(desired, await in_thread(partial(open_session, desired.cluster, project, warn)))
+    return await ready(desired, await in_thread(partial(open_session, desired.cluster, project, warn, tell)))
 
 
 def _status(found: "tuple[CheckResult, ...]") -> int:
