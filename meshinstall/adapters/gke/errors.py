@@ -143,7 +143,8 @@ def read_info(body: Mapping[str, Any]) -> Info:
             break
     reason = reason or next((_OLD[old] for each in _each(body.get("errors")) if (old := _text(_field(each, "reason"))) in _OLD), "")
     reason = reason or next((known for words, known in _WORDS.items() if words in message), "")
-    told = {key: _text(metadata.get(key)) for key in ("consumer", "service", "permission", "uid")} if isinstance(metadata, Mapping) or hasattr(metadata, "get") else {}
+    known: Any = metadata if hasattr(metadata, "get") else {}
+    told = {key: _text(known.get(key)) for key in ("consumer", "service", "permission", "uid")}
     named, identifier = _CONSUMER.search(message), _IDENTIFIER.search(message)
     consumer = told.get("consumer", "").removeprefix("projects/") or (named[1] or named[2] if named else "")
     return Info(
