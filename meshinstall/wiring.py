@@ -144,8 +144,10 @@ def _managed(cluster: ClusterRef, say: Say) -> _Way:
     asked = provider(cluster, say)
     found = asked.describe()
     way = reach(found, asked)
-    file = write_private(document(found, cluster, asked.chosen()))
-    others = _secrets_of(*(cloud for cloud in Cloud if cloud is not cluster.cloud))
+    chosen = asked.chosen()
+    file = write_private(document(found, cluster, chosen))
+    # A login of one cloud may rest on another's: workload identity federation of AWS.
+    others = _secrets_of(*(cloud for cloud in Cloud if cloud is not cluster.cloud)) - frozenset(chosen.secrets)
     access = Access(way.config.context, way.config.server, file, way.config.context, others)
     return _Way(way.config, way.tokens, access, CloudSide(asked, found))
 

@@ -1,7 +1,9 @@
 """A project as a large company has it: quota projects, chains of service accounts, perimeters, and a kubeconfig for any shell."""
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from meshinstall.adapters.cloud.exec_kubeconfig import document
 from meshinstall.adapters.gke.provider import GkeProvider
+from meshinstall.config.reference import reference
 from meshinstall.errors import ForbiddenError, UsageError
 from meshinstall.model.cluster import Caller, Cloud, ClusterRef
 from testbed.clouds import gke_awkward as company
@@ -274,3 +277,47 @@ def test_the_company_has_one_cluster_with_its_dns_endpoint_only(google: World) -
     assert found.control_plane_endpoints_config.ip_endpoints_config.enabled is False
     assert google.google.apis.projects[company.EMPTY].off == {"container.googleapis.com"}
     assert google.provider().describe().location == LOCATION
+
+
+def meshinstall(google: World, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A program of its own at a shell of the engineer's."""
+    plain = {"PATH": os.environ["PATH"], "HOME": str(google.folder), **google.env, **env}
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "meshinstall", *argv], env=plain, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_clusters_begins_with_who_calls_and_an_error_is_no_success(google: World) -> None:
+    google.project.clusters.clear()
+    done = meshinstall(google, "clusters", "--cloud", "gke")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"to gke as {company.TARGET} ({IMPERSONATE} through {company.HOP}")
+    assert company.PERIMETER in done.stdout
+
+
+def test_a_machine_is_named_by_its_service_account(google: World) -> None:
+    machine = google.google.issuer.accounts[company.TARGET]
+    google.google.issuer.machine = machine
+    (google.folder / "gcloud/application_default_credentials.json").unlink()
+    done = meshinstall(google, "clusters", "--cloud", "gke", "--project", company.EMPTY, **{IMPERSONATE: ""})
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"to gke as {company.TARGET} (the metadata server)")
+
+
+def test_the_file_of_an_environment_names_both() -> None:
+    ref = reference(Cloud.GKE, {"name": NAME, "impersonateServiceAccount": CHAIN, "quotaProject": company.TOOLS}, Path())
+    assert ref.selectors == {"impersonate_service_account": CHAIN, "quota_project": company.TOOLS}
+
+
+def test_a_federated_identity_of_aws_says_which_secrets_another_shell_needs(google: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = {"type": "external_account", "subject_token_type": "urn:ietf:params:aws:token-type:aws4_request", "audience": "//iam/x"}
+    (google.folder / "job.json").write_text(json.dumps(job))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google.folder / "job.json"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    chosen = google.provider().chosen()
+    assert chosen.secrets == ("AWS_SECRET_ACCESS_KEY",)
+    assert chosen.variables["AWS_REGION"] == "eu-west-1"
+    assert "planted" not in str(chosen)
