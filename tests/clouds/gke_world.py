@@ -21,6 +21,10 @@ from testbed.clouds.gke_project import LOCATION, NAME, PROJECT, ROLES, deployer,
 MEMBERSHIP = f"//gkehub.googleapis.com/projects/{PROJECT}/locations/global/memberships/shop"
 # Short, for tests in which Google is broken on purpose.
 HASTY = Patience(answer=1.0, call=3.0, pause=0.05)
+# Short, but for a slow machine.
+BRIEF = Patience(answer=20.0, call=3.0, pause=0.05)
+# For all others: a machine with other work to do is slow, and no test of theirs waits for the end of it.
+PLENTY = Patience(answer=20.0, call=40.0, pause=0.05)
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class World:
     deputy: Account
     env: dict[str, str]
     folder: Path
+    patience: Patience = PLENTY
 
     @property
     def project(self) -> Project:
@@ -43,8 +48,8 @@ class World:
         return ClusterRef(Cloud.GKE, NAME, selectors={"project": PROJECT, "location": LOCATION, **selectors})
 
     def provider(self, said: list[str] | None = None, **selectors: str) -> GkeProvider:
-        """The provider of that cluster, not patient."""
-        return GkeProvider(self.ref(**selectors), (said if said is not None else []).append, HASTY)
+        """The provider of that cluster."""
+        return GkeProvider(self.ref(**selectors), (said if said is not None else []).append, self.patience)
 
     def be(self, kind: str) -> dict[str, str]:
         """Variables that make a program the caller by a service account's key, a user's login, or the machine it runs on."""

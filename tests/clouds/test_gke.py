@@ -22,7 +22,7 @@ from testbed.clouds.gke_apis import Project
 from testbed.clouds.gke_identity import EMAIL, PLATFORM
 from testbed.clouds.gke_project import DNS, LOCATION, NAME, PROJECT, cluster, endpoints
 from testbed.clouds.gke_server import Answer
-from tests.clouds.gke_world import HASTY, MEMBERSHIP, World, caught, inhabit, world
+from tests.clouds.gke_world import MEMBERSHIP, PLENTY, World, caught, inhabit, world
 
 CREDENTIAL = ("credential", "--cloud", "gke", "--cluster", NAME, "--project", PROJECT, "--location", LOCATION)
 
@@ -98,7 +98,7 @@ def test_a_regional_membership_is_asked_of_its_regions_connect_gateway(google: W
     google.project.clusters[:] = [cluster(fleet=Fleet(membership=MEMBERSHIP.replace("/global/", f"/{LOCATION}/")))]
     assert google.provider(endpoint="connect-gateway").describe().endpoint
     assert google.google.count(f"{LOCATION}-connectgateway.googleapis.com") == 1
-    (listed,) = GkeProvider(ClusterRef(Cloud.GKE, selectors={"project": PROJECT}), patience=HASTY).discover().clusters
+    (listed,) = GkeProvider(ClusterRef(Cloud.GKE, selectors={"project": PROJECT}), patience=PLENTY).discover().clusters
     assert listed.endpoint
 
 
@@ -290,7 +290,7 @@ def test_a_service_that_is_off_is_enabled_by_its_own_name(google: World) -> None
     hint = caught(google.provider(endpoint="connect-gateway")).hint
     assert hint == f"gcloud services enable connectgateway.googleapis.com --project={PROJECT}"
     google.google.fault("cloudresourcemanager", off)
-    listing = GkeProvider(ClusterRef(Cloud.GKE), patience=HASTY).discover()
+    listing = GkeProvider(ClusterRef(Cloud.GKE), patience=PLENTY).discover()
     assert listing.failures["other projects"] == "cloudresourcemanager.googleapis.com is not enabled in the caller's project"
 
 
@@ -302,7 +302,7 @@ def test_every_request_is_counted_for_the_project_that_a_login_names(google: Wor
     google.project.clusters[:] = [cluster(private_cluster_config=private, fleet=Fleet(membership=MEMBERSHIP))]
     provider = google.provider(endpoint="connect-gateway")
     provider.inspect(provider.describe())
-    GkeProvider(ClusterRef(Cloud.GKE), patience=HASTY).discover()
+    GkeProvider(ClusterRef(Cloud.GKE), patience=PLENTY).discover()
     asked = {one.host.partition(".")[0]: one.quota for one in google.google.asked if not one.host.startswith("oauth2")}
     assert asked == dict.fromkeys(("container", "compute", "gkehub", "connectgateway", "cloudresourcemanager"), "pays")
 
@@ -353,7 +353,7 @@ def test_every_project_is_listed_at_the_same_time_page_by_page(google: World) ->
     google.caller.roles["team-1"].remove("container.clusters.list")
     google.google.apis.projects["team-2"].off.add("container.googleapis.com")
     google.google.apis.projects["team-3"].missing_zones.append("europe-west1-d")
-    listing = GkeProvider(ClusterRef(Cloud.GKE), patience=HASTY).discover()
+    listing = GkeProvider(ClusterRef(Cloud.GKE), patience=PLENTY).discover()
     assert sorted(each.name for each in listing.clusters) == ["c0", "c3", "c4", "shop"]
     assert sorted(listing.failures) == ["team-1", "team-3/europe-west1-d"]
     assert "container.clusters.list" in listing.failures["team-1"]
@@ -361,7 +361,7 @@ def test_every_project_is_listed_at_the_same_time_page_by_page(google: World) ->
 
 def test_without_the_right_to_list_projects_the_credentials_own_is_listed(google: World) -> None:
     google.caller.roles[PROJECT].remove("resourcemanager.projects.get")
-    listing = GkeProvider(ClusterRef(Cloud.GKE), patience=HASTY).discover()
+    listing = GkeProvider(ClusterRef(Cloud.GKE), patience=PLENTY).discover()
     assert [each.name for each in listing.clusters] == ["shop"]
     assert list(listing.failures) == ["other projects"]
 

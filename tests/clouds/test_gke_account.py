@@ -19,7 +19,7 @@ from testbed.clouds.gke_apis import USE, Project
 from testbed.clouds.gke_identity import Account
 from testbed.clouds.gke_project import LOCATION, NAME, PROJECT
 from testbed.clouds.gke_server import Answer
-from tests.clouds.gke_world import HASTY, World, caught, inhabit
+from tests.clouds.gke_world import PLENTY, World, caught, inhabit
 
 IMPERSONATE = "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"
 CHAIN = f"{company.HOP},{company.TARGET}"
@@ -128,7 +128,7 @@ def test_what_does_not_name_an_account_is_refused_before_google_is_asked(google:
 
 
 def test_the_caller_is_named_with_what_chose_it(google: World) -> None:
-    listing = GkeProvider(ALL, patience=HASTY).discover()
+    listing = GkeProvider(ALL, patience=PLENTY).discover()
     assert listing.caller
     assert listing.caller.name == company.TARGET
     for word in (IMPERSONATE, company.HOP, "gcloud auth application-default login", f"quota project {company.TOOLS}"):
@@ -200,7 +200,7 @@ def test_a_kubeconfig_without_impersonation_takes_away_that_of_another_shell(goo
 
 @pytest.mark.usefixtures("google")
 def test_a_project_that_a_perimeter_closes_is_told_and_one_without_gke_is_not() -> None:
-    listing = GkeProvider(ALL, patience=HASTY).discover()
+    listing = GkeProvider(ALL, patience=PLENTY).discover()
     assert [cluster.name for cluster in listing.clusters] == [NAME]
     assert list(listing.failures) == [company.CLOSED]
     assert "VPC Service Controls" in listing.failures[company.CLOSED]
@@ -209,7 +209,7 @@ def test_a_project_that_a_perimeter_closes_is_told_and_one_without_gke_is_not() 
 
 def test_gke_off_in_the_quota_project_is_told_for_each_project_that_was_asked(google: World) -> None:
     google.google.apis.projects[company.TOOLS].off.add("container.googleapis.com")
-    listing = GkeProvider(ALL, patience=HASTY).discover()
+    listing = GkeProvider(ALL, patience=PLENTY).discover()
     assert listing.clusters == ()
     assert set(listing.failures) == {PROJECT, company.CLOSED, company.EMPTY}
     error = caught(google.provider())
@@ -220,23 +220,33 @@ def test_gke_off_in_the_quota_project_is_told_for_each_project_that_was_asked(go
     assert all(why.startswith(said) for why in listing.failures.values())
 
 
+def test_an_api_that_is_off_in_a_third_project_is_told_with_that_project(google: World) -> None:
+    body = {"message": "off", "details": [{"reason": "SERVICE_DISABLED", "metadata": {"consumer": "projects/42"}}]}
+    for name in google.google.issuer.accounts:
+        google.google.issuer.accounts[name].roles.setdefault(company.TOOLS, set()).add("resourcemanager.projects.get")
+    google.google.fault("container", Answer(403, json.dumps({"error": body}).encode()))
+    error = caught(google.provider())
+    assert error.message.startswith("container.googleapis.com is not enabled in project 42, ")
+    assert error.hint.startswith("gcloud services enable container.googleapis.com --project=42;")
+
+
 def test_gke_off_in_the_quota_project_is_told_too_where_projects_may_not_be_looked_up(google: World) -> None:
     google.google.apis.projects[company.TOOLS].off.add("container.googleapis.com")
     google.caller.roles[PROJECT].remove("resourcemanager.projects.get")
-    listing = GkeProvider(ClusterRef(Cloud.GKE, selectors={"project": PROJECT}), patience=HASTY).discover()
+    listing = GkeProvider(ClusterRef(Cloud.GKE, selectors={"project": PROJECT}), patience=PLENTY).discover()
     assert f"quota project {company.TOOLS}" in listing.failures[PROJECT]
 
 
 @pytest.mark.usefixtures("google")
 def test_gke_off_in_the_project_that_is_asked_stays_silent() -> None:
-    listing = GkeProvider(ClusterRef(Cloud.GKE, selectors={"project": company.EMPTY}), patience=HASTY).discover()
+    listing = GkeProvider(ClusterRef(Cloud.GKE, selectors={"project": company.EMPTY}), patience=PLENTY).discover()
     assert (listing.clusters, listing.failures) == ((), {})
 
 
 def test_projects_that_cannot_be_listed_for_want_of_an_api_are_told_with_the_project(google: World) -> None:
     google.google.apis.projects[company.TOOLS].off.add("cloudresourcemanager.googleapis.com")
     with pytest.raises(UsageError) as error:
-        GkeProvider(ALL, patience=HASTY).discover()
+        GkeProvider(ALL, patience=PLENTY).discover()
     assert f"cloudresourcemanager.googleapis.com is not enabled in quota project {company.TOOLS}" in error.value.message
     assert "give --project" in error.value.hint
 

@@ -11,7 +11,7 @@ from google.cloud.container_v1.types import Fleet
 from meshinstall.errors import ClusterError, UnreachableError
 from testbed.clouds.gke_project import NAME, cluster
 from testbed.clouds.gke_server import Answer
-from tests.clouds.gke_world import HASTY, MEMBERSHIP, World, caught, inhabit, world
+from tests.clouds.gke_world import BRIEF, HASTY, MEMBERSHIP, PLENTY, World, caught, inhabit, world
 
 
 @pytest.fixture
@@ -19,12 +19,14 @@ def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A Google, and this process as the caller with a service account's key."""
     with world(tmp_path) as found:
         inhabit(found, monkeypatch, found.be("key"))
+        found.patience = BRIEF
         yield found
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_busy_google_is_asked_again_and_that_is_said(google: World, status: int) -> None:
     said: list[str] = []
+    google.patience = PLENTY
     google.google.fault("container", Answer(status, b'{"error": {"message": "later"}}'), 2)
     assert google.provider(said).describe().name == NAME
     assert google.google.count("container.googleapis.com") == 3
@@ -77,6 +79,7 @@ def test_an_error_page_moves_no_cursor(google: World) -> None:
 
 @pytest.mark.parametrize("part", ["container.googleapis.com", "oauth2.googleapis.com"])
 def test_a_hanging_google_has_a_deadline(google: World, part: str) -> None:
+    google.patience = HASTY
     google.google.fault(part, Answer(hang=True), 10_000)
     started = time.monotonic()
     assert isinstance(caught(google.provider()), UnreachableError)

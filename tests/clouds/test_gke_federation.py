@@ -12,7 +12,7 @@ from testbed.clouds.gke_federation import file_of, principal
 from testbed.clouds.gke_identity import EMAIL, PLATFORM, Account
 from testbed.clouds.gke_project import NAME, PROJECT
 from testbed.clouds.gke_server import Answer
-from tests.clouds.gke_world import World, inhabit, world
+from tests.clouds.gke_world import HASTY, World, inhabit, world
 
 JOB = "repo:shop/mesh:ref:refs/heads/main"
 
@@ -94,6 +94,7 @@ def test_a_token_file_that_is_missing_is_named(google: World) -> None:
 
 
 def test_a_token_service_that_does_not_answer_is_unreachable(google: World) -> None:
+    google.patience = HASTY
     google.google.fault("sts.googleapis.com", Answer(hang=True), 10)
     with pytest.raises(UnreachableError, match="Google's token service does not answer"):
         google.provider().credential()

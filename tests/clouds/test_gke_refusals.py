@@ -19,7 +19,7 @@ from meshinstall.errors import ForbiddenError, MeshinstallError, UnauthorizedErr
 from testbed.clouds.gke_federation import file_of
 from testbed.clouds.gke_project import LOCATION, NAME, PROJECT
 from testbed.clouds.gke_server import Answer
-from tests.clouds.gke_world import World, caught, inhabit, world
+from tests.clouds.gke_world import HASTY, World, caught, inhabit, world
 
 ROLE = "docs/clouds/gke/role.yaml"
 
@@ -134,6 +134,13 @@ def test_a_refusal_of_an_api_says_what_it_means_and_whom_to_ask(google: World, c
     assert "https://" in error.hint
     if case not in {"condition", "another permission"}:
         assert ROLE not in error.hint
+
+
+def test_a_name_that_is_not_one_gets_into_no_command(google: World) -> None:
+    google.google.fault("container", answer(403, "off", "SERVICE_DISABLED", service="x; rm -rf /", consumer="projects/$(reboot)"), 50)
+    error = caught(google.provider())
+    assert "rm -rf" not in error.hint
+    assert "reboot" not in error.hint
 
 
 def test_an_answer_in_the_older_shape_is_read_too(google: World) -> None:
@@ -283,6 +290,7 @@ def key_of(google: World, monkeypatch: pytest.MonkeyPatch, **changed: str) -> No
 
 def test_a_partners_cloud_is_asked_under_its_own_names(google: World, monkeypatch: pytest.MonkeyPatch) -> None:
     key_of(google, monkeypatch, universe_domain="partner.example")
+    google.patience = HASTY
     error = caught(google.provider())
     assert isinstance(error, UnreachableError)
     assert "container.partner.example" in error.message

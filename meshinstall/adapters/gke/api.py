@@ -113,6 +113,8 @@ class GkeApi:
             return consumer == project
         if number := self._number_of(project):
             return number == consumer
+        if quota not in {"", project} and (number := self._number_of(quota)):
+            return number != consumer
         # Whose number it is cannot be known: a call is counted for the quota project, or for the caller's own.
         return (quota or self._identity.login.own_project or project) == project
 
@@ -132,17 +134,19 @@ class GkeApi:
         return number
 
     def _counted(self, error: DisabledError, permission: str, project: str) -> ClusterError:
-        quota, own = self._identity.quota_project or "", self._identity.login.own_project
-        name = quota or own
-        whose = (
-            f"quota project {quota}" if quota else f"project {own or error.consumer}" if own or error.consumer else "the caller's project"
-        )
-        number = f" (number {error.consumer})" if name and error.consumer.isdecimal() else ""
+        """The error for an API that is off in another project than the one that was asked."""
+        quota = self._identity.quota_project or ""
         if project == ANY and not quota and not error.consumer:
             return error
+        known = self._number_of(quota) if quota and error.consumer.isdecimal() else ""
+        if (quota and error.consumer in {"", quota, known}) or (quota and not known and error.consumer.isdecimal()):
+            whose, name = f"quota project {quota}", quota
+        else:
+            whose, name = f"project {error.consumer}", error.consumer
+        number = f" (number {error.consumer})" if error.consumer.isdecimal() and name != error.consumer else ""
         about = "" if project == ANY else f"; nothing is known of project {project}"
         text = f"{error.service} is not enabled in {whose}{number}, which calls of this login are counted for ({permission}){about}"
-        enable = f"gcloud services enable {error.service} --project={name or error.consumer}"
+        enable = f"gcloud services enable {error.service} --project={name}"
         return CountedError(text, f"{enable}; or count calls for another project: --quota-project")
 
     def _ask(self, method: str, request: dict[str, str]) -> dict[str, Any]:

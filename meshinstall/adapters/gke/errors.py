@@ -44,6 +44,7 @@ _CONSUMER = re.compile(r"\bin project ([a-z0-9][a-z0-9.:-]*)\b|[?&]project=([a-z
 # What the SDK puts before Google's own words.
 _ASKED = re.compile(r"\A[A-Z]+ https://\S+: ")
 _IDENTIFIER = re.compile(r"vpcServiceControlsUniqueIdentifier: ?([\w-]+)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,120}")
 _CAPITALS = re.compile(r"\b(SERVICE|CONSUMER|PERMISSION|PROJECT|EMAIL)\b")
 # The projects of Google's own that logins of gcloud without a quota project are counted for.
 _GOOGLES = frozenset({"764086051850", "32555940559"})
@@ -146,14 +147,9 @@ def read_info(body: Mapping[str, Any]) -> Info:
     known: Any = metadata if hasattr(metadata, "get") else {}
     told = {key: _text(known.get(key)) for key in ("consumer", "service", "permission", "uid")}
     named, identifier = _CONSUMER.search(message), _IDENTIFIER.search(message)
-    consumer = told.get("consumer", "").removeprefix("projects/") or (named[1] or named[2] if named else "")
-    return Info(
-        reason=plain(reason),
-        consumer=plain(consumer),
-        service=plain(told.get("service", "")),
-        permission=plain(told.get("permission", "")),
-        identifier=plain(told.get("uid", "") or (identifier[1] if identifier else "")),
-    )
+    consumer = told["consumer"].removeprefix("projects/") or (named[1] or named[2] if named else "")
+    uid = told["uid"] or (identifier[1] if identifier else "")
+    return Info(_word(reason), _word(consumer), _word(told["service"]), _word(told["permission"]), _word(uid))
 
 
 def filled(text: str, **known: str) -> str:
@@ -208,6 +204,11 @@ def _each(found: object) -> list[Any]:
 
 def _field(found: Any, name: str) -> Any:
     return found.get(name) if isinstance(found, Mapping) else getattr(found, name, None)
+
+
+def _word(text: str) -> str:
+    """A word that may stand in a command that people copy; empty for anything else."""
+    return text if _NAME.fullmatch(text) else ""
 
 
 def _text(found: object) -> str:
