@@ -1,6 +1,7 @@
 """EKS over the wire: the unmodified SDK against servers that check what AWS checks."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -136,7 +137,7 @@ def test_every_partition_has_its_own_sts(
     assert aws.url
     for name, value in options.items():
         monkeypatch.setenv(name, value)
-    assert sts_host(session.open_aws(region, "", "", print)) == host
+    assert sts_host(session.open_aws({"region": region}, os.environ, print)) == host
 
 
 @pytest.mark.parametrize(("life", "expected"), [(timedelta(hours=1), timedelta(minutes=14)), (timedelta(minutes=8), timedelta(minutes=8))])
@@ -151,13 +152,16 @@ def test_a_token_lives_no_longer_than_the_session_that_signed_it(aws: eks.Aws, l
 def test_a_role_is_used_with_the_profile_that_assumes_it(aws: eks.Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its endpoints and authorities are the network's, not the caller's."""
     file = tmp_path / "config"
-    file.write_text("[profile shop]\nuse_fips_endpoint = true\nca_bundle = /etc/proxy.pem\n")
+    authorities = tmp_path / "proxy.pem"
+    authorities.write_bytes(AUTHORITY)
+    keys = f"aws_access_key_id = {os.environ['AWS_ACCESS_KEY_ID']}\naws_secret_access_key = {os.environ['AWS_SECRET_ACCESS_KEY']}\n"
+    file.write_text(f"[profile shop]\nuse_fips_endpoint = true\nca_bundle = {authorities}\n{keys}")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
     for role in ("", ADMIN_ROLE):
-        opened = session.open_aws(REGION, "shop", role, print)
+        opened = session.open_aws({"region": REGION, "profile": "shop", "role_arn": role}, os.environ, print)
         assert sts_host(opened) == f"sts-fips.{REGION}.amazonaws.com"
-        assert opened.session.get_config_variable("ca_bundle") == "/etc/proxy.pem"
+        assert opened.session.get_config_variable("ca_bundle") == str(authorities)
     assert aws.url
 
 

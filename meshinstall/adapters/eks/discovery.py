@@ -7,7 +7,8 @@ from typing import Any
 from meshinstall.adapters.eks.errors import explained
 from meshinstall.adapters.eks.session import Aws, Clients
 from meshinstall.errors import MeshinstallError
-from meshinstall.model.cluster import CloudCluster, Listing
+from meshinstall.model.cluster import Caller, CloudCluster, Listing
+from meshinstall.model.foreign_text import plain
 
 _AT_ONCE = 16
 _MOST = 1000
@@ -19,9 +20,9 @@ def discover(aws: Aws, regions: tuple[str, ...], parse: Callable[[Any, str], Clo
     failures: dict[str, str] = {}
     clients = Clients(aws)
     # Missing credentials fail in every region: raise the error once, before the first request.
-    with explained("eks:ListClusters"):
-        clients("eks", regions[0])
+    aws.sign_in()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
+        who = pool.submit(caller, clients)
         names = {region: pool.submit(_names, clients, region) for region in regions}
         asked: dict[tuple[str, str], Future[Any]] = {}
         for region, found in names.items():
@@ -34,7 +35,18 @@ def discover(aws: Aws, regions: tuple[str, ...], parse: Callable[[Any, str], Clo
                 clusters.append(parse(answer.result(), region))
             except MeshinstallError as error:
                 failures[f"{region}/{name}"] = error.message
-    return Listing(tuple(clusters), failures)
+        try:
+            name = who.result()
+        except MeshinstallError as error:
+            aws.say(f"cannot tell who asks: {error.message}")
+            name = "an unknown caller"
+    return Listing(tuple(clusters), failures, Caller(name, aws.chosen.by))
+
+
+def caller(clients: Clients) -> str:
+    """The ARN of who asks; no permission is needed for it."""
+    with explained("sts:GetCallerIdentity"):
+        return plain(clients("sts").get_caller_identity().get("Arn", ""))
 
 
 def _names(clients: Clients, region: str) -> list[str]:

@@ -1,37 +1,32 @@
 """Turns errors of AWS into errors that say what to do."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from meshinstall.adapters.cloud.refusals import Refusal, find
+from meshinstall.adapters.eks import trust
+from meshinstall.adapters.eks.refusals import CLOCK, DENIED, TABLE, UNAUTHORIZED
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException", "ForbiddenException"})
-_ENDED = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "RequestExpired",
-        "UnrecognizedClientException",
-        "InvalidClientTokenId",
-        "InvalidIdentityToken",
-    }
-)
-_SKEWED = re.compile(r"signature (?:not yet current|expired)", re.IGNORECASE)
 _BUSY = re.compile(r"throttl|toomanyrequests|requestlimit|slowdown|serviceunavailable|internal|serverexception", re.IGNORECASE)
 _LOGIN = "log in again (aws sso login), or renew the keys; aws sts get-caller-identity shows whose they are"
 # What any request may come to first, because the SDK signs in with it: by operation its permission, and what to do when it is
-# denied and when the credentials for it are refused.
+# denied without a reason, and when the credentials for it are refused.
 _SIGNING_IN = {
     "AssumeRole": (
         "sts:AssumeRole",
-        "the caller needs sts:AssumeRole, and the role's trust policy the caller: docs/clouds/eks/trust-policy.json",
-        _LOGIN,
+        (
+            "the caller needs sts:AssumeRole, and the role's trust policy the caller (docs/clouds/eks/trust-policy.json); "
+            "if it asks for an external id, a source identity or tags: --external-id, --source-identity, --session-tags"
+        ),
+        "",
     ),
     "AssumeRoleWithWebIdentity": (
         "sts:AssumeRoleWithWebIdentity",
@@ -41,20 +36,40 @@ _SIGNING_IN = {
     "GetRoleCredentials": (
         "sso:GetRoleCredentials",
         "check that the profile's sso_role_name is assigned to you in sso_account_id; aws configure sso lists your roles",
-        _LOGIN,
+        "",
     ),
 }
 
 
 class DeniedError(ForbiddenError):
-    """An IAM ``permission`` that the caller lacks."""
+    """An IAM ``permission`` that the caller lacks; with ``whose``, what denies it is not the caller's own policies."""
 
-    def __init__(self, permission: str, said: str, hint: str = "") -> None:
-        super().__init__(
-            f"AWS does not allow {permission}: {said}",
-            hint or f"give the caller {permission} (docs/clouds/eks/preflight-policy.json has all permissions)",
-        )
+    def __init__(self, permission: str, said: str, hint: str, whose: str = "") -> None:
+        super().__init__(f"AWS does not allow {permission}: {said}", hint)
         self.permission = permission
+        self.whose = whose
+
+
+@contextmanager
+def signing_in(by: str) -> Iterator[None]:
+    """Turn what goes wrong while credentials are read, fetched or renewed into our errors; ``by`` is what chose them, in words."""
+    from botocore import exceptions
+
+    whose = f" ({by})" if by else ""
+    try:
+        yield
+    except (exceptions.BotoCoreError, exceptions.ClientError):
+        with explained("the request for credentials"):
+            raise
+    except OSError as error:
+        # A file that the SDK signs in with, such as a service account's token, or the program of a credential_process.
+        raise UnauthorizedError(f"the AWS credentials cannot be read: {plain(error)}{whose}", _LOGIN) from error
+    except RuntimeError as error:
+        # So botocore says that a credential_process, a container or a cache gave a session that is over.
+        raise UnauthorizedError(f"the AWS credentials have expired: {plain(error)}{whose}", _LOGIN) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        hint = "run the profile's credential_process by itself: it must print JSON with Version 1, AccessKeyId, SecretAccessKey"
+        raise UnauthorizedError(f"the AWS credentials cannot be used: {plain(error)}{whose}", hint) from error
 
 
 @contextmanager
@@ -69,37 +84,47 @@ def explained(action: str) -> Iterator[None]:
         raise _refused(action, error) from error
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError) as error:
         raise UnauthorizedError(f"no AWS credentials: {plain(error)}", _LOGIN) from error
+    except exceptions.RefreshWithMFAUnsupportedError as error:
+        hint = "run the same command again at a terminal: it asks for a new MFA code and continues"
+        raise UnauthorizedError(f"the session with MFA has expired: {plain(error)}", hint) from error
     except (exceptions.TokenRetrievalError, exceptions.SSOTokenLoadError, exceptions.UnauthorizedSSOTokenError) as error:
         raise UnauthorizedError(f"the AWS login has expired: {plain(error)}", _LOGIN) from error
+    except exceptions.SSLError as error:
+        raise UnreachableError(f"the certificate of AWS is not trusted: {action}: {plain(error)}", trust.hint(os.environ)) from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         hint = "check the region (--region) and any proxy between this machine and AWS (HTTPS_PROXY)"
         raise UnreachableError(f"AWS does not answer {action}: {plain(error)}", hint) from error
     except (ResponseParserError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         # botocore's parser trusts that an answer has the shape that was announced.
         raise ClusterError(f"AWS's answer to {action} is not valid", "check that no proxy or login page answers in AWS's place") from error
-    except OSError as error:
-        # A file that the SDK signs in with, such as a service account's token.
-        raise UnauthorizedError(f"the AWS credentials cannot be read: {plain(error)}", _LOGIN) from error
+    except (OSError, RuntimeError) as error:
+        # A file that the SDK renews them with, or that what it has renewed is over already.
+        raise UnauthorizedError(f"the AWS credentials cannot be renewed: {plain(error)}", _LOGIN) from error
     except exceptions.BotoCoreError as error:
         raise UsageError(f"the AWS configuration cannot be used for {action}: {plain(error)}", "aws configure list shows it") from error
 
 
 def _refused(action: str, error: "ClientError") -> ClusterError:
-    action, denied, ended = _SIGNING_IN.get(error.operation_name, (action, "", _LOGIN))
+    action, denied, ended = _SIGNING_IN.get(error.operation_name, (action, "", ""))
     detail = error.response.get("Error", {})
     code, said = str(detail.get("Code", "")), plain(detail.get("Message", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if _SKEWED.search(said):
-        return UnauthorizedError(
-            f"AWS refuses {action} because of the time in its signature: {said}",
-            "this machine's clock is wrong: timedatectl shows and sets it",
-        )
-    if code in _DENIED:
-        return DeniedError(action, said, denied)
-    if code in _ENDED:
-        return UnauthorizedError(f"AWS does not accept the credentials: {code}: {said}", ended)
+    kind = find(TABLE, code, said)
+    if code in DENIED:
+        # A denial without a reason: what is known of signing in says more than what is known of all denials.
+        general = kind is None or not kind.says
+        hint = denied if denied and general else _do(kind)
+        return DeniedError(action, said, hint, "" if general or kind is None else kind.means)
+    if kind and code in CLOCK and kind.says:
+        return UnauthorizedError(f"AWS refuses {action} because of the time in its signature: {said}", _do(kind))
+    if code in UNAUTHORIZED:
+        return UnauthorizedError(f"AWS does not accept the credentials: {plain(code)}: {said}", ended or _do(kind))
     if _BUSY.search(code) or status >= 500:  # noqa: PLR2004 - HTTP's own
         return UnreachableError(
             f"AWS did not answer {action} in several tries: {plain(code)}: {said}", "wait a moment, then repeat the command"
         )
-    return ClusterError(f"AWS refuses {action}: {plain(code)}: {said}")
+    return ClusterError(f"AWS refuses {action}: {plain(code)}: {said}", _do(kind))
+
+
+def _do(kind: Refusal | None) -> str:
+    return f"{kind.means}: {kind.do} ({kind.page})" if kind else ""

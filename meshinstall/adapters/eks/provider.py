@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 # In these the API server answers; in the others it does not yet, or not any more.
 _READY = frozenset({"ACTIVE", "UPDATING"})
 # The fields of DescribeCluster that preflight checks.
-_KEPT = ("arn", "platformVersion", "resourcesVpcConfig", "health", "accessConfig", "upgradePolicy", "computeConfig")
+_KEPT = (
+    "arn",
+    "platformVersion",
+    "resourcesVpcConfig",
+    "health",
+    "accessConfig",
+    "upgradePolicy",
+    "computeConfig",
+    "kubernetesNetworkConfig",
+    "remoteNetworkConfig",
+)
 
 
 def _hush(_: str) -> None:
@@ -34,6 +45,7 @@ class EksProvider:
     def describe(self) -> CloudCluster:
         """The cluster that was asked for; raises ClusterError."""
         name = self._name()
+        self._session().sign_in()
         with explained("eks:DescribeCluster"):
             client = self._session().client("eks")
             try:
@@ -48,13 +60,11 @@ class EksProvider:
         """A new token for its API server, for at most 14 minutes; raises ClusterError."""
         from meshinstall.adapters.eks.token import presign
 
-        name = self._name()
-        with explained("sts:AssumeRole"):
-            return presign(self._session(), name)
+        return presign(self._session(), self._name())
 
     def chosen(self) -> Chosen:
         """What chose the caller's identity."""
-        return Chosen()
+        return self._session().chosen
 
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
         """The same cluster with its nodes, network, access entries and support in ``details``."""
@@ -84,8 +94,8 @@ class EksProvider:
         if self._aws is None:
             from meshinstall.adapters.eks.session import open_aws
 
-            asked = self._ref.selectors
-            self._aws = open_aws(next(iter(self._regions()), ""), asked.get("profile", ""), asked.get("role_arn", ""), self._say)
+            region = next(iter(self._regions()), "")
+            self._aws = open_aws({**self._ref.selectors, "region": region}, os.environ, self._say)
         return self._aws
 
 

@@ -3,13 +3,18 @@
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from meshinstall.adapters.eks import trust
+from meshinstall.adapters.eks.chosen import Login, choose
+from meshinstall.adapters.eks.errors import signing_in
+from meshinstall.adapters.eks.signing import use_login, use_role
 from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
 from meshinstall.adapters.net.proxies import find_proxy, split_proxy
 from meshinstall.errors import ClusterError, UsageError
+from meshinstall.model.cluster import Chosen
 from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
@@ -26,11 +31,27 @@ _ATTEMPT = re.compile(r"attempt=(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Aws:
-    """The caller's session with AWS; ``say`` hears of every further try."""
+    """The caller's session with AWS; ``say`` hears of every further try, ``chosen`` is what it was made from."""
 
     session: "Session"
     region: str
     say: Callable[[str], None]
+    chosen: Chosen
+
+    def credentials(self) -> Any:
+        """The caller's credentials; raises UnauthorizedError when there are none, and what it comes to to get them."""
+        from botocore.exceptions import NoCredentialsError
+
+        with signing_in(self.chosen.by):
+            credentials = self.session.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            return credentials
+
+    def sign_in(self) -> Any:
+        """The keys to sign with, before the first request: what goes wrong with them is told apart from what requests come to."""
+        with signing_in(self.chosen.by):
+            return self.credentials().get_frozen_credentials()
 
     def client(self, service: str, **options: Any) -> Any:
         """A client for a service; every answer is bounded in bytes and seconds."""
@@ -57,21 +78,35 @@ class Clients:
         return self._made[key]
 
 
-def open_aws(region: str, profile: str, role_arn: str, say: Callable[[str], None]) -> Aws:
-    """The caller's session, or that of a role it assumes, which is renewed like any other; raises UsageError."""
+def open_aws(selectors: Mapping[str, str], environ: Mapping[str, str], say: Callable[[str], None]) -> Aws:
+    """The session of the caller that these select, or of a role it assumes, which is renewed like any other; raises UsageError."""
+    own = _open(selectors, environ, say)
+    if not own.region:
+        raise UsageError("no AWS region given", "give --region, region in meshinstall.yaml, or AWS_DEFAULT_REGION")
+    checked_region(own.region)
+    trust.use_authorities(own.session, environ)
+    return _assumed(own, selectors, environ) if selectors.get("role_arn") else own
+
+
+def _open(selectors: Mapping[str, str], environ: Mapping[str, str], say: Callable[[str], None]) -> Aws:
     # boto3's core: boto3 itself adds nothing here, and a third to the start of a credential plugin.
     from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 
+    session = Session()
     try:
-        session = Session(profile=profile or None)
-        own = Aws(session, region or session.get_config_variable("region") or "", say)
+        chosen = choose(selectors, environ, session.full_config["profiles"])
+        if chosen.selectors:
+            # None where there is none: a profile in a variable is not that of a login.
+            session.set_config_variable("profile", chosen.selectors.get("profile"))
+        region = selectors.get("region", "") or environ.get("AWS_REGION", "") or session.get_config_variable("region") or ""
+        # The region of all that the session asks, also for the credentials of roles: a client alone would keep it to itself.
+        session.set_config_variable("region", region or None)
+        login = chosen.selectors.get("login")
+        use_login(session, Login(login) if login else None, say)
     except BotoCoreError as error:
         raise UsageError(plain(error), "list the profiles: aws configure list-profiles") from error
-    if not own.region:
-        raise UsageError("no AWS region given", "give --region, region in meshinstall.yaml, or AWS_DEFAULT_REGION")
-    checked_region(own.region)
-    return _assumed(own, profile, role_arn) if role_arn else own
+    return Aws(session, region, say, chosen)
 
 
 def checked_region(region: str) -> str:
@@ -81,19 +116,28 @@ def checked_region(region: str) -> str:
     return region
 
 
-def _assumed(own: Aws, profile: str, role_arn: str) -> Aws:
-    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-    from botocore.session import Session
-
-    source = own.session.get_credentials()
-    if source is None:
-        return own
-    fetcher = AssumeRoleCredentialFetcher(own.client, source, role_arn, extra_args={"RoleSessionName": "meshinstall"})
+def _assumed(own: Aws, selectors: Mapping[str, str], environ: Mapping[str, str]) -> Aws:
     # The same profile: its endpoints, authorities and retries hold for the role too.
-    session = Session(profile=profile or None)
-    # botocore offers no other way to a session with given credentials that are renewed.
-    session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # noqa: SLF001
-    return Aws(session, own.region, own.say)
+    role = _open(selectors, environ, own.say)
+    role.session.set_config_variable("ca_bundle", own.session.get_config_variable("ca_bundle"))
+    with signing_in(own.chosen.by):
+        use_role(role.session, own.credentials(), own.client, _role_arguments(selectors))
+    return role
+
+
+def _role_arguments(selectors: Mapping[str, str]) -> dict[str, Any]:
+    """Those of AssumeRole; raises UsageError."""
+    tags = [pair.partition("=") for pair in selectors.get("session_tags", "").split(",") if pair]
+    if bad := [key for key, equals, _ in tags if not key or not equals]:
+        raise UsageError(f"{bad[0]!r} is not a session tag", "give key=value pairs with commas: --session-tags team=mesh,stage=prod")
+    asked = {
+        "RoleArn": selectors["role_arn"],
+        "RoleSessionName": "meshinstall",
+        "ExternalId": selectors.get("external_id", ""),
+        "SourceIdentity": selectors.get("source_identity", ""),
+        "Tags": [{"Key": key, "Value": value} for key, _, value in tags],
+    }
+    return {key: value for key, value in asked.items() if value}
 
 
 def _config() -> Any:

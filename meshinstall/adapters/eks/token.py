@@ -18,16 +18,13 @@ _LIFE = timedelta(minutes=14)
 
 
 def presign(aws: Aws, cluster: str) -> Credential:
-    """A token for the cluster of that name, made without a request; raises botocore's errors when there are no credentials."""
+    """A token for the cluster of that name, made without a request; raises UnauthorizedError when there are no credentials."""
     from botocore.auth import SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
-    from botocore.exceptions import NoCredentialsError
 
-    credentials = aws.session.get_credentials()
-    if credentials is None:
-        raise NoCredentialsError
+    credentials, keys = aws.credentials(), aws.sign_in()
     request = AWSRequest("GET", f"https://{sts_host(aws)}/", headers={_HEADER: cluster}, params=_QUERY)
-    SigV4QueryAuth(credentials.get_frozen_credentials(), "sts", aws.region, _EXPIRES).add_auth(request)
+    SigV4QueryAuth(keys, "sts", aws.region, _EXPIRES).add_auth(request)
     token = _PREFIX + base64.urlsafe_b64encode(request.url.encode()).decode().rstrip("=")
     if len(token) > _MAX_TOKEN:
         aws.say(f"the token is {len(token)} bytes long and EKS accepts {_MAX_TOKEN}: assume a role with fewer session tags and policies")

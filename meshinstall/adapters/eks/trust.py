@@ -1,0 +1,72 @@
+"""Whom the SDK of AWS trusts when it opens TLS: the file or folder of certificates that variables or the profile name."""
+
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshinstall.errors import UsageError
+
+if TYPE_CHECKING:
+    from botocore.session import Session
+
+# As botocore reads them: the first that is set counts, and the profile's ca_bundle is between the two.
+_OWN, _REQUESTS = "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"
+# Bytes of one file.
+_MAX_FILE = 4 * 1024**2
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+
+def use_authorities(session: "Session", environ: Mapping[str, str]) -> None:
+    """Check the bundle that the session is to trust, and make one file of a folder, which the SDK cannot read; raises UsageError."""
+    own = session.get_config_variable("ca_bundle")
+    bundle = str(own or environ.get(_REQUESTS, "")).strip()
+    if not bundle:
+        return
+    name = _OWN if environ.get(_OWN) else "ca_bundle of the profile" if own else _REQUESTS
+    path = Path(bundle)
+    try:
+        text = "".join(_certificates(path)) if path.is_dir() else ""
+        if not path.is_dir():
+            ssl.create_default_context(cafile=bundle)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no certificate"
+        raise UsageError(f"the certificates of {name} ({bundle}) cannot be used: {reason}", _name_one(name)) from error
+    if path.is_dir():
+        session.set_config_variable("ca_bundle", _one_file(text, name, bundle))
+
+
+def hint(environ: Mapping[str, str]) -> str:
+    """What to do when the certificate of AWS, or of a proxy in its place, is not trusted."""
+    named = [f"{name}={environ[name]}" for name in (_OWN, _REQUESTS) if environ.get(name)]
+    who = f"{named[0]} names whom to trust" if named else f"neither {_OWN} nor {_REQUESTS} names whom to trust"
+    return (
+        f"{who} (ca_bundle in the profile does it too): add the certificate of whoever answers, such as a proxy that inspects TLS; "
+        f"openssl s_client -showcerts shows it"
+    )
+
+
+def _certificates(folder: Path) -> Iterator[str]:
+    """Those in the files of a folder, each once: a folder by c_rehash has each under two names."""
+    seen = set()
+    for file in sorted({one.resolve() for one in folder.iterdir()}):
+        if not file.is_file() or file.stat().st_size > _MAX_FILE:
+            continue
+        for part in file.read_text(errors="replace").split(_BEGIN)[1:]:
+            body = part.partition(_END)[0]
+            if body not in seen:
+                seen.add(body)
+                yield f"{_BEGIN}{body}{_END}\n"
+
+
+def _one_file(text: str, name: str, folder: str) -> str:
+    from meshinstall.adapters.cloud.exec_kubeconfig import write_private
+
+    if not text:
+        raise UsageError(f"the folder {folder} of {name} holds no certificate", _name_one(name))
+    return os.fspath(write_private(text))
+
+
+def _name_one(name: str) -> str:
+    return f"name a PEM file, or a folder of them, in {name}"
