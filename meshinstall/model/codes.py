@@ -178,6 +178,9 @@ _EKS = (
     # Allowed by name because something that is not read, such as a firewall policy above the network, may open the port.
     Check("EKS014", Phase.EKS, _ERROR, f"the control plane does not reach port {WEBHOOK_PORT}", "webhook-port"),
     Check("EKS015", Phase.EKS, _WARNING, f"NOT PROVEN: whether the control plane reaches port {WEBHOOK_PORT}"),
+    Check("EKS016", Phase.EKS, _ERROR, f"the control plane's security groups do not let port {WEBHOOK_PORT} out", "webhook-port"),
+    Check("EKS017", Phase.EKS, _EITHER, "hybrid nodes: the API server may not reach webhooks on them", "webhook-port"),
+    Check("EKS018", Phase.EKS, _WARNING, "the AWS Load Balancer Controller does not run: gateways stay pending"),
 )
 
 _AKS = (

@@ -1,9 +1,9 @@
 """What must hold of an EKS cluster before Istio is put on it; each finding has an anchor in docs/checks.md."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from meshinstall.checks.clouds import eks_network
+from meshinstall.checks.clouds import eks_gateways, eks_hybrid, eks_network
 from meshinstall.model.cluster import CloudCluster
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
@@ -14,8 +14,6 @@ from meshinstall.model.release import Component, Manifest
 _READY = frozenset({"ACTIVE", "UPDATING"})
 _EVERYBODY = "0.0.0.0/0"
 _ADMIN = "eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
-# EKS Auto Mode's own load balancer controller (docs.aws.amazon.com: Use Service annotations with Network Load Balancers, Auto Mode).
-_AUTO_MODE_CLASS = "eks.amazonaws.com/nlb"
 # What could not be read, in words.
 _UNREAD = {
     "nodegroups": "whether there are Windows node groups",
@@ -24,6 +22,7 @@ _UNREAD = {
     "caller": "who the caller is",
     "accessEntries": "whether the caller has an access entry",
     "network": f"whether the API server reaches the webhook (port {WEBHOOK_PORT})",
+    "loadBalancerController": "whether the AWS Load Balancer Controller makes the gateways' load balancers",
 }
 
 
@@ -36,7 +35,8 @@ def judge(cluster: CloudCluster, nodes: Sequence[Manifest], desired: Desired) ->
         *(() if nodes else _access(cluster)),
         *eks_network.webhook_port(cluster, nodes),
         *_fargate(cluster, nodes, desired),
-        *_auto_mode(cluster, desired),
+        *eks_hybrid.webhooks(cluster, nodes),
+        *eks_gateways.load_balancers(cluster, desired),
         *_windows(cluster, nodes),
         *_not_proven(cluster),
     )
@@ -99,7 +99,9 @@ def _access(cluster: CloudCluster) -> Iterator[Finding]:
     if mode == "CONFIG_MAP":
         title = f"the cluster accepts only who is in its ConfigMap aws-auth; {principal} may not be in it"
         allow = command(cluster, "update-cluster-config", "--access-config authenticationMode=API_AND_CONFIG_MAP")
-        yield Finding("EKS007", Severity.WARNING, title, hint=f"{allow}, then {_grant(cluster, principal)}")
+        wait = command(cluster, "wait cluster-active")
+        hint = f"1. {allow} && {wait}\n2. {_grant(cluster, principal)} (fails while the mode is CONFIG_MAP)"
+        yield Finding("EKS007", Severity.WARNING, title, hint=hint)
     elif entries is not None and not any(_same(entry, principal) for entry in entries):
         title = f"{principal} has no access entry in the cluster"
         detail = "ignore this if its ConfigMap aws-auth lists it" if mode == "API_AND_CONFIG_MAP" else ""
@@ -118,9 +120,9 @@ def _same(entry: str, principal: str) -> bool:
 
 
 def _grant(cluster: CloudCluster, principal: str) -> str:
-    role = principal.rpartition("/")[2]
-    # An access entry needs the role's path, which STS does not tell; those of IAM Identity Center always have one.
-    arn = f'"$(aws iam get-role --role-name {role} --query Role.Arn --output text)"' if role.startswith("AWSReservedSSO_") else principal
+    head, _, role = principal.partition(":role/")
+    # An access entry needs the role's path, and STS names a session's role without it: IAM knows.
+    arn = f'"$(aws iam get-role --role-name {role} --query Role.Arn --output text)"' if role else head
     place = f"--region {cluster.location} --cluster-name {cluster.name} --principal-arn {arn}"
     partition = ":".join(principal.split(":")[:2])
     policy = f"aws eks associate-access-policy {place} --policy-arn {partition}:{_ADMIN} --access-scope type=cluster"
@@ -152,20 +154,6 @@ def _has_node_agents(desired: Desired) -> bool:
     return any(release.component in {Component.CNI, Component.ZTUNNEL} for release in desired.releases)
 
 
-def _auto_mode(cluster: CloudCluster, desired: Desired) -> Iterator[Finding]:
-    if not (cluster.details.get("computeConfig") or {}).get("enabled"):
-        return
-    for release in desired.releases:
-        service = release.values.merged().get("service") or {}
-        asked = service.get("loadBalancerClass") if isinstance(service, Mapping) else None
-        if release.component is Component.GATEWAY and asked != _AUTO_MODE_CLASS and service.get("type", "LoadBalancer") == "LoadBalancer":
-            title = "EKS Auto Mode creates load balancers only for Services of its own class"
-            hint = f"--set {release.key.name}.service.loadBalancerClass={_AUTO_MODE_CLASS}, or install the AWS Load Balancer Controller"
-            yield Finding(
-                "EKS011", Severity.WARNING, title, f"unless the AWS Load Balancer Controller runs too, {release.key} gets none", hint=hint
-            )
-
-
 def _windows(cluster: CloudCluster, nodes: Sequence[Manifest]) -> Iterator[Finding]:
     groups = [one["nodegroupName"] for one in cluster.details.get("nodegroups") or () if str(one["amiType"]).startswith("WINDOWS_")]
     windows = [node["metadata"]["name"] for node in nodes if _label(node, "kubernetes.io/os") == "windows"]
@@ -182,5 +170,8 @@ def _label(node: Manifest, name: str) -> Any:
 def _not_proven(cluster: CloudCluster) -> Iterator[Finding]:
     for what, why in cluster.unread.items():
         title = f"NOT PROVEN: {_UNREAD.get(what, what)}"
-        hint = f"allow {why} (docs/clouds/eks/preflight-policy.json)" if " " not in why else ""
-        yield Finding("EKS013", Severity.WARNING, title, f"missing permission: {why}" if hint else why, hint=hint)
+        is_permission = " " not in why
+        hint = (
+            f"allow {why} (docs/clouds/eks/preflight-policy.json)" if is_permission else "docs/clouds/eks.md has what AWS's refusals mean"
+        )
+        yield Finding("EKS013", Severity.WARNING, title, f"missing permission: {why}" if is_permission else why, hint=hint)

@@ -7,6 +7,7 @@ import anyio.to_thread
 
 from meshinstall import catalog
 from meshinstall.checks.clouds.judge import judge
+from meshinstall.engine.observe.load_balancers import with_controller
 from meshinstall.engine.session import CloudSide, Session
 from meshinstall.errors import ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
 from meshinstall.model.cluster import Cloud, CloudCluster, ClusterRef
@@ -23,7 +24,8 @@ async def cloud_findings(desired: Desired, session: Session) -> tuple[Finding, .
     cluster = await _inspected(session.cloud)
     if cluster.caller:
         session.tell(f"to {cluster.cloud} as {cluster.caller}")
-    return judge(cluster, await _nodes(session), desired)
+    nodes = await _nodes(session)
+    return judge(await with_controller(cluster, session.kube), nodes, desired)
 
 
 async def _nodes(session: Session) -> list[Manifest]:
