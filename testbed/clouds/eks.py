@@ -2,17 +2,18 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, parse_qsl, unquote
 
 from testbed.clouds.eks_answers import Answer, assumed, error, json_answer, xml_answer
 from testbed.clouds.eks_identity import Identity, Keys, RefusedError, Signed, path_and_query
 from testbed.clouds.eks_logins import UNSIGNED, Logins
 from testbed.clouds.eks_sts import caller
+from testbed.clouds.eks_trusts import Trust
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -28,6 +29,8 @@ _ACTIONS = (
     ("GET", r"/clusters/[^/]+/fargate-profiles/[^/]+", "DescribeFargateProfile"),
     ("GET", r"/clusters/[^/]+/access-entries", "ListAccessEntries"),
 )
+# Items of one answer.
+_PAGE = 100
 Fault = Callable[[], Answer]
 
 
@@ -37,6 +40,10 @@ class Aws:
 
     keys: Keys = field(default_factory=Keys)
     roles: dict[str, timedelta] = field(default_factory=dict)  # those that may be assumed, and for how long
+    trusts: dict[str, Trust] = field(default_factory=dict)  # by role, where its trust policy asks for more than who it is
+    guardrails: dict[str, str] = field(default_factory=dict)  # by action: why the organization denies it to everybody, in AWS's words
+    regions_off: set[str] = field(default_factory=set)  # opt-in regions that the account has not enabled
+    hides_managed: bool = False  # instances are shown only to those who ask for managed resources too
     access_entries: list[str] = field(default_factory=list)
     versions: list[dict[str, Any]] = field(default_factory=list)
     faults: list[tuple[str, Fault]] = field(default_factory=list)  # for the next request of an action
@@ -127,8 +134,10 @@ class _Gate:
 
     def _signed(self, service: str, action: str, request: Signed) -> Answer | None:
         identity = self._aws.keys.of_header(request)
-        if action in identity.denied:
-            raise _denied(service, identity, action)
+        if _region(request) in self._aws.regions_off:
+            raise RefusedError(403, "UnrecognizedClientException", "The security token included in the request is invalid.")
+        if action in identity.denied or action in self._aws.guardrails:
+            raise _denied(service, identity, action, self._aws.guardrails.get(action, ""))
         return self._own(action, request, identity)
 
     def _fault(self, action: str) -> Fault | None:
@@ -144,19 +153,29 @@ class _Gate:
                 found = caller(identity)["GetCallerIdentityResponse"]
                 return xml_answer("GetCallerIdentity", found["GetCallerIdentityResult"])  # type: ignore[index]
             case "sts:AssumeRole":
-                return self._assume(parse_qs(request.body.decode()))
+                return self._assume(identity, dict(parse_qsl(request.body.decode())))
+            case "ec2:DescribeInstances" if self._aws.hides_managed and b"IncludeManagedResources=true" not in request.body:
+                return 200, {"Content-Type": "text/xml"}, b"<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"
             # Moto 5.2 has no route for these.
             case "eks:ListAccessEntries":
-                return json_answer({"accessEntries": self._aws.access_entries})
+                return _page("accessEntries", self._aws.access_entries, dict(parse_qsl(request.query)))
             case "eks:DescribeClusterVersions":
                 return json_answer({"clusterVersions": self._aws.versions})
         return None
 
-    def _assume(self, form: Mapping[str, list[str]]) -> Answer:
-        role, session = form["RoleArn"][0], form["RoleSessionName"][0]
+    def _assume(self, identity: Identity, form: Mapping[str, str]) -> Answer:
+        role, session = form["RoleArn"], form["RoleSessionName"]
         if role not in self._aws.roles:
             raise RefusedError(403, "AccessDenied", f"User is not authorized to perform: sts:AssumeRole on resource: {role}")
+        self._aws.trusts.get(role, Trust()).check(identity.arn, role, form)
         return assumed("AssumeRole", self._aws.keys.session(role, session), datetime.now(UTC) + self._aws.roles[role])
+
+
+def _page(key: str, items: Sequence[str], query: Mapping[str, str]) -> Answer:
+    """A hundred of a list at most, as the EKS API gives them."""
+    start = int(query.get("nextToken", "0"))
+    end = start + min(int(query.get("maxResults", _PAGE)), _PAGE)
+    return json_answer({key: items[start:end], **({"nextToken": str(end)} if end < len(items) else {})})
 
 
 def _request(environ: "WSGIEnvironment") -> Signed:
@@ -172,6 +191,11 @@ def _request(environ: "WSGIEnvironment") -> Signed:
     return Signed(environ["REQUEST_METHOD"], path, query, headers, body)
 
 
+def _region(request: Signed) -> str:
+    found = re.search(r"Credential=[^/]+/\d+/([^/]+)/", request.headers.get("authorization", ""))
+    return found[1] if found else ""
+
+
 def _asked(request: Signed) -> tuple[str, str]:
     """Service and action; the service is in the signature's scope, where moto reads it too."""
     found = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", request.headers.get("authorization", ""))
@@ -184,10 +208,11 @@ def _asked(request: Signed) -> tuple[str, str]:
     return service, next((name for method, form, name in _ACTIONS if method == request.method and re.fullmatch(form, path)), "?")
 
 
-def _denied(service: str, identity: Identity, action: str) -> RefusedError:
+def _denied(service: str, identity: Identity, action: str, why: str) -> RefusedError:
+    said = f"User: {identity.arn} is not authorized to perform: {action}{f' {why}' if why else ''}"
     if service == "ec2":
-        return RefusedError(403, "UnauthorizedOperation", f"You are not authorized to perform this operation. User: {identity.arn}")
-    return RefusedError(403, "AccessDeniedException", f"User: {identity.arn} is not authorized to perform: {action}")
+        return RefusedError(403, "UnauthorizedOperation", f"You are not authorized to perform this operation. {said}")
+    return RefusedError(403, "AccessDenied" if service == "sts" else "AccessDeniedException", said)
 
 
 def _send(start: "StartResponse", status: int, headers: Mapping[str, str], body: bytes) -> Iterable[bytes]:

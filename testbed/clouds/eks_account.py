@@ -14,6 +14,17 @@ ADMIN_ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
 # Whose members the cluster's authenticator makes of those who have the role.
 GROUP = "mesh-admins"
 
+# Left by the AWS Load Balancer Controller: the testbed has its own load balancers, and the gateways are made for that one's.
+INGRESS_CLASS = (
+    "/apis/networking.k8s.io/v1/ingressclasses",
+    {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": {"name": "alb"},
+        "spec": {"controller": "ingress.k8s.aws/alb"},
+    },
+)
+
 # One of those that moto knows; asking for them all takes seconds.
 _IMAGE = "ami-12c6146b"
 
@@ -62,6 +73,13 @@ def make(aws: Aws, owner: Identity, name: str, server: str, authority: bytes, ve
     standard = {"clusterVersion": version, "versionStatus": "STANDARD_SUPPORT", "endOfStandardSupportDate": 1830000000}
     aws.versions.append(standard)
     return account
+
+
+def close_egress(aws: Aws, owner: Identity, group: str) -> None:
+    """Let a security group's machines send nothing but replies."""
+    ec2 = client(aws, owner, "ec2")
+    (found,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=found["IpPermissionsEgress"])
 
 
 def record(name: str) -> Any:

@@ -18,7 +18,16 @@ from meshinstall.model.request import Request
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
 ADMITTED = {"protocol": "tcp", "from": 15017, "to": 15017, "groups": ["sg-cluster"], "cidrs": [], "others": False}
-NETWORK = {"nodeGroupSets": [["sg-node"]], "rules": {"sg-node": [ADMITTED]}, "controlPlaneCidrs": ["10.0.0.0/24", "10.0.1.0/24"]}
+OUT = {"protocol": "-1", "from": 0, "to": 65535, "groups": [], "cidrs": ["0.0.0.0/0"], "others": False}
+NETWORK = {
+    "nodeGroupSets": [["sg-node"]],
+    "rules": {"sg-node": [ADMITTED]},
+    "egress": {"sg-cluster": [OUT]},
+    "controlPlaneCidrs": ["10.0.0.0/24", "10.0.1.0/24"],
+    "nodeCidrs": {"sg-node": ["10.0.2.0/24"]},
+}
+RUNS = {"deployments": {"kube-system/aws-load-balancer-controller": 2}, "classes": ["alb"], "webhooks": ["w"], "crd": True}
+GONE: dict[str, Any] = {"deployments": {}, "classes": [], "webhooks": [], "crd": True}
 DETAILS: dict[str, Any] = {
     "resourcesVpcConfig": {
         "vpcId": "vpc-1",
@@ -34,6 +43,7 @@ DETAILS: dict[str, Any] = {
     "nodegroups": [{"nodegroupName": "main", "amiType": "AL2023_x86_64_STANDARD", "status": "ACTIVE"}],
     "fargateProfiles": [],
     "network": NETWORK,
+    "loadBalancerController": RUNS,
 }
 GOOD = CloudCluster(Cloud.EKS, "shop", "eu-west-1", "1.36", "ACTIVE", ready=True, endpoint=None, details=DETAILS)
 
@@ -44,6 +54,8 @@ def node(name: str, **labels: str) -> dict[str, Any]:
 
 
 LINUX, FARGATE, WINDOWS = node("a", os="linux"), node("f", os="linux", compute="fargate"), node("w", os="windows")
+HYBRID = node("h", os="linux", compute="hybrid")
+REMOTE = {"remotePodNetworks": [{"cidrs": ["10.80.0.0/16"]}]}
 
 
 @pytest.fixture
@@ -62,6 +74,19 @@ def having(**details: Any) -> CloudCluster:
 
 def access(**changed: Any) -> CloudCluster:
     return having(resourcesVpcConfig={**DETAILS["resourcesVpcConfig"], **changed})
+
+
+def sending(**changed: Any) -> CloudCluster:
+    return having(network={**NETWORK, "egress": {"sg-cluster": [{**OUT, **changed}]}})
+
+
+def balanced(**found: Any) -> CloudCluster:
+    return having(loadBalancerController={**GONE, **found})
+
+
+def auto(*, is_balancing: bool = True, **details: Any) -> CloudCluster:
+    network = {"elasticLoadBalancing": {"enabled": is_balancing}}
+    return having(computeConfig={"enabled": True}, kubernetesNetworkConfig=network, **details)
 
 
 def ruled(**changed: Any) -> CloudCluster:
@@ -93,7 +118,21 @@ def ruled(**changed: Any) -> CloudCluster:
         (GOOD, [FARGATE, LINUX], ["EKS010"]),
         (having(fargateProfiles=[{"fargateProfileName": "p", "namespaces": ["istio-system"]}]), [LINUX], ["EKS009"]),
         (having(fargateProfiles=[{"fargateProfileName": "p", "namespaces": ["jobs"]}]), [LINUX], []),
-        (having(computeConfig={"enabled": True}), [LINUX], ["EKS011"]),
+        # The class may be left out: it is the cluster's default.
+        (having(computeConfig={"enabled": True}), [LINUX], []),
+        (auto(loadBalancerController=GONE), [LINUX], []),
+        (auto(is_balancing=False, loadBalancerController=GONE), [LINUX], ["EKS011"]),
+        (auto(is_balancing=False), [LINUX], []),
+        (balanced(), [LINUX], ["EKS018"]),
+        (balanced(deployments={"kube-system/aws-load-balancer-controller": 0}, classes=["alb"]), [LINUX], ["EKS018"]),
+        (balanced(deployments={"kube-system/lbc": 1}), [LINUX], []),
+        (balanced(webhooks=["aws-load-balancer-webhook"]), [LINUX], []),
+        (replace(GOOD, unread={"loadBalancerController": "forbidden"}), [LINUX], ["EKS013"]),
+        (GOOD, [LINUX, HYBRID], ["EKS017"]),
+        (GOOD, [HYBRID], ["EKS017"]),
+        (having(remoteNetworkConfig=REMOTE), [LINUX, HYBRID], ["EKS017"]),
+        (having(remoteNetworkConfig=REMOTE), [LINUX], []),
+        (having(network={**NETWORK, "nodeGroupSets": []}), [HYBRID], ["EKS017"]),
         (having(computeConfig={"enabled": False}), [LINUX], []),
         (GOOD, [LINUX, WINDOWS], ["EKS012"]),
         (having(nodegroups=[{"nodegroupName": "w", "amiType": "WINDOWS_FULL_2025_x86_64", "status": "ACTIVE"}]), [LINUX], ["EKS012"]),
@@ -111,6 +150,14 @@ def ruled(**changed: Any) -> CloudCluster:
         (ruled(groups=[], others=True, protocol="udp"), [LINUX], ["EKS014"]),
         (ruled(others=True), [LINUX], []),
         (having(network={**NETWORK, "nodeGroupSets": [["sg-node"], ["sg-more", "sg-node"], ["sg-bare"]]}), [LINUX], ["EKS014"]),
+        (having(network={**NETWORK, "egress": {"sg-cluster": []}}), [LINUX], ["EKS016"]),
+        (having(network={**NETWORK, "egress": {}}), [LINUX], []),
+        (sending(protocol="tcp", to=443, **{"from": 443}), [LINUX], ["EKS016"]),
+        (sending(cidrs=[], groups=["sg-other"]), [LINUX], ["EKS016"]),
+        (sending(cidrs=[], groups=["sg-node"]), [LINUX], []),
+        (sending(cidrs=["10.0.2.0/23"]), [LINUX], []),
+        (sending(cidrs=["10.0.0.0/24"]), [LINUX], ["EKS016"]),
+        (sending(cidrs=[], others=True), [LINUX], ["EKS015"]),
         (having(network={"nodeGroupSets": [], "rules": {}, "controlPlaneCidrs": []}), [LINUX], ["EKS015"]),
         (replace(GOOD, details={}), [LINUX], []),
     ],
@@ -146,7 +193,8 @@ def test_hints_are_commands_that_mend(desired: Desired) -> None:
         "--protocol tcp --port 15017 --source-group sg-cluster"
     )
     (entry,) = judge(having(accessEntries=[]), [], desired)
-    place = f"--region eu-west-1 --cluster-name shop --principal-arn {ROLE}"
+    # A role may have a path, which STS does not tell.
+    place = '--region eu-west-1 --cluster-name shop --principal-arn "$(aws iam get-role --role-name admin --query Role.Arn --output text)"'
     assert entry.hint == (
         f"aws eks create-access-entry {place} && aws eks associate-access-policy {place} --policy-arn "
         "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy --access-scope type=cluster"
@@ -159,20 +207,37 @@ def test_hints_are_commands_that_mend(desired: Desired) -> None:
     # The path of such a role is told by IAM alone, and the policy is the partition's own.
     assert '--principal-arn "$(aws iam get-role --role-name AWSReservedSSO_Admin_0123 --query Role.Arn --output text)"' in single.hint
     assert "--policy-arn arn:aws-us-gov:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy" in single.hint
+    (mode,) = judge(having(accessConfig={"authenticationMode": "CONFIG_MAP"}, accessEntries=None), [], desired)
+    first, second = mode.hint.splitlines()
+    assert "API_AND_CONFIG_MAP && aws eks wait cluster-active" in first
+    assert "aws eks create-access-entry" in second
+    assert "fails while the mode is CONFIG_MAP" in second
     (unread,) = judge(replace(GOOD, unread={"network": "ec2:DescribeInstances"}), [LINUX], desired)
     assert unread.title == "NOT PROVEN: whether the API server reaches the webhook (port 15017)"
     assert unread.detail == "missing permission: ec2:DescribeInstances"
 
 
-def test_a_gateway_with_auto_modes_own_class_is_fine(tmp_path: Path) -> None:
-    sets = ("istio-ingress.service.loadBalancerClass=eks.amazonaws.com/nlb",)
-    chosen = resolve(Request(environment="dev", cloud=Cloud.EKS, sets=sets), load_project(None, {}, tmp_path))
-    assert judge(having(computeConfig={"enabled": True}), [LINUX], chosen) == ()
+@pytest.mark.parametrize(
+    ("given", "cluster", "codes"),
+    [
+        ("loadBalancerClass=eks.amazonaws.com/nlb", auto(loadBalancerController=GONE), []),
+        ("loadBalancerClass=service.k8s.aws/nlb", auto(loadBalancerController=GONE), ["EKS011"]),
+        ("loadBalancerClass=service.k8s.aws/nlb", auto(), []),
+        ("loadBalancerClass=service.k8s.aws/nlb", balanced(), ["EKS018"]),
+        ("loadBalancerClass=example.com/own", balanced(), []),
+        ("type=ClusterIP", balanced(), []),
+    ],
+)
+def test_what_a_gateway_asks_for_must_be_made_by_something(given: str, cluster: CloudCluster, codes: list[str], tmp_path: Path) -> None:
+    asked = Request(environment="dev", cloud=Cloud.EKS, sets=(f"istio-ingress.service.{given}",))
+    found = judge(cluster, [LINUX], resolve(asked, load_project(None, {}, tmp_path)))
+    assert [finding.code for finding in found] == codes
+    assert not found or "stays pending" in found[0].detail
 
 
 def test_every_code_is_explained() -> None:
     root = Path(__file__).parents[2]
-    sources = (root / "meshinstall/checks/clouds" / name for name in ("eks.py", "eks_network.py"))
+    sources = (root / "meshinstall/checks/clouds").glob("eks*.py")
     codes = {code for source in sources for code in re.findall(r"EKS\d{3}", source.read_text())}
-    assert len(codes) == 15
+    assert len(codes) == 18
     assert codes == set(re.findall(r"^### (EKS\d{3})$", (root / "docs/checks.md").read_text(), re.MULTILINE))

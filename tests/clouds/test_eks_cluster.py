@@ -65,6 +65,7 @@ def world(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
             groups = {ADMIN_ROLE: GROUP, SHORT: GROUP}
             with authenticating(found.spec, program, authority, aws.keys, name=NAME, region=REGION, groups=groups):
                 make_administrators(found.api(), "Group", GROUP)
+                found.api().post(*eks_account.INGRESS_CLASS)
                 yield World(found, aws, owner, engineer)
     finally:
         testbed_cluster.down(name)
@@ -138,7 +139,8 @@ def test_a_role_without_an_access_entry_is_told_how_to_get_one(world: World, com
     done = world.engineer.meshinstall(command, "--cloud", "eks", "--env", "staging", "--role-arn", auditor)
     assert done.status == 1
     assert f"EKS007: {auditor} has no access entry in the cluster" in done.err
-    assert f"aws eks create-access-entry --region {REGION} --cluster-name {NAME} --principal-arn {auditor}" in done.err
+    arn = '"$(aws iam get-role --role-name auditor --query Role.Arn --output text)"'
+    assert f"aws eks create-access-entry --region {REGION} --cluster-name {NAME} --principal-arn {arn}" in done.err
 
 
 def test_a_run_outlives_its_tokens(world: World) -> None:

@@ -24,6 +24,7 @@ _TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of a varia
 # As botocore reads them: the first that is set counts.
 _PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 _FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_LOGIN_CACHE_DIRECTORY")
+_DEFAULT_FILES = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials"}
 _SETTINGS = (
     "AWS_STS_REGIONAL_ENDPOINTS",
     "AWS_USE_FIPS_ENDPOINT",
@@ -65,10 +66,12 @@ def choose(selectors: Mapping[str, str], environ: Mapping[str, str], profiles: P
     secret = _secrets(login, environ)
     chosen = {"profile": profile, "login": login or ""}
     role = selectors.get("role_arn") or str((profiles.get(profile) or {}).get("role_arn", "") if not login else "")
+    variables = _variables(environ, (*_SETTINGS, *(_OF[login] if login else ()), *_endpoints(environ)))
     return Chosen(
         by=f"{by}, role {role}" if role and by else by,
         selectors={key: str(value) for key, value in chosen.items() if value},
-        variables=_variables(environ, (*_SETTINGS, *(_OF[login] if login else ()), *_endpoints(environ))),
+        # A profile is one of these files, also where another shell names others.
+        variables={**(_DEFAULT_FILES if profile else {}), **variables},
         secrets=(*secret, *(name for name in _endpoints(environ) if "@" in environ[name])),
     )
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshinstall.model.cluster import CloudCluster
-from meshinstall.model.desired import Desired
+from meshinstall.model.desired import Desired, Release
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.release import Component, Release
+from meshinstall.model.release import Component
 
 # EKS Auto Mode's own controller; its class is the cluster's default (docs.aws.amazon.com: Use Service annotations to configure NLBs).
 _AUTO_MODE_CLASS = "eks.amazonaws.com/nlb"

@@ -12,7 +12,10 @@ def main() -> None:
     running = read_addresses(INSIDE)
     if running is None:
         raise TestbedError("the cloud has not said who is to be administrator")
-    make_administrators(Api(INSIDE / "kubeconfig"), running.kind, running.administrator)
+    api = Api(INSIDE / "kubeconfig")
+    make_administrators(api, running.kind, running.administrator)
+    for path, content in running.objects:
+        api.post(path, dict(content))
 
 
 if __name__ == "__main__":

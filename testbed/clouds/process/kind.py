@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from testbed import spec
 from testbed.spec import Account, Spec
@@ -23,11 +24,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A cloud that answers: where, and which user or group (``kind``: User, Group) is to be administrator of the cluster."""
+    """A cloud that answers: where, and which user or group (``kind``: User, Group) is to be administrator of the cluster.
+
+    ``objects`` are what an owner of such a cluster has put into it, each with its collection's path.
+    """
 
     addresses: tuple[Address, ...]
     kind: str
     administrator: str
+    objects: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
