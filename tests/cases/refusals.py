@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from meshinstall.adapters.cloud.refusals import Refusal
+from meshinstall.adapters.eks import refusals as eks
 from meshinstall.adapters.gke import refusals as gke
 
 DOCS = Path(__file__).parents[2] / "docs/clouds"
 # The table of each cloud's page, by the name of the page.
-TABLES: Mapping[str, Iterable[Refusal]] = {"gke": gke.TABLE}
+TABLES: Mapping[str, Iterable[Refusal]] = {"eks": eks.TABLE, "gke": gke.TABLE}
 _TABLE = re.compile(r"(<!-- refusals: scripts/golden writes this table -->\n).*?(<!-- end of refusals -->\n)", re.DOTALL)
 
 

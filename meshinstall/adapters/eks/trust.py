@@ -31,7 +31,8 @@ def use_authorities(session: "Session", environ: Mapping[str, str]) -> None:
         if not path.is_dir():
             ssl.create_default_context(cafile=bundle)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it holds no certificate"
+        # An SSLError is an OSError too.
+        reason = "it holds no certificate" if isinstance(error, (ssl.SSLError, ValueError)) else error.strerror
         raise UsageError(f"the certificates of {name} ({bundle}) cannot be used: {reason}", _name_one(name)) from error
     if path.is_dir():
         session.set_config_variable("ca_bundle", _one_file(text, name, bundle))
