@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshinstall.adapters.eks import trust
@@ -36,7 +36,7 @@ class Aws:
     session: "Session"
     region: str
     say: Callable[[str], None]
-    chosen: Chosen
+    chosen: Chosen = field(default_factory=Chosen)
 
     def credentials(self) -> Any:
         """The caller's credentials; raises UnauthorizedError when there are none, and what it comes to to get them."""

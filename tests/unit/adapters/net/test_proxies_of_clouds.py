@@ -1,5 +1,6 @@
 """Clouds and charts take the proxy that the API server's client takes, with its login, and name it without the login when it fails."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def aws(tmp_path: Path) -> None:  # noqa: ARG001 - all of them are called alike
     from meshinstall.adapters.eks.session import open_aws
 
     with explained("eks:ListClusters"):
-        open_aws("eu-west-1", "", "", lambda _: None).client("eks", endpoint_url=f"https://{HOST}").list_clusters()
+        open_aws({"region": "eu-west-1"}, os.environ, lambda _: None).client("eks", endpoint_url=f"https://{HOST}").list_clusters()
 
 
 def azure(tmp_path: Path) -> None:  # noqa: ARG001
