@@ -31,7 +31,7 @@ def inspect(aws: Aws, cluster: CloudCluster) -> CloudCluster:
             details[name] = answer.result()
         except DeniedError as error:
             # With a space in it, it is more than a permission that somebody could give.
-            unread[name] = f"{error.permission}: {error.whose}; {error.hint}" if error.whose else error.permission
+            unread[name] = f"{error.permission}: {error.hint}" if error.whose else error.permission
         except MeshinstallError as error:
             unread[name] = error.message
     who = Caller(details["caller"], aws.chosen.by) if details.get("caller") else None
