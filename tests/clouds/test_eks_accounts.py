@@ -142,12 +142,24 @@ def test_one_code_is_asked_for_on_the_terminal_and_serves_many_starts(world: Wor
     assert kept.stat().st_mode & 0o077 == 0
 
 
-def test_a_wrong_code_is_one_line(world: World) -> None:
-    status, _, shown = on_terminal(world.shell, "000000", "credential", *NAMED, "--aws-profile", PROFILE)
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [("000000", "AWS does not allow sts:AssumeRole: MultiFactorAuthentication failed"), ("", f"no MFA code of {DEVICE} was given")],
+    ids=["wrong", "none"],
+)
+def test_a_code_of_no_use_is_one_line(world: World, typed: str, said: str) -> None:
+    status, _, shown = on_terminal(world.shell, typed, "credential", *NAMED, "--aws-profile", PROFILE)
     assert status == 1
-    assert "AWS does not allow sts:AssumeRole: MultiFactorAuthentication failed" in shown
-    assert "the MFA code is wrong" in shown
+    assert said in shown
     assert "Traceback" not in shown
+
+
+def test_a_session_that_cannot_be_kept_is_good_for_one_command(world: World) -> None:
+    (world.home / ".aws/cli").write_text("not a folder")
+    status, out, shown = on_terminal(world.shell, CODE, "credential", *NAMED, "--aws-profile", PROFILE)
+    assert status == 0, shown
+    assert SESSION in world.signer(out)
+    assert "the session cannot be kept in ~/.aws/cli/cache" in shown
 
 
 def test_a_half_written_session_in_the_cache_is_as_none(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from meshinstall.adapters.cloud.refusals import Refusal, find
 from meshinstall.adapters.eks import trust
-from meshinstall.adapters.eks.refusals import CLOCK, DENIED, TABLE, UNAUTHORIZED
+from meshinstall.adapters.eks.refusals import CLOCK_IS_WRONG, DENIED, TABLE, UNAUTHORIZED
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.foreign_text import plain
 
@@ -115,7 +115,7 @@ def _refused(action: str, error: "ClientError") -> ClusterError:
         general = kind is None or not kind.says
         hint = denied if denied and general else _do(kind)
         return DeniedError(action, said, hint, "" if general or kind is None else kind.means)
-    if kind and code in CLOCK and kind.says:
+    if kind and kind.means == CLOCK_IS_WRONG:
         return UnauthorizedError(f"AWS refuses {action} because of the time in its signature: {said}", _do(kind))
     if code in UNAUTHORIZED:
         return UnauthorizedError(f"AWS does not accept the credentials: {plain(code)}: {said}", ended or _do(kind))

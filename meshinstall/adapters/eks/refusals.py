@@ -9,7 +9,8 @@ DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Una
 ENDED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 # Keys that AWS does not know, or not in this region.
 UNKNOWN = ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "AuthFailure")
-CLOCK = ("InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture")
+CLOCK = ("RequestTimeTooSkewed", "RequestInTheFuture")
+CLOCK_IS_WRONG = "the clock of this machine is wrong: AWS accepts five minutes of difference"
 SIGNATURE = ("SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature")
 # Refusals that are about who asks, and not about what may be done.
 REGION = ("RegionDisabledException", "OptInRequired")
@@ -81,18 +82,24 @@ TABLE = (
         _DENIED_PAGE,
     ),
     Refusal(
-        CLOCK,
-        "the clock of this machine is wrong: AWS accepts five minutes of difference",
+        SIGNATURE,
+        CLOCK_IS_WRONG,
         "timedatectl shows and sets it",
         f"{_IAM}/signature-v4-troubleshooting.html",
         "signature not yet current",
     ),
     Refusal(
-        CLOCK,
-        "the clock of this machine is wrong: AWS accepts five minutes of difference",
+        SIGNATURE,
+        CLOCK_IS_WRONG,
         "timedatectl shows and sets it",
         f"{_IAM}/signature-v4-troubleshooting.html",
         "signature expired",
+    ),
+    Refusal(
+        CLOCK,
+        CLOCK_IS_WRONG,
+        "timedatectl shows and sets it",
+        f"{_IAM}/signature-v4-troubleshooting.html",
     ),
     Refusal(
         ENDED,

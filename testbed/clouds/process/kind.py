@@ -73,7 +73,8 @@ def read_addresses(state: Path) -> Running | None:
     if not file.exists():
         return None
     told = json.loads(file.read_text())
-    return Running(**{**told, "addresses": tuple(Address(**one) for one in told["addresses"])})
+    addresses = tuple(Address(**one) for one in told["addresses"])
+    return Running(addresses, told["kind"], told["administrator"], tuple((path, content) for path, content in told["objects"]))
 
 
 def foreign(kind: Kind, env: Mapping[str, str]) -> list[str]:
