@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from meshinstall.adapters.cloud.refusals import Refusal, find
 from meshinstall.adapters.eks import trust
-from meshinstall.adapters.eks.refusals import CLOCK_IS_WRONG, DENIED, TABLE, UNAUTHORIZED
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
+
+    from meshinstall.adapters.cloud.refusals import Refusal
 
 _BUSY = re.compile(r"throttl|toomanyrequests|requestlimit|slowdown|serviceunavailable|internal|serverexception", re.IGNORECASE)
 _LOGIN = "log in again (aws sso login), or renew the keys; aws sts get-caller-identity shows whose they are"
@@ -105,6 +105,10 @@ def explained(action: str) -> Iterator[None]:
 
 
 def _refused(action: str, error: "ClientError") -> ClusterError:
+    # A credential plugin that works needs none of it.
+    from meshinstall.adapters.cloud.refusals import find
+    from meshinstall.adapters.eks.refusals import CLOCK_IS_WRONG, DENIED, TABLE, UNAUTHORIZED
+
     action, denied, ended = _SIGNING_IN.get(error.operation_name, (action, "", ""))
     detail = error.response.get("Error", {})
     code, said = str(detail.get("Code", "")), plain(detail.get("Message", ""))
@@ -126,5 +130,5 @@ def _refused(action: str, error: "ClientError") -> ClusterError:
     return ClusterError(f"AWS refuses {action}: {plain(code)}: {said}", _do(kind))
 
 
-def _do(kind: Refusal | None) -> str:
+def _do(kind: "Refusal | None") -> str:
     return f"{kind.means}: {kind.do} ({kind.page})" if kind else ""
