@@ -266,6 +266,15 @@ def test_a_denial_says_whose_it_is_and_whom_to_ask(world: World, words: str) -> 
     assert "https://docs.aws.amazon.com/" in caught.value.hint
 
 
+def test_the_reason_of_a_denial_is_read_behind_long_names(world: World) -> None:
+    long = world.aws.keys.add(Identity(f"arn:aws:sts::{ACCOUNT}:assumed-role/{'r' * 200}/{'s' * 200}", "AROAL"))
+    (world.home / ".aws/credentials").write_text(eks_awkward.credentials(long))
+    world.aws.guardrails["eks:DescribeCluster"] = "with an explicit deny in a service control policy"
+    with pytest.raises(ForbiddenError, match="service control policy") as caught:
+        provider(profile="engineer").describe()
+    assert "AWS Organizations" in caught.value.hint
+
+
 def test_a_region_that_is_not_enabled_is_told_and_clusters_exits_1(world: World) -> None:
     world.aws.regions_off.add("me-central-1")
     with pytest.raises(UnauthorizedError, match="UnrecognizedClientException") as caught:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from meshinstall.adapters.cloud.refusals import Refusal
 
 _BUSY = re.compile(r"throttl|toomanyrequests|requestlimit|slowdown|serviceunavailable|internal|serverexception", re.IGNORECASE)
+# Characters of a refusal.
+_LONGEST = 700
 _LOGIN = "log in again (aws sso login), or renew the keys; aws sts get-caller-identity shows whose they are"
 # What any request may come to first, because the SDK signs in with it: by operation its permission, and what to do when it is
 # denied without a reason, and when the credentials for it are refused.
@@ -107,18 +109,20 @@ def explained(action: str) -> Iterator[None]:
 def _refused(action: str, error: "ClientError") -> ClusterError:
     # A credential plugin that works needs none of it.
     from meshinstall.adapters.cloud.refusals import find
-    from meshinstall.adapters.eks.refusals import CLOCK_IS_WRONG, DENIED, TABLE, UNAUTHORIZED
+    from meshinstall.adapters.eks.refusals import CLOCK_IS_WRONG, DENIED, HIDDEN, TABLE, UNAUTHORIZED
 
     action, denied, ended = _SIGNING_IN.get(error.operation_name, (action, "", ""))
     detail = error.response.get("Error", {})
-    code, said = str(detail.get("Code", "")), plain(detail.get("Message", ""))
+    code, message = str(detail.get("Code", "")), str(detail.get("Message", ""))
+    # A denial ends with what it is about, behind long names.
+    said = plain(message, _LONGEST)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    kind = find(TABLE, code, said)
+    kind = find(TABLE, code, message)
     if code in DENIED:
         # A denial without a reason: what is known of signing in says more than what is known of all denials.
         general = kind is None or not kind.says
         hint = denied if denied and general else _do(kind)
-        return DeniedError(action, said, hint, "" if general or kind is None else kind.means)
+        return DeniedError(action, said, hint, "" if general or kind is None or kind.says == HIDDEN else kind.means)
     if kind and kind.means == CLOCK_IS_WRONG:
         return UnauthorizedError(f"AWS refuses {action} because of the time in its signature: {said}", _do(kind))
     if code in UNAUTHORIZED:

@@ -12,6 +12,7 @@ UNKNOWN = ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccess
 CLOCK = ("RequestTimeTooSkewed", "RequestInTheFuture")
 CLOCK_IS_WRONG = "the clock of this machine is wrong: AWS accepts five minutes of difference"
 SIGNATURE = ("SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature")
+HIDDEN = "Encoded authorization failure message"
 # Refusals that are about who asks, and not about what may be done.
 REGION = ("RegionDisabledException", "OptInRequired")
 TOKEN = ("InvalidIdentityToken", "IDPCommunicationError")
@@ -64,7 +65,7 @@ TABLE = (
         "look for Deny statements in the policies of the caller: aws iam list-attached-role-policies --role-name ROLE",
     ),
     _by_policy(
-        "Encoded authorization failure message",
+        HIDDEN,
         "the caller lacks a permission, and AWS hides the details",
         "aws sts decode-authorization-message --encoded-message TEXT shows the policy",
     ),
