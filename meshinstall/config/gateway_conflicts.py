@@ -1,6 +1,9 @@
-"""Finds gateways of one namespace whose objects or pods the cluster could not tell apart (gateway chart: templates/_helpers.tpl)."""
+"""Finds gateways that cannot be beside each other: of one name or selector in a namespace, or of one port of the nodes.
 
-from collections.abc import Iterable, Iterator
+Source: the gateway chart's templates/_helpers.tpl.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +11,7 @@ from meshinstall import catalog
 from meshinstall.errors import Problem
 from meshinstall.model.desired import Release
 from meshinstall.model.release import Component
-from meshinstall.model.values import value_at
+from meshinstall.model.values import KeyPath, Values, value_at
 
 # The name of istiod's Deployment and Service in the mesh's namespace.
 _ISTIOD = "istiod"
@@ -24,8 +27,9 @@ class _Identity:
 
 
 def check_gateway_names(releases: Iterable[Release]) -> Iterator[Problem]:
-    """Refuse a second gateway of one name, or of one selector, in a namespace."""
+    """Refuse a second gateway of one name, or of one selector, in a namespace, and of one port of the nodes in the cluster."""
     seen: list[tuple[Release, _Identity]] = []
+    taken_ports: dict[tuple[int, str], Release] = {}
     for release in releases:
         if release.component is not Component.GATEWAY:
             continue
@@ -36,6 +40,29 @@ def check_gateway_names(releases: Iterable[Release]) -> Iterator[Problem]:
             if other.key.namespace == release.key.namespace:
                 yield from _compare(release, identity, other, taken)
         seen.append((release, identity))
+        yield from _check_node_ports(release, taken_ports)
+
+
+def _check_node_ports(release: Release, taken: dict[tuple[int, str], Release]) -> Iterator[Problem]:
+    """A port of the nodes belongs to one Service of the whole cluster; ``taken`` are those of the gateways before."""
+    for path, port, protocol in _node_ports(release.values.merged()):
+        other = taken.setdefault((port, protocol), release)
+        if other is not release:
+            origin = release.values.origin(path)
+            yield origin.problem(f"node port {port} is that of gateway {other.key} too", "give one of the gateways another port")
+
+
+def _node_ports(values: Values) -> Iterator[tuple[KeyPath, int, str]]:
+    """Ports of the nodes that the Service of a gateway asks for, with their paths and protocols."""
+    kind = value_at(values, ("service", "type"), "LoadBalancer")
+    ports = value_at(values, ("service", "ports"))
+    if kind not in {"LoadBalancer", "NodePort"}:
+        return
+    for number, port in enumerate(ports if isinstance(ports, list) else ()):
+        if isinstance(port, Mapping) and isinstance(port.get("nodePort"), int) and port["nodePort"]:
+            yield ("service", "ports", str(number), "nodePort"), port["nodePort"], str(port.get("protocol") or "TCP")
+    if isinstance(health := value_at(values, ("service", "healthCheckNodePort")), int) and health:
+        yield ("service", "healthCheckNodePort"), health, "TCP"
 
 
 def _compare(release: Release, identity: _Identity, other: Release, taken: _Identity) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from meshinstall.config.chart_layers import chart_path, chart_view, chosen
 from meshinstall.config.documents import suggestion
 from meshinstall.config.mesh_config import MeshVerdict, check_mesh_config
+from meshinstall.config.value_kinds import check_kinds
 from meshinstall.config.value_rules import check_rules, doubtful
 from meshinstall.config.value_types import check_types
 from meshinstall.errors import Problem
@@ -72,6 +73,7 @@ def check_values(component: Component, files: ChartFiles, stack: ValuesStack) ->
             *mesh.errors,
             *check_profiles(files, stack),
             *schema,
+            *check_kinds(component, view, stack),
         )
     )
     warnings = _one_for_each_place((*errors, *unknown.values(), *mesh.unknown))[len(errors) :]

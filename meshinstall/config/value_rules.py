@@ -77,6 +77,10 @@ def check_rules(component: Component, view: ValuesStack, stack: ValuesStack) -> 
         if spoken.origin.kind is LayerKind.FLAG and isinstance(spoken.value, list):
             yield from _check_item(component, written, view, stack)
     yield from _check_replicas(component, view)
+    if component is Component.GATEWAY:
+        yield from _check_service(view)
+    if component is Component.ISTIOD:
+        yield from _check_rollout(view)
 
 
 def doubtful(component: Component, view: ValuesStack, stack: ValuesStack) -> Iterator[Problem]:
@@ -94,6 +98,8 @@ def doubtful(component: Component, view: ValuesStack, stack: ValuesStack) -> Ite
                 )
     if component is Component.ISTIOD:
         yield from _doubt_budget(view)
+    if component is Component.GATEWAY:
+        yield from _doubt_node_ports(view)
 
 
 def _doubt_budget(view: ValuesStack) -> Iterator[Problem]:
@@ -105,7 +111,10 @@ def _doubt_budget(view: ValuesStack) -> Iterator[Problem]:
 
 def _check_revision(component: Component, written: KeyPath, spoken: Spoken) -> Iterator[Problem]:
     name = ".".join(written)
-    for value in spoken.value if isinstance(spoken.value, list) else [spoken.value]:
+    values = spoken.value if isinstance(spoken.value, list) else [spoken.value]
+    for value in dict.fromkeys(value for value in values if isinstance(value, str) and values.count(value) > 1):
+        yield spoken.origin.problem(f"{name} lists {value} twice: two objects would have one name", "remove one of the two")
+    for value in values:
         if value is None or value == "":
             continue
         if not isinstance(value, str):
@@ -171,3 +180,50 @@ def _check_replicas(component: Component, view: ValuesStack) -> Iterator[Problem
     elif low > high and (high or component is Component.GATEWAY):
         text = f"{'.'.join(least)} ({lower.origin}) is larger than {'.'.join(most)} ({upper.origin})"
         yield max(lower, upper, key=lambda each: each.origin.kind).origin.problem(text)
+
+
+# Values of a gateway's Service that Kubernetes takes only with these types of it; the type None is no Service at all.
+_ONLY_WITH: Mapping[KeyPath, tuple[str, ...]] = {
+    ("service", "externalTrafficPolicy"): ("NodePort", "LoadBalancer"),
+    ("service", "healthCheckNodePort"): ("LoadBalancer",),
+    ("service", "loadBalancerSourceRanges"): ("LoadBalancer",),
+}
+_NODE_PORTS = range(30000, 32768)
+
+
+def _check_service(view: ValuesStack) -> Iterator[Problem]:
+    """Settings of a load balancer on a Service that is not one; Kubernetes has no words for them there."""
+    values = view.effective()
+    kind = value_at(values, ("service", "type"))
+    if kind not in {"ClusterIP", "NodePort"} or value_at(values, ("service", "externalIPs")):
+        return
+    of_type = view.explain(("service", "type"))[-1].origin
+    for path, kinds in _ONLY_WITH.items():
+        if value_at(values, path) and kind not in kinds:
+            origin = max(view.explain(path)[-1].origin, of_type, key=lambda place: place.kind)
+            yield origin.problem(f"{'.'.join(path)} needs service.type {' or '.join(kinds)}, and it is {kind} ({of_type})", "remove the line")
+    for path, _ in _node_ports(values) if kind == "ClusterIP" else ():
+        origin = max(view.explain(path)[-1].origin, of_type, key=lambda place: place.kind)
+        yield origin.problem(f"{'.'.join(path)} needs service.type NodePort or LoadBalancer, and it is {kind} ({of_type})", "remove the line")
+
+
+def _doubt_node_ports(view: ValuesStack) -> Iterator[Problem]:
+    """Outside of the range that every managed cluster has; other clusters may have been given another range."""
+    for path, port in _node_ports(view.effective()):
+        if isinstance(port, int) and port not in _NODE_PORTS:
+            text = f"{'.'.join(path)} {port} is outside of 30000-32767, the node ports of a cluster unless it was set up otherwise"
+            yield view.explain(path)[-1].origin.problem(text, "choose a port of that range, or leave the choice to the cluster")
+
+
+def _node_ports(values: Mapping[str, object]) -> Iterator[tuple[KeyPath, object]]:
+    ports = value_at(values, ("service", "ports"))
+    for number, port in enumerate(ports if isinstance(ports, list) else ()):
+        if isinstance(port, Mapping) and port.get("nodePort"):
+            yield ("service", "ports", str(number), "nodePort"), port["nodePort"]
+
+
+def _check_rollout(view: ValuesStack) -> Iterator[Problem]:
+    """A Deployment that may neither add nor remove a pod."""
+    values, most = view.effective(), view.explain(("rollingMaxUnavailable",))
+    if all(str(values.get(key)) in {"0", "0%"} for key in ("rollingMaxSurge", "rollingMaxUnavailable")):
+        yield most[-1].origin.problem("rollingMaxUnavailable must be above 0 when rollingMaxSurge is 0")

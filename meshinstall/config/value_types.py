@@ -50,7 +50,7 @@ def check_types(component: Component, stack: ValuesStack, unknown: frozenset[Key
         for inside, wrong in _wrong(component, path, spoken.value):
             at = (*prefix, *inside)
             origin = stack.origin(max(at, written, key=len))
-            hint = "use --set-string" if origin.kind is LayerKind.FLAG else "quote it"
+            hint = "" if wrong == _NOT_A_MAP else "use --set-string" if origin.kind is LayerKind.FLAG else "quote it"
             found.setdefault(at, origin.problem(f"{'.'.join(at)} {wrong}", hint))
     return tuple(found.values())
 
@@ -67,7 +67,7 @@ def _wrong(component: Component, path: KeyPath, value: Any) -> Iterator[tuple[Ke
     root = path[1:] if path[0] == "global" else path
     if path in _QUOTED[component] or (path[0] != _MESH_CONFIG and _TEXT_MAP.fullmatch(path[-1])):
         if value != {}:
-            yield path, "must be a map"
+            yield path, _NOT_A_MAP
     elif path in _BARE_TEXTS.get(component, ()) and not isinstance(value, str):
         yield path, f"must be text, not {_kind(value)}"
     elif root in _QUOTED_TEXTS and (isinstance(value, float) or _is_rewritten(value)):
@@ -76,6 +76,7 @@ def _wrong(component: Component, path: KeyPath, value: Any) -> Iterator[tuple[Ke
         yield from _inside(path, value)
 
 
+_NOT_A_MAP = "must be a map"
 _REWRITTEN = "must be text: Helm would write this number in another way, as 2.5e+07 or without its zeros"
 
 
