@@ -17,6 +17,7 @@ LISTED = {
     "down": ("change", "Remove what up installed, gateways first, and prove that it is gone."),
     "verify": ("verify", "Prove that mTLS is in force, on any mesh."),
     "check": ("check", "Check a control plane, or with --pre whether a cluster is ready for one."),
+    "lint": ("lint", "Check the configuration without a cluster, for CI and editors."),
     "status": ("inspect", "Show what is installed and whether it is healthy."),
     "explain": ("inspect", "Show where each value of a component comes from."),
     "clusters": ("cloud", "List the managed clusters that you can see."),

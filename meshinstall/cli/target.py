@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from meshinstall.cli.selectors import flags_of
-from meshinstall.errors import UsageError, safe
+from meshinstall.errors import ConfigError, UsageError, safe
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.request import Request
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 
 def read(request: Request) -> "tuple[Project, Desired]":
-    """The project and what its environment wants; raises ConfigError or UsageError."""
+    """The project and what its environment wants; raises ConfigError, with the mistakes in flags and files at once, or UsageError."""
     from meshinstall.config.project import load_project
-    from meshinstall.config.resolve import resolve
+    from meshinstall.config.resolve import check_flags, resolve
 
-    project = load_project(request.config, os.environ, Path.cwd())
+    try:
+        project = load_project(request.config, os.environ, Path.cwd())
+    except ConfigError as error:
+        raise ConfigError((*error.problems, *check_flags(request))) from None
     return project, resolve(request, project)
 
 

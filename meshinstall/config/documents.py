@@ -186,6 +186,22 @@ def validate(document: Document, as_type: type[File], problems: list[Problem]) -
     return found
 
 
+def editor_schema(as_type: type[File], title: str) -> dict[str, Any]:
+    """A JSON schema of the file, for editors."""
+    hashable: Any = as_type
+    found: dict[str, Any] = _without_titles(_adapter(hashable).json_schema(by_alias=True))
+    # What the reader asks for itself: the type has a default.
+    required = {"required": ["apiVersion"]} if as_type is Settings else {}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **found, **required}
+
+
+def _without_titles(schema: Any) -> Any:
+    """Pydantic makes titles of names, which an editor shows already."""
+    if isinstance(schema, dict):
+        return {key: _without_titles(item) for key, item in schema.items() if not (key == "title" and isinstance(item, str))}
+    return [_without_titles(item) for item in schema] if isinstance(schema, list) else schema
+
+
 @cache
 def _adapter(as_type: Any) -> Any:
     from pydantic import TypeAdapter, with_config

@@ -83,6 +83,25 @@ def add_flags(request: Request, choice: Choice, stacks: dict[str, ValuesStack], 
             _add_set(flag, text, choice, stacks, problems)
 
 
+def check_syntax(request: Request) -> Iterator[Problem]:
+    """What is wrong with the texts of these flags and with the files of ``-f``, whichever releases there are."""
+    for text in request.files:
+        try:
+            _, path = split_file(text)
+        except FlagError as error:
+            yield problem("-f", error)
+            continue
+        found: list[Problem] = []
+        document = read(request.folder / path, path, found)
+        yield from (*found, *find_secrets(document))
+    for flag, texts in (("--set", request.sets), ("--set-string", request.set_strings)):
+        for text in texts:
+            try:
+                parse_set(flag, text)
+            except FlagError as error:
+                yield problem(flag, error)
+
+
 def _add_set(flag: str, text: str, choice: Choice, stacks: dict[str, ValuesStack], problems: list[Problem]) -> None:
     try:
         found = parse_set(flag, text)

@@ -39,8 +39,10 @@ def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path) -> 
         _profiles(roots, problems),
         _values(roots, problems),
     )
+    # Where a file could not be read, names that it has would be missing elsewhere.
+    is_whole = not problems
     problems += [problem for each in _documents(project) for problem in find_secrets(each)]
-    if not problems:
+    if is_whole:
         problems += check_project(project)
     if problems:
         raise ConfigError(tuple(sorted(problems, key=lambda problem: (problem.source, problem.line, problem.column))))

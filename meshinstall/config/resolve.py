@@ -11,7 +11,7 @@ from meshinstall.config.choice import Choice, choose, cluster
 from meshinstall.config.default_revision import with_failure_policy
 from meshinstall.config.documents import Project
 from meshinstall.config.gateway_conflicts import check_gateway_names
-from meshinstall.config.layers import add_flags, check_gateways, file_layers
+from meshinstall.config.layers import add_flags, check_gateways, check_syntax, file_layers
 from meshinstall.config.removals import settle
 from meshinstall.errors import ConfigError, Problem
 from meshinstall.model.acceptance import Acceptance
@@ -24,15 +24,30 @@ from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import KeyPath, LayerKind, Origin
 
 
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What should exist, as far as it can be told, and every problem; with a problem nothing of it may be installed."""
+
+    desired: Desired | None
+    problems: tuple[Problem, ...]
+
+
 def resolve(request: Request, project: Project) -> Desired:
     """What should exist; reads the files of ``-f`` and nothing else. Raises ConfigError with every problem."""
+    found = resolve_all(request, project)
+    if found.problems or found.desired is None:
+        raise ConfigError(found.problems)
+    return found.desired
+
+
+def resolve_all(request: Request, project: Project) -> Resolution:
+    """The same with the problems as an answer; without a choice only the flags are judged."""
     problems: list[Problem] = []
-    if request.istio_version and (wrong := check_version(request.istio_version)):
-        problems.append(Problem("--istio-version", 0, 0, wrong))
     choice = choose(request, project, problems)
     if choice is None:
-        raise ConfigError(tuple(problems))
+        return Resolution(None, (*problems, *check_flags(request)))
     version, version_origin = _version(request, project, choice)
+    problems += _check_version(request)
     slots = _slots(choice)
     stacks = {name: ValuesStack(file_layers(project, choice, slot.component, name)) for name, slot in slots.items()}
     add_flags(request, choice, stacks, problems)
@@ -44,9 +59,18 @@ def resolve(request: Request, project: Project) -> Desired:
     )
     problems += check_gateway_names(releases)
     problems += _check_acceptance(project, choice)
-    if problems:
-        raise ConfigError(tuple(problems))
-    return replace(_desired(request, project, choice, releases, version), version_origin=str(version_origin))
+    found = _desired(request, project, choice, releases, version)
+    return Resolution(replace(found, version_origin=str(version_origin)), tuple(problems))
+
+
+def check_flags(request: Request) -> tuple[Problem, ...]:
+    """What is wrong with flags by themselves, whatever the files say."""
+    return (*_check_version(request), *check_syntax(request))
+
+
+def _check_version(request: Request) -> Iterable[Problem]:
+    if request.istio_version and (wrong := check_version(request.istio_version)):
+        yield Problem("--istio-version", 0, 0, wrong)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,10 +96,19 @@ def doubtful(component: Component, view: ValuesStack, stack: ValuesStack) -> Ite
                 yield spoken.origin.problem(
                     f"{'.'.join(written)} is set to empty text: there is nothing below to remove", "remove the line"
                 )
+        elif isinstance(spoken.value, str) and spoken.value and _is_switch(template_path(component, written), view):
+            text = f"{'.'.join(written)} is text: where the chart asks whether it is true, any text is"
+            yield spoken.origin.problem(text, "use --set" if spoken.origin.kind is LayerKind.FLAG else "write true or false, without quotes")
     if component is Component.ISTIOD:
         yield from _doubt_budget(view)
     if component is Component.GATEWAY:
         yield from _doubt_node_ports(view)
+
+
+def _is_switch(path: KeyPath, view: ValuesStack) -> bool:
+    """Whether the chart itself has true or false there."""
+    chart = [each.value for each in view.explain(path) if each.origin.kind in CHART_KINDS]
+    return bool(chart) and isinstance(chart[-1], bool)
 
 
 def _doubt_budget(view: ValuesStack) -> Iterator[Problem]:
