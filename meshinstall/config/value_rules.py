@@ -98,7 +98,9 @@ def doubtful(component: Component, view: ValuesStack, stack: ValuesStack) -> Ite
                 )
         elif isinstance(spoken.value, str) and spoken.value and _is_switch(template_path(component, written), view):
             text = f"{'.'.join(written)} is text: where the chart asks whether it is true, any text is"
-            yield spoken.origin.problem(text, "use --set" if spoken.origin.kind is LayerKind.FLAG else "write true or false, without quotes")
+            yield spoken.origin.problem(
+                text, "use --set" if spoken.origin.kind is LayerKind.FLAG else "write true or false, without quotes"
+            )
     if component is Component.ISTIOD:
         yield from _doubt_budget(view)
     if component is Component.GATEWAY:
@@ -210,10 +212,14 @@ def _check_service(view: ValuesStack) -> Iterator[Problem]:
     for path, kinds in _ONLY_WITH.items():
         if value_at(values, path) and kind not in kinds:
             origin = max(view.explain(path)[-1].origin, of_type, key=lambda place: place.kind)
-            yield origin.problem(f"{'.'.join(path)} needs service.type {' or '.join(kinds)}, and it is {kind} ({of_type})", "remove the line")
+            yield origin.problem(
+                f"{'.'.join(path)} needs service.type {' or '.join(kinds)}, and it is {kind} ({of_type})", "remove the line"
+            )
     for path, _ in _node_ports(values) if kind == "ClusterIP" else ():
         origin = max(view.explain(path)[-1].origin, of_type, key=lambda place: place.kind)
-        yield origin.problem(f"{'.'.join(path)} needs service.type NodePort or LoadBalancer, and it is {kind} ({of_type})", "remove the line")
+        yield origin.problem(
+            f"{'.'.join(path)} needs service.type NodePort or LoadBalancer, and it is {kind} ({of_type})", "remove the line"
+        )
 
 
 def _doubt_node_ports(view: ValuesStack) -> Iterator[Problem]:

@@ -1,23 +1,18 @@
 """The command line as users type it, without a cluster: every mistake ends in a sentence and an exit status."""
 
 import json
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from meshinstall.__main__ import main
 from meshinstall.cli.app import app
 from meshinstall.cli.root import LISTED
 from tests.cases import commands as reference
-
-Run = Callable[..., "Ended"]
+from tests.cli.running import Run
 
 SHARED = {"--env", "--cloud", "--config", "--profile"}
 CLUSTER = {"--context", "--kubeconfig"}
@@ -31,39 +26,10 @@ COMMANDS = {
     "explain": SHARED | CHARTS | VALUES | {"-o, --output"},
     "verify": {"--env", "--cloud", "--namespace", "--sample", "--read-only", "--html", "--junit", "--timeout", "-o, --output"} | CLUSTER,
     "check": {"--env", "--cloud", "--pre", "-o, --output"} | CLUSTER,
+    "lint": SHARED | CHARTS | VALUES | {"--timeout", "-o, --output"},
     "init": set(),
     "lock": SHARED | CHARTS | {"--update"},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What a command left."""
-
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Runs the entry point in an empty folder and home; a process of its own for each would cost most of the time."""
-    for name in ("KUBECONFIG", "MESHINSTALL_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.chdir(tmp_path)
-    at_term = signal.getsignal(signal.SIGTERM)
-
-    def one(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["meshinstall", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        printed = capsys.readouterr()
-        return Ended(int(caught.value.code or 0), printed.out, printed.err)
-
-    yield one
-    signal.signal(signal.SIGTERM, at_term)
 
 
 def test_the_version_is_the_packages(run: Run) -> None:

@@ -68,9 +68,7 @@ def written_environments(project: Project, cloud: Cloud | None) -> tuple[str, ..
     found = project.settings.environments
     if not found:
         return project.environments
-    return tuple(
-        name for name, one in found.items() if cloud is None or cloud in (one.cloud, *one.clouds) or not (one.cloud or one.clouds)
-    )
+    return tuple(name for name, one in found.items() if cloud is None or cloud in (one.cloud, *one.clouds) or not (one.cloud or one.clouds))
 
 
 def _sites(project: Project, name: str, cloud: Cloud | None) -> Iterator[Site]:
