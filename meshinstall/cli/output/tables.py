@@ -106,6 +106,26 @@ def columns(rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in listed]
 
 
+def fitting(rows: Sequence[Sequence[str]], width: int = _WIDTH) -> list[str]:
+    """Rows below a heading, with their columns aligned; the last columns that are too wide come below their row, each after its name.
+
+    Nothing is cut: only the first two columns can make a line longer than ``width``.
+    """
+    heading, *others = rows
+    kept = next((count for count in range(len(heading), 2, -1) if _width(rows, count) <= width), 2)
+    first, *lines = columns([row[:kept] for row in rows])
+    indent = " " * (max(len(row[0]) for row in rows) + 2)
+    found = [first]
+    for line, row in zip(lines, others, strict=True):
+        below = "; ".join(f"{name} {cell}" for name, cell in zip(heading[kept:], row[kept:], strict=True) if cell.strip("-"))
+        found += [line, *textwrap.wrap(below, width, initial_indent=indent, subsequent_indent=indent)]
+    return found
+
+
+def _width(rows: Sequence[Sequence[str]], count: int) -> int:
+    return max(map(len, columns([row[:count] for row in rows])))
+
+
 def _release_rows(releases: Iterable[ReleaseHealth]) -> Iterator[tuple[str, ...]]:
     yield "RELEASE", "CHART", "PODS", "HEALTH"
     for release in releases:

@@ -8,7 +8,7 @@ import typer
 
 from meshinstall.checks.mtls.callers import callers_text
 from meshinstall.checks.words import first
-from meshinstall.cli.output.tables import columns
+from meshinstall.cli.output.tables import fitting
 from meshinstall.cli.output.verdict_words import accepted_text, basis, clients_text
 from meshinstall.errors import safe
 from meshinstall.model.codes import address
@@ -89,7 +89,7 @@ def _table(ports: Iterable[PortVerdict]) -> list[str]:
     if len(shown) < len(groups):
         for namespace, found in groupby(passed, key=lambda group: group[0].namespace):
             rows.append((Outcome.PASS, f"{namespace}: {len(list(found))} workloads", "", "", "", ""))
-    return columns(rows)
+    return fitting(rows)
 
 
 def _row(ports: Sequence[PortVerdict]) -> tuple[str, ...]:

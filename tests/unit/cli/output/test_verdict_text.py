@@ -94,3 +94,22 @@ def test_colours_mark_outcomes_only_when_asked_for() -> None:
     plain, coloured = verdict_text(VERDICT), verdict_text(VERDICT, coloured=True)
     assert "\x1b" not in plain
     assert coloured.splitlines()[1].startswith("\x1b[31m\x1b[1mFAIL\x1b[0m   ")
+
+
+def test_a_table_that_is_too_wide_puts_its_last_columns_below_each_row() -> None:
+    gateway = PortVerdict(
+        "istio-ingress", "Deployment istio-ingress", 443, Dataplane.GATEWAY, Outcome.PASS, (Evidence(Source.PROXY, Outcome.PASS, "its own"),)
+    )
+    lines = verdict_text(replace(VERDICT, ports=(*VERDICT.ports, gateway))).splitlines()
+    assert max(map(len, lines[:9])) <= 80
+    assert lines[:9] == [
+        "VERDICT     WORKLOAD                                PORTS      MODE",
+        "FAIL        shop/Deployment web                     8080       PERMISSIVE",
+        "            SERVER MTL001; CLIENTS MTL010",
+        "NOT PROVEN  shop/Deployment slow                    8080       STRICT",
+        "            SERVER MTL011",
+        "PASS        istio-ingress/Deployment istio-ingress  443",
+        "            SERVER certificate, configuration",
+        "PASS        shop/Deployment api                     8080,9090  STRICT",
+        "            SERVER on the wire",
+    ]
