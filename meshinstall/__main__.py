@@ -22,7 +22,7 @@ def main() -> None:
     """Run the command line and exit; a MeshinstallError is a message, never a traceback."""
     import click
 
-    from meshinstall.cli.root import command_line
+    from meshinstall.cli.root import command_line, name_nearest
 
     # Imports alone make a hundred thousand objects that stay: looking for garbage after each 700 takes a tenth of a short run.
     gc.set_threshold(_GARBAGE, 10, 10)
@@ -32,6 +32,8 @@ def main() -> None:
     try:
         _leave(before, command_line.main(prog_name="meshinstall", standalone_mode=False))
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            name_nearest(error)
         error.show()
         _leave(before, error.exit_code)
     except MeshinstallError as error:

@@ -10,6 +10,7 @@ from meshinstall.model.foreign_text import plain
 from meshinstall.model.ownership import ENVIRONMENT, is_ours, kept_by, made_by_us, recorded_environment
 from meshinstall.model.plan import Action, Plan, ReleaseStep
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
+from meshinstall.model.status import Holder
 
 ANOTHER_ENVIRONMENT = "PRE016"
 # Values that would be lost, and namespaces, that are spelled out.
@@ -106,6 +107,14 @@ def at_work(records: Iterable[ReleaseRecord]) -> Iterator[Finding]:
         )
 
 
+def other_run(found: Holder | None) -> Iterator[Finding]:
+    """That another run is at work on this mesh: what it changes is not in this plan."""
+    if found:
+        title = f"another run is at work on this mesh: {found.who} since {found.since}"
+        hint = "wait until it ends (meshinstall status), then plan again; up refuses to run beside it"
+        yield Finding("PRE028", Severity.WARNING, title, found.what, hint=hint)
+
+
 def strict(found: Users | None, refused: tuple[str, ...] = ()) -> Iterator[Finding]:
     """Whom STRICT would cut off when it comes to a mesh in use; ``refused`` is what the mesh itself tells of them."""
     if found is None:
@@ -117,6 +126,12 @@ def strict(found: Users | None, refused: tuple[str, ...] = ()) -> Iterator[Findi
         detail = "; ".join((beside or "every pod outside kube-system has a proxy", *refused))
         hint = "see who calls in plaintext: meshinstall verify --callers --watch 5m; when nobody does, or it may be: --allow strict"
         yield Finding("PRE024", Severity.ERROR, title, detail, hint=hint)
+
+
+def strict_already(found: Users) -> Iterator[Finding]:
+    """That everybody in the mesh has STRICT by a policy of their own before it comes to the whole mesh."""
+    detail = f"each of them is STRICT already, by policies of the namespaces or workloads: {counted(found.all_proxied)}"
+    yield Finding("PRE024", Severity.INFO, "STRICT comes to the whole mesh, and changes nothing for who is in it", detail)
 
 
 def in_use(plan: Plan, found: Users | None) -> Iterator[Finding]:

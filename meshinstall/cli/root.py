@@ -65,6 +65,19 @@ class _Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in LISTED.items()])
 
 
+# Characters of an option, with its hyphens, that say which one is meant: --env of --enviroment.
+_TELLING = 5
+
+
+def name_nearest(error: click.NoSuchOption) -> None:
+    """Let the error name the option that was meant where one begins the other, which click does not see as alike."""
+    if error.ctx:
+        known = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
+        begun = [name for name in known if len(name) >= _TELLING and error.option_name.startswith(name)]
+        shortened = [name for name in known if len(error.option_name) >= _TELLING and name.startswith(error.option_name)]
+        error.possibilities = [max(begun, key=len)] if begun else shortened or error.possibilities
+
+
 @click.group(
     cls=_Commands,
     name="meshinstall",

@@ -27,6 +27,7 @@ _PULL_POLICY = "enum(Always|IfNotPresent|Never)"
 _NARROWER: Mapping[str, str] = {
     "Container.imagePullPolicy": _PULL_POLICY,
     "Container.name": "dns-label",
+    "Container.restartPolicy": "enum(Always|OnFailure|Never)",
     "Container.terminationMessagePolicy": "enum(File|FallbackToLogsOnError)",
     "ContainerPort.containerPort": "port",
     "ContainerPort.hostPort": "port-or-0",
@@ -49,8 +50,8 @@ _NARROWER: Mapping[str, str] = {
     "NodeSelectorRequirement.operator": "enum(In|NotIn|Exists|DoesNotExist|Gt|Lt)",
     "PodAffinityTerm.topologyKey": "label-key",
     "PodDNSConfig.nameservers": "list(ip)",
-    "PodDisruptionBudgetSpec.maxUnavailable": "count-or-percent",
-    "PodDisruptionBudgetSpec.minAvailable": "count-or-percent",
+    "PodDisruptionBudgetSpec.maxUnavailable": "count-or-share",
+    "PodDisruptionBudgetSpec.minAvailable": "count-or-share",
     "PodDisruptionBudgetSpec.unhealthyPodEvictionPolicy": "enum(IfHealthyBudget|AlwaysAllow)",
     "PreferredSchedulingTerm.weight": "positive",
     "Probe.failureThreshold": "count",
@@ -58,12 +59,14 @@ _NARROWER: Mapping[str, str] = {
     "Probe.periodSeconds": "count",
     "Probe.successThreshold": "count",
     "Probe.timeoutSeconds": "count",
+    # The charts leave it out.
+    "ResourceRequirements.claims": "any",
     "ResourceRequirements.limits": "resources",
     "ResourceRequirements.requests": "resources",
-    "RollingUpdateDaemonSet.maxSurge": "count-or-percent",
-    "RollingUpdateDaemonSet.maxUnavailable": "count-or-percent",
+    "RollingUpdateDaemonSet.maxSurge": "count-or-share",
+    "RollingUpdateDaemonSet.maxUnavailable": "count-or-share",
     "RollingUpdateDeployment.maxSurge": "count-or-percent",
-    "RollingUpdateDeployment.maxUnavailable": "count-or-percent",
+    "RollingUpdateDeployment.maxUnavailable": "count-or-share",
     "SeccompProfile.type": "enum(Unconfined|RuntimeDefault|Localhost)",
     "ServicePort.appProtocol": "label-key",
     "ServicePort.name": "dns-label",
@@ -174,6 +177,7 @@ def _check_plain(path: KeyPath, value: Any, kind: str) -> Iterator[Mistake]:
 # Kinds of maps: of their keys, and of their values.
 _MAPS: Mapping[str, tuple[str, str]] = {
     "annotations": ("annotation-key", "text"),
+    "config": ("config-key", "any"),
     "labels": ("label-key", "label-value"),
     "quoted-labels": ("label-key", "quoted-label-value"),
     "resources": ("resource", "?amount"),
@@ -205,7 +209,7 @@ def _check_bare(path: KeyPath, value: Any, kind: str) -> Iterator[Mistake]:
     elif kind == "text":
         if not isinstance(value, str):
             yield Mistake(path, *SCALARS["text"])
-        elif not is_plain_text(value):
+        elif value and not is_plain_text(value):
             yield Mistake(path, "must not look like a number or a boolean: the chart does not quote it")
     else:
         yield from check_kind(path, plain(value) if isinstance(value, str) else value, kind)
@@ -219,6 +223,8 @@ def _check_list(path: KeyPath, value: Any, kind: str) -> Iterator[Mistake]:
         yield from check_kind((*path, str(number)), item, kind)
     for keys in _UNIQUE.get(kind, ()):
         yield from _check_unique(path, value, keys)
+    if kind.startswith("enum") and len(set(map(str, value))) < len(value):
+        yield Mistake(path, "lists a value twice", "remove one of the two")
     if kind == "ServicePort" and len(value) > 1:
         yield from (
             Mistake((*path, str(number)), "needs a name: the Service has several ports")
@@ -240,7 +246,7 @@ def _check_unique(path: KeyPath, items: list[Any], keys: tuple[str, ...]) -> Ite
 
 
 def _check_message(path: KeyPath, value: Mapping[str, Any], message: str) -> Iterator[Mistake]:
-    known = _fields(message)
+    known = field_kinds(message)
     for key, item in value.items():
         if key in known and not (item == "" and known[key] in _EMPTY_IS_ABSENT):
             yield from check_kind((*path, key), item, known[key])
@@ -273,7 +279,7 @@ def _check_requests(path: KeyPath, value: Mapping[str, Any]) -> Iterator[Mistake
 
 
 @cache
-def _fields(message: str) -> Mapping[str, str]:
+def field_kinds(message: str) -> Mapping[str, str]:
     from meshinstall.config.kube_fields import FIELDS
 
     pairs = (field.partition(":") for field in FIELDS[message].split())

@@ -18,6 +18,8 @@ _LABEL_VALUE = re.compile(rf"{_LABEL_TEXT}?")
 # RFC 6335, as Kubernetes reads it: a letter somewhere, no two hyphens in a row.
 _PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 _PERCENT = re.compile(r"[0-9]+%")
+_SHARE = re.compile(r"0*(100|[0-9]{1,2})%")
+_CONFIG_KEY = re.compile(r"(?!\.\.?\Z)[-._a-zA-Z0-9]{1,253}")
 _VARIABLE = re.compile(r"[ -<>-~]+")
 _DURATION = re.compile(r"(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)")
 # The charts' own resources, and what needs a name with a prefix.
@@ -30,8 +32,10 @@ SCALARS: Mapping[str, tuple[str, str]] = {
     "annotation-key": ("is not a valid key of an annotation", "use letters, digits, - _ . and at most one /"),
     "bool": ("must be true or false", "without quotes"),
     "cidr": ("must be a CIDR range such as 192.0.2.0/24", ""),
+    "config-key": ("is not a valid key of a ConfigMap", "use letters, digits, - _ and ."),
     "count": ("must be a whole number, not below 0", ""),
     "count-or-percent": ("must be a whole number, not below 0, or a percentage such as 25%", ""),
+    "count-or-share": ("must be a whole number, not below 0, or a percentage up to 100%", ""),
     "dns-label": ("must be a DNS label", "use at most 63 lower-case letters, digits and hyphens"),
     "duration": ("must be a duration", "such as 10s, with its unit"),
     "float": ("must be a number", ""),
@@ -116,8 +120,10 @@ _TESTS: Mapping[str, Callable[[Any], bool]] = {
     "annotation-key": lambda value: isinstance(value, str) and _is_label_key(value.lower()),
     "bool": lambda value: isinstance(value, bool),
     "cidr": lambda value: "/" in str(value) and _is_address(value, lambda text: ip_network(text, strict=False)),
+    "config-key": _matching(_CONFIG_KEY),
     "count": lambda value: _is_whole(value) and value >= 0,
     "count-or-percent": lambda value: bool(_PERCENT.fullmatch(value)) if isinstance(value, str) else _is_whole(value) and value >= 0,
+    "count-or-share": lambda value: bool(_SHARE.fullmatch(value)) if isinstance(value, str) else _is_whole(value) and value >= 0,
     "dns-label": _matching(_DNS_LABEL),
     "duration": _matching(_DURATION),
     "float": _is_number,

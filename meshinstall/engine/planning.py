@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
 
-from meshinstall.checks.ownership import at_work, environment, in_use, owners, revision, strict
+from meshinstall.checks.ownership import at_work, environment, in_use, other_run, owners, revision, strict, strict_already
 from meshinstall.checks.preflight import ALLOWABLE, before_changes, preflight
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
@@ -17,6 +17,7 @@ from meshinstall.engine.observe.istio_objects import orphans
 from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.engine.observe.root_certificates import other_istiods, root_certificates
+from meshinstall.engine.observe.run_holder import other_run as find_other_run
 from meshinstall.engine.observe.target import find_target
 from meshinstall.engine.observe.users import users
 from meshinstall.engine.plan.planner import plan
@@ -66,9 +67,11 @@ async def _the_cluster_first(session: Session) -> AsyncIterator[None]:
 async def _make_plan(desired: Desired, session: Session) -> Plan:
     async with explaining(session, desired), _the_cluster_first(session), task_group() as group:
         home = soon(group, find_target, session)
+        at_work_now = soon(group, find_other_run, session, desired.mesh_namespace)
         facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
         facts = await with_admission(desired, facts, session.kube)
-    decided = replace(decide(desired, facts, session.now().date()), target=home.value)
+    decided = decide(desired, facts, session.now().date())
+    decided = replace(decided, findings=(*decided.findings, *other_run(at_work_now.value)), target=home.value)
     if decided.is_empty:
         return decided
     findings, rehearsal = await _ask_before_changes(decided, facts, desired, session)
@@ -116,10 +119,12 @@ async def _strict_findings(steps: Plan, facts: Facts, desired: Desired, session:
     if found is None or not found.all_proxied:
         return tuple(strict(found))
     # Only a mesh in use is looked at pod by pod; no other plan loads any of it.
-    from meshinstall.checks.mtls.going_strict import refused_by_strict
+    from meshinstall.checks.mtls.going_strict import is_strict_already, refused_by_strict
     from meshinstall.engine.observe.plaintext import plaintext_facts
 
     seen = await plaintext_facts(session)
+    if seen is not None and is_strict_already(seen, found.all_proxied):
+        return tuple(strict_already(found))
     return tuple(strict(found, ("the mesh could not be read in time",) if seen is None else refused_by_strict(seen)))
 
 

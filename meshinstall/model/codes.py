@@ -61,9 +61,10 @@ _PLAN = (
     Check("PRE021", Phase.PLAN, _WARNING, "an unknown manager added fields to an object of the mesh"),
     Check("PRE022", Phase.PLAN, (Severity.WARNING, Severity.INFO), "an object of the mesh is changed at admission"),
     Check("PRE023", Phase.PLAN, _ERROR, "proxies use the control plane that would be removed", "in-use"),
-    Check("PRE024", Phase.PLAN, _EITHER, "STRICT comes to a mesh in use", "strict"),
+    Check("PRE024", Phase.PLAN, _ANY, "STRICT comes to a mesh in use", "strict"),
     Check("PRE026", Phase.PLAN, _INFO, "CRDs of another Istio are in the cluster"),
     Check("PRE027", Phase.PLAN, _ERROR, "another helm may be at work", "at-work"),
+    Check("PRE028", Phase.PLAN, _WARNING, "another run of meshinstall is at work"),
     Check("PRE030", Phase.PLAN, _ERROR, "helm cannot render a chart with these values"),
     # A dry run is not the run: what it refuses can be allowed by name.
     Check("PRE031", Phase.PLAN, _ERROR, "the API server or a policy refuses an object", "refused"),

@@ -97,6 +97,7 @@ class ReleaseStep(Step):
     ``revision`` is the release's when it was planned, 0 when there was none.
     ``repair``: the last helm run was interrupted, so its record is marked failed first.
     ``editors``: field managers that edited its objects, whose edits go back. ``undo`` are put back before helm runs, if it runs.
+    ``images`` say where what its images are pulled from was written: ``global.hub (meshinstall.yaml:4)``.
     """
 
     release: ReleaseKey
@@ -107,6 +108,7 @@ class ReleaseStep(Step):
     repair: bool = False
     editors: tuple[str, ...] = ()
     undo: tuple[Undo, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class Target:
 
 # Fields that older plans, and their digests, do not have.
 _NEWER = frozenset({"patch", "undo"})
+# Fields that only say something.
+_WORDS = frozenset({"reasons", "images"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +183,4 @@ class Plan:
 
 
 def _digested(step: Step) -> dict[str, Any]:
-    return {key: value for key, value in asdict(step).items() if key != "reasons" and (value or key not in _NEWER)}
+    return {key: value for key, value in asdict(step).items() if key not in _WORDS and (value or key not in _NEWER)}

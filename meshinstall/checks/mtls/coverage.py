@@ -164,10 +164,13 @@ def _by_namespace(pods: Iterable[Pod]) -> dict[str, list[str]]:
 
 
 def outside(facts: MeshFacts, mesh: frozenset[str], reachable: tuple[str, ...]) -> tuple[Outside, ...]:
-    """The namespaces that are not of the mesh and have pods, and what those could reach: no NetworkPolicy is looked at."""
+    """The namespaces that are not of the mesh and have pods, and what those could reach: no NetworkPolicy is looked at.
+
+    Our own probes, which are gone when the verdict is read, do not count.
+    """
     counts: dict[str, int] = {}
     for pod in facts.pods:
-        without = pod.dataplane in _WITHOUT_PROXY and not _is_control(pod, facts)
+        without = pod.dataplane in _WITHOUT_PROXY and not _is_control(pod, facts) and not is_for_probes(pod.place.namespace, facts)
         if pod.place.namespace not in mesh and without and is_asked_for(pod.place.namespace, facts):
             counts[pod.place.namespace] = counts.get(pod.place.namespace, 0) + 1
     return tuple(Outside(namespace, counts[namespace], reachable) for namespace in sorted(counts))

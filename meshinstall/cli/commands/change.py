@@ -58,7 +58,7 @@ def up(
         desired, session = await in_thread(partial(open_environment, kept.request if kept else request), min(timeout, _OPENING))
         differences = kept.differences if kept else None
         terms = pipeline.Terms(allow=permitted, saved=differences, seconds=timeout, prove=not no_verify)
-        with _callbacks(session, output, agreed=yes or kept is not None) as callbacks:
+        with _callbacks(session, output, permitted, agreed=yes or kept is not None) as callbacks:
             result = await pipeline.up(desired, session, terms, callbacks)
         if kept and result.plan.is_empty:
             typer.echo(f"already applied: nothing of {saved} is left to do", err=True)
@@ -115,14 +115,14 @@ def down(
 
         desired, session = await in_thread(partial(open_environment, request), min(timeout, _OPENING))
         terms = pipeline.Terms(allow=permitted, seconds=timeout)
-        with _callbacks(session, output, agreed=yes) as callbacks:
+        with _callbacks(session, output, permitted, agreed=yes) as callbacks:
             await pipeline.down(desired, session, terms, callbacks, crds=crds)
 
     run(work, *_INTERRUPTED)
 
 
 @contextmanager
-def _callbacks(session: "Session", output: Output, *, agreed: bool) -> "Iterator[Callbacks]":
+def _callbacks(session: "Session", output: Output, allowed: frozenset[str], *, agreed: bool) -> "Iterator[Callbacks]":
     """A stage on a terminal: the plan is shown, a person asked unless they ``agreed`` before, events go to the terminal and the journal."""
     from meshinstall.cli.output.printers import plan_text, progress
     from meshinstall.engine.pipeline import Callbacks
@@ -140,7 +140,7 @@ def _callbacks(session: "Session", output: Output, *, agreed: bool) -> "Iterator
             told(event)
             kept(event)
 
-        yield Callbacks(lambda plan: typer.echo(plan_text(plan), err=True), ask, emit)
+        yield Callbacks(lambda plan: typer.echo(plan_text(plan, allowed=allowed), err=True), ask, emit)
 
 
 def _ask() -> None:

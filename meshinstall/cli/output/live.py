@@ -44,7 +44,8 @@ class _Board:
 
     def _line(self, name: str) -> Text:
         now = time.monotonic()
-        line = Text(f"… {name} {now - self.started[name]:.0f} s  ", style="yellow", no_wrap=True, overflow="ellipsis")
+        # A reason that is longer than a line goes on in the next.
+        line = Text(f"… {name} {now - self.started[name]:.0f} s  ", style="yellow", overflow="fold")
         if name not in self.waits:
             return line
         reason, since = self.waits[name]

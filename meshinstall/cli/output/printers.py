@@ -15,7 +15,7 @@ from meshinstall.cli.output.plan_diff import diff_json, diff_lines, summary_json
 from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, StepDone
 from meshinstall.errors import safe
-from meshinstall.model.codes import address
+from meshinstall.model.codes import CHECKS, address
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import line, whole
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step, SweepStep
@@ -36,8 +36,11 @@ _SIGNS = {
 _OF_IT = ("is ", "does ", "was ", "differs ")
 
 
-def plan_text(plan: Plan, *, diff: bool = False) -> str:
-    """A plan for people: one line a step, its reasons and changed values below it; with ``diff`` every object that changes."""
+def plan_text(plan: Plan, *, diff: bool = False, allowed: frozenset[str] = frozenset()) -> str:
+    """A plan for people: one line a step, its reasons and changed values below it; with ``diff`` every object that changes.
+
+    ``allowed`` are names given to ``--allow``: their findings stay, and are marked as allowed.
+    """
     lines = [f"Plan for environment {plan.environment} on {plan.cluster}: Istio {plan.istio_version}, profile {plan.profile}"]
     lines += [f"Cluster: {plan.target}", ""] if plan.target else [""]
     for step in plan.steps:
@@ -46,10 +49,11 @@ def plan_text(plan: Plan, *, diff: bool = False) -> str:
     lines += ["", *diff_lines(plan.diff)] if diff and plan.diff else []
     lines += ["", *_trial_lines(plan)] if plan.trials else []
     # What stops a run stands last, where a person looks first.
-    told = sorted(plan.findings, key=lambda finding: finding.severity is Severity.ERROR)
-    lines += ["", *map(_finding_line, told)] if told else []
+    told = sorted(plan.findings, key=lambda finding: finding.severity is Severity.ERROR and not _allowed_by(finding, allowed))
+    lines += ["", *(_finding_line(finding, _allowed_by(finding, allowed)) for finding in told)] if told else []
     count = len(plan.pending)
-    stops = ", ".join(dict.fromkeys(finding.code for finding in plan.refusals)) if count else ""
+    stopping = [finding for finding in plan.refusals if not _allowed_by(finding, allowed)]
+    stops = ", ".join(dict.fromkeys(finding.code for finding in stopping)) if count else ""
     steps = f"{count} of {len(plan.steps)} steps to do." if count else "Nothing to do."
     lines += ["", f"{steps} up stops before the first one, unless that is allowed: {stops}." if stops else steps]
     return safe("\n".join(lines))
@@ -149,8 +153,15 @@ def _trial_lines(plan: Plan) -> list[str]:
     return lines + [f"  not tried: {name}: {line(why)}" for why, name in left]
 
 
-def _finding_line(finding: Finding) -> str:
-    parts = [f"{finding.severity} {finding.code}: {finding.title}"]
+def _allowed_by(finding: Finding, allowed: frozenset[str]) -> str:
+    """The name by which a finding that would stop a run was allowed; empty when it was not."""
+    name = CHECKS[finding.code].allow if finding.severity is Severity.ERROR and finding.code in CHECKS else ""
+    return name if name in allowed else ""
+
+
+def _finding_line(finding: Finding, allowed_by: str = "") -> str:
+    kind = f"allowed (--allow {allowed_by})" if allowed_by else finding.severity
+    parts = [f"{kind} {finding.code}: {finding.title}"]
     parts += [f"    {text}" for text in (finding.detail, finding.origin and f"written in {finding.origin}", finding.hint) if text]
     return "\n".join([*parts, f"    see {address(finding.code)}"])
 

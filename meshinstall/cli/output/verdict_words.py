@@ -13,7 +13,11 @@ _MOST = 10
 def basis(verdict: Verdict) -> str:
     """How many ports were tried, how many judged without, and what was not judged; our own target apart."""
     theirs = [port for port in verdict.ports if not port.ours]
-    return f"{_count(theirs)}: {'; '.join(_parts(theirs))}." if theirs else "No port of a workload was judged."
+    if theirs:
+        return f"{_count(theirs)}: {'; '.join(_parts(theirs))}."
+    own = "only the target that verify made for itself" if verdict.ports else "nothing"
+    where = "" if verdict.seen.namespaces is None else " in these namespaces"
+    return f"{own}: the mesh has no workload{where}."
 
 
 def _count(ports: Sequence[PortVerdict]) -> str:

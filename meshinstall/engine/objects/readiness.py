@@ -45,7 +45,7 @@ _REFUSED_PODS = (
 )
 _NO_NODE = "label a node so that it fits, or change nodeSelector, affinity or tolerations in the values, then run the same command again"
 _NO_ROOM = "add or uncordon nodes, or lower resources.requests, then run the same command again"
-_NO_IMAGE = (
+NO_IMAGE = (
     "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry, then run the same command again"
 )
 # What an autoscaler says of a pod that it makes a node for: cluster-autoscaler (EKS, AKS, GKE) and Karpenter (EKS, node
@@ -248,7 +248,7 @@ def _waiting(pod: Manifest, container: Mapping[str, Any], waiting: Mapping[str, 
     text += f": {detail}" if detail else ""
     if reason in _PULLS:
         grace = 0 if _REFUSED.search(detail) else _PULL_GRACE
-        return Trouble(text, hopeless=True, grace=grace, hint=_NO_IMAGE, key=f"{pod['name']} {container.get('name')} has no image")
+        return Trouble(text, hopeless=True, grace=grace, hint=NO_IMAGE, key=f"{pod['name']} {container.get('name')} has no image")
     return Trouble(text, reason in _HOPELESS and not _BUSY.search(detail))
 
 

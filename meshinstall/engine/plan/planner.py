@@ -8,6 +8,7 @@ from meshinstall.engine.objects.field_names import names_of
 from meshinstall.engine.objects.readiness import release_state
 from meshinstall.engine.plan.drift import Edit, drift
 from meshinstall.engine.plan.drift_findings import drift_findings, policy_findings
+from meshinstall.engine.plan.image_origins import image_origins
 from meshinstall.engine.plan.policy_steps import policy_step
 from meshinstall.model.desired import Desired, DesiredNamespace, Release
 from meshinstall.model.facts import Facts
@@ -23,7 +24,8 @@ def plan(desired: Desired, facts: Facts) -> Plan:
     """Decide what to do for every namespace, release and policy."""
     namespaces = tuple(_namespace_step(namespace, desired, facts) for namespace in desired.namespaces)
     edits = {release.key: drift(facts, release.key) if release.key in facts.releases else () for release in desired.releases}
-    releases = tuple(_release_step(release, facts, edits[release.key]) for release in desired.releases)
+    images = image_origins(desired.releases)
+    releases = tuple(replace(_release_step(release, facts, edits[release.key]), images=images[release.key]) for release in desired.releases)
     names = tuple(step.name for step in releases)
     policies = tuple(policy_step(policy, names, desired, facts) for policy in desired.policies)
     return Plan(

@@ -61,7 +61,8 @@ def service(key: ObjectKey, sides: Sides, concerned: Concerned) -> Iterator[Cons
     if told := ", ".join(f"{path} {from_to(before, after)}" for path, before, after in _addressing(sides)):
         hosts = concerned.hosts.get(key, ())
         behind = f"; hosts behind it: {first(hosts, NAMED)}" if hosts else _unknown(concerned)
-        yield Consequence(Concern.ADDRESS, f"the address of {key} may change{now(sides.before)}: {told}{behind}")
+        what = f"{key} loses its external address" if _loses(sides) else f"the address of {key} may change"
+        yield Consequence(Concern.ADDRESS, f"{what}{now(sides.before)}: {told}{behind}")
 
 
 def changes_address(sides: Sides) -> bool:
@@ -82,6 +83,11 @@ def now(live: Manifest) -> str:
     entries = rows(at(live, "status", "loadBalancer", "ingress"))
     found = [plain(entry.get("ip") or entry.get("hostname")) for entry in entries if isinstance(entry, dict)]
     return f" (now {', '.join(found)})" if found else ""
+
+
+def _loses(sides: Sides) -> bool:
+    """Whether the cloud takes the load balancer away, and its address with it."""
+    return _is_balanced(sides.before) and not _is_balanced(sides.after)
 
 
 def _addressing(sides: Sides) -> Iterator[tuple[str, Any, Any]]:

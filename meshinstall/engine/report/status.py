@@ -200,15 +200,3 @@ def last_run(summary: Manifest | None) -> LastRun | None:
         return None
     keys = ("run", "result", "finished", "by", "environment", "profile", "istioVersion", "plan")
     return LastRun(*(str(data.get(key, "")) for key in keys))
-
-
-def holder(lease: Manifest | None, now: datetime, is_dead: Callable[[str], bool]) -> Holder | None:
-    """Who holds the lock; None when nobody does."""
-    spec = (lease or {}).get("spec") or {}
-    who = spec.get("holderIdentity")
-    if not lease or not who:
-        return None
-    renewed, since = spec.get("renewTime"), spec.get("acquireTime")
-    is_over = renewed is not None and now > datetime.fromisoformat(renewed) + timedelta(seconds=spec.get("leaseDurationSeconds", 0))
-    what = (lease["metadata"].get("annotations") or {}).get("meshinstall.dev/run", "")
-    return Holder(who, f"{since.partition('.')[0]}Z" if since else "an unknown time", what, is_dead(who) or is_over)

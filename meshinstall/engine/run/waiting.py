@@ -49,10 +49,21 @@ async def until_ready(session: Session, step: ReleaseStep, record: ReleaseRecord
     if step.revision:
         await _restart_what_hangs(session, [key for key in keys if key not in empty], tell)
     is_istiod = step.component is Component.ISTIOD
-    await _until(_Objects(session, keys, empty, nudges=is_istiod).look, tell)
+    try:
+        await _until(_Objects(session, keys, empty, nudges=is_istiod).look, tell)
+    except StepError as error:
+        raise _with_origins(error, step) from None
     if is_istiod and not empty:
         await _until_webhooks_answer(session, step, tell)
     return await _addresses(session, keys)
+
+
+def _with_origins(error: StepError, step: ReleaseStep) -> StepError:
+    """The same, with the lines that decide an image which cannot be pulled."""
+    if error.hint != readiness.NO_IMAGE:
+        return error
+    where = f"it is set by {', '.join(step.images)}" if step.images else "it is the chart's own: no value sets hub, tag or image"
+    return StepError(error.message, f"{error.hint}; {where}")
 
 
 async def _restart_what_hangs(session: Session, keys: Iterable[ObjectKey], tell: Tell) -> None:

@@ -134,7 +134,11 @@ WRONG = [
     ("istiod", "volumes: [{name: a}, {name: a}]", "volumes.1.name has the same name as item 0"),
     ("gateway", "lifecycle: {preStop: {exec: {command: sleep 5}}}", "lifecycle.preStop.exec.command must be a list"),
     ("cni", "updateStrategy: {type: rollingUpdate}", "updateStrategy.type must be one of OnDelete, RollingUpdate"),
-    ("gateway", "global: {terminationGracePeriodSeconds: -1}", "global.terminationGracePeriodSeconds must be a whole number, not below 0"),
+    ("gateway", "global: {terminationGracePeriodSeconds: 1.5}", "global.terminationGracePeriodSeconds must be a whole number"),
+    ("gateway", "priorityClassName: '1'", "priorityClassName must be a name of Kubernetes"),
+    ("cni", "env: {example.com/a: x}", "env.example.com/a is not a valid key of a ConfigMap"),
+    ("istiod", "ipFamilies: [IPv4, IPv4]", "ipFamilies lists a value twice"),
+    ("istiod", "rollingMaxUnavailable: 150%", "rollingMaxUnavailable must be a whole number, not below 0, or a percentage up to 100%"),
 ]
 
 
@@ -147,6 +151,9 @@ def test_what_kubernetes_refuses_is_an_error(charts: Charts, component: str, val
 RIGHT = [
     ("istiod", "replicaCount: '3'"),
     ("istiod", "replicaCount: 2.0"),
+    ("istiod", "rollingMaxSurge: 150%"),
+    ("ztunnel", "terminationGracePeriodSeconds: -1"),
+    ("cni", "excludeNamespaces: [kube-system, 1]"),
     ("istiod", "autoscaleMin: 0"),
     ("istiod", "affinity: ''\ntolerations: ''\nenv: {}"),
     ("istiod", "rollingMaxSurge: 1\nrollingMaxUnavailable: 0"),

@@ -75,7 +75,7 @@ async def test_an_address_that_may_change_names_the_hosts_behind_it() -> None:
     ((concern, text),) = await meanings(cluster(), MOVED)
     assert concern is Concern.ADDRESS
     assert text == (
-        "the address of Service istio-ingress/public may change: spec.type LoadBalancer → ClusterIP; "
+        "Service istio-ingress/public loses its external address: spec.type LoadBalancer → ClusterIP; "
         "hosts behind it: shop.example.com, *.example.org"
     )
 

@@ -78,7 +78,7 @@ async def test_a_field_names_the_value_without_which_it_would_not_change() -> No
     assert origin["type"].startswith("team.yaml:7")
     assert meanings(plan) == {
         Concern.RESTART: "Deployment istio-ingress/public restarts: its pods",
-        Concern.ADDRESS: "the address of Service istio-ingress/public may change (now 192.0.2.7): spec.type LoadBalancer → ClusterIP",
+        Concern.ADDRESS: "Service istio-ingress/public loses its external address (now 192.0.2.7): spec.type LoadBalancer → ClusterIP",
     }
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from meshinstall.engine.gates.proxies import count_proxies
 from meshinstall.engine.objects.readiness import Trouble
-from meshinstall.engine.report.status import holder, release_health, workload
+from meshinstall.engine.observe.run_holder import holder
+from meshinstall.engine.report.status import release_health, workload
 from meshinstall.model.desired import Release
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.release import ChartRef, Component, ReleaseKey, ReleaseRecord, ReleaseStatus
