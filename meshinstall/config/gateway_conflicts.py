@@ -56,7 +56,8 @@ def _node_ports(values: Values) -> Iterator[tuple[KeyPath, int, str]]:
     """Ports of the nodes that the Service of a gateway asks for, with their paths and protocols."""
     kind = value_at(values, ("service", "type"), "LoadBalancer")
     ports = value_at(values, ("service", "ports"))
-    if kind not in {"LoadBalancer", "NodePort"}:
+    # A tuple: what is written there may be a map.
+    if kind not in ("LoadBalancer", "NodePort"):
         return
     for number, port in enumerate(ports if isinstance(ports, list) else ()):
         if isinstance(port, Mapping) and isinstance(port.get("nodePort"), int) and port["nodePort"]:

@@ -1,7 +1,7 @@
 """Checks values against the types of Kubernetes, as its API server does: the wrong type, name, port, label or quantity that it refuses.
 
-A kind is ``text``, ``bool``, ``int``, ``port`` and the like; ``enum(A|B)``; ``list(KIND)`` and ``map(KIND)``; or a message of Kubernetes, by
-its name (config/kube_fields.py). ``bare(KIND)`` is what a template writes without quotes, so that YAML reads it again; ``?KIND`` what it
+A kind is ``text``, ``bool``, ``int``, ``port`` and the like; ``enum(A|B)``; ``list(KIND)`` and ``map(KIND)``; or a message of Kubernetes,
+by its name (config/kube_fields.py). ``bare(KIND)`` is what a template writes without quotes, so that YAML reads it again; ``?KIND`` what it
 leaves out when it is empty. Fields that are not listed are not judged: a newer Kubernetes may have them.
 
 Sources: Kubernetes 1.36 (pkg/apis/core/validation, apimachinery/pkg/util/validation), tried with its API server.
@@ -280,6 +280,7 @@ def _check_requests(path: KeyPath, value: Mapping[str, Any]) -> Iterator[Mistake
 
 @cache
 def field_kinds(message: str) -> Mapping[str, str]:
+    """The kind of each field of a message; raises KeyError for one that is not listed."""
     from meshinstall.config.kube_fields import FIELDS
 
     pairs = (field.partition(":") for field in FIELDS[message].split())

@@ -134,7 +134,7 @@ _TESTS: Mapping[str, Callable[[Any], bool]] = {
     "number-or-text": lambda value: isinstance(value, str) or _is_whole(value),
     "port": _is_port,
     "port-name": _matching(_PORT_NAME),
-    "port-or-0": lambda value: value == 0 or _is_port(value),
+    "port-or-0": lambda value: _is_port(value) or (_is_whole(value) and value == 0),
     "port-or-name": lambda value: _is_port(value) or _matching(_PORT_NAME)(value),
     "positive": lambda value: _is_whole(value) and value > 0,
     "quantity": lambda value: not isinstance(value, bool) and quantity(value) is not None,

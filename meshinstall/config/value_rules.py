@@ -206,7 +206,8 @@ def _check_service(view: ValuesStack) -> Iterator[Problem]:
     """Settings of a load balancer on a Service that is not one; Kubernetes has no words for them there."""
     values = view.effective()
     kind = value_at(values, ("service", "type"))
-    if kind not in {"ClusterIP", "NodePort"} or value_at(values, ("service", "externalIPs")):
+    # A tuple: what is written there may be a map.
+    if kind not in ("ClusterIP", "NodePort") or value_at(values, ("service", "externalIPs")):
         return
     of_type = view.explain(("service", "type"))[-1].origin
     for path, kinds in _ONLY_WITH.items():

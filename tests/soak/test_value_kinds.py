@@ -44,9 +44,22 @@ _BESIDE: Mapping[str, Mapping[str, Any]] = {
     "resourceQuotas": {"resourceQuotas": {"enabled": True}},
 }
 # Read by istiod, for the pods that it injects and the gateways that it makes: no object of the chart shows it.
-_LATER = ("global.proxy", "global.sts", "global.waypoint", "global.defaultResources", "gateways", "sidecarInjectorWebhook", "keepaliveMaxServerConnectionAge")
+_LATER = (
+    "global.proxy",
+    "global.sts",
+    "global.waypoint",
+    "global.defaultResources",
+    "gateways",
+    "sidecarInjectorWebhook",
+    "keepaliveMaxServerConnectionAge",
+)
 # Taken by helm and the API server, and surely not meant: the values of a map as if they were a list, text of Go for a map, no object at all.
-_MEANT_OTHERWISE = (r"^updateStrategy.rollingUpdate", r"must be (a list|one of all, cluster, namespace)", r"must be a single value", r"must be a map")
+_MEANT_OTHERWISE = (
+    r"^updateStrategy.rollingUpdate",
+    r"must be (a list|one of all, cluster, namespace)",
+    r"must be a single value",
+    r"must be a map",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +100,9 @@ def judge(build_part: Any) -> Iterator[Judge]:
         cluster = testbed_cluster.up(name, Nodes.NONE, print)
         found = Judge(parts[0] / "helm", parts[1] / "kubectl", cluster.kubeconfig, parts[2])
         subprocess.run(
-            [str(found.kubectl), "--kubeconfig", str(found.kubeconfig), "create", "namespace", "istio-system"], check=False, capture_output=True
+            [str(found.kubectl), "--kubeconfig", str(found.kubeconfig), "create", "namespace", "istio-system"],
+            check=False,
+            capture_output=True,
         )
         yield found
     finally:
@@ -113,7 +128,7 @@ def some(kind: str, pick: random.Random, depth: int = 0) -> Any:
             return some(nested[2], pick, depth)
         items = [some(nested[2], pick, depth + 1) for _ in range(pick.choice([1, 1, 2]))]
         return items if nested[1] == "list" else {pick.choice(["a", "b", "a b"]): item for item in items}
-    if kind in {"annotations", "labels", "quoted-labels", "variables"}:
+    if kind in {"annotations", "config", "labels", "quoted-labels", "variables"}:
         return {pick.choice(["a", "example.com/a", "a_b", "A", "Example.com/a", "a b"]): pick.choice(["", "x", "a b", "x" * 64, 1, True])}
     if kind == "resources":
         return {pick.choice(["cpu", "memory", "x", "example.com/x"]): pick.choice(["500m", "1Gi", 1, 0, "-1", "1z", "", 0.5])}
@@ -167,7 +182,9 @@ def _values(component: Component, path: str, pick: random.Random) -> dict[str, A
     found = yaml.safe_load(json.dumps(value))
     for key, beside in _BESIDE.items():
         if path.partition(".")[0] == key:
-            found = _merged(_merged({}, {k: v for k, v in beside.items() if component is not Component.ISTIOD or k != "autoscaling"}), found)
+            found = _merged(
+                _merged({}, {k: v for k, v in beside.items() if component is not Component.ISTIOD or k != "autoscaling"}), found
+            )
     return found if isinstance(found, dict) else {}
 
 

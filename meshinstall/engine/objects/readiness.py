@@ -45,9 +45,7 @@ _REFUSED_PODS = (
 )
 _NO_NODE = "label a node so that it fits, or change nodeSelector, affinity or tolerations in the values, then run the same command again"
 _NO_ROOM = "add or uncordon nodes, or lower resources.requests, then run the same command again"
-NO_IMAGE = (
-    "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry, then run the same command again"
-)
+NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry, then run the same command again"
 # What an autoscaler says of a pod that it makes a node for: cluster-autoscaler (EKS, AKS, GKE) and Karpenter (EKS, node
 # auto-provisioning of AKS); karpenter: pkg/controllers/provisioning/scheduling/events.go.
 _NODE_COMES = {"TriggeredScaleUp", "Nominated"}

@@ -1,7 +1,6 @@
 """Reads the status of an installed mesh: its releases, their health, its proxies and certificates, and the last run."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 from meshinstall.engine.gates.proxies import ask_proxies
@@ -11,6 +10,7 @@ from meshinstall.engine.objects.field_managers import by, scaled_by
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.objects.release_manifest import objects
 from meshinstall.engine.observe.cloud import explaining
+from meshinstall.engine.observe.run_holder import holder
 from meshinstall.engine.run.waiting import reasons
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
@@ -25,7 +25,6 @@ from meshinstall.model.release import Component, Manifest, ReleaseRecord, Releas
 from meshinstall.model.status import (
     Certificate,
     Health,
-    Holder,
     LastRun,
     MeshStatus,
     ReleaseHealth,

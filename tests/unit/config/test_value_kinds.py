@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from meshinstall.config.kube_fields import FIELDS
 from meshinstall.config.kube_kinds import check_kind
@@ -215,6 +217,30 @@ def test_every_kind_of_the_tables_is_described() -> None:
         inner = re.sub(r"^(\?|list\(|map\(|bare\()+|\)+$", "", kind) if "enum" not in kind else "any"
         # Raises KeyError for a kind that nothing knows.
         assert isinstance(list(check_kind(("a",), {"a": "b"}, inner)), list)
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=4)
+    | st.sampled_from("0"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["name", "type", "ports", "a"]), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([(component, path) for component, table in KINDS.items() for path in table]), _JSON)
+def test_whatever_is_written_is_judged_and_raises_nothing(charts: Charts, place: tuple[Component, str], value: Any) -> None:
+    component, path = place
+    values: Any = value
+    for key in reversed(path.split(".")):
+        values = {key: values}
+    layer = Layer(LayerKind.ENVIRONMENT, "values.yaml", values, {})
+    found = check_values(component, charts[component], ValuesStack((layer,)))
+    assert all(problem.source == "values.yaml" for problem in (*found.errors, *found.doubts))
 
 
 def test_a_mistake_is_at_the_line_of_its_item(tmp_path: Path, charts: Charts) -> None:

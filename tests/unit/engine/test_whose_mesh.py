@@ -281,3 +281,35 @@ async def test_after_ten_minutes_no_helm_is_at_work_any_more() -> None:
     there = await installed()
     interrupted(there, 601)
     assert found(await planned(there), "PRE027") == []
+
+
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/istio-system/leases/meshinstall"
+
+
+def lease(there: World, who: str, seconds: int) -> None:
+    """A run took the lock, and renewed it some seconds ago."""
+    renewed = (now() - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    spec = {"holderIdentity": who, "acquireTime": "2026-11-21T11:58:00.000000Z", "renewTime": renewed, "leaseDurationSeconds": 30}
+    metadata = {"name": "meshinstall", "namespace": "istio-system", "annotations": {"meshinstall.dev/run": "up 1 for dev"}}
+    there.kube.objects[LEASE] = {"metadata": metadata, "spec": spec}
+
+
+async def test_a_plan_names_another_run_that_is_at_work() -> None:
+    there = await installed()
+    lease(there, "bob@desk/8-1", 2)
+    (finding,) = found(await planned(there), "PRE028")
+    assert finding.title == "another run is at work on this mesh: bob@desk/8-1 since 2026-11-21T11:58:00Z"
+    assert (finding.severity, finding.detail) == (Severity.WARNING, "up 1 for dev")
+
+
+@pytest.mark.parametrize(("who", "seconds"), [("bob@desk/8-1", 31), ("", 2)])
+async def test_a_run_that_is_over_is_not_named(who: str, seconds: int) -> None:
+    there = await installed()
+    lease(there, who, seconds)
+    assert found(await planned(there), "PRE028") == []
+
+
+async def test_a_plan_without_the_right_to_read_the_lock_is_made() -> None:
+    there = await installed()
+    there.kube.refusals[f"GET {LEASE}"] = forbidden("leases")
+    assert found(await planned(there), "PRE028") == []

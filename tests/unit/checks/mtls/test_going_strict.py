@@ -3,11 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from meshinstall.checks.mtls.going_strict import refused_by_strict
+from meshinstall.checks.mtls.going_strict import is_strict_already, refused_by_strict
 from meshinstall.model.callers import Caller, Callers
 from meshinstall.model.mesh import ApiServerClient, History, MeshFacts, Place
 from tests.cases import verdicts
 
+MADE = "2026-01-01T00:00:00Z"
 OPEN = {"policies": {"istio-system/default": {"mode": "PERMISSIVE"}}}
 
 
@@ -67,3 +68,13 @@ def test_ever_so_many_callers_are_some_lines() -> None:
 def test_nothing_is_refused_at_ports_that_are_strict_already() -> None:
     client = ApiServerClient("ValidatingWebhookConfiguration", "policy", Place("shop", "web"), 8080, fails=True)
     assert refused_by_strict(replace(verdicts.make({}).facts, api_clients=(client,))) == ()
+
+
+def test_a_mesh_is_strict_already_only_where_every_workload_is_by_its_own_policy_and_all_could_be_read() -> None:
+    strict = mesh(policies={**OPEN["policies"], "shop/default": {"mode": "STRICT", "created": MADE}})
+    assert is_strict_already(strict, ["shop"])
+    assert not is_strict_already(mesh(), ["shop"])
+    assert not is_strict_already(strict, ["shop", "elsewhere"])
+    assert not is_strict_already(replace(strict, gaps=("Services could not be listed: forbidden",)), ["shop"])
+    open_port = {"mode": "STRICT", "created": MADE, "selector": {"app": "web"}, "ports": {8080: "PERMISSIVE"}}
+    assert not is_strict_already(mesh(policies={"shop/default": {"mode": "STRICT", "created": MADE}, "shop/web": open_port}), ["shop"])

@@ -113,3 +113,12 @@ def test_json_progress_is_an_object_a_line() -> None:
     found = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["event"] for line in found] == ["run-started", "step-started", "step-waiting", "step-done", "run-ended"]
     assert {line["schema"] for line in found} == {"meshinstall.dev/event/v1"}
+
+
+def test_what_was_allowed_is_shown_as_allowed_and_stops_nothing() -> None:
+    stops, other = Finding("PRE031", Severity.ERROR, "refused"), Finding("PRE024", Severity.ERROR, "in use")
+    text = plan_text(replace(PLAN, findings=(stops, other)), allowed=frozenset({"strict", "eol"}))
+    assert "\nallowed (--allow strict) PRE024: in use\n" in text
+    assert "\nerror PRE031: refused\n" in text
+    assert text.endswith("unless that is allowed: PRE031.")
+    assert plan_text(replace(PLAN, findings=(other,)), allowed=frozenset({"strict"})).endswith(" steps to do.")

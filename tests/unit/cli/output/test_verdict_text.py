@@ -98,7 +98,12 @@ def test_colours_mark_outcomes_only_when_asked_for() -> None:
 
 def test_a_table_that_is_too_wide_puts_its_last_columns_below_each_row() -> None:
     gateway = PortVerdict(
-        "istio-ingress", "Deployment istio-ingress", 443, Dataplane.GATEWAY, Outcome.PASS, (Evidence(Source.PROXY, Outcome.PASS, "its own"),)
+        "istio-ingress",
+        "Deployment istio-ingress",
+        443,
+        Dataplane.GATEWAY,
+        Outcome.PASS,
+        (Evidence(Source.PROXY, Outcome.PASS, "its own"),),
     )
     lines = verdict_text(replace(VERDICT, ports=(*VERDICT.ports, gateway))).splitlines()
     assert max(map(len, lines[:9])) <= 80
@@ -113,3 +118,11 @@ def test_a_table_that_is_too_wide_puts_its_last_columns_below_each_row() -> None
         "PASS        shop/Deployment api                     8080,9090  STRICT",
         "            SERVER on the wire",
     ]
+
+
+def test_a_mesh_without_a_workload_says_so() -> None:
+    own = PortVerdict(
+        "meshinstall-probe-1", "Pod target", 8080, Dataplane.SIDECAR, Outcome.PASS, (Evidence(Source.WIRE, Outcome.PASS, "x"),), ours=True
+    )
+    text = " ".join(verdict_text(replace(VERDICT, ports=(own,))).split())
+    assert "Judged: only the target that verify made for itself: the mesh has no workload." in text

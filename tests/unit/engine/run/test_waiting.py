@@ -1,5 +1,6 @@
 """How long a run waits for trouble to pass, and for whom."""
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -7,6 +8,7 @@ import pytest
 
 from meshinstall.engine.events import Event, StepWaiting
 from meshinstall.engine.run.runner import Runner
+from meshinstall.model.plan import ReleaseStep
 from tests.cases import plans
 from tests.fake_kube import FakeKube, forbidden
 from tests.fakes import FakeHelm, World
@@ -163,3 +165,17 @@ async def test_what_changes_is_told_when_it_changes() -> None:
 
 async def test_what_was_told_before_is_told_again_when_it_stays() -> None:
     assert await waits_of((0, 1, 0), 30) == ready(0, 1, 0)
+
+
+async def test_an_image_that_cannot_be_pulled_names_the_lines_that_set_it() -> None:
+    there = world()
+    there.helm.brings[PUBLIC] = broken_gateway(there)
+    _is(there, UNREACHED)
+    plan = plans.load("fresh").plan()
+    steps = tuple(
+        replace(step, images=("global.hub (meshinstall.yaml:4)",)) if isinstance(step, ReleaseStep) else step for step in plan.steps
+    )
+    _, error = await stopped(there, replace(plan, steps=steps))
+    assert error.hint.endswith("; it is set by global.hub (meshinstall.yaml:4)")
+    _, error = await stopped(there, plan)
+    assert error.hint.endswith("; it is the chart's own: no value sets hub, tag or image")
