@@ -32,9 +32,7 @@ def main() -> None:
     try:
         _leave(before, command_line.main(prog_name="meshinstall", standalone_mode=False))
     except click.ClickException as error:
-        if isinstance(error, click.NoSuchOption):
-            name_nearest(error)
-        error.show()
+        name_nearest(error).show()
         _leave(before, error.exit_code)
     except MeshinstallError as error:
         _leave(before, _tell(error))

@@ -69,13 +69,15 @@ class _Commands(click.Group):
 _TELLING = 5
 
 
-def name_nearest(error: click.NoSuchOption) -> None:
-    """Let the error name the option that was meant where one begins the other, which click does not see as alike."""
-    if error.ctx:
+def name_nearest(error: click.ClickException) -> click.ClickException:
+    """The error with the option that was meant where one begins the other, which click does not see as alike."""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
         known = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
         begun = [name for name in known if len(name) >= _TELLING and error.option_name.startswith(name)]
         shortened = [name for name in known if len(error.option_name) >= _TELLING and name.startswith(error.option_name)]
-        error.possibilities = [max(begun, key=len)] if begun else shortened or error.possibilities
+        if near := [max(begun, key=len)] if begun else shortened:
+            return click.NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx)
+    return error
 
 
 @click.group(

@@ -92,7 +92,7 @@ def _matching(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
 
 def _is_label_key(value: Any) -> bool:
     match = _LABEL_KEY.fullmatch(value) if isinstance(value, str) else None
-    return bool(match) and (match["prefix"] is None or bool(_SUBDOMAIN.fullmatch(match["prefix"])))
+    return match is not None and (match["prefix"] is None or bool(_SUBDOMAIN.fullmatch(match["prefix"])))
 
 
 def _is_label_value(value: Any) -> bool:

@@ -123,8 +123,8 @@ def _doubt_budget(view: ValuesStack) -> Iterator[Problem]:
 def _check_revision(component: Component, written: KeyPath, spoken: Spoken) -> Iterator[Problem]:
     name = ".".join(written)
     values = spoken.value if isinstance(spoken.value, list) else [spoken.value]
-    for value in dict.fromkeys(value for value in values if isinstance(value, str) and values.count(value) > 1):
-        yield spoken.origin.problem(f"{name} lists {value} twice: two objects would have one name", "remove one of the two")
+    for twice in dict.fromkeys(value for value in values if isinstance(value, str) and values.count(value) > 1):
+        yield spoken.origin.problem(f"{name} lists {twice} twice: two objects would have one name", "remove one of the two")
     for value in values:
         if value is None or value == "":
             continue

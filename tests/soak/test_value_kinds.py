@@ -23,7 +23,7 @@ from meshinstall.model.release import Component
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import Layer, LayerKind
 from testbed import cluster as testbed_cluster
-from testbed.cluster import Nodes
+from testbed.spec import Nodes
 
 pytestmark = pytest.mark.cluster
 

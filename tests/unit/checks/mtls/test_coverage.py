@@ -188,9 +188,9 @@ def test_what_istio_never_encrypts_is_told_once_for_each_namespace() -> None:
 
 def test_our_own_probes_are_not_named_as_outside_the_mesh() -> None:
     client = replace(POD, place=Place(PROBES, "client"), dataplane=Dataplane.NONE)
-    seen = replace(facts(client), probes=frozenset({PROBES}))
+    seen = replace(facts(client), probes=(PROBES,))
     assert outside(seen, frozenset({"shop"}), ()) == ()
-    assert outside(replace(seen, probes=frozenset()), frozenset({"shop"}), ()) == (Outside(PROBES, 1, ()),)
+    assert outside(replace(seen, probes=()), frozenset({"shop"}), ()) == (Outside(PROBES, 1, ()),)
 
 
 def test_namespaces_outside_are_those_with_pods() -> None:

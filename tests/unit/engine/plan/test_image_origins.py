@@ -1,16 +1,20 @@
 """Where what decides the images of a release was written."""
 
+from dataclasses import replace
+
 from meshinstall.engine.plan.image_origins import image_origins
 from meshinstall.model.desired import Release
+from meshinstall.model.plan import ReleaseStep
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
 from meshinstall.model.stack import ValuesStack
-from meshinstall.model.values import Layer, LayerKind, Values
+from meshinstall.model.values import KeyPath, Layer, LayerKind, Values
+from tests.cases import plans
 
 CHART = ChartRef("x", "1.31.0", "oci://charts")
 
 
 def release(component: Component, values: Values) -> Release:
-    positions = {("global", "hub"): (4, 3), ("pilot", "tag"): (7, 3)}
+    positions: dict[KeyPath, tuple[int, int]] = {("global", "hub"): (4, 3), ("pilot", "tag"): (7, 3)}
     stack = ValuesStack((Layer(LayerKind.PROJECT, "meshinstall.yaml", values, positions),))
     return Release(ReleaseKey("istio-system", component.value), component, CHART, stack)
 
@@ -25,11 +29,7 @@ def test_values_that_decide_an_image_are_told_with_their_lines_and_a_gateways_ar
 
 
 def test_the_digest_of_a_plan_does_not_change_with_where_an_image_was_written() -> None:
-    from dataclasses import replace
-
-    from tests.cases import plans
-
     plan = plans.load("fresh").plan()
-    told = replace(plan, steps=tuple(replace(step, images=("x",)) if hasattr(step, "images") else step for step in plan.steps))
+    told = replace(plan, steps=tuple(replace(step, images=("x",)) if isinstance(step, ReleaseStep) else step for step in plan.steps))
     assert told.digest == plan.digest
     assert told != plan
