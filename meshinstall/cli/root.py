@@ -76,7 +76,7 @@ def name_nearest(error: click.ClickException) -> click.ClickException:
         begun = [name for name in known if len(name) >= _TELLING and error.option_name.startswith(name)]
         shortened = [name for name in known if len(error.option_name) >= _TELLING and name.startswith(error.option_name)]
         if near := [max(begun, key=len)] if begun else shortened:
-            return click.NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx)
+            return click.UsageError(f"{error.message} Did you mean {min(near, key=len)!r}?", error.ctx)
     return error
 
 
