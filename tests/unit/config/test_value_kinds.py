@@ -167,6 +167,7 @@ RIGHT = [
     ("istiod", "ipFamilyPolicy: ''\nipFamilies: []\nmemory: {targetAverageUtilization: 80}"),
     ("istiod", "keepaliveMaxServerConnectionAge: 1h30m"),
     ("gateway", "autoscaling: {targetMemoryUtilizationPercentage: 80}"),
+    ("gateway", "autoscaling: {enabled: false, minReplicas: 0}"),
     ("gateway", "autoscaling: {targetMemoryUtilizationPercentage: {}}\nminReadySeconds: null\nreplicaCount: null"),
     ("gateway", "tolerations: [{operator: Exists}, {key: a, value: b, effect: NoExecute, tolerationSeconds: 0}]"),
     ("gateway", "service: {ports: [{name: a, port: 53, protocol: UDP, nodePort: 30053}, {name: b, port: 53, nodePort: 30053}]}"),
