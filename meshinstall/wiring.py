@@ -167,10 +167,12 @@ def exec_kubeconfig(cluster: ClusterRef, say: Say) -> str:
     from meshinstall.adapters.cloud.exec_kubeconfig import document
 
     asked = provider(cluster, say)
+    # First, because a cluster may say more of the choice, such as its tenant.
+    found = asked.describe()
     chosen = asked.chosen()
     if chosen.secrets:
         say(f"the kubeconfig holds no secret: it works only in a shell that has {', '.join(chosen.secrets)}")
-    return document(asked.describe(), cluster, chosen)
+    return document(found, cluster, chosen)
 
 
 def examine(cluster: ClusterRef, say: Say) -> "Examination":

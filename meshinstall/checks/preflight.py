@@ -168,7 +168,9 @@ def _foreign_crd(crd: Manifest, owner: str) -> Finding:
 def _installer(plane: Manifest, owner: str) -> str:
     labels = plane["metadata"].get("labels") or {}
     if plane["metadata"]["namespace"] == "aks-istio-system":
-        return "the AKS service mesh add-on"
+        # The add-on names its Deployments by their revision, application routing has one without.
+        is_addon = plane["metadata"]["name"].startswith("istiod-asm-")
+        return "the AKS service mesh add-on" if is_addon else "the Istio of AKS's application routing (Gateways of class approuting-istio)"
     if engine := kept_by(plane):
         return f"kept by {engine}"
     if labels.get("operator.istio.io/component") or "install.operator.istio.io/owning-resource" in labels:

@@ -13,13 +13,14 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     "session_tags": ("sessionTags", "Tags of the role's session: key=value pairs with commas (eks)."),
     "resource_group": ("resourceGroup", "Its resource group (aks)."),
     "subscription": ("subscription", "Its subscription (aks)."),
+    "tenant": ("tenant", "Its tenant, an ID or a domain; by default AZURE_TENANT_ID, then the login's own (aks)."),
     "login": (
         "login",
         "How its callers sign in, where that is known: entra (aks); environment, web-identity, container or instance (eks).",
     ),
     "project": ("project", "Its project (gke)."),
     "location": ("location", "Its region or zone (gke)."),
-    "endpoint": ("endpoint", "Which way to its API server: dns, public, private or connect-gateway (gke)."),
+    "endpoint": ("endpoint", "Which way to its API server: dns, public, private or connect-gateway (gke); public or private (aks)."),
     "impersonate_service_account": (
         "impersonateServiceAccount",
         "Service account to act as; several with commas are a chain, the last is the one that acts (gke).",

@@ -19,7 +19,7 @@ class Cloud(StrEnum):
 
 # What names a cluster for each provider, besides name, context and kubeconfig; others pass through.
 CLUSTER_KEYS: Mapping[Cloud, tuple[str, ...]] = {
-    Cloud.AKS: ("resourceGroup", "subscription", "login"),
+    Cloud.AKS: ("resourceGroup", "subscription", "tenant", "login", "endpoint"),
     Cloud.EKS: ("region", "profile", "login", "roleArn", "externalId", "sourceIdentity", "sessionTags"),
     Cloud.GKE: ("location", "project", "endpoint", "impersonateServiceAccount", "quotaProject"),
     Cloud.LOCAL: (),

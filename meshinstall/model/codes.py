@@ -201,6 +201,8 @@ _AKS = (
     Check("AKS014", Phase.AKS, _INFO, "local accounts are on beside Entra ID"),
     Check("AKS015", Phase.AKS, _WARNING, "NOT PROVEN: istio-cni beside Azure's Cilium"),
     Check("AKS016", Phase.AKS, _WARNING, "NOT PROVEN: something could not be read"),
+    Check("AKS017", Phase.AKS, _ERROR, "application routing runs an Istio of AKS's own"),
+    Check("AKS018", Phase.AKS, _WARNING, "AKS Automatic refuses pods that Istio needs"),
 )
 
 _GKE = (

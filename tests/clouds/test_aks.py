@@ -21,6 +21,7 @@ from testbed.clouds.aks_shop import (
     NAME,
     PIPELINE,
     SUBSCRIPTION,
+    TENANT,
     certificate_kubeconfig,
     entra_kubeconfig,
     managed_cluster,
@@ -68,7 +69,7 @@ def test_each_credential_is_a_new_token(azure: FakeAzure) -> None:
 
 def test_a_plugin_that_is_told_how_one_signs_in_asks_entra_id_alone(azure: FakeAzure) -> None:
     described = provider().describe()
-    assert described.selectors == {"login": "entra"}
+    assert described.selectors == {"login": "entra", "tenant": TENANT}
     azure.asked.clear()
     assert claims(azure, provider(**described.selectors).credential().token)["aud"] == SERVER_APP
     assert azure.count("listClusterUserCredential") == 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from meshinstall.adapters.aks.errors import clean
+from meshinstall.adapters.aks.words import clean
 from meshinstall.adapters.net.proxies import find_proxy
 
 _HTTPS = 443
@@ -20,20 +20,24 @@ def read_details(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a ManagedCluster (as JSON) that preflight checks; missing values and values of another type are empty."""
     properties = _map(answer.get("properties"))
     access, network = _map(properties.get("apiServerAccessProfile")), _map(properties.get("networkProfile"))
-    addons = _map(properties.get("addonProfiles"))
+    addons, routing = _map(properties.get("addonProfiles")), _map(_map(properties.get("ingressProfile")).get("webAppRouting"))
     return {
+        "skuName": _text(_map(answer.get("sku")).get("name")),
         "provisioningState": _text(properties.get("provisioningState")),
         "powerState": _text(_map(properties.get("powerState")).get("code")),
         "currentKubernetesVersion": _text(properties.get("currentKubernetesVersion") or properties.get("kubernetesVersion")),
         "supportPlan": _text(properties.get("supportPlan")),
         "disableLocalAccounts": properties.get("disableLocalAccounts") is True,
         "enableAzureRBAC": _map(properties.get("aadProfile")).get("enableAzureRBAC") is True,
+        "tenantID": _text(_map(properties.get("aadProfile")).get("tenantID")),
         "enablePrivateCluster": access.get("enablePrivateCluster") is True,
+        "enablePrivateClusterPublicFQDN": access.get("enablePrivateClusterPublicFQDN") is True,
         "fqdn": _text(properties.get("fqdn")),
         "privateFQDN": _text(properties.get("privateFQDN")),
         "disableRunCommand": access.get("disableRunCommand") is True,
         "authorizedIPRanges": [_text(one) for one in _list(access.get("authorizedIPRanges"))],
         "serviceMeshMode": _text(_map(properties.get("serviceMeshProfile")).get("mode")),
+        "appRoutingIstio": _text(_map(_map(routing.get("gatewayAPIImplementations")).get("appRoutingIstio")).get("mode")),
         "virtualNodes": any(name.lower().startswith("aciconnector") and _map(one).get("enabled") is True for name, one in addons.items()),
         "networkDataplane": _text(network.get("networkDataplane")),
         "agentPoolProfiles": [_pool(_map(one)) for one in _list(properties.get("agentPoolProfiles"))[:_MAX_POOLS]],

@@ -8,9 +8,10 @@ from itertools import islice
 from typing import Any
 
 from meshinstall.adapters.aks.details import answers, read_details, status_of
-from meshinstall.adapters.aks.errors import Task, clean, explained
+from meshinstall.adapters.aks.errors import Task, explained
 from meshinstall.adapters.aks.sdk import Azure
 from meshinstall.adapters.aks.user_kubeconfig import user_access
+from meshinstall.adapters.aks.words import clean
 from meshinstall.errors import MeshinstallError, UsageError
 from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind, Listing
 
@@ -18,28 +19,44 @@ SUBSCRIPTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 READ = "Microsoft.ContainerService/managedClusters/read"
 _SUBSCRIPTIONS = "{endpoint}/subscriptions?api-version=2022-12-01"
 _GROUP = re.compile(r"/resourceGroups/([^/]+)/", re.IGNORECASE)
+# States of a subscription whose clusters run.
+_IN_USE = frozenset({"Enabled", "Warned", "PastDue"})
 # Bounds of a listing: its pages, and how many subscriptions are read at the same time.
 _PAGES = 200
 _AT_A_TIME = 8
 
 
-def discover(azure: Azure, named: Sequence[str]) -> Listing:
-    """The clusters of the given subscriptions, else of all subscriptions that the caller can see."""
-    subscriptions = tuple(dict.fromkeys(named or _subscriptions(azure)))
+def discover(azure: Azure, named: Sequence[str], *, public: bool = False) -> Listing:
+    """The clusters of the given subscriptions, else of all that the caller can see; ``public`` asks for public names of private ones."""
+    seen = [] if named else list(_subscriptions(azure))
+    subscriptions = tuple(dict.fromkeys(named or (one for one, state in seen if state in _IN_USE)))
     with ThreadPoolExecutor(_AT_A_TIME) as threads:
         found = list(threads.map(lambda one: _attempt(azure, one), subscriptions))
         listed = [cluster for clusters in found if not isinstance(clusters, str) for cluster in clusters]
-        clusters = tuple(threads.map(lambda one: _with_authority(azure, one), listed))
+        clusters = tuple(threads.map(lambda one: _with_authority(azure, one, public=public), listed))
     failures = {one: said for one, said in zip(subscriptions, found, strict=True) if isinstance(said, str)}
+    if not subscriptions:
+        failures = _nothing_seen(azure, seen)
     return Listing(clusters, failures)
 
 
-def _with_authority(azure: Azure, cluster: CloudCluster) -> CloudCluster:
+def _nothing_seen(azure: Azure, seen: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Why there was nothing to ask: an empty list is mostly a login of another tenant, and not an account without clusters."""
+    if seen:
+        return {one: f"the subscription is {clean(state)}: az account list --all -o table" for one, state in seen}
+    tenant = clean(str(azure.identity.claims.get("tid", "")))
+    where = f"tenant {tenant}" if tenant else "the tenant of the login"
+    more = "for another tenant add --tenant TENANT (az login --tenant TENANT where az does not know it)"
+    return {where: f"the caller cannot see any subscription there; {more}"}
+
+
+def _with_authority(azure: Azure, cluster: CloudCluster, *, public: bool) -> CloudCluster:
     """The cluster with its API server's CA, which a listing lacks; unchanged where the caller may not sign in."""
     if not cluster.ready or cluster.endpoint is None:
         return cluster
+    place = cluster.selectors["subscription"], cluster.selectors["resource_group"], cluster.name
     try:
-        access = user_access(azure, cluster.selectors["subscription"], cluster.selectors["resource_group"], cluster.name)
+        access = user_access(azure, *place, public=public and cluster.details["enablePrivateClusterPublicFQDN"])
     except MeshinstallError:
         return cluster
     return replace(cluster, endpoint=replace(cluster.endpoint, server=access.server, authority=access.authority))
@@ -54,11 +71,11 @@ def _attempt(azure: Azure, subscription: str) -> tuple[CloudCluster, ...] | str:
             pages = azure.clusters(subscription).managed_clusters.list().by_page()
             return tuple(_listed(subscription, one.as_dict()) for page in islice(pages, _PAGES) for one in page)
     except MeshinstallError as error:
-        return error.message
+        return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
-def _subscriptions(azure: Azure) -> Iterator[str]:
-    """IDs of the subscriptions in use; the SDK for clusters has no call of its own for them."""
+def _subscriptions(azure: Azure) -> Iterator[tuple[str, str]]:
+    """ID and state of each subscription; the SDK for clusters has no call of its own for them."""
     from azure.core.rest import HttpRequest
 
     client = azure.clusters("")
@@ -68,7 +85,7 @@ def _subscriptions(azure: Azure) -> Iterator[str]:
             response = client.send_request(HttpRequest("GET", url))
             response.raise_for_status()
             answer = response.json()
-            yield from (str(one["subscriptionId"]) for one in answer["value"] if one.get("state") in {"Enabled", "Warned", "PastDue"})
+            yield from ((str(one["subscriptionId"]), str(one.get("state", ""))) for one in answer["value"])
             url = answer.get("nextLink")
             if not url:
                 return

@@ -7,35 +7,27 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from meshinstall.adapters.net.proxies import find_proxy, through
+from meshinstall.adapters.aks.refusals import TABLE
+from meshinstall.adapters.aks.sign_in_errors import names_a_reason, no_token, unreachable
+from meshinstall.adapters.aks.words import clean
+from meshinstall.adapters.cloud.refusals import Refusal, find
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
-from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError, HttpResponseError
 
 Say = Callable[[str], None]
 
-_LONGEST = 400
-# A host of Azure, whose proxy is that of all.
-_ANY = "https://management.azure.com"
+_ID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _ACTION = re.compile(r"perform action '([\w./]{1,200})'")
-_CALLER = re.compile(r"object id '([0-9a-fA-F-]{36})'")
-_AADSTS = re.compile(r"AADSTS\d+: [^\r\n]{1,300}")
-# How the SDK, which catches everything, words the failures of the network on the way to Entra ID.
-_NETWORK = re.compile(r"timed out|Failed to (resolve|establish)|Connection (aborted|refused|reset)|CERTIFICATE_VERIFY_FAILED|ProxyError")
-# A way to sign in that is not set up here: it explains nothing.
-_NOT_SET_UP = re.compile(r"unavailable|isn't available|not (configured|found|installed)|could not be found|requires the")
-# Codes of 404, from the outside in: what is missing, and where to look it up.
-_MISSING = {
-    "SubscriptionNotFound": ("the subscription does not exist, or you cannot see it", "az account list -o table"),
-    "ResourceGroupNotFound": ("the resource group does not exist", "az group list -o table"),
-    "ResourceNotFound": ("there is no such cluster in the resource group", "az aks list -o table"),
-}
-_SIGN_IN = {
-    "InvalidAuthenticationTokenTenant": "the subscription belongs to another tenant: az login --tenant TENANT, or set AZURE_TENANT_ID",
-    "ExpiredAuthenticationToken": "the token has expired: check this machine's clock, then run az login again",
-}
+_CALLER = re.compile(rf"object id '({_ID})'")
+# Where the message about a token of a wrong tenant names the right one.
+_RIGHT_TENANT = re.compile(rf"must match the tenant 'https://[\w.]{{1,60}}/({_ID})/?'")
+# The names of the policy assignments, the deny assignment or the locks that forbid it.
+_WHO_FORBIDS = re.compile(
+    r"\"policyAssignment\":\s*\{\s*\"name\":\s*\"([^\"]{1,200})\"|deny assignment with name '([^']{1,200})'|are locked: '([^']{1,300})'"
+)
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +38,14 @@ class Task:
     permission: str = ""
     role: str = ""
     scope: str = ""
+
+
+class MissingPermissionError(ForbiddenError):
+    """A role would allow it; ``permission`` is what is missing, empty where Azure does not say."""
+
+    def __init__(self, message: str, hint: str, permission: str) -> None:
+        super().__init__(message, hint)
+        self.permission = permission
 
 
 @contextmanager
@@ -59,6 +59,9 @@ def explained(task: Task) -> Iterator[None]:
         raise
     except AzureError as error:
         raise _translated(error, task) from error
+    except OSError as error:
+        # Certificates that are not there: requests raises it past the SDK's own errors.
+        raise unreachable("Azure", clean(str(error)), task.doing) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         # The SDK's parsers on an answer that is not what they expect.
         raise ClusterError(
@@ -67,9 +70,11 @@ def explained(task: Task) -> Iterator[None]:
         ) from error
 
 
-def clean(text: str) -> str:
-    """Text of Azure's, whose sentences are long, as one bounded line."""
-    return plain(text, _LONGEST, cut="…")
+def reason(error: MeshinstallError) -> str:
+    """Why something is not known, for a finding: the missing permission alone, else the message with its hint."""
+    if isinstance(error, MissingPermissionError) and error.permission:
+        return error.permission
+    return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 def _translated(error: "AzureError", task: Task) -> MeshinstallError:
@@ -78,15 +83,15 @@ def _translated(error: "AzureError", task: Task) -> MeshinstallError:
     if isinstance(error, exceptions.DecodeError):
         return ClusterError(f"{task.doing}: Azure's answer is not JSON", "check that no proxy answers in Azure's place")
     if isinstance(error, exceptions.ClientAuthenticationError) and not _is_from_arm(error):
-        return _no_token(str(error), task)
+        return no_token(str(error), task.doing)
     if isinstance(error, exceptions.HttpResponseError):
-        return _no_token(str(error), task) if error.response is None else _refused(error, task)
-    return _unreachable("Azure", clean(str(error)), task, timed_out=isinstance(error, _timeouts()))
+        return no_token(str(error), task.doing) if error.response is None else _refused(error, task)
+    return unreachable("Azure", clean(str(error)), task.doing, timed_out=isinstance(error, _timeouts()))
 
 
 def _is_from_arm(error: "HttpResponseError") -> bool:
     """Whether a server answered 401 to a token; else a credential gave none, perhaps because Entra ID answered an error."""
-    return error.response is not None and error.status_code == HTTPStatus.UNAUTHORIZED and not _AADSTS.search(str(error))
+    return error.response is not None and error.status_code == HTTPStatus.UNAUTHORIZED and not names_a_reason(str(error))
 
 
 def _timeouts() -> tuple[type[Exception], ...]:
@@ -95,52 +100,44 @@ def _timeouts() -> tuple[type[Exception], ...]:
     return exceptions.ServiceRequestTimeoutError, exceptions.ServiceResponseTimeoutError
 
 
-def _unreachable(who: str, said: str, task: Task, *, timed_out: bool = False) -> UnreachableError:
-    hint = "check the network, the proxy (HTTPS_PROXY) and the firewall"
-    if timed_out or "timed out" in said:
-        return UnreachableError(f"{task.doing}: {who} did not answer in time", hint)
-    if "CERTIFICATE_VERIFY_FAILED" in said:
-        trust = "if your company's proxy signs certificates, set REQUESTS_CA_BUNDLE to the file of its CA"
-        return UnreachableError(f"{task.doing}: the certificate of {who} is not trusted: {said}", trust)
-    return UnreachableError(f"{task.doing}: cannot reach {who}{through(find_proxy(_ANY))}: {said}", hint)
-
-
-def _no_token(text: str, task: Task) -> ClusterError:
-    """No credential of the chain gave a token; the reason that Entra ID itself gives helps most."""
-    if found := _AADSTS.search(text):
-        return UnauthorizedError(
-            f"{task.doing}: Entra ID refused to issue a token: {clean(found[0])}",
-            "log in again (az login); in CI check AZURE_TENANT_ID, AZURE_CLIENT_ID and the secret or federated token",
-        )
-    if "Unable to get authority configuration" in text and not _NETWORK.search(text):
-        return UnauthorizedError(
-            f"{task.doing}: Entra ID does not know the tenant", "check AZURE_TENANT_ID: az account show --query tenantId"
-        )
-    tried = [clean(line) for line in text.splitlines() if "Credential:" in line and not _NOT_SET_UP.search(line)]
-    why = clean("; ".join(tried))
-    if _NETWORK.search(why or text):
-        return _unreachable("Entra ID", why or clean(text), task)
-    return UnauthorizedError(
-        f"{task.doing}: no credentials for Azure{f': {why}' if why else ''}",
-        "az login; in CI set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE",
-    )
-
-
 def _refused(error: "HttpResponseError", task: Task) -> MeshinstallError:
     status = error.status_code or 0
     code = clean(str(getattr(error.error, "code", "") or ""))
-    text = clean(str(getattr(error.error, "message", "") or error.reason or ""))
+    whole = str(getattr(error.error, "message", "") or error.reason or "")
+    kind, text = find(TABLE, code, whole), clean(whole)
     if status == HTTPStatus.UNAUTHORIZED:
-        hint = _SIGN_IN.get(code, "az login again, or check AZURE_TENANT_ID and AZURE_CLIENT_ID")
-        return UnauthorizedError(f"{task.doing}: Azure did not accept your token ({code}): {text}", hint)
+        return _unauthorized(code, whole, kind, task)
+    if kind and (kind.says or (status == HTTPStatus.FORBIDDEN and not _is_about_roles(code))):
+        return ForbiddenError(f"{task.doing}: {_forbidder(kind, whole)} ({code}: {text})", _advice(kind))
     if status == HTTPStatus.FORBIDDEN:
         return _forbidden(code, text, task)
-    if status == HTTPStatus.NOT_FOUND and code in _MISSING:
-        what, look = _MISSING[code]
-        return ClusterError(f"{task.doing}: {what} ({code}: {text})", f"list what exists: {look}")
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return UnreachableError(f"{task.doing}: Azure is busy or broken ({status} {code}): {text}", "try again in a few minutes")
+        hint = _advice(kind) if kind else "try again in a few minutes"
+        return UnreachableError(f"{task.doing}: Azure is busy or broken ({status} {code}): {text}", hint)
+    if kind:
+        return ClusterError(f"{task.doing}: {_forbidder(kind, whole)} ({code}: {text})", _advice(kind))
     return ClusterError(f"{task.doing}: Azure refuses ({status} {code}): {text}")
+
+
+def _is_about_roles(code: str) -> bool:
+    return code in {"AuthorizationFailed", "LinkedAuthorizationFailed"}
+
+
+def _forbidder(kind: Refusal, text: str) -> str:
+    """What it means, with the names of what forbids it."""
+    names = [clean(next(filter(None, found))) for found in _WHO_FORBIDS.findall(text)]
+    return f"{kind.means}: {', '.join(names[:_SHOWN])}" if names else kind.means
+
+
+def _advice(kind: Refusal) -> str:
+    return f"{kind.do} ({kind.page})"
+
+
+def _unauthorized(code: str, text: str, kind: Refusal | None, task: Task) -> UnauthorizedError:
+    hint = kind.do if kind else "az login again, or check AZURE_TENANT_ID and AZURE_CLIENT_ID"
+    if right := _RIGHT_TENANT.search(text):
+        hint = hint.replace("--tenant TENANT", f"--tenant {right[1]}")
+    return UnauthorizedError(f"{task.doing}: Azure did not accept your token ({code}): {clean(text)}", hint)
 
 
 def _forbidden(code: str, text: str, task: Task) -> ForbiddenError:
@@ -151,4 +148,4 @@ def _forbidden(code: str, text: str, task: Task) -> ForbiddenError:
         return ForbiddenError(f"{task.doing}: Azure refuses ({code}): {text}")
     who = caller[1] if caller else "OBJECT_ID"
     hint = f'az role assignment create --assignee {who} --role "{task.role}" --scope {task.scope}' if task.role else f"ask for {permission}"
-    return ForbiddenError(f"{task.doing}: missing permission {permission}", hint)
+    return MissingPermissionError(f"{task.doing}: missing permission {permission}", hint, permission)

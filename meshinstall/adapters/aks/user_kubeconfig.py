@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,26 +15,31 @@ from meshinstall.model.yaml_text import load
 
 _MAX_SIZE = 1024**2
 _USER_ROLE = "Azure Kubernetes Service Cluster User Role"
+_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SIGN_IN = "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action"
 
 
 @dataclass(frozen=True, slots=True)
 class UserAccess:
-    """The API server and, where Entra ID does not guard it, the client certificate and key (PEM) of all its users."""
+    """The API server and, where Entra ID does not guard it, the client certificate and key (PEM) of all its users.
+
+    ``tenant`` is the one whose Entra ID guards the server, which need not be the subscription's; empty where Azure does not say.
+    """
 
     server: str
     authority: bytes
     entra: bool
+    tenant: str = ""
     certificate: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
 
 
-def user_access(azure: Azure, subscription: str, group: str, name: str) -> UserAccess:
-    """Ask Azure how users sign in to a cluster; raises ClusterError."""
+def user_access(azure: Azure, subscription: str, group: str, name: str, *, public: bool = False) -> UserAccess:
+    """Ask Azure how users sign in to a cluster, with ``public`` for the public name of a private one; raises ClusterError."""
     with explained(task_on((subscription, group, name), f"asking how to sign in to cluster {name}", _SIGN_IN)):
         # It changes nothing, so it is tried again like a GET.
         answer = azure.clusters(subscription).managed_clusters.list_cluster_user_credentials(
-            group, name, format="exec", retry_on_methods=frozenset({"POST"})
+            group, name, format="exec", server_fqdn="public" if public else None, retry_on_methods=frozenset({"POST"})
         )
         given = answer.kubeconfigs or []
         data = given[0].value if given else None
@@ -71,8 +78,11 @@ def _read(data: bytes) -> UserAccess:
         raise ValueError(parts.scheme)
     authority = _pem(cluster["certificate-authority-data"], "CERTIFICATE")
     if plugin := user.get("exec"):
-        _refuse_other_app([str(word) for word in plugin.get("args") or ()])
-        return UserAccess(server, authority, entra=True)
+        words = [str(word) for word in plugin.get("args") or ()]
+        if _option(words, "--server-id") not in {"", SERVER_APP}:
+            raise _legacy()
+        tenant = _option(words, "--tenant-id")
+        return UserAccess(server, authority, entra=True, tenant=tenant if _ID.fullmatch(tenant) else "")
     certificate, key = _pem(user["client-certificate-data"], "CERTIFICATE"), _pem(user["client-key-data"], "PRIVATE KEY")
     return UserAccess(server, authority, entra=False, certificate=certificate.decode(), key=key.decode())
 
@@ -87,10 +97,14 @@ def _pem(data: Any, kind: str) -> bytes:
     return found
 
 
-def _refuse_other_app(words: list[str]) -> None:
+def _option(words: list[str], name: str) -> str:
+    """What follows an option on kubelogin's command line; empty without it."""
+    return next((after for word, after in pairwise(words) if word == name), "")
+
+
+def _legacy() -> ClusterError:
     """A token for another application is not AKS's to ask for; clusters that need one are of the legacy integration."""
-    if "--server-id" in words and words[words.index("--server-id") + 1] != SERVER_APP:
-        raise ClusterError(
-            "the cluster uses the legacy integration with Entra ID, which AKS has retired",
-            "turn on AKS-managed Entra ID: az aks update --enable-aad --name NAME --resource-group GROUP",
-        )
+    return ClusterError(
+        "the cluster uses the legacy integration with Entra ID, which AKS has retired",
+        "turn on AKS-managed Entra ID: az aks update --enable-aad --name NAME --resource-group GROUP",
+    )

@@ -27,6 +27,7 @@ def judge(cluster: CloudCluster, nodes: Sequence[Manifest], desired: Desired) ->
         *_reach(aks),
         *_let_in(aks, nodes),
         *_managed_mesh(aks),
+        *_automatic(aks, desired),
         *_enforcer(desired),
         *_pools(aks, desired),
         *_nodes(aks, nodes),
@@ -79,7 +80,8 @@ def _reach(aks: _Aks) -> Iterator[Finding]:
     if aks.details.get("enablePrivateCluster"):
         missing = "the private DNS zone is not linked to this network" if way == "no address" else "there is no route to its network"
         title = f"the cluster is private and {server} {fails} from here: {missing}"
-        hint = f"run this from a machine in its network, or connect by VPN, ExpressRoute or peering; {invoke}"
+        public = f"its public name {aks.details['fqdn']} resolves everywhere (--endpoint public); " if _has_public_name(aks, server) else ""
+        hint = f"{public}run this from a machine in its network, or connect by VPN, ExpressRoute or peering; {invoke}"
     elif ranges := aks.details.get("authorizedIPRanges"):
         title = f"{server} {fails} from here; only {', '.join(ranges)} may connect"
         hint = f"allow this machine: az aks update {aks.flags} --api-server-authorized-ip-ranges {','.join(ranges)},YOUR_ADDRESS"
@@ -87,6 +89,12 @@ def _reach(aks: _Aks) -> Iterator[Finding]:
         title = f"{server} {fails} from here"
         hint = f"check DNS, the proxy (HTTPS_PROXY) and the firewall; {invoke}"
     yield aks.finding("AKS003", Severity.ERROR, title, hint=hint)
+
+
+def _has_public_name(aks: _Aks, server: str) -> bool:
+    """Whether the private cluster has a second name, in public DNS, that is not used now; it leads to the same private address."""
+    fqdn = aks.details.get("fqdn", "")
+    return bool(aks.details.get("enablePrivateClusterPublicFQDN") and fqdn and fqdn not in server)
 
 
 def _invoke(aks: _Aks) -> str:
@@ -98,14 +106,18 @@ def _let_in(aks: _Aks, nodes: Sequence[Manifest]) -> Iterator[Finding]:
     if nodes or aks.details.get("reachable") != "yes":
         return
     if aks.details.get("enableAzureRBAC"):
-        role = "Azure Kubernetes Service RBAC Cluster Admin"
-        hint = f'az role assignment create --assignee OBJECT_ID --role "{role}" --scope {aks.id}'
+        role, who = "Azure Kubernetes Service RBAC Cluster Admin", aks.details.get("callerObjectId") or "OBJECT_ID"
+        hint = f'az role assignment create --assignee {who} --role "{role}" --scope {aks.id}'
     else:
+        user = aks.details.get("callerInCluster")
+        whom = f"--user {user}" if user else "--user OBJECT_ID (for a user of the cluster's own tenant the UPN)"
         hint = (
-            "kubectl create clusterrolebinding meshinstall --clusterrole cluster-admin --user OBJECT_ID (for a user the UPN), "
+            f"kubectl create clusterrolebinding meshinstall --clusterrole cluster-admin {whom}, "
             f"run by a member of the admin groups: az aks show {aks.flags} --query aadProfile.adminGroupObjectIDs"
         )
-    detail = "401: the token is of another tenant than the cluster's (AZURE_TENANT_ID); 403: the caller has no role in the cluster"
+    tenant = aks.details.get("tenantID")
+    own = f" ({tenant}): --tenant {tenant}" if tenant else ": --tenant"
+    detail = f"401: the token is of another tenant than the cluster's{own}; 403: the caller has no role in the cluster"
     yield aks.finding("AKS004", Severity.WARNING, "the API server shows the caller no node", detail, hint)
 
 
@@ -114,6 +126,29 @@ def _managed_mesh(aks: _Aks) -> Iterator[Finding]:
         detail = "two control planes overwrite each other's webhooks, CRDs and gateways; the add-on's is in namespace aks-istio-system"
         hint = f"disable it first: az aks mesh disable {aks.flags}"
         yield aks.finding("AKS005", Severity.ERROR, "the AKS service mesh add-on (Istio) is on", detail, hint)
+    if aks.details.get("appRoutingIstio") == "Enabled":
+        title = "application routing runs an Istio of AKS's own for Gateways of class approuting-istio"
+        detail = "its control plane in namespace aks-istio-system does not start beside Istio's CRDs: those Gateways would stop working"
+        hint = f"move its Gateways to another class, then disable it: az aks approuting gateway istio disable {aks.flags}"
+        yield aks.finding("AKS017", Severity.ERROR, title, detail, hint)
+
+
+def _automatic(aks: _Aks, desired: Desired) -> Iterator[Finding]:
+    """Deployment safeguards enforce the baseline of the Pod Security Standards, except in namespaces that the cluster excludes."""
+    if aks.details.get("skuName", "").lower() != "automatic":
+        return
+    on_nodes = [release for release in desired.releases if release.component in {Component.CNI, Component.ZTUNNEL}]
+    if on_nodes:
+        what = f"the hostPath volumes and capabilities of {' and '.join(release.component for release in on_nodes)}"
+        spaces = ",".join(sorted({release.key.namespace for release in on_nodes}))
+        where, then = f"--excluded-ns {spaces}", "repeat the namespaces that are excluded already"
+    else:
+        what = "NET_ADMIN, which the first container of every pod with a sidecar needs"
+        where, then = "--excluded-ns NAMESPACE,...", "with every namespace that has sidecars; or use a profile with istio-cni"
+    title = f"AKS Automatic refuses {what}"
+    hint = f"az aks safeguards update {aks.flags} {where}: {then}; az aks safeguards show {aks.flags} lists what is excluded"
+    detail = "its deployment safeguards refuse such pods, except in excluded namespaces; Azure does not show those with the cluster"
+    yield aks.finding("AKS018", Severity.WARNING, title, detail, hint)
 
 
 def _enforcer(desired: Desired) -> Iterator[Finding]:
