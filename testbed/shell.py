@@ -36,7 +36,7 @@ def environment(cluster: Cluster, shop: Workshop, tools: tuple[str, ...]) -> dic
         return {"KUBECONFIG": str(cluster.kubeconfig), "PATH": path, "MESHINSTALL_CONFIG": str(folder)}
     kind, files = kind_of(cluster.spec), folder_of(cluster.state)
     folder = write_configuration(cluster, charts, staging=kind.staging(cluster.spec.account))
-    login = kind.login(cluster.spec, files, os.environ)
+    login = kind.login(cluster.spec, files, {**os.environ, "PATH": path})
     return {"KUBECONFIG": str(files / "kubeconfig"), "PATH": path, "MESHINSTALL_CONFIG": str(folder), **login}
 
 

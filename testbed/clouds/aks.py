@@ -194,16 +194,17 @@ class FakeAzure:
         where = (method, "/".join(rest))
         if where == ("GET", "discovery/instance"):
             return self.entra.instances(host)
-        if tenant not in {self.entra.tenant, "common"}:
+        known = {one.tenant: one for one in self.arm.others} | dict.fromkeys((self.entra.tenant, "common"), self.entra)
+        if (entra := known.get(tenant)) is None:
             raise self.entra.unknown(tenant)
         if where == ("GET", ".well-known/openid-configuration"):
-            return self.entra.discovery(base, self.entra.issuer)
+            return entra.discovery(base, entra.issuer)
         if where == ("GET", "v2.0/.well-known/openid-configuration") and host in LOGINS:
-            return self.entra.discovery(base, f"{base}/{tenant}/v2.0")
+            return entra.discovery(base, f"{base}/{tenant}/v2.0")
         if where == ("GET", "discovery/keys"):
-            return self.entra.keys()
+            return entra.keys()
         if where == ("POST", "oauth2/v2.0/token"):
-            return self.entra.token(tenant, form)
+            return entra.token(tenant, form)
         raise RefusedError("invalid_request", 900144, f"There is nothing at {path}.", HTTPStatus.NOT_FOUND)
 
     def _metadata(self, query: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, Any]:

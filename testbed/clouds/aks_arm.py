@@ -1,5 +1,6 @@
 """Azure Resource Manager as far as AKS clusters are found and signed in to; records are the SDK's own models."""
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,12 +50,13 @@ _ROUTES = (
 
 @dataclass(slots=True)
 class AksCluster:
-    """A cluster and the kubeconfig that its users get."""
+    """A cluster and the kubeconfig that its users get; ``public`` is the one with the public name of a private cluster."""
 
     subscription: str
     group: str
     model: models.ManagedCluster
     kubeconfig: bytes
+    public: bytes = b""
 
     @property
     def name(self) -> str:
@@ -73,10 +75,19 @@ class RefusalError(Exception):
 
 
 class Arm:
-    """The resources, and who may do what: ``grants`` maps an object ID to its actions."""
+    """The resources, and who may do what: ``grants`` maps an object ID to its actions.
 
-    def __init__(self, entra: Entra, subscriptions: tuple[str, ...]) -> None:
+    ``others`` are tenants without a subscription here; ``guarded`` are subscriptions whose Conditional Access asks for more than a
+    password; ``forbidden`` maps an action to the error that a policy, a deny assignment or a lock has for it: status, code, text.
+    ``states`` are those of subscriptions that are not Enabled.
+    """
+
+    def __init__(self, entra: Entra, subscriptions: tuple[str, ...], others: tuple[Entra, ...] = ()) -> None:
         self.entra = entra
+        self.others = others
+        self.guarded: set[str] = set()
+        self.forbidden: dict[str, tuple[int, str, str]] = {}
+        self.states: dict[str, str] = {}
         self.subscriptions = subscriptions
         self.clusters: list[AksCluster] = []
         self.grants: dict[str, frozenset[str]] = {}
@@ -94,7 +105,13 @@ class Arm:
             if (match := pattern.fullmatch(path)) and verb == method:
                 places = match.groupdict()
                 _check_version(query, (_SUBSCRIPTIONS_VERSION,) if name == "_subscriptions" else _API_VERSIONS)
-                self._check_subscription(places)
+                if (stranger := claims["tid"]) != self.entra.tenant:
+                    if name == "_subscriptions":
+                        return {"value": []}
+                    raise self._wrong_tenant(stranger)
+                self._check_subscription(places, claims)
+                if refusal := self.forbidden.get(action):
+                    raise RefusalError(*refusal)
                 self._check_grant(claims, f"{_AKS}/{action}" if action else "", path.rpartition("/listClusterUser")[0] or path)
                 found: dict[str, Any] = getattr(self, name)(host, places, query, claims)
                 return found
@@ -106,7 +123,7 @@ class Arm:
             text = "Authentication failed. The 'Authorization' header is missing."
             raise RefusalError(HTTPStatus.UNAUTHORIZED, "AuthenticationFailed", text, {"WWW-Authenticate": "Bearer"})
         try:
-            return self.entra.claims(token, MANAGERS[host])
+            return self._issuer(token).claims(token, MANAGERS[host])
         except jwt.InvalidAudienceError as error:
             said = jwt.decode(token, options={"verify_signature": False})["aud"]
             allowed = ",".join(f"'{one}'" for one in MANAGERS[host])
@@ -115,14 +132,33 @@ class Arm:
         except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError) as error:
             text = "The access token expiry UTC time is earlier than current UTC time."
             raise RefusalError(HTTPStatus.UNAUTHORIZED, "ExpiredAuthenticationToken", text) from error
-        except jwt.InvalidIssuerError as error:
-            text = f"The access token is from the wrong issuer. It must match the tenant '{self.entra.issuer}' of this subscription."
-            raise RefusalError(HTTPStatus.UNAUTHORIZED, "InvalidAuthenticationTokenTenant", text) from error
         except jwt.InvalidTokenError as error:
             raise RefusalError(HTTPStatus.UNAUTHORIZED, "InvalidAuthenticationToken", "The access token is invalid.") from error
 
-    def _check_subscription(self, places: Mapping[str, str]) -> None:
+    def _issuer(self, token: str) -> Entra:
+        """The tenant that a token says it is of; the own one where it is of none of them."""
+        try:
+            tenant = jwt.decode(token, options={"verify_signature": False}).get("tid")
+        except jwt.InvalidTokenError:
+            tenant = None
+        return next((one for one in self.others if one.tenant == tenant), self.entra)
+
+    def _wrong_tenant(self, tenant: str) -> RefusalError:
+        text = (
+            f"The access token is from the wrong issuer 'https://sts.windows.net/{tenant}/'. It must match the tenant "
+            f"'{self.entra.issuer}' associated with this subscription. Please use the authority (URL) "
+            f"'https://login.windows.net/{self.entra.tenant}' to get the token. Note, if the subscription is transferred to another tenant "
+            "there is no impact to the services, but information about new tenant could take time to propagate (up to an hour)."
+        )
+        return RefusalError(HTTPStatus.UNAUTHORIZED, "InvalidAuthenticationTokenTenant", text)
+
+    def _check_subscription(self, places: Mapping[str, str], claims: Mapping[str, Any]) -> None:
         subscription = places.get("subscription")
+        if subscription in self.guarded and "acrs" not in claims:
+            asked = base64.b64encode(b'{"access_token":{"acrs":{"essential":true,"value":"c1"}}}').decode()
+            challenge = f'Bearer realm="", error="insufficient_claims", claims="{asked}"'
+            text = "The access token does not satisfy the Conditional Access policies of the resource."
+            raise RefusalError(HTTPStatus.UNAUTHORIZED, "InsufficientClaims", text, {"WWW-Authenticate": challenge})
         if subscription and subscription not in self.subscriptions:
             raise RefusalError(HTTPStatus.NOT_FOUND, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found.")
 
@@ -139,10 +175,13 @@ class Arm:
     def _subscriptions(self, host: str, _places: Mapping[str, str], query: Mapping[str, str], claims: Mapping[str, Any]) -> dict[str, Any]:
         tenant = claims["tid"]
         items = [
-            {"id": f"/subscriptions/{one}", "subscriptionId": one, "tenantId": tenant, "displayName": one[:4], "state": "Enabled"}
+            {"id": f"/subscriptions/{one}", "subscriptionId": one, "tenantId": tenant, "displayName": one[:4], "state": self._state(one)}
             for one in self.subscriptions
         ]
         return self._paged(items, host, f"/subscriptions?api-version={_SUBSCRIPTIONS_VERSION}", query)
+
+    def _state(self, subscription: str) -> str:
+        return self.states.get(subscription, "Enabled")
 
     def _list(self, host: str, places: Mapping[str, str], query: Mapping[str, str], _claims: Mapping[str, Any]) -> dict[str, Any]:
         items = [one.model.as_dict() for one in self.clusters if one.subscription == places["subscription"]]
@@ -166,7 +205,11 @@ class Arm:
         if query.get("format") not in {"exec", "azure", None}:
             raise RefusalError(HTTPStatus.BAD_REQUEST, "BadRequest", f"Invalid format {query['format']}")
         result = models.CredentialResult()
-        result.name, result.value = "clusterUser", self._find(places).kubeconfig
+        cluster = self._find(places)
+        if query.get("server-fqdn") not in {"public", None}:
+            raise RefusalError(HTTPStatus.BAD_REQUEST, "BadRequest", f"Invalid server-fqdn {query['server-fqdn']}")
+        given = cluster.public if "server-fqdn" in query and cluster.public else cluster.kubeconfig
+        result.name, result.value = "clusterUser", given
         found = models.CredentialResults()
         found.kubeconfigs = [result]
         return dict(found.as_dict())

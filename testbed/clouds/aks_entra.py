@@ -17,15 +17,20 @@ _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MANAGERS = {
     "management.azure.com": ("https://management.azure.com", "https://management.azure.com/", "https://management.core.windows.net/"),
     "management.usgovcloudapi.net": ("https://management.core.usgovcloudapi.net", "https://management.usgovcloudapi.net"),
+    "management.sovcloud-api.fr": ("https://management.sovcloud-api.fr",),
     "management.chinacloudapi.cn": ("https://management.chinacloudapi.cn", "https://management.core.chinacloudapi.cn"),
 }
-LOGINS = ("login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn")
+LOGINS = ("login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn", "login.sovcloud-identity.fr")
 _RESOURCES = frozenset({SERVER_APP, *(audience for audiences in MANAGERS.values() for audience in audiences)})
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A user (``upn``), an application (``secret``) or a managed identity; ``trusts`` maps (issuer, subject) to a public key."""
+    """A user (``upn``), an application (``secret``) or a managed identity; ``trusts`` maps (issuer, subject) to a public key.
+
+    ``refresh`` is what a user's login left behind; a guest has the tenant it comes from in ``home``. ``strong``: it can do whatever a
+    Conditional Access policy asks for.
+    """
 
     oid: str
     client_id: str = ""
@@ -33,6 +38,9 @@ class Principal:
     upn: str = ""
     groups: tuple[str, ...] = ()
     trusts: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    refresh: str = ""
+    home: str = ""
+    strong: bool = False
 
 
 class RefusedError(Exception):
@@ -51,7 +59,7 @@ class RefusedError(Exception):
 
 
 class Entra:
-    """One tenant. ``life`` is in seconds; ``skew`` moves the clock of what it signs."""
+    """One tenant. ``life`` is in seconds; ``skew`` moves the clock of what it signs; ``refusals`` are errors by who asks (object ID)."""
 
     def __init__(self, tenant: str, *principals: Principal) -> None:
         self.tenant = tenant
@@ -59,6 +67,7 @@ class Entra:
         self.life = 3600
         self.skew = 0
         self.issued: list[str] = []
+        self.refusals: dict[str, tuple[int, str]] = {}
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._kid = uuid.uuid4().hex
 
@@ -94,17 +103,22 @@ class Entra:
         return {"keys": [{**public, "use": "sig", "alg": "RS256", "kid": self._kid}]}
 
     def token(self, tenant: str, form: Mapping[str, str]) -> dict[str, Any]:
-        """The answer to a client credentials request; raises RefusedError."""
+        """The answer to a request with an application's credentials or a user's refresh token; raises RefusedError."""
         if tenant != self.tenant:
             raise self.unknown(tenant)
-        if form.get("grant_type") != "client_credentials":
+        if form.get("grant_type") not in {"client_credentials", "refresh_token"}:
             raise RefusedError("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
         scope = form.get("scope", "")
         if not scope.endswith("/.default"):
             raise RefusedError(
                 "invalid_scope", 1002012, "The provided value for scope is not valid. Client credential flows must have a scope."
             )
-        return self.grant(self._client(form), scope.removesuffix("/.default"))
+        who = self._user(form) if form["grant_type"] == "refresh_token" else self._client(form)
+        if refusal := self.refusals.get(who.oid):
+            raise RefusedError("invalid_grant", *refusal)
+        if "acrs" in form.get("claims", "") and not who.strong:
+            raise RefusedError("invalid_grant", 53003, "Access has been blocked by Conditional Access policies.")
+        return self.grant(who, scope.removesuffix("/.default"))
 
     def grant(self, who: Principal, resource: str) -> dict[str, Any]:
         """A token for a resource, as the token endpoint answers."""
@@ -127,16 +141,33 @@ class Entra:
             "sub": who.oid,
             "uti": uuid.uuid4().hex,
             "ver": "1.0",
-            **({"upn": who.upn, "idtyp": "user"} if who.upn else {"appid": who.client_id, "idtyp": "app"}),
+            **self._names(who),
+            **({"acrs": ["c1"]} if who.strong else {}),
             **({"groups": list(who.groups)} if who.groups else {}),
         }
         token = jwt.encode(claims, self._key, "RS256", {"kid": self._kid})
         self.issued.append(token)
         return token
 
+    @staticmethod
+    def _names(who: Principal) -> dict[str, str]:
+        if not who.upn:
+            return {"appid": who.client_id, "idtyp": "app"}
+        if who.home:
+            # A guest has no user principal name of this tenant in the token.
+            return {"unique_name": who.upn, "idp": f"https://sts.windows.net/{who.home}/", "idtyp": "user"}
+        return {"upn": who.upn, "unique_name": who.upn, "idtyp": "user"}
+
     def claims(self, token: str, audiences: tuple[str, ...]) -> dict[str, Any]:
         """What a token says, once its signature, issuer, times and audience are checked; raises jwt.InvalidTokenError."""
         return dict(jwt.decode(token, self._key.public_key(), ["RS256"], audience=list(audiences), issuer=self.issuer))
+
+    def _user(self, form: Mapping[str, str]) -> Principal:
+        found = next((one for one in self.principals if one.refresh and one.refresh == form.get("refresh_token")), None)
+        if found is None:
+            text = f"User account from identity provider does not exist in tenant '{self.tenant}' and cannot access the application."
+            raise RefusedError("invalid_grant", 50020, text)
+        return found
 
     def _client(self, form: Mapping[str, str]) -> Principal:
         client = form.get("client_id", "")

@@ -19,7 +19,7 @@ _AADSTS = re.compile(r"(AADSTS\d{1,9}): ([^\r\n]{1,600})")
 _TRACE = re.compile(r"\s*Trace ID: .*")
 _CORRELATION = re.compile(r"Correlation ID: ([0-9a-fA-F-]{36})")
 # Commands that the Azure CLI or the SDK names in its answer; nothing that a shell would read as more than one command.
-_COMMAND = re.compile(r"(?:^|run:? |with:? )((?:az log(?:in|out)|azd auth login|Connect-AzAccount)(?: [\w./:@\"=+*~-]+)*)", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|: |run |with )((?:az log(?:in|out)|azd auth login|Connect-AzAccount)(?: [\w./:@\"=+*~-]+)*)", re.MULTILINE)
 # How the SDK, which catches everything, words the failures of the network on the way to Entra ID.
 _NETWORK = re.compile(
     r"timed out|Failed to (resolve|establish)|Connection (aborted|refused|reset)|ProxyError|CERTIFICATE_VERIFY_FAILED|"
