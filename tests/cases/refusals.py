@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from meshinstall.adapters.aks import refusals as aks
 from meshinstall.adapters.cloud.refusals import Refusal
 from meshinstall.adapters.eks import refusals as eks
 from meshinstall.adapters.gke import refusals as gke
 
 DOCS = Path(__file__).parents[2] / "docs/clouds"
 # The table of each cloud's page, by the name of the page.
-TABLES: Mapping[str, Iterable[Refusal]] = {"eks": eks.TABLE, "gke": gke.TABLE}
+TABLES: Mapping[str, Iterable[Refusal]] = {"aks": aks.TABLE, "eks": eks.TABLE, "gke": gke.TABLE}
 _TABLE = re.compile(r"(<!-- refusals: scripts/golden writes this table -->\n).*?(<!-- end of refusals -->\n)", re.DOTALL)
 
 

@@ -21,6 +21,16 @@ from testbed.clouds.aks_shop import GROUP, LOCATION, NAME, managed_cluster
 
 OFF = models.PowerState(code="Stopped")
 ADD_ON = models.ServiceMeshProfile(mode="Istio")
+
+
+def routing(mode: str) -> models.ManagedClusterIngressProfile:
+    istio = models.ManagedClusterWebAppRoutingGatewayAPIImplementations(app_routing_istio=models.ManagedClusterAppRoutingIstio(mode=mode))
+    return models.ManagedClusterIngressProfile(
+        web_app_routing=models.ManagedClusterIngressProfileWebAppRouting(enabled=True, gateway_api_implementations=istio)
+    )
+
+
+ROUTING = routing("Enabled")
 ID = str(managed_cluster().id)
 SUPPORTED = {"1.36": ["KubernetesOfficial", "AKSLongTermSupport"], "1.33": ["AKSLongTermSupport"]}
 NODE: Manifest = {"metadata": {"name": "aks-nodes-1", "labels": {"kubernetes.io/os": "linux", "kubernetes.azure.com/agentpool": "nodes"}}}
@@ -85,6 +95,25 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
     "managed mesh": (
         cluster(service_mesh_profile=ADD_ON),
         ("AKS005", Severity.ERROR, "the AKS service mesh add-on (Istio) is on", f"disable it first: az aks mesh disable {FLAGS}"),
+    ),
+    "application routing's Istio": (
+        cluster(ingress_profile=ROUTING),
+        (
+            "AKS017",
+            Severity.ERROR,
+            "application routing runs an Istio of AKS's own for Gateways of class approuting-istio",
+            f"move its Gateways to another class, then disable it: az aks approuting gateway istio disable {FLAGS}",
+        ),
+    ),
+    "AKS Automatic": (
+        cluster(more={"skuName": "Automatic"}),
+        (
+            "AKS018",
+            Severity.WARNING,
+            "AKS Automatic refuses NET_ADMIN, which the first container of every pod with a sidecar needs",
+            f"az aks safeguards update {FLAGS} --excluded-ns NAMESPACE,...: with every namespace that has sidecars; "
+            f"or use a profile with istio-cni; az aks safeguards show {FLAGS} lists what is excluded",
+        ),
     ),
     "pool being upgraded": (
         cluster(agent_pool_profiles=pool(provisioning_state="Upgrading", current_orchestrator_version="1.35.2")),
@@ -190,6 +219,8 @@ WELL = {
         agent_pool_profiles=pool(current_orchestrator_version="1.33.9", orchestrator_version="1.33.9")
     ),
     "add-on off": cluster(service_mesh_profile=models.ServiceMeshProfile(mode="Disabled")),
+    "application routing without Istio": cluster(ingress_profile=routing("Disabled")),
+    "a cluster of the other SKU": cluster(more={"skuName": "Base"}),
     "virtual nodes off": cluster(addon_profiles={"aciConnectorLinux": models.ManagedClusterAddonProfile(enabled=False)}),
 }
 
@@ -267,6 +298,19 @@ def test_cni_beside_azures_cilium_is_not_proven(tmp_path: Path) -> None:
     (finding,) = judge(cilium, [NODE], mesh(tmp_path, profile="ambient"))
     assert finding.code == "AKS015"
     assert finding.title.startswith("NOT PROVEN")
+
+
+def test_automatic_refuses_what_changes_nodes(tmp_path: Path) -> None:
+    found = judge(cluster(more={"skuName": "Automatic"}), [NODE], mesh(tmp_path, profile="ambient"))
+    (finding,) = [one for one in found if one.code == "AKS018"]
+    assert finding.title == "AKS Automatic refuses the hostPath volumes and capabilities of cni and ztunnel"
+    assert f"az aks safeguards update {FLAGS} --excluded-ns istio-system: repeat the namespaces" in finding.hint
+
+
+def test_the_sku_is_read_from_azures_answer() -> None:
+    model = managed_cluster()
+    model.sku = models.ManagedClusterSKU(name="Automatic", tier="Standard")
+    assert read_details(model.as_dict())["skuName"] == "Automatic"
 
 
 def test_errors_come_first(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import threading
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Characters of a token's claims, encoded, and of a name in them.
 _MOST, _LONGEST = 64 * 1024, 120
+# Seconds of its life that a token must still have, as the SDK's policies want it.
+_MARGIN = 300
 
 
 class Identity:
@@ -29,6 +33,8 @@ class Identity:
         self._credential = credential
         self._tenant = tenant
         self.claims: Mapping[str, Any] = {}
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, ...], AccessTokenInfo] = {}
 
     @property
     def way(self) -> str:
@@ -38,15 +44,23 @@ class Identity:
         return type(found).__name__ if found else ""
 
     def get_token(self, *scopes: str, tenant_id: str = "") -> "AccessToken":
-        """A token, of the other tenant if one is named; raises UnauthorizedError when it is of another one."""
+        """A new token, of another tenant if one is named; raises UnauthorizedError when it is of a wrong one."""
         from azure.core.credentials import AccessToken
 
-        found = self.get_token_info(*scopes, options={"tenant_id": tenant_id} if tenant_id else None)
+        found = self._fetch(scopes, {"tenant_id": tenant_id} if tenant_id else {})
         return AccessToken(found.token, found.expires_on)
 
     def get_token_info(self, *scopes: str, options: "TokenRequestOptions | None" = None) -> "AccessTokenInfo":
-        """The same, as the SDK's policies ask for it."""
-        wanted: TokenRequestOptions = {"tenant_id": self._tenant, **(options or {})} if self._tenant else {**(options or {})}
+        """The same, as the SDK's policies ask for it: one token serves all clients, as each run of the Azure CLI takes a second."""
+        if options and options.get("claims"):
+            return self._fetch(scopes, options)
+        with self._lock:
+            if (found := self._kept.get(scopes)) is None or found.expires_on - time.time() < _MARGIN:
+                found = self._kept[scopes] = self._fetch(scopes, options or {})
+            return found
+
+    def _fetch(self, scopes: tuple[str, ...], options: "TokenRequestOptions") -> "AccessTokenInfo":
+        wanted: TokenRequestOptions = {"tenant_id": self._tenant, **options} if self._tenant else {**options}
         found = self._credential.get_token_info(*scopes, options=wanted)
         self.claims = read_claims(found.token)
         _check_tenant(self.claims, wanted.get("tenant_id", ""), self.way)

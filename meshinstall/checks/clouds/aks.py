@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from meshinstall import catalog
+from meshinstall.checks.words import word
 from meshinstall.model.cluster import CloudCluster
 from meshinstall.model.desired import Desired, Release
 from meshinstall.model.finding import Finding, Severity
@@ -110,13 +111,13 @@ def _let_in(aks: _Aks, nodes: Sequence[Manifest]) -> Iterator[Finding]:
         hint = f'az role assignment create --assignee {who} --role "{role}" --scope {aks.id}'
     else:
         user = aks.details.get("callerInCluster")
-        whom = f"--user {user}" if user else "--user OBJECT_ID (for a user of the cluster's own tenant the UPN)"
+        whom = f"--user {word(user)}" if user else "--user OBJECT_ID (for a user of the cluster's own tenant the UPN)"
         hint = (
             f"kubectl create clusterrolebinding meshinstall --clusterrole cluster-admin {whom}, "
             f"run by a member of the admin groups: az aks show {aks.flags} --query aadProfile.adminGroupObjectIDs"
         )
     tenant = aks.details.get("tenantID")
-    own = f" ({tenant}): --tenant {tenant}" if tenant else ": --tenant"
+    own = f": --tenant {word(tenant)}" if tenant else ": --tenant"
     detail = f"401: the token is of another tenant than the cluster's{own}; 403: the caller has no role in the cluster"
     yield aks.finding("AKS004", Severity.WARNING, "the API server shows the caller no node", detail, hint)
 
