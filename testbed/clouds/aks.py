@@ -293,6 +293,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             super().finish()
         finally:
+            # A caller who left makes the last flush fail, and then this was not closed yet.
+            self.rfile.close()
             self.connection.close()
 
     def _send(self, answer: Answer) -> None:

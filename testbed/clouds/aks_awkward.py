@@ -24,7 +24,7 @@ POLICY = (
     (
         "Resource 'kubernetesVersions' was disallowed by policy. Policy identifiers: "
         '\'[{"policyAssignment":{"name":"Only named regions","id":"/providers/Microsoft.Management/managementGroups/corp/providers/'
-        'Microsoft.Authorization/policyAssignments/regions"}}]\'.'
+        "Microsoft.Authorization/policyAssignments/regions\"}}]'."
     ),
 )
 
@@ -43,6 +43,6 @@ def awkward(folder: Path, listen: tuple[str, int] = ("127.0.0.1", 0)) -> FakeAzu
 def add_private_cluster(azure: FakeAzure, server: str, authority: bytes) -> None:
     """A private cluster whose private name resolves nowhere here, and whose public name is ``server``."""
     profile = models.ManagedClusterAPIServerAccessProfile(enable_private_cluster=True, enable_private_cluster_public_fqdn=True)
-    model = managed_cluster(api_server_access_profile=profile)
-    model.properties.private_fqdn = PRIVATE.removeprefix("https://").removesuffix(":443")
+    host = PRIVATE.removeprefix("https://").removesuffix(":443")
+    model = managed_cluster(api_server_access_profile=profile, private_fqdn=host)
     add_cluster(azure, entra_kubeconfig(PRIVATE, authority), model).public = entra_kubeconfig(server, authority)

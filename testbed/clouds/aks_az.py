@@ -44,7 +44,7 @@ def main(words: list[str]) -> None:
     except urllib.error.HTTPError as error:
         said = json.loads(error.read())["error_description"]
         sys.exit(f'ERROR: {said}\nInteractive authentication is needed. Please run:\naz login --tenant "{tenant}" --scope "{scope}"')
-    expires = int(time.time()) + answer["expires_in"]
+    expires = int(time.time()) + int(answer["expires_in"])
     print(json.dumps({"accessToken": answer["access_token"], "expires_on": expires, "tenant": tenant, "tokenType": "Bearer"}))
 
 

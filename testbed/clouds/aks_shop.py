@@ -25,9 +25,7 @@ PIPELINE = Principal(
 )
 
 
-def shop(
-    folder: Path, who: Principal = PIPELINE, listen: tuple[str, int] = ("127.0.0.1", 0), others: tuple[Entra, ...] = ()
-) -> FakeAzure:
+def shop(folder: Path, who: Principal = PIPELINE, listen: tuple[str, int] = ("127.0.0.1", 0), others: tuple[Entra, ...] = ()) -> FakeAzure:
     """The tenant without a cluster; ``who`` has the role that signs in, and may read the versions. ``others`` are more tenants."""
     entra = Entra(TENANT, who)
     arm = Arm(entra, (SUBSCRIPTION,), others)

@@ -36,6 +36,10 @@ SUPPORTED = {"1.36": ["KubernetesOfficial", "AKSLongTermSupport"], "1.33": ["AKS
 NODE: Manifest = {"metadata": {"name": "aks-nodes-1", "labels": {"kubernetes.io/os": "linux", "kubernetes.azure.com/agentpool": "nodes"}}}
 FLAGS = f"--name {NAME} --resource-group {GROUP}"
 LONG_TERM = f"az aks update {FLAGS} --tier premium --k8s-support-plan AKSLongTermSupport"
+SAFEGUARDS = (
+    f"az aks safeguards update {FLAGS} --excluded-ns NAMESPACE,...: with every namespace that has sidecars; "
+    f"or use a profile with istio-cni; az aks safeguards show {FLAGS} lists what is excluded"
+)
 POOL_FLAGS = f"--cluster-name {NAME} --resource-group {GROUP}"
 
 
@@ -111,8 +115,7 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
             "AKS018",
             Severity.WARNING,
             "AKS Automatic refuses NET_ADMIN, which the first container of every pod with a sidecar needs",
-            f"az aks safeguards update {FLAGS} --excluded-ns NAMESPACE,...: with every namespace that has sidecars; "
-            f"or use a profile with istio-cni; az aks safeguards show {FLAGS} lists what is excluded",
+            SAFEGUARDS,
         ),
     ),
     "pool being upgraded": (

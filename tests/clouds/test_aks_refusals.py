@@ -1,6 +1,7 @@
 """What Azure refuses, in its own terms: by the codes of Resource Manager and the numbers of Entra ID."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,22 @@ from tests.clouds.aks_world import provider
 
 _SIGN_IN = "listClusterUserCredential"
 _ACTION = f"Microsoft.ContainerService/managedClusters/{_SIGN_IN}/action"
-CASES: dict[str, tuple[int, str, str, type[MeshinstallError], str, str]] = {
-    "a deny assignment": (
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An answer of Resource Manager, and what is made of it: the kind of error, and parts of its message and its hint."""
+
+    status: int
+    code: str
+    text: str
+    kind: type[MeshinstallError]
+    said: str
+    hint: str
+
+
+CASES = {
+    "a deny assignment": Refused(
         403,
         "DenyAssignmentAuthorizationFailed",
         f"The client 'x' has permission to perform action '{_ACTION}' on scope '/s'; however, the access is denied because of the deny "
@@ -25,7 +40,7 @@ CASES: dict[str, tuple[int, str, str, type[MeshinstallError], str, str]] = {
         "a deny assignment forbids it, and no role changes that: Managed by stack corp",
         "ask the owner of the deny assignment",
     ),
-    "a deny assignment under the old code": (
+    "a deny assignment under the old code": Refused(
         403,
         "AuthorizationFailed",
         f"The client 'x' has permission to perform action '{_ACTION}'; the access is denied because of the deny assignment with name 'n'.",
@@ -33,7 +48,7 @@ CASES: dict[str, tuple[int, str, str, type[MeshinstallError], str, str]] = {
         "a deny assignment forbids it",
         "deny-assignments",
     ),
-    "a policy": (
+    "a policy": Refused(
         403,
         "RequestDisallowedByPolicy",
         "Resource 'shop' was disallowed by policy. Policy identifiers: "
@@ -42,7 +57,7 @@ CASES: dict[str, tuple[int, str, str, type[MeshinstallError], str, str]] = {
         "an Azure Policy of the organisation forbids it, and no role changes that: No static kubeconfigs",
         "exemption",
     ),
-    "a read-only lock": (
+    "a read-only lock": Refused(
         409,
         "ScopeLocked",
         f"The scope '/s' cannot perform write operation because following scope(s) are locked: '/subscriptions/{SUBSCRIPTION}'. Remove it.",
@@ -50,7 +65,7 @@ CASES: dict[str, tuple[int, str, str, type[MeshinstallError], str, str]] = {
         f"a ReadOnly lock also forbids asking for credentials, which is a POST: /subscriptions/{SUBSCRIPTION}",
         "az lock list",
     ),
-    "an unregistered provider": (
+    "an unregistered provider": Refused(
         409,
         "MissingSubscriptionRegistration",
         "The subscription is not registered to use namespace 'Microsoft.ContainerService'.",
@@ -58,7 +73,7 @@ CASES: dict[str, tuple[int, str, str, type[MeshinstallError], str, str]] = {
         "the subscription has never used AKS",
         "az provider register --namespace Microsoft.ContainerService",
     ),
-    "a disabled subscription": (
+    "a disabled subscription": Refused(
         409,
         "ReadOnlyDisabledSubscription",
         "The subscription 's' is disabled and therefore marked as read only.",
@@ -66,7 +81,7 @@ CASES: dict[str, tuple[int, str, str, type[MeshinstallError], str, str]] = {
         "the subscription is disabled",
         "ask its owner to enable it again",
     ),
-    "throttling": (
+    "throttling": Refused(
         429,
         "SubscriptionRequestsThrottled",
         "Number of requests exceeded the limit.",
@@ -74,7 +89,7 @@ CASES: dict[str, tuple[int, str, str, type[MeshinstallError], str, str]] = {
         "Azure is busy or broken (429 SubscriptionRequestsThrottled)",
         "ask for fewer subscriptions",
     ),
-    "an API version that a sovereign cloud lacks": (
+    "an API version that a sovereign cloud lacks": Refused(
         400,
         "NoRegisteredProviderFound",
         "No registered resource provider found for location 'x' and API version '2026-08-01'.",
@@ -82,24 +97,22 @@ CASES: dict[str, tuple[int, str, str, type[MeshinstallError], str, str]] = {
         "does not have the version of the AKS API",
         "azure-mgmt-containerservice",
     ),
-    "a code that nobody knows": (403, "Strange", "No.", ForbiddenError, f"missing permission {_ACTION}", "az role assignment create"),
+    "a code that nobody knows": Refused(
+        403, "Strange", "No.", ForbiddenError, f"missing permission {_ACTION}", "az role assignment create"
+    ),
 }
 
 
-@pytest.mark.parametrize(("status", "code", "text", "kind", "said", "hint"), CASES.values(), ids=CASES)
-def test_resource_manager_refuses(
-    azure: FakeAzure, status: int, code: str, text: str, kind: type[MeshinstallError], said: str, hint: str
-) -> None:
-    body = json.dumps({"error": {"code": code, "message": text}}).encode()
-    headers = {"Retry-After": "0"} if status == 429 else {}
-    azure.faults.append(Fault(_SIGN_IN, Answer(status, body, headers=headers), count=9))
-    with pytest.raises(kind) as caught:
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_resource_manager_refuses(azure: FakeAzure, case: Refused) -> None:
+    body = json.dumps({"error": {"code": case.code, "message": case.text}}).encode()
+    headers = {"Retry-After": "0"} if case.status == 429 else {}
+    azure.faults.append(Fault(_SIGN_IN, Answer(case.status, body, headers=headers), count=9))
+    with pytest.raises(case.kind) as caught:
         provider().describe()
-    assert type(caught.value) is kind or issubclass(type(caught.value), ForbiddenError)
-    assert said in caught.value.message
-    assert hint in caught.value.hint
-    if "missing permission" not in said:
-        assert "missing permission" not in caught.value.message
+    assert case.said in caught.value.message
+    assert case.hint in caught.value.hint
+    assert ("missing permission" in caught.value.message) == ("missing permission" in case.said)
 
 
 def test_a_lock_or_a_policy_on_the_settings_stops_nothing(azure: FakeAzure) -> None:

@@ -50,9 +50,7 @@ _FILES = (
 )
 
 
-def choose(
-    selectors: Mapping[str, str], environ: Mapping[str, str], az: AzClouds | None = None, way: str = "", folder: str = ""
-) -> Chosen:
+def choose(selectors: Mapping[str, str], environ: Mapping[str, str], az: AzClouds | None = None, way: str = "", folder: str = "") -> Chosen:
     """What the selectors and the environment choose; raises UsageError for a tenant or a cloud that cannot exist.
 
     ``az`` is what the Azure CLI's files say of clouds. ``way`` is the credential of the SDK's chain that gave a token, once one did:

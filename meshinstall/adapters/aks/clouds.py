@@ -73,7 +73,7 @@ def read_az(config: str, clouds: str, environ: Mapping[str, str]) -> AzClouds:
             audience = one.get("endpoint_active_directory_resource_id", "").rstrip("/") or manager
             registered[login] = _CLOUDS.get(login) or AzureCloud(login, manager, f"{audience}/.default", private=True)
     # az reads this variable before its file, as for every setting (AZURE_SECTION_NAME).
-    name = environ.get("AZURE_CLOUD_NAME") or settings.get("cloud", "name", fallback="")
+    name = environ.get("AZURE_CLOUD_NAME") or settings.get("cloud", "name", fallback="") or ""
     return AzClouds(names.get(name, ""), registered)
 
 

@@ -43,11 +43,18 @@ class Identity:
         found = getattr(self._credential, "_successful_credential", None)
         return type(found).__name__ if found else ""
 
-    def get_token(self, *scopes: str, tenant_id: str = "") -> "AccessToken":
+    def get_token(
+        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False, **_: Any
+    ) -> "AccessToken":
         """A new token, of another tenant if one is named; raises UnauthorizedError when it is of a wrong one."""
         from azure.core.credentials import AccessToken
 
-        found = self._fetch(scopes, {"tenant_id": tenant_id} if tenant_id else {})
+        options: TokenRequestOptions = {"enable_cae": enable_cae}
+        if claims:
+            options["claims"] = claims
+        if tenant_id:
+            options["tenant_id"] = tenant_id
+        found = self._fetch(scopes, options)
         return AccessToken(found.token, found.expires_on)
 
     def get_token_info(self, *scopes: str, options: "TokenRequestOptions | None" = None) -> "AccessTokenInfo":

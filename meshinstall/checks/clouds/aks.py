@@ -81,7 +81,11 @@ def _reach(aks: _Aks) -> Iterator[Finding]:
     if aks.details.get("enablePrivateCluster"):
         missing = "the private DNS zone is not linked to this network" if way == "no address" else "there is no route to its network"
         title = f"the cluster is private and {server} {fails} from here: {missing}"
-        public = f"its public name {aks.details['fqdn']} resolves everywhere (--endpoint public); " if way == "no address" and _has_public_name(aks, server) else ""
+        public = (
+            f"its public name {aks.details['fqdn']} resolves everywhere (--endpoint public); "
+            if way == "no address" and _has_public_name(aks, server)
+            else ""
+        )
         hint = f"{public}run this from a machine in its network, or connect by VPN, ExpressRoute or peering; {invoke}"
     elif ranges := aks.details.get("authorizedIPRanges"):
         title = f"{server} {fails} from here; only {', '.join(ranges)} may connect"

@@ -82,10 +82,10 @@ def test_the_login_that_gave_a_token_is_pinned() -> None:
 
 
 def test_files_are_named_so_that_they_are_found_from_any_folder() -> None:
-    environ = {"AZURE_CONFIG_DIR": "az", "REQUESTS_CA_BUNDLE": "/ca.pem", "AZURE_FEDERATED_TOKEN_FILE": "token"}
+    environ = {"AZURE_CONFIG_DIR": "az", "REQUESTS_CA_BUNDLE": "/ca.pem", "AZURE_FEDERATED_TOKEN_FILE": "jwt"}
     found = choose({}, environ, folder="/home/anna").variables
     assert found["AZURE_CONFIG_DIR"] == "/home/anna/az"
-    assert found["AZURE_FEDERATED_TOKEN_FILE"] == "/home/anna/token"
+    assert found["AZURE_FEDERATED_TOKEN_FILE"] == "/home/anna/jwt"  # noqa: S105 - a file's name
     assert found["REQUESTS_CA_BUNDLE"] == "/ca.pem"
 
 
@@ -98,7 +98,7 @@ def test_the_option_is_stronger_than_the_variable() -> None:
 
 @pytest.mark.parametrize("environ", [{"AZURE_TENANT_ID": "a b"}, {"AZURE_TENANT_ID": "../x"}])
 def test_a_variable_that_is_no_tenant_is_named(environ: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match="AZURE_TENANT_ID .* is not a tenant"):
+    with pytest.raises(UsageError, match=r"AZURE_TENANT_ID .* is not a tenant"):
         choose({}, environ)
 
 
@@ -163,7 +163,9 @@ def test_a_token_says_whose_it_is(who: Principal, expected: Caller, in_cluster: 
     assert object_id(claims) == who.oid
 
 
-@pytest.mark.parametrize("token", [None, 7, "", "a.b", "a.b.c", "a.!!.c", "a.bnVsbA.c", "a.W10.c", f"a.{'W' * 100_000}.c", "a.eyJ1cG4iOg.c"])
+@pytest.mark.parametrize(
+    "token", [None, 7, "", "a.b", "a.b.c", "a.!!.c", "a.bnVsbA.c", "a.W10.c", f"a.{'W' * 100_000}.c", "a.eyJ1cG4iOg.c"]
+)
 def test_what_is_not_a_token_says_nothing(token: object) -> None:
     assert read_claims(token) == {}
     assert caller(read_claims(token), "x") is None
