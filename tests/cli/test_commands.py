@@ -113,6 +113,12 @@ def test_a_cluster_that_is_away_is_named_without_its_token(run: Run, tmp_path: P
     assert "hunter2" not in done.err
 
 
+def test_a_check_before_an_install_reaches_for_the_cluster_too(run: Run, tmp_path: Path) -> None:
+    done = run("check", "--pre", "--env", "dev", "--cloud", "local", "--kubeconfig", str(kubeconfig(tmp_path)))
+    assert done.status == 1
+    assert "meshinstall: the API server https://127.0.0.1:1 does not answer: " in done.err
+
+
 def test_a_wrong_context_names_those_that_are_there(run: Run, tmp_path: Path) -> None:
     done = run("plan", "--env", "dev", "--cloud", "local", "--kubeconfig", str(kubeconfig(tmp_path)), "--context", "prod")
     assert done.status == 2

@@ -108,14 +108,14 @@ def _refused(error: "HttpResponseError", task: Task) -> MeshinstallError:
     if status == HTTPStatus.UNAUTHORIZED:
         return _unauthorized(code, whole, kind, task)
     if kind and (kind.says or (status == HTTPStatus.FORBIDDEN and not _is_about_roles(code))):
-        return ForbiddenError(f"{task.doing}: {_forbidder(kind, whole)} ({code}: {text})", _advice(kind))
+        return ForbiddenError(f"{task.doing}: {_forbidder(kind, code, whole)}", _advice(kind))
     if status == HTTPStatus.FORBIDDEN:
         return _forbidden(code, text, task)
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         hint = _advice(kind) if kind else "try again in a few minutes"
         return UnreachableError(f"{task.doing}: Azure is busy or broken ({status} {code}): {text}", hint)
     if kind:
-        return ClusterError(f"{task.doing}: {_forbidder(kind, whole)} ({code}: {text})", _advice(kind))
+        return ClusterError(f"{task.doing}: {_forbidder(kind, code, whole)}", _advice(kind))
     return ClusterError(f"{task.doing}: Azure refuses ({status} {code}): {text}")
 
 
@@ -123,10 +123,10 @@ def _is_about_roles(code: str) -> bool:
     return code in {"AuthorizationFailed", "LinkedAuthorizationFailed"}
 
 
-def _forbidder(kind: Refusal, text: str) -> str:
-    """What it means, with the names of what forbids it."""
+def _forbidder(kind: Refusal, code: str, text: str) -> str:
+    """What it means, with the names of what forbids it, or with Azure's own sentence where it names nothing."""
     names = [clean(next(filter(None, found))) for found in _WHO_FORBIDS.findall(text)]
-    return f"{kind.means}: {', '.join(names[:_SHOWN])}" if names else kind.means
+    return f"{kind.means}: {', '.join(names[:_SHOWN])} ({code})" if names else f"{kind.means} ({code}: {clean(text)})"
 
 
 def _advice(kind: Refusal) -> str:

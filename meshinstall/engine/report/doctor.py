@@ -59,7 +59,9 @@ def _inspected(provider: Provider, cluster: CloudCluster) -> Iterator[Look]:
         return
     if found.caller:
         yield Look("as whom", ok=True, said=str(found.caller))
-    yield from (Look(f"read {what}", ok=False, said=f"needs {missing}") for what, missing in sorted(found.unread.items()))
+    # Where no permission would help, it is a sentence.
+    unread = ((what, why if " " in why else f"needs {why}") for what, why in sorted(found.unread.items()))
+    yield from (Look(f"read {what}", ok=False, said=why) for what, why in unread)
     if not found.unread:
         yield Look("read what preflight judges", ok=True, said="all of it")
 
