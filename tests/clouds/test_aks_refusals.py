@@ -63,7 +63,7 @@ CASES = {
         f"The scope '/s' cannot perform write operation because following scope(s) are locked: '/subscriptions/{SUBSCRIPTION}'. Remove it.",
         ClusterError,
         f"a ReadOnly lock also forbids asking for credentials, which is a POST: /subscriptions/{SUBSCRIPTION}",
-        "az lock list",
+        f"az lock list --resource-group {GROUP}",
     ),
     "an unregistered provider": Refused(
         409,
@@ -71,7 +71,7 @@ CASES = {
         "The subscription is not registered to use namespace 'Microsoft.ContainerService'.",
         ClusterError,
         "the subscription has never used AKS",
-        "az provider register --namespace Microsoft.ContainerService",
+        f"az provider register --namespace Microsoft.ContainerService --subscription {SUBSCRIPTION}",
     ),
     "a disabled subscription": Refused(
         409,
@@ -134,9 +134,9 @@ NUMBERS = {
     700016: ("the tenant does not have this application", "AZURE_CLIENT_ID"),
     7000215: ("the secret is wrong", "AZURE_CLIENT_SECRET"),
     7000222: ("the application's secret has expired", "az ad app credential reset"),
-    70043: ("the stored login has expired or was revoked", "az login --tenant"),
-    700082: ("the stored login has expired or was revoked", "az login --tenant"),
-    50173: ("the stored login has expired or was revoked", "az login --tenant"),
+    70043: ("the stored login has expired or was revoked", "az logout, then az login (https"),
+    700082: ("the stored login has expired or was revoked", "az logout, then az login (https"),
+    50173: ("the stored login has expired or was revoked", "az logout, then az login (https"),
     65001: ("nobody has consented", "ask an administrator of the tenant"),
     90002: ("Entra ID does not know the tenant", "--tenant or AZURE_TENANT_ID"),
     50020: ("the account does not exist in this tenant", "invitation as a guest"),
@@ -162,8 +162,13 @@ def test_az_is_heard_to_the_end_and_no_further() -> None:
     error = no_token(f"ERROR: AADSTS50076: {'x' * 550}\nInteractive authentication is needed. Please run:\n{advice}", "a")
     assert f'az logout && az login --tenant "t.example" --scope "{scope}" && az login;' in error.hint
     assert "rm -rf" not in error.hint
-    again = no_token("AzureCliCredential: Please run 'az login' to set up an account", "a")
-    assert "az login" in again.hint
+
+
+def test_commands_name_the_tenant_that_was_asked_for() -> None:
+    text = "AzureCliCredential: Please run 'az login' to set up an account"
+    assert no_token(text, "a", "t.example").hint.startswith("az login --tenant t.example; in CI set AZURE_TENANT_ID,")
+    assert no_token(text, "a", "$(reboot)").hint.startswith("az login; in CI set")
+    assert "az login --tenant t.example" in no_token("AADSTS700082: It expired.", "a", "t.example").hint
 
 
 def test_each_code_is_of_one_kind() -> None:

@@ -21,6 +21,7 @@ Say = Callable[[str], None]
 _ID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _ACTION = re.compile(r"perform action '([\w./]{1,200})'")
 _CALLER = re.compile(rf"object id '({_ID})'")
+_PLACE = re.compile(r"/subscriptions/([\w-]{1,90})/resourceGroups/([\w().-]{1,90})/")
 # Where the message about a token of a wrong tenant names the right one.
 _RIGHT_TENANT = re.compile(rf"must match the tenant 'https://[\w.]{{1,60}}/({_ID})/?'")
 # The names of the policy assignments, the deny assignment or the locks that forbid it.
@@ -83,10 +84,15 @@ def _translated(error: "AzureError", task: Task) -> MeshinstallError:
     if isinstance(error, exceptions.DecodeError):
         return ClusterError(f"{task.doing}: Azure's answer is not JSON", "check that no proxy answers in Azure's place")
     if isinstance(error, exceptions.ClientAuthenticationError) and not _is_from_arm(error):
-        return no_token(str(error), task.doing)
+        return no_token(str(error), task.doing, _tenant(error))
     if isinstance(error, exceptions.HttpResponseError):
-        return no_token(str(error), task.doing) if error.response is None else _refused(error, task)
+        return no_token(str(error), task.doing, _tenant(error)) if error.response is None else _refused(error, task)
     return unreachable("Azure", clean(str(error)), task.doing, timed_out=isinstance(error, _timeouts()))
+
+
+def _tenant(error: Exception) -> str:
+    """The tenant of which there was no token, as identity noted it."""
+    return next(iter(getattr(error, "__notes__", [])), "")
 
 
 def _is_from_arm(error: "HttpResponseError") -> bool:
@@ -108,14 +114,14 @@ def _refused(error: "HttpResponseError", task: Task) -> MeshinstallError:
     if status == HTTPStatus.UNAUTHORIZED:
         return _unauthorized(code, whole, kind, task)
     if kind and (kind.says or (status == HTTPStatus.FORBIDDEN and not _is_about_roles(code))):
-        return ForbiddenError(f"{task.doing}: {_forbidder(kind, code, whole)}", _advice(kind))
+        return ForbiddenError(f"{task.doing}: {_forbidder(kind, code, whole)}", _advice(kind, task))
     if status == HTTPStatus.FORBIDDEN:
         return _forbidden(code, text, task)
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        hint = _advice(kind) if kind else "try again in a few minutes"
+        hint = _advice(kind, task) if kind else "try again in a few minutes"
         return UnreachableError(f"{task.doing}: Azure is busy or broken ({status} {code}): {text}", hint)
     if kind:
-        return ClusterError(f"{task.doing}: {_forbidder(kind, code, whole)}", _advice(kind))
+        return ClusterError(f"{task.doing}: {_forbidder(kind, code, whole)}", _advice(kind, task))
     return ClusterError(f"{task.doing}: Azure refuses ({status} {code}): {text}")
 
 
@@ -129,8 +135,12 @@ def _forbidder(kind: Refusal, code: str, text: str) -> str:
     return f"{kind.means}: {', '.join(names[:_SHOWN])} ({code})" if names else f"{kind.means} ({code}: {clean(text)})"
 
 
-def _advice(kind: Refusal) -> str:
-    return f"{kind.do} ({kind.page})"
+def _advice(kind: Refusal, task: Task) -> str:
+    """What to do, with the names of the request in its commands, and the page."""
+    do = kind.do
+    if place := _PLACE.match(task.scope):
+        do = re.sub(r"\bGROUP\b", place[2], re.sub(r"\bSUBSCRIPTION\b", place[1], do))
+    return f"{do} ({kind.page})"
 
 
 def _unauthorized(code: str, text: str, kind: Refusal | None, task: Task) -> UnauthorizedError:

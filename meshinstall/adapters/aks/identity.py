@@ -67,8 +67,15 @@ class Identity:
             return found
 
     def _fetch(self, scopes: tuple[str, ...], options: "TokenRequestOptions") -> "AccessTokenInfo":
+        from azure.core.exceptions import ClientAuthenticationError
+
         wanted: TokenRequestOptions = {"tenant_id": self._tenant, **options} if self._tenant else {**options}
-        found = self._credential.get_token_info(*scopes, options=wanted)
+        try:
+            found = self._credential.get_token_info(*scopes, options=wanted)
+        except ClientAuthenticationError as error:
+            # For the command in the error's words: az alone says which tenant it was.
+            error.add_note(wanted.get("tenant_id", ""))
+            raise
         self.claims = read_claims(found.token)
         _check_tenant(self.claims, wanted.get("tenant_id", ""), self.way)
         return found

@@ -37,26 +37,26 @@ _SIGN_IN = (
     Refusal(
         ("AADSTS7000222",),
         "the application's secret has expired",
-        "make a new secret and set AZURE_CLIENT_SECRET: az ad app credential reset --id AZURE_CLIENT_ID --append",
+        "make a new secret and set AZURE_CLIENT_SECRET: az ad app credential reset --id $AZURE_CLIENT_ID --append",
         _ENTRA,
     ),
     Refusal(
         ("AADSTS700016",),
         "the tenant does not have this application",
-        "check AZURE_CLIENT_ID, and --tenant or AZURE_TENANT_ID: az ad sp show --id AZURE_CLIENT_ID",
+        "check AZURE_CLIENT_ID, and --tenant or AZURE_TENANT_ID: az ad sp show --id $AZURE_CLIENT_ID",
         _ENTRA,
     ),
     Refusal(
         ("AADSTS700027", "AADSTS1000502"),
         "the certificate or the signature of the application is not valid",
         "check AZURE_CLIENT_CERTIFICATE_PATH, and that its certificate is registered and has not expired: "
-        "az ad app credential list --cert --id AZURE_CLIENT_ID",
+        "az ad app credential list --cert --id $AZURE_CLIENT_ID",
         _ENTRA,
     ),
     Refusal(
         ("AADSTS700213", "AADSTS70021", "AADSTS700212", "AADSTS700211"),
         "the application trusts no federated identity with the issuer, subject and audience of this token",
-        "compare them with: az ad app federated-credential list --id AZURE_CLIENT_ID",
+        "compare them with: az ad app federated-credential list --id $AZURE_CLIENT_ID",
         "https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations",
     ),
     Refusal(

@@ -18,6 +18,7 @@ _AADSTS = re.compile(r"(AADSTS\d{1,9}): ([^\r\n]{1,600})")
 # What follows the sentence: numbers for the provider's support.
 _TRACE = re.compile(r"\s*Trace ID: .*")
 _CORRELATION = re.compile(r"Correlation ID: ([0-9a-fA-F-]{36})")
+_ID_OR_DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 # Commands that the Azure CLI or the SDK names in its answer; nothing that a shell would read as more than one command.
 _COMMAND = re.compile(r"(?:^|: |run |with )((?:az log(?:in|out)|azd auth login|Connect-AzAccount)(?: [\w./:@\"=+*~-]+)*)", re.MULTILINE)
 # How the SDK, which catches everything, words the failures of the network on the way to Entra ID.
@@ -34,8 +35,16 @@ def names_a_reason(text: str) -> bool:
     return bool(_AADSTS.search(text))
 
 
-def no_token(text: str, doing: str) -> ClusterError:
-    """No credential of the chain gave a token; the reason that Entra ID itself gives helps most."""
+def no_token(text: str, doing: str, tenant: str = "") -> ClusterError:
+    """No credential of the chain gave a token of ``tenant``; the reason that Entra ID itself gives helps most."""
+    error = _no_token(text, doing)
+    # Only whole words: AZURE_TENANT_ID is another one.
+    named = f" --tenant {tenant}" if _ID_OR_DOMAIN.fullmatch(tenant) else ""
+    error.hint = re.sub(r" --tenant TENANT\b", named, error.hint)
+    return error
+
+
+def _no_token(text: str, doing: str) -> ClusterError:
     if found := _AADSTS.search(text):
         return _refused(found[1], found[2], text, doing)
     if "Unable to get authority configuration" in text and not _NETWORK.search(text):
@@ -51,7 +60,7 @@ def no_token(text: str, doing: str) -> ClusterError:
             f"{doing}: a Conditional Access policy asks for more than the stored login has (a claims challenge)",
             _advice(text) or "log in again: az login --tenant TENANT",
         )
-    hint = _advice(text) or "az login"
+    hint = _advice(text) or "az login --tenant TENANT"
     return UnauthorizedError(
         f"{doing}: no credentials for Azure{f': {why}' if why else ''}",
         f"{hint}; in CI set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE",
