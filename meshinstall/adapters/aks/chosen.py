@@ -63,10 +63,12 @@ def choose(selectors: Mapping[str, str], environ: Mapping[str, str], az: AzCloud
     host = environ.get(AUTHORITY) or (known.current if way not in {_ENVIRONMENT, _WORKLOAD} else "") or PUBLIC
     variables = {name: environ[name] for name in _NAMES if environ.get(name)}
     variables |= {name: os.path.join(folder, environ[name]) for name in _FILES if environ.get(name)}  # noqa: PTH118 - no file is touched
-    variables[AUTHORITY] = f"https://{find_cloud(host, known).login}"
+    login = find_cloud(host, known).login
+    variables[AUTHORITY] = f"https://{login}"
     if way or environ.get(_CREDENTIALS):
         variables[_CREDENTIALS] = way or environ[_CREDENTIALS]
-    return Chosen(_words(way, environ), {"tenant": tenant} if tenant else {}, variables, tuple(_secrets(way, environ)))
+    by = _words(way, environ) + (f" at {login}" if login != PUBLIC else "")
+    return Chosen(by, {"tenant": tenant} if tenant else {}, variables, tuple(_secrets(way, environ)))
 
 
 def _tenant(selectors: Mapping[str, str], environ: Mapping[str, str]) -> str:

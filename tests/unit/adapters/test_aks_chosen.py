@@ -129,6 +129,7 @@ def test_the_cloud_of_az_counts_for_people_and_not_for_programs() -> None:
     assert az.current == "login.stack.example"
     assert choose({}, {}, az, "AzureCliCredential").variables["AZURE_AUTHORITY_HOST"] == "https://login.stack.example"
     assert choose({}, SECRET, az).variables["AZURE_AUTHORITY_HOST"] == "https://login.microsoftonline.com"
+    assert choose({}, {}, az, "AzureCliCredential").by == "az login at login.stack.example"
     found = find_cloud(az.current, az)
     assert found.scope == "https://management.core.stack.example/.default"
     assert found.private is True
