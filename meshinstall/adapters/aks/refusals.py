@@ -92,7 +92,7 @@ _SIGN_IN = (
     Refusal(
         ("AADSTS50126", "AADSTS50055", "AADSTS50056"),
         "the user name or the password is wrong, or the password has expired",
-        "check AZURE_USERNAME and AZURE_PASSWORD; better, use an application, as a password alone is no multi-factor authentication",
+        "check AZURE_USERNAME and AZURE_PASSWORD; better, use an application: a password alone is not multi-factor authentication",
         _ENTRA,
     ),
     Refusal(
