@@ -12,7 +12,7 @@ from typing import cast
 
 import anyio
 
-from meshinstall.adapters.helm.leash import LEASH
+from meshinstall.adapters.leash import LEASH
 from meshinstall.errors import HelmError
 
 MAX_OUTPUT = 64 * 1024**2
@@ -82,7 +82,7 @@ async def run(argv: Sequence[str], stdin: bytes, environment: Mapping[str, str])
         _Conversation, *GATE, *argv, env=dict(environment), start_new_session=True
     )
     try:
-        with LEASH.holding(transport.get_pid()):
+        with LEASH.holding(-transport.get_pid()):
             return await _talk(transport, conversation, argv[0], stdin)
     finally:
         transport.close()

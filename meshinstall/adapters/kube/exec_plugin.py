@@ -2,17 +2,22 @@
 
 import json
 import os
+import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin
 from meshinstall.adapters.kube.token import Token, margin_of
+from meshinstall.adapters.leash import GRACE, LEASH
 from meshinstall.errors import ClusterError
 from meshinstall.model import json_text
 from meshinstall.model.foreign_text import plain, printable
@@ -23,6 +28,9 @@ _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1
 _PATIENCE, _PATIENCE_OF_A_PERSON = 60, 600
 # Bytes of its messages that are kept for an error.
 _KEPT = 8 * 1024
+# Bytes of its answer: a token and a chain of certificates have some thousand.
+_MAX_ANSWER = 1024**2
+_PIECE = 64 * 1024
 
 
 def run(plugin: ExecPlugin) -> Token:
@@ -61,32 +69,67 @@ def _executable(plugin: ExecPlugin) -> str:
 
 def _output(plugin: ExecPlugin, env: Mapping[str, str], *, is_interactive: bool) -> bytes:
     messages = _Messages()
-    patience = _PATIENCE_OF_A_PERSON if is_interactive or sys.stderr.isatty() else _PATIENCE
+    # It may ask a person on the terminal (getpass opens /dev/tty), which a session of its own has none of.
+    has_person = is_interactive or sys.stderr.isatty()
     try:
-        done = subprocess.run(
-            [plugin.command, *plugin.args],
-            executable=_executable(plugin),
-            env=env,
-            stdin=None if is_interactive else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=messages.end,
-            timeout=patience,
-            check=False,
-        )
+        with LEASH.ready():
+            process = subprocess.Popen(
+                [plugin.command, *plugin.args],
+                executable=_executable(plugin),
+                env=env,
+                stdin=None if is_interactive else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=messages.end,
+                start_new_session=not has_person,
+            )
+            written = _answer(process, process.pid if has_person else -process.pid, _PATIENCE_OF_A_PERSON if has_person else _PATIENCE)
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", "") or "its command or environment holds a character that no program can be given"
         raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} did not run: {said}") from error
     except subprocess.TimeoutExpired as error:
         raise ClusterError(
-            f"the kubeconfig's credential plugin {plugin.command} did not answer in {patience} s{messages.last(': ')}",
+            f"the kubeconfig's credential plugin {plugin.command} did not answer in {error.timeout:g} s{messages.last(': ')}",
             "run it by hand: it may wait for a login",
         ) from error
     finally:
         messages.close()
-    if done.returncode:
+    if len(written) > _MAX_ANSWER:
+        raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} printed more than {_MAX_ANSWER // 1024} KiB")
+    if process.returncode:
         said = messages.last() or "no message"
-        raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} exited with status {done.returncode}: {said}")
-    return done.stdout
+        raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} exited with status {process.returncode}: {said}")
+    return written
+
+
+def _answer(process: "subprocess.Popen[bytes]", target: int, patience: float) -> bytes:
+    """What it prints until it ends, one piece too many when that is too much; it ends with us. Raises TimeoutExpired."""
+    written, end, stream = bytearray(), time.monotonic() + patience, cast("IO[bytes]", process.stdout)
+    with stream, LEASH.holding(target, gently=True), selectors.DefaultSelector() as selector:
+        try:
+            selector.register(stream, selectors.EVENT_READ)
+            while len(written) <= _MAX_ANSWER and selector.select(max(end - time.monotonic(), 0)):
+                piece = os.read(stream.fileno(), _PIECE)
+                if not piece:
+                    process.wait(max(end - time.monotonic(), 0))
+                    return bytes(written)
+                written += piece
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if process.poll() is None:
+                _end(process, target)
+    if len(written) <= _MAX_ANSWER:
+        raise subprocess.TimeoutExpired(process.args, patience)
+    return bytes(written)
+
+
+def _end(process: "subprocess.Popen[bytes]", target: int) -> None:
+    """SIGTERM, a grace, SIGKILL: all of its process group gets both, where it has one of its own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(OSError):  # it is gone, or runs as another user
+            os.kill(target, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
 
 
 class _Messages:
