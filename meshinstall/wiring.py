@@ -120,7 +120,7 @@ def _for_helm(config: "Kubeconfig", tokens: "TokenSource | None", cluster: Clust
 
     if config.pod:
         return write_private(in_cluster.document(config.pod))
-    if tokens and config.plugin and config.plugin.interactive == "Always" and memory.is_there():
+    if tokens and config.plugin and not config.certificate and config.plugin.interactive == "Always" and memory.is_there():
         # helm has no terminal to run it on: it gets what our own run of it gave.
         file = memory.MemoryFile()
         tokens.tell(lambda token: file.write(memory.with_credential(config, token)))

@@ -165,6 +165,16 @@ def twice(place: Place, key: str) -> Way:
     return way
 
 
+def pair_in_files(place: Place) -> dict[str, str]:
+    certificate, key = place.pair()
+    return {"client-certificate": place.file("ann.crt", certificate), "client-key": place.file("ann.key", key)}
+
+
+def unfit(place: Place) -> Way:
+    (certificate, _), (_, key) = place.pair("ann"), place.pair("bob")
+    return place.config({"client-certificate-data": data(certificate), "client-key-data": data(key)})
+
+
 def dated(place: Place) -> Way:
     return place.config(runs(place.plugin(given(token=TOKEN, expirationTimestamp="2020-01-01T00:00:00Z"))))
 
@@ -178,12 +188,17 @@ CASES: Mapping[str, Callable[[Place], Way]] = {
     "tokenFile besides token": lambda place: place.config({"token": "old", "tokenFile": place.file("token", TOKEN)}),
     "tokenFile that is empty": lambda place: place.config({"tokenFile": place.file("token", "\n")}),
     "tokenFile that is missing": lambda place: place.config({"tokenFile": "gone"}),
+    "tokenFile that is a folder": lambda place: place.config({"tokenFile": "."}),
+    "tokenFile that is a folder, besides token": lambda place: place.config({"tokenFile": ".", "token": TOKEN}),
     "client certificate and key, as data": lambda place: place.config(pair(place)),
     "client certificate and key, as relative files": as_files,
     "client certificate and key besides token": lambda place: place.config({**pair(place), "token": TOKEN}),
     "client certificate without key": lambda place: place.config({"client-certificate-data": pair(place)["client-certificate-data"]}),
     "client key without certificate": lambda place: place.config({"client-key-data": pair(place)["client-key-data"]}),
     "client key with a passphrase": with_passphrase,
+    "client certificate and key that do not fit": unfit,
+    "client certificate that is a folder": lambda place: place.config({"client-certificate": ".", "client-key": "."}),
+    "client certificate and key, as data and as files": lambda place: place.config({**pair(place), **pair_in_files(place)}),
     "base64 with line breaks": in_lines,
     "base64 without padding": without_padding,
     "base64 with a character of another alphabet": lambda place: place.config({**pair(place), "client-key-data": "LS0t_S0t"}),
@@ -200,6 +215,15 @@ CASES: Mapping[str, Callable[[Place], Way]] = {
     "exec plugin whose answer has expired": dated,
     "exec plugin besides token": lambda place: place.config({**runs("./gone"), "token": TOKEN}),
     "exec plugin besides client certificate": lambda place: place.config({**runs("./gone"), **pair(place)}),
+    "exec plugin with args and env": lambda place: place.config(
+        runs(
+            place.plugin(given(token=TOKEN), before='[ "$1-$2-$WHO" = "a b--ann" ] || exit 3'),
+            args=["a b", ""],
+            env=[{"name": "WHO", "value": "bob"}, {"name": "WHO", "value": "ann"}],
+        )
+    ),
+    "exec plugin with args and env of null": lambda place: place.config(runs(place.plugin(given(token=TOKEN)), args=None, env=None)),
+    "exec plugin whose token is empty": lambda place: place.config(runs(place.plugin(given(token="")))),
     "exec plugin that is not installed": lambda place: place.config(runs("meshinstall-no-such-plugin")),
     "exec plugin that fails": lambda place: place.config(runs(place.plugin("", before="exit 3"))),
     "exec plugin of v1beta1, without interactiveMode": lambda place: place.config(
@@ -235,6 +259,14 @@ CASES: Mapping[str, Callable[[Place], Way]] = {
     "tls-server-name of another": lambda place: place.config({"token": TOKEN}, {"tls-server-name": "other.example.org"}),
     "insecure-skip-tls-verify": lambda place: place.config(
         {"token": TOKEN}, {"insecure-skip-tls-verify": True, "certificate-authority-data": ""}
+    ),
+    "insecure-skip-tls-verify besides certificate-authority-data": lambda place: place.config(
+        {"token": TOKEN}, {"insecure-skip-tls-verify": True}
+    ),
+    "disable-compression": lambda place: place.config({"token": TOKEN}, {"disable-compression": True}),
+    "tls-server-name that is an address": lambda place: place.config({"token": TOKEN}, {"tls-server-name": "127.0.0.2"}),
+    "certificate-authority that is no certificate": lambda place: place.config(
+        {"token": TOKEN}, {"certificate-authority-data": data(b"no certificate")}
     ),
     "token over http to this machine": lambda place: place.config({"token": TOKEN}, {"server": place.plain.url}),
     "token over http to another host": beyond,

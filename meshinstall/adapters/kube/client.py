@@ -50,6 +50,7 @@ _PAGES = 1000
 _LISTS = 3
 # Characters of what a server says.
 _SAID = 2000
+_LOGIN = re.compile(r"//[^/]*@")
 _MERGE = "application/merge-patch+json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _CONTENT = {
@@ -223,15 +224,15 @@ class _Pools:
         self.proxy = proxy_of(config)
         self._config = config
         self._changing = threading.Lock()
-        self._token = _NO_TOKEN
+        self._pair = _pair(config, _NO_TOKEN)
         self._pool = _connect(config, self.proxy, _NO_TOKEN)
 
     def of(self, token: Token) -> "PoolManager":
         """Those that show the credential's certificate, if it has one."""
         with self._changing:
-            if (token.certificate, token.key) != (self._token.certificate, self._token.key):
+            if (pair := _pair(self._config, token)) != self._pair:
                 self._pool = _connect(self._config, self.proxy, token)
-                self._token = token
+                self._pair = pair
             return self._pool
 
 
@@ -243,8 +244,8 @@ def proxy_of(config: Kubeconfig) -> str:
 def refuse_redirect(server: str, status: int, target: str) -> None:
     """Raise ClusterError for an answer that leads elsewhere: the credentials are for this server alone."""
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        # What follows may be somebody's login.
-        elsewhere = f" to {plain(re.split('[?#]', target)[0])}" if target else ""
+        # What follows, and what stands before the host, may be somebody's login.
+        elsewhere = f" to {plain(_LOGIN.sub('//', re.split('[?#]', target)[0]))}" if target else ""
         raise ClusterError(
             f"the API server {server} answers with a redirect{elsewhere} (HTTP {status}), which is not followed",
             "give the API server's own address, and check that no proxy or login page answers in its place",
@@ -266,9 +267,14 @@ def _connect(config: Kubeconfig, proxy: str, token: Token) -> "PoolManager":
     return held(pool_manager(proxy, proxy_authority=config.authority, **settings))
 
 
+def _pair(config: Kubeconfig, token: Token) -> tuple[bytes, bytes]:
+    """The client certificate and key: those of the credential are the newest."""
+    return (token.certificate, token.key) if token.certificate else (config.certificate or b"", config.key or b"")
+
+
 def tls_context(config: Kubeconfig, token: Token = _NO_TOKEN) -> ssl.SSLContext:
     """A TLS context with the cluster's CA and the client certificate, if any; raises ClusterError."""
-    certificate, key = config.certificate or token.certificate, config.key or token.key
+    certificate, key = _pair(config, token)
     try:
         context = shared_context(config.authority)
         if certificate and key:
@@ -307,7 +313,7 @@ def _name(item: Manifest) -> tuple[str, str]:
 
 def _root_cause(error: BaseException) -> str:
     reason = getattr(error, "reason", None)
-    return _root_cause(reason) if isinstance(reason, BaseException) else str(error).splitlines()[0]
+    return _root_cause(reason) if isinstance(reason, BaseException) else next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _unreachable_hint(error: BaseException) -> str:

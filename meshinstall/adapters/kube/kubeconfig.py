@@ -51,6 +51,7 @@ class Impersonation:
 class Kubeconfig:
     """One context of a kubeconfig, resolved; certificates and keys are PEM bytes.
 
+    ``pair_files`` are those of certificate and key, when both are files: they may be renewed.
     ``piped`` is the whole text of a kubeconfig that can be read once only; ``pod`` stands for one where there is no file.
     """
 
@@ -63,6 +64,7 @@ class Kubeconfig:
     namespace: str = ""
     certificate: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
+    pair_files: tuple[Path, Path] | None = None
     token: str = field(default="", repr=False)
     token_file: Path | None = None
     plugin: ExecPlugin | None = None
@@ -138,6 +140,7 @@ def _resolve(merged: Merged, wanted: str) -> Kubeconfig:
         namespace=chosen.text("namespace"),
         certificate=certificate,
         key=key,
+        pair_files=_pair_files(user),
         token=user.text("token"),
         token_file=user.path("tokenFile"),
         plugin=_plugin(user, cluster, authority),
@@ -183,6 +186,11 @@ def _pair(user: Fields) -> tuple[bytes | None, bytes | None]:
             "store the key without it, readable by you alone: openssl pkey -in KEY -out KEY.plain",
         )
     return certificate, key
+
+
+def _pair_files(user: Fields) -> tuple[Path, Path] | None:
+    certificate, key = user.file("client-certificate"), user.file("client-key")
+    return (certificate, key) if certificate and key else None
 
 
 def _impersonation(user: Fields) -> Impersonation | None:

@@ -86,13 +86,22 @@ class Fields:
     def path(self, key: str) -> Path | None:
         """A path, which counts from the kubeconfig's folder."""
         text = self.text(key)
+        if "\0" in text:
+            raise self.wrong(key, "holds a character that no path has")
         return self.entry.folder / text if text else None
 
+    def file(self, key: str) -> Path | None:
+        """The file that ``KEY`` names where there is no ``KEY-data``."""
+        return None if self.has(f"{key}-data") else self.path(key)
+
     def pem(self, key: str) -> bytes | None:
-        """What ``KEY-data`` holds, or the file that ``KEY`` names; raises ClusterError."""
-        if data := self.text(f"{key}-data"):
+        """What ``KEY-data`` holds, or the file that ``KEY`` names; raises ClusterError, also where both are there."""
+        if (data := self.text(f"{key}-data")) and self.has(key):
+            # helm refuses it too (client-go: tools/clientcmd/validation.go), and would do so in the middle of a run.
+            raise self.wrong(key, f"is there besides {key}-data, and kubectl and helm take one of the two only: remove one")
+        if data:
             return self._decoded(f"{key}-data", data)
-        path = self.path(key)
+        path = self.file(key)
         if path is None:
             return None
         try:

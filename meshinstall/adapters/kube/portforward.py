@@ -33,6 +33,8 @@ _TOTAL = 15.0
 # Bytes: of what any pod says, and of what istiod does, where 64 MiB hold more than 20,000 proxies.
 _MAX_ANSWER = 16 * 1024**2
 _MAX_ISTIOD = 64 * 1024**2
+# Of one message; kubernetes' streams copy 32 KiB at a time.
+_MAX_FRAME = 4 * 1024**2
 # Streams open at the same time: the kubelet and the API server carry each as a connection of its own.
 _AT_ONCE = 8
 
@@ -101,12 +103,12 @@ class PodPorts:
             return self._open(deadline, path, port, self._tokens.current())
 
     def _open(self, deadline: Deadline, path: str, port: int, token: Token) -> "_WebsocketStream":
-        from websocket import WebSocket, WebSocketException
+        from websocket import WebSocketException
 
         config = self._config
         sent = [f"{name}: {value}" for name, value in headers(config, token.value)]
         way = Way(proxy_of(config), tls_context(config, token), config.server_name, config.authority, _TIMEOUT)
-        websocket: Any = WebSocket()
+        websocket = _bounded_websocket()
         websocket.settimeout(_TIMEOUT)
         opened = open_socket(config.server, way)
         deadline.hold(websocket)
@@ -125,6 +127,29 @@ class PodPorts:
                 refuse_redirect(config.server, answer.status, (answer.headers or {}).get("location") or "")
             raise
         return _WebsocketStream(deadline, websocket)
+
+
+def _bounded_websocket() -> Any:
+    """A websocket whose frames have a bound: its own reader keeps all of a frame, which may say that it has 2^63 bytes."""
+    from websocket import ABNF, WebSocket, WebSocketPayloadException
+
+    class Bounded(WebSocket):
+        left = _MAX_FRAME
+
+        def _recv(self, size: int) -> bytes:
+            data: bytes = super()._recv(size)  # type: ignore[no-untyped-call] # it has no types
+            self.left -= len(data)
+            if self.left < 0:
+                raise WebSocketPayloadException(f"a message has more than {_MAX_FRAME // 1024**2} MiB")
+            return data
+
+        def message(self) -> bytes:
+            """The next one, whatever its kind; empty when there are no more."""
+            self.left = _MAX_FRAME
+            kind, data = self.recv_data()
+            return data if kind in {ABNF.OPCODE_BINARY, ABNF.OPCODE_TEXT} else b""
+
+    return Bounded()
 
 
 def _body(connection: http.client.HTTPConnection, pod: str, path: str, most: int) -> bytes | None:
@@ -164,7 +189,7 @@ class _WebsocketStream:
                 # What came before may be many answers of a pod that sends as fast as it can.
                 raise ConnectionAbortedError("nobody waits for the answer any more")
             try:
-                frame = self._websocket.recv()
+                frame = self._websocket.message()
             except WebSocketTimeoutException as error:
                 raise TimeoutError("no answer in time") from error
             if not frame:

@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin, Kubeconfig
 from meshinstall.adapters.kube.token import Token
+from meshinstall.adapters.net.tls import fits
 from meshinstall.errors import ClusterError
 
 # A projected token file is rotated by the kubelet; client-go rereads it this often, and that little before (transport/token_source.go).
@@ -68,17 +69,47 @@ class TokenSource:
 
 
 def source_of(config: Kubeconfig) -> TokenSource | None:
-    """The source of the credential that a kubeconfig asks for, or None when a client certificate or nothing is all that it has.
+    """The source of the credential that a kubeconfig asks for, or None when nothing of it can change: certificates as data, or nothing.
 
     A plugin is run only where there is no token and no certificate, as in client-go.
     """
+    fetch = _fetch_of(config)
+    if config.pair_files and config.certificate and config.key:
+        fetch = _Pair(config.pair_files, (config.certificate, config.key), fetch)
+    return TokenSource(fetch) if fetch else None
+
+
+def _fetch_of(config: Kubeconfig) -> Callable[[], Token] | None:
+    """What gives the bearer token, or what a plugin gives in its place."""
     if path := config.token_file:
-        return TokenSource(_File(path, config.token))
+        return _File(path, config.token)
     if config.token:
-        return TokenSource(lambda: Token(config.token))
+        return lambda: Token(config.token)
     if (plugin := config.plugin) and not config.certificate:
-        return TokenSource(lambda: _run(plugin))
+        return lambda: _run(plugin)
     return None
+
+
+class _Pair:
+    """Reads a client certificate and its key again, as ``_File`` does a token; two that do not fit are being replaced (client-go:
+    transport/cert_rotation.go).
+    """  # noqa: D205 - one sentence
+
+    def __init__(self, files: tuple[Path, Path], first: tuple[bytes, bytes], fetch: Callable[[], Token] | None) -> None:
+        self._files = files
+        self._last = first
+        self._fetch = fetch or (lambda: Token(""))
+
+    def __call__(self) -> Token:
+        token = self._fetch()
+        try:
+            found = self._files[0].read_bytes(), self._files[1].read_bytes()
+            if found != self._last and fits(*found):
+                self._last = found
+        except OSError:
+            # What it held last serves on.
+            pass
+        return Token(token.value, datetime.now(UTC) + _FILE_LIFE, *self._last, margin=_FILE_MARGIN)
 
 
 class _File:

@@ -51,6 +51,15 @@ def load_pair(context: ssl.SSLContext, pem: bytes) -> None:
         context.load_cert_chain(file.name, password=_refuse)
 
 
+def fits(certificate: bytes, key: bytes) -> bool:
+    """Whether a client certificate and a key (PEM) belong together."""
+    try:
+        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate + b"\n" + key)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
+
+
 def _refuse() -> str:
     """Asked for the passphrase of a key; left alone, OpenSSL asks on the terminal and waits."""
     raise ValueError("the key has a passphrase, which is not supported")

@@ -76,9 +76,11 @@ def test_relative_paths_count_from_the_file_that_names_them(write: Write, tmp_pa
     assert found.token_file == tmp_path / "b" / "token"
 
 
-def test_data_in_the_file_wins_over_a_path(write: Write) -> None:
+def test_data_besides_a_path_is_refused_as_helm_does(write: Write) -> None:
     data = base64.b64encode(b"PEM").decode()
-    assert load(write(config(cluster={"certificate-authority-data": data, "certificate-authority": "gone.pem"}))).authority == b"PEM"
+    error = refused(write(config(cluster={"certificate-authority-data": data, "certificate-authority": "gone.pem"})))
+    assert "certificate-authority of cluster 'dev'" in error.message
+    assert "is there besides certificate-authority-data" in error.message
 
 
 def test_a_credential_plugin(write: Write) -> None:
@@ -199,3 +201,9 @@ def test_secrets_are_in_no_repr(write: Write) -> None:
 )
 def test_a_user_of_the_wrong_shape_is_a_users_mistake(write: Write, user: dict[str, Any]) -> None:
     refused(write(config(user=user)))
+
+
+@pytest.mark.parametrize("key", ["client-certificate", "client-key", "tokenFile"])
+def test_a_path_that_no_file_has_is_a_users_mistake(write: Write, key: str) -> None:
+    assert f"{key} of user 'dev'" in (error := refused(write(config(user={key: "a\0b"})))).message
+    assert error.message.endswith("holds a character that no path has")
