@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 # Levels of objects and lists: what walks through them calls itself for each. The deepest that Kubernetes or Envoy has is about 40.
@@ -13,8 +14,8 @@ _UNKNOWN = r"\ufffd"
 _HOLDERS = frozenset({dict, list})
 
 
-def load(text: str | bytes) -> Any:
-    """The value in ``text``; half a character is U+FFFD, as Go reads it.
+def load(text: str | bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """The value in ``text``; half a character is U+FFFD, as Go reads it. ``pairs`` makes each object of its keys and values.
 
     Raises ValueError when it is not JSON in UTF-8, is nested too deep, or has a number that Python cannot hold.
     """
@@ -22,7 +23,7 @@ def load(text: str | bytes) -> Any:
     if "\\ud" in decoded or "\\uD" in decoded:
         decoded = _ESCAPE.sub(_whole, decoded)
     try:
-        found = json.loads(decoded, parse_constant=_refuse, parse_float=_number)
+        found = json.loads(decoded, parse_constant=_refuse, parse_float=_number, object_pairs_hook=pairs)
         is_deep = _is_deep(found)
     except RecursionError:
         is_deep = True

@@ -48,17 +48,21 @@ def up(
     """Install or upgrade Istio: plan, show, ask, run, wait until it works, prove mTLS."""
     permitted = options.allowed(allow)
     kept = _load(saved, request) if saved else None
-    if not kept and not request.environment:
+    wanted = kept.request if kept else request
+    if not wanted.environment:
+        if kept:
+            raise UsageError(f"{saved} was saved by an older version of meshinstall, without its flags", "give the flags it was made with")
         raise UsageError("no environment is named", "name one with --env; a plan file carries its own: --plan FILE")
 
     async def work() -> None:
         from meshinstall.cli.output.verdicts import conclude
         from meshinstall.engine import pipeline
 
-        desired, session = await in_thread(partial(open_environment, kept.request if kept else request), min(timeout, _OPENING))
-        differences = kept.differences if kept else None
+        desired, session = await in_thread(partial(open_environment, wanted), min(timeout, _OPENING))
+        differences = partial(_compare, kept) if kept else None
         terms = pipeline.Terms(allow=permitted, saved=differences, seconds=timeout, prove=not no_verify)
-        with _callbacks(session, output, permitted, agreed=yes or kept is not None) as callbacks:
+        # What was agreed to with the file is this cluster's plan, if the file says so.
+        with _callbacks(session, output, permitted, agreed=yes or bool(kept and kept.target)) as callbacks:
             result = await pipeline.up(desired, session, terms, callbacks)
         if kept and result.plan.is_empty:
             typer.echo(f"already applied: nothing of {saved} is left to do", err=True)
@@ -119,6 +123,13 @@ def down(
             await pipeline.down(desired, session, terms, callbacks, crds=crds)
 
     run(work, *_INTERRUPTED)
+
+
+def _compare(kept: "SavedPlan", plan: "Plan") -> list[str]:
+    """In what the plan differs from the saved one; warns of a file that fits other clusters as well."""
+    if kept.target is None and not plan.is_empty:
+        warn(f"{kept.path} was saved by an older version of meshinstall: it does not say for which cluster. This is {plan.target}")
+    return kept.differences(plan)
 
 
 @contextmanager

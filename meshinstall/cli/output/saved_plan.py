@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from meshinstall.cli.output.printers import SCHEMA, dump, plan_json
 from meshinstall.errors import PlanRefusedError, UsageError
+from meshinstall.model import json_text
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.foreign_text import spelled, whole
 from meshinstall.model.plan import Plan, Target
@@ -36,23 +38,46 @@ _LISTS = frozenset({"files", "sets", "set_strings"})
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """A plan file: the flags it was made with, the cluster it is for, and the whole document."""
+    """A plan file: the flags it was made with, the cluster it is for, and the whole document.
+
+    One of an older version has neither: ``target`` is None, and ``request`` is what was given beside it.
+    """
 
     path: Path
     request: Request
-    target: Target
+    target: Target | None
     document: Mapping[str, Any]
 
     def differences(self, plan: Plan) -> list[str]:
         """What is not the same in the plan of now, in words; raises PlanRefusedError where it is another cluster's plan."""
+        if self.target is None:
+            # The digest was made without it; what has been added to plans since cannot be compared.
+            now = _as_far_as(self.document, _written(replace(plan, target=None)))
+            return self._told(now, plan)
         if plan.target != self.target:
             raise PlanRefusedError(
                 f"{self.path} was saved for another cluster: {self.target}; this is {plan.target}",
                 "use the context, or the options, of the cluster that it was saved for",
             )
-        now = json.loads(dump(plan_json(plan)))
+        return self._told(_written(plan), plan)
+
+    def _told(self, now: Mapping[str, Any], plan: Plan) -> list[str]:
         found = list(_differences({name: value for name, value in self.document.items() if name != "request"}, now))
         return [f"saved {spelled(str(self.document.get('digest')))}, now {plan.digest}", *found] if found else []
+
+
+def _written(plan: Plan) -> Any:
+    """As a file has it."""
+    return json.loads(dump(plan_json(plan)))
+
+
+def _as_far_as(saved: Any, now: Any) -> Any:
+    """The plan of now without fields that the saved one does not know."""
+    if isinstance(saved, Mapping) and isinstance(now, Mapping):
+        return {key: _as_far_as(saved[key], value) for key, value in now.items() if key in saved}
+    if isinstance(saved, list) and isinstance(now, list) and len(saved) == len(now):
+        return [_as_far_as(one, other) for one, other in zip(saved, now, strict=True)]
+    return now
 
 
 def document(plan: Plan, request: Request) -> dict[str, Any]:
@@ -83,13 +108,17 @@ def load(path: Path, given: Request) -> SavedPlan:
     """Read a plan file; flags that were ``given`` beside it must be those in it. Raises UsageError."""
     try:
         with path.open("rb") as file:
-            found = json.loads(file.read(_MOST), object_pairs_hook=_once)
-    except (OSError, ValueError, RecursionError) as error:
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:
+                # What it names, such as a kubeconfig with a plugin, counts before anything of it can be compared.
+                raise UsageError(f"{path} can be written by every user of this machine", f"see that it is right, then run chmod o-w {path}")
+            found = json_text.load(file.read(_MOST), _once)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not a saved plan: {error}", _AGAIN) from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise UsageError(f"{path} is not a plan of this version", _AGAIN)
-    if "request" not in found or "target" not in found:
-        raise UsageError(f"{path} was saved by an older version of meshinstall: it names neither its cluster nor its flags", _AGAIN)
+    if _is_older(found):
+        return SavedPlan(path, given, None, found)
     try:
         request, target = _request(found["request"]), _target(found["target"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -102,11 +131,16 @@ def load(path: Path, given: Request) -> SavedPlan:
     return SavedPlan(path, replace(request, folder=given.folder), target, found)
 
 
+def _is_older(found: Mapping[str, Any]) -> bool:
+    """Whether it is whole, and of a version that wrote neither flags nor cluster: the digest covers what it does."""
+    return not {"request", "target"} & found.keys() and isinstance(found.get("digest"), str) and isinstance(found.get("steps"), list)
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; raises ValueError where a key is there twice, of which others may read the first."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError(f"a key is duplicate: {', '.join(sorted({key for key, _ in pairs if sum(key == one for one, _ in pairs) > 1}))}")
+        raise ValueError(f"a key is duplicate: {Counter(key for key, _ in pairs).most_common(1)[0][0]}")
     return found
 
 
@@ -133,8 +167,11 @@ def _target(found: Mapping[str, Any]) -> Target:
 
 
 def _text(value: Any) -> str:
+    """A text that could stand on a command line."""
     if not isinstance(value, str):
         raise TypeError
+    if "\0" in value:
+        raise ValueError
     return value
 
 

@@ -188,7 +188,7 @@ def test_a_cluster_that_changed_since_is_told_step_by_step(run: Run, saved: Path
     [
         ("", "is not a saved plan"),
         ("[]", "is not a plan of this version"),
-        ('{"schema": "meshinstall.dev/plan/v1", "digest": "sha256:0"}', "was saved by an older version of meshinstall"),
+        ('{"schema": "meshinstall.dev/plan/v1", "digest": "sha256:0"}', "its request or its target is not as plan --save writes it"),
         ('{"schema": "meshinstall.dev/plan/v1", "schema": "meshinstall.dev/plan/v1"}', "a key is duplicate: schema"),
         ('{"schema": "meshinstall.dev/plan/v1", "request": {}, "target": {}}', "its request or its target is not as plan --save writes it"),
         ("[" * 100_000, "is not a saved plan"),
