@@ -156,12 +156,16 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lock of the mesh, since when, for what; ``is_dead`` when nobody renews it any more."""
+    """Who holds the lock of the mesh, since when, for what.
+
+    ``is_dead`` and ``is_alive`` are what is known: of a run on another machine neither is, while it is not seen to renew the lock.
+    """
 
     who: str
     since: str
     what: str
     is_dead: bool
+    is_alive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,4 +221,11 @@ class MeshStatus:
         if self.last_run and self.last_run.result != "done":
             yield f"the last run {self.last_run.run} did not succeed: {self.last_run.result}"
         if self.holder:
-            yield f"the lock is held{' by a dead run' if self.holder.is_dead else ''}: {self.holder.who} since {self.holder.since}"
+            yield _held(self.holder)
+
+
+def _held(holder: Holder) -> str:
+    unknown = (
+        "" if holder.is_alive or holder.is_dead else "; that run did not renew it while status watched, so it may be dead: up finds out"
+    )
+    return f"the lock is held{' by a dead run' if holder.is_dead else ''}: {holder.who} since {holder.since}{unknown}"

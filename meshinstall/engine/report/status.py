@@ -10,7 +10,7 @@ from meshinstall.engine.objects.field_managers import by, scaled_by
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.objects.release_manifest import objects
 from meshinstall.engine.observe.cloud import explaining
-from meshinstall.engine.observe.run_holder import holder
+from meshinstall.engine.observe.run_holder import watched_holder
 from meshinstall.engine.run.waiting import reasons
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
@@ -43,7 +43,7 @@ async def look(desired: Desired, session: Session) -> MeshStatus:
         "root": lambda: _root(session, namespace),
         "ca": lambda: _authority(session, namespace),
         "summary": lambda: _maybe(session, summary_path(namespace)),
-        "lease": lambda: _maybe(session, lease_path(namespace)),
+        "holder": lambda: watched_holder(session, lease_path(namespace)),
     }
     async with explaining(session, desired):
         answers = await gather(asks, lambda name: asks[name]())
@@ -58,7 +58,7 @@ async def look(desired: Desired, session: Session) -> MeshStatus:
         proxies=answers["proxies"],
         certificates=(*answers["root"], *answers["ca"]),
         last_run=last_run(answers["summary"]),
-        holder=holder(answers["lease"], session.now(), session.is_dead),
+        holder=answers["holder"],
     )
 
 

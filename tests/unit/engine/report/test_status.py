@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from meshinstall.engine.gates.proxies import count_proxies
 from meshinstall.engine.objects.readiness import Trouble
-from meshinstall.engine.observe.run_holder import holder
 from meshinstall.engine.report.status import release_health, workload
 from meshinstall.model.desired import Release
 from meshinstall.model.facts import ObjectKey
@@ -198,28 +197,3 @@ def test_a_release_of_another_environment_is_not_current() -> None:
 def test_the_worst_health_is_the_first_of_kstatus_words_that_occurs(healths: list[Health]) -> None:
     order = list(Health)
     assert order.index(worst(iter(healths))) == min(map(order.index, healths), default=len(order) - 1)
-
-
-def lease(who: str, seconds: int) -> dict[str, Any]:
-    moment = (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    spec = {"holderIdentity": who, "acquireTime": moment, "renewTime": moment, "leaseDurationSeconds": 30}
-    return {"metadata": {"annotations": {"meshinstall.dev/run": "up dev"}}, "spec": spec}
-
-
-def test_the_lock_says_who_holds_it_and_whether_anybody_renews_it() -> None:
-    assert holder(None, NOW, lambda _: False) is None
-    assert holder(lease("", 5), NOW, lambda _: False) is None
-    for seconds, known_dead, is_dead in ((5, False, False), (5, True, True), (31, False, True)):
-        found = holder(lease("me@here/1-2", seconds), NOW, lambda _, known=known_dead: known)  # type: ignore[misc]
-        assert found
-        assert found.who == "me@here/1-2"
-        assert found.what == "up dev"
-        assert found.is_dead == is_dead
-
-
-def test_a_lock_that_never_said_when_is_held_since_an_unknown_time() -> None:
-    found = holder({"metadata": {}, "spec": {"holderIdentity": "me@here/1-2"}}, NOW, lambda _: False)
-    assert found
-    assert found.since == "an unknown time"
-    assert found.is_dead is False
-    assert holder({"metadata": {}}, NOW, lambda _: False) is None
