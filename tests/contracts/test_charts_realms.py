@@ -221,3 +221,11 @@ async def test_a_redirect_to_something_that_is_no_address_is_an_error(store: Cha
     repository = start(kind(do_GET=lambda request: reply(request, 200, index)))
     with pytest.raises(ChartError, match="sends on to something that is not an address"):
         await store.fetch(ChartRef("demo", "1.0.0", f"http://{repository}"))
+
+
+@pytest.mark.parametrize("challenge", ['\\"' * 20_000, ", ".join(f"Kind{n} a=b" for n in range(5_000)), "\x1b[2J a=b"])
+def test_a_challenge_of_any_size_is_told_in_short(challenge: str) -> None:
+    with pytest.raises(ChartError, match="asks for a kind of login that is not supported") as caught:
+        header(answer(challenge))
+    assert len(caught.value.message) < 1000
+    assert "\x1b" not in caught.value.message

@@ -31,6 +31,15 @@ async def test_a_redirect_to_plain_http_is_refused(store: Charts, server: Server
     assert "redirects to http://example.invalid/blob, which is not https" in error.message
 
 
+@pytest.mark.parametrize("rest", ["?token=hunter2", "#token=hunter2", "#hunter2?a"])
+async def test_where_a_redirect_leads_is_told_without_what_may_be_a_secret(store: Charts, server: Server, rest: str) -> None:
+    target = f"http://ann:hunter2@example.invalid/{'x' * 3000}{rest}"
+    error = await failure(store, chart(server(registry(lambda request: reply(request, 302, Location=target)))))
+    assert "redirects to http://example.invalid/xxx" in error.message
+    assert "hunter2" not in f"{error.message}{error.hint}"
+    assert len(error.message) < 1500
+
+
 async def test_a_redirect_is_followed_without_the_login(
     store: Charts, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,9 @@
 """Reads the metadata, values and schema of a chart archive without unpacking it to disk; hostile archives raise ChartError."""
 
-import gzip
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from meshinstall.adapters.charts.tar import Kind, Member, TooLargeError, members
 from meshinstall.errors import ChartError
@@ -15,6 +14,11 @@ from meshinstall.model.yaml_text import load
 MAX_UNPACKED = 100 * 1024**2
 MAX_FILE = 5 * 1024**2
 _MAX_MEMBERS = 10_000
+# Streams of gzip, one after the other: packers make one, or one for each processor's share. Each costs time and may be empty.
+_MAX_STREAMS = 1_000
+_PIECE = 64 * 1024
+# zlib's word for "gzip, and check its header and sum".
+_GZIP = 31
 
 _PROFILE = "files/profile-"
 _ROOT_FILES = frozenset({"Chart.yaml", "values.yaml", "values.schema.json"})
@@ -28,14 +32,14 @@ def read_chart(archive: Path, called: str = "") -> ChartFiles:
     """
     name = called or str(archive)
     try:
-        with gzip.open(archive) as unpacked:
-            texts = _texts(members(_Bounded(unpacked, name).read, MAX_FILE), name)
+        with archive.open("rb") as packed:
+            texts = _texts(members(_Bounded(_Unpacked(packed), name).read, MAX_FILE), name)
     except TooLargeError as error:
         raise ChartError(
             f"{name} has a {error.path} of more than {MAX_FILE // 1024**2} MiB",
             "no chart has files that large: check where the archive comes from",
         ) from error
-    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+    except (EOFError, zlib.error, ValueError) as error:
         raise ChartError(f"{name} is corrupt: {error}", "download or package it again") from error
     except OSError as error:
         raise ChartError(f"{name} cannot be read: {error.strerror}") from error
@@ -43,10 +47,47 @@ def read_chart(archive: Path, called: str = "") -> ChartFiles:
     return ChartFiles(_metadata(texts, name), texts.get("values.yaml", ""), texts.get("values.schema.json"), profiles)
 
 
+class _Unpacked:
+    """What is in a gzip file; not Python's gzip, which reads names in headers byte by byte, and any number of empty streams."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._stream = zlib.decompressobj(wbits=_GZIP)
+        self._streams = 1
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, fewer only at the end; raises EOFError, ValueError and zlib.error for what is not gzip."""
+        pieces: list[bytes] = []
+        while size:
+            if not self._rest:
+                self._rest = self._packed.read(_PIECE)
+            if not self._rest and not self._stream.eof:
+                raise EOFError("the archive ends too early")
+            if self._stream.eof and not self._begin():
+                break
+            piece = self._stream.decompress(self._rest, size)
+            # What follows this stream, or what of it there was no room for.
+            self._rest = self._stream.unused_data or self._stream.unconsumed_tail
+            size -= len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _begin(self) -> bool:
+        """Whether another stream follows; zeros after the last are padding."""
+        if not self._rest.strip(b"\0"):
+            return False
+        self._streams += 1
+        if self._streams > _MAX_STREAMS:
+            raise ValueError(f"it has more than {_MAX_STREAMS} streams of gzip")
+        self._stream = zlib.decompressobj(wbits=_GZIP)
+        return True
+
+
 class _Bounded:
     """A file that raises ChartError after MAX_UNPACKED bytes."""
 
-    def __init__(self, file: gzip.GzipFile, name: str) -> None:
+    def __init__(self, file: "_Unpacked", name: str) -> None:
         self._file = file
         self._name = name
         self._left = MAX_UNPACKED

@@ -1,5 +1,6 @@
 """HTTP for charts with deadlines, bounded retries, safe redirects and size limits; every failure is a ChartError with the URL."""
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _PAUSES = (0.3, 1.0)
 _LONGEST_PAUSE = 15.0
 
 _REDIRECTS = 5
+# Characters of an address in a message.
+_LONGEST = 500
 _PORTS = {"http": 80, "https": 443}
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _UNREACHABLE_HINT = "check the address, DNS, the proxy settings (HTTPS_PROXY, NO_PROXY) and the firewall, or use --charts DIR"
@@ -208,10 +211,11 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 def shown(url: str) -> str:
-    """``url`` without its query, which may hold a signature, and without a login."""
-    scheme, separator, rest = url.partition("?")[0].partition("://")
+    """``url`` without its query and its fragment, which may hold a signature or a token, and without a login."""
+    scheme, separator, rest = re.split("[?#]", url)[0].partition("://")
     host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    found = f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}…"
 
 
 def _failure(url: str, error: Exception) -> ChartError:

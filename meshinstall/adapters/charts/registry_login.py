@@ -16,6 +16,7 @@ from meshinstall.adapters.charts.http import Answer, Http, is_loopback, is_safe,
 from meshinstall.adapters.charts.logins import Login
 from meshinstall.errors import ChartError
 from meshinstall.model import json_text
+from meshinstall.model.foreign_text import plain
 
 _MAX_TOKEN = 1024**2
 _VISIBLE = re.compile(r"[!-~]{1,65536}")
@@ -35,7 +36,7 @@ def authorization(http: Http, answer: Answer, asked: str, login: Login) -> str:
     if "basic" in challenges:
         return login.basic
     raise ChartError(
-        f"{shown(asked)} asks for a kind of login that is not supported: {', '.join(challenges) or 'it does not say which'}",
+        f"{shown(asked)} asks for a kind of login that is not supported: {plain(', '.join(challenges)) or 'it does not say which'}",
         "the supported kinds are Bearer and Basic: use another registry",
     )
 

@@ -95,7 +95,7 @@ def _header(read: Callable[[int], bytes]) -> bytes:
     stated = _octal(block[_SUM])
     rest = block[: _SUM.start] + b" " * 8 + block[_SUM.stop :]
     # Some old programs added the bytes as numbers with a sign.
-    if stated not in {sum(rest), sum(byte - 256 if byte > 127 else byte for byte in rest)}:  # noqa: PLR2004 - the largest with a sign
+    if stated != sum(rest) and stated != sum(byte - 256 if byte > 127 else byte for byte in rest):  # noqa: PLR2004 - slow
         raise ValueError("the checksum of a header is wrong")
     return block
 
