@@ -10,7 +10,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import NoReturn
 
-from meshinstall.errors import InterruptedRunError, MeshinstallError, safe
+from meshinstall.errors import InterruptedRunError, MeshinstallError
 
 # Objects that may be made before the interpreter looks for cycles among them, 30 ms each time; more than a plan makes.
 _GARBAGE = 200_000
@@ -61,10 +61,12 @@ def _leave(before: Collection[threading.Thread], status: int | None) -> NoReturn
 
 
 def _tell(error: MeshinstallError) -> int:
+    from meshinstall.model.foreign_text import for_log
+
     # Words of clusters and clouds may be in it, and control characters in those.
-    sys.stderr.write(f"meshinstall: {safe(error.message)}\n")
+    sys.stderr.write(f"meshinstall: {for_log(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"  hint: {safe(error.hint)}\n")
+        sys.stderr.write(f"  hint: {for_log(error.hint)}\n")
     return error.exit_code
 
 

@@ -102,9 +102,11 @@ def _read(file: Path) -> Kept | None:
         with file.open("rb") as journal:
             first = json_text.load(journal.readline(_MAX_LINE))
         run = datetime.strptime(name[1], _TIME).replace(tzinfo=UTC)
-    except (OSError, ValueError):
+        # A file may say that it was written in a year that no calendar has.
+        written = datetime.fromtimestamp(status.st_mtime, UTC)
+    except (OSError, ValueError, OverflowError):
         return None
     if not isinstance(first, dict) or (first.get("schema"), first.get("run")) != (SCHEMA, file.stem):
         return None
     mesh = str(first.get("cluster")), str(first.get("environment"))
-    return Kept(file, run, mesh, datetime.fromtimestamp(status.st_mtime, UTC))
+    return Kept(file, run, mesh, written)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from meshinstall.cli.selectors import flags_of
-from meshinstall.errors import ConfigError, UsageError, safe
+from meshinstall.errors import ConfigError, UsageError
 from meshinstall.model.cluster import Cloud, ClusterRef
+from meshinstall.model.foreign_text import for_log
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ def _named_cluster(request: Request) -> ClusterRef:
 
 def tell(text: str) -> None:
     """Tell what is no result, on stderr."""
-    click.echo(safe(text), err=True)
+    click.echo(for_log(text), err=True)
 
 
 def warn(text: str) -> None:
     """Tell what is no reason to stop."""
     # Words of clouds, registries and clusters may be in it.
-    click.echo(f"warning: {safe(text)}", err=True)
+    click.echo(f"warning: {for_log(text)}", err=True)

@@ -6,6 +6,8 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar, cast
 
+from meshinstall.errors import safe
+
 _Value = TypeVar("_Value")
 
 _LONGEST = 300
@@ -58,6 +60,11 @@ def spelled(text: str) -> str:
 def command(text: str) -> str:
     """The same for several lines that are to be copied: their ends and their indentation stay."""
     return "\n".join(_disarmed(printable(one)) for one in text.split("\n"))
+
+
+def for_log(text: str) -> str:
+    """The lines of a message as they are, with a mark for what does not print, and nothing that a pipeline reads as its own command."""
+    return _disarmed(safe(text))
 
 
 def in_lines(value: _Value) -> _Value:

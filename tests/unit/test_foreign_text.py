@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshinstall.model.foreign_text import plain, printable
+from meshinstall.model.foreign_text import for_log, plain, printable
 
 LINES = {
     "escape sequences": ("a\x1b[2Jb", "a[2Jb"),
@@ -28,3 +28,8 @@ def test_what_is_too_long_is_cut() -> None:
 def test_only_what_is_kept_and_what_prints_stays() -> None:
     assert printable("a\tb\n\x1bc", kept="\n\t") == "a\tb\nc"
     assert printable("a\tb\n\x1bc") == "abc"
+
+
+def test_a_message_has_its_lines_and_no_command_of_a_pipeline() -> None:
+    assert for_log("held by x\n::error::y ##vso[task.complete]\x1b[2J") == "held by x\n: :error::y # #vso[task.complete]\ufffd[2J"
+    assert for_log("one\n  two: fd00::1") == "one\n  two: fd00::1"

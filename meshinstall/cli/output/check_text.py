@@ -7,9 +7,9 @@ from typing import Any
 
 from meshinstall.cli.output.verdict_json import finding_json
 from meshinstall.cli.output.verdict_text import finding_lines
-from meshinstall.errors import safe
 from meshinstall.model.codes import address
 from meshinstall.model.finding import Severity
+from meshinstall.model.foreign_text import for_log
 from meshinstall.model.health import CheckResult
 from meshinstall.model.verdict import Outcome
 
@@ -25,7 +25,7 @@ def check_text(results: Iterable[CheckResult]) -> str:
     counts = {outcome: sum(result.outcome is outcome for result in listed) for outcome in Outcome}
     said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     warnings = sum(finding.severity is Severity.WARNING for result in listed for finding in result.findings)
-    return safe("\n".join([*lines, f"{said} of {len(listed)} checks{f', {warnings} warnings' if warnings else ''}."]))
+    return for_log("\n".join([*lines, f"{said} of {len(listed)} checks{f', {warnings} warnings' if warnings else ''}."]))
 
 
 def check_json(results: Iterable[CheckResult]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from meshinstall.cli.output.tables import columns
-from meshinstall.errors import safe
 from meshinstall.model.cluster import Listing, MeshFound
+from meshinstall.model.foreign_text import for_log
 
 SCHEMA = "meshinstall.dev/clusters/v1"
 
@@ -14,7 +14,7 @@ def listing_text(found: Listing, meshes: Sequence[MeshFound]) -> str:
     """One line a cluster, then each place that could not be asked."""
     lines = columns(_rows(found, meshes)) if found.clusters else ["No cluster is visible to you."]
     lines += [f"✗ {place}: {why}" for place, why in sorted(found.failures.items())]
-    return safe("\n".join(lines))
+    return for_log("\n".join(lines))
 
 
 def _rows(found: Listing, meshes: Sequence[MeshFound]) -> Iterator[tuple[str, ...]]:

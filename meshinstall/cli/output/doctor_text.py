@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from meshinstall.errors import safe
 from meshinstall.model.doctor import Examination
+from meshinstall.model.foreign_text import for_log
 
 SCHEMA = "meshinstall.dev/doctor/v1"
 
@@ -16,7 +16,7 @@ def doctor_text(found: Examination) -> str:
         lines += [f"  {line}" for line in look.hint.splitlines()]
     lines += ["", *(f"{name}={value}" for name, value in sorted(found.variables.items()))] if found.variables else []
     lines += ["", ", ".join(f"{name} {version}" for name, version in found.versions.items())]
-    return safe("\n".join(lines))
+    return for_log("\n".join(lines))
 
 
 def doctor_json(found: Examination) -> dict[str, Any]:

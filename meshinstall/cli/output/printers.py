@@ -17,7 +17,7 @@ from meshinstall.engine.events import Emit, Event, StepDone
 from meshinstall.errors import safe
 from meshinstall.model.codes import CHECKS, address
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.foreign_text import line, whole
+from meshinstall.model.foreign_text import for_log, line, whole
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Step, SweepStep
 from meshinstall.model.trial import How
 
@@ -56,7 +56,7 @@ def plan_text(plan: Plan, *, diff: bool = False, allowed: frozenset[str] = froze
     stops = ", ".join(dict.fromkeys(finding.code for finding in stopping)) if count else ""
     steps = f"{count} of {len(plan.steps)} steps to do." if count else "Nothing to do."
     lines += ["", f"{steps} up stops before the first one, unless that is allowed: {stops}." if stops else steps]
-    return safe("\n".join(lines))
+    return for_log("\n".join(lines))
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

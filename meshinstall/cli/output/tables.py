@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshinstall.config.explain import Explained
-from meshinstall.errors import safe
 from meshinstall.model.desired import Release
+from meshinstall.model.foreign_text import for_log
 from meshinstall.model.release import Component
 from meshinstall.model.status import Certificate, Health, MeshStatus, Proxies, ReleaseHealth, Workload
 from meshinstall.model.values import Spoken
@@ -32,7 +32,7 @@ class ExplainedRelease:
 def status_text(status: MeshStatus) -> str:
     """A status for people: what is wrong first, then what is there."""
     if not status.is_installed:
-        return safe(f"Istio is not installed: none of the releases of environment {status.environment} is on {status.cluster}.")
+        return for_log(f"Istio is not installed: none of the releases of environment {status.environment} is on {status.cluster}.")
     revision = f", revision {status.revision}" if status.revision else ""
     lines = [f"Istio {status.istio_version or '(no istiod)'}{revision}, environment {status.environment} on {status.cluster}", ""]
     problems, warnings = list(status.problems()), list(status.warnings())
@@ -42,7 +42,7 @@ def status_text(status: MeshStatus) -> str:
     if gateways := list(_gateway_rows(status.releases)):
         lines += [*columns([("GATEWAY", "TYPE", "ADDRESS"), *gateways]), ""]
     lines += columns(_fact_rows(status))
-    return safe("\n".join(lines))
+    return for_log("\n".join(lines))
 
 
 def status_json(status: MeshStatus) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def explain_text(found: Iterable[ExplainedRelease]) -> str:
         for value in one.values:
             lines += [".".join(value.path), *columns([_spoken_row(spoken) for spoken in value.spoken])]
         blocks.append("\n".join(lines))
-    return safe("\n\n".join(blocks))
+    return for_log("\n\n".join(blocks))
 
 
 def explain_json(found: Iterable[ExplainedRelease]) -> dict[str, Any]:

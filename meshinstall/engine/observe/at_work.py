@@ -33,7 +33,7 @@ def _not_left(records: Iterable[ReleaseRecord], summary: Manifest | None) -> Ite
     """Those that began after the last run of ours failed, or where none failed."""
     told = (summary or {}).get("data") or {}
     ended = _moment(told.get("finished", "")) if told.get("result", "done") != "done" else None
-    return [record for record in records if ended is None or (_moment(record.updated) or ended) > ended + _ROUNDED]
+    return [record for record in records if ended is None or (_moment(record.updated) or ended) - ended > _ROUNDED]
 
 
 def _is_young(record: ReleaseRecord, now: datetime) -> bool:

@@ -131,7 +131,7 @@ async def findings(rehearsal: Rehearsal, desired: Desired, session: Session) -> 
 
 def _refusal(refused: _Refused) -> Finding:
     kind, tried, origin = refused.part.key.kind, refused.first, refused.origin
-    name, text = refused.names[0], line(tried.read.text)[:_LONGEST]
+    name, text = refused.names[0], line(tried.read.text, _LONGEST)
     also = f" and {len(refused.names) - 1} more" if len(refused.names) > 1 else ""
     if tried.owner is not None:
         title = f"{name} exists already and belongs to {_owner(tried.owner)}"
@@ -161,6 +161,9 @@ def _warnings(rehearsal: Rehearsal) -> Iterator[Finding]:
     told = dict.fromkeys((str(part.key), line(text)) for part, tried in rehearsal.tries for text in tried.warnings)
     for name, text in list(told)[:_TOLD]:
         yield Finding("PRE034", Severity.WARNING, f"the API server warns of {name}", text, name)
+    if left := list(told)[_TOLD:]:
+        more = f"the API server gives {len(left)} more {'warning' if len(left) == 1 else 'warnings'}"
+        yield Finding("PRE034", Severity.WARNING, more, ", ".join(dict.fromkeys(name for name, _ in left)))
 
 
 def _untried(rehearsal: Rehearsal) -> Iterator[Finding]:

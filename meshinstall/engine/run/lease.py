@@ -25,6 +25,8 @@ _GIVE_UP = 18
 _RENEW = 2
 # Seconds for the answer to one renewal: a connection may hang.
 _ANSWER = 5
+# The API server takes no more (int32).
+_MOST_TRANSITIONS = 2**31 - 1
 _AGAIN = "run the same command again to continue"
 _API = "coordination.k8s.io/v1"
 
@@ -87,7 +89,7 @@ class Lease:
             "leaseDurationSeconds": _LIFE,
             "acquireTime": now,
             "renewTime": now,
-            "leaseTransitions": _spec(lease).get("leaseTransitions", 0) + 1,
+            "leaseTransitions": _number(lease, "leaseTransitions") % _MOST_TRANSITIONS + 1,
         }
         metadata: dict[str, Any] = {"name": RUN_OBJECT, "namespace": self._namespace, "annotations": {_RUN: what}}
         body = {"apiVersion": _API, "kind": "Lease", "metadata": metadata, "spec": spec}
@@ -186,7 +188,12 @@ def _holder(lease: Manifest) -> str:
 
 def _patience(lease: Manifest) -> float:
     """Seconds that its holder is believed: what it asked for, and at least what we ask for."""
-    return float(max(_spec(lease).get("leaseDurationSeconds") or 0, _LIFE))
+    return float(max(_number(lease, "leaseDurationSeconds"), _LIFE))
+
+
+def _number(lease: Manifest | None, name: str) -> int:
+    found = _spec(lease).get(name)
+    return found if isinstance(found, int) else 0
 
 
 def _locked(lease: Manifest) -> LockedError:

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -152,3 +153,16 @@ def test_runs_that_begin_at_the_same_time_do_not_get_into_each_others_way(tmp_pa
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda name: start(tmp_path, name), names)) == [[]] * 8
     assert sorted(file.stem for file in tmp_path.iterdir()) == sorted(names)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no file system here keeps such times")  # noqa: S108 - in a folder of its own
+@pytest.mark.parametrize("moment", [1e12, 9e18])
+def test_a_time_that_no_calendar_has_is_no_reason_to_stop(moment: float) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        folder = Path(place)
+        name = run_name(timedelta(days=400))
+        file = folder / f"{name}.jsonl"
+        file.write_text(json.dumps({"schema": "meshinstall.dev/event/v1", "run": name}) + "\n")
+        os.utime(file, (moment, moment))
+        assert start(folder) == []
+        assert file.exists()

@@ -170,6 +170,16 @@ async def test_warnings_of_the_api_server_are_shown() -> None:
     assert (finding.object, finding.detail) == ("Deployment istio-ingress/public", "policy/v1beta1 is deprecated")
 
 
+async def test_warnings_beyond_the_first_ten_are_counted() -> None:
+    there = await installed()
+    edited(there)
+    there.kube.judges.append(lambda attempt: Answer(200, warnings=tuple(f"warning {n}" for n in range(12)), made=attempt.body))
+    told = found(await planned(there), "PRE034")
+    assert len(told) == 11
+    assert told[-1].title == "the API server gives 2 more warnings"
+    assert told[-1].detail == "Deployment istio-ingress/public"
+
+
 @pytest.mark.parametrize(
     ("helm", "by_server", "write"),
     [("4.3.1", True, Write.APPLY), ("4.3.1", False, Write.STRATEGIC_MERGE), ("3.22.0", False, Write.STRATEGIC_MERGE)],

@@ -291,3 +291,15 @@ async def test_a_lock_that_another_run_took_over_is_left_to_it() -> None:
     with pytest.raises(LockedError):
         await ours()
     assert there.kube.objects[LEASE]["spec"]["holderIdentity"] == "bob@desk/8-1"
+
+
+@pytest.mark.parametrize("transitions", [None, 2**31 - 1, -1, "many"])
+@pytest.mark.parametrize("life", [None, -5, 0, "long"])
+async def test_odd_numbers_in_a_lock_do_not_keep_it(transitions: object, life: object) -> None:
+    """The API server takes 32 bits; a count that goes on would be refused for ever."""
+    there = World()
+    place(there, "bob@desk/8-1", age=10)
+    there.kube.objects[LEASE]["spec"] |= {"leaseTransitions": transitions, "leaseDurationSeconds": life}
+    there.kube.put(there.kube.objects[LEASE])
+    await take(there)
+    assert 0 < there.kube.objects[LEASE]["spec"]["leaseTransitions"] < 2**31
