@@ -34,6 +34,10 @@ sleep {GRACE}
 for target in $soft; do kill -s KILL -- "$target" 2>/dev/null; done
 """
 
+# Waits for a word of ours, on a descriptor that it is told, before it becomes the program: it is held by then, or does not begin.
+GATE = ("/bin/sh", "-c", 'IFS= read -r word <"/dev/fd/$1" && [ "$word" = go ] || exit 125; shift; exec "$@"', "sh")
+WORD = b"go\n"
+
 
 class Leash:
     """The shell, which is there while something is held."""

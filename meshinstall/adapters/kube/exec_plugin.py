@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 from meshinstall.adapters.kube.kubeconfig import ExecPlugin
 from meshinstall.adapters.kube.token import Token, margin_of
-from meshinstall.adapters.leash import GRACE, LEASH
+from meshinstall.adapters.leash import GATE, GRACE, LEASH, WORD
 from meshinstall.errors import ClusterError
 from meshinstall.model import json_text
 from meshinstall.model.foreign_text import plain, printable
@@ -71,18 +71,22 @@ def _output(plugin: ExecPlugin, env: Mapping[str, str], *, is_interactive: bool)
     messages = _Messages()
     # It may ask a person on the terminal (getpass opens /dev/tty), which a session of its own has none of.
     has_person = is_interactive or sys.stderr.isatty()
+    gate, word = os.pipe()
     try:
-        with LEASH.ready():
+        with LEASH.ready(), os.fdopen(word, "wb", 0) as begin, os.fdopen(gate, "rb", 0):
             process = subprocess.Popen(
-                [plugin.command, *plugin.args],
-                executable=_executable(plugin),
+                [*GATE, str(gate), _executable(plugin), *plugin.args],
                 env=env,
+                pass_fds=(gate,),
                 stdin=None if is_interactive else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=messages.end,
                 start_new_session=not has_person,
             )
-            written = _answer(process, process.pid if has_person else -process.pid, _PATIENCE_OF_A_PERSON if has_person else _PATIENCE)
+            target = process.pid if has_person else -process.pid
+            with LEASH.holding(target, gently=True):
+                begin.write(WORD)
+                written = _answer(process, target, _PATIENCE_OF_A_PERSON if has_person else _PATIENCE)
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", "") or "its command or environment holds a character that no program can be given"
         raise ClusterError(f"the kubeconfig's credential plugin {plugin.command} did not run: {said}") from error
@@ -102,9 +106,9 @@ def _output(plugin: ExecPlugin, env: Mapping[str, str], *, is_interactive: bool)
 
 
 def _answer(process: "subprocess.Popen[bytes]", target: int, patience: float) -> bytes:
-    """What it prints until it ends, one piece too many when that is too much; it ends with us. Raises TimeoutExpired."""
+    """What it prints until it ends, one piece too many when that is too much. Raises TimeoutExpired."""
     written, end, stream = bytearray(), time.monotonic() + patience, cast("IO[bytes]", process.stdout)
-    with stream, LEASH.holding(target, gently=True), selectors.DefaultSelector() as selector:
+    with stream, selectors.DefaultSelector() as selector:
         try:
             selector.register(stream, selectors.EVENT_READ)
             while len(written) <= _MAX_ANSWER and selector.select(max(end - time.monotonic(), 0)):
