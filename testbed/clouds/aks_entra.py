@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import jwt
@@ -68,8 +69,12 @@ class Entra:
         self.skew = 0
         self.issued: list[str] = []
         self.refusals: dict[str, tuple[int, str]] = {}
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._kid = uuid.uuid4().hex
+
+    @cached_property
+    def _key(self) -> rsa.RSAPrivateKey:
+        """Made when it is needed, as it takes a while: many tenants sign nothing."""
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     @property
     def issuer(self) -> str:
