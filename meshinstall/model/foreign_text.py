@@ -43,7 +43,7 @@ def line(text: str, longest: int = _LONGEST_LINE) -> str:
     short = text if len(text) <= longest else f"{text[:longest]}…"
     found = short if short.isprintable() else printable("".join(" " if char.isspace() else char for char in short))
     # Where a long line is wrapped, such a word would begin one.
-    return _FIX.sub("fix :", _disarmed(found))
+    return _disarmed(_FIX.sub("fix :", found))
 
 
 def whole(value: Any) -> str:

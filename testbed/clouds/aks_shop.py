@@ -28,6 +28,8 @@ PIPELINE = Principal(
 def shop(folder: Path, who: Principal = PIPELINE, listen: tuple[str, int] = ("127.0.0.1", 0), others: tuple[Entra, ...] = ()) -> FakeAzure:
     """The tenant without a cluster; ``who`` has the role that signs in, and may read the versions. ``others`` are more tenants."""
     entra = Entra(TENANT, who)
+    # Its key is made now, and not while a caller with a short deadline waits.
+    entra.keys()
     arm = Arm(entra, (SUBSCRIPTION,), others)
     arm.versions = {"1.36": ["KubernetesOfficial", "AKSLongTermSupport"], "1.35": ["KubernetesOfficial"], "1.33": ["AKSLongTermSupport"]}
     arm.allow(who, *USER_ROLE, *READER)
