@@ -13,7 +13,8 @@ from meshinstall.cli.options import Output
 from meshinstall.cli.request_options import CHARTS, CLOUD, CLUSTER, CONFIG, DESIRED, ENVIRONMENT, PROFILE, SELECTORS, requesting
 from meshinstall.cli.running import in_thread, run
 from meshinstall.cli.target import open_environment, read, warn
-from meshinstall.errors import ChartError, ExitStatus, UsageError, safe
+from meshinstall.errors import ChartError, ExitStatus, UsageError
+from meshinstall.model.foreign_text import for_log
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
@@ -105,10 +106,10 @@ def lock(
         if update:
             kept = [chart for chart in pins.charts if (chart.name, chart.version) not in {(one.name, one.version) for one in found}]
             lockfile.write(path, lockfile.Lock((*(_portable(chart, path.parent) for chart in found), *kept)))
-            typer.echo(safe("\n".join(f"pinned {chart.name} {chart.version} {chart.digest}" for chart in found)))
+            typer.echo(for_log("\n".join(f"pinned {chart.name} {chart.version} {chart.digest}" for chart in found)))
             return
         lines = [_pin_line(pins, chart) for chart in found]
-        typer.echo(safe("\n".join(line for line, _ in lines)))
+        typer.echo(for_log("\n".join(line for line, _ in lines)))
         if not all(is_good for _, is_good in lines):
             raise typer.Exit(ExitStatus.CHANGES_PENDING)
 

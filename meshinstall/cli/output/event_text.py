@@ -15,8 +15,7 @@ from meshinstall.engine.events import (
     StepWaiting,
     Verifying,
 )
-from meshinstall.errors import safe
-from meshinstall.model.foreign_text import command, line
+from meshinstall.model.foreign_text import command, for_log, line
 from meshinstall.model.plan import Action, ReleaseStep, Step
 from meshinstall.model.release import Component
 
@@ -61,7 +60,7 @@ def summary_text(done: Sequence[StepDone]) -> str:
     counts = Counter(event.step.action for event in done if event.step.action is not Action.KEEP)
     lines = [", ".join(f"{count} {action}" for action, count in counts.items())]
     lines += [f"gateway {event.step.name}: {event.detail}" for event in done if event.detail and _is_gateway(event.step)]
-    return safe("\n".join(lines))
+    return for_log("\n".join(lines))
 
 
 def _is_gateway(step: Step) -> bool:

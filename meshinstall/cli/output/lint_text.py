@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from meshinstall.engine.report.lint import Linted, Mistake
-from meshinstall.errors import Problem, safe
+from meshinstall.errors import Problem
 from meshinstall.model.finding import Severity
+from meshinstall.model.foreign_text import for_log
 
 SCHEMA = "meshinstall.dev/lint/v1"
 
 
 def lint_text(found: Linted) -> str:
     """``file:line:column: severity: text``, one line for each problem, and a last line that counts."""
-    return safe("\n".join([*map(_line, found.mistakes), _summary(found)]))
+    return for_log("\n".join([*map(_line, found.mistakes), _summary(found)]))
 
 
 def lint_json(found: Linted) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from meshinstall.cli.output.event_text import event_text, summarise
 from meshinstall.cli.output.plan_diff import diff_json, diff_lines, summary_json, summary_lines, wrapped
 from meshinstall.engine.event_json import event_json
 from meshinstall.engine.events import Emit, Event, StepDone
-from meshinstall.errors import safe
 from meshinstall.model.codes import CHECKS, address
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import for_log, line, whole
@@ -99,7 +98,7 @@ def plain(stream: TextIO | None = None) -> Iterator[Emit]:
 
     def tell(event: Event) -> None:
         if text := event_text(event):
-            stream.write(safe(text) + "\n")
+            stream.write(for_log(text) + "\n")
         if summary := summarise(event, done):
             stream.write(summary + "\n")
         stream.flush()

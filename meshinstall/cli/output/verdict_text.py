@@ -10,9 +10,9 @@ from meshinstall.checks.mtls.callers import callers_text
 from meshinstall.checks.words import first
 from meshinstall.cli.output.tables import fitting
 from meshinstall.cli.output.verdict_words import accepted_text, basis, clients_text
-from meshinstall.errors import safe
 from meshinstall.model.codes import address
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.foreign_text import for_log
 from meshinstall.model.mesh import ExternalService
 from meshinstall.model.verdict import Evidence, FailOn, Outcome, PortVerdict, Source, Verdict
 
@@ -42,7 +42,7 @@ def verdict_text(verdict: Verdict, *, coloured: bool = False) -> str:
     lines += _wrapped(f"Before: {verdict.history}.") if verdict.history else []
     lines += _wrapped(f"Now: {callers_text(verdict.callers)}.") if verdict.callers else []
     lines += _wrapped(f"Accepted: {accepted_text(verdict)}.") if verdict.acceptance else []
-    text = safe("\n".join([*lines, "", headline(verdict)]))
+    text = for_log("\n".join([*lines, "", headline(verdict)]))
     return _paint(text) if coloured else text
 
 
