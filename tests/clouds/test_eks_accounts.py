@@ -15,7 +15,7 @@ import pytest
 
 from meshinstall.adapters.eks.provider import EksProvider
 from meshinstall.checks.clouds.eks_network import webhook_port
-from meshinstall.errors import ForbiddenError, UnauthorizedError
+from meshinstall.errors import ForbiddenError, UnauthorizedError, UsageError
 from meshinstall.model.cluster import Cloud, ClusterRef
 from testbed.clouds import eks, eks_account, eks_awkward
 from testbed.clouds.eks_account import ADMIN_ROLE, NAME, REGION
@@ -221,11 +221,22 @@ def test_a_kubeconfig_made_with_keys_in_variables_needs_them_and_says_so(world: 
     done = world.shell.having(**keys).meshinstall("kubeconfig", *NAMED)
     assert "it works only in a shell that has AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in done.err
     command = exec_entry(world, world.shell.having(**keys))
-    assert "user/engineer" in world.signer(_printed(world.shell.having(**keys, AWS_PROFILE="mesh").run(*command)))
+    assert "user/engineer" in world.signer(_printed(world.shell.having(**keys, AWS_PROFILE="gone").run(*command)))
     # The default profile there is somebody else's.
     refused = world.shell.having(AWS_PROFILE="engineer").run(*command)
     assert refused.status == 1
     assert "no AWS credentials" in refused.err
+
+
+@pytest.mark.parametrize(("selectors", "variables"), [({}, {"AWS_PROFILE": "gone"}), ({"profile": "gone", "login": "environment"}, {})])
+@pytest.mark.usefixtures("world")
+def test_a_profile_that_is_not_there_is_named(
+    selectors: dict[str, str], variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="gone"):
+        provider(**selectors).credential()
 
 
 def test_what_a_trust_policy_asks_for_is_given_by_options(world: World) -> None:

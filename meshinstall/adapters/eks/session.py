@@ -84,7 +84,6 @@ def open_aws(selectors: Mapping[str, str], environ: Mapping[str, str], say: Call
     if not own.region:
         raise UsageError("no AWS region given", "give --region, region in meshinstall.yaml, or AWS_DEFAULT_REGION")
     checked_region(own.region)
-    trust.use_authorities(own.session, environ)
     return _assumed(own, selectors, environ) if selectors.get("role_arn") else own
 
 
@@ -93,17 +92,17 @@ def _open(selectors: Mapping[str, str], environ: Mapping[str, str], say: Callabl
     from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 
-    session = Session()
+    # Which profile counts is decided here, once: the SDK alone would read the variables again for a login that has no profile.
+    session = Session(session_vars={"profile": (None, None, None, None)})
     try:
         chosen = choose(selectors, environ, session.full_config["profiles"])
-        if chosen.selectors:
-            # None where there is none: a profile in a variable is not that of a login.
-            session.set_config_variable("profile", chosen.selectors.get("profile"))
+        session.set_config_variable("profile", chosen.selectors.get("profile"))
         region = selectors.get("region", "") or environ.get("AWS_REGION", "") or session.get_config_variable("region") or ""
         # The region of all that the session asks, also for the credentials of roles: a client alone would keep it to itself.
         session.set_config_variable("region", region or None)
         login = chosen.selectors.get("login")
         use_login(session, Login(login) if login else None, say)
+        trust.use_authorities(session, environ)
     except BotoCoreError as error:
         raise UsageError(plain(error), "list the profiles: aws configure list-profiles") from error
     return Aws(session, region, say, chosen)
@@ -119,7 +118,6 @@ def checked_region(region: str) -> str:
 def _assumed(own: Aws, selectors: Mapping[str, str], environ: Mapping[str, str]) -> Aws:
     # The same profile: its endpoints, authorities and retries hold for the role too.
     role = _open(selectors, environ, own.say)
-    role.session.set_config_variable("ca_bundle", own.session.get_config_variable("ca_bundle"))
     with signing_in(own.chosen.by):
         use_role(role.session, own.credentials(), own.client, _role_arguments(selectors))
     return role
