@@ -31,6 +31,8 @@ _KEPT = 8 * 1024
 # Bytes of its answer: a token and a chain of certificates have some thousand.
 _MAX_ANSWER = 1024**2
 _PIECE = 64 * 1024
+# Bytes in which every program of a machine's own kind has a zero.
+_HEAD = 128
 
 
 def run(plugin: ExecPlugin) -> Token:
@@ -63,6 +65,13 @@ def _executable(plugin: ExecPlugin) -> str:
     if found is None or not Path(found).is_absolute():
         raise ClusterError(
             f"the kubeconfig's credential plugin {plugin.command} is not installed", printable(plugin.install_hint, kept="\n")
+        )
+    with Path(found).open("rb") as file:
+        head = file.read(_HEAD)
+    # A shell, which holds it until it is on the leash, would run it as a script of its own; Go does not.
+    if not head.startswith(b"#!") and b"\0" not in head:
+        raise ClusterError(
+            f"the kubeconfig's credential plugin {plugin.command} did not run: it is neither a program nor a script that begins with #!"
         )
     return found
 

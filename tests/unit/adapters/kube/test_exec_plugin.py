@@ -205,6 +205,14 @@ def until_end(controller: int) -> str:
     return shown.decode()
 
 
+def test_a_text_without_a_shebang_is_no_program_as_for_kubectl(login: Login) -> None:
+    plugin = login.plugin("give(token='t')")
+    script = Path(plugin.command)
+    script.write_text("echo hello\n")
+    with pytest.raises(ClusterError, match="neither a program nor a script that begins with #!"):
+        source(plugin).get()
+
+
 def test_a_relative_command_counts_from_the_folder_of_the_kubeconfig_whatever_the_current_one(
     login: Login, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
