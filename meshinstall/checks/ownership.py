@@ -108,9 +108,10 @@ def at_work(records: Iterable[ReleaseRecord]) -> Iterator[Finding]:
 
 
 def other_run(found: Holder | None) -> Iterator[Finding]:
-    """That another run is at work on this mesh: what it changes is not in this plan."""
+    """That another run is at work on this mesh, or may be: what it changes is not in this plan."""
     if found:
-        title = f"another run is at work on this mesh: {found.who} since {found.since}"
+        does = "is at work on this mesh" if found.is_alive else "holds the lock of this mesh, and may be at work"
+        title = f"another run {does}: {found.who} since {found.since}"
         hint = "wait until it ends (meshinstall status), then plan again; up refuses to run beside it"
         yield Finding("PRE028", Severity.WARNING, title, found.what, hint=hint)
 

@@ -33,8 +33,8 @@ async def installed() -> World:
     return there
 
 
-async def planned(there: World) -> Plan:
-    return await make_plan(DESIRED, there.session())
+async def planned(there: World, **session: Any) -> Plan:
+    return await make_plan(DESIRED, replace(there.session(), **session))
 
 
 def found(plan: Plan, code: str) -> list[Finding]:
@@ -297,16 +297,24 @@ def lease(there: World, who: str, seconds: int) -> None:
 async def test_a_plan_names_another_run_that_is_at_work() -> None:
     there = await installed()
     lease(there, "bob@desk/8-1", 2)
-    (finding,) = found(await planned(there), "PRE028")
+    (finding,) = found(await planned(there, is_alive=lambda _: True), "PRE028")
     assert finding.title == "another run is at work on this mesh: bob@desk/8-1 since 2026-11-21T11:58:00Z"
     assert (finding.severity, finding.detail) == (Severity.WARNING, "up 1 for dev")
 
 
-@pytest.mark.parametrize(("who", "seconds"), [("bob@desk/8-1", 31), ("", 2)])
-async def test_a_run_that_is_over_is_not_named(who: str, seconds: int) -> None:
+@pytest.mark.parametrize("seconds", [2, 31])
+async def test_of_a_run_on_another_machine_no_clock_tells_whether_it_is_over(seconds: int) -> None:
     there = await installed()
-    lease(there, who, seconds)
-    assert found(await planned(there), "PRE028") == []
+    lease(there, "bob@desk/8-1", seconds)
+    (finding,) = found(await planned(there), "PRE028")
+    assert finding.title.startswith("another run holds the lock of this mesh, and may be at work: bob@desk/8-1")
+
+
+@pytest.mark.parametrize("who", ["", "bob@desk/8-1"])
+async def test_a_run_that_is_over_is_not_named(who: str) -> None:
+    there = await installed()
+    lease(there, who, 2)
+    assert found(await planned(there, is_dead=lambda _: True), "PRE028") == []
 
 
 async def test_a_plan_without_the_right_to_read_the_lock_is_made() -> None:
