@@ -162,8 +162,8 @@ def open_kube(cluster: CloudCluster, asked: ClusterRef, say: Say) -> "Kube":
     return KubeClient(way.config, way.tokens, say)
 
 
-def exec_kubeconfig(cluster: ClusterRef, say: Say) -> str:
-    """A kubeconfig without any secret for a managed cluster; raises UsageError or ClusterError."""
+def exec_kubeconfig(cluster: ClusterRef, say: Say, tell: Say) -> str:
+    """A kubeconfig without any secret for a managed cluster; ``tell`` hears whose it is. Raises UsageError or ClusterError."""
     from meshinstall.adapters.cloud.exec_kubeconfig import document
 
     asked = provider(cluster, say)
@@ -172,6 +172,8 @@ def exec_kubeconfig(cluster: ClusterRef, say: Say) -> str:
     chosen = asked.chosen()
     if chosen.secrets:
         say(f"the kubeconfig holds no secret: it works only in a shell that has {', '.join(chosen.secrets)}")
+    if chosen.by:
+        tell(f"login of this kubeconfig: {chosen.by}")
     return document(found, cluster, chosen)
 
 

@@ -254,7 +254,7 @@ def test_the_kubeconfig_says_whose_it_is_and_holds_no_secret(azure: FakeAzure, m
     monkeypatch.delenv("AZURE_TOKEN_CREDENTIALS")
     said: list[str] = []
     wanted = {"subscription": SUBSCRIPTION, "resource_group": GROUP, "tenant": TENANT, "endpoint": "public"}
-    text = exec_kubeconfig(ClusterRef(Cloud.AKS, NAME, selectors=wanted), said.append)
+    text = exec_kubeconfig(ClusterRef(Cloud.AKS, NAME, selectors=wanted), said.append, lambda _: None)
     plugin = json.loads(text)["users"][0]["user"]["exec"]
     env = {one["name"]: one["value"] for one in plugin["env"]}
     assert f"--tenant={TENANT}" in plugin["args"]

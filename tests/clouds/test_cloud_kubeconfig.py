@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshinstall.adapters.cloud.exec_kubeconfig import document, write_private
+from meshinstall.adapters.kube.kubeconfig import load
 from meshinstall.model.cluster import Chosen, Endpoint, EndpointKind
 from tests.clouds.fake_provider import REF, SHOP
 
@@ -36,7 +37,18 @@ def test_a_kubeconfig_makes_the_same_choice_in_any_shell() -> None:
     chosen = Chosen("AWS_PROFILE", {"profile": "night"}, {"AWS_CONFIG_FILE": "/etc/aws", "AWS_CA_BUNDLE": "/etc/ca.pem"})
     plugin = json.loads(document(SHOP, replace(REF, selectors={}), chosen))["users"][0]["user"]["exec"]
     assert plugin["args"][-2:] == ["--aws-profile=night", "--region=eu-west-1"]
+    assert json.loads(document(SHOP, REF, chosen))["users"][0]["user"]["extensions"] == [
+        {"name": "meshinstall.dev/login", "extension": {"chosenBy": "AWS_PROFILE"}}
+    ]
     assert plugin["env"] == [{"name": "AWS_CA_BUNDLE", "value": "/etc/ca.pem"}, {"name": "AWS_CONFIG_FILE", "value": "/etc/aws"}]
+
+
+def test_our_own_client_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(document(SHOP, REF, Chosen("AWS_PROFILE", variables={"AWS_CONFIG_FILE": "/etc/aws"})))
+    found = load(file, "")
+    assert found.plugin
+    assert found.plugin.env == {"AWS_CONFIG_FILE": "/etc/aws"}
 
 
 def test_a_publicly_trusted_endpoint_gets_no_authority() -> None:

@@ -15,12 +15,15 @@ from meshinstall.adapters.cloud.access import context_name, endpoint_of
 from meshinstall.model.cluster import Chosen, CloudCluster, ClusterRef, flag
 
 API_VERSION = "client.authentication.k8s.io/v1"
+# The extension of a user that says whose kubeconfig it is.
+EXTENSION = "meshinstall.dev/login"
 
 
 def document(cluster: CloudCluster, ref: ClusterRef, chosen: Chosen) -> str:
     """A kubeconfig for ``cluster``, as JSON, which is YAML; raises ClusterError when it has no endpoint.
 
-    In another shell it is used as the same caller: what ``chosen`` says goes into the plugin's options and variables.
+    In another shell it is used as the same caller: what ``chosen`` says goes into the plugin's options and variables, and in words
+    into an extension of the user, which other programs leave alone.
     """
     endpoint = endpoint_of(cluster)
     name = context_name(cluster)
@@ -41,11 +44,15 @@ def document(cluster: CloudCluster, ref: ClusterRef, chosen: Chosen) -> str:
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": server}],
-        "users": [{"name": name, "user": {"exec": plugin}}],
+        "users": [{"name": name, "user": {"exec": plugin, **_whose(chosen)}}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _whose(chosen: Chosen) -> dict[str, Any]:
+    return {"extensions": [{"name": EXTENSION, "extension": {"chosenBy": chosen.by}}]} if chosen.by else {}
 
 
 def credential_command(ref: ClusterRef) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def kubeconfig(
     """Print a kubeconfig without any secret, for kubectl, helm and istioctl: it names meshinstall as their credential plugin."""
     from meshinstall.wiring import exec_kubeconfig
 
-    text = in_time(partial(exec_kubeconfig, managed_cluster(request), warn), timeout)
+    text = in_time(partial(exec_kubeconfig, managed_cluster(request), warn, tell), timeout)
     if file is None:
         typer.echo(text, nl=False)
         return
