@@ -18,6 +18,7 @@ LISTED = {
     "verify": ("verify", "Prove that mTLS is in force, on any mesh."),
     "check": ("check", "Check a control plane, or with --pre whether a cluster is ready for one."),
     "lint": ("lint", "Check the configuration without a cluster, for CI and editors."),
+    "diff": ("diff", "Show in what two environments differ, without a cluster."),
     "status": ("inspect", "Show what is installed and whether it is healthy."),
     "explain": ("inspect", "Show where each value of a component comes from."),
     "clusters": ("cloud", "List the managed clusters that you can see."),
