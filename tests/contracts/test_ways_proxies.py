@@ -126,6 +126,8 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_login(place: Place, s
         with pytest.raises(ClusterError, match=f"through the proxy {scheme}://127.0.0.1:1: ") as caught:
             anyio.run(_await, ask)
         assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+        # In words, not as a tuple of Python's.
+        assert "('" not in caught.value.message
 
 
 async def _await(work: Any) -> None:

@@ -312,7 +312,8 @@ def _name(item: Manifest) -> tuple[str, str]:
 
 
 def _root_cause(error: BaseException) -> str:
-    reason = getattr(error, "reason", None)
+    # Of a proxy urllib3 keeps the cause beside its words.
+    reason = getattr(error, "reason", None) or getattr(error, "original_error", None)
     return _root_cause(reason) if isinstance(reason, BaseException) else next(iter(str(error).splitlines()), type(error).__name__)
 
 
