@@ -121,7 +121,7 @@ def test_a_quota_is_named_and_when_it_is_gone_the_same_command_finishes(program:
 
 
 def test_a_control_plane_that_crashes_tells_its_exit_code_and_where_its_words_are(program: Program) -> None:
-    done = program.run("up", "--yes", "--set", "istiod.keepaliveMaxServerConnectionAge=nonsense")
+    done = program.run("up", "--yes", "--set", "istiod.extraContainerArgs[0]=--keepaliveMaxServerConnectionAge=nonsense")
     assert done.status == 1, done
     assert re.search(r"pod istiod-\S+, container discovery: CrashLoopBackOff: exit code [1-9]", done.err), done.err
     assert re.search(r"hint: see why: kubectl logs istiod-\S+ -n istio-system -c discovery --previous", done.err), done.err

@@ -66,12 +66,13 @@ def test_on_an_empty_cluster_every_object_is_tried_or_says_why_not(fresh: Progra
 def test_values_that_the_api_server_refuses_are_named_by_their_line_and_up_touches_nothing(
     fresh: Program, shell: Shell, tmp_path: Path
 ) -> None:
+    # What only a cluster can know: which families of addresses it has, and which addresses its Services may have.
     file = tmp_path / "edge.yaml"
-    file.write_text("terminationGracePeriodSeconds: 50\nservice:\n  externalTrafficPolicy: Locall\n")
-    wrong = ("-f", f"{_EDGE}={file}", "--set", "istiod.topologySpreadConstraints[0].maxSkew=0")
+    file.write_text("terminationGracePeriodSeconds: 50\nservice:\n  externalIPs: [127.0.0.1]\n")
+    wrong = ("-f", f"{_EDGE}={file}", "--set", "istiod.ipFamilies[0]=IPv6")
     assert sorted(refusals(fresh, *wrong)) == [
-        ("PRE031", "Deployment istio-system/istiod", "--set istiod.topologySpreadConstraints[0].maxSkew"),
         ("PRE031", f"Service {_EDGE}/{_EDGE}", f"{file}:3"),
+        ("PRE031", "Service istio-system/istiod", "--set istiod.ipFamilies[0]"),
     ]
     done = fresh.run("up", "--yes", *wrong)
     assert done.status == 1
