@@ -8,7 +8,7 @@ from meshinstall.config.documents import Images
 from meshinstall.config.source import Document
 from meshinstall.errors import Problem
 from meshinstall.model.release import Component
-from meshinstall.model.values import KeyPath, Layer, LayerKind
+from meshinstall.model.values import KeyPath, Layer, LayerKind, value_at
 
 _GLOBAL: Mapping[str, KeyPath] = {
     "hub": ("global", "hub"),
@@ -72,17 +72,10 @@ def image_layers(document: Document, places: Places, component: Component) -> It
     """A layer for each place whose ``images`` say something to a component; a nearer one goes over a farther one, key by key."""
     said: dict[str, Any] = {}
     for kind, above in places:
-        written = {key: value for key, value in _written(document, above).items() if value}
+        written = {key: value for key, value in (value_at(document.values, (*above, "images")) or {}).items() if value}
         said |= written
         if layer := _layer(document, (kind, (*above, "images")), component, written, said):
             yield layer
-
-
-def _written(document: Document, above: KeyPath) -> Mapping[str, Any]:
-    found: Any = document.values
-    for key in (*above, "images"):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
 
 
 def _layer(

@@ -6,7 +6,7 @@ from meshinstall.config.choice import Choice
 from meshinstall.config.documents import Project, suggestion
 from meshinstall.config.exposure import exposure_layers
 from meshinstall.config.exposure_check import check_exposure
-from meshinstall.config.flags import FlagError, parse_set, problem, split_file
+from meshinstall.config.flags import FlagError, SetFlag, parse_set, problem, split_file
 from meshinstall.config.gateways import NamedGateway
 from meshinstall.config.images import image_layers
 from meshinstall.config.secrets import find_secrets
@@ -67,6 +67,30 @@ def add_flags(request: Request, choice: Choice, stacks: dict[str, ValuesStack], 
 
     ``gateway`` is every gateway.
     """
+    for release, document in _files(request, problems):
+        layer = document.layer(LayerKind.FILE)
+        for name in _targets("-f", release, choice, stacks, problems):
+            stacks[name] = ValuesStack((*stacks[name].layers, *([layer] if layer else [])))
+    for flag, found in _sets(request, problems):
+        try:
+            for name in _targets(flag, found.release, choice, stacks, problems):
+                made = found.layer(stacks[name])
+                problems += find_secrets(Document(made.source, made.values))
+                stacks[name] = ValuesStack((*stacks[name].layers, made))
+        except FlagError as error:
+            problems.append(problem(flag, error))
+
+
+def check_syntax(request: Request) -> list[Problem]:
+    """What is wrong with the texts of these flags and with the files of ``-f``, whichever releases there are."""
+    problems: list[Problem] = []
+    for _ in (*_files(request, problems), *_sets(request, problems)):
+        pass
+    return problems
+
+
+def _files(request: Request, problems: list[Problem]) -> Iterator[tuple[str, Document]]:
+    """The release and the file of each ``-f``."""
     for text in request.files:
         try:
             release, path = split_file(text)
@@ -75,42 +99,17 @@ def add_flags(request: Request, choice: Choice, stacks: dict[str, ValuesStack], 
             continue
         document = read(request.folder / path, path, problems)
         problems += find_secrets(document)
-        layer = document.layer(LayerKind.FILE)
-        for name in _targets("-f", release, choice, stacks, problems):
-            stacks[name] = ValuesStack((*stacks[name].layers, *([layer] if layer else [])))
-    for flag, texts in (("--set", request.sets), ("--set-string", request.set_strings)):
-        for text in texts:
-            _add_set(flag, text, choice, stacks, problems)
+        yield release, document
 
 
-def check_syntax(request: Request) -> Iterator[Problem]:
-    """What is wrong with the texts of these flags and with the files of ``-f``, whichever releases there are."""
-    for text in request.files:
-        try:
-            _, path = split_file(text)
-        except FlagError as error:
-            yield problem("-f", error)
-            continue
-        found: list[Problem] = []
-        document = read(request.folder / path, path, found)
-        yield from (*found, *find_secrets(document))
+def _sets(request: Request, problems: list[Problem]) -> Iterator[tuple[str, SetFlag]]:
+    """The flag and what it sets, of each ``--set`` and ``--set-string``."""
     for flag, texts in (("--set", request.sets), ("--set-string", request.set_strings)):
         for text in texts:
             try:
-                parse_set(flag, text)
+                yield flag, parse_set(flag, text)
             except FlagError as error:
-                yield problem(flag, error)
-
-
-def _add_set(flag: str, text: str, choice: Choice, stacks: dict[str, ValuesStack], problems: list[Problem]) -> None:
-    try:
-        found = parse_set(flag, text)
-        for name in _targets(flag, found.release, choice, stacks, problems):
-            layer = found.layer(stacks[name])
-            problems += find_secrets(Document(layer.source, layer.values))
-            stacks[name] = ValuesStack((*stacks[name].layers, layer))
-    except FlagError as error:
-        problems.append(problem(flag, error))
+                problems.append(problem(flag, error))
 
 
 def _targets(flag: str, release: str, choice: Choice, stacks: dict[str, ValuesStack], problems: list[Problem]) -> tuple[str, ...]:

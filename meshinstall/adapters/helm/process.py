@@ -12,7 +12,7 @@ from typing import cast
 
 import anyio
 
-from meshinstall.adapters.leash import LEASH
+from meshinstall.adapters.leash import LEASH, WORD
 from meshinstall.errors import HelmError
 
 MAX_OUTPUT = 64 * 1024**2
@@ -23,7 +23,6 @@ _LINGER = 0.5
 # Waits for a word of ours before it becomes the program. A run that is killed before its leash holds the program, or before the
 # program has its input, would leave one that takes the end of its input for empty values, and carries on with them.
 GATE = ("/bin/sh", "-c", 'IFS= read -r word && [ "$word" = go ] || exit 125; exec "$@"', "sh")
-_WORD = b"go\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ async def _talk(transport: asyncio.SubprocessTransport, conversation: _Conversat
 def _send(transport: asyncio.SubprocessTransport, stdin: bytes) -> None:
     pipe = cast("asyncio.WriteTransport", transport.get_pipe_transport(0))
     # One write: a word without the beginning of the values, which are JSON, is never sent.
-    pipe.write(_WORD + stdin)
+    pipe.write(WORD + stdin)
     pipe.write_eof()
 
 

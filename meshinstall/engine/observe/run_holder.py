@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import anyio
 
+from meshinstall.engine.observe.looks import get_or_none
 from meshinstall.engine.session import Session
-from meshinstall.errors import ClusterError
 from meshinstall.model.ownership import lease_path
 from meshinstall.model.release import Manifest
 from meshinstall.model.status import Holder
@@ -18,31 +18,24 @@ _LOOK = 1.0
 
 async def other_run(session: Session, namespace: str) -> Holder | None:
     """Another run that may be at work on the mesh of ``namespace``; None without one, and where the Lease cannot be read."""
-    found = holder(await _lease(session, lease_path(namespace)), session.is_dead, session.is_alive)
+    found = holder(await get_or_none(session.kube, lease_path(namespace)), session.is_dead, session.is_alive)
     return None if found is None or found.is_dead or found.who == session.who else found
 
 
 async def watched_holder(session: Session, path: str) -> Holder | None:
     """Who holds the lock; one of whom nothing is known lives if the lock changes while it is watched, as for whoever wants it."""
-    lease = await _lease(session, path)
+    lease = await get_or_none(session.kube, path)
     found = holder(lease, session.is_dead, session.is_alive)
     if found is None or found.is_dead or found.is_alive:
         return found
     with anyio.move_on_after(_WATCHED):
         while True:
             await anyio.sleep(_LOOK)
-            now = await _lease(session, path)
+            now = await get_or_none(session.kube, path)
             if now and now.get("spec") != (lease or {}).get("spec"):
                 seen = holder(now, session.is_dead, session.is_alive)
                 return seen and replace(seen, is_alive=not seen.is_dead)
     return found
-
-
-async def _lease(session: Session, path: str) -> Manifest | None:
-    try:
-        return await session.kube.get(path)
-    except ClusterError:
-        return None
 
 
 def holder(lease: Manifest | None, is_dead: Callable[[str], bool], is_alive: Callable[[str], bool]) -> Holder | None:

@@ -10,6 +10,7 @@ from meshinstall.engine.objects.field_managers import by, scaled_by
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.objects.release_manifest import objects
 from meshinstall.engine.observe.cloud import explaining
+from meshinstall.engine.observe.looks import get_or_none
 from meshinstall.engine.observe.run_holder import watched_holder
 from meshinstall.engine.run.waiting import reasons
 from meshinstall.engine.session import Session
@@ -42,7 +43,7 @@ async def look(desired: Desired, session: Session) -> MeshStatus:
         "proxies": lambda: ask_proxies(session, namespace),
         "root": lambda: _root(session, namespace),
         "ca": lambda: _authority(session, namespace),
-        "summary": lambda: _maybe(session, summary_path(namespace)),
+        "summary": lambda: get_or_none(session.kube, summary_path(namespace)),
         "holder": lambda: watched_holder(session, lease_path(namespace)),
     }
     async with explaining(session, desired):
@@ -60,14 +61,6 @@ async def look(desired: Desired, session: Session) -> MeshStatus:
         last_run=last_run(answers["summary"]),
         holder=answers["holder"],
     )
-
-
-async def _maybe(session: Session, path: str) -> Manifest | None:
-    """An object that is worth a line when it can be read."""
-    try:
-        return await session.kube.get(path)
-    except ClusterError:
-        return None
 
 
 async def _releases(desired: Desired, session: Session) -> tuple[ReleaseHealth, ...]:
