@@ -33,9 +33,13 @@ def read(request: Request) -> "tuple[Project, Desired]":
 
 def open_environment(request: Request) -> "tuple[Desired, Session]":
     """What an environment wants, and its cluster, which now has a name; raises ConfigError, UsageError or ClusterError."""
+    return open_read(*read(request))
+
+
+def open_read(project: "Project", desired: "Desired") -> "tuple[Desired, Session]":
+    """The same of what was read before; raises UsageError or ClusterError."""
     from meshinstall.wiring import open_session
 
-    project, desired = read(request)
     session = open_session(desired.cluster, project, warn, tell)
     return replace(desired, cluster=replace(desired.cluster, name=session.cluster)), session
 

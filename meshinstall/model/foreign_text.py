@@ -13,9 +13,10 @@ _Value = TypeVar("_Value")
 _LONGEST = 300
 # Characters of one line of a verdict.
 _LONGEST_LINE = 4000
-# What pipelines run as commands of their own: GitHub's "::name" where a line begins, and "##[", Azure's "##vso[", anywhere in it.
+# What pipelines run as commands of their own: GitHub's "::name" where a line begins, and "##[", Azure's "##vso[", TeamCity's
+# "##teamcity[", anywhere in it.
 _FIX = re.compile(r"(?<!\S)fix:")
-_PIPELINE = re.compile(r"(?<!\S)::(?=[a-z])|##(?=\[|vso\[)", re.IGNORECASE)
+_PIPELINE = re.compile(r"(?<!\S)::(?=[a-z])|##(?=[a-z]*\[)", re.IGNORECASE)
 
 
 def printable(text: str, kept: str = "") -> str:

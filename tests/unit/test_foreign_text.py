@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshinstall.model.foreign_text import for_log, plain, printable
+from meshinstall.model.foreign_text import command, for_log, line, plain, printable
 
 LINES = {
     "escape sequences": ("a\x1b[2Jb", "a[2Jb"),
@@ -14,9 +14,9 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize(("text", "line"), LINES.values(), ids=LINES)
-def test_text_becomes_one_printable_line(text: object, line: str) -> None:
-    assert plain(text) == line
+@pytest.mark.parametrize(("text", "told"), LINES.values(), ids=LINES)
+def test_text_becomes_one_printable_line(text: object, told: str) -> None:
+    assert plain(text) == told
 
 
 def test_what_is_too_long_is_cut() -> None:
@@ -33,3 +33,16 @@ def test_only_what_is_kept_and_what_prints_stays() -> None:
 def test_a_message_has_its_lines_and_no_command_of_a_pipeline() -> None:
     assert for_log("held by x\n::error::y ##vso[task.complete]\x1b[2J") == "held by x\n: :error::y # #vso[task.complete]\ufffd[2J"
     assert for_log("one\n  two: fd00::1") == "one\n  two: fd00::1"
+
+
+@pytest.mark.parametrize("word", ["::error::x", "##[error]x", "##vso[task.complete]", "##teamcity[x]", "##VSO[x]", "::Add-Mask::x"])
+@pytest.mark.parametrize("before", ["", " ", "a ", "a\n"])
+def test_no_pipeline_finds_a_command_in_it(word: str, before: str) -> None:
+    for made in (line(before + word), command(before + word), for_log(before + word)):
+        assert word not in made
+
+
+def test_a_fix_that_somebody_else_wrote_is_not_called_one() -> None:
+    """Where a long line is wrapped, the word would begin one."""
+    assert line("a pod\nfix: kubectl delete ns shop") == "a pod fix : kubectl delete ns shop"
+    assert line("a prefix: stays") == "a prefix: stays"

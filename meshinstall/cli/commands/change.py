@@ -13,14 +13,14 @@ from meshinstall.cli.app import app
 from meshinstall.cli.options import Output, PlanOutput
 from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, PROFILE, SAVED_ENVIRONMENT, SELECTORS, requesting
 from meshinstall.cli.running import in_thread, interruptible, run
-from meshinstall.cli.target import open_environment, warn
+from meshinstall.cli.target import open_environment, open_read, read, warn
 from meshinstall.errors import ExitStatus, InterruptedRunError, UsageError
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from meshinstall.cli.output.saved_plan import SavedPlan
+    from meshinstall.cli.output.saved_plan import Question, SavedPlan
     from meshinstall.engine.events import Event
     from meshinstall.engine.pipeline import Callbacks
     from meshinstall.engine.session import Session
@@ -58,7 +58,11 @@ def up(
         from meshinstall.cli.output.verdicts import conclude
         from meshinstall.engine import pipeline
 
-        desired, session = await in_thread(partial(open_environment, wanted), min(timeout, _OPENING))
+        project, desired = await in_thread(partial(read, wanted), min(timeout, _OPENING))
+        if kept and (question := kept.kubeconfig_of_its_own(request, desired.cluster)):
+            # Before anything is asked of a cluster: it may name a program that does so.
+            _agree_to(question, yes=yes)
+        desired, session = await in_thread(partial(open_read, project, desired), min(timeout, _OPENING))
         differences = partial(_compare, kept) if kept else None
         terms = pipeline.Terms(allow=permitted, saved=differences, seconds=timeout, prove=not no_verify)
         # What was agreed to with the file is this cluster's plan, if the file says so.
@@ -154,12 +158,24 @@ def _callbacks(session: "Session", output: Output, allowed: frozenset[str], *, a
         yield Callbacks(lambda plan: typer.echo(plan_text(plan, allowed=allowed), err=True), ask, emit)
 
 
+def _agree_to(question: "Question", *, yes: bool) -> None:
+    """Ask about what a plan file alone names; ``--yes`` is an answer to plans, and none to that."""
+    if yes or not sys.stdin.isatty():
+        raise UsageError(f"{question.what}; it was not used", question.hint)
+    warn(question.what)
+    _confirm("Use it?")
+
+
 def _ask() -> None:
     if not sys.stdin.isatty():
         raise UsageError("cannot ask whether to run the plan: standard input is not a terminal", "add --yes to run it without asking")
+    _confirm("Do this?")
+
+
+def _confirm(question: str) -> None:
     try:
         with interruptible():
-            agreed = typer.confirm("Do this?", err=True)
+            agreed = typer.confirm(question, err=True)
     except (typer.Abort, KeyboardInterrupt):
         typer.echo(err=True)
         agreed = False

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 from meshinstall.cli.output.printers import SCHEMA, dump, plan_json
 from meshinstall.errors import PlanRefusedError, UsageError
 from meshinstall.model import json_text
-from meshinstall.model.cluster import Cloud
+from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.foreign_text import spelled, whole
 from meshinstall.model.plan import Plan, Target
 from meshinstall.model.request import Request
@@ -37,6 +38,14 @@ _LISTS = frozenset({"files", "sets", "set_strings"})
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a plan file alone says and a person has to agree to, and how a person says it himself."""
+
+    what: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class SavedPlan:
     """A plan file: the flags it was made with, the cluster it is for, and the whole document.
 
@@ -47,6 +56,21 @@ class SavedPlan:
     request: Request
     target: Target | None
     document: Mapping[str, Any]
+
+    def kubeconfig_of_its_own(self, given: Request, cluster: ClusterRef) -> Question | None:
+        """What to ask where the file alone, and no flag that was ``given`` beside it, leads to a kubeconfig.
+
+        A kubeconfig names programs to run and files to send, and both happens before a plan can be compared. Which files are the user's
+        own, KUBECONFIG and what meshinstall.yaml names, is not for the file to say.
+        """
+        by_flag = "kubeconfig" in self.request.cluster
+        is_own = "kubeconfig" not in given.cluster if by_flag else self.request.config is not None and given.config is None
+        if self.target is None or cluster.cloud is not Cloud.LOCAL or cluster.kubeconfig is None or not is_own:
+            return None
+        name, value = ("--kubeconfig", self.request.cluster["kubeconfig"]) if by_flag else ("--config", str(self.request.config))
+        what = f"{spelled(str(self.path))} alone names the kubeconfig {spelled(str(cluster.kubeconfig))}"
+        what += f"{_run_by(cluster)}: a kubeconfig can make this machine run a program, and send what its files hold"
+        return Question(what, f"look into it; if it is yours, name it yourself beside --plan: {name} {shlex.quote(spelled(value))}")
 
     def differences(self, plan: Plan) -> list[str]:
         """What is not the same in the plan of now, in words; raises PlanRefusedError where it is another cluster's plan."""
@@ -64,6 +88,14 @@ class SavedPlan:
     def _told(self, now: Mapping[str, Any], plan: Plan) -> list[str]:
         found = list(_differences({name: value for name, value in self.document.items() if name != "request"}, now))
         return [f"saved {spelled(str(self.document.get('digest')))}, now {plan.digest}", *found] if found else []
+
+
+def _run_by(cluster: ClusterRef) -> str:
+    """The program that it runs, in words; empty where it runs none. Raises UsageError or ClusterError for what is no kubeconfig."""
+    from meshinstall.adapters.kube import kubeconfig
+
+    plugin = kubeconfig.load(cluster.kubeconfig, cluster.context).plugin
+    return f", which runs {whole([plugin.command, *plugin.args])}" if plugin else ""
 
 
 def _written(plan: Plan) -> Any:

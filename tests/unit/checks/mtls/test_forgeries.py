@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshinstall.model.clients import ClientGroup, Outlook
+from meshinstall.model.foreign_text import line
 from meshinstall.model.mesh import Dataplane, Place, Pod
 from meshinstall.model.verdict import Outcome, Source, Verdict
 from tests.cases import verdicts
@@ -62,7 +63,14 @@ def test_a_forgery_changes_no_row_of_other_namespaces(name: str, forgery: str) -
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_forgery_is_judged_itself(forgery: str) -> None:
     case, his = forged(forgery)
-    assert {port.outcome for port in case.verdict().ports if port.namespace in his} == {Outcome.FAIL}
+    found = case.verdict()
+    assert {port.outcome for port in found.ports if port.namespace in his} == {Outcome.FAIL}
+    # Each of his workloads has a row, or is counted beside the mesh: none is hidden by what it calls itself.
+    rows = {(port.namespace, port.workload) for port in found.ports}
+    members, beside = {namespace for namespace, _ in rows}, {one.namespace: one.pods for one in found.outside}
+    for namespace in his:
+        mine = [line(pod.workload) for pod in case.facts.pods if pod.place.namespace == namespace]
+        assert ({(namespace, one) for one in mine} <= rows) if namespace in members else (beside[namespace] == len(mine))
 
 
 KINDS = st.sampled_from([Dataplane.NONE, Dataplane.SIDECAR, Dataplane.CONTROL, Dataplane.AMBIENT])

@@ -35,6 +35,7 @@ PARTS = [
         "::stop-commands::x",
         "##vso[task.complete result=Succeeded]",
         "##[error]x",
+        "##teamcity[x]",
         "#",
         ":",
         "EOF",
@@ -106,7 +107,7 @@ def assert_lines(text: str) -> None:
     for one in text.split("\n"):
         assert one.replace("\t", "").isprintable()
         assert re.match(r"\s*::[a-z]", one, re.IGNORECASE) is None
-        assert re.search(r"##(vso)?\[", one, re.IGNORECASE) is None
+        assert re.search(r"##[a-z]*\[", one, re.IGNORECASE) is None
 
 
 def assert_ours(text: str) -> None:

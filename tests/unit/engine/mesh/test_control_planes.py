@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.engine.mesh.control_planes import Planes, control_planes, of_kube
+from meshinstall.engine.mesh.control_planes import Planes, control_planes, istiods, of_kube
 from meshinstall.engine.mesh.reader import Asker
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.istio import VOUCHING_KINDS
-from meshinstall.model.mesh import Place
+from meshinstall.model.mesh import Dataplane, Place, Pod
 from tests.fake_kube import FakeKube, forbidden, vouch
 
 pytestmark = pytest.mark.anyio
@@ -119,6 +119,16 @@ async def test_an_istiod_behind_a_url_is_not_in_the_cluster() -> None:
     found = await look(cluster(configuration("MutatingWebhookConfiguration", url="https://istiod.example/inject")))
     assert found.elsewhere == ("x",)
     assert len(found.found) == 1
+
+
+async def test_an_istiod_that_is_asked_is_in_a_namespace_of_istiods() -> None:
+    def one(namespace: str, **changes: Any) -> Pod:
+        given = {"dataplane": Dataplane.CONTROL, "labels": {"app": "istiod"}, "running": True, **changes}
+        return Pod(place=Place(namespace, "istiod-1"), workload="Deployment istiod", **given)
+
+    home = one("istio-system")
+    others = [one("aaa"), one("kube-system"), one("istio-system", labels={}), one("istio-system", dataplane=Dataplane.NONE)]
+    assert istiods([*others, home, one("istio-system", running=False)], frozenset({"istio-system"})) == [home]
 
 
 REFUSED = [
