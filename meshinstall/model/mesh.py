@@ -336,7 +336,7 @@ class ControlPlane:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a Prometheus (``source``, its pod) counted in the last ``days``, or why nothing is known (``problem``).
+    """What Prometheuses (``source``, their pods) counted in the last ``days``, or why that is not all or nothing (``problem``).
 
     ``plaintext`` are requests and connections without mutual TLS that reached a workload.
     """

@@ -1,7 +1,8 @@
-"""Asks a Prometheus in the cluster which workloads received plaintext in the past, by the proxies' own telemetry."""
+"""Asks each Prometheus in the cluster which workloads received plaintext in the past, by the proxies' own telemetry."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ from meshinstall.engine.mesh.kube_objects import place
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.objects.json_fields import at, rows, text
 from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError
 from meshinstall.model import json_text
 from meshinstall.model.mesh import History, Place
@@ -17,6 +19,8 @@ from meshinstall.model.paths import object_path
 # As Prometheus' own charts, its operator and Istio's sample install call it.
 _PROMETHEUS = "app.kubernetes.io/name=prometheus"
 _PORT = 9090
+# Pods that are asked; more are said.
+_MOST = 5
 # Requests of HTTP and connections of everything else (istio.io: Istio Standard Metrics), as the side that was reached counted them:
 # the side that calls does not know.
 _COUNTERS = ("istio_requests_total", "istio_tcp_connections_opened_total")
@@ -25,31 +29,61 @@ _WORKLOAD = ("destination_workload_namespace", "destination_workload")
 _QUERY = 'sum by ({by}) (increase({counter}{{reporter="destination"}}[{days}d]))'
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one pod counted, by workload and security, or why that is unknown."""
+
+    counted: Mapping[tuple[Place, str], float] = field(default_factory=dict)
+    problem: str = ""
+
+
 async def ask_history(session: Session, days: int, namespaces: Collection[str] | None = None) -> History:
-    """What was counted in the last ``days``, of workloads in ``namespaces`` (None: all); raises UnreachableError alone."""
+    """What was counted in the last ``days``, of workloads in ``namespaces`` (None: all); raises UnreachableError alone.
+
+    Anybody may label a pod so. All of them are asked, and of a workload the largest number counts: nobody can hide what another one
+    counted, and replicas do not add up. One that does not answer may be the real one, so that the rest proves no peace.
+    """
     asker = Asker(session.kube)
     wanted = Wanted("Pods", object_path("v1", "pods"), _PROMETHEUS, "status.phase=Running")
     pods = sorted(await asker.facts(wanted, place))
     if not pods:
         return History(days, problem="; ".join(["no running pod has the label app.kubernetes.io/name=prometheus", *asker.gaps]))
+    told = await gather(pods[:_MOST], lambda pod: _ask(session, pod, days))
+    silent = [f"{pod}: {one.problem}" for pod, one in told.items() if one.problem]
+    silent += [f"{len(pods)} pods are labelled as Prometheus, and {_MOST} were asked"] if len(pods) > _MOST else []
+    useful = {pod: one.counted for pod, one in told.items() if one.counted}
+    source = ", ".join(map(str, useful or told))
+    if not useful and not silent:
+        return History(days, source, problem=f"{source} {'has' if len(told) == 1 else 'have'} no metrics of Istio's proxies")
+    found: dict[Place, float] = {}
+    for counted in useful.values():
+        for workload, value in _plaintext(counted, namespaces).items():
+            found[workload] = max(found.get(workload, 0.0), value)
+    return History(days, source, tuple(sorted((name, round(value) or 1) for name, value in found.items())), "; ".join(silent))
+
+
+async def _ask(session: Session, pod: Place, days: int) -> _Told:
     counted: dict[tuple[Place, str], float] = {}
     try:
         for counter in _COUNTERS:
             query = _QUERY.format(by=", ".join((*_WORKLOAD, _SECURITY)), counter=counter, days=days)
-            body = await session.pods.get(*pods[0], _PORT, f"/api/v1/query?query={quote(query)}")
+            body = await session.pods.get(*pod, _PORT, f"/api/v1/query?query={quote(query)}")
             for key, value in _counts(json_text.load(body)):
                 counted[key] = counted.get(key, 0.0) + value
     except (ClusterError, ValueError) as error:
-        return History(days, str(pods[0]), problem=f"{pods[0]}: {short(error)}")
+        return _Told(problem=short(error))
     if not math.isfinite(sum(map(abs, counted.values()))):
-        return History(days, str(pods[0]), problem=f"{pods[0]} reports numbers that are too large to add up")
-    if not counted:
-        return History(days, str(pods[0]), problem=f"{pods[0]} has no metrics of Istio's proxies")
+        return _Told(problem="reports numbers that are too large to add up")
+    return _Told(counted)
+
+
+def _plaintext(counted: Mapping[tuple[Place, str], float], namespaces: Collection[str] | None) -> dict[Place, float]:
+    """Without mutual TLS, by workload."""
     found: dict[Place, float] = {}
     for (workload, security), value in counted.items():
         if security != "mutual_tls" and value and (namespaces is None or workload.namespace in namespaces):
             found[workload] = found.get(workload, 0.0) + value
-    return History(days, str(pods[0]), tuple(sorted((workload, round(value) or 1) for workload, value in found.items())))
+    return found
 
 
 def _counts(answer: Any) -> Iterator[tuple[tuple[Place, str], float]]:

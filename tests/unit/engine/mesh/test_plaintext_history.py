@@ -105,3 +105,57 @@ async def test_no_prometheus_and_one_that_may_not_be_asked_are_said() -> None:
     there = cluster()
     there.pods.refusal = ClusterError("pods/portforward is forbidden")
     assert (await ask_history(there.session(), 7)).problem == f"{SOURCE}: pods/portforward is forbidden"
+
+
+class Several(FakePods):
+    """More than one, of which anybody may run some: each answers every counter alike."""
+
+    def __init__(self, bodies: dict[str, bytes]) -> None:
+        super().__init__()
+        self.bodies = bodies
+
+    async def get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+        """The first counter alone, so that nothing adds up."""
+        assert (pod, port) == ("prometheus-0", 9090)
+        if namespace not in self.bodies:
+            raise ClusterError("pods/portforward is forbidden")
+        return self.bodies[namespace] if "istio_requests_total" in path else vector()
+
+
+async def asked(bodies: dict[str, bytes], *silent: str) -> History:
+    there = World()
+    there.pods = Several(bodies)
+    for namespace in (*bodies, *silent):
+        metadata = {"name": "prometheus-0", "namespace": namespace, "labels": {"app.kubernetes.io/name": "prometheus"}}
+        path = f"/api/v1/namespaces/{namespace}/pods/prometheus-0"
+        there.kube.objects[path] = {"metadata": metadata, "status": {"phase": "Running"}}
+    return await ask_history(there.session(), 7)
+
+
+TRUE = vector(("shop", "web", "none", "41"))
+
+
+@pytest.mark.parametrize("lie", [vector(("shop", "web", "mutual_tls", "900")), vector(("shop", "web", "none", "-50")), vector()])
+@pytest.mark.parametrize("where", ["aaa", "zzz"])
+async def test_a_tenant_hides_nothing_with_a_prometheus_of_his_own(lie: bytes, where: str) -> None:
+    history = await asked({where: lie, "monitoring": TRUE})
+    assert history.plaintext == ((WEB, 41),)
+    assert "monitoring/prometheus-0" in history.source
+
+
+async def test_replicas_do_not_add_up() -> None:
+    history = await asked({"monitoring": TRUE, "monitoring-2": TRUE})
+    assert history == History(7, "monitoring/prometheus-0, monitoring-2/prometheus-0", ((WEB, 41),))
+
+
+async def test_one_that_does_not_answer_may_be_the_real_one() -> None:
+    history = await asked({"aaa": vector(("shop", "web", "mutual_tls", "900"))}, "monitoring")
+    assert history.problem == "monitoring/prometheus-0: pods/portforward is forbidden"
+    history = await asked({"aaa": TRUE}, "monitoring")
+    assert history.plaintext == ((WEB, 41),)
+    assert history.problem
+
+
+async def test_a_crowd_does_not_push_the_real_one_out_unseen() -> None:
+    history = await asked({**{f"aaa-{number}": vector(("shop", "web", "mutual_tls", "9")) for number in range(5)}, "monitoring": TRUE})
+    assert history.problem == "6 pods are labelled as Prometheus, and 5 were asked"
