@@ -11,6 +11,7 @@ from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
 from meshinstall.engine.observe.admission import with_admission
 from meshinstall.engine.observe.at_work import helms_at_work
+from meshinstall.engine.observe.belongings import strangers
 from meshinstall.engine.observe.cloud import cloud_findings, explaining
 from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.istio_objects import orphans
@@ -168,6 +169,7 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
     charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
     async with explaining(session, desired):
         facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
+        facts = replace(facts, strangers=await strangers(session.kube, facts.releases))
         # One that is being deleted already cannot be kept.
         staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
         going = frozenset({release.key for release in desired.releases} - foreign(desired, facts).keys())

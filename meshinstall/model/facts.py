@@ -39,7 +39,8 @@ class Facts:
     source has; ``missing_crds`` are those that a record has and the cluster has not;
     ``orphans`` are releases of ours that are no longer desired, ``left`` such namespaces;
     ``admitted`` are paths of fields that the API server gives back as they are whatever is asked for;
-    ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed.
+    ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed;
+    ``strangers`` say why helm may not uninstall a release (engine/observe/belongings.py), which only a removal asks.
     """
 
     kubernetes: str
@@ -57,6 +58,7 @@ class Facts:
     admitted: Mapping[ObjectKey, frozenset[tuple[Any, ...]]] = field(default_factory=dict)
     peers: tuple[PeerPolicy, ...] = ()
     peers_unseen: str = ""
+    strangers: Mapping[ReleaseKey, str] = field(default_factory=dict)
 
     def own(self, key: ObjectKey) -> Manifest | None:
         """What is there of an object that meshinstall itself makes: a namespace or a policy."""

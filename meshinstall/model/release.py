@@ -77,6 +77,8 @@ class ReleaseStatus(StrEnum):
 class ReleaseRecord:
     """The newest revision of a release as Helm recorded it; ``values`` are the user's only, ``by_server``: helm applies by the server.
 
+    ``hooks`` name what helm makes by itself when it uninstalls the release.
+
     With a ``problem`` the record cannot be read, and all that is known is that there is one.
     """
 
@@ -94,6 +96,7 @@ class ReleaseRecord:
     by_server: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    hooks: tuple[str, ...] = ()
 
 
 def readable(records: Mapping[ReleaseKey, ReleaseRecord], keys: Iterable[ReleaseKey]) -> dict[ReleaseKey, ReleaseRecord]:

@@ -163,3 +163,30 @@ def test_a_record_that_is_not_pending_is_left_alone() -> None:
 
 def test_a_word_that_no_helm_knows_yet_is_unknown() -> None:
     assert decode(record(info={"status": "dreaming"})).status is ReleaseStatus.UNKNOWN
+
+
+DELETES: list[dict[str, Any]] = [{"name": "x", "kind": "Job", "events": ["pre-delete"]}]
+
+
+@pytest.mark.parametrize(
+    ("hooks", "named"),
+    [
+        (None, ()),
+        ([], ()),
+        ([{"name": "x", "kind": "Pod", "events": ["test"]}], ()),
+        (DELETES, ("Job x",)),
+        ([{"name": "x", "kind": "Job", "events": ["post-install", "post-delete"]}], ("Job x",)),
+        ([{"name": "x", "kind": "Job", "Events": ["pre-delete"], "events": []}], ("Job x",)),
+        ([{"name": "x", "kind": "Job"}, 7], ("Job x", "unknown")),
+        ({"a": 1}, ("unknown",)),
+    ],
+)
+def test_hooks_of_an_uninstall_are_named(hooks: object, named: tuple[str, ...]) -> None:
+    assert decode(record(hooks=hooks)).hooks == named
+
+
+@pytest.mark.parametrize("field", ["Manifest", "HOOKS", "hoo\u212as", "Info", "Name"])
+def test_a_field_that_helm_takes_for_another_one_is_refused(field: str) -> None:
+    """Go compares names of fields without their case; of two the last counts."""
+    with pytest.raises(ClusterError, match=r"it has a field "):
+        decode(record(**{field: "x"}))

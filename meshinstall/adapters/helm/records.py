@@ -6,7 +6,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,10 @@ MAX_RECORD = 64 * 1024**2
 _REVISION = re.compile(r"[1-9][0-9]{0,8}")
 _GZIP = b"\x1f\x8b"
 _WINDOW = 31  # zlib's word for "gzip, and check its header and sum"
+# Fields of a record that are read (helm/pkg/release/v1/release.go).
+_FIELDS = frozenset({"name", "namespace", "version", "info", "chart", "config", "manifest", "hooks", "apply_method"})
+# helm/pkg/release/v1/hook.go; older ones wrote them with an underscore in the place of the dash.
+_AT_UNINSTALL = frozenset({"pre-delete", "post-delete", "pre_delete", "post_delete"})
 # helm/pkg/storage/driver/util.go; every other label of the Secret is the user's.
 _HELM_LABELS = frozenset({"name", "owner", "status", "version", "createdAt", "modifiedAt"})
 
@@ -74,7 +78,18 @@ def decode(secret: Manifest) -> ReleaseRecord:
         secret=_metadata(secret, "name"),
         by_server=body.get("apply_method") == "ssa",
         labels={name: value for name, value in _labels(secret).items() if name not in _HELM_LABELS},
+        hooks=tuple(_hooks(body.get("hooks"))),
     )
+
+
+def _hooks(found: object) -> Iterator[str]:
+    """Those that run at an uninstall; what is no list of hooks is one that nobody knows."""
+    for hook in found if isinstance(found, list) else [found] if found else []:
+        told = hook if isinstance(hook, Mapping) else {}
+        # Go takes a name in any case for the field's.
+        events = [value for name, value in told.items() if name.casefold() == "events"]
+        if len(events) != 1 or not isinstance(events[0], list) or not _AT_UNINSTALL.isdisjoint(str(event).lower() for event in events[0]):
+            yield f"{told.get('kind', 'unknown')} {told.get('name', '')}".strip()
 
 
 def mark_failed(secret: Manifest, reason: str) -> Manifest:
@@ -117,6 +132,9 @@ def _unpack(secret: Manifest) -> dict[str, Any]:
         raise _bad(secret, f"it cannot be unpacked ({error})") from error
     if not isinstance(body, dict):
         raise _bad(secret, "its content is not a JSON object")
+    if odd := [name for name in body if name.casefold() in _FIELDS and name not in _FIELDS]:
+        # Helm takes it for the field itself, and we would read the other one.
+        raise _bad(secret, f"it has a field {odd[0]!r}")
     return body
 
 

@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from meshinstall.errors import ClusterError
 from meshinstall.model.release import Manifest, ReleaseRecord
 from meshinstall.model.yaml_text import load
 
 _SEPARATOR = re.compile(r"^---\s*$", re.MULTILINE)
+# Helm cuts there too (helm: pkg/release/v1/util/manifest.go).
+_MORE = re.compile(r"^---(?!\s*$)", re.MULTILINE)
+# What helm does not delete with a release, by the manifest in its record (helm: pkg/action/resource_policy.go).
+_POLICY, _KEEP = "helm.sh/resource-policy", "keep"
 _CRD = re.compile(r"^kind: *\"?CustomResourceDefinition", re.MULTILINE)
 _NAME = re.compile(r"^  name: *\"?([a-z0-9.-]+)", re.MULTILINE)
 
@@ -24,6 +29,26 @@ def read_objects(text: str) -> tuple[Manifest, ...]:
     """The objects in rendered YAML documents but CRDs; raises ValueError."""
     found = (load(document) for document in _documents(text) if not _CRD.search(document))
     return tuple(one for one in found if isinstance(one, dict) and "kind" in one)
+
+
+def deleted_objects(text: str) -> tuple[Manifest, ...]:
+    """The objects that helm deletes with a release of this manifest: all but those that it says to keep, CRDs too.
+
+    Raises ValueError where what helm would read may be something else.
+    """
+    if _MORE.search(text):
+        raise ValueError("a line begins with --- and goes on")
+    found = [one for document in _documents(text) if (one := load(document)) is not None]
+    if not all(map(_is_object, found)):
+        raise ValueError("it holds something that is no object with a kind and a name")
+    return tuple(one for one in found if (one["metadata"].get("annotations") or {}).get(_POLICY) != _KEEP)
+
+
+def _is_object(found: Any) -> bool:
+    if not isinstance(found, dict) or not isinstance(metadata := found.get("metadata"), dict):
+        return False
+    told = (found.get("apiVersion"), found.get("kind"), metadata.get("name"), metadata.get("namespace", "x") or "x")
+    return all(isinstance(one, str) and one for one in told) and isinstance(metadata.get("annotations") or {}, dict)
 
 
 def crd_names(text: str) -> tuple[str, ...]:

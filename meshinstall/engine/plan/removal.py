@@ -5,12 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
-from meshinstall.model.ownership import is_ours, made_by_us, owner_of
+from meshinstall.model.ownership import is_ours, made_by_us
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, SweepStep
 from meshinstall.model.release import Component, Manifest, ReleaseKey, ReleaseStatus
-
-# What helm does not delete with a release (helm: pkg/kube/resource_policy.go).
-_POLICY = "helm.sh/resource-policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +39,7 @@ def _foreign(key: ReleaseKey, facts: Facts) -> str:
     # When it fails, helm writes its own words over ours.
     if record.status is ReleaseStatus.DEPLOYED and not made_by_us(record):
         return "was installed by helm, not by meshinstall"
-    for manifest in facts.owned.get(key, ()):
-        live = facts.live.get(found := key_of(manifest, key.namespace))
-        owner = owner_of(live["metadata"]) if live else None
-        if live and owner not in {None, key} and (live["metadata"].get("annotations") or {}).get(_POLICY) != "keep":
-            return f"has objects that belong to release {owner} now: {found}"
-    return ""
+    return facts.strangers.get(key, "")
 
 
 def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftovers: Leftovers, *, crds: bool) -> Plan:

@@ -7,13 +7,14 @@ import anyio
 
 from meshinstall.engine.events import Emit, StepDone, StepEnded, StepStarted, StepWaiting
 from meshinstall.engine.objects.field_managers import may_be_taken_over
+from meshinstall.engine.observe.belongings import stranger
 from meshinstall.engine.observe.root_certificates import other_istiods
 from meshinstall.engine.run import waiting
 from meshinstall.engine.run.overtaken import is_gone, refuse_if_overtaken
 from meshinstall.engine.run.undoing import PLAN_AGAIN, put_back
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, task_group
-from meshinstall.errors import ConflictError, HelmConflictError, MeshinstallError, StepError
+from meshinstall.errors import ConflictError, HelmConflictError, MeshinstallError, PlanRefusedError, StepError
 from meshinstall.model.facts import ObjectKey, key_of
 from meshinstall.model.istio import ISTIOD_SELECTOR
 from meshinstall.model.ownership import is_ours, owner_of, release_description
@@ -150,15 +151,17 @@ class Runner:
         """
         record = (await self._session.releases.newest([step.release.namespace])).get(step.release)
         refuse_if_overtaken(step, record)
-        if is_gone(record):
+        if record is None or is_gone(record):
             return
+        if why := await stranger(self._session.kube, record):
+            raise PlanRefusedError(f"release {step.release} is not uninstalled: it {why}", PLAN_AGAIN)
         if step.repair:
             await self._repair(step)
         path = object_path("v1", "services", step.release.namespace)
         services = [item async for item in self._session.kube.list(path, labels=f"app.kubernetes.io/instance={step.release.name}")]
         for service in services:
-            # Anybody may write that label: another release's stays.
-            if service["spec"].get("type") == "LoadBalancer" and owner_of(service["metadata"]) in {None, step.release}:
+            # Anybody may write that label: what is not marked as the release's stays.
+            if service["spec"].get("type") == "LoadBalancer" and owner_of(service["metadata"]) == step.release:
                 metadata = service["metadata"]
                 key, uid = ObjectKey("v1", "Service", step.release.namespace, metadata["name"]), metadata.get("uid", "")
                 await self._ask_to_delete(key, uid)

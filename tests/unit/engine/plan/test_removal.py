@@ -186,6 +186,7 @@ async def test_a_load_balancer_goes_before_its_release_and_is_waited_for() -> No
         "name": "public",
         "namespace": "istio-ingress",
         "labels": labels,
+        "annotations": {"meta.helm.sh/release-name": "public", "meta.helm.sh/release-namespace": "istio-ingress"},
         "finalizers": ["service.kubernetes.io/load-balancer-cleanup"],
     }
     there.kube.put({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"type": "LoadBalancer"}})
