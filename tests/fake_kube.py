@@ -11,7 +11,7 @@ import anyio.lowlevel
 
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
 from meshinstall.model.facts import key_of
-from meshinstall.model.paths import path_of
+from meshinstall.model.paths import KINDS, path_of
 from meshinstall.model.release import Manifest
 from meshinstall.model.trial import Answer, Attempt, Kinds
 
@@ -155,11 +155,15 @@ def forbidden(what: str) -> ForbiddenError:
 
 def _versions(objects: Iterable[str]) -> dict[str, set[str]]:
     """The kinds of the objects in namespaces, by group and version."""
-    found = {"v1": {"secrets", "configmaps"}}
+    found = {"v1": {"secrets", "configmaps", "pods", "services"}, "apps/v1": {"replicasets"}, "batch/v1": {"cronjobs"}}
     for path in objects:
         if match := re.fullmatch("/apis?/(.+)/namespaces/[^/]+/([^/]+)/[^/]+", path):
             found.setdefault(match[1], set()).add(match[2])
     return found
+
+
+# Kinds by their plurals, as far as tests own something by them.
+_NAMES = {plural: kind for kind, (plural, _) in KINDS.items()} | {"cronjobs": "CronJob", "pods": "Pod", "secrets": "Secret"}
 
 
 def _discovery(path: str, objects: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -171,7 +175,7 @@ def _discovery(path: str, objects: Mapping[str, Mapping[str, Any]]) -> dict[str,
     kinds = found.get(path.removeprefix("/apis/").removeprefix("/api/"), set())
     crds = {item["metadata"]["name"].partition(".")[0] for item in objects.values() if item.get("kind") == "CustomResourceDefinition"}
     verbs = ["create", "delete", "get", "list"]
-    return {"resources": [{"name": kind, "namespaced": True, "verbs": verbs} for kind in sorted(kinds | crds)]}
+    return {"resources": [{"name": one, "kind": _NAMES.get(one, one), "namespaced": True, "verbs": verbs} for one in sorted(kinds | crds)]}
 
 
 def _is_established(crd: Manifest) -> bool:

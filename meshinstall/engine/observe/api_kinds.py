@@ -13,16 +13,21 @@ class Resource(NamedTuple):
 
     group_version: str
     plural: str
+    kind: str
 
     @property
     def name(self) -> str:
         """As kubectl names it."""
-        group = self.group_version.rpartition("/")[0]
-        return f"{self.plural}.{group}" if group else self.plural
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def group(self) -> str:
+        """Empty for the core group."""
+        return self.group_version.rpartition("/")[0]
 
 
 # Served by every API server.
-_SECRETS = Resource("v1", "secrets")
+_SECRETS = Resource("v1", "secrets", "Secret")
 
 
 async def served(kube: Kube, crds: Collection[str]) -> dict[str, str]:
@@ -47,7 +52,8 @@ async def deletable(kube: Kube) -> list[Resource]:
 
     What can only be read is computed and not stored (metrics.k8s.io). The core group comes first. Empty where not even that is told.
     """
-    found = [Resource(version, kind.plural) for (version, _), kind in (await kube.kinds()).items() if kind.namespaced and kind.stored]
+    kinds = (await kube.kinds()).items()
+    found = [Resource(version, kind.plural, name) for (version, name), kind in kinds if kind.namespaced and kind.stored]
     if _SECRETS not in found:
         found = [one async for one in _asked(kube)]
     if _SECRETS not in found:
@@ -63,7 +69,7 @@ async def _asked(kube: Kube) -> AsyncIterator[Resource]:
     for version in versions:
         for one in (lists[version] or {}).get("resources") or ():
             if one.get("namespaced") and "/" not in one["name"] and set(one.get("verbs") or ()) >= STORED:
-                yield Resource(version, one["name"])
+                yield Resource(version, one["name"], one["kind"])
 
 
 def _preferred(group: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -26,9 +26,9 @@ _NOBODYS = {
     "leases.coordination.k8s.io": (RUN_OBJECT,),
 }
 _FIELDS = {"secrets": "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"}
-# Istiods choose a leader by ConfigMaps with this note and by Leases of such names (istio: pilot/pkg/leaderelection/leaderelection.go;
+# Istiods choose a leader by ConfigMaps with this note and by Leases, all of such names (istio: pilot/pkg/leaderelection/leaderelection.go;
 # k8s.io/client-go: tools/leaderelection/resourcelock).
-_LEADER, _LEADERS = "control-plane.alpha.kubernetes.io/leader", ("leases.coordination.k8s.io", "istio-")
+_LEADER, _LEASES, _ISTIOS = "control-plane.alpha.kubernetes.io/leader", "leases.coordination.k8s.io", "istio-"
 _ISTIO = ".istio.io"
 # On what the AWS Load Balancer Controller makes for a Service or an Ingress, and removes with it: those are looked at themselves
 # (aws-load-balancer-controller: pkg/deploy/tracking/provider.go).
@@ -51,7 +51,9 @@ async def why_kept(kube: Kube, releases: Releases, going: Going, namespaces: Col
     if not namespaces:
         return {}
     records = await releases.newest(namespaces)
-    kinds = [kind for kind in await deletable(kube) if kind.name not in _RECORDS and not (going.crds and kind.name.endswith(_ISTIO))]
+    served = await deletable(kube)
+    kinds = [kind for kind in served if kind.name not in _RECORDS and not (going.crds and kind.name.endswith(_ISTIO))]
+    here = frozenset((kind.group, kind.kind) for kind in served)
     if not kinds:
         return dict.fromkeys(namespaces, "cannot tell what it contains: the API server does not list its kinds")
     limit = anyio.CapacityLimiter(_AT_ONCE)
@@ -66,7 +68,7 @@ async def why_kept(kube: Kube, releases: Releases, going: Going, namespaces: Col
             raise
         except ClusterError as error:
             return error
-        return [f"{kind.plural}/{item['metadata']['name']}" for item in items if _is_strange(item, kind.name, going.releases)]
+        return [f"{kind.plural}/{item['metadata']['name']}" for item in items if _is_strange(item, kind.name, going.releases, here)]
 
     answers = await gather([(namespace, kind) for namespace in namespaces for kind in kinds], look)
     return {
@@ -100,14 +102,20 @@ def _reason(answers: list[tuple[Resource, list[str] | ClusterError]]) -> str:
     return next(unknown, "")
 
 
-def _is_strange(item: Manifest, kind: str, ours: Collection[ReleaseKey]) -> bool:
+def _is_strange(item: Manifest, kind: str, ours: Collection[ReleaseKey], here: Collection[tuple[str, str]]) -> bool:
+    """``here`` are the kinds of objects in namespaces, by group: an owner of another one is nowhere looked at."""
     metadata = item["metadata"]
-    if metadata["name"] in _NOBODYS.get(kind, ()) or _LEADER in (metadata.get("annotations") or {}):
-        return False
-    if kind == _LEADERS[0] and metadata["name"].startswith(_LEADERS[1]):
+    if metadata["name"] in _NOBODYS.get(kind, ()) or _is_of_leaders(metadata, kind):
         return False
     if kind == _BALANCERS and not _STACKS.isdisjoint(metadata.get("labels") or {}):
         return False
     if owner_of(metadata) in ours or is_ours(item):
         return False
-    return kind in _DATA or not metadata.get("ownerReferences")
+    owners = [(str(one.get("apiVersion", "")).rpartition("/")[0], one.get("kind")) for one in metadata.get("ownerReferences") or ()]
+    return kind in _DATA or not owners or not all(owner in here for owner in owners)
+
+
+def _is_of_leaders(metadata: Manifest, kind: str) -> bool:
+    if not metadata["name"].startswith(_ISTIOS):
+        return False
+    return kind == _LEASES or (kind == "configmaps" and _LEADER in (metadata.get("annotations") or {}))

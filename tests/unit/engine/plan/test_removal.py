@@ -138,7 +138,7 @@ async def test_what_kubernetes_helm_and_istiod_put_into_a_namespace_does_not_kee
     placed(there, "api/v1/secrets/istio-ca-secret", type="istio.io/ca-root")
     placed(there, "api/v1/secrets/sh.helm.release.v1.public.v1", type="helm.sh/release.v1")
     placed(there, "api/v1/secrets/public-token", type="kubernetes.io/service-account-token")
-    placed(there, "apis/batch/v1/jobs/once", metadata={"ownerReferences": [{"kind": "CronJob"}]})
+    placed(there, "apis/batch/v1/jobs/once", metadata={"ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob"}]})
     assert reasons(await removal(there)) == []
 
 

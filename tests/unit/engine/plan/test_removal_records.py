@@ -144,3 +144,35 @@ async def test_a_strangers_load_balancer_with_our_label_stays(annotations: dict[
     placed(there, "api/v1/services/shop", metadata=metadata, spec={"type": "LoadBalancer"})
     await down(there, lambda: None)
     assert "/api/v1/namespaces/istio-ingress/services/shop" in there.kube.objects
+
+
+HERE = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "shop"}
+OWNERS: dict[str, list[dict[str, str]]] = {
+    "of the whole cluster": [{"apiVersion": "shop.example/v1", "kind": "Cart", "name": "all"}],
+    "a node": [{"apiVersion": "v1", "kind": "Node", "name": "one"}],
+    "a kind of the same name in another group": [{"apiVersion": "shop.example/v1", "kind": "ReplicaSet", "name": "shop"}],
+    "one here and one of the whole cluster": [HERE, {"apiVersion": "shop.example/v1", "kind": "Cart", "name": "all"}],
+    "nothing": [{}],
+}
+
+
+@pytest.mark.parametrize("name", OWNERS)
+async def test_what_belongs_to_something_that_is_not_looked_at_keeps_its_namespace(name: str) -> None:
+    there = await installed()
+    placed(there, "apis/apps/v1/deployments/shop", metadata={"ownerReferences": OWNERS[name]})
+    assert reasons(await removal(there)) == ["namespace/istio-ingress: it contains foreign objects: deployments/shop"]
+
+
+async def test_what_belongs_to_something_in_the_namespace_goes_by_its_owner() -> None:
+    there = await installed()
+    placed(there, "api/v1/pods/shop", metadata={"ownerReferences": [HERE]})
+    assert reasons(await removal(there)) == []
+    placed(there, "apis/apps/v1/replicasets/shop")
+    assert reasons(await removal(there)) == ["namespace/istio-ingress: it contains foreign objects: replicasets/shop"]
+
+
+@pytest.mark.parametrize("path", ["api/v1/configmaps/shop-leader", "api/v1/secrets/istio-shop", "api/v1/persistentvolumeclaims/istio-shop"])
+async def test_a_leaders_note_hides_nothing_of_others(path: str) -> None:
+    there = await installed()
+    placed(there, path, metadata={"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}})
+    assert reasons(await removal(there)) == [f"namespace/istio-ingress: it contains foreign objects: {'/'.join(path.split('/')[-2:])}"]

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 INGRESS = "/api/v1/namespaces/istio-ingress"
 ROOT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-ca-root-cert", "namespace": "shop"}}
+OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "istiod-x"}
 ROOT_PATH = "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert"
 
 
@@ -76,7 +77,9 @@ async def test_what_kubernetes_writes_by_itself_keeps_no_namespace() -> None:
     placed(
         there, "apis/elbv2.k8s.aws/v1beta1/targetgroupbindings/k8s-public", metadata={"labels": {"service.k8s.aws/stack-name": "public"}}
     )
-    placed(there, "apis/discovery.k8s.io/v1/endpointslices/public-x", metadata={"ownerReferences": [{"kind": "Service"}]})
+    placed(
+        there, "apis/discovery.k8s.io/v1/endpointslices/public-x", metadata={"ownerReferences": [{"apiVersion": "v1", "kind": "Service"}]}
+    )
     assert reasons(await removal(there)) == []
 
 
@@ -260,7 +263,7 @@ async def test_root_certificates_go_when_istiod_has_stopped_and_would_write_them
     there.kube.put(ROOT)
     pod = "/api/v1/namespaces/istio-system/pods/istiod-x"
     there.kube.objects[pod] = {
-        "metadata": {"name": "istiod-x", "namespace": "istio-system", "labels": {"app": "istiod"}, "ownerReferences": [{}]}
+        "metadata": {"name": "istiod-x", "namespace": "istio-system", "labels": {"app": "istiod"}, "ownerReferences": [OWNER]}
     }
 
     async def stop() -> None:
