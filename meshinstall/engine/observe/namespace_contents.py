@@ -30,6 +30,7 @@ _FIELDS = {"secrets": "type!=helm.sh/release.v1,type!=kubernetes.io/service-acco
 # k8s.io/client-go: tools/leaderelection/resourcelock).
 _LEADER, _LEASES, _ISTIOS = "control-plane.alpha.kubernetes.io/leader", "leases.coordination.k8s.io", "istio-"
 _ISTIO = ".istio.io"
+_POLICIES = "peerauthentications.security.istio.io"
 # On what the AWS Load Balancer Controller makes for a Service or an Ingress, and removes with it: those are looked at themselves
 # (aws-load-balancer-controller: pkg/deploy/tracking/provider.go).
 _BALANCERS, _STACKS = "targetgroupbindings.elbv2.k8s.aws", frozenset({"service.k8s.aws/stack-name", "ingress.k8s.aws/stack-name"})
@@ -109,7 +110,8 @@ def _is_strange(item: Manifest, kind: str, ours: Collection[ReleaseKey], here: C
         return False
     if kind == _BALANCERS and not _STACKS.isdisjoint(metadata.get("labels") or {}):
         return False
-    if owner_of(metadata) in ours or is_ours(item):
+    # Anybody may write our label: it counts on what runs of ours make in namespaces.
+    if owner_of(metadata) in ours or (is_ours(item) and (kind == _POLICIES or (kind, metadata["name"]) == ("configmaps", RUN_OBJECT))):
         return False
     owners = [(str(one.get("apiVersion", "")).rpartition("/")[0], one.get("kind")) for one in metadata.get("ownerReferences") or ()]
     return kind in _DATA or not owners or not all(owner in here for owner in owners)

@@ -176,3 +176,10 @@ async def test_a_leaders_note_hides_nothing_of_others(path: str) -> None:
     there = await installed()
     placed(there, path, metadata={"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}})
     assert reasons(await removal(there)) == [f"namespace/istio-ingress: it contains foreign objects: {'/'.join(path.split('/')[-2:])}"]
+
+
+@pytest.mark.parametrize("path", ["api/v1/persistentvolumeclaims/data", "api/v1/configmaps/page", "apis/apps/v1/deployments/shop"])
+async def test_our_label_hides_nothing_of_others(path: str) -> None:
+    there = await installed()
+    placed(there, path, metadata={"labels": {"app.kubernetes.io/managed-by": "meshinstall"}})
+    assert reasons(await removal(there)) == [f"namespace/istio-ingress: it contains foreign objects: {'/'.join(path.split('/')[-2:])}"]
