@@ -4,13 +4,18 @@ import gzip
 import io
 import json
 import tarfile
+import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from meshinstall.adapters.charts.archive import read_chart
+from meshinstall.adapters.charts.store import ChartStore
 from meshinstall.errors import ChartError
 from meshinstall.model.release import ChartRef
 from meshinstall.ports import Charts
@@ -111,3 +116,24 @@ def test_a_chart_yaml_that_unfolds_is_refused_at_once(tmp_path: Path, name: str)
     archive.write_bytes(gzip.compress(data.getvalue()))
     with pytest.raises(ChartError, match=r"has a Chart\.yaml that is not YAML"):
         read_chart(archive)
+
+
+async def test_who_gives_up_takes_the_connection_with_him(server: Server, tmp_path: Path) -> None:
+    """A thread that waits for a header that never ends would wait as long as the server likes."""
+    gone = threading.Event()
+
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        try:
+            while not gone.is_set():
+                request.wfile.write(b"H")
+                time.sleep(0.05)
+        except OSError:
+            gone.set()
+
+    host = server(drip)
+    try:
+        error = await failure(ChartStore(tmp_path / "cache", print, seconds=0.3), f"http://{host}")
+        assert "took longer than 0.3 s" in error.message
+        assert await anyio.to_thread.run_sync(gone.wait, 10)
+    finally:
+        gone.set()
