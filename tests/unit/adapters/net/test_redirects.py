@@ -9,7 +9,7 @@ from tests.contracts.servers import QuietHandler, Respond, reply, serving
 
 def answering(respond: Respond) -> Callable[..., BaseHTTPRequestHandler]:
     """A server that answers every GET so."""
-    return type("Handler", (QuietHandler,), {"do_GET": lambda request: respond(request)})
+    return type("Handler", (QuietHandler,), {"do_GET": respond})
 
 
 def test_a_request_to_a_cloud_is_sent_once() -> None:
