@@ -26,6 +26,7 @@ from meshinstall.engine.plan.policy_steps import comes_strict
 from meshinstall.engine.plan.removal import Leftovers, foreign, plan_removal, removable
 from meshinstall.engine.rehearsal.concerned import ask_concerned
 from meshinstall.engine.rehearsal.diffing import object_changes
+from meshinstall.engine.rehearsal.dropped import dropped
 from meshinstall.engine.rehearsal.effects import effects, idle_values
 from meshinstall.engine.rehearsal.findings import findings as rehearsal_findings
 from meshinstall.engine.rehearsal.meaning import consequences
@@ -78,7 +79,7 @@ async def _make_plan(desired: Desired, session: Session) -> Plan:
     findings, rehearsal = await _ask_before_changes(decided, facts, desired, session)
     if rehearsal is None:
         return replace(decided, findings=(*decided.findings, *findings))
-    refused = await rehearsal_findings(rehearsal, desired, session)
+    refused = (*await rehearsal_findings(rehearsal, desired, session), *await dropped(decided, facts, rehearsal, session.kube))
     found = await effects(decided, facts, rehearsal, desired, session)
     diff, sides = object_changes(decided, facts, rehearsal, found), all_sides(decided, facts, rehearsal)
     return replace(

@@ -1,7 +1,7 @@
 """Reads the manifest text of a Helm release record into objects."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from meshinstall.errors import ClusterError
@@ -36,12 +36,18 @@ def deleted_objects(text: str) -> tuple[Manifest, ...]:
 
     Raises ValueError where what helm would read may be something else.
     """
+    return tuple(one for one in dropped_objects(text, ()) if (one["metadata"].get("annotations") or {}).get(_POLICY) != _KEEP)
+
+
+def dropped_objects(text: str, same: Iterable[str]) -> tuple[Manifest, ...]:
+    """The objects of a manifest but those that are written in the ``same`` words; raises ValueError as ``deleted_objects`` does."""
     if _MORE.search(text):
         raise ValueError("a line begins with --- and goes on")
-    found = [one for document in _documents(text) if (one := load(document)) is not None]
+    known = {document.strip() for document in same}
+    found = [one for document in _documents(text) if document.strip() not in known and (one := load(document)) is not None]
     if not all(map(_is_object, found)):
         raise ValueError("it holds something that is no object with a kind and a name")
-    return tuple(one for one in found if (one["metadata"].get("annotations") or {}).get(_POLICY) != _KEEP)
+    return tuple(found)
 
 
 def _is_object(found: Any) -> bool:

@@ -4,7 +4,7 @@ The record is a Secret, which others may be able to write in a namespace that th
 that helm gives to its own objects is not the release's, whatever the record says (helm: pkg/action/validate.go, uninstall.go).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from meshinstall.checks.words import first
 from meshinstall.engine.objects.release_manifest import deleted_objects
@@ -45,15 +45,20 @@ async def stranger(kube: Kube, record: ReleaseRecord) -> str:
         manifests = deleted_objects(record.manifest)
     except ValueError as error:
         return f"has a record that cannot be read: {plain(error)}"
+    return await foreign_objects(kube, manifests, record.key)
+
+
+async def foreign_objects(kube: Kube, manifests: Iterable[Manifest], release: ReleaseKey) -> str:
+    """What of these objects is there and is not the release's, or may not be, in words that follow its name; raises ClusterError."""
     kinds = await kube.kinds()
-    paths = dict(_located(key_of(one, record.key.namespace), kinds) for one in manifests)
+    paths = dict(_located(key_of(one, release.namespace), kinds) for one in manifests)
     if unknown := [str(key) for key, path in paths.items() if not path]:
         return f"has objects of kinds that cannot be looked at: {plain(first(unknown, _SHOWN))}"
     try:
         live = await gather(paths, lambda key: kube.get(paths[key]))
     except ForbiddenError as error:
         return f"has objects that cannot be looked at: {plain(error.message)}"
-    return next((why for key, one in live.items() if one and (why := _whose(key, one, record.key))), "")
+    return next((why for key, one in live.items() if one and (why := _whose(key, one, release))), "")
 
 
 def _whose(key: ObjectKey, live: Manifest, release: ReleaseKey) -> str:
