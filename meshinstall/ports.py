@@ -55,6 +55,10 @@ class Releases(Protocol):
     async def newest(self, namespaces: Iterable[str]) -> Mapping[ReleaseKey, ReleaseRecord]:
         """The newest record of every release in these namespaces; raises ClusterError."""
 
+    async def rivals(self, record: ReleaseRecord) -> str:
+        """Why helm may go by another record than this one, in words; empty where it cannot. Raises ClusterError."""
+        ...
+
     async def mark_failed(self, record: ReleaseRecord, reason: str) -> None:
         """Turn a record that a killed helm left pending into a failed one, so that it can be upgraded."""
 

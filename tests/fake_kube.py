@@ -205,7 +205,10 @@ def _has(item: Manifest, labels: str, fields: str) -> bool:
     there = item["metadata"].get("labels") or {}
     wanted = [one.partition("=") for one in labels.split(",") if one]
     seen = {"metadata.name": item["metadata"]["name"], "type": item.get("type", "")}
-    has = all(label in there and (not equals or there[label] == value) for label, equals, value in wanted)
+    has = all(
+        there.get(label[:-1]) != value if label.endswith("!") else label in there and (not equals or there[label] == value)
+        for label, equals, value in wanted
+    )
     return has and all(_selects(one, seen) for one in fields.split(",") if one)
 
 

@@ -31,6 +31,11 @@ class FakeReleases:
     def __init__(self, records: Iterable[ReleaseRecord] = ()) -> None:
         self.records = {record.key: record for record in records}
         self.freed: list[str] = []
+        self.rival = ""
+
+    async def rivals(self, record: ReleaseRecord) -> str:  # noqa: ARG002 - the port's
+        """That of every release."""
+        return self.rival
 
     async def newest(self, namespaces: Iterable[str]) -> Mapping[ReleaseKey, ReleaseRecord]:
         """The records in these namespaces."""

@@ -170,7 +170,7 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
     charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
     async with explaining(session, desired):
         facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
-        facts = replace(facts, strangers=await strangers(session.kube, facts.releases))
+        facts = replace(facts, strangers=await strangers(session.kube, session.releases, facts.releases))
         # One that is being deleted already cannot be kept.
         staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
         going = frozenset({release.key for release in desired.releases} - foreign(desired, facts).keys())

@@ -64,6 +64,8 @@ def decode(secret: Manifest) -> ReleaseRecord:
         raise _bad(
             secret, f"its labels say {key.name} revision {revision}, its content {body.get('name')!r} revision {body.get('version')!r}"
         )
+    if (space := body.get("namespace") or key.namespace) != key.namespace:
+        raise _bad(secret, f"its content is of namespace {space!r}")
     return ReleaseRecord(
         key=key,
         revision=revision,

@@ -1,6 +1,7 @@
 """Helm's release records, read from its Secrets through the API."""
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import quote
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -42,6 +43,27 @@ class HelmReleases:
                 return None if secret is None else await anyio.to_thread.run_sync(records.read, key, secret)
 
         return {key: record for key, record in (await gather(wanted, read)).items() if record}
+
+    async def rivals(self, record: ReleaseRecord) -> str:
+        """Why helm may go by another record than this one, in words; empty where it cannot.
+
+        Helm finds records by two labels, whatever type and status the Secret has, and takes the one whose content has the highest revision
+        (helm: pkg/storage/driver/secrets.go, pkg/storage/storage.go).
+        """
+        path = object_path("v1", "secrets", record.key.namespace)
+        listed = self._kube.list(path, labels=f"owner=helm,name={record.key.name}", metadata_only=True)
+        names = [name async for secret in listed if (name := str(secret["metadata"]["name"])) != record.secret]
+        limiter = CapacityLimiter(_AT_ONCE)
+
+        async def look(name: str) -> str:
+            async with limiter:
+                secret = await self._kube.get(f"{path}/{quote(name, safe='')}")
+                found = None if secret is None else await anyio.to_thread.run_sync(records.read, record.key, secret)
+            if found is None or (not found.problem and found.revision < record.revision):
+                return ""
+            return f"has another record, which helm may take for the newest: Secret {record.key.namespace}/{name}"
+
+        return next(filter(None, (await gather(sorted(names), look)).values()), "")
 
     async def mark_failed(self, record: ReleaseRecord, reason: str) -> None:
         """Turn a pending record into a failed one."""

@@ -16,7 +16,7 @@ from meshinstall.model.ownership import owner_of
 from meshinstall.model.paths import KINDS, object_path
 from meshinstall.model.release import Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.model.trial import Kinds
-from meshinstall.ports import Kube
+from meshinstall.ports import Kube, Releases
 
 # Of the kinds in KINDS: a kind of another group may have another plural.
 _GROUPS = frozenset(
@@ -28,17 +28,16 @@ _GROUPS = frozenset(
 _SHOWN = 3
 
 
-async def strangers(kube: Kube, records: Mapping[ReleaseKey, ReleaseRecord]) -> dict[ReleaseKey, str]:
+async def strangers(kube: Kube, releases: Releases, records: Mapping[ReleaseKey, ReleaseRecord]) -> dict[ReleaseKey, str]:
     """Releases that helm may not uninstall, each with the reason in words; raises ClusterError."""
-    found = await gather(records, lambda key: stranger(kube, records[key]))
+    found = await gather(records, lambda key: stranger(kube, releases, records[key]))
     return {key: why for key, why in found.items() if why}
 
 
-async def stranger(kube: Kube, record: ReleaseRecord) -> str:
-    """Why helm may not uninstall this release; empty where it may. One request for the kinds, and one for each object.
-
-    Raises ClusterError.
-    """
+async def stranger(kube: Kube, releases: Releases, record: ReleaseRecord) -> str:
+    """Why helm may not uninstall this release; empty where it may. One request for each of its records and objects; raises ClusterError."""
+    if why := await releases.rivals(record):
+        return plain(why)
     if record.hooks:
         return f"has hooks, which no chart of Istio has, and helm would run them: {plain(first(record.hooks, _SHOWN))}"
     try:

@@ -153,7 +153,7 @@ class Runner:
         refuse_if_overtaken(step, record)
         if record is None or is_gone(record):
             return
-        if why := await stranger(self._session.kube, record):
+        if why := await stranger(self._session.kube, self._session.releases, record):
             raise PlanRefusedError(f"release {step.release} is not uninstalled: it {why}", PLAN_AGAIN)
         if step.repair:
             await self._repair(step)

@@ -109,13 +109,30 @@ async def test_what_helm_may_read_in_another_way_keeps_the_release(text: str, wh
     there = await installed()
     there.kube.put(DNS)
     record = there.releases.records[PUBLIC]
-    assert (await stranger(there.kube, replace(record, manifest=f"{record.manifest}\n---\n{text}\n"))).startswith(why)
+    assert (await stranger(there.kube, there.releases, replace(record, manifest=f"{record.manifest}\n---\n{text}\n"))).startswith(why)
 
 
 async def test_a_hook_keeps_the_release() -> None:
     there = await installed()
     written(there, hooks=("Job x",))
     assert kept(reasons(await removal(there))) == "has hooks, which no chart of Istio has, and helm would run them: Job x"
+
+
+async def test_a_second_record_keeps_the_release() -> None:
+    there = await installed()
+    there.releases.rival = "has another record"
+    assert kept(reasons(await removal(there))) == "has another record"
+
+
+async def test_a_second_record_that_came_after_the_question_keeps_the_release() -> None:
+    there = await installed()
+
+    def come() -> None:
+        there.releases.rival = "has another record"
+
+    with pytest.raises(PlanRefusedError, match="is not uninstalled: it has another record"):
+        await down(there, come)
+    assert there.helm.calls == []
 
 
 async def test_an_object_that_may_not_be_looked_at_keeps_the_release() -> None:
