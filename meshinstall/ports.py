@@ -57,7 +57,6 @@ class Releases(Protocol):
 
     async def rivals(self, record: ReleaseRecord) -> str:
         """Why helm may go by another record than this one, in words; empty where it cannot. Raises ClusterError."""
-        ...
 
     async def mark_failed(self, record: ReleaseRecord, reason: str) -> None:
         """Turn a record that a killed helm left pending into a failed one, so that it can be upgraded."""
