@@ -42,11 +42,11 @@ def deleted_objects(text: str) -> tuple[Manifest, ...]:
 def dropped_objects(text: str, same: Iterable[str]) -> tuple[Manifest, ...]:
     """The objects of a manifest but those that are written in the ``same`` words; raises ValueError as ``deleted_objects`` does."""
     if _MORE.search(text):
-        raise ValueError("a line begins with --- and goes on")
+        raise ValueError("a line begins with --- and has more text")
     known = {document.strip() for document in same}
     found = [one for document in _documents(text) if document.strip() not in known and (one := load(document)) is not None]
     if not all(map(_is_object, found)):
-        raise ValueError("it holds something that is no object with a kind and a name")
+        raise ValueError("a document in it is not an object with kind and name")
     return tuple(found)
 
 

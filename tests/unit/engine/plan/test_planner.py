@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from meshinstall.engine.plan.planner import value_changes
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
+from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, Target
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import Layer, LayerKind
 from tests.cases import plans
@@ -49,6 +49,25 @@ def test_the_digest_is_that_of_the_same_facts() -> None:
 )
 def test_the_digest_changes_with_what_would_be_done(differs: dict[str, Any]) -> None:
     assert digest(differs) != digest({})
+
+
+HERE = Target("eks", "prod", {"region": "eu-west-1"}, "https://one.example", "0b1c")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        None,
+        replace(HERE, cloud="aks"),
+        replace(HERE, cluster="dev"),
+        replace(HERE, place={"region": "us-east-1"}),
+        replace(HERE, server="https://two.example"),
+        replace(HERE, uid="another"),
+    ],
+)
+def test_the_digest_is_that_of_one_cluster(other: Target | None) -> None:
+    plan = plans.load("fresh").plan()
+    assert replace(plan, target=HERE).digest != replace(plan, target=other).digest
 
 
 def test_the_digest_leaves_out_wording_and_findings() -> None:

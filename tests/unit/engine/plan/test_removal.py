@@ -275,6 +275,9 @@ async def test_the_root_certificate_stays_while_another_control_plane_lives() ->
     other = control_plane("istio-canary")
     there.kube.put(other)
     vouch(there.kube, other)
+    # The plan says so already; the run looks again.
+    (kept,) = reasons(await removal(there))
+    assert kept.endswith("to 1 namespace: shop; another istiod needs them: Deployment istio-canary/istiod-canary")
     await down(there)
     assert "/api/v1/namespaces/shop/configmaps/istio-ca-root-cert" in there.kube.objects
 

@@ -86,8 +86,8 @@ async def test_what_the_record_keeps_and_what_is_gone_keeps_no_release() -> None
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("---kind: Deployment\nmetadata: {name: x}", "has a record that cannot be read: a line begins with --- and goes on"),
-        ("--- # more\nkind: Deployment", "has a record that cannot be read: a line begins with --- and goes on"),
+        ("---kind: Deployment\nmetadata: {name: x}", "has a record that cannot be read: a line begins with --- and has more text"),
+        ("--- # more\nkind: Deployment", "has a record that cannot be read: a line begins with --- and has more text"),
         ("kind: [", "has a record that cannot be read: not YAML"),
         (
             "kind: CustomResourceDefinition\nkind: Deployment\napiVersion: apps/v1\nmetadata: {name: coredns, namespace: kube-system}",
@@ -96,12 +96,12 @@ async def test_what_the_record_keeps_and_what_is_gone_keeps_no_release() -> None
         ("apiVersion: v1\nkind: Node\nmetadata: {name: one}", "has objects of kinds that cannot be looked at: Node"),
         ("apiVersion: v1\nkind: List\nitems: []\nmetadata: {name: x}", "has objects of kinds that cannot be looked at: List"),
         ("apiVersion: acme.example/v1\nkind: Service\nmetadata: {name: x}", "has objects of kinds that cannot be looked at: Service"),
-        ("[]", "has a record that cannot be read: it holds something that is no object"),
-        ("kind: Deployment", "has a record that cannot be read: it holds something that is no object"),
-        ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {generateName: x}", "has a record that cannot be read: it holds something"),
+        ("[]", "has a record that cannot be read: a document in it is not an object"),
+        ("kind: Deployment", "has a record that cannot be read: a document in it is not an object"),
+        ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {generateName: x}", "has a record that cannot be read: a document"),
         (
             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, annotations: []}\n---\nx",
-            "has a record that cannot be read: it holds",
+            "has a record that cannot be read: a document",
         ),
     ],
 )
