@@ -58,18 +58,20 @@ class SavedPlan:
     document: Mapping[str, Any]
 
     def kubeconfig_of_its_own(self, given: Request, cluster: ClusterRef) -> Question | None:
-        """What to ask where the file alone, and no flag that was ``given`` beside it, leads to a kubeconfig.
+        """What to ask where the file alone, and no flag that was ``given`` beside it, leads to a kubeconfig that can do harm.
 
-        A kubeconfig names programs to run and files to send, and both happens before a plan can be compared. Which files are the user's
-        own, KUBECONFIG and what meshinstall.yaml names, is not for the file to say.
+        A kubeconfig may name a program to run and a token's file to send, and both happens before a plan can be compared; any other one
+        can only lead to another cluster. Which files are the user's own, KUBECONFIG and what meshinstall.yaml names, is not for the file
+        to say.
         """
         by_flag = "kubeconfig" in self.request.cluster
         is_own = "kubeconfig" not in given.cluster if by_flag else self.request.config is not None and given.config is None
         if self.target is None or cluster.cloud is not Cloud.LOCAL or cluster.kubeconfig is None or not is_own:
             return None
         name, value = ("--kubeconfig", self.request.cluster["kubeconfig"]) if by_flag else ("--config", str(self.request.config))
-        what = f"{spelled(str(self.path))} alone names the kubeconfig {spelled(str(cluster.kubeconfig))}"
-        what += f"{_run_by(cluster)}: a kubeconfig can make this machine run a program, and send what its files hold"
+        if not (harm := _harm_of(cluster)):
+            return None
+        what = f"{spelled(str(self.path))} alone names the kubeconfig {spelled(str(cluster.kubeconfig))}, which {harm}"
         return Question(what, f"look into it; if it is yours, name it yourself beside --plan: {name} {shlex.quote(spelled(value))}")
 
     def differences(self, plan: Plan) -> list[str]:
@@ -90,12 +92,14 @@ class SavedPlan:
         return [f"saved {spelled(str(self.document.get('digest')))}, now {plan.digest}", *found] if found else []
 
 
-def _run_by(cluster: ClusterRef) -> str:
-    """The program that it runs, in words; empty where it runs none. Raises UsageError or ClusterError for what is no kubeconfig."""
+def _harm_of(cluster: ClusterRef) -> str:
+    """The program that it runs, and the file that it sends, in words; empty for neither. Raises UsageError or ClusterError."""
     from meshinstall.adapters.kube import kubeconfig
 
-    plugin = kubeconfig.load(cluster.kubeconfig, cluster.context).plugin
-    return f", which runs {whole([plugin.command, *plugin.args])}" if plugin else ""
+    found = kubeconfig.load(cluster.kubeconfig, cluster.context)
+    runs = [f"runs {whole([found.plugin.command, *found.plugin.args])} on this machine"] if found.plugin else []
+    sends = [f"sends what is in {spelled(str(found.token_file))} to {spelled(found.server)}"] if found.token_file else []
+    return " and ".join([*runs, *sends])
 
 
 def _written(plan: Plan) -> Any:

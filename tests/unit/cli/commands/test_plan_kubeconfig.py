@@ -1,4 +1,4 @@
-"""A kubeconfig that a plan file alone names makes this machine do nothing: it is shown and asked about first."""
+"""A kubeconfig that a plan file alone names runs no program and sends no file: it is shown and asked about first."""
 
 import io
 import json
@@ -64,8 +64,34 @@ def test_it_is_not_used_unasked(run: Run, hostile: Callable[..., None], more: tu
     assert status == 2, said
     told = f"plan.json alone names the kubeconfig {Path('evil/kubeconfig').absolute()}"
     program = json.dumps([str(Path("evil/plugin").absolute()), "--now"])
-    assert f"{told}, which runs {program}: a kubeconfig can make this machine run a program" in said.replace("/./", "/")
+    assert f"{told}, which runs {program} on this machine" in said.replace("/./", "/")
     assert f"name it yourself beside --plan: {' '.join(FLAGS[hostile])}" in said
+
+
+@pytest.mark.usefixtures("hostile")
+def test_a_tokens_file_is_not_sent_unasked(run: Run) -> None:  # noqa: F811 - a fixture
+    Path("secret").write_text("planted")
+    rewritten({"tokenFile": str(Path("secret").absolute())})
+    status, said = up(run, "--yes")
+    assert status == 2, said
+    assert f"which sends what is in {Path('secret').absolute()} to https://127.0.0.1:1" in said
+
+
+@pytest.mark.usefixtures("hostile")
+def test_one_that_runs_and_sends_nothing_needs_no_other_flag(run: Run) -> None:  # noqa: F811 - a fixture
+    rewritten({"token": "planted"})
+    status, said = up(run, "--yes")
+    assert status == 1, said
+    assert "alone names" not in said
+    assert "127.0.0.1:1" in said
+
+
+def rewritten(user: dict[str, str]) -> None:
+    """The kubeconfig with another login."""
+    file = Path("evil/kubeconfig")
+    content = json.loads(file.read_text())
+    content["users"][0]["user"] = user
+    file.write_text(json.dumps(content))
 
 
 def test_whoever_names_it_himself_is_not_asked(run: Run, hostile: Callable[..., None]) -> None:  # noqa: F811 - fixtures
