@@ -114,12 +114,19 @@ class Runner:
         await put_back(self._session.kube, step.undo, lambda text: self._tell(step, text))
         runs_helm = step.action in {Action.INSTALL, Action.UPGRADE}
         if runs_helm:
+            await self._insist_on_record(step)
             self._tell(step, f"helm {'upgrade' if step.revision else 'install'}")
             await self._run_helm(step)
         record = await waiting.find_record(self._session, step)
         if runs_helm and record.status.is_pending:
             record = await self._record_again(step, record)
         return await waiting.until_ready(self._session, step, record, lambda text: self._tell(step, text))
+
+    async def _insist_on_record(self, step: ReleaseStep) -> None:
+        """Refuse where helm may go by another record than the plan did: an upgrade deletes what that one names."""
+        record = (await self._session.releases.newest([step.release.namespace])).get(step.release) if step.revision else None
+        if record and (why := await self._session.releases.rivals(record)):
+            raise PlanRefusedError(f"release {step.release} is not upgraded: it {why}", "if no helm wrote it, delete it; then run up again")
 
     async def _record_again(self, step: ReleaseStep, record: ReleaseRecord) -> ReleaseRecord:
         """Helm ends well also when it cannot write its last record (helm: pkg/action/install.go, recordRelease): run it once more."""

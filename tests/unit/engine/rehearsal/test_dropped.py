@@ -58,3 +58,11 @@ async def test_a_record_that_helm_may_read_in_another_way_is_an_error() -> None:
         ClusterError, match="the manifest in Helm's record of release istio-ingress/public cannot be read: a line begins with"
     ):
         await planned(there)
+
+
+async def test_where_helm_may_go_by_another_record_nothing_is_upgraded() -> None:
+    there = await upgraded()
+    there.releases.rival = "has another record"
+    with pytest.raises(PlanRefusedError, match="release istio-ingress/public is not upgraded: it has another record"):
+        await stages.up(there, DESIRED, [])
+    assert there.helm.calls == []
