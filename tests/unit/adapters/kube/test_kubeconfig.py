@@ -119,6 +119,34 @@ def test_a_server_that_is_not_a_url_is_a_users_mistake(write: Write, server: str
     assert "server of cluster 'dev' in the kubeconfig" in refused(write(config(cluster={"server": server}))).message
 
 
+EXEC = {"exec": {"apiVersion": V1, "command": "x", "interactiveMode": "Never"}}
+
+
+@pytest.mark.parametrize(
+    "user", [{"token": "hunter2"}, {"tokenFile": "hunter2"}, EXEC, {"client-certificate-data": "eA==", "client-key-data": "eA=="}]
+)
+def test_no_credential_is_even_fetched_for_a_server_without_encryption(write: Write, user: dict[str, Any]) -> None:
+    error = refused(write(config(cluster={"server": "http://dev.example"}, user=user)))
+    assert "would send credentials to http://dev.example without encryption" in error.message
+    assert "hunter2" not in error.message
+    assert load(write(config(cluster={"server": "http://127.0.0.1:8001"}, user=user))).server == "http://127.0.0.1:8001"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["10.0.0.1:3128", "ftp://x", "http://", "http://x:port", "http://x:0", "http://[::1", "http://ann:hunter2@a b", "socks4://x"]
+)
+def test_a_proxy_that_is_not_a_url_is_a_users_mistake(write: Write, proxy: str) -> None:
+    error = refused(write(config(cluster={"proxy-url": proxy})))
+    assert isinstance(error, UsageError)
+    assert error.message.startswith("proxy-url of cluster 'dev' in the kubeconfig ")
+    assert "hunter2" not in f"{error.message}{error.hint}"
+
+
+@pytest.mark.parametrize("proxy", ["http://x:3128", "https://ann:pw@x", "socks5://x", "socks5h://[::1]:1080"])
+def test_a_proxy_of_the_kubeconfig_is_kept(write: Write, proxy: str) -> None:
+    assert load(write(config(cluster={"proxy-url": proxy}))).proxy == proxy
+
+
 @pytest.mark.parametrize(
     ("user", "said"),
     [

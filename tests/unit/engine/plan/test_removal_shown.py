@@ -227,6 +227,15 @@ async def test_root_certificates_are_shown_asked_about_and_deleted_under_the_loc
     assert ROOT_PATH not in there.kube.objects
 
 
+async def test_a_root_certificate_that_was_made_again_after_the_question_stays() -> None:
+    there = await installed()
+    there.kube.put(ROOT)
+    events = await down(there, lambda: there.kube.objects[ROOT_PATH]["metadata"].update(uid="another"))
+    again = "0 deleted, kept because somebody made them again: ConfigMap shop/istio-ca-root-cert"
+    assert details(events) == {"root-certificates": again}
+    assert ROOT_PATH in there.kube.objects
+
+
 async def test_a_removal_of_nothing_deletes_nothing_asks_nobody_and_takes_no_lock() -> None:
     there = await installed()
     await down(there, lambda: None)

@@ -250,6 +250,25 @@ async def test_a_holder_that_cannot_renew_gives_up_before_another_may_begin(hang
     assert ended[0] <= 24
 
 
+async def test_a_renewal_counts_from_when_it_was_sent() -> None:
+    """Whoever watches saw it come before its answer did."""
+    there, ended = World(), list[float]()
+
+    async def ours() -> None:
+        async with run_lock(there.session(), "istio-system") as lock:
+            await lock.take("up dev, run 1")
+            there.kube.pauses[f"PATCH {LEASE}"] = [4.9, *[3600.0] * 9]
+            try:
+                await anyio.sleep(3600)
+            finally:
+                ended.append(anyio.current_time())
+
+    with pytest.raises(LockedError, match="was not renewed for 18 s"):
+        await ours()
+    # Sent after 2 s, answered after 6.9.
+    assert 18 < ended[0] <= 22
+
+
 async def test_a_clock_that_counts_a_sleep_ends_the_run_when_the_machine_wakes() -> None:
     there, slept = World(), [0.0]
     session = replace(there.session(), clock=lambda: anyio.current_time() + slept[0])
