@@ -30,7 +30,7 @@ def event_text(event: Event) -> str:
         case StepWaiting(step=step, reason=reason):
             text = f"  {step.name}: … {line(reason)}"
         case StepDone(step=step, seconds=seconds, detail=detail):
-            text = f"✓ {step.name}: done in {seconds:.1f} s{f', {detail}' if detail else ''}"
+            text = f"✓ {step.name}: done in {seconds:.1f} s{f', {line(detail)}' if detail else ''}"
         case StepEnded(step=step, seconds=seconds, reason=reason):
             text = f"✗ {step.name}: stopped after {seconds:.1f} s: {command(reason)}"
         case LockWaiting(reason=reason):
@@ -59,7 +59,7 @@ def summary_text(done: Sequence[StepDone]) -> str:
     """What a run did, in one line, and the addresses of gateways."""
     counts = Counter(event.step.action for event in done if event.step.action is not Action.KEEP)
     lines = [", ".join(f"{count} {action}" for action, count in counts.items())]
-    lines += [f"gateway {event.step.name}: {event.detail}" for event in done if event.detail and _is_gateway(event.step)]
+    lines += [f"gateway {event.step.name}: {line(event.detail)}" for event in done if event.detail and _is_gateway(event.step)]
     return for_log("\n".join(lines))
 
 
