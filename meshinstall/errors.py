@@ -44,6 +44,10 @@ class MeshinstallError(Exception):
         self.message = message
         self.hint = hint
 
+    def in_one_line(self) -> str:
+        """What happened and what to do next, for a list of many."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UsageError(MeshinstallError):
     """Options or files that do not make sense."""

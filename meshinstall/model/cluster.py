@@ -110,12 +110,23 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """Why something could not be read: the ``permission`` that is missing where the caller could be given it, else ``why`` in words."""
+
+    permission: str = ""
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"missing permission: {self.permission}" if self.permission else self.why
+
+
+@dataclass(frozen=True, slots=True)
 class CloudCluster:
     """A managed cluster as its cloud describes it.
 
     ``status`` is the cloud's own word, ``ready`` what it means; ``endpoint`` is None while there is none.
     ``details`` are the rest of what preflight judges, in the cloud's own names; ``unread`` maps what could not
-    be read to the permission that is missing; ``selectors`` name it to its provider, as those of a ClusterRef do.
+    be read to the reason; ``selectors`` name it to its provider, as those of a ClusterRef do.
     ``caller`` is who looked at it, None before that was asked and where the cloud does not say.
     """
 
@@ -127,7 +138,7 @@ class CloudCluster:
     ready: bool
     endpoint: Endpoint | None
     details: Mapping[str, Any] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, Unread] = field(default_factory=dict)
     selectors: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError, UsageError
-from meshinstall.model.cluster import EndpointKind
+from meshinstall.model.cluster import EndpointKind, Unread
 from testbed.clouds.aks import Answer, FakeAzure, Fault
 from testbed.clouds.aks_arm import READER, USER_ROLE
 from testbed.clouds.aks_entra import SERVER_APP
@@ -108,7 +108,7 @@ def test_without_reader_the_cluster_is_reached_and_what_is_not_known_is_said(azu
     found = provider().describe()
     assert found.ready
     assert found.endpoint
-    assert found.unread == {"the cluster's settings": "Microsoft.ContainerService/managedClusters/read"}
+    assert found.unread == {"the cluster's settings": Unread("Microsoft.ContainerService/managedClusters/read")}
 
 
 def test_a_missing_role_is_named_with_the_command_that_gives_it(azure: FakeAzure) -> None:
@@ -125,7 +125,9 @@ def test_versions_that_may_not_be_read_are_said(azure: FakeAzure) -> None:
     azure.arm.grants[PIPELINE.oid] = USER_ROLE
     aks = provider()
     found = aks.inspect(aks.describe())
-    assert found.unread == {"the Kubernetes versions that AKS supports": "Microsoft.ContainerService/locations/kubernetesVersions/read"}
+    assert found.unread == {
+        "the Kubernetes versions that AKS supports": Unread("Microsoft.ContainerService/locations/kubernetesVersions/read")
+    }
 
 
 @pytest.mark.usefixtures("azure")

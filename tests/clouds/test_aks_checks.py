@@ -12,7 +12,7 @@ from meshinstall.adapters.aks.details import answers, read_details, status_of
 from meshinstall.checks.clouds.judge import judge
 from meshinstall.config.project import load_project
 from meshinstall.config.resolve import resolve
-from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind
+from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind, Unread
 from meshinstall.model.desired import Desired, DesiredNamespace
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.release import Manifest
@@ -190,11 +190,11 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
         ("AKS014", Severity.INFO, "local accounts are on beside Entra ID", f"az aks update {FLAGS} --disable-local-accounts"),
     ),
     "not answered": (
-        replace(cluster(), unread={"the cluster's settings": "Azure is busy"}),
+        replace(cluster(), unread={"the cluster's settings": Unread(why="Azure is busy")}),
         ("AKS016", Severity.WARNING, "NOT PROVEN: the cluster's settings could not be read", ""),
     ),
     "not readable": (
-        replace(cluster(), unread={"the cluster's settings": "Microsoft.ContainerService/managedClusters/read"}),
+        replace(cluster(), unread={"the cluster's settings": Unread("Microsoft.ContainerService/managedClusters/read")}),
         (
             "AKS016",
             Severity.WARNING,

@@ -53,7 +53,7 @@ def test_what_only_a_warning_needs_stops_nothing_when_azure_does_not_tell_it(azu
     aks = provider()
     ((what, why),) = aks.inspect(aks.describe()).unread.items()
     assert what == "the Kubernetes versions that AKS supports"
-    assert why.startswith("reading the versions that AKS supports: Azure ")
+    assert why.why.startswith("reading the versions that AKS supports: Azure ")
 
 
 @pytest.mark.parametrize("part", [CLUSTER, SIGN_IN])

@@ -120,7 +120,7 @@ def test_a_lock_or_a_policy_on_the_settings_stops_nothing(azure: FakeAzure) -> N
     azure.faults.append(Fault(f"managedClusters/{NAME}?", Answer(403, body), count=9))
     found = provider().describe()
     assert found.ready
-    assert "an Azure Policy of the organisation forbids it" in found.unread["the cluster's settings"]
+    assert "an Azure Policy of the organisation forbids it" in found.unread["the cluster's settings"].why
 
 
 _TRACE = "Trace ID: 12 Correlation ID: 3f2504e0-4f89-11d3-9a0c-0305e82c3301 Timestamp: 2026-11-28 21:31:23Z"

@@ -36,6 +36,7 @@ from meshinstall.model.cluster import (
     EndpointKind,
     Listing,
     MeshFound,
+    Unread,
 )
 from meshinstall.model.foreign_text import cleaned, plain
 from meshinstall.model.plan import Plan
@@ -197,7 +198,7 @@ def test_a_plugin_loads_its_own_cloud_and_nothing_heavy() -> None:
 def test_a_cloud_is_judged_by_its_own_rules(tmp_path: Path) -> None:
     for cloud in (Cloud.AKS, Cloud.EKS, Cloud.GKE):
         desired = resolve(Request(environment="dev", cloud=cloud), load_project(None, {}, tmp_path))
-        unread = replace(SHOP, cloud=cloud, unread={"something": "some:Permission"})
+        unread = replace(SHOP, cloud=cloud, unread={"something": Unread("some:Permission")})
         found = [finding for finding in judge(unread, [], desired) if finding.title.startswith("NOT PROVEN")]
         assert {finding.code[:3] for finding in found} == {cloud.name}
     assert judge(replace(SHOP, cloud=Cloud.LOCAL), [], desired) == ()
@@ -221,7 +222,7 @@ class Cloudy(FakeProvider):
         """One thing is not known."""
         if self.silent:
             raise UnreachableError("the cloud is silent")
-        return replace(cluster, unread={"versions": "eks:DescribeClusterVersions"}, caller=Caller("ann", "AWS_PROFILE"))
+        return replace(cluster, unread={"versions": Unread("eks:DescribeClusterVersions")}, caller=Caller("ann", "AWS_PROFILE"))
 
 
 def planned(tmp_path: Path, world: World, cloud: Cloudy) -> Plan:

@@ -11,7 +11,7 @@ from meshinstall.adapters.net.surroundings import variables, versions
 from meshinstall.cli.output.doctor_text import doctor_json, doctor_text
 from meshinstall.engine.report.doctor import look_at_cloud
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UsageError
-from meshinstall.model.cluster import Caller, Chosen, Cloud, CloudCluster, Credential, Listing
+from meshinstall.model.cluster import Caller, Chosen, Cloud, CloudCluster, Credential, Listing, Unread
 from meshinstall.model.doctor import Examination, Look
 from tests.clouds.fake_provider import PLANTED, SHOP, FakeProvider
 
@@ -34,7 +34,7 @@ class Awkward(FakeProvider):
     def inspect(self, cluster: CloudCluster) -> CloudCluster:
         """Who asked; and one thing less."""
         found = replace(cluster, caller=Caller("ann", "AWS_PROFILE"))
-        return replace(found, unread={"network": "ec2:DescribeSubnets"}) if self.unread else found
+        return replace(found, unread={"network": Unread("ec2:DescribeSubnets")}) if self.unread else found
 
     def discover(self) -> Listing:
         """One region answers."""

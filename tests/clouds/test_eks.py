@@ -16,7 +16,7 @@ from meshinstall.adapters.eks import session
 from meshinstall.adapters.eks.provider import EksProvider
 from meshinstall.adapters.eks.token import sts_host
 from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError, UsageError
-from meshinstall.model.cluster import Cloud, ClusterRef, EndpointKind
+from meshinstall.model.cluster import Cloud, ClusterRef, EndpointKind, Unread
 from testbed.clouds import eks, eks_account
 from testbed.clouds.eks_account import ADMIN_ROLE, NAME, REGION, account
 from testbed.clouds.eks_identity import ACCOUNT, Identity, RefusedError
@@ -354,7 +354,7 @@ def test_what_may_not_be_read_is_noted_with_its_permission(aws: eks.Aws, monkeyp
     become(aws.keys.add(Identity(f"arn:aws:iam::{ACCOUNT}:user/r", "AIDAR", denied=frozenset(_PERMISSIONS.values()))), monkeypatch)
     asked = provider()
     found = asked.inspect(asked.describe())
-    assert found.unread == _PERMISSIONS
+    assert found.unread == {name: Unread(permission) for name, permission in _PERMISSIONS.items()}
     assert found.details["caller"].endswith("user/r")
 
 
@@ -363,7 +363,7 @@ def test_what_does_not_answer_does_not_stop_the_rest(aws: eks.Aws) -> None:
     asked = provider()
     found = asked.inspect(asked.describe())
     assert list(found.unread) == ["nodegroups"]
-    assert "did not answer eks:ListNodegroups" in found.unread["nodegroups"]
+    assert "did not answer eks:ListNodegroups" in found.unread["nodegroups"].why
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_mfa_without_a_terminal_is_one_line(world: World) -> None:
         )
         assert done.returncode == UnauthorizedError.exit_code
         assert done.stderr.startswith(f"meshinstall: the profile needs an MFA code of {DEVICE}, and there is no terminal")
+        assert f"aws sts get-caller-identity --profile {PROFILE};" in done.stderr
         assert len(done.stderr.splitlines()) == 2
     assert world.aws.asked == []
 
@@ -308,7 +309,7 @@ def test_preflight_of_the_awkward_account(world: World) -> None:
     assert found.details["accessEntries"][-1] == ROLE
     assert len(found.details["network"]["nodeGroupSets"]) == 1
     assert list(found.unread) == ["versions"]
-    assert "service control policy" in found.unread["versions"]
+    assert "service control policy" in found.unread["versions"].why
     assert list(webhook_port(found, [])) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from meshinstall.checks.clouds.eks import judge
 from meshinstall.config.project import load_project
 from meshinstall.config.resolve import resolve
-from meshinstall.model.cluster import Cloud, CloudCluster
+from meshinstall.model.cluster import Cloud, CloudCluster, Unread
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Severity
 from meshinstall.model.request import Request
@@ -127,7 +127,7 @@ def ruled(**changed: Any) -> CloudCluster:
         (balanced(deployments={"kube-system/aws-load-balancer-controller": 0}, classes=["alb"]), [LINUX], ["EKS018"]),
         (balanced(deployments={"kube-system/lbc": 1}), [LINUX], []),
         (balanced(webhooks=["aws-load-balancer-webhook"]), [LINUX], []),
-        (replace(GOOD, unread={"loadBalancerController": "forbidden"}), [LINUX], ["EKS013"]),
+        (replace(GOOD, unread={"loadBalancerController": Unread(why="forbidden")}), [LINUX], ["EKS013"]),
         (GOOD, [LINUX, HYBRID], ["EKS017"]),
         (GOOD, [HYBRID], ["EKS017"]),
         (having(remoteNetworkConfig=REMOTE), [LINUX, HYBRID], ["EKS017"]),
@@ -136,7 +136,7 @@ def ruled(**changed: Any) -> CloudCluster:
         (having(computeConfig={"enabled": False}), [LINUX], []),
         (GOOD, [LINUX, WINDOWS], ["EKS012"]),
         (having(nodegroups=[{"nodegroupName": "w", "amiType": "WINDOWS_FULL_2025_x86_64", "status": "ACTIVE"}]), [LINUX], ["EKS012"]),
-        (replace(GOOD, unread={"network": "ec2:DescribeInstances"}), [LINUX], ["EKS013"]),
+        (replace(GOOD, unread={"network": Unread("ec2:DescribeInstances")}), [LINUX], ["EKS013"]),
         (ruled(groups=["sg-other"]), [LINUX], ["EKS014"]),
         (ruled(to=15016, **{"from": 1025}), [LINUX], ["EKS014"]),
         (ruled(protocol="udp"), [LINUX], ["EKS014"]),
@@ -212,7 +212,7 @@ def test_hints_are_commands_that_mend(desired: Desired) -> None:
     assert "API_AND_CONFIG_MAP && aws eks wait cluster-active" in first
     assert "aws eks create-access-entry" in second
     assert "fails while the mode is CONFIG_MAP" in second
-    (unread,) = judge(replace(GOOD, unread={"network": "ec2:DescribeInstances"}), [LINUX], desired)
+    (unread,) = judge(replace(GOOD, unread={"network": Unread("ec2:DescribeInstances")}), [LINUX], desired)
     assert unread.title == "NOT PROVEN: whether the API server reaches the webhook (port 15017)"
     assert unread.detail == "missing permission: ec2:DescribeInstances"
 

@@ -157,8 +157,8 @@ def unassigned(world: World) -> Person:
 
 # What goes wrong, what is said, and what the hint names.
 REFUSED: dict[str, tuple[Callable[[World], Person], str, str]] = {
-    "not-signed-in": (lambda world: world.signed_in(None), "the AWS login has expired", "aws sso login"),
-    "signed-out": (over, "the AWS login has expired", "aws sso login"),
+    "not-signed-in": (lambda world: world.signed_in(None), "the AWS login is missing", "aws sso login --profile shop"),
+    "signed-out": (over, "the AWS login has expired", "aws sso login --profile shop"),
     "not-assigned": (unassigned, "AWS does not allow sso:GetRoleCredentials: No access", "sso_role_name"),
     "not-trusted": (another, "AWS does not allow sts:AssumeRoleWithWebIdentity", "trust policy"),
     "expired": (

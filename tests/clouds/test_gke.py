@@ -314,7 +314,7 @@ def test_a_login_that_names_no_project_to_count_for_proves_nothing_of_a_mesh(goo
     google.google.fault("gkehub", Answer(403, json.dumps(body).encode()), 10_000)
     provider = google.provider()
     unread = provider.inspect(provider.describe()).unread
-    assert unread["whether the fleet manages a mesh here"].startswith("Google needs a quota project for gkehub.features.get")
+    assert unread["whether the fleet manages a mesh here"].why.startswith("Google needs a quota project for gkehub.features.get")
 
 
 def test_what_preflight_judges_is_gathered(google: World) -> None:
@@ -343,7 +343,11 @@ def test_what_may_not_be_read_is_told_with_its_permission(google: World) -> None
     google.caller.roles[PROJECT] = {"container.clusters.get"}
     provider = google.provider()
     found = provider.inspect(provider.describe())
-    assert sorted(found.unread.values()) == ["compute.firewalls.list", "container.clusters.list", "gkehub.features.get"]
+    assert sorted(one.permission for one in found.unread.values()) == [
+        "compute.firewalls.list",
+        "container.clusters.list",
+        "gkehub.features.get",
+    ]
 
 
 def test_every_project_is_listed_at_the_same_time_page_by_page(google: World) -> None:

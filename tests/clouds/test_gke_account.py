@@ -269,7 +269,7 @@ def test_a_quota_project_that_the_caller_may_not_use_is_told_with_the_role(googl
 def test_preflight_names_what_refused_and_not_a_permission(google: World) -> None:
     provider = google.provider()
     unread = provider.inspect(provider.describe()).unread
-    assert f"quota project {company.TOOLS}" in unread["the firewall rules of the network"]
+    assert f"quota project {company.TOOLS}" in unread["the firewall rules of the network"].why
 
 
 def test_a_broken_configuration_of_gcloud_is_told(google: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from meshinstall.checks.clouds.gke import judge
 from meshinstall.config.project import load_project
 from meshinstall.config.resolve import resolve
-from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind
+from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind, Unread
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.request import Request
@@ -102,7 +102,7 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     ({"privateClusterConfig": PRIVATE, "firewall": [{**OPEN, "allowed": [{"IPProtocol": "tcp", "ports": ["443"]}]}]}, ["GKE007 error"]),
     ({"privateClusterConfig": PRIVATE, "firewall": [{**OPEN, "allowed": [{"IPProtocol": "udp"}]}]}, ["GKE007 error"]),
     ({"privateClusterConfig": PRIVATE, "firewall": [{**OPEN, "allowed": [{"IPProtocol": "all"}], "targetTags": []}]}, []),
-    ({"privateClusterConfig": PRIVATE, "unread": {"the firewall": "compute.firewalls.list"}}, ["GKE014 warning"]),
+    ({"privateClusterConfig": PRIVATE, "unread": {"the firewall": Unread("compute.firewalls.list")}}, ["GKE014 warning"]),
     ({"privateClusterConfig": {**PRIVATE, "enablePrivateNodes": False}, "firewall": []}, []),
     ({"autopilot": {"enabled": True}}, ["GKE009 error"]),
     ({"autopilot": {"enabled": True, "workloadPolicyConfig": {"allowNetAdmin": True}}}, []),
@@ -118,7 +118,7 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     ({"versions": {"validMasterVersions": ["1.38.1-gke.5"]}, "releaseChannel": {"channel": "EXTENDED"}}, ["GKE012 warning"]),
     ({"nodePools": [{**POOL, "version": "1.33.9-gke.1"}]}, []),
     ({"nodePools": [{**POOL, "version": "1.32.9-gke.1"}]}, ["GKE013 warning"]),
-    ({"unread": {"versions": "container.clusters.list", "mesh": "it does not answer"}}, ["GKE014 warning", "GKE014 warning"]),
+    ({"unread": {"versions": Unread("container.clusters.list"), "mesh": Unread(why="it does not answer")}}, ["GKE014 warning", "GKE014 warning"]),
     ({"addonsConfig": {"httpLoadBalancing": {"disabled": True}}}, ["GKE015 error"]),
     ({"addonsConfig": {"httpLoadBalancing": {}}}, []),
     ({"addonsConfig": OFF, "sets": [f"{CLASS}=example.com/lb"]}, []),
@@ -163,7 +163,7 @@ def test_the_firewall_rule_that_is_missing_is_written_out() -> None:
 
 
 def test_what_could_not_be_read_is_not_proven_and_named() -> None:
-    (finding,) = found(unread={"the firewall rules of the network": "compute.firewalls.list"})
+    (finding,) = found(unread={"the firewall rules of the network": Unread("compute.firewalls.list")})
     assert finding.title == "NOT PROVEN: the firewall rules of the network"
     assert "compute.firewalls.list" in finding.hint
 

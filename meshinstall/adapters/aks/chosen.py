@@ -10,13 +10,13 @@ from meshinstall.model.cluster import Chosen
 from meshinstall.model.foreign_text import plain
 
 _TENANT = "AZURE_TENANT_ID"
-_CLIENT = "AZURE_CLIENT_ID"
-_CREDENTIALS = "AZURE_TOKEN_CREDENTIALS"
+CLIENT = "AZURE_CLIENT_ID"
+CREDENTIALS = "AZURE_TOKEN_CREDENTIALS"
 # What the SDK takes as a tenant: an ID or a domain.
 _VALID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 # Names of Entra ID for "any tenant": they choose none.
 _ANY = frozenset({"common", "organizations", "consumers"})
-_APPLICATION = (_TENANT, _CLIENT)
+_APPLICATION = (_TENANT, CLIENT)
 # Ways of the SDK's chain, in its order: those for programs, and those for people.
 _ENVIRONMENT, _WORKLOAD, _MANAGED = "EnvironmentCredential", "WorkloadIdentityCredential", "ManagedIdentityCredential"
 _PEOPLE = {
@@ -28,7 +28,7 @@ _PEOPLE = {
 _WAYS = (_ENVIRONMENT, _WORKLOAD, _MANAGED, *_PEOPLE)
 # Variables without a secret that lead to an identity or to what vouches for its servers; those with a file's name apart.
 _NAMES = (
-    _CLIENT,
+    CLIENT,
     _TENANT,
     "AZURE_USERNAME",
     "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
@@ -65,10 +65,19 @@ def choose(selectors: Mapping[str, str], environ: Mapping[str, str], az: AzCloud
     variables |= {name: os.path.join(folder, environ[name]) for name in _FILES if environ.get(name)}  # noqa: PTH118 - no file is touched
     login = find_cloud(host, known).login
     variables[AUTHORITY] = f"https://{login}"
-    if way or environ.get(_CREDENTIALS):
-        variables[_CREDENTIALS] = way or environ[_CREDENTIALS]
+    if way or environ.get(CREDENTIALS):
+        variables[CREDENTIALS] = way or environ[CREDENTIALS]
     by = _words(way, environ) + (f" at {login}" if login != PUBLIC else "")
     return Chosen(by, {"tenant": tenant} if tenant else {}, variables, tuple(_secrets(way, environ)))
+
+
+def lacking(environ: Mapping[str, str]) -> tuple[str, list[str]] | None:
+    """A variable of an application's identity, and those that are missing beside it; None where nothing is missing."""
+    for given in ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE"):
+        missing = [name for name in _APPLICATION if not environ.get(name)]
+        if environ.get(given) and missing:
+            return given, missing
+    return None
 
 
 def _tenant(selectors: Mapping[str, str], environ: Mapping[str, str]) -> str:
@@ -84,11 +93,11 @@ def _tenant(selectors: Mapping[str, str], environ: Mapping[str, str]) -> str:
 
 def _way(environ: Mapping[str, str]) -> str:
     """The credential that the environment alone determines, by the rules of the SDK's chain; empty where it depends on who is logged in."""
-    only = environ.get(_CREDENTIALS, "").strip().lower()
+    only = environ.get(CREDENTIALS, "").strip().lower()
     for way, needs in (
         (_ENVIRONMENT, (*_APPLICATION, "AZURE_CLIENT_SECRET")),
         (_ENVIRONMENT, (*_APPLICATION, "AZURE_CLIENT_CERTIFICATE_PATH")),
-        (_ENVIRONMENT, (_CLIENT, "AZURE_USERNAME", "AZURE_PASSWORD")),
+        (_ENVIRONMENT, (CLIENT, "AZURE_USERNAME", "AZURE_PASSWORD")),
         (_WORKLOAD, (*_APPLICATION, "AZURE_FEDERATED_TOKEN_FILE")),
         (_MANAGED, ("IDENTITY_ENDPOINT",)),
         (_MANAGED, ("MSI_ENDPOINT",)),
@@ -101,7 +110,7 @@ def _way(environ: Mapping[str, str]) -> str:
 def _words(way: str, environ: Mapping[str, str]) -> str:
     if way == _ENVIRONMENT:
         return _environment(environ)[0]
-    client = f" {plain(environ[_CLIENT])}" if environ.get(_CLIENT) else ""
+    client = f" {plain(environ[CLIENT])}" if environ.get(CLIENT) else ""
     if way == _WORKLOAD:
         return f"workload identity{client}"
     if way == _MANAGED:

@@ -71,7 +71,7 @@ def _attempt(azure: Azure, subscription: str) -> tuple[CloudCluster, ...] | str:
             pages = azure.clusters(subscription).managed_clusters.list().by_page()
             return tuple(_listed(subscription, one.as_dict()) for page in islice(pages, _PAGES) for one in page)
     except MeshinstallError as error:
-        return f"{error.message}; {error.hint}" if error.hint else error.message
+        return error.in_one_line()
 
 
 def _subscriptions(azure: Azure) -> Iterator[tuple[str, str]]:

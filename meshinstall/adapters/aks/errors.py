@@ -12,6 +12,7 @@ from meshinstall.adapters.aks.sign_in_errors import names_a_reason, no_token, un
 from meshinstall.adapters.aks.words import clean
 from meshinstall.adapters.cloud.refusals import Refusal, find
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError
+from meshinstall.model.cluster import Unread
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError, HttpResponseError
@@ -71,11 +72,11 @@ def explained(task: Task) -> Iterator[None]:
         ) from error
 
 
-def reason(error: MeshinstallError) -> str:
+def reason(error: MeshinstallError) -> Unread:
     """Why something is not known, for a finding: the missing permission alone, else the message with its hint."""
     if isinstance(error, MissingPermissionError) and error.permission:
-        return error.permission
-    return f"{error.message}; {error.hint}" if error.hint else error.message
+        return Unread(error.permission)
+    return Unread(why=error.in_one_line())
 
 
 def _translated(error: "AzureError", task: Task) -> MeshinstallError:
@@ -151,6 +152,9 @@ def _unauthorized(code: str, text: str, kind: Refusal | None, task: Task) -> Una
 
 
 def _forbidden(code: str, text: str, task: Task) -> ForbiddenError:
+    if not code:
+        hint = "check that no proxy or firewall answers in Azure's place (HTTPS_PROXY)"
+        return ForbiddenError(f"{task.doing}: refused with 403 and without a code of Azure's: {text}", hint)
     action = _ACTION.search(text)
     caller = _CALLER.search(text)
     permission = action[1] if action else task.permission

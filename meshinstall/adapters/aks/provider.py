@@ -20,7 +20,7 @@ from meshinstall.adapters.aks.sdk import SERVER_APP, Azure, az_clouds
 from meshinstall.adapters.aks.user_kubeconfig import UserAccess, cluster_id, task_on, user_access
 from meshinstall.adapters.aks.words import clean
 from meshinstall.errors import ClusterError, ForbiddenError, UsageError
-from meshinstall.model.cluster import Caller, Chosen, Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing
+from meshinstall.model.cluster import Caller, Chosen, Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing, Unread
 
 # How callers sign in to a cluster: our kubeconfig passes it to its plugin, which saves a request to Azure before each token.
 _ENTRA = "entra"
@@ -105,7 +105,7 @@ class AksProvider:
         found = discover(self._connect(), [one.strip() for one in named.split(",") if one.strip()], public=self._is_public())
         return replace(found, caller=self._caller())
 
-    def _read(self) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    def _read(self) -> tuple[Mapping[str, Any], Mapping[str, Unread]]:
         """The ManagedCluster as JSON; and, where it may not be read, the missing permission."""
         subscription, group, name = self._target()
         try:

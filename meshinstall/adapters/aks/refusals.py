@@ -8,15 +8,32 @@ _CLI = "https://learn.microsoft.com/cli/azure/authenticate-azure-cli-interactive
 _TROUBLE = "https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting"
 _AGAIN = "az login --tenant TENANT --scope https://management.core.windows.net//.default"
 
+LOGIN_AGAIN = "az logout, then az login --tenant TENANT"
+
 _SIGN_IN = (
     Refusal(
-        ("AADSTS50076", "AADSTS50079", "AADSTS50074", "AADSTS50072"),
+        ("AADSTS50076", "AADSTS50079", "AADSTS50074", "AADSTS50072", "AADSTS53004", "AADSTS50199"),
         "the tenant asks for multi-factor authentication, and the stored login does not have it",
         f"log in again at a browser: {_AGAIN}; a job without a person needs an application or a workload identity instead of a user",
         "https://learn.microsoft.com/entra/identity/authentication/concept-mandatory-multifactor-authentication",
     ),
     Refusal(
-        ("AADSTS53003", "AADSTS53000", "AADSTS53001", "AADSTS53002", "AADSTS530003", "AADSTS530002", "AADSTS530004", "AADSTS50158"),
+        (
+            "AADSTS53003",
+            "AADSTS53000",
+            "AADSTS53001",
+            "AADSTS53002",
+            "AADSTS53011",
+            "AADSTS530003",
+            "AADSTS530002",
+            "AADSTS530004",
+            "AADSTS530034",
+            "AADSTS50097",
+            "AADSTS50129",
+            "AADSTS50131",
+            "AADSTS50158",
+            "AADSTS700003",
+        ),
         "a Conditional Access policy of the tenant refuses this login: a device, a place or a further check that it asks for is missing",
         "log in from a managed device or an allowed network (az login --tenant TENANT), "
         "or ask the tenant's administrators which policy it is: they find it by the Correlation ID in the sign-in logs",
@@ -25,12 +42,12 @@ _SIGN_IN = (
     Refusal(
         ("AADSTS50173", "AADSTS50133", "AADSTS70043", "AADSTS700082", "AADSTS700084", "AADSTS70008", "AADSTS50089", "AADSTS50078"),
         "the stored login has expired or was revoked (a new password, a sign-in frequency policy, or long disuse)",
-        "az logout, then az login --tenant TENANT",
+        LOGIN_AGAIN,
         _CLI,
     ),
     Refusal(
-        ("AADSTS7000215",),
-        "the secret is wrong",
+        ("AADSTS7000215", "AADSTS7000218"),
+        "the secret is wrong or missing",
         "check AZURE_CLIENT_SECRET: it must be the secret's value, not its ID, of application AZURE_CLIENT_ID",
         _ENTRA,
     ),
@@ -41,13 +58,13 @@ _SIGN_IN = (
         _ENTRA,
     ),
     Refusal(
-        ("AADSTS700016",),
+        ("AADSTS700016", "AADSTS7000229", "AADSTS50194"),
         "the tenant does not have this application",
         "check AZURE_CLIENT_ID, and --tenant or AZURE_TENANT_ID: az ad sp show --id $AZURE_CLIENT_ID",
         _ENTRA,
     ),
     Refusal(
-        ("AADSTS700027", "AADSTS1000502"),
+        ("AADSTS700027", "AADSTS700030", "AADSTS1000502"),
         "the certificate or the signature of the application is not valid",
         "check AZURE_CLIENT_CERTIFICATE_PATH, and that its certificate is registered and has not expired: "
         "az ad app credential list --cert --id $AZURE_CLIENT_ID",
@@ -60,8 +77,8 @@ _SIGN_IN = (
         "https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations",
     ),
     Refusal(
-        ("AADSTS700024",),
-        "the federated token has expired, or this machine's clock is wrong",
+        ("AADSTS700024", "AADSTS500133", "AADSTS50027"),
+        "the federated token has expired or is not a whole token, or this machine's clock is wrong",
         "check the clock and the age of the file AZURE_FEDERATED_TOKEN_FILE",
         _ENTRA,
     ),
@@ -72,19 +89,19 @@ _SIGN_IN = (
         "https://learn.microsoft.com/entra/identity/enterprise-apps/grant-admin-consent",
     ),
     Refusal(
-        ("AADSTS90002", "AADSTS900023", "AADSTS90013"),
+        ("AADSTS90002", "AADSTS900023", "AADSTS90013", "AADSTS50059", "AADSTS50128"),
         "Entra ID does not know the tenant in this cloud",
         "check --tenant or AZURE_TENANT_ID, and the cloud (AZURE_AUTHORITY_HOST): az account show --query tenantId",
         _ENTRA,
     ),
     Refusal(
-        ("AADSTS50020", "AADSTS50034", "AADSTS50105", "AADSTS50177"),
+        ("AADSTS50020", "AADSTS50034", "AADSTS50105", "AADSTS50177", "AADSTS16000", "AADSTS90072"),
         "the account does not exist in this tenant, or is not assigned to the application",
         "log in to the tenant of the cluster (az login --tenant TENANT), or ask its administrators for an invitation as a guest",
         _ENTRA,
     ),
     Refusal(
-        ("AADSTS50057", "AADSTS7000112", "AADSTS50053"),
+        ("AADSTS50057", "AADSTS500571", "AADSTS7000112", "AADSTS50053"),
         "the account or the application is disabled or locked",
         "ask an administrator of the tenant to enable it",
         _ENTRA,
@@ -165,6 +182,20 @@ _MANAGER = (
         "there is no such cluster in the resource group",
         "list what exists: az aks list -o table",
         f"{_TROUBLE}/error-not-found",
+    ),
+    Refusal(
+        ("BadRequest",),
+        "the cluster has its local accounts disabled, and no Entra ID that guards it",
+        "ask its owner to turn on Entra ID: az aks update --enable-aad --name NAME --resource-group GROUP",
+        "https://learn.microsoft.com/azure/aks/manage-local-accounts-managed-azure-ad",
+        "local accounts",
+    ),
+    Refusal(
+        ("OperationNotAllowed",),
+        "the cluster is stopped",
+        "start it: az aks start --name NAME --resource-group GROUP",
+        "https://learn.microsoft.com/azure/aks/start-stop-cluster",
+        "stopped",
     ),
     Refusal(
         ("NoRegisteredProviderFound", "InvalidApiVersionParameter", "InvalidResourceType", "LocationNotAvailableForResourceType"),

@@ -1,10 +1,12 @@
 """Sets up the Azure SDK: the cloud, the caller's identity and the limits."""
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshinstall.adapters.aks.chosen import CREDENTIALS
 from meshinstall.adapters.aks.clouds import AUTHORITY, AzClouds, find_cloud, is_known, read_az
 from meshinstall.adapters.aks.errors import Say
 from meshinstall.adapters.aks.identity import Identity
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 # The AKS API server's application in Entra ID: the same in every tenant and cloud (kubelogin, docs/book/src/concepts/aks.md).
 SERVER_APP = "6dae42f8-4368-4678-94ff-3960e28e3630"
+_BROWSER = "interactivebrowsercredential"
+_CERTIFICATE = "AZURE_CLIENT_CERTIFICATE_PATH"
 # Bytes of a file of the Azure CLI.
 _MOST = 1024**2
 
@@ -40,6 +44,10 @@ class Azure:
         """The caller's identity: environment, workload identity, managed identity, then developer tools such as the Azure CLI."""
         from azure.identity import DefaultAzureCredential
 
+        if os.environ.get(CREDENTIALS, "").strip().lower() == _BROWSER:
+            # It would open one and wait for somebody, also as kubectl's plugin.
+            hint = f"az login, and {CREDENTIALS}=AzureCliCredential"
+            raise UsageError(f"{CREDENTIALS} asks for a browser, which meshinstall never opens", hint)
         try:
             credential = DefaultAzureCredential(
                 authority=self._cloud.login,
@@ -50,8 +58,7 @@ class Azure:
                 **self._limits.retry(),
             )
         except (ValueError, OSError) as error:
-            hint = "set or unset AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET together"
-            raise UsageError(f"the AZURE_ variables are not a complete identity: {clean(str(error))}", hint) from error
+            raise UsageError(f"the AZURE_ variables are not an identity: {clean(str(error))}", _correct(str(error))) from error
         return Identity(credential, self._tenant)
 
     def clusters(self, subscription: str) -> "ContainerServiceClient":
@@ -74,6 +81,15 @@ class Azure:
         return ContainerServiceClient(
             self.identity, subscription, self._cloud.manager, credential_scopes=scopes, policies=policies, transport=self._transport
         )
+
+
+def _correct(said: str) -> str:
+    """What to do when the SDK cannot make an identity of the variables."""
+    if CREDENTIALS in said:
+        return f"set {CREDENTIALS} to one of them, or unset it"
+    if os.environ.get(_CERTIFICATE):
+        return f"name the application's certificate with its private key in {_CERTIFICATE}, as PEM or PKCS12, or unset it"
+    return "set or unset AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET together"
 
 
 def az_clouds(environ: Mapping[str, str]) -> AzClouds:

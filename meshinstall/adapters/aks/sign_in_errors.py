@@ -1,8 +1,13 @@
 """Words for a login that gives no token: Entra ID's own number, and what the Azure CLI advises."""
 
+import os
 import re
+from collections.abc import Iterator, Mapping
 
-from meshinstall.adapters.aks.refusals import TABLE
+from meshinstall.adapters.aks.chosen import CLIENT as _CLIENT
+from meshinstall.adapters.aks.chosen import CREDENTIALS as _CREDENTIALS
+from meshinstall.adapters.aks.chosen import lacking
+from meshinstall.adapters.aks.refusals import LOGIN_AGAIN, TABLE
 from meshinstall.adapters.aks.trust import not_trusted
 from meshinstall.adapters.aks.words import clean
 from meshinstall.adapters.cloud.refusals import find
@@ -26,8 +31,26 @@ _NETWORK = re.compile(
     r"timed out|Failed to (resolve|establish)|Connection (aborted|refused|reset)|ProxyError|CERTIFICATE_VERIFY_FAILED|"
     r"TLS CA certificate bundle"
 )
-# A way to sign in that is not set up here: it explains nothing.
-_NOT_SET_UP = re.compile(r"unavailable|isn't available|not (configured|found|installed)|could not be found|requires the")
+# A way to sign in that is not set up here, in the SDK's words: it explains nothing.
+_NOT_SET_UP = re.compile(
+    r"\bunavailable\b|isn't available|not found (on path|in environment)|is not installed|could not be found|requires the 'azure-identity"
+)
+# What the machine's identity service said; without an identity that was asked for, it has none, which explains nothing either.
+_SERVICE = re.compile(r"Token request error: \(\w+\) (.{1,300})")
+_MANY, _NO_IDENTITY = "Multiple user assigned identities", "Identity not found"
+_ATTEMPT = re.compile(r"^\t?(?=\w+Credential: )", re.MULTILINE)
+# What helps, by words of what was tried.
+_HELPS = (
+    (_MANY, "set AZURE_CLIENT_ID to the client ID of one of them: az vm identity show --resource-group GROUP --name MACHINE"),
+    (_NO_IDENTITY, "AZURE_CLIENT_ID is not an identity of this machine: az vm identity assign --identities ID, or unset it"),
+    (
+        "WorkloadIdentityCredential",
+        (
+            "check the file in AZURE_FEDERATED_TOKEN_FILE: a pod gets it with the label azure.workload.identity/use=true, "
+            "and with the annotation azure.workload.identity/client-id on its service account"
+        ),
+    ),
+)
 
 
 def names_a_reason(text: str) -> bool:
@@ -35,24 +58,27 @@ def names_a_reason(text: str) -> bool:
     return bool(_AADSTS.search(text))
 
 
-def no_token(text: str, doing: str, tenant: str = "") -> ClusterError:
+def no_token(text: str, doing: str, tenant: str = "", environ: Mapping[str, str] = os.environ) -> ClusterError:
     """No credential of the chain gave a token of ``tenant``; the reason that Entra ID itself gives helps most."""
-    error = _no_token(text, doing)
+    error = _no_token(text, doing, environ)
     # Only whole words: AZURE_TENANT_ID is another one.
     named = f" --tenant {tenant}" if _ID_OR_DOMAIN.fullmatch(tenant) else ""
     error.hint = re.sub(r" --tenant TENANT\b", named, error.hint)
     return error
 
 
-def _no_token(text: str, doing: str) -> ClusterError:
+def _no_token(text: str, doing: str, environ: Mapping[str, str]) -> ClusterError:
     if found := _AADSTS.search(text):
-        return _refused(found[1], found[2], text, doing)
+        # Numbers for the provider's support stand behind it; those before it are of another way that was tried.
+        return _refused(found[1], found[2], text[found.start() :], doing)
     if "Unable to get authority configuration" in text and not _NETWORK.search(text):
         return UnauthorizedError(
             f"{doing}: Entra ID does not know the tenant", "check --tenant or AZURE_TENANT_ID: az account show --query tenantId"
         )
-    tried = [clean(line) for line in text.splitlines() if "Credential:" in line and not _NOT_SET_UP.search(line)]
-    why = clean("; ".join(tried))
+    why = clean("; ".join(_tried(text, environ)))
+    if _NETWORK.search(why) and why.startswith("ManagedIdentityCredential"):
+        hint = "check IDENTITY_ENDPOINT and MSI_ENDPOINT; unset them to log in by other means"
+        return UnreachableError(f"{doing}: the identity service of this machine does not answer: {why}", hint)
     if _NETWORK.search(why or text):
         return unreachable("Entra ID", why or clean(text), doing)
     if "claims challenge" in text or "claims-challenge" in text:
@@ -60,11 +86,41 @@ def _no_token(text: str, doing: str) -> ClusterError:
             f"{doing}: a Conditional Access policy asks for more than the stored login has (a claims challenge)",
             _advice(text) or "log in again: az login --tenant TENANT",
         )
-    hint = _advice(text) or "az login --tenant TENANT"
-    return UnauthorizedError(
-        f"{doing}: no credentials for Azure{f': {why}' if why else ''}",
-        f"{hint}; in CI set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE",
-    )
+    return _nothing(text, doing, why, environ)
+
+
+def _nothing(text: str, doing: str, why: str, environ: Mapping[str, str]) -> UnauthorizedError:
+    """No credentials, or none that work on this machine."""
+    only = environ.get(_CREDENTIALS, "")
+    message = f"{doing}: no credentials for Azure{f' ({_CREDENTIALS}={plain(only)})' if only else ''}{f': {why}' if why else ''}"
+    if half := lacking(environ):
+        given, missing = half
+        missed = " and ".join(missing)
+        return UnauthorizedError(f"{message}: {given} is set without {missed}", f"set {missed} too, or unset {given}")
+    helps = next((help_ for words, help_ in _HELPS if words in why), "")
+    if not why and only.lower() == "managedidentitycredential":
+        helps = "this machine has no managed identity: az vm identity assign --resource-group GROUP --name MACHINE"
+    other = f"in CI set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE{_unset(only)}"
+    return UnauthorizedError(message, helps or f"{_advice(text) or 'az login --tenant TENANT'}; {other}")
+
+
+def _unset(only: str) -> str:
+    return f"; unset {_CREDENTIALS} to try every way" if only else ""
+
+
+def _tried(text: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """What each way that is set up here came to."""
+    for attempt in _ATTEMPT.split(text):
+        name, _, said = attempt.partition(": ")
+        lines = [line for line in said.splitlines() if line.strip()]
+        if not name.endswith("Credential") or not lines:
+            continue
+        service = _SERVICE.search(lines[0])
+        if service and (_MANY in service[1] or (_NO_IDENTITY in service[1] and environ.get(_CLIENT))):
+            yield f"{name}: {_TRACE.sub('', service[1])}"
+        elif not _NOT_SET_UP.search(lines[0]):
+            # Of a program that broke only the end says why.
+            yield f"{name}: {lines[-1 if lines[0].startswith('Traceback') else 0]}"
 
 
 def _refused(code: str, said: str, text: str, doing: str) -> UnauthorizedError:
@@ -76,7 +132,9 @@ def _refused(code: str, said: str, text: str, doing: str) -> UnauthorizedError:
         again = "log in again (az login); in CI check AZURE_TENANT_ID, AZURE_CLIENT_ID and the secret or federated token"
         page = f"https://login.microsoftonline.com/error?code={code.removeprefix('AADSTS')}"
         return UnauthorizedError(message, f"{advice or again}; what it means: {page}")
-    hint = f"{f'{advice}; ' if advice else ''}{kind.do} ({kind.page}{f', Correlation ID {trace[1]}' if trace else ''})"
+    # What the Azure CLI advises is the same with the right names.
+    do = advice if advice and kind.do == LOGIN_AGAIN else f"{f'{advice}; ' if advice else ''}{kind.do}"
+    hint = f"{do} ({kind.page}{f', Correlation ID {trace[1]}' if trace else ''})"
     return UnauthorizedError(f"{message}: {kind.means}", hint)
 
 

@@ -45,6 +45,12 @@ _OF: Mapping[Login, tuple[str, ...]] = {
     Login.CONTAINER: (*_CONTAINER, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
     Login.INSTANCE: (),
 }
+# What credential_source of a profile names (botocore: CanonicalNameCredentialSourcer, which compares without case).
+_SOURCES: Mapping[str, Login] = {
+    "environment": Login.ENVIRONMENT,
+    "ecscontainer": Login.CONTAINER,
+    "ec2instancemetadata": Login.INSTANCE,
+}
 # A profile with one of these has credentials, or says where they are.
 _CREDENTIALS = (
     "aws_access_key_id",
@@ -63,10 +69,12 @@ def choose(selectors: Mapping[str, str], environ: Mapping[str, str], profiles: P
     In its selectors a login comes with the profile that configures it, if any: AWS_PROFILE of another shell changes neither.
     """
     profile, login, by = _find(selectors, environ, profiles)
-    secret = _secrets(login, environ)
+    # What a role is assumed with may come from variables too: another shell needs them as much as for a login of their own.
+    begins = login or source(chain(profile, profiles)[-1], profiles)
+    secret = _secrets(begins, environ)
     chosen = {"profile": profile, "login": login or ""}
     role = selectors.get("role_arn") or str((profiles.get(profile) or {}).get("role_arn", "") if not login else "")
-    variables = _variables(environ, (*_SETTINGS, *(_OF[login] if login else ()), *_endpoints(environ)))
+    variables = _variables(environ, (*_SETTINGS, *(_OF[begins] if begins else ()), *_endpoints(environ)))
     return Chosen(
         by=f"{by}, role {role}" if role and by else by,
         selectors={key: str(value) for key, value in chosen.items() if value},
@@ -74,6 +82,20 @@ def choose(selectors: Mapping[str, str], environ: Mapping[str, str], profiles: P
         variables={**(_DEFAULT_FILES if profile else {}), **variables},
         secrets=(*secret, *(name for name in _endpoints(environ) if "@" in environ[name])),
     )
+
+
+def chain(profile: str, profiles: Profiles) -> tuple[str, ...]:
+    """A profile and those that its role is assumed from, the first to sign in last; a loop, which the SDK refuses, is cut."""
+    names = [profile]
+    while (after := str((profiles.get(names[-1]) or {}).get("source_profile", ""))) in profiles and after not in names:
+        names.append(after)
+    return tuple(names)
+
+
+def source(profile: str, profiles: Profiles) -> Login | None:
+    """Where a profile that assumes a role takes credentials from instead of another profile; None for all other profiles."""
+    own = profiles.get(profile) or {}
+    return _SOURCES.get(str(own.get("credential_source", "")).lower()) if "role_arn" in own else None
 
 
 def _find(selectors: Mapping[str, str], environ: Mapping[str, str], profiles: Profiles) -> tuple[str, Login | None, str]:

@@ -29,12 +29,12 @@ def discover(aws: Aws, regions: tuple[str, ...], parse: Callable[[Any, str], Clo
             try:
                 asked |= {(region, name): pool.submit(_describe, clients, region, name) for name in found.result()}
             except MeshinstallError as error:
-                failures[region] = error.message
+                failures[region] = error.in_one_line()
         for (region, name), answer in asked.items():
             try:
                 clusters.append(parse(answer.result(), region))
             except MeshinstallError as error:
-                failures[f"{region}/{name}"] = error.message
+                failures[f"{region}/{name}"] = error.in_one_line()
         try:
             name = who.result()
         except MeshinstallError as error:

@@ -2,16 +2,18 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from meshinstall.adapters.eks import trust
-from meshinstall.errors import ClusterError, ForbiddenError, UnauthorizedError, UnreachableError, UsageError
+from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError, UsageError
+from meshinstall.model.cluster import Chosen
 from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
+    from botocore.session import Session
 
     from meshinstall.adapters.cloud.refusals import Refusal
 
@@ -19,6 +21,10 @@ _BUSY = re.compile(r"throttl|toomanyrequests|requestlimit|slowdown|serviceunavai
 # Characters of a refusal.
 _LONGEST = 700
 _LOGIN = "log in again (aws sso login), or renew the keys; aws sts get-caller-identity shows whose they are"
+_CODE = "run the same command again at a terminal: it asks for a new MFA code and continues"
+_WAY = "check the region (--region) and any proxy between this machine and AWS (HTTPS_PROXY)"
+_PART = "install it where meshinstall is: uv tool install '.[aws]' --with 'botocore[crt]', or pip install 'botocore[crt]'"
+_CORRECT = "correct the profile in ~/.aws/config, or in the file of AWS_CONFIG_FILE"
 # What any request may come to first, because the SDK signs in with it: by operation its permission, and what to do when it is
 # denied without a reason, and when the credentials for it are refused.
 _SIGNING_IN = {
@@ -53,8 +59,22 @@ class DeniedError(ForbiddenError):
 
 
 @contextmanager
-def signing_in(by: str) -> Iterator[None]:
-    """Turn what goes wrong while credentials are read, fetched or renewed into our errors; ``by`` is what chose them, in words."""
+def signing_in(session: "Session", chosen: Chosen) -> Iterator[None]:
+    """Turn what goes wrong while credentials are read, fetched or renewed into our errors, whose hints are for what was chosen."""
+    try:
+        with _signing_in(chosen.by):
+            yield
+    except ClusterError as error:
+        # Where AWS itself said why, its refusal has a hint of its own.
+        if error.hint == _LOGIN:
+            from meshinstall.adapters.eks.advice import advice
+
+            error.hint = advice(chosen, session.full_config["profiles"])
+        raise
+
+
+@contextmanager
+def _signing_in(by: str) -> Iterator[None]:
     from botocore import exceptions
 
     whose = f" ({by})" if by else ""
@@ -70,8 +90,7 @@ def signing_in(by: str) -> Iterator[None]:
         # So botocore says that a credential_process, a container or a cache gave a session that is over.
         raise UnauthorizedError(f"the AWS credentials have expired: {plain(error)}{whose}", _LOGIN) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        hint = "run the profile's credential_process by itself: it must print JSON with Version 1, AccessKeyId, SecretAccessKey"
-        raise UnauthorizedError(f"the AWS credentials cannot be used: {plain(error)}{whose}", hint) from error
+        raise UnauthorizedError(f"the AWS credentials cannot be used: {plain(error)}{whose}", _LOGIN) from error
 
 
 @contextmanager
@@ -84,26 +103,43 @@ def explained(action: str) -> Iterator[None]:
         yield
     except exceptions.ClientError as error:
         raise _refused(action, error) from error
-    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError) as error:
-        raise UnauthorizedError(f"no AWS credentials: {plain(error)}", _LOGIN) from error
-    except exceptions.RefreshWithMFAUnsupportedError as error:
-        hint = "run the same command again at a terminal: it asks for a new MFA code and continues"
-        raise UnauthorizedError(f"the session with MFA has expired: {plain(error)}", hint) from error
-    except (exceptions.TokenRetrievalError, exceptions.SSOTokenLoadError, exceptions.UnauthorizedSSOTokenError) as error:
-        raise UnauthorizedError(f"the AWS login has expired: {plain(error)}", _LOGIN) from error
-    except exceptions.SSLError as error:
-        raise UnreachableError(f"the certificate of AWS is not trusted: {action}: {plain(error)}", trust.hint(os.environ)) from error
-    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
-        hint = "check the region (--region) and any proxy between this machine and AWS (HTTPS_PROXY)"
-        raise UnreachableError(f"AWS does not answer {action}: {plain(error)}", hint) from error
+    except exceptions.BotoCoreError as error:
+        raise _of_sdk(action, error) from error
     except (ResponseParserError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         # botocore's parser trusts that an answer has the shape that was announced.
         raise ClusterError(f"AWS's answer to {action} is not valid", "check that no proxy or login page answers in AWS's place") from error
     except (OSError, RuntimeError) as error:
         # A file that the SDK renews them with, or that what it has renewed is over already.
         raise UnauthorizedError(f"the AWS credentials cannot be renewed: {plain(error)}", _LOGIN) from error
-    except exceptions.BotoCoreError as error:
-        raise UsageError(f"the AWS configuration cannot be used for {action}: {plain(error)}", "aws configure list shows it") from error
+
+
+def _of_sdk(action: str, error: Exception) -> MeshinstallError:
+    """An error of ours for one that the SDK raises by itself, the first that fits."""
+    from botocore import exceptions as sdk
+
+    said = plain(error)
+    kinds: tuple[tuple[tuple[type[Exception], ...], Callable[[], MeshinstallError]], ...] = (
+        (
+            (sdk.NoCredentialsError, sdk.PartialCredentialsError, sdk.CredentialRetrievalError),
+            lambda: UnauthorizedError(f"no AWS credentials: {said}", _LOGIN),
+        ),
+        ((sdk.RefreshWithMFAUnsupportedError,), lambda: UnauthorizedError(f"the session with MFA has expired: {said}", _CODE)),
+        ((sdk.SSOTokenLoadError,), lambda: UnauthorizedError(f"the AWS login is missing: {said}", _LOGIN)),
+        (
+            (sdk.TokenRetrievalError, sdk.UnauthorizedSSOTokenError),
+            lambda: UnauthorizedError(f"the AWS login has expired: {said}", _LOGIN),
+        ),
+        ((sdk.SSLError,), lambda: UnreachableError(f"the certificate of AWS is not trusted: {action}: {said}", trust.hint(os.environ))),
+        ((sdk.HTTPClientError, sdk.ConnectionError), lambda: UnreachableError(f"AWS does not answer {action}: {said}", _WAY)),
+        (
+            (sdk.MissingDependencyException,),
+            lambda: UsageError(f"the SDK of AWS lacks a part that this login needs: {said}", _PART),
+        ),
+        # Empty tokens, and names that cannot be any.
+        ((sdk.ParamValidationError,), lambda: UnauthorizedError(f"the AWS credentials cannot be used for {action}: {said}", _LOGIN)),
+    )
+    found = next((make for classes, make in kinds if isinstance(error, classes)), None)
+    return found() if found else UsageError(f"the AWS configuration cannot be used for {action}: {said}", _CORRECT)
 
 
 def _refused(action: str, error: "ClientError") -> ClusterError:
@@ -128,9 +164,8 @@ def _refused(action: str, error: "ClientError") -> ClusterError:
     if code in UNAUTHORIZED:
         return UnauthorizedError(f"AWS does not accept the credentials: {plain(code)}: {said}", ended or _do(kind))
     if _BUSY.search(code) or status >= 500:  # noqa: PLR2004 - HTTP's own
-        return UnreachableError(
-            f"AWS did not answer {action} in several tries: {plain(code)}: {said}", "wait a moment, then repeat the command"
-        )
+        hint = _do(kind) or "wait a moment, then repeat the command"
+        return UnreachableError(f"AWS did not answer {action} in several tries: {plain(code)}: {said}", hint)
     return ClusterError(f"AWS refuses {action}: {plain(code)}: {said}", _do(kind))
 
 

@@ -9,7 +9,7 @@ from meshinstall.adapters.eks.discovery import caller
 from meshinstall.adapters.eks.errors import DeniedError, explained
 from meshinstall.adapters.eks.session import Aws, Clients
 from meshinstall.errors import ClusterError, MeshinstallError
-from meshinstall.model.cluster import Caller, CloudCluster
+from meshinstall.model.cluster import Caller, CloudCluster, Unread
 from meshinstall.model.foreign_text import cleaned
 
 # Node groups, profiles and instances that are looked at: enough to see what kinds there are.
@@ -30,10 +30,9 @@ def inspect(aws: Aws, cluster: CloudCluster) -> CloudCluster:
         try:
             details[name] = answer.result()
         except DeniedError as error:
-            # With a space in it, it is more than a permission that somebody could give.
-            unread[name] = f"{error.permission}: {error.hint}" if error.whose else error.permission
+            unread[name] = Unread(why=f"{error.permission}: {error.hint}") if error.whose else Unread(error.permission)
         except MeshinstallError as error:
-            unread[name] = error.message
+            unread[name] = Unread(why=error.message)
     who = Caller(details["caller"], aws.chosen.by) if details.get("caller") else None
     return replace(cluster, details=details, unread=unread, caller=who)
 

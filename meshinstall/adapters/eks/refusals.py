@@ -14,7 +14,7 @@ CLOCK_IS_WRONG = "the clock of this machine is wrong: AWS accepts five minutes o
 SIGNATURE = ("SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature")
 HIDDEN = "Encoded authorization failure message"
 # Refusals that are about who asks, and not about what may be done.
-REGION = ("RegionDisabledException", "OptInRequired")
+REGION = ("RegionDisabledException",)
 TOKEN = ("InvalidIdentityToken", "IDPCommunicationError")
 UNAUTHORIZED = frozenset({*ENDED, *UNKNOWN, *CLOCK, *SIGNATURE, *REGION, *TOKEN, "MissingAuthenticationToken"})
 
@@ -131,6 +131,18 @@ TABLE = (
         "the token of the service account is not accepted: its issuer, its audience or its signature",
         "check issuer, audience and expiry of the token in AWS_WEB_IDENTITY_TOKEN_FILE: aws iam list-open-id-connect-providers",
         "https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html",
+    ),
+    Refusal(
+        ("OptInRequired", "SubscriptionRequiredException"),
+        "the account is not signed up for the service: it is new, closed or unpaid, or the region is not enabled in it",
+        "ask who owns the account to complete its sign-up; aws account get-region-opt-status --region-name REGION shows the region",
+        "https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html",
+    ),
+    Refusal(
+        ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"),
+        "AWS limits how often the account is asked in a region, for all its programs together",
+        "wait a minute, then repeat the command; ask for fewer regions at a time: --region",
+        "https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html",
     ),
     Refusal(
         ("ValidationError", "ValidationException"),

@@ -26,6 +26,7 @@ _TRIES = 3
 # Bytes of one answer.
 _MAX_ANSWER = 8 * 1024**2
 _REGION = re.compile(r"[a-z0-9][-a-z0-9]{1,40}")
+_ROLE = re.compile(r"arn:(aws[a-z-]{0,20}):iam::\d{12}:role/[\w+=,.@/-]{1,576}")
 _ATTEMPT = re.compile(r"attempt=(\d+)")
 
 
@@ -42,7 +43,7 @@ class Aws:
         """The caller's credentials; raises UnauthorizedError when there are none, and what it comes to to get them."""
         from botocore.exceptions import NoCredentialsError
 
-        with signing_in(self.chosen.by):
+        with signing_in(self.session, self.chosen):
             credentials = self.session.get_credentials()
             if credentials is None:
                 raise NoCredentialsError
@@ -50,12 +51,20 @@ class Aws:
 
     def sign_in(self) -> Any:
         """The keys to sign with, before the first request: what goes wrong with them is told apart from what requests come to."""
-        with signing_in(self.chosen.by):
+        with signing_in(self.session, self.chosen):
             return self.credentials().get_frozen_credentials()
 
     def client(self, service: str, **options: Any) -> Any:
-        """A client for a service; every answer is bounded in bytes and seconds."""
-        return _bounded(self.session.create_client(service, **{"region_name": self.region, **options}, config=_config()), self.say)
+        """A client for a service; every answer is bounded in bytes and seconds. Raises UsageError for an endpoint that is not a URL."""
+        try:
+            client = self.session.create_client(service, **{"region_name": self.region, **options}, config=_config())
+        except ValueError as error:
+            if "endpoint" not in str(error).lower():
+                raise
+            # The endpoint itself may hold a password.
+            hint = f"correct AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_{service.upper()}, or endpoint_url of the profile"
+            raise UsageError(f"the endpoint that is set for {service} is not a URL", hint) from error
+        return _bounded(client, self.say)
 
 
 class Clients:
@@ -82,14 +91,16 @@ def open_aws(selectors: Mapping[str, str], environ: Mapping[str, str], say: Call
     """The session of the caller that these select, or of a role it assumes, which is renewed like any other; raises UsageError."""
     own = _open(selectors, environ, say)
     if not own.region:
-        raise UsageError("no AWS region given", "give --region, region in meshinstall.yaml, or AWS_DEFAULT_REGION")
+        profile = own.chosen.selectors.get("profile", "")
+        hint = "give --region, region in meshinstall.yaml, or AWS_DEFAULT_REGION"
+        raise UsageError(f"no AWS region given{f', and profile {plain(profile)} has none' if profile else ''}", hint)
     checked_region(own.region)
     return _assumed(own, selectors, environ) if selectors.get("role_arn") else own
 
 
 def _open(selectors: Mapping[str, str], environ: Mapping[str, str], say: Callable[[str], None]) -> Aws:
     # boto3's core: boto3 itself adds nothing here, and a third to the start of a credential plugin.
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ConfigParseError
     from botocore.session import Session
 
     # Which profile counts is decided here, once: the SDK alone would read the variables again for a login that has no profile.
@@ -103,6 +114,8 @@ def _open(selectors: Mapping[str, str], environ: Mapping[str, str], say: Callabl
         login = chosen.selectors.get("login")
         use_login(session, Login(login) if login else None, say)
         trust.use_authorities(session, environ)
+    except ConfigParseError as error:
+        raise UsageError(plain(error), "correct the file: each line is [section], key = value, or a comment") from error
     except BotoCoreError as error:
         raise UsageError(plain(error), "list the profiles: aws configure list-profiles") from error
     return Aws(session, region, say, chosen)
@@ -116,11 +129,29 @@ def checked_region(region: str) -> str:
 
 
 def _assumed(own: Aws, selectors: Mapping[str, str], environ: Mapping[str, str]) -> Aws:
+    _check_role(selectors["role_arn"], own)
     # The same profile: its endpoints, authorities and retries hold for the role too.
     role = _open(selectors, environ, own.say)
-    with signing_in(own.chosen.by):
+    with signing_in(own.session, own.chosen):
         use_role(role.session, own.credentials(), own.client, _role_arguments(selectors))
     return role
+
+
+def _check_role(role: str, own: Aws) -> None:
+    """Refuse what cannot be the ARN of a role there: each partition has accounts of its own; raises UsageError."""
+    from botocore.exceptions import UnknownRegionError
+
+    found = _ROLE.fullmatch(role)
+    if not found:
+        raise UsageError(f"{plain(role)!r} is not the ARN of a role", "aws iam get-role --role-name NAME --query Role.Arn --output text")
+    try:
+        partition = own.session.get_partition_for_region(own.region)
+    except UnknownRegionError:
+        # Newer than this SDK.
+        return
+    if found[1] != partition:
+        hint = "give a role and a region of the same partition: --role-arn, --region"
+        raise UsageError(f"{role} is a role of the partition {found[1]}, and the region {own.region} is in {partition}", hint)
 
 
 def _role_arguments(selectors: Mapping[str, str]) -> dict[str, Any]:

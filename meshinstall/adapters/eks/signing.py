@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from meshinstall.adapters.eks.chosen import Login
+from meshinstall.adapters.eks.chosen import Login, chain
 from meshinstall.errors import UnauthorizedError
 from meshinstall.model.foreign_text import plain
 
@@ -66,13 +66,8 @@ class _Given:
 
 def _needs_mfa(session: "Session") -> bool:
     """Whether the profile, or one that it assumes its role from, names an MFA device."""
-    profiles, name, seen = session.full_config["profiles"], session.profile or "default", set()
-    while name in profiles and name not in seen:
-        seen.add(name)
-        if "mfa_serial" in profiles[name]:
-            return True
-        name = profiles[name].get("source_profile", "")
-    return False
+    profiles = session.full_config["profiles"]
+    return any("mfa_serial" in (profiles.get(name) or {}) for name in chain(session.profile or "default", profiles))
 
 
 def _with_mfa(session: "Session", say: Callable[[str], None]) -> "CredentialResolver":
@@ -86,7 +81,7 @@ def _with_mfa(session: "Session", say: Callable[[str], None]) -> "CredentialReso
         client_creator=session.create_client,
         cache=cache,
         profile_name=session.profile or "default",
-        prompter=_ask,
+        prompter=lambda prompt: _ask(prompt, session.profile or ""),
         credential_sourcer=sdk.CanonicalNameCredentialSourcer([sdk.EnvProvider(), sources["container-role"], sources["iam-role"]]),
         profile_provider_builder=sdk.ProfileProviderBuilder(session),
     )
@@ -114,13 +109,15 @@ def _cache(say: Callable[[str], None]) -> Any:
     return Cache(os.path.expanduser(_CLI_CACHE))  # noqa: PTH111 - botocore wants a string
 
 
-def _ask(prompt: str) -> str:
+def _ask(prompt: str, profile: str) -> str:
     """A code from the person at the terminal; raises UnauthorizedError where nobody is."""
+    from meshinstall.adapters.eks.advice import named
+
     device = plain(prompt.removeprefix("Enter MFA code for ").rstrip(": "))
     if not _has_terminal():
         raise UnauthorizedError(
             f"the profile needs an MFA code of {device}, and there is no terminal to ask for it",
-            "sign in once at a terminal: aws sts get-caller-identity with the same profile; its session in ~/.aws/cli/cache is used here",
+            f"sign in once at a terminal: aws sts get-caller-identity{named(profile)}; its session in {_CLI_CACHE} is used here",
         )
     from getpass import getpass
 

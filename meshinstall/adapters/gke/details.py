@@ -9,7 +9,7 @@ from typing import Any
 from meshinstall.adapters.gke.api import GkeApi
 from meshinstall.adapters.gke.errors import DeniedError, DisabledError, MissingError
 from meshinstall.errors import ClusterError
-from meshinstall.model.cluster import Caller, CloudCluster
+from meshinstall.model.cluster import Caller, CloudCluster, Unread
 
 Json = Mapping[str, Any]
 
@@ -74,22 +74,22 @@ def inspect(api: GkeApi, who: Callable[[], Caller], cluster: CloudCluster) -> Cl
         caller = pool.submit(who)
         answers = {key: pool.submit(ask) for key, (_, _, ask) in asks.items()}
     found: dict[str, Any] = {}
-    unread: dict[str, str] = {}
+    unread: dict[str, Unread] = {}
     for key, (what, permission, _) in asks.items():
         try:
             found[key] = answers[key].result()
         except DeniedError:
-            unread[what] = permission
+            unread[what] = Unread(permission)
         except ClusterError as error:
-            unread[what] = f"{error.message}; {error.hint}" if error.hint else error.message
+            unread[what] = Unread(why=error.in_one_line())
         except (AttributeError, KeyError, TypeError, ValueError):
             # A hostile answer, or an API that has changed under us: no reason to stop.
-            unread[what] = "the answer does not fit this API"
+            unread[what] = Unread(why="the answer does not fit this API")
     try:
         asked_as = caller.result()
     except ClusterError as error:
         asked_as = None
-        unread["who the caller is"] = error.message
+        unread["who the caller is"] = Unread(why=error.message)
     return replace(cluster, details={**details, **found}, unread=unread, caller=asked_as)
 
 

@@ -97,7 +97,7 @@ class GkeProvider:
             # No clusters where GKE is switched off.
             return []
         except ClusterError as error:
-            failures[project] = f"{error.message}; {error.hint}" if error.hint else error.message
+            failures[project] = error.in_one_line()
             return []
         for zone in found.get("missingZones") or ():
             failures[f"{project}/{plain(zone)}"] = "this zone did not answer"

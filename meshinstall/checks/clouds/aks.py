@@ -258,10 +258,10 @@ def _data_plane(aks: _Aks, desired: Desired) -> Iterator[Finding]:
 
 
 def _unread(aks: _Aks) -> Iterator[Finding]:
-    for what, why in aks.cluster.unread.items():
-        hint = f"give the caller {why}; docs/clouds/aks/role.json has all permissions" if " " not in why else ""
-        detail = f"missing permission {why}" if hint else why
-        yield aks.finding("AKS016", Severity.WARNING, f"NOT PROVEN: {what} could not be read", detail, hint)
+    for what, unread in aks.cluster.unread.items():
+        table = "docs/clouds/aks.md has what Azure's refusals mean"
+        hint = f"give the caller {unread.permission}; docs/clouds/aks/role.json has all permissions" if unread.permission else table
+        yield aks.finding("AKS016", Severity.WARNING, f"NOT PROVEN: {what} could not be read", str(unread), hint)
 
 
 def _minor(version: str) -> int:

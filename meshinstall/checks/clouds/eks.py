@@ -168,10 +168,8 @@ def _label(node: Manifest, name: str) -> Any:
 
 
 def _not_proven(cluster: CloudCluster) -> Iterator[Finding]:
-    for what, why in cluster.unread.items():
+    for what, unread in cluster.unread.items():
         title = f"NOT PROVEN: {_UNREAD.get(what, what)}"
-        is_permission = " " not in why
-        hint = (
-            f"allow {why} (docs/clouds/eks/preflight-policy.json)" if is_permission else "docs/clouds/eks.md has what AWS's refusals mean"
-        )
-        yield Finding("EKS013", Severity.WARNING, title, f"missing permission: {why}" if is_permission else why, hint=hint)
+        table = "docs/clouds/eks.md has what AWS's refusals mean"
+        hint = f"allow {unread.permission} (docs/clouds/eks/preflight-policy.json)" if unread.permission else table
+        yield Finding("EKS013", Severity.WARNING, title, str(unread), hint=hint)

@@ -26,7 +26,6 @@ _BACKEND_SERVICE = "cloud.google.com/l4-rbs"
 _TYPES = ("networking.gke.io/load-balancer-type", "cloud.google.com/load-balancer-type")
 _CLASSES_FROM, _SUBSETTING_FROM, _BACKEND_SERVICE_FROM = (33, 1, 1779000), (36, 0, 0), (37, 0, 0)
 _BUILD = re.compile(r"1\.(\d+)\.(\d+)(?:-gke\.(\d+))?")
-_PERMISSION = re.compile(r"[a-z]+(\.[a-zA-Z]+){2}")
 
 
 def judge(cluster: CloudCluster, nodes: Sequence[Manifest], desired: Desired) -> tuple[Finding, ...]:
@@ -299,13 +298,10 @@ def _minor(version: str) -> int | None:
 
 
 def _unread(cluster: CloudCluster) -> Iterator[Finding]:
-    for what, why in cluster.unread.items():
-        named = _PERMISSION.fullmatch(why)
+    for what, unread in cluster.unread.items():
         table = "docs/clouds/gke.md ends with a table of Google's refusals; then run the command again"
-        hint = f"give the caller {why} (docs/clouds/gke/role.yaml has all permissions)" if named else table
-        yield Finding(
-            "GKE014", Severity.WARNING, f"NOT PROVEN: {what}", f"missing permission: {why}" if named else why, cluster.name, hint=hint
-        )
+        hint = f"give the caller {unread.permission} (docs/clouds/gke/role.yaml has all permissions)" if unread.permission else table
+        yield Finding("GKE014", Severity.WARNING, f"NOT PROVEN: {what}", str(unread), cluster.name, hint=hint)
 
 
 def _where(cluster: CloudCluster) -> str:

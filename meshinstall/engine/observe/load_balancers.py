@@ -6,7 +6,7 @@ from typing import Any
 
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError, UnauthorizedError, UnreachableError
-from meshinstall.model.cluster import Cloud, CloudCluster
+from meshinstall.model.cluster import Cloud, CloudCluster, Unread
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
@@ -34,7 +34,7 @@ async def with_controller(cluster: CloudCluster, kube: Kube) -> CloudCluster:
     except (UnauthorizedError, UnreachableError):
         raise
     except ClusterError as error:
-        return replace(cluster, unread={**cluster.unread, "loadBalancerController": error.message})
+        return replace(cluster, unread={**cluster.unread, "loadBalancerController": Unread(why=error.in_one_line())})
     return replace(cluster, details={**cluster.details, "loadBalancerController": found})
 
 

@@ -59,9 +59,8 @@ def _inspected(provider: Provider, cluster: CloudCluster) -> Iterator[Look]:
         return
     if found.caller:
         yield Look("as whom", ok=True, said=str(found.caller))
-    # Where no permission would help, it is a sentence.
-    unread = ((what, why if " " in why else f"needs {why}") for what, why in sorted(found.unread.items()))
-    yield from (Look(f"read {what}", ok=False, said=why) for what, why in unread)
+    for what, unread in sorted(found.unread.items()):
+        yield Look(f"read {what}", ok=False, said=f"needs {unread.permission}" if unread.permission else unread.why)
     if not found.unread:
         yield Look("read what preflight judges", ok=True, said="all of it")
 
