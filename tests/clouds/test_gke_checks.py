@@ -118,7 +118,10 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     ({"versions": {"validMasterVersions": ["1.38.1-gke.5"]}, "releaseChannel": {"channel": "EXTENDED"}}, ["GKE012 warning"]),
     ({"nodePools": [{**POOL, "version": "1.33.9-gke.1"}]}, []),
     ({"nodePools": [{**POOL, "version": "1.32.9-gke.1"}]}, ["GKE013 warning"]),
-    ({"unread": {"versions": Unread("container.clusters.list"), "mesh": Unread(why="it does not answer")}}, ["GKE014 warning", "GKE014 warning"]),
+    (
+        {"unread": {"versions": Unread("container.clusters.list"), "mesh": Unread(why="it does not answer")}},
+        ["GKE014 warning", "GKE014 warning"],
+    ),
     ({"addonsConfig": {"httpLoadBalancing": {"disabled": True}}}, ["GKE015 error"]),
     ({"addonsConfig": {"httpLoadBalancing": {}}}, []),
     ({"addonsConfig": OFF, "sets": [f"{CLASS}=example.com/lb"]}, []),

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from meshinstall.config.exposure import PROXY_PROTOCOL, Asked, gateway_values
+from meshinstall.model.cluster import Cloud
 from testbed import pins
 from testbed.cluster import Cluster
 from testbed.shell import GATEWAY_VALUES, ISTIOD_VALUES
@@ -99,3 +101,52 @@ def test_a_load_balancer_can_be_left_pending(shell: Shell) -> None:
     shell.ok("kubectl", "annotate", "service", "waits", "-n", "shop", "testbed.meshinstall.dev/pending-")
     shell.ok("kubectl", "wait", f"--for={address}", "service/waits", "-n", "shop", "--timeout=20s")
     shell.ok("kubectl", "delete", "service", "waits", "given", "-n", "shop", "--timeout=20s")
+
+
+# What a load balancer sends first when it is told to: the text of version 1, the bytes of version 2, for a client of 203.0.113.7.
+V1 = r"PROXY TCP4 203.0.113.7 192.0.2.1 51000 80\r\n"
+V2 = r"\015\012\015\012\000\015\012QUIT\012\041\021\000\014\313\000\161\007\300\000\002\001\307\070\000\120"
+REQUEST = r"GET /cgi-bin/seen HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def proxied(shell: Shell, build_part: Callable[[str], Path]) -> str:
+    """The address of a gateway pod with ``clientAddress: proxyProtocol``, before an application that says which client it was told of."""
+    values = gateway_values(Cloud.EKS, "clientAddress", Asked(client=PROXY_PROTOCOL))
+    chart = str(build_part("charts") / f"gateway-{pins.ISTIO}.tgz")
+    given = {**GATEWAY_VALUES, "podAnnotations": values["podAnnotations"]}
+    shell.ok(
+        *("helm", "upgrade", "--install", "proxied", chart, "-n", "istio-ingress", "--wait", "--timeout", "80s", "-f", "-"), given=given
+    )
+    seen = "mkdir -p /tmp/www/cgi-bin && cd /tmp/www/cgi-bin && printf '#!/bin/sh\\necho\\necho client $HTTP_X_FORWARDED_FOR\\n' >seen"
+    shell.ok("kubectl", "exec", "-n", "shop", "web", "-c", "app", "--", "/bin/sh", "-c", f"{seen} && chmod +x seen")
+    port = {"number": 80, "name": "http", "protocol": "HTTP"}
+    route = {"hosts": ["*"], "gateways": ["proxied"], "http": [{"route": [{"destination": {"host": "web.shop.svc.cluster.local"}}]}]}
+    for kind, spec in (
+        ("Gateway", {"selector": {"istio": "proxied"}, "servers": [{"port": port, "hosts": ["*"]}]}),
+        ("VirtualService", route),
+    ):
+        metadata = {"name": "proxied", "namespace": "shop"}
+        shell.apply({"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec})
+    address = "jsonpath={.items[0].status.podIP}"
+    return shell.ok("kubectl", "get", "pods", "-n", "istio-ingress", "-l", "istio=proxied", "-o", address)
+
+
+def sent(shell: Shell, address: str, first: str) -> str:
+    """What comes back for a request behind these first bytes, from a pod without a sidecar."""
+    command = f"printf '{first}{REQUEST}' | nc -w 5 {address} 80"
+    return shell.run("kubectl", "exec", "-n", "legacy", "client", "-c", "app", "--", "/bin/sh", "-c", command).stdout
+
+
+@pytest.mark.parametrize("first", [V1, V2], ids=["v1", "v2"])
+def test_a_gateway_believes_the_proxy_protocol_when_it_is_asked_to(
+    shell: Shell, proxied: str, first: str, until_true: Callable[[Callable[[], bool]], None]
+) -> None:
+    until_true(lambda: "client 203.0.113.7" in sent(shell, proxied, first))
+
+
+def test_a_gateway_that_expects_the_header_answers_nobody_without_it(
+    shell: Shell, proxied: str, until_true: Callable[[Callable[[], bool]], None]
+) -> None:
+    until_true(lambda: "client 203.0.113.7" in sent(shell, proxied, V1))
+    assert sent(shell, proxied, "") == ""

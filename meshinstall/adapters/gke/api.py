@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from meshinstall.adapters.gke.chosen import UNIVERSE
 from meshinstall.adapters.gke.credentials import Identity
-from meshinstall.adapters.gke.errors import ANY, BETWEEN, CountedError, DisabledError, explained, refusal
+from meshinstall.adapters.gke.errors import ANY, BETWEEN, CountedError, DisabledError, explained, refusal, said_by
 from meshinstall.adapters.gke.http import Http, mount
 from meshinstall.errors import ClusterError
 from meshinstall.model import json_text
@@ -178,7 +178,8 @@ class GkeApi:
             return isinstance(error, TransportError) or (isinstance(error, api.GoogleAPICallError) and error.code in _BUSY)
 
         def tell(error: Exception) -> None:
-            self._say(f"Google did not answer: {plain(error)}; trying again")
+            said = said_by(error) if isinstance(error, api.GoogleAPICallError) else plain(error)
+            self._say(f"Google did not answer: {said}; trying again")
 
         patience = self._http.patience
         return Retry(predicate=transient, initial=patience.pause, maximum=8.0, multiplier=2.0, timeout=patience.call, on_error=tell)

@@ -11,7 +11,7 @@ from typing import Any
 from meshinstall.adapters.gke.chosen import UNIVERSE, Login, choose
 from meshinstall.adapters.gke.http import Http
 from meshinstall.adapters.gke.login_files import read_files
-from meshinstall.adapters.gke.token_errors import BETWEEN, LOGIN, impersonation_answer, lacks_permission, may_not, refused
+from meshinstall.adapters.gke.token_errors import BETWEEN, JOB, LOGIN, impersonation_answer, lacks_permission, may_not, not_found, refused
 from meshinstall.errors import ClusterError, UnauthorizedError
 from meshinstall.model import json_text
 from meshinstall.model.cluster import Caller, ClusterRef, Credential
@@ -110,6 +110,8 @@ class Identity:
         return self._refreshed()
 
     def _refreshed(self) -> Credential:
+        from subprocess import SubprocessError
+
         from google.auth import exceptions
 
         source = self._load().source
@@ -117,6 +119,9 @@ class Identity:
             source.refresh(self._http)
         except exceptions.GoogleAuthError as error:
             raise self._explained(error) from error
+        except SubprocessError as error:
+            # The program that an executable-sourced federated identity names hangs.
+            raise UnauthorizedError("the program that gives the job's own token does not end in time", JOB) from error
         # Errors of google.auth on a hostile answer: missing keys, wrong types, invalid dates.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ClusterError(f"Google's token service did not return a valid token ({type(error).__name__})", BETWEEN) from error
@@ -163,13 +168,14 @@ def _default(http: Any, login: Login) -> _Loaded:
         base, project = _base(http, login)
         source = _impersonated(base, login, len(login.chain)) if login.chain else base
     except exceptions.DefaultCredentialsError as error:
-        raise UnauthorizedError(f"no Google credentials: {_reason(error)}", LOGIN) from error
+        raise UnauthorizedError(f"no Google credentials: {_reason(error)}", not_found(login, os.environ)) from error
     except (exceptions.TransportError, exceptions.RefreshError, exceptions.OAuthError) as error:
         # A federated identity's project is asked for with a token.
         raise refused(error, login) from error
     except (exceptions.GoogleAuthError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         # A broken file; what stands in it may be a secret.
-        raise UnauthorizedError(f"the Google credentials cannot be used ({type(error).__name__})", LOGIN) from error
+        where = f" in {plain(login.file.path)}" if login.file else ""
+        raise UnauthorizedError(f"the Google credentials{where} cannot be used ({type(error).__name__})", LOGIN) from error
     named = os.environ.get("GOOGLE_CLOUD_PROJECT") or os.environ.get("CLOUDSDK_CORE_PROJECT") or login.configured_project
     return _Loaded(source, base, project or named)
 
@@ -202,8 +208,9 @@ def _impersonated(source: Any, login: Login, count: int) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence of google.auth's own words, which name files and variables, no contents."""
-    return plain(str(error).partition(". ")[0])
+    """The first sentence of google.auth's own words, which name files and variables, no contents; what it rests on may be in a tuple."""
+    first = error.args[0] if error.args else error
+    return plain(str(first).partition(". ")[0])
 
 
 def _credential(source: Any) -> Credential:

@@ -94,11 +94,12 @@ def explained(permission: str, project: str, who: str = "") -> Iterator[None]:
     except MeshinstallError:
         raise
     except api.RetryError as error:
+        if isinstance(error.cause, api.GoogleAPICallError):
+            raise _answered(error.cause, (permission, project), who) from error
         cause = error.cause if isinstance(error.cause, Exception) else error
         raise UnreachableError(f"Google did not answer {permission} in several tries: {plain(cause)}", _later()) from error
     except api.GoogleAPICallError as error:
-        body = {"message": error.message, "details": error.details, "errors": error.errors}
-        raise refusal(permission, project, int(error.code or 0), body, who) from error
+        raise _answered(error, (permission, project), who) from error
     except auth.TransportError as error:
         raise UnreachableError(f"Google does not answer {permission}: {plain(error)}", unreachable_hint(error)) from error
     except auth.GoogleAuthError as error:
@@ -108,10 +109,22 @@ def explained(permission: str, project: str, who: str = "") -> Iterator[None]:
         raise ClusterError(f"Google's answer to {permission} is not valid", BETWEEN) from error
 
 
+def _answered(error: Any, asked: tuple[str, str], who: str) -> ClusterError:
+    body = {"message": error.message, "details": error.details, "errors": error.errors}
+    return refusal(*asked, int(error.code or 0), body, who)
+
+
+def said_by(error: Any) -> str:
+    """What Google answered, without the request that the SDK puts before it."""
+    return f"{int(error.code or 0)}: {plain(_ASKED.sub('', str(error.message)))}"
+
+
 def refusal(permission: str, project: str, status: int, body: Mapping[str, Any], who: str = "") -> ClusterError:
     """The error for an answer with status 400 or more, whose ``error`` object is ``body``."""
     said = plain(_ASKED.sub("", str(body.get("message", ""))))
     info = read_info(body)
+    if status == HTTPStatus.FORBIDDEN and said.startswith("<"):
+        return ForbiddenError(f"{permission} was refused with a page, and not by Google: {said}", BETWEEN)
     if info.reason == "SERVICE_DISABLED":
         return _disabled(permission, project, said, info)
     if kind := find(refusals.TABLE, info.reason, said):

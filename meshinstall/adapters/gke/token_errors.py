@@ -23,6 +23,17 @@ _DELEGATE = "iam.serviceAccounts.implicitDelegation"
 _MISSING = re.compile(r"File '([^']*)' was not found\.")
 _CODE = re.compile(r"Error code ([a-z_]+)")
 _REAUTHENTICATION = "Reauthentication is needed"
+# Of these google.auth says in its own words what it could not read on this machine; what follows may be what a program printed.
+_LOCAL = re.compile(
+    r"(Executable (?:exited with non-zero return code -?\d+|returned unsuccessful response|response)"
+    r"|Unable to (?:determine AWS region|retrieve AWS [\w ]{1,40}|retrieve Identity Pool subject token|parse subject_token)"
+    r"|Missing subject_token|Error reading from|Subject token)"
+)
+_GOOGLE = re.compile(r"https://[\w.-]+\.(googleapis\.com|google\.internal)/")
+_WORKFORCE = "external_account_authorized_user"
+_AGAIN = "log in again: gcloud auth application-default login --login-config=FILE"
+JOB = "check credential_source in the file of GOOGLE_APPLICATION_CREDENTIALS, and that the CI job has what it names"
+_GCLOUD_ALONE = ("CLOUDSDK_AUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE")
 _FEDERATED = (
     "check that the token's issuer, audience and expiry match the pool's provider, and that the job meets its attribute condition: "
     "gcloud iam workload-identity-pools providers describe; a wrong clock also causes this (timedatectl)"
@@ -36,22 +47,47 @@ def refused(error: Exception, login: Login) -> ClusterError:
     # Where the metadata server is away, google.auth wraps one in the other.
     cause = error.args[0] if error.args and isinstance(error.args[0], TransportError) else error
     if isinstance(cause, TransportError):
-        return UnreachableError(f"Google's token service does not answer: {plain(cause)}", unreachable_hint(cause))
+        return _silent(cause, login)
     if body := impersonation_answer(error):
         return _not_impersonated(body, login)
     if missing := _MISSING.fullmatch(str(error)):
-        hint = "check that the CI job writes it; its path is credential_source in the file of GOOGLE_APPLICATION_CREDENTIALS"
-        return UnauthorizedError(f"the job's own token file is missing: {plain(missing[1])}", hint)
+        return UnauthorizedError(f"the job's own token file is missing: {plain(missing[1])}", JOB)
     code, said = _code(error)
     if kind := find(refusals.TABLE, code, said):
         # The one that google.auth raises of a federated identity.
-        return _job_refused(kind, code) if isinstance(error, OAuthError) else _login_refused(kind, code, login)
+        return _job_refused(kind, code, login) if isinstance(error, OAuthError) else _login_refused(kind, code, login)
+    return _unexplained(error, login)
+
+
+def _silent(cause: Exception, login: Login) -> UnreachableError:
+    if _is_job(login) and not _GOOGLE.match(plain(cause)):
+        return UnreachableError(f"the service of the job's own token does not answer: {plain(cause)}", JOB)
+    return UnreachableError(f"Google's token service does not answer: {plain(cause)}", unreachable_hint(cause))
+
+
+def _unexplained(error: Exception, login: Login) -> ClusterError:
+    """The error for what no code explains: google.auth's own words of what it could not read here, and no others."""
+    local = _LOCAL.match(str(error.args[0])) if error.args else None
+    if local and _is_job(login):
+        return UnauthorizedError(f"the job's own token cannot be read: {plain(local[0])}", JOB)
     if getattr(error, "retryable", False):
         return UnreachableError("Google's token service did not answer in several tries", "wait a moment, then repeat the command")
-    return ClusterError("Google gave no access token", LOGIN)
+    return ClusterError("Google gave no access token", JOB if _is_job(login) else LOGIN)
 
 
-def _job_refused(kind: Refusal, code: str) -> ClusterError:
+def not_found(login: Login, environ: Mapping[str, str]) -> str:
+    """What to do when there are no credentials: gcloud has ways of its own to log in, which none of Google's libraries read."""
+    own = next((name for name in _GCLOUD_ALONE if environ.get(name)), "")
+    return f"{own} is read by gcloud alone; {LOGIN}" if own and login.file is None else LOGIN
+
+
+def _is_job(login: Login) -> bool:
+    return login.file is not None and login.file.kind == "external_account"
+
+
+def _job_refused(kind: Refusal, code: str, login: Login) -> ClusterError:
+    if login.file and login.file.kind == _WORKFORCE:
+        return UnauthorizedError(f"Google does not accept the login of the workforce ({code}): it has expired or was revoked", _AGAIN)
     better = f"{kind.do} ({kind.page}); " if kind.says or code == "invalid_target" else ""
     return UnauthorizedError(f"Google does not accept the job's own token ({code})", f"{better}{_FEDERATED}")
 
@@ -102,7 +138,7 @@ def _not_impersonated(body: Mapping[str, Any], login: Login) -> ClusterError:
     if status == HTTPStatus.NOT_FOUND:
         hint = "list those that exist: gcloud iam service-accounts list --project=PROJECT"
         return ClusterError(f"there is not a service account {target}, or one of the chain to it", hint)
-    project = login.quota_project or login.own_project or "of the caller"
+    project = read_info(body).consumer or login.quota_project or login.own_project or "of the caller"
     return refusal(IMPERSONATE, project, status if isinstance(status, int) else 0, body, plain(login.source))
 
 
