@@ -83,13 +83,17 @@ HOSTS = {
 }
 
 
+# A role is of the partition that its region is in.
+PARTITIONS = {"cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "eusc-de-east-1": "aws-eusc"}
+
+
 @pytest.mark.parametrize("region", HOSTS)
 def test_credentials_are_fetched_from_the_sts_of_the_region(region: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a web identity, a role in a profile without a region, and a role that is given as an option."""
     token = tmp_path / "token"
     token.write_text(jwt.encode({"sub": "a"}, "k" * 32))
     keys = "aws_access_key_id = AKIA\naws_secret_access_key = s\n"
-    role = "arn:aws:iam::123456789012:role/a"
+    role = f"arn:{PARTITIONS.get(region, 'aws')}:iam::123456789012:role/a"
     (tmp_path / ".aws/config").write_text(f"[profile role]\nrole_arn = {role}\nsource_profile = keys\n[profile keys]\n{keys}")
     web = {"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": str(token)}
     with serving() as (port, hosts):

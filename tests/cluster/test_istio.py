@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,22 +107,36 @@ def test_a_load_balancer_can_be_left_pending(shell: Shell) -> None:
 # What a load balancer sends first when it is told to: the text of version 1, the bytes of version 2, for a client of 203.0.113.7.
 V1 = r"PROXY TCP4 203.0.113.7 192.0.2.1 51000 80\r\n"
 V2 = r"\015\012\015\012\000\015\012QUIT\012\041\021\000\014\313\000\161\007\300\000\002\001\307\070\000\120"
-REQUEST = r"GET /cgi-bin/seen HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
+REQUEST = r"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
+
+# Answers with the header that names the client.
+SAYS = r"""
+cr=$(printf '\r')
+while read -r line && [ "$line" != "$cr" ]; do case $line in x-forwarded-for:*) seen=${line%"$cr"} ;; esac; done
+printf 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' ${#seen} "$seen"
+"""
+
+
+def says_its_client() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A pod without a sidecar that answers so, and its Service."""
+    pod, service = web("legacy", "says")
+    pod["spec"]["containers"][0]["command"] = ["/bin/sh", "-c", 'echo "$0" >/tmp/says && exec nc -ll -p 8080 -e /bin/sh /tmp/says', SAYS]
+    return pod, service
 
 
 @pytest.fixture(scope="module")
 def proxied(shell: Shell, build_part: Callable[[str], Path]) -> str:
-    """The address of a gateway pod with ``clientAddress: proxyProtocol``, before an application that says which client it was told of."""
+    """The address of a gateway pod with ``clientAddress: proxyProtocol``, in front of a pod that answers which client it was told of."""
     values = gateway_values(Cloud.EKS, "clientAddress", Asked(client=PROXY_PROTOCOL))
     chart = str(build_part("charts") / f"gateway-{pins.ISTIO}.tgz")
     given = {**GATEWAY_VALUES, "podAnnotations": values["podAnnotations"]}
     shell.ok(
         *("helm", "upgrade", "--install", "proxied", chart, "-n", "istio-ingress", "--wait", "--timeout", "80s", "-f", "-"), given=given
     )
-    seen = "mkdir -p /tmp/www/cgi-bin && cd /tmp/www/cgi-bin && printf '#!/bin/sh\\necho\\necho client $HTTP_X_FORWARDED_FOR\\n' >seen"
-    shell.ok("kubectl", "exec", "-n", "shop", "web", "-c", "app", "--", "/bin/sh", "-c", f"{seen} && chmod +x seen")
+    shell.apply(*says_its_client())
+    shell.ok("kubectl", "wait", "--for=condition=Ready", "pod/says", "-n", "legacy", "--timeout=60s")
     port = {"number": 80, "name": "http", "protocol": "HTTP"}
-    route = {"hosts": ["*"], "gateways": ["proxied"], "http": [{"route": [{"destination": {"host": "web.shop.svc.cluster.local"}}]}]}
+    route = {"hosts": ["*"], "gateways": ["proxied"], "http": [{"route": [{"destination": {"host": "says.legacy.svc.cluster.local"}}]}]}
     for kind, spec in (
         ("Gateway", {"selector": {"istio": "proxied"}, "servers": [{"port": port, "hosts": ["*"]}]}),
         ("VirtualService", route),
@@ -142,11 +157,11 @@ def sent(shell: Shell, address: str, first: str) -> str:
 def test_a_gateway_believes_the_proxy_protocol_when_it_is_asked_to(
     shell: Shell, proxied: str, first: str, until_true: Callable[[Callable[[], bool]], None]
 ) -> None:
-    until_true(lambda: "client 203.0.113.7" in sent(shell, proxied, first))
+    until_true(lambda: "x-forwarded-for: 203.0.113.7" in sent(shell, proxied, first))
 
 
 def test_a_gateway_that_expects_the_header_answers_nobody_without_it(
     shell: Shell, proxied: str, until_true: Callable[[Callable[[], bool]], None]
 ) -> None:
-    until_true(lambda: "client 203.0.113.7" in sent(shell, proxied, V1))
+    until_true(lambda: "x-forwarded-for: 203.0.113.7" in sent(shell, proxied, V1))
     assert sent(shell, proxied, "") == ""

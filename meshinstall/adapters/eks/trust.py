@@ -2,10 +2,11 @@
 
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshinstall.adapters.net.authorities import read_folder
 from meshinstall.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
 # As botocore reads them: the first that is set counts, and the profile's ca_bundle is between the two.
 _OWN, _REQUESTS = "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"
-# Bytes of one file.
-_MAX_FILE = 4 * 1024**2
-_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 def use_authorities(session: "Session", environ: Mapping[str, str]) -> None:
@@ -27,7 +25,7 @@ def use_authorities(session: "Session", environ: Mapping[str, str]) -> None:
     name = _OWN if environ.get(_OWN) else "ca_bundle of the profile" if own else _REQUESTS
     path = Path(bundle)
     try:
-        text = "".join(_certificates(path)) if path.is_dir() else ""
+        text = "\n".join(read_folder(path)) if path.is_dir() else ""
         if not path.is_dir():
             ssl.create_default_context(cafile=bundle)
     except (OSError, ValueError) as error:
@@ -46,19 +44,6 @@ def hint(environ: Mapping[str, str]) -> str:
         f"{who} (ca_bundle in the profile does it too): add the certificate of whoever answers, such as a proxy that inspects TLS; "
         f"openssl s_client -showcerts shows it"
     )
-
-
-def _certificates(folder: Path) -> Iterator[str]:
-    """Those in the files of a folder, each once: a folder by c_rehash has each under two names."""
-    seen = set()
-    for file in sorted({one.resolve() for one in folder.iterdir()}):
-        if not file.is_file() or file.stat().st_size > _MAX_FILE:
-            continue
-        for part in file.read_text(errors="replace").split(_BEGIN)[1:]:
-            body = part.partition(_END)[0]
-            if body not in seen:
-                seen.add(body)
-                yield f"{_BEGIN}{body}{_END}\n"
 
 
 def _one_file(text: str, name: str, folder: str) -> str:

@@ -11,7 +11,16 @@ from typing import Any
 from meshinstall.adapters.gke.chosen import UNIVERSE, Login, choose
 from meshinstall.adapters.gke.http import Http
 from meshinstall.adapters.gke.login_files import read_files
-from meshinstall.adapters.gke.token_errors import BETWEEN, JOB, LOGIN, impersonation_answer, lacks_permission, may_not, not_found, refused
+from meshinstall.adapters.gke.token_errors import (
+    BETWEEN,
+    LOGIN,
+    impersonation_answer,
+    lacks_permission,
+    may_not,
+    not_found,
+    program_hangs,
+    refused,
+)
 from meshinstall.errors import ClusterError, UnauthorizedError
 from meshinstall.model import json_text
 from meshinstall.model.cluster import Caller, ClusterRef, Credential
@@ -120,8 +129,7 @@ class Identity:
         except exceptions.GoogleAuthError as error:
             raise self._explained(error) from error
         except SubprocessError as error:
-            # The program that an executable-sourced federated identity names hangs.
-            raise UnauthorizedError("the program that gives the job's own token does not end in time", JOB) from error
+            raise program_hangs() from error
         # Errors of google.auth on a hostile answer: missing keys, wrong types, invalid dates.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ClusterError(f"Google's token service did not return a valid token ({type(error).__name__})", BETWEEN) from error
@@ -162,6 +170,8 @@ class _Loaded:
 
 def _default(http: Any, login: Login) -> _Loaded:
     """Application default credentials with both scopes."""
+    from subprocess import SubprocessError
+
     from google.auth import exceptions
 
     try:
@@ -172,6 +182,8 @@ def _default(http: Any, login: Login) -> _Loaded:
     except (exceptions.TransportError, exceptions.RefreshError, exceptions.OAuthError) as error:
         # A federated identity's project is asked for with a token.
         raise refused(error, login) from error
+    except SubprocessError as error:
+        raise program_hangs() from error
     except (exceptions.GoogleAuthError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         # A broken file; what stands in it may be a secret.
         where = f" in {plain(login.file.path)}" if login.file else ""

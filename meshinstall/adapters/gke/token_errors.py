@@ -81,6 +81,11 @@ def not_found(login: Login, environ: Mapping[str, str]) -> str:
     return f"{own} is read by gcloud alone; {LOGIN}" if own and login.file is None else LOGIN
 
 
+def program_hangs() -> UnauthorizedError:
+    """The error for the program of an executable-sourced identity, which google.auth stops without an error of its own."""
+    return UnauthorizedError("the program that gives the job's own token did not answer in time", JOB)
+
+
 def _is_job(login: Login) -> bool:
     return login.file is not None and login.file.kind == "external_account"
 

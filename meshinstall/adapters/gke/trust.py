@@ -1,11 +1,11 @@
 """Whom calls to Google trust: the system's authorities, and those that the variables of Google's own tools name."""
 
 import os
-import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from meshinstall.adapters.net.authorities import read_folder
 from meshinstall.adapters.net.tls import shared_context
 from meshinstall.errors import UsageError
 from meshinstall.model.foreign_text import plain
@@ -13,9 +13,6 @@ from meshinstall.model.foreign_text import plain
 # What replaces the system's authorities (OpenSSL), and what is added to them: of requests, which Google's tools use, and of gcloud.
 _REPLACE = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _ADD = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE")
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
-# Files of a folder, and bytes of each, that are read.
-_MOST_FILES, _MOST = 1000, 4 * 1024**2
 
 
 def trust(environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
@@ -46,8 +43,8 @@ def _add(name: str, environ: Mapping[str, str], context: ssl.SSLContext) -> None
     path = Path(named)
     try:
         if path.is_dir():
-            for text in _texts(path):
-                context.load_verify_locations(cadata=text)
+            # Empty data is a ValueError.
+            context.load_verify_locations(cadata="\n".join(read_folder(path)))
         elif name in _REPLACE:
             # Loaded already; OpenSSL passes over a file that is missing, and then nothing is trusted.
             path.open("rb").close()
@@ -58,17 +55,3 @@ def _add(name: str, environ: Mapping[str, str], context: ssl.SSLContext) -> None
         why = "there is not a certificate in PEM in it" if isinstance(error, (ssl.SSLError, ValueError)) else error.strerror
         text = f"{name} names certificates that cannot be read: {plain(path)}: {plain(why)}"
         raise UsageError(text, f"correct or unset {name}") from error
-
-
-def _texts(folder: Path) -> Iterator[str]:
-    """The certificates of each file; raises ValueError when there are not any."""
-    found = False
-    for file in sorted(folder.iterdir())[:_MOST_FILES]:
-        if file.is_file():
-            with file.open("rb") as opened:
-                blocks = _PEM.findall(opened.read(_MOST))
-            if blocks:
-                found = True
-                yield b"\n".join(blocks).decode("ascii")
-    if not found:
-        raise ValueError("no certificates")

@@ -1,6 +1,6 @@
 """The clusters that a cloud shows, as people and programs read them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from meshinstall.cli.output.tables import columns
@@ -8,13 +8,26 @@ from meshinstall.model.cluster import Listing, MeshFound
 from meshinstall.model.foreign_text import for_log
 
 SCHEMA = "meshinstall.dev/clusters/v1"
+# Places of one reason that are named.
+_NAMED = 3
 
 
 def listing_text(found: Listing, meshes: Sequence[MeshFound]) -> str:
     """One line a cluster, then each place that could not be asked."""
     lines = columns(_rows(found, meshes)) if found.clusters else ["No cluster is visible to you."]
-    lines += [f"✗ {place}: {why}" for place, why in sorted(found.failures.items())]
+    lines += _failures(found.failures)
     return for_log("\n".join(lines))
+
+
+def _failures(failures: Mapping[str, str]) -> Iterator[str]:
+    """A line for each reason: one policy or quota refuses hundreds of places with the same words, but for the place's own name."""
+    kinds: dict[str, list[str]] = {}
+    for place, why in sorted(failures.items()):
+        kinds.setdefault(why.replace(place, "\0"), []).append(place)
+    for places in kinds.values():
+        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+        of = f"{len(places)} places ({', '.join(places[:_NAMED])}{more}), the first" if len(places) > 1 else places[0]
+        yield f"✗ {of}: {failures[places[0]]}"
 
 
 def _rows(found: Listing, meshes: Sequence[MeshFound]) -> Iterator[tuple[str, ...]]:
