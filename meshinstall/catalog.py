@@ -11,7 +11,10 @@ from meshinstall.model.cluster import Cloud
 from meshinstall.model.release import Component
 
 MESH_NAMESPACE = "istio-system"
-DEFAULT_ISTIO = "1.31.0"
+# A minor: the lock file, what runs, or the source says which version of it.
+DEFAULT_ISTIO = "1.31"
+# A version in full, for examples.
+EXAMPLE_ISTIO = "1.31.0"
 DEFAULT_CHARTS = "oci://registry.istio.io/release/charts"
 DEFAULT_PROFILE = "default"
 ENVIRONMENTS = ("dev", "staging", "prod")

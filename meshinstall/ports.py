@@ -23,6 +23,9 @@ class Charts(Protocol):
     async def resolve(self, chart: ChartRef) -> ChartRef:
         """The chart with the sha256 digest of its archive; raises ChartError."""
 
+    async def versions(self, chart: ChartRef) -> tuple[str, ...]:
+        """Every version of the chart that its source has; raises ChartError, also where it has none."""
+
     async def fetch(self, chart: ChartRef) -> Path:
         """Path of the verified archive (.tgz); raises ChartError when it is not the one that ``digest`` names."""
 

@@ -118,11 +118,17 @@ class FakeCharts:
     missing: set[str] = field(default_factory=set)
     files: dict[str, ChartFiles] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    offered: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     async def resolve(self, chart: ChartRef) -> ChartRef:
         """The chart with a digest."""
         self._find("resolve", chart)
         return replace(chart, digest=digest_of(chart.name, chart.version))
+
+    async def versions(self, chart: ChartRef) -> tuple[str, ...]:
+        """Those that ``offered`` names, else the first of every minor."""
+        self._find("versions", chart)
+        return tuple(self.offered.get(chart.name, ("1.30.0", "1.31.0")))
 
     async def fetch(self, chart: ChartRef) -> Path:
         """A path that names it."""

@@ -11,6 +11,7 @@ from meshinstall.errors import Problem
 from meshinstall.model.cluster import CLUSTER_KEYS, Cloud
 from meshinstall.model.release import Component
 from meshinstall.model.values import KeyPath
+from meshinstall.model.version import is_minor
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 # RFC 1123, as namespaces are named; a release of Helm may have 53 characters.
@@ -23,7 +24,12 @@ _CLUSTER_KEYS = ("name", "context", "kubeconfig", *sorted({key for keys in CLUST
 
 def check_version(version: str) -> str:
     """Describe what is wrong with an Istio version; empty when it is valid."""
-    return "" if _VERSION.fullmatch(version) else f"{version!r} is not a full version such as {catalog.DEFAULT_ISTIO}"
+    is_good = _VERSION.fullmatch(version) or is_minor(version)
+    return (
+        ""
+        if is_good
+        else f"{version!r} is neither a minor such as {catalog.DEFAULT_ISTIO} nor a full version such as {catalog.EXAMPLE_ISTIO}"
+    )
 
 
 def gateway_names(project: Project) -> tuple[str, ...]:

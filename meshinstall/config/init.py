@@ -8,7 +8,8 @@ _EXAMPLE = f"""\
 apiVersion: meshinstall.dev/v1
 
 istio:
-  version: {catalog.DEFAULT_ISTIO}
+  # A minor is the newest of it in meshinstall.lock; without that file, what runs stays. {catalog.EXAMPLE_ISTIO} is that version alone.
+  version: "{catalog.DEFAULT_ISTIO}"
 
 # Charts: an OCI registry, a Helm repository (https://...), or a folder (relative to this file).
 charts:
@@ -17,7 +18,7 @@ charts:
 # Images of every component; the default is the charts' own images. For a private registry:
 # images:
 #   hub: registry.example.com/istio
-#   tag: {catalog.DEFAULT_ISTIO}
+#   tag: {catalog.EXAMPLE_ISTIO}
 #   variant: distroless            # or debug
 #   pullPolicy: IfNotPresent
 #   pullSecrets: [registry-login]  # names of Secrets that exist in each namespace of the mesh

@@ -102,7 +102,7 @@ def _slots(choice: Choice) -> dict[str, _Slot]:
 
 
 def _version(request: Request, project: Project, choice: Choice) -> tuple[str, Origin]:
-    """The Istio that the flag names, else the nearest place in meshinstall.yaml, else the one that this meshinstall was made for."""
+    """The Istio that the flag names, else the nearest place in meshinstall.yaml, else the minor that this meshinstall was made for."""
     if request.istio_version:
         return request.istio_version, Origin(LayerKind.FLAG, "--istio-version")
     said = (project.settings.istio, choice.environment.istio, choice.site.istio)

@@ -84,17 +84,17 @@ async def run_stage(desired: Desired, session: Session, terms: Terms, callbacks:
     if not plan.is_empty:
         await install(plan, desired, Execution(session, callbacks.emit, lock, terms.seconds))
         if any(isinstance(step, ReleaseStep) and step.component is Component.ISTIOD and step.revision for step in plan.pending):
-            await _tell_of_older_proxies(desired, session, callbacks.emit)
+            await _tell_of_older_proxies(plan, session, callbacks.emit)
     if not terms.prove:
         return StageResult(plan, None)
     verdict = await prove(session, callbacks.emit, deadline)
     return StageResult(plan, accepting(verdict, await acceptance_in_force(desired, session), desired.environment))
 
 
-async def _tell_of_older_proxies(desired: Desired, session: Session, emit: Emit) -> None:
+async def _tell_of_older_proxies(plan: Plan, session: Session, emit: Emit) -> None:
     """An upgrade leaves the proxies of running pods as they are; where that cannot be asked, `status` says so."""
     with anyio.move_on_after(_LAST_LOOK):
-        if older := (await ask_proxies(session, desired.mesh_namespace)).older(desired.istio_version):
+        if older := (await ask_proxies(session, plan.mesh_namespace)).older(plan.istio_version):
             emit(ProxiesOlder(older))
 
 

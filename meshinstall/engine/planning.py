@@ -21,6 +21,7 @@ from meshinstall.engine.observe.root_certificates import other_istiods, root_cer
 from meshinstall.engine.observe.run_holder import other_run as find_other_run
 from meshinstall.engine.observe.target import find_target
 from meshinstall.engine.observe.users import users
+from meshinstall.engine.observe.version import settle_removal, settle_version
 from meshinstall.engine.plan.planner import plan
 from meshinstall.engine.plan.policy_steps import comes_strict
 from meshinstall.engine.plan.removal import Leftovers, foreign, plan_removal, removable
@@ -70,6 +71,7 @@ async def _make_plan(desired: Desired, session: Session) -> Plan:
     async with explaining(session, desired), _the_cluster_first(session), task_group() as group:
         home = soon(group, find_target, session)
         at_work_now = soon(group, find_other_run, session, desired.mesh_namespace)
+        desired = await settle_version(desired, session.chart_pins, session.charts, session.releases)
         facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
         facts = await with_admission(desired, facts, session.kube)
     decided = decide(desired, facts, session.now().date())
@@ -167,6 +169,7 @@ def refuse(plan: Plan, allowed: frozenset[str], *, only: str = "") -> None:
 
 async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Plan:
     """Look at the cluster and decide what down would remove; changes nothing."""
+    desired = await settle_removal(desired, session.releases)
     charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
     async with explaining(session, desired):
         facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))

@@ -50,7 +50,8 @@ class DesiredNamespace:
 class Desired:
     """Everything that should exist; ``releases`` stand in install order, each after what it needs.
 
-    With an ``acceptance`` the mesh-wide policy is PERMISSIVE as planned. ``version_origin`` is where ``istio_version`` is written.
+    With an ``acceptance`` the mesh-wide policy is PERMISSIVE as planned. ``version_origin`` is where ``istio_version`` is written, which
+    may be a minor until it is settled; ``version_choice`` says then which version it stands for, and why.
     """
 
     environment: str
@@ -65,3 +66,4 @@ class Desired:
     warnings: tuple[Finding, ...] = ()
     acceptance: Acceptance | None = None
     version_origin: str = ""
+    version_choice: str = ""

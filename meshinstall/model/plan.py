@@ -142,7 +142,7 @@ class Plan:
     """Steps in an order that can be run from first to last, and what is worth knowing before.
 
     ``trials`` say how far each object that changes was tried, ``diff`` what changes in it, ``summary`` what that means.
-    ``target`` is the cluster that was looked at.
+    ``target`` is the cluster that was looked at. ``istio_choice`` says why it is this Istio where only a minor is written.
     """
 
     environment: str
@@ -156,6 +156,7 @@ class Plan:
     diff: tuple[ObjectChange, ...] = ()
     summary: tuple[Consequence, ...] = ()
     target: Target | None = None
+    istio_choice: str = ""
 
     @property
     def pending(self) -> tuple[Step, ...]:

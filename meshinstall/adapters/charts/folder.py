@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from meshinstall.adapters.charts.source import MAX_ARCHIVE
-from meshinstall.adapters.charts.versions import is_version, missing
+from meshinstall.adapters.charts.versions import missing
 from meshinstall.errors import ChartError
 from meshinstall.model.release import ChartRef
+from meshinstall.model.version import is_full
 
 
 class FolderSource:
@@ -22,7 +23,7 @@ class FolderSource:
     def versions(self, name: str) -> tuple[str, ...]:
         """The versions in the names of the files."""
         found = (file.name.removeprefix(f"{name}-").removesuffix(".tgz") for file in self._folder.glob(f"{name}-*.tgz"))
-        versions = tuple(version for version in found if is_version(version))
+        versions = tuple(version for version in found if is_full(version))
         if not versions and (self._folder / name / "Chart.yaml").exists():
             raise ChartError(
                 f"{self._folder / name} is an unpacked chart, which has no digest",

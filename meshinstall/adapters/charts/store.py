@@ -16,12 +16,13 @@ from meshinstall.adapters.charts.folder import FolderSource
 from meshinstall.adapters.charts.http import TOTAL, Http, Say, is_safe, shown, too_slow
 from meshinstall.adapters.charts.logins import Logins
 from meshinstall.adapters.charts.source import Source
-from meshinstall.adapters.charts.versions import is_version, newest
+from meshinstall.adapters.charts.versions import missing, newest
 from meshinstall.adapters.net.bodies import TooSlowError
 from meshinstall.adapters.net.deadlines import Deadline, run_before
 from meshinstall.errors import ChartError
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.release import ChartRef
+from meshinstall.model.version import is_full
 
 __all__ = ["ChartStore", "default_cache", "read_chart"]
 
@@ -58,6 +59,10 @@ class ChartStore:
         """The chart with its full version and the digest that its source has for it now; raises ChartError."""
         return await self._with_source(chart, partial(self._resolve, chart))
 
+    async def versions(self, chart: ChartRef) -> tuple[str, ...]:
+        """Every version of the chart that its source has, in any order; raises ChartError, also where it has none."""
+        return await self._with_source(chart, partial(self._versions, chart))
+
     async def fetch(self, chart: ChartRef) -> Path:
         """The verified archive of ``digest``, from the cache without asking the source when it is there; raises ChartError."""
         _check(chart)
@@ -69,8 +74,14 @@ class ChartStore:
         """Metadata, values and schema in the verified archive; raises ChartError."""
         return await anyio.to_thread.run_sync(read_chart, await self.fetch(chart))
 
+    def _versions(self, chart: ChartRef, source: Source) -> tuple[str, ...]:
+        found = tuple(version for version in source.versions(chart.name) if is_full(version))
+        if not found:
+            raise missing(chart, ())
+        return found
+
     def _resolve(self, chart: ChartRef, source: Source) -> ChartRef:
-        if not is_version(chart.version):
+        if not is_full(chart.version):
             chart = replace(chart, version=newest(chart, source.versions(chart.name)))
         found = replace(chart, digest="")
         digest = source.digest(found) or self._cache.add(found, partial(source.copy, found))[0]

@@ -5,16 +5,10 @@ from collections.abc import Iterable
 
 from meshinstall.errors import ChartError
 from meshinstall.model.release import ChartRef
+from meshinstall.model.version import is_full, order
 
-# semver.org, without its rule on leading zeros of pre-release parts.
-_EXACT = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
 _SHORT = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _SHOWN = 8
-
-
-def is_version(text: str) -> bool:
-    """Whether ``text`` is one version, such as 1.31.0 or 1.31.0-rc.1."""
-    return bool(_EXACT.fullmatch(text))
 
 
 def newest(chart: ChartRef, available: Iterable[str]) -> str:
@@ -28,22 +22,13 @@ def newest(chart: ChartRef, available: Iterable[str]) -> str:
     fitting = [version for version in versions if version.startswith(f"{chart.version}.") and "-" not in version]
     if not fitting:
         raise missing(chart, versions)
-    return max(fitting, key=_order)
+    return max(fitting, key=order)
 
 
 def missing(chart: ChartRef, available: Iterable[str]) -> ChartError:
     """The error for a missing version, which lists the available versions."""
-    versions = sorted((version for version in available if is_version(version)), key=_order, reverse=True)
+    versions = sorted((version for version in available if is_full(version)), key=order, reverse=True)
     if not versions:
         return ChartError(f"there is no chart {chart.name} at {chart.source}", "check the name of the chart and the path of the source")
     shown = ", ".join(versions[:_SHOWN]) + (f" and {len(versions) - _SHOWN} older ones" if len(versions) > _SHOWN else "")
     return ChartError(f"chart {chart.name} has no version {chart.version} at {chart.source}", f"it has {shown}")
-
-
-def _order(version: str) -> tuple[int, int, int, bool, str]:
-    """Ascending; a pre-release comes before its release."""
-    found = _EXACT.fullmatch(version)
-    if not found:
-        return 0, 0, 0, False, version
-    major, minor, patch, pre = found.groups()
-    return int(major), int(minor), int(patch), pre is None, pre or ""

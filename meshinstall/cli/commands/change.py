@@ -56,12 +56,15 @@ def up(
 
     async def work() -> None:
         from meshinstall.cli.output.verdicts import conclude
+        from meshinstall.config.version_choice import as_saved
         from meshinstall.engine import pipeline
 
         project, desired = await in_thread(partial(read, wanted), min(timeout, _OPENING))
-        if kept and (question := kept.kubeconfig_of_its_own(request, desired.cluster)):
-            # Before anything is asked of a cluster: it may name a program that does so.
-            _agree_to(question, yes=yes)
+        if kept:
+            desired = as_saved(desired, kept.istio_version)
+            if question := kept.kubeconfig_of_its_own(request, desired.cluster):
+                # Before anything is asked of a cluster: it may name a program that does so.
+                _agree_to(question, yes=yes)
         desired, session = await in_thread(partial(open_read, project, desired), min(timeout, _OPENING))
         differences = partial(_compare, kept) if kept else None
         terms = pipeline.Terms(allow=permitted, saved=differences, seconds=timeout, prove=not no_verify)

@@ -102,7 +102,7 @@ def lock(
     pins = lockfile.load(path)
 
     async def work() -> None:
-        found = await _resolved([desired for _, desired in resolved])
+        found = await _resolved([desired for _, desired in resolved], lockfile.Lock(()) if update else pins)
         if update:
             kept = [chart for chart in pins.charts if (chart.name, chart.version) not in {(one.name, one.version) for one in found}]
             lockfile.write(path, lockfile.Lock((*(_portable(chart, path.parent) for chart in found), *kept)))
@@ -120,14 +120,18 @@ async def _explained(request: Request, component: str, key: str) -> "list[Explai
     from meshinstall.cli.output.tables import ExplainedRelease
     from meshinstall.config import lockfile
     from meshinstall.config.explain import explain as explain_values
+    from meshinstall.engine.observe.version import settle_version
     from meshinstall.wiring import lock_path, open_charts
 
-    project, desired = read(request)
+    project, written = read(request)
+    _chosen(written, component)
+    pins, charts = lockfile.load(lock_path(project)), open_charts(warn)
+    desired = await settle_version(written, pins, charts)
     chosen = _chosen(desired, component)
-    pinned = lockfile.load(lock_path(project)).pinned(chosen[0].chart.name, chosen[0].chart.version)
-    chart = replace(chosen[0].chart, digest=pinned.digest) if pinned else chosen[0].chart
-    files = await open_charts(warn).read(chart)
-    return [ExplainedRelease(release, explain_values(release, files, key), desired.version_origin) for release in chosen]
+    pinned = pins.pinned(chosen[0].chart.name, chosen[0].chart.version)
+    files = await charts.read(replace(chosen[0].chart, digest=pinned.digest) if pinned else chosen[0].chart)
+    told = (desired.version_origin, desired.version_choice)
+    return [ExplainedRelease(release, explain_values(release, files, key), *told) for release in chosen]
 
 
 def _chosen(desired: "Desired", wanted: str) -> "list[Release]":
@@ -144,12 +148,17 @@ def _chosen(desired: "Desired", wanted: str) -> "list[Release]":
     return found
 
 
-async def _resolved(desired: "list[Desired]") -> "list[ChartRef]":
-    """Each chart of these environments once, with the digest that its source has now."""
+async def _resolved(written: "list[Desired]", pins: "Lock") -> "list[ChartRef]":
+    """Each chart of these environments once, with the digest that its source has now; of a minor what is pinned, else the newest."""
+    from meshinstall.config.lockfile import Lock
+    from meshinstall.config.version_choice import chart_names, newest_pinned
+    from meshinstall.engine.observe.version import settle_version
     from meshinstall.engine.tasks import gather
     from meshinstall.wiring import open_charts
 
     charts: Charts = open_charts(warn)
+    fitting = (pins if newest_pinned(one.istio_version, chart_names(one), pins) else Lock(()) for one in written)
+    desired = [await settle_version(one, pinned, charts) for one, pinned in zip(written, fitting, strict=True)]
     wanted = dict.fromkeys(release.chart for one in desired for release in one.releases)
     found = await gather(wanted, charts.resolve)
     return [found[chart] for chart in wanted]

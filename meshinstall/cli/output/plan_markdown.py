@@ -28,7 +28,8 @@ def plan_markdown(plan: Plan) -> str:
     """What a plan does: in words, step by step, object by object, and what was found."""
     title = f"### {len(plan.pending)} of {len(plan.steps)} steps to do" if plan.pending else "### Nothing to do"
     facts = f"environment {code(plan.environment)} on {code(plan.cluster)}, Istio {code(plan.istio_version)}, profile {code(plan.profile)}"
-    lines = [f"{title}", "", facts, ""]
+    choice = [f"Version: {code(plan.istio_choice)}", ""] if plan.istio_choice else []
+    lines = [f"{title}", "", facts, "", *choice]
     lines += _summary(plan)
     lines += _findings(plan)
     lines += ["| | step | what | why |", "|---|---|---|---|", *map(_row, plan.pending), ""] if plan.pending else []

@@ -41,6 +41,7 @@ def plan_text(plan: Plan, *, diff: bool = False, allowed: frozenset[str] = froze
     ``allowed`` are names given to ``--allow``: their findings stay, and are marked as allowed.
     """
     lines = [f"Plan for environment {plan.environment} on {plan.cluster}: Istio {plan.istio_version}, profile {plan.profile}"]
+    lines += [f"Version: {plan.istio_choice}"] if plan.istio_choice else []
     lines += [f"Cluster: {plan.target}", ""] if plan.target else [""]
     for step in plan.steps:
         lines += _step_lines(step)
@@ -66,6 +67,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "cluster": plan.cluster,
         "profile": plan.profile,
         "istioVersion": plan.istio_version,
+        **({"istioChoice": plan.istio_choice} if plan.istio_choice else {}),
         "digest": plan.digest,
         **({"target": asdict(plan.target)} if plan.target else {}),
         "pending": len(plan.pending),

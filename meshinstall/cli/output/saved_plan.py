@@ -34,6 +34,8 @@ _FLAGS = {
     "istio_version": "--istio-version",
     "cluster": "options that name the cluster",
 }
+# What of a file is not done: how it was asked for, and why it is this version of Istio.
+_WORDS = frozenset({"request", "istioChoice"})
 _LISTS = frozenset({"files", "sets", "set_strings"})
 
 
@@ -74,6 +76,12 @@ class SavedPlan:
         what = f"{spelled(str(self.path))} alone names the kubeconfig {spelled(str(cluster.kubeconfig))}, which {harm}"
         return Question(what, f"look into it; if it is yours, name it yourself beside --plan: {name} {shlex.quote(spelled(value))}")
 
+    @property
+    def istio_version(self) -> str:
+        """The Istio that was agreed to; empty where the file does not say."""
+        found = self.document.get("istioVersion")
+        return found if isinstance(found, str) else ""
+
     def differences(self, plan: Plan) -> list[str]:
         """What is not the same in the plan of now, in words; raises PlanRefusedError where it is another cluster's plan."""
         if self.target is None:
@@ -88,7 +96,7 @@ class SavedPlan:
         return self._told(_written(plan), plan)
 
     def _told(self, now: Mapping[str, Any], plan: Plan) -> list[str]:
-        found = list(_differences({name: value for name, value in self.document.items() if name != "request"}, now))
+        found = list(_differences(*({name: value for name, value in one.items() if name not in _WORDS} for one in (self.document, now))))
         return [f"saved {spelled(str(self.document.get('digest')))}, now {plan.digest}", *found] if found else []
 
 

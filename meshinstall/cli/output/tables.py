@@ -27,6 +27,7 @@ class ExplainedRelease:
     release: Release
     values: tuple[Explained, ...]
     version_origin: str
+    version_choice: str = ""
 
 
 def status_text(status: MeshStatus) -> str:
@@ -69,7 +70,8 @@ def explain_text(found: Iterable[ExplainedRelease]) -> str:
     """Every value with the layers that spoke, the lowest first and the winner marked."""
     blocks = []
     for one in found:
-        lines = [f"{one.release.key}  {one.release.chart.name} {one.release.chart.version} ({one.version_origin})", ""]
+        lines = [f"{one.release.key}  {one.release.chart.name} {one.release.chart.version} ({one.version_origin})"]
+        lines += [f"version: {one.version_choice}", ""] if one.version_choice else [""]
         for value in one.values:
             lines += [".".join(value.path), *columns([_spoken_row(spoken) for spoken in value.spoken])]
         blocks.append("\n".join(lines))
@@ -85,12 +87,17 @@ def explain_json(found: Iterable[ExplainedRelease]) -> dict[str, Any]:
                 "namespace": one.release.key.namespace,
                 "release": one.release.key.name,
                 "component": one.release.component,
-                "chart": {"name": one.release.chart.name, "version": one.release.chart.version, "versionOrigin": one.version_origin},
+                "chart": _chart_json(one),
                 "values": [{"path": list(value.path), "spoken": [_spoken_json(each) for each in value.spoken]} for value in one.values],
             }
             for one in found
         ],
     }
+
+
+def _chart_json(one: ExplainedRelease) -> dict[str, str]:
+    choice = {"versionChoice": one.version_choice} if one.version_choice else {}
+    return {"name": one.release.chart.name, "version": one.release.chart.version, "versionOrigin": one.version_origin, **choice}
 
 
 def _items(sign: str, texts: Iterable[str]) -> Iterator[str]:

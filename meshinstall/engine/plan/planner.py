@@ -33,6 +33,7 @@ def plan(desired: Desired, facts: Facts) -> Plan:
         cluster=desired.cluster.name,
         profile=desired.profile,
         istio_version=desired.istio_version,
+        istio_choice=desired.version_choice,
         mesh_namespace=desired.mesh_namespace,
         steps=(*namespaces, *releases, *policies),
         findings=(*desired.warnings, *drift_findings(edit for some in edits.values() for edit in some), *policy_findings(desired, facts)),

@@ -78,6 +78,7 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
         cluster=desired.cluster.name,
         profile=desired.profile,
         istio_version=desired.istio_version,
+        istio_choice=desired.version_choice,
         mesh_namespace=desired.mesh_namespace,
         steps=(*first, *namespaces),
     )

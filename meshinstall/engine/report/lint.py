@@ -7,6 +7,7 @@ from meshinstall.config.documents import Project
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.resolve import Resolution, resolve_all
 from meshinstall.config.schema import check_values
+from meshinstall.engine.observe.version import settle_version
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ChartError, Problem
 from meshinstall.model.chart import ChartFiles
@@ -80,12 +81,18 @@ def _sites(project: Project, name: str, cloud: Cloud | None) -> Iterator[Site]:
 async def lint(request: Request, project: Project, sites: tuple[Site, ...], charts: Charts, pins: Lock) -> Linted:
     """Resolve every site and check its values; changes nothing and asks only the source of the charts."""
     resolved = {site: resolve_all(replace(request, environment=site.environment, cloud=site.cloud), project) for site in sites}
-    wanted = [chart for one in resolved.values() for chart in _charts(one, pins)]
     try:
+        resolved = {site: await _settled(one, pins, charts) for site, one in resolved.items()}
+        wanted = [chart for one in resolved.values() for chart in _charts(one, pins)]
         files = await gather(dict.fromkeys(wanted), charts.read)
     except ChartError as error:
         return Linted(sites, _joined(_found(resolved, {}, pins)), error)
     return Linted(sites, _joined(_found(resolved, files, pins)))
+
+
+async def _settled(found: Resolution, pins: Lock, charts: Charts) -> Resolution:
+    """With the version that a minor stands for, of which the charts are read."""
+    return replace(found, desired=await settle_version(found.desired, pins, charts)) if found.desired else found
 
 
 def _charts(found: Resolution, pins: Lock) -> Iterator[ChartRef]:

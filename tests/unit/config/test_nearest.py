@@ -75,12 +75,12 @@ def test_an_option_goes_over_all_files_and_the_built_in_version_under_all(write:
     desired = resolved(write, FILE, environment="staging", istio_version="1.29.1")
     assert (desired.istio_version, desired.version_origin) == ("1.29.1", "--istio-version")
     desired = resolved(write, "apiVersion: meshinstall.dev/v1\n", environment="dev")
-    assert (desired.istio_version, desired.version_origin) == ("1.31.0", "<built-in>")
+    assert (desired.istio_version, desired.version_origin) == ("1.31", "<built-in>")
 
 
 def test_a_mistake_is_refused_wherever_it_stands(write: Write) -> None:
     text = (
-        "apiVersion: meshinstall.dev/v1\nenvironments:\n  a: {cloud: eks, istio: {version: '1.31'}, images: {hub: 'https://x'}}\n"
+        "apiVersion: meshinstall.dev/v1\nenvironments:\n  a: {cloud: eks, istio: {version: '1.x '}, images: {hub: 'https://x'}}\n"
         "  b: {clouds: {gke: {istio: {version: '1'}}}}\n"
     )
     with pytest.raises(ConfigError) as caught:

@@ -108,7 +108,7 @@ def test_names_must_exist_and_choices_must_agree(write: Write) -> None:
         {
             "meshinstall.yaml": HEAD
             + """\
-istio: {version: "1.31"}
+istio: {version: "1.031"}
 profile: prodction
 environments:
   Dev:
@@ -127,7 +127,7 @@ environments:
         }
     )
     assert problems(folder) == [
-        "meshinstall.yaml:2:9: '1.31' is not a full version such as 1.31.0",
+        "meshinstall.yaml:2:9: '1.031' is neither a minor such as 1.31 nor a full version such as 1.31.0",
         "meshinstall.yaml:3:1: there is no profile 'prodction' (did you mean production?)",
         "meshinstall.yaml:5:3: invalid environment name 'Dev' (use at most 53 lower-case letters, digits and hyphens)",
         "meshinstall.yaml:6:5: Dev sets cluster but not cloud (set cloud to one of: aks, eks, gke, local)",

@@ -240,7 +240,9 @@ def test_what_does_not_exist_is_named_with_what_does(write: Write) -> None:
     assert problems(folder, environment="qa") == [
         "meshinstall.yaml:3:3: the environment qa is on gke, not on local (choose another --env or --cloud, or add it to the environment)"
     ]
-    assert problems(folder, istio_version="1.31") == ["--istio-version: '1.31' is not a full version such as 1.31.0"]
+    assert problems(folder, istio_version="latest") == [
+        "--istio-version: 'latest' is neither a minor such as 1.31 nor a full version such as 1.31.0"
+    ]
 
 
 def test_all_mistakes_in_flags_are_named_at_once(write: Write) -> None:

@@ -147,6 +147,26 @@ def test_lock_update_keeps_the_pins_of_other_profiles(run: Run) -> None:
     assert run("lock", "--env", "dev", "--profile", "ambient").exit_code == 0
 
 
+@pytest.mark.tools
+def test_a_minor_is_what_the_lock_pins_and_the_newest_is_pinned_when_asked_to(
+    run: Run, project: Path, build_part: Callable[[str], Path]
+) -> None:
+    (project / "meshinstall.yaml").write_text(PROJECT.replace(VERSION, '"1.31"'))
+    fresh = run("explain", "istiod", "--env", "dev").stdout
+    assert f"version: {VERSION}, the newest of {project}/charts, on a fresh cluster; where a 1.31.x runs, that stays (1.31: " in fresh
+    assert run("lock", "--env", "dev").exit_code == 3
+
+    assert run("lock", "--env", "dev", "--update").exit_code == 0
+    for name in ("base", "istiod", "gateway"):
+        shutil.copy(build_part("charts") / f"{name}-{VERSION}.tgz", project / "charts" / f"{name}-1.31.7.tgz")
+    assert run("lock", "--env", "dev").exit_code == 0
+    document = json.loads(run("explain", "istiod", "--env", "dev", "-o", "json").stdout)
+    conforms(document, "explain.json")
+    assert document["releases"][0]["chart"]["version"] == VERSION
+    assert document["releases"][0]["chart"]["versionChoice"].startswith(f"{VERSION}, the newest in meshinstall.lock (1.31: ")
+    assert "pinned istiod 1.31.7" in run("lock", "--env", "dev", "--update").stdout
+
+
 def test_init_writes_an_example_once(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     assert CliRunner().invoke(command_line, ["init", str(folder)]).exit_code == 0
