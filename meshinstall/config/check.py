@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from meshinstall import catalog
 from meshinstall.config.documents import Environment, Gateway, Project, Settings, Site, suggestion
 from meshinstall.config.images import check_images
+from meshinstall.config.revisions import check_tags
 from meshinstall.config.source import Document
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import CLUSTER_KEYS, Cloud
@@ -62,6 +63,7 @@ def _check_which(document: Document, path: KeyPath, found: Settings | Environmen
     """Which Istio, and whose images."""
     if found.istio.version and (wrong := check_version(found.istio.version)):
         yield document.problem((*path, "istio", "version"), wrong)
+    yield from check_tags(document, found.istio, path)
     yield from check_images(document, found.images, path)
 
 

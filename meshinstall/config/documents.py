@@ -23,9 +23,14 @@ from meshinstall.model.values import KeyPath, Values
 
 @dataclass(frozen=True, slots=True)
 class Istio:
-    """Which Istio; empty leaves it to what is farther: the environment, the project, the version that this meshinstall was made for."""
+    """Which Istio; what is empty, or null, is left to what is farther: the environment, the project, what this meshinstall was made for.
+
+    ``revisions``: istiod's release is named by its minor, so that two can be beside each other; ``tags`` are further names of it.
+    """
 
     version: str = ""
+    revisions: bool | None = None
+    tags: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

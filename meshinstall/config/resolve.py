@@ -13,6 +13,7 @@ from meshinstall.config.documents import Project
 from meshinstall.config.gateway_conflicts import check_gateway_names
 from meshinstall.config.layers import add_flags, check_gateways, check_syntax, file_layers
 from meshinstall.config.removals import settle
+from meshinstall.config.revisions import check_unused_tags, find_revisions, with_revision
 from meshinstall.errors import ConfigError, Problem
 from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
@@ -20,6 +21,7 @@ from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import line
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
 from meshinstall.model.request import Request
+from meshinstall.model.revision import istiod_release
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import KeyPath, LayerKind, Origin
 
@@ -48,10 +50,13 @@ def resolve_all(request: Request, project: Project) -> Resolution:
         return Resolution(None, (*problems, *check_flags(request)))
     version, version_origin = _version(request, project, choice)
     problems += _check_version(request)
-    slots = _slots(choice)
+    revisions = find_revisions(project, choice, version)
+    problems += check_unused_tags(project, choice, revisions)
+    slots = _slots(choice, revisions.revision)
     stacks = {name: ValuesStack(file_layers(project, choice, slot.component, name)) for name, slot in slots.items()}
     add_flags(request, choice, stacks, problems)
     problems += check_gateways(choice, stacks)
+    stacks = with_revision(revisions, {name: slot.component for name, slot in slots.items()}, stacks, problems)
     stacks = with_failure_policy({name: settle(slot.component, stacks[name], problems) for name, slot in slots.items()})
     charts = _charts(request, project)
     releases = tuple(
@@ -59,8 +64,14 @@ def resolve_all(request: Request, project: Project) -> Resolution:
     )
     problems += check_gateway_names(releases)
     problems += _check_acceptance(project, choice)
-    found = _desired(request, project, choice, releases, version)
-    return Resolution(replace(found, version_origin=str(version_origin)), tuple(problems))
+    found = replace(
+        _desired(request, project, choice, releases, version),
+        version_origin=str(version_origin),
+        revision=revisions.revision,
+        tags=revisions.tags,
+        revision_origin=str(revisions.origin or ""),
+    )
+    return Resolution(found, tuple(problems))
 
 
 def check_flags(request: Request) -> tuple[Problem, ...]:
@@ -84,14 +95,15 @@ class _Slot:
     order: int = 0
 
 
-def _slots(choice: Choice) -> dict[str, _Slot]:
+def _slots(choice: Choice, revision: str) -> dict[str, _Slot]:
     """Releases in install order, by the name that users know them by: the component, or the gateway's own."""
     wanted = {name for file in choice.profiles for name in file.profile.components}
     found: dict[str, _Slot] = {}
     for component, spec in catalog.COMPONENTS.items():
         if component in wanted:
             needs = tuple(found[need].key for need in spec.needs if need in found)
-            found[component.value] = _Slot(component, spec.chart, ReleaseKey(spec.namespace, spec.release), needs)
+            name = istiod_release(revision) if component is Component.ISTIOD else spec.release
+            found[component.value] = _Slot(component, spec.chart, ReleaseKey(spec.namespace, name), needs)
     spec = catalog.COMPONENTS[Component.GATEWAY]
     before = tuple(found[need].key for need in spec.needs if need in found)
     for gateway in choice.gateways:

@@ -9,7 +9,7 @@ from meshinstall.config.lockfile import Lock
 from meshinstall.errors import ChartError
 from meshinstall.model.desired import Desired
 from meshinstall.model.release import Component, ReleaseKey, ReleaseRecord, ReleaseStatus, without_digest
-from meshinstall.model.version import fits, newest, order
+from meshinstall.model.version import fits, is_full, newest, order
 
 _ISTIOD = "istiod"
 
@@ -79,6 +79,12 @@ def of_source(minor: str, offered: Mapping[str, Iterable[str]], source: str) -> 
     only = f"it has {', '.join(had[-8:])}, not each of them for every chart, or before the release" if had else ""
     hint = only or "name a version in full, or another minor; meshinstall takes no pre-release by itself"
     raise ChartError(f"{source} has no release {minor}.x of {_all_of(frozenset(offered))}", hint)
+
+
+def as_pinned(desired: Desired, lock: Lock) -> Desired:
+    """The mesh with the version that the lock file has for its minor; with the minor where it has none."""
+    found = "" if is_full(desired.istio_version) else newest_pinned(desired.istio_version, chart_names(desired), lock)
+    return with_version(desired, Chosen(found, f"the newest in {lockfile.NAME}")) if found else desired
 
 
 def as_saved(desired: Desired, version: str) -> Desired:

@@ -51,7 +51,8 @@ class Desired:
     """Everything that should exist; ``releases`` stand in install order, each after what it needs.
 
     With an ``acceptance`` the mesh-wide policy is PERMISSIVE as planned. ``version_origin`` is where ``istio_version`` is written, which
-    may be a minor until it is settled; ``version_choice`` says then which version it stands for, and why.
+    may be a minor until it is settled; ``version_choice`` says then which version it stands for, and why. ``revision`` is empty on a mesh
+    without revisions; ``tags`` are those that point to it, and ``revision_origin`` is where revisions are asked for.
     """
 
     environment: str
@@ -67,3 +68,6 @@ class Desired:
     acceptance: Acceptance | None = None
     version_origin: str = ""
     version_choice: str = ""
+    revision: str = ""
+    tags: tuple[str, ...] = ()
+    revision_origin: str = ""

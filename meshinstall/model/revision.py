@@ -5,6 +5,9 @@ import re
 _MINOR = re.compile(r"(\d+)\.(\d+)(?:\.|$)")
 _ISTIOD = "istiod"
 
+# The tag of namespaces that say istio-injection=enabled, and name no revision.
+DEFAULT_TAG = "default"
+
 
 def revision_of(version: str) -> str:
     """``1-31`` of ``1.31.4`` and of ``1.31``; raises ValueError for what does not start as a version."""

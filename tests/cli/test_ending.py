@@ -94,7 +94,7 @@ def started(folder: Path, server: str, *argv: str) -> Iterator[Run]:
     with serving(Handler) as address:
         (folder / "charts").mkdir()
         for name in ("base", "istiod", "gateway"):
-            (folder / "charts" / f"{name}-{catalog.DEFAULT_ISTIO}.tgz").write_bytes(packed(name, catalog.DEFAULT_ISTIO))
+            (folder / "charts" / f"{name}-{catalog.EXAMPLE_ISTIO}.tgz").write_bytes(packed(name, catalog.EXAMPLE_ISTIO))
         clusters = [{"name": "dev", "cluster": {"server": f"http://{address}"}}]
         contexts = [{"name": "dev", "context": {"cluster": "dev", "user": "dev"}}]
         config = {"current-context": "dev", "clusters": clusters, "contexts": contexts, "users": [{"name": "dev", "user": {"token": "t"}}]}

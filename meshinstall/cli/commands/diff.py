@@ -22,13 +22,17 @@ Two = Annotated[list[str], typer.Option("--env", help="Two environments, each EN
 def diff(request: Request, *, env: Two, output: options.OutputKind = Output.TABLE) -> None:
     """Show in what two environments differ: versions, releases and values, each with the file and line that says it."""
     from meshinstall.cli.output import diff_text, printers
+    from meshinstall.config import lockfile
     from meshinstall.config.resolve import resolve
+    from meshinstall.config.version_choice import as_pinned
     from meshinstall.engine.report.compare import differences
+    from meshinstall.wiring import lock_path
 
     if len(env) != 2:  # noqa: PLR2004 - one beside the other
         raise UsageError(f"--env is given {'once' if len(env) == 1 else f'{len(env)} times'}", "name two: --env staging --env prod")
     project, one = read(_of(request, env[0]))
-    found = differences(one, resolve(_of(request, env[1]), project))
+    pins = lockfile.load(lock_path(project))
+    found = differences(as_pinned(one, pins), as_pinned(resolve(_of(request, env[1]), project), pins))
     text = printers.dump(diff_text.diff_json(env, found)) if output is Output.JSON else diff_text.diff_text(env, found)
     typer.echo(text)
 

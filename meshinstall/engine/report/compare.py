@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshinstall.model.desired import Desired, Release
+from meshinstall.model.release import Component
 from meshinstall.model.secrets import pair
 from meshinstall.model.values import KeyPath, Spoken
 
@@ -45,6 +46,7 @@ def _said(desired: Desired) -> Mapping[str, Side]:
     mode = next(iter(modes), "")
     return {
         "Istio": Side(desired.istio_version, desired.version_origin),
+        "tags": Side(", ".join(desired.tags), desired.revision_origin if desired.tags else ""),
         "profile": Side(desired.profile),
         "mTLS": Side(mode, modes.get(mode, "")),
         "plaintext accepted until": Side(str(desired.acceptance.until), desired.acceptance.origin) if desired.acceptance else Side(""),
@@ -53,13 +55,18 @@ def _said(desired: Desired) -> Mapping[str, Side]:
 
 
 def _releases(one: Desired, other: Desired) -> Iterator[Difference]:
-    said, told = ({str(release.key): release for release in each.releases} for each in (one, other))
+    said, told = ({_named(release): release for release in each.releases} for each in (one, other))
     for name in dict.fromkeys((*said, *told)):
         if name in said and name in told:
             yield from _values(name, said[name], told[name])
         else:
             is_there = Side("is installed")
             yield Difference(name, "", is_there if name in said else None, is_there if name in told else None)
+
+
+def _named(release: Release) -> str:
+    """As people call it: istiod is one release, whatever its revision."""
+    return f"{release.key.namespace}/{release.component}" if release.component is Component.ISTIOD else str(release.key)
 
 
 def _values(name: str, one: Release, other: Release) -> Iterator[Difference]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from meshinstall import catalog
 from meshinstall.config.explain import explain
 from meshinstall.config.project import Project, load_project
 from meshinstall.config.resolve import resolve
@@ -35,7 +36,7 @@ def template(helm4: Path, build_part: Callable[[str], Path], tmp_path: Path) -> 
     archives = build_part("charts")
 
     def render(each: Release, name: str, *more: str) -> str:
-        archive = archives / f"{each.chart.name}-{each.chart.version}.tgz"
+        archive = archives / f"{each.chart.name}-{catalog.EXAMPLE_ISTIO}.tgz"
         argv = [
             str(helm4),
             "template",

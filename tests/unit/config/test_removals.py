@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from meshinstall import catalog
 from meshinstall.config.explain import explain
 from meshinstall.config.project import load_project
 from meshinstall.config.resolve import resolve
@@ -165,7 +166,7 @@ def rendered(helm4: Path, build_part: Callable[[str], Path], tmp_path: Path) -> 
     """What the real helm makes of a gateway, by kind."""
 
     def render(each: Release) -> Mapping[str, Any]:
-        archive = build_part("charts") / f"{each.chart.name}-{each.chart.version}.tgz"
+        archive = build_part("charts") / f"{each.chart.name}-{catalog.EXAMPLE_ISTIO}.tgz"
         argv = [str(helm4), "template", each.key.name, str(archive), "-n", each.key.namespace, "-f", "-"]
         sent = json.dumps(each.values.merged())
         done = subprocess.run(argv, input=sent, capture_output=True, text=True, check=False, env={"HOME": str(tmp_path)})

@@ -47,7 +47,7 @@ def compared(folder: Path, *names: str) -> dict[tuple[str, str], Difference]:
 def test_settings_and_values_have_the_lines_of_both_sides(tmp_path: Path) -> None:
     found = compared(tmp_path, "one", "two")
     istiod = "istio-system/istiod"
-    assert found["", "Istio"] == Difference("", "Istio", Side("1.31.0", "<built-in>"), Side("1.30.4", "meshinstall.yaml:9"))
+    assert found["", "Istio"] == Difference("", "Istio", Side("1.31", "<built-in>"), Side("1.30.4", "meshinstall.yaml:9"))
     assert found["", "mTLS"].other == Side("PERMISSIVE", "meshinstall.yaml:10")
     assert found["", "plaintext accepted until"].other == Side("2027-01-31", "meshinstall.yaml:11")
     assert found[istiod, "autoscaleMin"] == Difference(
@@ -76,7 +76,7 @@ def test_the_same_environment_does_not_differ(tmp_path: Path) -> None:
 def test_it_is_told_to_people_and_to_programs(tmp_path: Path) -> None:
     found = tuple(compared(tmp_path, "one", "two").values())
     lines = diff_text(("one", "two"), found).splitlines()
-    assert lines[:3] == ["Istio", "  one  1.31.0   (<built-in>)", "  two  1.30.4   (meshinstall.yaml:9)"]
+    assert lines[:3] == ["Istio", "  one  1.31   (<built-in>)", "  two  1.30.4   (meshinstall.yaml:9)"]
     assert "    one  -" in lines
     assert lines[-1] == f"{len(found)} differences between one and two."
     document = diff_json(("one", "two"), found)
