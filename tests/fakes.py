@@ -97,6 +97,7 @@ class FakeHelm:
 
     async def template(self, key: ReleaseKey, archive: Path, values: Values, ground: Ground, *, upgrade: bool = False) -> str:  # noqa: ARG002
         """What ``renders`` makes of the values, else the manifests that ``brings`` names."""
+        await self.version()
         made = self.renders[key](values) if key in self.renders else self.brings.get(key, ())
         return yaml.safe_dump_all(made)
 

@@ -11,7 +11,9 @@ from meshinstall.model.codes import CHECKS
 from meshinstall.model.desired import Desired, MtlsMode
 from meshinstall.model.facts import Facts, Inquiry
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.ownership import HELM_RELEASE, kept_by
+from meshinstall.model.foreign_text import plain
+from meshinstall.model.labels import REVISION, TAG
+from meshinstall.model.ownership import HELM_RELEASE, is_ours, kept_by
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, without_digest
 
 # Missing permissions, and nodes without room, that are spelled out.
@@ -30,6 +32,7 @@ def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...
         *_leftover_crds(desired, facts),
         *_versions(desired, facts),
         *_orphans(facts),
+        *_orphan_tags(desired, facts),
         *weaker_policies(desired, facts),
     )
 
@@ -110,6 +113,18 @@ def _orphans(facts: Facts) -> Iterator[Finding]:
         title = f"the configuration no longer contains release {record.key}, which meshinstall installed"
         hint = f"remove it: helm uninstall {record.key.name} -n {record.key.namespace}"
         yield Finding("PRE013", Severity.WARNING, title, "up does not change or remove it", f"release {record.key}", hint=hint)
+
+
+def _orphan_tags(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """Tags that were taken out of the configuration: namespaces may still name them, and would get no proxies."""
+    for key, live in sorted(facts.tags.items()):
+        tag = plain(live["metadata"]["labels"][TAG])
+        if key.kind == "MutatingWebhookConfiguration" and is_ours(live) and tag not in desired.tags:
+            title = f"the configuration no longer contains tag {tag}, which meshinstall made"
+            hint = (
+                f"see whether a namespace uses it: kubectl get namespaces -l {REVISION}={word(tag)}; then: istioctl tag remove {word(tag)}"
+            )
+            yield Finding("PRE013", Severity.WARNING, title, "up does not change or remove it", str(key), hint=hint)
 
 
 def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:

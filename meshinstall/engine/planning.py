@@ -19,6 +19,7 @@ from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.engine.observe.root_certificates import other_istiods, root_certificates
 from meshinstall.engine.observe.run_holder import other_run as find_other_run
+from meshinstall.engine.observe.tags import find_tags, with_tags
 from meshinstall.engine.observe.target import find_target
 from meshinstall.engine.observe.users import users
 from meshinstall.engine.observe.version import settle_removal, settle_version
@@ -73,6 +74,7 @@ async def _make_plan(desired: Desired, session: Session) -> Plan:
         at_work_now = soon(group, find_other_run, session, desired.mesh_namespace)
         desired = await settle_version(desired, session.chart_pins, session.charts, session.releases)
         facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
+        facts = await with_tags(desired, facts, session)
         facts = await with_admission(desired, facts, session.kube)
     decided = decide(desired, facts, session.now().date())
     decided = replace(decided, findings=(*decided.findings, *other_run(at_work_now.value)), target=home.value)
@@ -174,6 +176,7 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
     async with explaining(session, desired):
         facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
         facts = replace(facts, strangers=await strangers(session.kube, session.releases, facts.releases))
+        facts = replace(facts, tags=await find_tags(session.kube, desired.mesh_namespace))
         # One that is being deleted already cannot be kept.
         staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
         going = frozenset({release.key for release in desired.releases} - foreign(desired, facts).keys())

@@ -39,6 +39,7 @@ class Facts:
     source has; ``missing_crds`` are those that a record has and the cluster has not;
     ``orphans`` are releases of ours that are no longer desired, ``left`` such namespaces;
     ``admitted`` are paths of fields that the API server gives back as they are whatever is asked for;
+    ``tags`` are the objects of every tag that is there, ``wanted_tags`` those that should be; both are in ``live`` as they are.
     ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed;
     ``strangers`` say why helm may not uninstall a release (engine/observe/belongings.py), which only a removal asks.
     """
@@ -56,13 +57,15 @@ class Facts:
     orphans: tuple[ReleaseRecord, ...] = ()
     left: Mapping[str, Manifest] = field(default_factory=dict)
     admitted: Mapping[ObjectKey, frozenset[tuple[Any, ...]]] = field(default_factory=dict)
+    tags: Mapping[ObjectKey, Manifest] = field(default_factory=dict)
+    wanted_tags: tuple[Manifest, ...] = ()
     peers: tuple[PeerPolicy, ...] = ()
     peers_unseen: str = ""
     strangers: Mapping[ReleaseKey, str] = field(default_factory=dict)
 
     def own(self, key: ObjectKey) -> Manifest | None:
-        """What is there of an object that meshinstall itself makes: a namespace or a policy."""
-        return self.namespaces.get(key.name) if key.kind == "Namespace" else self.policies.get(key)
+        """What is there of an object that meshinstall itself makes: a namespace, a policy or a tag."""
+        return self.namespaces.get(key.name) if key.kind == "Namespace" else self.policies.get(key) or self.live.get(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Labels by which namespaces and pods tell Istio what to do with them (istio: api/label/labels.gen.go)."""
 
 REVISION = "istio.io/rev"
+# On every object of a tag: a name for a revision that can be moved.
+TAG = "istio.io/tag"
 INJECTION = "istio-injection"
 INJECT = "sidecar.istio.io/inject"
 MODE = "istio.io/dataplane-mode"

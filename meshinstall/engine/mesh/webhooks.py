@@ -9,14 +9,13 @@ from meshinstall.engine.objects.json_fields import at, flag, rows, table, text
 from meshinstall.errors import ClusterError
 from meshinstall.model.health import Crd, Webhook, WebhookKind
 from meshinstall.model.istio import ISTIOD_CONTAINER
-from meshinstall.model.labels import INJECTION, REVISION
+from meshinstall.model.labels import INJECTION, REVISION, TAG
 from meshinstall.model.mesh import CertificateFacts, Place
 from meshinstall.model.quantity import size_in_bytes
 from meshinstall.model.release import Manifest
 
 # Names of Istio's webhooks end so, whatever their configuration is called.
 _OURS = ".istio.io"
-_TAG = "istio.io/tag"
 
 
 def webhooks(item: Manifest, kind: WebhookKind, read_roots: Callable[[bytes], tuple[CertificateFacts, ...]]) -> tuple[Webhook, ...]:
@@ -33,7 +32,7 @@ def _webhook(item: Manifest, one: Any, kind: WebhookKind, read_roots: Callable[[
         name=text(at(one, "name")),
         service=Place(text(at(service, "namespace")), text(at(service, "name"))) if service else None,
         revision=text(at(item, "metadata", "labels", REVISION)),
-        tag=text(at(item, "metadata", "labels", _TAG)),
+        tag=text(at(item, "metadata", "labels", TAG)),
         roots=_roots(text(at(one, "clientConfig", "caBundle")), read_roots),
         failure_policy=text(at(one, "failurePolicy")),
         revisions=tuple(dict.fromkeys(value for key, value in asked if key == REVISION)),

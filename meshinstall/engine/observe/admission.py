@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from meshinstall.engine.objects.field_paths import Path, correction, field_at, merge_patch
-from meshinstall.engine.plan.drift import Edit, FieldEdit, drift
+from meshinstall.engine.plan.drift import Edit, FieldEdit, drift, edit_of
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError
 from meshinstall.model.desired import Desired
@@ -20,6 +20,7 @@ from meshinstall.ports import Kube
 async def with_admission(desired: Desired, facts: Facts, kube: Kube) -> Facts:
     """The facts, with what is changed at admission or set by the server itself; what a dry run may not be asked for stays an edit."""
     edits = {edit.key: edit for release in desired.releases if release.key in facts.releases for edit in drift(facts, release.key)}
+    edits |= {edit.key: edit for manifest in facts.wanted_tags if (edit := edit_of(facts, manifest))}
     wanted = {key_of(policy.manifest): policy.manifest for policy in desired.policies}
     differing = {key: live for key, live in facts.policies.items() if live and live.get("spec") != wanted[key].get("spec")}
 

@@ -113,6 +113,13 @@ def drift(facts: Facts, release: ReleaseKey) -> tuple[Edit, ...]:
     return tuple(found)
 
 
+def edit_of(facts: Facts, wanted: Manifest) -> Edit | None:
+    """How an object of ours differs from what it should be, by the rules for those of releases; None if it does not."""
+    key = key_of(wanted)
+    live = facts.live.get(key)
+    return Edit(key, is_gone=True) if live is None else _edit(key, wanted, live, (wanted,), facts.admitted.get(key, frozenset()))
+
+
 def _edit(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Manifest, ...], admitted: AbstractSet[Path]) -> Edit | None:
     owned = owned_fields(live)
     paths, pods = _edited(key, wanted, live, manifests), _scaled_to_nothing(key, wanted, live, manifests)

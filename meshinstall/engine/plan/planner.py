@@ -10,6 +10,7 @@ from meshinstall.engine.plan.drift import Edit, drift
 from meshinstall.engine.plan.drift_findings import drift_findings, policy_findings
 from meshinstall.engine.plan.image_origins import image_origins
 from meshinstall.engine.plan.policy_steps import policy_step
+from meshinstall.engine.plan.tag_steps import after_tags, tag_edits, tag_steps
 from meshinstall.model.desired import Desired, DesiredNamespace, Release
 from meshinstall.model.facts import Facts
 from meshinstall.model.ownership import audit_labels, recorded_digest
@@ -26,6 +27,9 @@ def plan(desired: Desired, facts: Facts) -> Plan:
     edits = {release.key: drift(facts, release.key) if release.key in facts.releases else () for release in desired.releases}
     images = image_origins(desired.releases)
     releases = tuple(replace(_release_step(release, facts, edits[release.key]), images=images[release.key]) for release in desired.releases)
+    tags = tag_steps(desired, facts)
+    before, gateways = after_tags(releases, tags)
+    releases = (*before, *gateways)
     names = tuple(step.name for step in releases)
     policies = tuple(policy_step(policy, names, desired, facts) for policy in desired.policies)
     return Plan(
@@ -35,8 +39,12 @@ def plan(desired: Desired, facts: Facts) -> Plan:
         istio_version=desired.istio_version,
         istio_choice=desired.version_choice,
         mesh_namespace=desired.mesh_namespace,
-        steps=(*namespaces, *releases, *policies),
-        findings=(*desired.warnings, *drift_findings(edit for some in edits.values() for edit in some), *policy_findings(desired, facts)),
+        steps=(*namespaces, *before, *tags, *gateways, *policies),
+        findings=(
+            *desired.warnings,
+            *drift_findings((*(edit for some in edits.values() for edit in some), *tag_edits(facts))),
+            *policy_findings(desired, facts),
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from meshinstall.engine.plan.tag_steps import removed_tags
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.ownership import is_ours, made_by_us
@@ -43,7 +44,7 @@ def _foreign(key: ReleaseKey, facts: Facts) -> str:
 
 
 def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftovers: Leftovers, *, crds: bool) -> Plan:
-    """Policies first, then releases against their install order, then what istiod left, CRDs when asked for, and our namespaces.
+    """Policies first, then tags, then releases against their install order, then what istiod left, CRDs when asked for, and our namespaces.
 
     ``kept`` maps a namespace that stays to the reason. The namespace of the mesh comes last: the lock is in it.
     """
@@ -52,9 +53,10 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
         for policy in desired.policies
         if (live := facts.policies.get(key := key_of(policy.manifest))) and is_ours(live)
     )
-    releases = _release_steps(desired, facts, tuple(step.name for step in policies))
+    tags = removed_tags(facts)
+    releases = _release_steps(desired, facts, tuple(step.name for step in policies), tuple(step.name for step in tags))
     lost = _orphan_steps(leftovers, tuple(step.name for step in policies))
-    before = tuple(step.name for step in (*policies, *releases, *lost))
+    before = tuple(step.name for step in (*policies, *tags, *releases, *lost))
     sweep = _sweep_steps(leftovers, releases)
     definitions = tuple(
         ObjectStep(
@@ -66,7 +68,7 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
         for name, live in sorted(facts.crds.items())
         if crds
     )
-    first = (*policies, *releases, *lost, *sweep, *definitions)
+    first = (*policies, *tags, *releases, *lost, *sweep, *definitions)
     # The lock is in the namespace of the mesh: it goes when there is nothing else to do than to wait.
     after = tuple(step.name for step in first)
     namespaces = tuple(
@@ -125,7 +127,7 @@ def _where(leftovers: Leftovers) -> str:
     return f"istiod wrote {', '.join(names)} to {len(spaces)} namespace{'s' if len(spaces) > 1 else ''}: {', '.join(spaces)}"
 
 
-def _release_steps(desired: Desired, facts: Facts, policies: tuple[str, ...]) -> tuple[ReleaseStep, ...]:
+def _release_steps(desired: Desired, facts: Facts, policies: tuple[str, ...], tags: tuple[str, ...]) -> tuple[ReleaseStep, ...]:
     present = [release for release in desired.releases if release.key in facts.releases]
     needed_by = {release.key: [str(other.key) for other in present if release.key in other.needs] for release in present}
     theirs = foreign(desired, facts)
@@ -134,7 +136,7 @@ def _release_steps(desired: Desired, facts: Facts, policies: tuple[str, ...]) ->
             name=str(release.key),
             action=Action.KEEP if release.key in theirs else Action.UNINSTALL,
             reasons=(theirs[release.key],) if release.key in theirs else (),
-            needs=(*policies, *needed_by[release.key]),
+            needs=(*policies, *(tags if release.component is Component.ISTIOD else ()), *needed_by[release.key]),
             release=release.key,
             component=release.component,
             chart=release.chart,

@@ -11,6 +11,7 @@ from meshinstall.engine.observe.belongings import stranger
 from meshinstall.engine.observe.root_certificates import other_istiods
 from meshinstall.engine.run import waiting
 from meshinstall.engine.run.overtaken import is_gone, refuse_if_overtaken
+from meshinstall.engine.run.tag_authority import with_authority
 from meshinstall.engine.run.undoing import PLAN_AGAIN, put_back
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, task_group
@@ -232,6 +233,7 @@ class Runner:
 
     async def _apply(self, step: ObjectStep) -> None:
         path = path_of(key_of(step.manifest))
+        manifest = await with_authority(self._session.kube, step.manifest)
         if step.patch:
             await self._insist_on_ours(path, step, ConflictError("it has fields that somebody added"))
             try:
@@ -239,11 +241,11 @@ class Runner:
             except ConflictError as error:
                 raise ConflictError(f"{key_of(step.manifest)} has changed since the plan was made", PLAN_AGAIN) from error
         try:
-            await self._session.kube.apply(path, step.manifest)
+            await self._session.kube.apply(path, manifest)
         except ConflictError as error:
             await self._insist_on_ours(path, step, error)
             # Ours, and edited by somebody: the plan said that it goes back.
-            await self._session.kube.apply(path, step.manifest, force=True)
+            await self._session.kube.apply(path, manifest, force=True)
 
     async def _insist_on_ours(self, path: str, step: ObjectStep, error: ConflictError) -> None:
         live = await self._session.kube.get(path)
