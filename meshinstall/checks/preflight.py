@@ -6,6 +6,7 @@ from datetime import date
 
 from meshinstall import catalog
 from meshinstall.checks.mtls.weaker_policies import weaker_policies
+from meshinstall.checks.upgrades import told_of
 from meshinstall.checks.words import first, word
 from meshinstall.model.codes import CHECKS
 from meshinstall.model.desired import Desired, MtlsMode
@@ -31,7 +32,7 @@ def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...
         *_foreign(desired, facts),
         *_leftover_crds(desired, facts),
         *_versions(desired, facts),
-        *_orphans(facts),
+        *_orphans(desired, facts),
         *_orphan_tags(desired, facts),
         *weaker_policies(desired, facts),
     )
@@ -108,8 +109,11 @@ def _held_by(namespace: Manifest) -> str:
     return "; ".join(condition["message"] for condition in conditions if condition.get("status") == "True" and condition.get("message"))
 
 
-def _orphans(facts: Facts) -> Iterator[Finding]:
+def _orphans(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    told = {plane.release for plane in told_of(desired, facts)}
     for record in facts.orphans:
+        if record.key in told:
+            continue
         title = f"the configuration no longer contains release {record.key}, which meshinstall installed"
         hint = f"remove it: helm uninstall {record.key.name} -n {record.key.namespace}"
         yield Finding("PRE013", Severity.WARNING, title, "up does not change or remove it", f"release {record.key}", hint=hint)
@@ -129,13 +133,14 @@ def _orphan_tags(desired: Desired, facts: Facts) -> Iterator[Finding]:
 
 def _foreign(desired: Desired, facts: Facts) -> Iterator[Finding]:
     ours = {release.key.name for release in desired.releases if release.component is Component.ISTIOD}
+    told = {plane.name for plane in told_of(desired, facts)}
     for plane in facts.control_planes:
         metadata = plane["metadata"]
         place = f"{metadata['namespace']}/{metadata['name']}"
         owner = (metadata.get("annotations") or {}).get(HELM_RELEASE, "")
         if owner in ours and metadata["namespace"] == desired.mesh_namespace:
             continue
-        if metadata["namespace"] == desired.mesh_namespace and kept_by(plane):
+        if metadata["namespace"] == desired.mesh_namespace and (kept_by(plane) or plain(place) in told):
             continue
         yield Finding(
             "PRE004",
@@ -188,9 +193,11 @@ def _installer(plane: Manifest, owner: str) -> str:
         return "the AKS service mesh add-on" if is_addon else "the Istio of AKS's application routing (Gateways of class approuting-istio)"
     if engine := kept_by(plane):
         return f"kept by {engine}"
-    if labels.get("operator.istio.io/component") or "install.operator.istio.io/owning-resource" in labels:
-        return "installed by istioctl"
-    return f"Helm release {owner}" if owner else "of unknown origin"
+    # Istio's charts carry the labels of istioctl themselves: what helm installed has its name too.
+    if owner:
+        return f"installed by Helm release {plain(owner)}"
+    is_istioctl = labels.get("operator.istio.io/component") or "install.operator.istio.io/owning-resource" in labels
+    return "installed by istioctl" if is_istioctl else "of unknown origin"
 
 
 def _versions(desired: Desired, facts: Facts) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from datetime import date
 
 from meshinstall.checks.ownership import at_work, environment, in_use, other_run, owners, revision, strict, strict_already
 from meshinstall.checks.preflight import ALLOWABLE, before_changes, preflight
+from meshinstall.checks.upgrades import upgrades
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
 from meshinstall.engine.observe.admission import with_admission
@@ -17,6 +18,7 @@ from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.istio_objects import orphans
 from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.observe.prerequisites import inquire
+from meshinstall.engine.observe.revision_users import with_revision_users
 from meshinstall.engine.observe.root_certificates import other_istiods, root_certificates
 from meshinstall.engine.observe.run_holder import other_run as find_other_run
 from meshinstall.engine.observe.tags import find_tags, with_tags
@@ -75,6 +77,7 @@ async def _make_plan(desired: Desired, session: Session) -> Plan:
         desired = await settle_version(desired, session.chart_pins, session.charts, session.releases)
         facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
         facts = await with_tags(desired, facts, session)
+        facts = await with_revision_users(desired, facts, session.kube)
         facts = await with_admission(desired, facts, session.kube)
     decided = decide(desired, facts, session.now().date())
     decided = replace(decided, findings=(*decided.findings, *other_run(at_work_now.value)), target=home.value)
@@ -99,7 +102,8 @@ def decide(desired: Desired, facts: Facts, today: date) -> Plan:
     """The steps, and what preflight finds in the facts; pure. ``today`` judges the end of support."""
     steps = plan(desired, facts)
     whose = (*environment(desired, facts), *owners(steps, facts), *revision(desired, facts))
-    return replace(steps, findings=(*steps.findings, *preflight(desired, facts, today), *whose))
+    between = upgrades(desired, facts, steps)
+    return replace(steps, findings=(*steps.findings, *preflight(desired, facts, today), *whose, *between))
 
 
 async def _ask_before_changes(

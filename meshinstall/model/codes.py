@@ -72,6 +72,8 @@ _PLAN = (
     Check("PRE033", Phase.PLAN, _ERROR, "an object of this name belongs to somebody else"),
     Check("PRE034", Phase.PLAN, _WARNING, "the API server warns of an object"),
     Check("PRE035", Phase.PLAN, _WARNING, "some objects could not be tried"),
+    Check("PRE036", Phase.PLAN, _EITHER, "this is an upgrade"),
+    Check("PRE037", Phase.PLAN, _EITHER, "an upgrade is in progress"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),

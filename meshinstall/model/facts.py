@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from meshinstall.model.mesh import PeerPolicy
+from meshinstall.model.position import RevisionUsers
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 
 
@@ -40,6 +41,8 @@ class Facts:
     ``orphans`` are releases of ours that are no longer desired, ``left`` such namespaces;
     ``admitted`` are paths of fields that the API server gives back as they are whatever is asked for;
     ``tags`` are the objects of every tag that is there, ``wanted_tags`` those that should be; both are in ``live`` as they are.
+    ``istiods`` are all releases of the chart istiod in the mesh's namespace, desired or not; ``revision_users`` is asked for only where
+    istiods of other revisions than the desired one are there.
     ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed;
     ``strangers`` say why helm may not uninstall a release (engine/observe/belongings.py), which only a removal asks.
     """
@@ -59,6 +62,8 @@ class Facts:
     admitted: Mapping[ObjectKey, frozenset[tuple[Any, ...]]] = field(default_factory=dict)
     tags: Mapping[ObjectKey, Manifest] = field(default_factory=dict)
     wanted_tags: tuple[Manifest, ...] = ()
+    istiods: tuple[ReleaseRecord, ...] = ()
+    revision_users: RevisionUsers = field(default_factory=RevisionUsers)
     peers: tuple[PeerPolicy, ...] = ()
     peers_unseen: str = ""
     strangers: Mapping[ReleaseKey, str] = field(default_factory=dict)

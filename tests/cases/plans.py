@@ -123,6 +123,7 @@ def _facts(told: Mapping[str, Any]) -> Facts:
         control_planes=tuple(told["controlPlanes"].values()),
         crds=told["crds"],
         missing_crds=tuple(told["missingCrds"]),
+        istiods=tuple(_record(_key(name), record) for name, record in releases.items() if record["chart"] == "istiod"),
         peers=tuple(map(peer_policy, told.get("peers", {}).values())),
         peers_unseen=told.get("peersUnseen", ""),
     )

@@ -6,7 +6,7 @@ for each release there, one for each kind of object in each namespace that the r
 PeerAuthentications. None of them depends on how many pods or namespaces the cluster has.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from meshinstall.config import lockfile
@@ -22,7 +22,7 @@ from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.mesh import PeerPolicy
 from meshinstall.model.ownership import ENVIRONMENT, HELM_MANAGER, MANAGED_BY, MANAGER, made_by_us
 from meshinstall.model.paths import KINDS, object_path, path_of
-from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, readable
+from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus, readable
 from meshinstall.ports import Charts, Kube, Releases
 
 # What Helm writes on everything it makes.
@@ -68,6 +68,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         # Labels of Istio's CRDs changed over the versions; their groups did not.
         crds={crd["metadata"]["name"]: crd for crd in crds.value if crd["metadata"]["name"].endswith(".istio.io")},
         orphans=tuple(record for key, record in seen.items() if key not in wanted and made_by_us(record)),
+        istiods=tuple(_istiods(found.value.values(), desired.mesh_namespace)),
         left=left,
         missing_crds=tuple(_missing(releases.values(), crds.value)),
         peers=found_peers,
@@ -120,6 +121,13 @@ async def _peers(kube: Kube) -> tuple[tuple[PeerPolicy, ...], str]:
     except ValueError as error:
         return (), f"one of them could not be parsed: {error}"
     return (), ""
+
+
+def _istiods(records: Iterable[ReleaseRecord], namespace: str) -> Iterator[ReleaseRecord]:
+    for record in records:
+        is_there = record.status is not ReleaseStatus.UNINSTALLED and not record.problem
+        if record.key.namespace == namespace and record.chart == "istiod" and is_there:
+            yield record
 
 
 def _missing(records: Iterable[ReleaseRecord], crds: Iterable[Manifest]) -> list[str]:
