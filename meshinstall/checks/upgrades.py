@@ -9,7 +9,7 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.labels import REVISION
-from meshinstall.model.ownership import made_by_us
+from meshinstall.model.ownership import is_ours, made_by_us
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.position import ControlPlane, Position
 from meshinstall.model.release import Component
@@ -37,14 +37,16 @@ def told_of(desired: Desired, facts: Facts) -> tuple[ControlPlane, ...]:
 
 
 def in_progress(found: Position, facts: Facts) -> bool:
-    """Whether istiods of two revisions are there, or the only one is of another revision, and no run of ours installed it."""
-    is_new_alone = len(found.planes) == 1 and not found.planes[0].is_ours and _is_ours(facts)
-    return bool(found.wanted and found.others) and (len({plane.revision for plane in found.planes}) > 1 or is_new_alone)
+    """Whether a mesh of ours has istiods of two revisions, or one of another revision that no run of ours installed."""
+    if not (found.wanted and found.others and _is_ours(found, facts)):
+        return False
+    return len({plane.revision for plane in found.planes}) > 1 or not found.planes[0].is_ours
 
 
-def _is_ours(facts: Facts) -> bool:
-    """Whether runs of ours made this mesh, but for its istiod."""
-    return any(made_by_us(record) for record in facts.releases.values())
+def _is_ours(found: Position, facts: Facts) -> bool:
+    """Whether a run of ours made any of this mesh: of one that was upgraded by hand, the namespaces are left of it."""
+    made = any(made_by_us(record) for record in facts.releases.values()) or any(plane.is_ours for plane in found.planes)
+    return made or any(live is not None and is_ours(live) for live in facts.namespaces.values())
 
 
 def _other_revision(plane: ControlPlane, desired: Desired) -> Iterator[Finding]:

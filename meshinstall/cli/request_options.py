@@ -61,7 +61,10 @@ CHARTS: Options = {
         Annotated[str | None, typer.Option("--charts", help="Where charts come from: oci://..., https://... or a folder.")],
         None,
     ),
-    "istio_version": (Annotated[str | None, typer.Option("--istio-version", help="Version of Istio to install.")], None),
+    "istio_version": (
+        Annotated[str | None, typer.Option("--istio-version", help="Version of Istio to install: in full, or a minor such as 1.31.")],
+        None,
+    ),
 }
 VALUES: Options = {
     "values": (Annotated[list[str] | None, typer.Option("-f", "--values", help="RELEASE=FILE with more values; may be repeated.")], None),

@@ -11,10 +11,8 @@ from meshinstall import catalog
 from meshinstall.errors import Problem
 from meshinstall.model.desired import Release
 from meshinstall.model.release import Component
+from meshinstall.model.revision import istiod_release
 from meshinstall.model.values import KeyPath, Values, value_at
-
-# The name of istiod's Deployment and Service in the mesh's namespace.
-_ISTIOD = "istiod"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +26,16 @@ class _Identity:
 
 def check_gateway_names(releases: Iterable[Release]) -> Iterator[Problem]:
     """Refuse a second gateway of one name, or of one selector, in a namespace, and of one port of the nodes in the cluster."""
+    releases = tuple(releases)
+    revisions = [_text(release.values.merged().get("revision")) for release in releases if release.component is Component.ISTIOD]
+    istiods = {istiod_release(revision) for revision in revisions or [""]}
     seen: list[tuple[Release, _Identity]] = []
     taken_ports: dict[tuple[int, str], Release] = {}
     for release in releases:
         if release.component is not Component.GATEWAY:
             continue
         identity = _identify(release)
-        if release.key.namespace == catalog.MESH_NAMESPACE and identity.name == _ISTIOD:
+        if release.key.namespace == catalog.MESH_NAMESPACE and identity.name in istiods:
             yield _problem("name", f"the gateway {release.key} would have the name of istiod's own objects", "choose another name", release)
         for other, taken in seen:
             if other.key.namespace == release.key.namespace:

@@ -170,6 +170,11 @@ def test_what_means_nothing_is_refused_with_its_line(write: Write, text: str, sa
     assert said in found[0]
 
 
+def test_a_gateway_may_not_have_the_name_of_the_revisions_istiod(write: Write) -> None:
+    text = HEAD + "istio: {revisions: true}\nenvironments: {dev: {cloud: local, gateways: {istiod-1-31: {namespace: istio-system}}}}\n"
+    assert "would have the name of istiod's own objects" in refused(write, text, environment="dev", cloud=Cloud.LOCAL)[0]
+
+
 def test_two_environments_of_different_revisions_are_compared_value_by_value(write: Write) -> None:
     one, other = (resolved(write, FILE, environment="prod", cloud=cloud) for cloud in (Cloud.AKS, Cloud.EKS))
     found = {(each.release, each.what) for each in differences(one, other)}

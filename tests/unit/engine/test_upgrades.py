@@ -223,6 +223,27 @@ async def test_a_canary_by_hand_that_is_done_is_no_foreign_control_plane(by: str
     assert one.detail.endswith("install istio-system/istiod")
 
 
+async def test_a_mesh_whose_every_release_was_upgraded_by_hand_is_known_by_its_namespace() -> None:
+    there = installed.world()
+    istiod(there, "1-31-0", "1.31.0", by="helm")
+    there.kube.put(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS, "labels": {"app.kubernetes.io/managed-by": "meshinstall"}}}
+    )
+    assert codes(await planned(there, plain("1.30.4"))) == {"PRE037"}
+
+
+async def test_two_istiods_of_somebody_else_stay_foreign() -> None:
+    there = installed.world()
+    istiod(there, "a", "1.30.0", by="helm")
+    istiod(there, "b", "1.31.0", by="istioctl")
+    plan = await planned(there, plain())
+    assert codes(plan) == {"PRE004"}
+    assert [one.title.rpartition(", ")[2] for one in plan.findings if one.code == "PRE004"] == [
+        "installed by Helm release istiod-a",
+        "installed by istioctl",
+    ]
+
+
 async def test_a_foreign_istiod_where_no_mesh_of_ours_is_stays_one() -> None:
     there = installed.world()
     istiod(there, "1-31-0", "1.31.0", by="helm")
