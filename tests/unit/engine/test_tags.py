@@ -9,7 +9,8 @@ from meshinstall.engine.planning import make_plan, make_removal
 from meshinstall.errors import ChartError, HelmError
 from meshinstall.model.facts import key_of
 from meshinstall.model.paths import path_of
-from meshinstall.model.plan import Action, ObjectStep, Plan
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
+from meshinstall.model.release import Component
 from tests.fakes import World
 from tests.unit.engine import stages
 from tests.unit.engine.revisioned import BUNDLE, ISTIOD, desired, tag_objects, world
@@ -52,6 +53,8 @@ async def test_they_come_after_istiod_and_before_gateways_and_then_there_is_noth
     assert min(done.index(name) for name in ("istio-ingress/public", "istio-ingress/partners")) > max(map(done.index, NAMES))
     plan = await planned(there)
     assert plan.is_empty, [step.name for step in plan.pending]
+    gateways = [step for step in plan.steps if isinstance(step, ReleaseStep) and step.component is Component.GATEWAY]
+    assert all(set(NAMES) < set(step.needs) for step in gateways)
     assert [step.name for step in plan.steps if "revision-tag" in step.name] == NAMES
 
 

@@ -266,6 +266,37 @@ async def test_of_two_revisions_of_ours_the_old_one_is_told_until_it_is_gone() -
     assert found(await planned(there, wanted), "PRE037").severity is Severity.ERROR
 
 
+async def test_older_and_newer_are_told_by_version_not_by_name() -> None:
+    there = revisioned.world("1-32")
+    base(there, "1.32.0", "1-32")
+    istiod(there, "1-32", "1.32.0")
+    istiod(there, "a-newer", "1.33.0", by="helm")
+    plan = await planned(there, revisioned.desired(revision="1-32", version="1.32.0"))
+    assert found(plan, "PRE037").title.startswith("an upgrade from istio-system/istiod-1-32 (1.32.0")
+    there = revisioned.world("1-9")
+    istiod(there, "1-9", "1.9.0")
+    istiod(there, "1-10", "1.10.0")
+    plan = await planned(there, revisioned.desired(revision="1-9", version="1.9.0"))
+    assert found(plan, "PRE037").title.startswith("an upgrade from istio-system/istiod-1-9 (1.9.0")
+
+
+@pytest.mark.parametrize(("deactivated", "serves"), [(False, "default"), (True, "1-31")])
+async def test_of_two_injectors_for_one_label_the_later_by_name_serves_it(deactivated: bool, serves: str) -> None:  # noqa: FBT001
+    there = revisioned.world()
+    base(there, "1.31.0")
+    istiod(there, "default", "1.30.4")
+    istiod(there, "1-31", "1.31.0")
+    there.kube.put(*revisioned.tag_objects("default", "1-31"))
+    spaces(there)
+    if deactivated:
+        path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/istio-sidecar-injector"
+        for hook in there.kube.objects[path]["webhooks"]:
+            hook["namespaceSelector"] = {"matchLabels": {"istio.io/deactivated": "never-match"}}
+    told = found(await planned(there, plain("1.30.4")), "PRE037").detail
+    assert f"istio-injection=enabled is served by revision {serves}" in told
+    assert f"namespaces of revision {serves}: shop" in told
+
+
 async def test_a_mesh_kept_by_an_engine_is_its_affair() -> None:
     there = installed.world()
     base(there, "1.31.0")
