@@ -13,6 +13,7 @@ from meshinstall.model.position import UNREVISIONED, ControlPlane, Position
 from meshinstall.model.release import Component, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus, without_digest
 from meshinstall.model.version import is_full, order
 
+_VERSION = "app.kubernetes.io/version"
 _WORKLOADS = ("Deployment", "DaemonSet")
 
 
@@ -67,7 +68,10 @@ def _version(record: ReleaseRecord | None) -> str:
 
 
 def _runs(item: Manifest) -> str:
-    """The version in the tag of its image; empty where that says none."""
+    """The version that the chart wrote on it, else that in the tag of its image, which may be of anybody's own numbering."""
+    label = without_digest(str((item["metadata"].get("labels") or {}).get(_VERSION, "")))
+    if is_full(label):
+        return label
     template: Mapping[str, Any] = ((item.get("spec") or {}).get("template") or {}).get("spec") or {}
     images = [one.get("image", "") for one in template.get("containers") or () if one.get("name") == ISTIOD_CONTAINER]
     tag = image_tag(str(images[0])).removesuffix("-distroless").removesuffix("-debug") if images else ""

@@ -121,6 +121,9 @@ def _orphans(desired: Desired, facts: Facts) -> Iterator[Finding]:
 
 def _orphan_tags(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """Tags that were taken out of the configuration: namespaces may still name them, and would get no proxies."""
+    if told_of(desired, facts):
+        # They belong to the other istiod.
+        return
     for key, live in sorted(facts.tags.items()):
         tag = plain(live["metadata"]["labels"][TAG])
         if key.kind == "MutatingWebhookConfiguration" and is_ours(live) and tag not in desired.tags:

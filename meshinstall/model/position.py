@@ -13,7 +13,8 @@ UNREVISIONED = "default"
 class ControlPlane:
     """One istiod of a mesh.
 
-    ``release`` is None where helm did not install it. ``version`` is that of Helm's record, ``runs`` that of its image; each may be empty.
+    ``release`` is None where helm did not install it. ``version`` is that of Helm's record, ``runs`` is what its Deployment says; each may
+    be empty.
     """
 
     name: str

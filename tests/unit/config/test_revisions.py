@@ -1,5 +1,6 @@
 """Revisions and tags of the project, an environment and a site, and the values that come of them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -101,6 +102,56 @@ def test_without_revisions_everything_is_as_it_was(write: Write, said: bool | No
     assert not [each for each in desired.releases if {"revision", "defaultRevision"} & each.values.merged().keys()]
     names = {each.component: each.key.name for each in desired.releases}
     assert names[Component.ISTIOD] == "istiod"
+
+
+def _written(said: tuple[str | None, bool | None, tuple[str, ...] | None]) -> dict[str, Any]:
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in zip(("version", "revisions", "tags"), said, strict=True)
+        if value is not None
+    }
+
+
+some_istio = st.tuples(
+    st.none() | st.sampled_from(["1.31", "1.31.2", "1.30.4", "1.32.0-rc.1"]),
+    st.none() | st.booleans(),
+    st.none() | st.sampled_from([(), ("stable",), ("default", "a"), ("b", "a")]),
+)
+
+
+@given(some_istio, some_istio, some_istio, st.sampled_from(["minimal", "default", "ambient"]))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_wherever_it_is_written_all_releases_are_of_one_revision(
+    write: Write, project: Any, environment: Any, site: Any, profile: str
+) -> None:
+    settled = [project, environment, site]
+    on = next((said[1] for said in reversed(settled) if said[1] is not None), False)
+    version = next((said[0] for said in reversed(settled) if said[0] is not None), "1.31")
+    tags = next((said[2] for said in reversed(settled) if said[2] is not None), ())
+    text = json.dumps(
+        {
+            "apiVersion": "meshinstall.dev/v1",
+            "istio": _written(project),
+            "environments": {"prod": {"istio": _written(environment), "clouds": {"eks": {"istio": _written(site)}}}},
+        }
+    )
+    try:
+        desired = resolved(write, text, environment="prod", profile=profile)
+    except ConfigError as error:
+        # Tags without revisions, and nothing else, are refused.
+        assert all("istio.tags need istio.revisions: true" in line for line in str(error).splitlines())
+        assert any(said[2] and not (said[1] or on) for said in settled) or any(said[2] and said[1] is False for said in settled)
+        return
+    minor = "-".join(version.split(".")[:2]) if on else ""
+    assert desired.revision == minor
+    assert desired.tags == (tuple(dict.fromkeys(("default", *tags))) if on else ())
+    said = {
+        each.component: each.values.merged().get("revision") or each.values.merged().get("defaultRevision") for each in desired.releases
+    }
+    assert {value for component, value in said.items() if component is not Component.CNI} == {minor or None}
+    istiod = next(each for each in desired.releases if each.component is Component.ISTIOD)
+    assert istiod.key.name == (f"istiod-{minor}" if minor else "istiod")
+    assert all(istiod.key in each.needs for each in desired.releases if each.component is Component.GATEWAY)
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,16 @@ async def test_what_istiod_runs_counts_where_the_record_says_otherwise() -> None
     assert found(await planned(there, plain()), "PRE036").title == "this is an upgrade from 1.30.4 to 1.31.0"
 
 
+async def test_an_image_with_a_numbering_of_its_own_is_no_other_minor() -> None:
+    there = revisioned.world()
+    base(there, "1.31.0", "1-31")
+    istiod(there, "1-31", "1.31.0")
+    item = there.kube.objects[f"/apis/apps/v1/namespaces/{NS}/deployments/istiod-1-31"]
+    item["metadata"]["labels"]["app.kubernetes.io/version"] = "1.31.0"
+    item["spec"]["template"]["spec"]["containers"][0]["image"] = "example.com/pilot:2026.11.3"
+    assert codes(await planned(there, revisioned.desired())) == set()
+
+
 @pytest.mark.parametrize("by", ["meshinstall", "helm", "istioctl"])
 async def test_a_canary_beside_the_mesh_is_told_and_stops_nothing_that_leaves_it_alone(by: str) -> None:
     there = installed.world()
