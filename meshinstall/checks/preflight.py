@@ -38,6 +38,11 @@ def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...
     )
 
 
+def support_of_target(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...]:
+    """Whether what an upgrade leads to is supported, and on this Kubernetes, which alone is asked of ``facts``."""
+    return (*_kubernetes(desired, facts), *_end_of_life(desired, today))
+
+
 def _plaintext(desired: Desired, today: date) -> Iterator[Finding]:
     """That the environment itself wants plaintext let in; as a warning, unless it accepts that until a day which has not passed."""
     what, accepted = "workloads accept plaintext from anyone who reaches them", desired.acceptance

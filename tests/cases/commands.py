@@ -21,12 +21,15 @@ def text() -> str:
         return "\n".join([_HEAD, *_sections(root)])
 
 
-def _sections(root: click.Context) -> Iterator[str]:
-    for name in command_line.list_commands(root):
-        command = command_line.get_command(root, name)
+def _sections(root: click.Context, within: click.Group = command_line, above: str = "") -> Iterator[str]:
+    """A section for each command; one that is a group has its own below it."""
+    for name in within.list_commands(root):
+        command = within.get_command(root, name)
         assert command is not None
         with command.make_context(name, [], parent=root, resilient_parsing=True) as context:
-            yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"
+            yield f"## {above}{name}\n\n```\n{command.get_help(context)}\n```\n"
+            if isinstance(command, click.Group):
+                yield from _sections(context, command, f"{name} ")
 
 
 if __name__ == "__main__":

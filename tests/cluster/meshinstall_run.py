@@ -60,7 +60,7 @@ class Program:
         return replace(self, env={**self.env, **env}, flags=(*self.flags, *flags))
 
     def run(self, command: str, *flags: str) -> Done:
-        """Run a command to its end."""
+        """Run a command, such as ``up`` or ``upgrade plan``, to its end."""
         argv = self._argv(command, flags)
         done = subprocess.run(
             argv, cwd=REPOSITORY, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE, check=False
@@ -103,7 +103,7 @@ class Program:
                 process.kill()
 
     def _argv(self, command: str, flags: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "meshinstall", command, *TARGET, *self.flags, *flags]
+        return [sys.executable, "-m", "meshinstall", *command.split(), *TARGET, *self.flags, *flags]
 
 
 @dataclass(frozen=True, slots=True)

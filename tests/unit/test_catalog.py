@@ -30,10 +30,24 @@ def test_support_ends_after_the_last_day() -> None:
 
 
 def test_what_is_not_known_is_not_guessed() -> None:
-    row = catalog.support(catalog.DEFAULT_ISTIO)
-    assert row is not None
+    row = catalog.Support("1.40", None, end_is_planned=True, kubernetes_min=32, kubernetes_max=None)
     assert row.ended(date(2030, 1, 1)) is None
     assert [row.runs_on(minor) for minor in (31, 32, 99)] == [False, None, None]
+
+
+def test_every_minor_that_the_sources_state_has_a_row() -> None:
+    rows = {line: catalog.support(f"{line}.0") for line in ("1.27", "1.28", "1.29", "1.30", "1.31")}
+    assert {line: (row.kubernetes_min, row.kubernetes_max) for line, row in rows.items() if row} == {
+        "1.27": (29, 33),
+        "1.28": (30, 34),
+        "1.29": (31, 35),
+        "1.30": (32, 36),
+        "1.31": (32, 36),
+    }
+    ended = catalog.support("1.29.9")
+    assert ended is not None
+    assert ended.end_of_life == date(2026, 10, 15)
+    assert catalog.support("1.32.0") is None
 
 
 @pytest.mark.parametrize(("kubernetes", "runs"), [(31, False), (32, True), (36, True), (37, False)])

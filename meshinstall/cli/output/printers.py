@@ -49,10 +49,10 @@ def plan_text(plan: Plan, *, diff: bool = False, allowed: frozenset[str] = froze
     lines += ["", *diff_lines(plan.diff)] if diff and plan.diff else []
     lines += ["", *_trial_lines(plan)] if plan.trials else []
     # What stops a run stands last, where a person looks first.
-    told = sorted(plan.findings, key=lambda finding: finding.severity is Severity.ERROR and not _allowed_by(finding, allowed))
-    lines += ["", *(_finding_line(finding, _allowed_by(finding, allowed)) for finding in told)] if told else []
+    told = sorted(plan.findings, key=lambda finding: finding.severity is Severity.ERROR and not allowed_by(finding, allowed))
+    lines += ["", *(finding_line(finding, allowed_by(finding, allowed)) for finding in told)] if told else []
     count = len(plan.pending)
-    stopping = [finding for finding in plan.refusals if not _allowed_by(finding, allowed)]
+    stopping = [finding for finding in plan.refusals if not allowed_by(finding, allowed)]
     stops = ", ".join(dict.fromkeys(finding.code for finding in stopping)) if count else ""
     steps = f"{count} of {len(plan.steps)} steps to do." if count else "Nothing to do."
     lines += ["", f"{steps} up stops before the first one, unless that is allowed: {stops}." if stops else steps]
@@ -78,12 +78,14 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         ],
         "summary": summary_json(plan.summary),
         "diff": diff_json(plan.diff),
-        "findings": [
-            {"code": finding.code, "severity": finding.severity, "title": finding.title, "detail": finding.detail, "object": finding.object}
-            | {"origin": finding.origin, "hint": finding.hint}
-            for finding in plan.findings
-        ],
+        "findings": [finding_json(finding) for finding in plan.findings],
     }
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A finding of a plan, for programs."""
+    named = {"code": finding.code, "severity": finding.severity, "title": finding.title, "detail": finding.detail, "object": finding.object}
+    return named | {"origin": finding.origin, "hint": finding.hint}
 
 
 def dump(document: object) -> str:
@@ -154,14 +156,15 @@ def _trial_lines(plan: Plan) -> list[str]:
     return lines + [f"  not tried: {name}: {line(why)}" for why, name in left]
 
 
-def _allowed_by(finding: Finding, allowed: frozenset[str]) -> str:
+def allowed_by(finding: Finding, allowed: frozenset[str]) -> str:
     """The name by which a finding that would stop a run was allowed; empty when it was not."""
     name = CHECKS[finding.code].allow if finding.severity is Severity.ERROR and finding.code in CHECKS else ""
     return name if name in allowed else ""
 
 
-def _finding_line(finding: Finding, allowed_by: str = "") -> str:
-    kind = f"allowed (--allow {allowed_by})" if allowed_by else finding.severity
+def finding_line(finding: Finding, allowed: str = "") -> str:
+    """A finding in lines: what, in detail, where, what to do; ``allowed`` is the name that let it pass."""
+    kind = f"allowed (--allow {allowed})" if allowed else finding.severity
     parts = [f"{kind} {finding.code}: {finding.title}"]
     parts += [f"    {text}" for text in (finding.detail, finding.origin and f"written in {finding.origin}", finding.hint) if text]
     return "\n".join([*parts, f"    see {address(finding.code)}"])

@@ -40,7 +40,8 @@ def test_upgrades_go_one_minor_at_a_time_and_never_back(before: str, after: str,
     ("istio", "kubernetes", "expected"),
     [
         ("1.31.0", "1.32.0", []),
-        ("1.31.0", "1.99.0", []),
+        ("1.31.0", "1.36.3", []),
+        ("1.31.0", "1.37.0", ["PRE001"]),
         ("1.31.0", "1.31.9", ["PRE001"]),
         ("1.30.0", "1.36.0-eks-1234", []),
         ("1.30.0", "1.37.0", ["PRE001"]),
@@ -86,7 +87,8 @@ def test_crds_that_the_chart_does_not_apply_are_information() -> None:
     assert finding.severity is Severity.INFO
     assert finding.title == "Istio 1.31.0 does not use CRDs that are in the cluster: istiooperators.install.istio.io"
     # Of a minor whose CRDs are not in the table, each may be one that its chart applies.
-    assert "PRE005" in codes({"desired": {"istioVersion": "1.30.1"}, "facts": {"crds": crds}})
+    assert "PRE005" in codes({"desired": {"istioVersion": "1.29.1"}, "facts": {"crds": crds}})
+    assert "PRE005" not in codes({"desired": {"istioVersion": "1.30.1"}, "facts": {"crds": crds}})
 
 
 def test_only_findings_with_a_name_can_be_allowed() -> None:
@@ -98,6 +100,8 @@ def test_only_findings_with_a_name_can_be_allowed() -> None:
         "PRE023": "in-use",
         "PRE024": "strict",
         "PRE027": "at-work",
+        "PRE038": "missing-fix",
+        "PRE042": "gateway-outage",
     }
     ports = dict.fromkeys(("EKS014", "EKS016", "EKS017", "GKE007"), "webhook-port")
     assert {**ours, **refused, **ports} == ALLOWABLE

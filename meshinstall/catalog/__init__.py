@@ -1,5 +1,7 @@
 """The parts of Istio that can be installed, and which versions of Istio are supported on what.
 
+What is known of the way from one version to another is in catalog/upgrades.py, which only upgrades load.
+
 The support table is data with a date: None means that the source did not state it.
 """
 
@@ -76,17 +78,18 @@ class Support:
         return None if self.kubernetes_max is None else kubernetes_minor <= self.kubernetes_max
 
 
-# endoflife.date (products/istio.md) and istio.io's supported releases, both as of this day.
-TABLE_DATE = date(2026, 8, 22)
+# istio.io's supported releases and announcements, and endoflife.date (products/istio.md), as of this day. Nothing is stated of 1.32.
+TABLE_DATE = date(2026, 11, 29)
 _SUPPORT: Mapping[str, Support] = {
     row.minor: row
     for row in (
         Support("1.27", date(2026, 4, 7), end_is_planned=False, kubernetes_min=29, kubernetes_max=33),
         Support("1.28", date(2026, 7, 1), end_is_planned=False, kubernetes_min=30, kubernetes_max=34),
-        Support("1.29", date(2026, 8, 31), end_is_planned=True, kubernetes_min=31, kubernetes_max=35),
+        # The announcement of 1.29.9, its last release.
+        Support("1.29", date(2026, 10, 15), end_is_planned=False, kubernetes_min=31, kubernetes_max=35),
         Support("1.30", date(2026, 11, 30), end_is_planned=True, kubernetes_min=32, kubernetes_max=36),
-        # Was a beta on that day. Its end is 6 weeks after 1.33.0; the minimum is the one in istioctl's code, the maximum was not published.
-        Support("1.31", None, end_is_planned=True, kubernetes_min=32, kubernetes_max=None),
+        # Kubernetes by the announcement of 1.31.0. Its end is 6 weeks after 1.33.0, which has no date.
+        Support("1.31", None, end_is_planned=True, kubernetes_min=32, kubernetes_max=36),
     )
 }
 
@@ -101,6 +104,7 @@ def support(version: str) -> Support | None:
     return _SUPPORT.get(minor_of(version))
 
 
+# 1.31 only adds fields to those of 1.30.
 _CRD_GROUPS = {
     "extensions": ("trafficextensions", "wasmplugins"),
     "networking": (
@@ -118,7 +122,7 @@ _CRD_GROUPS = {
     "telemetry": ("telemetries",),
 }
 # What istiod of a minor needs, from its base chart; and the Gateway API that it is built with, from istio's go.mod.
-CRDS: Mapping[str, frozenset[str]] = {
-    "1.31": frozenset(f"{name}.{group}.istio.io" for group, names in _CRD_GROUPS.items() for name in names)
-}
-GATEWAY_API: Mapping[str, str] = {"1.31": "1.6.0"}
+CRDS: Mapping[str, frozenset[str]] = dict.fromkeys(
+    ("1.30", "1.31"), frozenset(f"{name}.{group}.istio.io" for group, names in _CRD_GROUPS.items() for name in names)
+)
+GATEWAY_API: Mapping[str, str] = {"1.30": "1.5.1", "1.31": "1.6.0"}

@@ -1,0 +1,1 @@
+"""Plans an upgrade from where each part of a mesh is; pure."""
