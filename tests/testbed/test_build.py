@@ -1,12 +1,15 @@
 """Building parts: each once for its pins, whole or not at all, in the order of their needs."""
 
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
+from meshinstall.catalog import minor_of
 from testbed.build import catalog
 from testbed.build.builder import build
+from testbed.build.istio import PREVIOUS, RELEASE, Istio
 from testbed.build.part import Part, closure, keys
 from testbed.build.workshop import Workshop
 from testbed.errors import TestbedError
@@ -91,6 +94,18 @@ def test_two_builds_at_once_do_the_work_once(tmp_path: Path) -> None:
 
 def test_the_demo_builds_no_simulator_no_peer_and_no_second_helm() -> None:
     assert closure(catalog.PARTS, catalog.DEMO).isdisjoint({"kwok", "istioctl", "helm3", "kubectl", "registry", "istio-restamp"})
+
+
+def test_the_second_istio_is_built_for_those_alone_who_ask_for_it() -> None:
+    kinds = (catalog.DEMO, catalog.SHELL, catalog.TESTS["tools"], *catalog.CLUSTERS.values())
+    assert [name for parts in kinds for name in closure(catalog.PARTS, parts) if name.startswith(("istio-", "istioctl-", "envoy-"))] == []
+    assert "images-previous" in catalog.TESTS["cluster"]
+
+
+@pytest.mark.parametrize("istio", [RELEASE, PREVIOUS], ids=lambda istio: istio.version)
+def test_a_module_holds_the_minor_that_the_pins_say(istio: Istio) -> None:
+    required = re.findall(r"^\tistio\.io/(?:api|client-go) v(\S+)", istio.pinned[0].read_text(), re.MULTILINE)
+    assert {minor_of(version) for version in required} == {minor_of(istio.version)}
 
 
 def test_every_need_is_a_part() -> None:
