@@ -118,3 +118,11 @@ ensure_chromium() {
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null 2>&1 ||
     fail "apt-get could not install chromium; install it by hand"
 }
+
+# Puts a C compiler on the machine for the clock of `scripts/test later`, where Debian's package manager can.
+ensure_compiler() {
+  if command -v cc >/dev/null; then return; fi
+  echo "installing gcc" >&2
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } >/dev/null 2>&1 ||
+    fail "apt-get could not install gcc; install a C compiler by hand"
+}

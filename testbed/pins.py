@@ -17,5 +17,3 @@ ISTIO_HUB = "docker.io/istio"
 # Debian packages, unpacked into the cache and never installed on the host:
 # what kube-proxy, the pod network and the proxies' init containers call.
 NODE_PACKAGES = ("iptables", "libgcc-s1", "containernetworking-plugins", "busybox", "runc")
-# The library that tells programs another time, for scripts/test later.
-CLOCK_PACKAGE = "libfaketime"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from testbed import pins
-from testbed.build import charts, debian, images
+from testbed.build import charts, images
 from testbed.build.istio import PREVIOUS, RELEASE, RESTAMP, Istio
 from testbed.build.part import Build, Part
 from testbed.build.workshop import Workshop
@@ -172,9 +172,7 @@ def _parts() -> tuple[Part, ...]:
         _custom("kwok-stages", _collect_stages, *(GO_MODULES / "kwok" / name for name in ("go.mod", "go.sum")), needs=("go",)),
         _custom("gateway-api", _collect_gateway_api, *(GO_MODULES / "istio" / name for name in ("go.mod", "go.sum")), needs=("go",)),
         _go("registry", {"registry": "github.com/google/go-containerregistry/cmd/registry"}, module="tools", seconds=5),
-        _custom("debian", debian.unpack_node_packages, repr(pins.NODE_PACKAGES), _HERE / "debian.py", needs=()),
-        # After it, because apt-get does one thing at a time.
-        _custom("clock", debian.unpack_clock, pins.CLOCK_PACKAGE, _HERE / "debian.py", needs=("debian",)),
+        _custom("debian", images.unpack_debian, repr(pins.NODE_PACKAGES), _HERE / "images.py", needs=()),
         _custom("images", images.build_node_images, *_IMAGE_CODE, needs=_image_needs(RELEASE)),
         _images("images-restamp", RESTAMP),
         _images("images-previous", PREVIOUS),

@@ -4,6 +4,8 @@ They have no shell and no curl, like Istio's distroless ones; the test
 application is busybox.
 """
 
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,46 @@ from testbed.build.workshop import Workshop
 
 # What the test application can run.
 _APPLETS = ("cat", "echo", "env", "httpd", "ls", "mkdir", "nc", "nslookup", "sh", "sleep", "wget")
+# Folders of a Debian package that an image has no use for.
+_UNUSED = ("usr/share", "etc/init.d", "etc/default")
+
+
+def unpack_debian(shop: Workshop, out: Path) -> None:
+    """Unpack the packages of pins.NODE_PACKAGES with all they depend on."""
+    downloads = out / "packages"
+    downloads.mkdir()
+    shop.run("debian", ["apt-get", "update", "--quiet"])
+    options = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
+    listing = shop.run("debian", ["apt-cache", "depends", "--recurse", *options, *pins.NODE_PACKAGES])
+    packages = sorted(set(re.findall(r"^\w\S*", listing, re.MULTILINE)))
+    # Without a sandbox user: it could not write into the cache folder.
+    shop.run("debian", ["apt-get", "-o", "APT::Sandbox::User=root", "download", "--quiet", *packages], cwd=downloads)
+    for package in sorted(downloads.glob("*.deb")):
+        shop.run("debian", ["dpkg-deb", "--extract", package, out / "root"])
+    (out / "versions").write_text("".join(f"{package.stem}\n" for package in sorted(downloads.glob("*.deb"))))
+    shutil.rmtree(downloads)
+    for name in _UNUSED:
+        shutil.rmtree(out / "root" / name, ignore_errors=True)
+    # Only the application's image gets it: the proxy's has no shell to offer.
+    (out / "root/bin/busybox").rename(out / "busybox")
+    _finish_iptables(out / "root/usr/sbin")
+    _collect_libraries(out)
+
+
+def _finish_iptables(folder: Path) -> None:
+    """Link the commands that the package's own installation script would."""
+    for family in ("iptables", "ip6tables"):
+        for suffix in ("", "-save", "-restore"):
+            (folder / f"{family}{suffix}").symlink_to("xtables-nft-multi")
+
+
+def _collect_libraries(out: Path) -> None:
+    """Gather what these programs load on the host: all but the C library, which must be the host's."""
+    (out / "lib").mkdir()
+    for folder in ("lib", "usr/lib"):
+        for file in (out / "root" / folder / "x86_64-linux-gnu").glob("lib*.so.*"):
+            if re.match(r"lib(xtables|ip4tc|ip6tc|mnl|nftnl|nfnetlink|netfilter_conntrack|seccomp)\.", file.name):
+                shutil.copy(file, out / "lib" / file.name)
 
 
 def build_node_images(shop: Workshop, out: Path) -> None:
