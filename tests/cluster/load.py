@@ -4,8 +4,8 @@ import http.client
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,8 +14,6 @@ _PERIOD = 0.02
 _PATIENCE = 5.0
 # Requests of a kind: five minutes, which is more than a test should take.
 _MOST = 15_000
-
-Ask = Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -30,54 +28,43 @@ class _WrongAnswerError(Exception):
     """An answer with another status than 200."""
 
 
-class _Fresh:
-    """A connection for each request."""
+class _Client:
+    """One that comes anew for each request, or ``keeps`` its connection for as long as the server wants it.
 
-    def __init__(self, host: str) -> None:
-        self._host = host
-
-    def __call__(self) -> None:
-        connection = http.client.HTTPConnection(self._host, timeout=_PATIENCE)
-        try:
-            _get(connection)
-        finally:
-            connection.close()
-
-
-class _Kept:
-    """One connection for as long as the server wants it.
-
-    A server that ends it must say so in an answer before, as Envoy does while it drains: a request that meets its end is a failed one.
+    A server that ends a kept connection must say so in an answer before, as Envoy does while it drains. A request that meets the end of
+    its connection has failed.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, *, keeps: bool) -> None:
         self._connection = http.client.HTTPConnection(host, timeout=_PATIENCE)
+        self._keeps = keeps
 
-    def __call__(self) -> None:
-        # It opens itself again after an answer that announced its end.
+    def ask(self) -> None:
+        """One request; raises OSError, HTTPException or _WrongAnswerError. The connection opens itself when it is closed."""
+        is_whole = False
         try:
-            _get(self._connection)
-        except BaseException:
-            self._connection.close()
-            raise
+            self._connection.request("GET", "/")
+            answer = self._connection.getresponse()
+            answer.read()
+            if answer.status != http.HTTPStatus.OK:
+                message = f"status {answer.status}"
+                raise _WrongAnswerError(message)
+            is_whole = True
+        finally:
+            if not (is_whole and self._keeps):
+                self.close()
 
-
-def _get(connection: http.client.HTTPConnection) -> None:
-    connection.request("GET", "/")
-    answer = connection.getresponse()
-    answer.read()
-    if answer.status != http.HTTPStatus.OK:
-        message = f"status {answer.status}"
-        raise _WrongAnswerError(message)
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        self._connection.close()
 
 
 @contextmanager
 def load(host: str) -> Iterator[Load]:
     """Ask ``host`` (or host:port) in both ways until the block ends, and once more after it; every failure is printed."""
     found, ended = Load(), threading.Event()
-    threads = [
-        threading.Thread(target=_run, args=(kind, ask, found, ended)) for kind, ask in (("fresh", _Fresh(host)), ("kept", _Kept(host)))
-    ]
+    clients = {"fresh": _Client(host, keeps=False), "kept": _Client(host, keeps=True)}
+    threads = [threading.Thread(target=_run, args=(kind, client, found, ended)) for kind, client in clients.items()]
     for thread in threads:
         thread.start()
     try:
@@ -90,17 +77,18 @@ def load(host: str) -> Iterator[Load]:
         sys.stderr.writelines(f"{line}\n" for line in (*told, *found.failures))
 
 
-def _run(kind: str, ask: Ask, found: Load, ended: threading.Event) -> None:
+def _run(kind: str, client: _Client, found: Load, ended: threading.Event) -> None:
     found.answered[kind] = 0
-    for _ in range(_MOST):
-        is_last, began = ended.is_set(), time.monotonic()
-        try:
-            ask()
-        except (OSError, http.client.HTTPException, _WrongAnswerError) as error:
-            found.failures.append(f"{datetime.now(UTC):%H:%M:%S.%f} {kind}: {type(error).__name__}: {error}")
-        else:
-            found.answered[kind] += 1
-        if is_last:
-            return
-        ended.wait(max(0.0, _PERIOD - (time.monotonic() - began)))
+    with closing(client):
+        for _ in range(_MOST):
+            is_last, began = ended.is_set(), time.monotonic()
+            try:
+                client.ask()
+            except (OSError, http.client.HTTPException, _WrongAnswerError) as error:
+                found.failures.append(f"{datetime.now(UTC):%H:%M:%S.%f} {kind}: {type(error).__name__}: {error}")
+            else:
+                found.answered[kind] += 1
+            if is_last:
+                return
+            ended.wait(max(0.0, _PERIOD - (time.monotonic() - began)))
     found.failures.append(f"{kind}: stopped after {_MOST} requests, before the end of what it should watch")
