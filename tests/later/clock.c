@@ -1,4 +1,4 @@
-/* Moves the clock of a program, by the seconds in TEST_CLOCK_AHEAD, for whoever asks the C library; preloaded by scripts/test later.
+/* Moves the clock, by AHEAD seconds, for every program that asks the C library: tests/later/on_day preloads it.
  *
  * The times of files move with it, else all that a program writes would look as old as the clock is ahead. Timers, waits and the
  * monotonic clock stay what they are. Go's programs ask the kernel themselves and keep its time.
@@ -6,9 +6,7 @@
  * Linux on x86_64: there the kernel's struct stat is the C library's, so each call is the plain system call and then an addition. */
 
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,16 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static time_t ahead;
-
-__attribute__((constructor)) static void read_ahead(void) {
-  const char *told = getenv("TEST_CLOCK_AHEAD");
-  ahead = told ? atoll(told) : 0;
-}
-
 int clock_gettime(clockid_t clock, struct timespec *now) {
   int failed = (int)syscall(SYS_clock_gettime, clock, now);
-  if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += ahead;
+  if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += AHEAD;
   return failed;
 }
 
@@ -50,9 +41,9 @@ int timespec_get(struct timespec *now, int base) { return base == TIME_UTC && !c
 static int look(int folder, const char *path, struct stat *found, int flags) {
   int failed = (int)syscall(SYS_newfstatat, folder, path, found, flags);
   if (!failed) {
-    found->st_atim.tv_sec += ahead;
-    found->st_mtim.tv_sec += ahead;
-    found->st_ctim.tv_sec += ahead;
+    found->st_atim.tv_sec += AHEAD;
+    found->st_mtim.tv_sec += AHEAD;
+    found->st_ctim.tv_sec += AHEAD;
   }
   return failed;
 }
@@ -72,10 +63,10 @@ int fstat64(int file, struct stat64 *found) { return fstatat64(file, "", found, 
 int statx(int folder, const char *restrict path, int flags, unsigned mask, struct statx *restrict found) {
   int failed = (int)syscall(SYS_statx, folder, path, flags, mask, found);
   if (!failed) {
-    found->stx_atime.tv_sec += ahead;
-    found->stx_mtime.tv_sec += ahead;
-    found->stx_ctime.tv_sec += ahead;
-    found->stx_btime.tv_sec += ahead;
+    found->stx_atime.tv_sec += AHEAD;
+    found->stx_mtime.tv_sec += AHEAD;
+    found->stx_ctime.tv_sec += AHEAD;
+    found->stx_btime.tv_sec += AHEAD;
   }
   return failed;
 }
@@ -85,7 +76,7 @@ static int set(int folder, const char *path, const struct timespec given[2], int
   if (!given) return (int)syscall(SYS_utimensat, folder, path, NULL, flags);
   memcpy(times, given, sizeof times);
   for (int i = 0; i < 2; i++)
-    if (times[i].tv_nsec != UTIME_NOW && times[i].tv_nsec != UTIME_OMIT) times[i].tv_sec -= ahead;
+    if (times[i].tv_nsec != UTIME_NOW && times[i].tv_nsec != UTIME_OMIT) times[i].tv_sec -= AHEAD;
   return (int)syscall(SYS_utimensat, folder, path, times, flags);
 }
 
