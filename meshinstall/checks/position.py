@@ -9,8 +9,9 @@ from meshinstall.model.foreign_text import plain
 from meshinstall.model.istio import ISTIOD_CONTAINER, image_tag
 from meshinstall.model.labels import REVISION
 from meshinstall.model.ownership import kept_by, made_by_us, owner_of
-from meshinstall.model.position import UNREVISIONED, ControlPlane, Position
+from meshinstall.model.position import ControlPlane, Position
 from meshinstall.model.release import Component, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus, without_digest
+from meshinstall.model.revision import DEFAULT_REVISION
 from meshinstall.model.version import is_full, order
 
 _VERSION = "app.kubernetes.io/version"
@@ -31,7 +32,7 @@ def where(desired: Desired, facts: Facts) -> Position:
 def wanted_revision(desired: Desired) -> str:
     """The revision of the istiod that the configuration wants; empty where it wants none."""
     istiod = next((release for release in desired.releases if release.component is Component.ISTIOD), None)
-    return str(istiod.values.merged().get("revision") or UNREVISIONED) if istiod else ""
+    return str(istiod.values.merged().get("revision") or DEFAULT_REVISION) if istiod else ""
 
 
 def find_planes(namespace: str, facts: Facts) -> Iterator[ControlPlane]:
@@ -48,7 +49,7 @@ def find_planes(namespace: str, facts: Facts) -> Iterator[ControlPlane]:
         yield ControlPlane(name, revision_label(item), _version(record), _runs(item), key, _is_ours(record))
     for key, record in records.items():
         if key not in seen:
-            revision = str(record.values.get("revision") or UNREVISIONED)
+            revision = str(record.values.get("revision") or DEFAULT_REVISION)
             yield ControlPlane(str(key), plain(revision), _version(record), "", key, _is_ours(record))
 
 
@@ -59,7 +60,7 @@ def _is_ours(record: ReleaseRecord | None) -> bool:
 
 def revision_label(item: Manifest) -> str:
     """The revision that an object of Istio's charts says it is of."""
-    return plain((item["metadata"].get("labels") or {}).get(REVISION) or UNREVISIONED)
+    return plain((item["metadata"].get("labels") or {}).get(REVISION) or DEFAULT_REVISION)
 
 
 def _version(record: ReleaseRecord | None) -> str:
@@ -83,7 +84,7 @@ def _gateway(release: ReleaseKey, facts: Facts) -> str:
     for key, live in facts.live.items():
         if _is_of(key, live, release):
             labels = (((live.get("spec") or {}).get("template") or {}).get("metadata") or {}).get("labels") or {}
-            return plain(labels.get(REVISION) or facts.revision_users.default or UNREVISIONED)
+            return plain(labels.get(REVISION) or facts.revision_users.default or DEFAULT_REVISION)
     return ""
 
 

@@ -6,9 +6,7 @@ from enum import StrEnum
 
 from meshinstall.model.istio_version import IstioVersion
 from meshinstall.model.place import Place
-
-# What Istio calls the revision of an istiod that has none.
-DEFAULT_REVISION = "default"
+from meshinstall.model.revision import DEFAULT_REVISION
 
 
 @dataclass(frozen=True, slots=True)

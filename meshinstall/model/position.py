@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 
 from meshinstall.model.release import ReleaseKey
 
-# What an istiod without a revision calls itself (istio: its charts' label istio.io/rev).
-UNREVISIONED = "default"
-
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:

@@ -5,6 +5,8 @@ import re
 _MINOR = re.compile(r"(\d+)\.(\d+)(?:\.|$)")
 _ISTIOD = "istiod"
 
+# What an istiod without a revision calls itself (istio: its charts' label istio.io/rev).
+DEFAULT_REVISION = "default"
 # The tag of namespaces that say istio-injection=enabled, and name no revision.
 DEFAULT_TAG = "default"
 

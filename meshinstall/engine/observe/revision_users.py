@@ -16,8 +16,9 @@ from meshinstall.model.foreign_text import plain
 from meshinstall.model.health import Webhook, WebhookKind
 from meshinstall.model.labels import INJECTION, REVISION
 from meshinstall.model.paths import object_path
-from meshinstall.model.position import UNREVISIONED, RevisionUsers
+from meshinstall.model.position import RevisionUsers
 from meshinstall.model.release import Manifest
+from meshinstall.model.revision import DEFAULT_REVISION
 from meshinstall.ports import Kube
 
 _ADMISSION = "admissionregistration.k8s.io/v1"
@@ -44,8 +45,8 @@ def users_of(injectors: Iterable[Webhook], validator: str, namespaces: Iterable[
     Of two webhooks that take a pod, the one later by the name of its configuration has the last word: the API server calls them so.
     """
     ordered = sorted(injectors, key=lambda webhook: webhook.configuration)
-    default = next((webhook.revision or UNREVISIONED for webhook in reversed(ordered) if webhook.default), "")
-    asked = {revision: webhook.revision or UNREVISIONED for webhook in ordered for revision in webhook.revisions}
+    default = next((webhook.revision or DEFAULT_REVISION for webhook in reversed(ordered) if webhook.default), "")
+    asked = {revision: webhook.revision or DEFAULT_REVISION for webhook in ordered for revision in webhook.revisions}
     found: dict[str, list[str]] = {}
     for item in namespaces:
         if revision := _revision(item["metadata"].get("labels") or {}, default, asked):

@@ -13,7 +13,6 @@ from meshinstall.model.istio import PROXY_CONTAINER, SYSTEM_NAMESPACE, image_tag
 from meshinstall.model.istio_version import IstioVersion, istio_version
 from meshinstall.model.labels import INJECTION, REVISION, STATUS
 from meshinstall.model.mesh_position import (
-    DEFAULT_REVISION,
     AgentAt,
     ApiGatewayAt,
     Carrier,
@@ -25,6 +24,7 @@ from meshinstall.model.mesh_position import (
 from meshinstall.model.ownership import owner_of
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
+from meshinstall.model.revision import DEFAULT_REVISION
 from meshinstall.model.selectors import LabelSelector
 
 TAG = "istio.io/tag"

@@ -9,8 +9,8 @@ from meshinstall.checks.words import first
 from meshinstall.engine.upgrade.restarts import kept_until, meaning
 from meshinstall.engine.upgrade.strategy import goes
 from meshinstall.model.istio_version import IstioVersion
-from meshinstall.model.mesh_position import DEFAULT_REVISION, Carrier, MeshPosition, PlaneAt, Proxied
-from meshinstall.model.revision import istiod_release
+from meshinstall.model.mesh_position import Carrier, MeshPosition, PlaneAt, Proxied
+from meshinstall.model.revision import DEFAULT_REVISION, istiod_release
 from meshinstall.model.upgrade import Kept, Move, Part, Stage, StageName, Strategy, Way
 
 VALIDATOR = "istiod-default-validator"

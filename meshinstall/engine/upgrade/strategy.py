@@ -3,21 +3,19 @@
 from meshinstall.catalog.upgrades import CANARY_MINORS, IN_PLACE_MINORS
 from meshinstall.model.desired import Desired
 from meshinstall.model.istio_version import IstioVersion
-from meshinstall.model.mesh_position import DEFAULT_REVISION, MeshPosition
-from meshinstall.model.revision import revision_of
+from meshinstall.model.mesh_position import MeshPosition
+from meshinstall.model.revision import DEFAULT_REVISION, DEFAULT_TAG, revision_of
 from meshinstall.model.upgrade import Strategy, Way
 
 
 def wanted_revision(desired: Desired, target: IstioVersion) -> str:
-    """The revision that a canary ends with: the minor of the target."""
-    del desired  # Its own revision, once the configuration has one.
-    return revision_of(str(target))
+    """The revision that a canary ends with: the minor of the target, also where the configuration has no revisions yet."""
+    return desired.revision or revision_of(str(target))
 
 
 def wanted_tags(desired: Desired) -> tuple[str, ...]:
     """The tags that the configuration wants beside ``default``."""
-    del desired  # Those of the configuration, once it has some.
-    return ()
+    return tuple(tag for tag in desired.tags if tag != DEFAULT_TAG)
 
 
 def minors(position: MeshPosition, target: IstioVersion) -> int:
