@@ -188,6 +188,6 @@ def test_hooks_of_an_uninstall_are_named(hooks: object, named: tuple[str, ...]) 
 @pytest.mark.parametrize("field", ["Manifest", "HOOKS", "hoo\u212as", "Info", "Name"])
 def test_a_field_that_helm_takes_for_another_one_is_refused(field: str) -> None:
     """Go compares names of fields without their case; of two the last counts."""
-    body: dict[str, Any] = {field: "x"}
+    odd: dict[str, Any] = {field: "x"}
     with pytest.raises(ClusterError, match=r"it has a field "):
-        decode(record(**body))
+        decode(record(**odd))

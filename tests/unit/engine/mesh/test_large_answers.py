@@ -49,3 +49,16 @@ def test_sixteen_mebibytes_take_no_memory() -> None:
 
 def test_as_many_chains_as_a_proxy_is_asked_for_are_read() -> None:
     assert len(read_dump(dump_of(1_000)).chains) == 1_000
+
+
+@pytest.mark.parametrize("value", [b"1", b"[]", b"{}", b'{"":1}', b'""'])
+def test_many_small_values_in_few_bytes_are_refused_before_they_are_parsed(value: bytes) -> None:
+    data = b'{"configs":[' + b",".join([value] * (3 * MIB // (len(value) + 1))) + b"]}"
+    assert len(data) < 4 * MIB
+    tracemalloc.start()
+    try:
+        with pytest.raises(ClusterError, match="has more than 250000 values"):
+            read_dump(data)
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
