@@ -3,6 +3,8 @@
 import base64
 import gzip
 import json
+import tracemalloc
+import zlib
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -191,3 +193,15 @@ def test_a_field_that_helm_takes_for_another_one_is_refused(field: str) -> None:
     odd: dict[str, Any] = {field: "x"}
     with pytest.raises(ClusterError, match=r"it has a field "):
         decode(record(**odd))
+
+
+def test_a_record_that_unfolds_takes_no_more_memory_than_its_bound() -> None:
+    packer = zlib.compressobj(1, wbits=31)
+    packed = b"".join([*(packer.compress(bytes(MAX_RECORD)) for _ in range(4)), packer.flush()])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ClusterError, match="it unpacks to more than 64 MiB"):
+            decode(record(packed))
+        assert tracemalloc.get_traced_memory()[1] < 3 * MAX_RECORD
+    finally:
+        tracemalloc.stop()

@@ -3,12 +3,13 @@
 import base64
 import gzip
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from meshinstall.adapters.helm.releases import HelmReleases
-from meshinstall.model.release import ReleaseKey
+from meshinstall.model.release import Manifest, ReleaseKey
 from tests.fake_kube import FakeKube
 
 pytestmark = pytest.mark.anyio
@@ -68,3 +69,21 @@ async def test_what_came_before_is_no_rival() -> None:
 )
 async def test_what_helm_may_take_for_the_newest_is_named(more: dict[str, Any]) -> None:
     assert await rivals(more) == "has another record, which helm may take for the newest: Secret istio-ingress/x"
+
+
+async def test_no_list_of_secrets_holds_what_is_in_them() -> None:
+    """Hundreds of them have more bytes than one answer may have."""
+    asked: list[bool] = []
+
+    class Kube(FakeKube):
+        async def list(self, path: str, *, metadata_only: bool = False, **selectors: str) -> AsyncIterator[Manifest]:
+            """Keep how it was asked."""
+            asked.append(metadata_only)
+            async for item in super().list(path, metadata_only=metadata_only, **selectors):
+                yield item
+
+    kube = Kube()
+    kube.objects["/api/v1/namespaces/istio-ingress/secrets/v5"] = secret("v5", 5, status="deployed")
+    releases = HelmReleases(kube)
+    await releases.rivals((await releases.newest([KEY.namespace]))[KEY])
+    assert asked == [True, True]
