@@ -146,6 +146,23 @@ def test_nothing_else_in_the_folder_is_ever_deleted(tmp_path: Path, earlier: Wri
     assert all(os.path.lexists(file) for file in (*not_ours, empty, other, link, folder, impossible, target))
 
 
+def test_a_link_to_a_journal_is_none(tmp_path: Path, earlier: Write) -> None:
+    earlier(timedelta(days=200))
+    link = earlier(timedelta(days=400))
+    link.rename(target := tmp_path.parent / "elsewhere.jsonl")
+    link.symlink_to(target)
+    assert start(tmp_path) == []
+    assert os.path.lexists(link)
+    assert target.exists()
+
+
+def test_journals_of_another_user_stay(tmp_path: Path, earlier: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [earlier(timedelta(days=days)) for days in (400, 300, 200)]
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    start(tmp_path)
+    assert all(file.exists() for file in files)
+
+
 def test_runs_that_begin_at_the_same_time_do_not_get_into_each_others_way(tmp_path: Path, earlier: Write) -> None:
     for number in range(300):
         earlier(timedelta(days=100, minutes=number))

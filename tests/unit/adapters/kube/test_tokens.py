@@ -176,6 +176,20 @@ def test_a_token_file_is_read_and_a_missing_one_named(tmp_path: Path) -> None:
     assert token(Kubeconfig("config", "dev", "https://x", None, token_file=file)) == "t"
 
 
+def test_a_token_file_is_read_again_within_a_minute(tmp_path: Path) -> None:
+    """The kubelet writes a new token into it long before the old one ends."""
+    file = tmp_path / "token"
+    file.write_text("one")
+    source = source_of(Kubeconfig("config", "dev", "https://x", None, token_file=file))
+    assert source
+    first, now = source.current(), datetime.now(UTC)
+    assert first.is_good(now)
+    assert not first.is_good(now + timedelta(minutes=1))
+    file.write_text("two")
+    source.discard(first)
+    assert source.current().value == "two"
+
+
 def test_a_context_without_a_token_has_no_source() -> None:
     assert source_of(Kubeconfig("config", "dev", "https://x", None)) is None
 

@@ -65,6 +65,11 @@ def test_no_value_is_cut_in_what_a_person_is_asked_about(value: object) -> None:
     assert after == wanted
 
 
+def test_no_value_of_before_is_cut_either() -> None:
+    text = plan_text(changing(Change("hub", f"{'registry.example/' * 20}the-end", "new", "f:1")))
+    assert "the-end" in text
+
+
 def test_the_document_has_whole_values() -> None:
     document = json.loads(dump(plan_json(changing(Change("a", None, "x" * 500, "f:1")))))
     assert document["steps"][0]["changes"] == [{"path": "a", "before": None, "after": "x" * 500, "origin": "f:1"}]
