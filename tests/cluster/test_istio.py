@@ -149,7 +149,8 @@ def proxied(shell: Shell, build_part: Callable[[str], Path]) -> str:
 
 def sent(shell: Shell, address: str, first: str) -> str:
     """What comes back for a request behind these first bytes, from a pod without a sidecar."""
-    command = f"printf '{first}{REQUEST}' | nc -w 5 {address} 80"
+    # Envoy answers nobody whose side of the connection is closed already.
+    command = f"{{ printf '{first}{REQUEST}'; sleep 2; }} | nc -w 5 {address} 80"
     return shell.run("kubectl", "exec", "-n", "legacy", "client", "-c", "app", "--", "/bin/sh", "-c", command).stdout
 
 
