@@ -191,7 +191,12 @@ CASES: dict[str, tuple[CloudCluster, tuple[str, Severity, str, str]]] = {
     ),
     "not answered": (
         replace(cluster(), unread={"the cluster's settings": Unread(why="Azure is busy")}),
-        ("AKS016", Severity.WARNING, "NOT PROVEN: the cluster's settings could not be read", "docs/clouds/aks.md has what Azure's refusals mean"),
+        (
+            "AKS016",
+            Severity.WARNING,
+            "NOT PROVEN: the cluster's settings could not be read",
+            "docs/clouds/aks.md has what Azure's refusals mean",
+        ),
     ),
     "not readable": (
         replace(cluster(), unread={"the cluster's settings": Unread("Microsoft.ContainerService/managedClusters/read")}),
