@@ -7,7 +7,7 @@ import pytest
 
 from meshinstall.engine.observe.load_balancers import with_controller
 from meshinstall.errors import ForbiddenError, UnreachableError
-from meshinstall.model.cluster import Cloud, CloudCluster
+from meshinstall.model.cluster import Cloud, CloudCluster, Unread
 from tests.fake_kube import FakeKube
 
 SHOP = CloudCluster(Cloud.EKS, "shop", "eu-west-1", "1.36", "ACTIVE", ready=True, endpoint=None)
@@ -57,7 +57,7 @@ def test_what_may_not_be_read_is_noted() -> None:
     kube = FakeKube()
     kube.refusals[f"LIST {DEPLOYMENTS}"] = ForbiddenError("deployments may not be listed")
     found = looked(kube)
-    assert found.unread["loadBalancerController"] == "deployments may not be listed"
+    assert found.unread["loadBalancerController"] == Unread(why="deployments may not be listed")
     assert "loadBalancerController" not in found.details
 
 
