@@ -40,7 +40,7 @@ class Facts:
     source has; ``missing_crds`` are those that a record has and the cluster has not;
     ``orphans`` are releases of ours that are no longer desired, ``left`` such namespaces;
     ``admitted`` are paths of fields that the API server gives back as they are whatever is asked for;
-    ``tags`` are the objects of every tag that is there, ``wanted_tags`` those that should be; both are in ``live`` as they are.
+    ``tags`` are the objects of every tag that is there, ``wanted_tags`` those that should be, which are in ``live`` too.
     ``istiods`` are all releases of the chart istiod in the mesh's namespace, desired or not; ``revision_users`` is asked for only where
     istiods of other revisions than the desired one are there.
     ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed;

@@ -29,11 +29,11 @@ async def with_tags(desired: Desired, facts: Facts, session: Session) -> Facts:
     there = await find_tags(session.kube, desired.mesh_namespace)
     istiod = next((release for release in desired.releases if release.component is Component.ISTIOD), None)
     wanted = await _rendered(desired, istiod, facts, session) if desired.tags and istiod else ()
-    # What has the name of a tag of ours and is none is found too.
-    named = {key_of(manifest): manifest for manifest in wanted}
-    missing = await gather([key for key in named if key not in there], lambda key: session.kube.get(path_of(key)))
-    live = {**facts.live, **there, **{key: found for key, found in missing.items() if found}}
-    return replace(facts, tags=there, wanted_tags=wanted, live=live)
+    keys = [key_of(manifest) for manifest in wanted]
+    # What has the name of a tag of ours and not its label is found too; tags of other meshes are not this one's objects.
+    others = await gather([key for key in keys if key not in there], lambda key: session.kube.get(path_of(key)))
+    live = {key: found for key in keys if (found := there.get(key) or others.get(key))}
+    return replace(facts, tags=there, wanted_tags=wanted, live={**facts.live, **live})
 
 
 async def find_tags(kube: Kube, namespace: str) -> dict[ObjectKey, Manifest]:

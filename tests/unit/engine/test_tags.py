@@ -136,6 +136,28 @@ async def test_one_of_somebody_else_is_left_alone_when_it_is_right_and_never_tak
     assert "meshinstall.dev/environment" not in step.manifest["metadata"]["labels"]
 
 
+async def test_tags_of_another_mesh_are_nothing_of_this_one() -> None:
+    there = world()
+    await up(there)
+    theirs = tag_objects("theirs", "other")[0]
+    theirs["metadata"]["labels"]["app.kubernetes.io/managed-by"] = "somebody"
+    theirs["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": "mesh:x/y:z"}
+    there.kube.put(theirs)
+    plan = await planned(there)
+    assert plan.is_empty
+    assert not [one for one in plan.findings if one.code in {"PRE013", "PRE017"}]
+
+
+async def test_one_of_ours_without_its_label_is_found_by_its_name() -> None:
+    there = world()
+    await up(there)
+    del webhooks(there, "stable")["metadata"]["labels"]["istio.io/tag"]
+    (step,) = (await planned(there)).pending
+    assert step.name == NAMES[2]
+    await up(there)
+    assert webhooks(there, "stable")["metadata"]["labels"]["istio.io/tag"] == "stable"
+
+
 async def test_a_chart_that_makes_no_webhook_for_a_tag_is_refused() -> None:
     there = world()
     there.helm.renders[ISTIOD] = lambda _: []
