@@ -38,7 +38,8 @@ environments:
 
 def resolved(write: Write, text: str, **asked: Any) -> Desired:
     folder = write({"meshinstall.yaml": text})
-    return resolve(Request(**({"environment": "staging", "folder": folder} | asked)), load_project(None, {}, folder))
+    options: dict[str, Any] = {"environment": "staging", "folder": folder} | asked
+    return resolve(Request(**options), load_project(None, {}, folder))
 
 
 def refused(write: Write, text: str, **asked: Any) -> list[str]:

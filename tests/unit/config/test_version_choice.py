@@ -1,6 +1,6 @@
 """Which version a minor stands for, by the lock file, by what runs, and by what the source has."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ some_versions = st.sets(st.sampled_from(PATCHES))
 offers = st.fixed_dictionaries(dict.fromkeys(sorted(NAMES), some_versions))
 
 
-def lock(pinned: dict[str, Iterable[str]]) -> Lock:
+def lock(pinned: Mapping[str, Iterable[str]]) -> Lock:
     return Lock(tuple(ChartRef(name, version, "oci://x", "sha256:0") for name, versions in pinned.items() for version in versions))
 
 

@@ -32,7 +32,7 @@ def world(revision: str = REVISION) -> World:
     there = installed.world()
     key = ReleaseKey("istio-system", f"istiod-{revision}")
     there.helm.brings[key] = (deployment(revision), injector(revision))
-    there.helm.renders[key] = lambda values: [*there.helm.brings[key], *tags(values)]
+    there.helm.renders[key] = lambda values: (*there.helm.brings[key], *tags(values))
     return there
 
 

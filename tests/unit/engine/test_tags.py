@@ -160,7 +160,7 @@ async def test_one_of_ours_without_its_label_is_found_by_its_name() -> None:
 
 async def test_a_chart_that_makes_no_webhook_for_a_tag_is_refused() -> None:
     there = world()
-    there.helm.renders[ISTIOD] = lambda _: []
+    there.helm.renders[ISTIOD] = lambda _: ()
     with pytest.raises(ChartError, match=r"chart istiod 1\.31\.0 makes no webhook for the tags default, stable"):
         await planned(there)
 
