@@ -165,7 +165,7 @@ def keep_everything(document: dict[str, Any]) -> None:
             "step x: keep in the saved plan, not in the plan of now",
         ),
         (lambda document: document["steps"].append(document["steps"][0]), "]: apply in the saved plan, not in the plan of now"),
-        (lambda document: document.update(findings=[{"code": "PRE001"}]), "findings: "),
+        (lambda document: document.update(findings=[{"code": "PRE001"}, {"code": "PRE003"}]), "findings: "),
         (lambda document: document.update(diff=[]), "diff: "),
         (lambda document: document.update(environment="prod"), 'environment: "prod" in the saved plan, "dev" in the plan of now'),
         (lambda document: document.update(more=1), "more: 1 in the saved plan, nothing in the plan of now"),

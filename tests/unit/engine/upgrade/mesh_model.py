@@ -154,9 +154,9 @@ rollouts = st.builds(
 
 
 @st.composite
-def positions(draw: st.DrawFn, near: bool = False) -> MeshPosition:  # noqa: FBT001, FBT002 - a strategy's own option
-    """A mesh of any shape; with ``near`` all of it within two minors, as most are."""
-    some = some_versions(29, 31) if near else versions
+def positions(draw: st.DrawFn, first: int = 27, last: int = 32) -> MeshPosition:
+    """A mesh of any shape, all of it of these minors."""
+    some = some_versions(first, last)
     chosen = draw(st.lists(revisions, min_size=1, max_size=3, unique=True))
     planes = tuple(PlaneAt(name, draw(some), Place("istio-system", f"istiod-{name}"), f"istiod-{name}") for name in chosen)
     tags = [TagAt(name, draw(st.sampled_from(chosen))) for name in draw(st.sets(st.sampled_from(["canary", "stable"])))]
@@ -193,3 +193,10 @@ def _proxied(
         rollout=draw(rollouts),
         pinned=draw(st.sampled_from(["", ""]) | selectors),
     )
+
+
+@st.composite
+def upgrades(draw: st.DrawFn) -> tuple[MeshPosition, IstioVersion]:
+    """A mesh within two minors, as most are, and a target that nothing of it is newer than."""
+    last = draw(st.integers(30, 31))
+    return draw(positions(29, last)), IstioVersion(1, last, draw(st.integers(9, 10)))

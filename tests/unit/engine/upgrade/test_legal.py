@@ -1,6 +1,5 @@
 """Whatever a mesh is: every hop and every move is legal by the skew table, and at the end nothing of the old is left."""
 
-from collections import deque
 from itertools import pairwise
 
 from hypothesis import assume, given
@@ -12,7 +11,7 @@ from meshinstall.model.istio_version import IstioVersion
 from meshinstall.model.mesh_position import MeshPosition
 from meshinstall.model.revision import revision_of
 from meshinstall.model.upgrade import Part, StageName, Way
-from tests.unit.engine.upgrade.mesh_model import Model, model, positions, some_versions, versions
+from tests.unit.engine.upgrade.mesh_model import Model, model, positions, upgrades, versions
 
 
 def route(position: MeshPosition, target: IstioVersion) -> Route:
@@ -77,8 +76,9 @@ def run(position: MeshPosition, goal: Goal) -> Model:
     return mesh
 
 
-@given(positions(near=True), some_versions(30, 31))
-def test_every_state_between_is_legal_and_the_end_is_the_target_alone(position: MeshPosition, target: IstioVersion) -> None:
+@given(upgrades())
+def test_every_state_between_is_legal_and_the_end_is_the_target_alone(upgrade: tuple[MeshPosition, IstioVersion]) -> None:
+    position, target = upgrade
     goal = planned(position, target)
     mesh = run(position, goal)
     assert mesh.planes == {goal.revision: target}
@@ -91,21 +91,18 @@ def test_every_state_between_is_legal_and_the_end_is_the_target_alone(position: 
     assert mesh.wrong() == set()
 
 
-@given(positions(near=True), some_versions(30, 31))
-def test_stages_stand_in_their_order_and_none_is_empty_without_a_word(position: MeshPosition, target: IstioVersion) -> None:
-    stages = order_stages(position, planned(position, target))
+@given(upgrades())
+def test_stages_are_in_their_order_with_a_word_each_and_what_no_restart_replaces_is_named(
+    upgrade: tuple[MeshPosition, IstioVersion],
+) -> None:
+    position, target = upgrade
+    goal = planned(position, target)
+    stages = order_stages(position, goal)
     names = [stage.name for stage in stages]
     assert names == [name for name in StageName if name in names]
     assert all(stage.does for stage in stages)
     assert all(stage.moves or stage.note for stage in stages)
-
-
-@given(positions(near=True), some_versions(30, 31))
-def test_what_no_restart_replaces_is_named_with_what_does(position: MeshPosition, target: IstioVersion) -> None:
-    goal = planned(position, target)
     told = {one.workload: one.until for one in kept(position, goal)}
     assert all(told.values())
-    moves = deque(
-        move for stage in order_stages(position, goal) for move in stage.moves if move.name in told and move.part is not Part.SCOUT
-    )
+    moves = [move for stage in stages for move in stage.moves if move.name in told and move.part is not Part.SCOUT]
     assert all(move.by_hand for move in moves)
