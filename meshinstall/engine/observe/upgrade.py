@@ -73,11 +73,15 @@ async def observe_upgrade(desired: Desired, session: Session) -> MeshPosition:
     }
     async with explaining(session, desired):
         found = await gather(asks, lambda name: asks[name]())
+    return replace(_position(found, desired), gaps=tuple(dict.fromkeys(looks.gaps)))
+
+
+def _position(found: Mapping[str, Any], desired: Desired) -> MeshPosition:
+    """What the answers are together, without what another mesh of the cluster injects."""
     workloads, agents = found["workloads"]
     tags, switched_off = found["injectors"]
     labelled, gateways, used = found["objects"]
     planes, others = found["planes"]
-    # What another mesh of the cluster injects is not this upgrade's.
     away = {*others, *(tag.name for tag in tags if tag.revision in others)}
     around = _Around(
         {one.owner: one for one in workloads},
@@ -100,7 +104,6 @@ async def observe_upgrade(desired: Desired, session: Session) -> MeshPosition:
         api_gateways=tuple(gateways),
         gateway_api=found["gateway api"],
         used=used,
-        gaps=tuple(dict.fromkeys(looks.gaps)),
     )
 
 

@@ -53,6 +53,10 @@ def of_mesh(position: MeshPosition, strategy: Strategy) -> Iterator[Finding]:
     if strategy.way is Way.CANARY:
         yield from _names_old(position, strategy)
         yield from _gateways(position)
+    unknown = [one.name for one in position.proxied if any(proxies.version is None for proxies in one.proxies)]
+    if unknown:
+        title = f"cannot tell the version of proxies, whose image does not name one: {first(unknown, _SHOWN)}"
+        yield Finding("PRE047", Severity.WARNING, title, "they count as old, and are restarted")
     for gap in position.gaps:
         yield Finding("PRE047", Severity.WARNING, f"the plan may miss something: {gap}")
 

@@ -308,6 +308,13 @@ def test_what_leads_to_no_istiod() -> None:
     assert "PRE043" in codes(patch, Severity.WARNING)
 
 
+def test_proxies_whose_version_cannot_be_told_count_as_old_and_are_named() -> None:
+    unclear = proxied(proxies=(ProxyCount("default", None, 2),))
+    plan = planned(mesh("1.31.1", proxied=(unclear,)))
+    assert [stage.name for stage in plan.stages] == [StageName.WORKLOADS]
+    assert "Deployment shop/web" in titled(plan, "PRE047")
+
+
 def test_an_old_gateway_api_stops_where_its_routes_would_vanish() -> None:
     routes = {GATEWAY_ROUTES: ("TLSRoute shop/pass",)}
     plan = planned(mesh("1.29.7", gateway_api="1.4.0", used=routes), "1.30.5")
