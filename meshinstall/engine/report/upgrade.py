@@ -21,9 +21,7 @@ async def make_upgrade_plan(desired: Desired, session: Session) -> UpgradePlan:
         desired = await settle_version(desired, session.chart_pins, session.charts, session.releases)
     target = istio_version(desired.istio_version)
     if target is None:
-        raise UsageError(
-            f"{desired.istio_version} is not a version of Istio", "name one: --to VERSION"
-        )
+        raise UsageError(f"{desired.istio_version} is not a version of Istio", "name one: --to VERSION")
     position = await observe_upgrade(desired, session)
     # Names of tenants are in it.
     return in_lines(plan_upgrade(desired, position, target, session.now().date()))
