@@ -151,6 +151,7 @@ def test_a_link_to_a_journal_is_none(tmp_path: Path, earlier: Write) -> None:
     link = earlier(timedelta(days=400))
     link.rename(target := tmp_path.parent / "elsewhere.jsonl")
     link.symlink_to(target)
+    os.utime(link, (moment := (NOON - timedelta(days=400)).timestamp(), moment), follow_symlinks=False)
     assert start(tmp_path) == []
     assert os.path.lexists(link)
     assert target.exists()

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.cluster.mesh import hearing_ctrl_c
+
 # What a command is given for its end, so that nobody waits for it here.
 RUN = """
 import time
@@ -30,7 +32,7 @@ HANGS_AT_THE_END = """    try:
 def ended(work: str, seconds: float | None, number: signal.Signals | None = None) -> tuple[int, str]:
     """Status and words of a command, which got a signal when it had begun."""
     argv = [sys.executable, "-c", RUN.format(work=work, seconds=seconds)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hearing_ctrl_c) as process:
         assert process.stdout
         assert process.stdout.readline() == "begun\n"
         if number:

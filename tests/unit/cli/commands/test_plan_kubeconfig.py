@@ -10,10 +10,19 @@ from typing import Any
 import pytest
 
 from meshinstall import wiring
+from meshinstall.adapters.kube.kubeconfig import load
+from meshinstall.adapters.kube.tokens import source_of
+from meshinstall.model.cluster import ClusterRef
 from tests.unit.cli.commands.test_saved_plan import Run, edited, run, saved, there, up  # noqa: F401 - fixtures
 
-OPEN_SESSION = wiring.open_session
 PWNED = Path("pwned")
+
+
+def reach(cluster: ClusterRef, *_: object) -> None:
+    """What the first request does of it: the kubeconfig's plugin runs, and fails."""
+    tokens = source_of(load(cluster.kubeconfig, cluster.context))
+    assert tokens
+    tokens.current()
 
 
 def kubeconfig(path: Path) -> None:
@@ -45,10 +54,10 @@ def by_config(request: dict[str, Any]) -> None:
 
 @pytest.fixture(params=[by_flag, by_config])
 def hostile(saved: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[..., None]:  # noqa: F811 - a fixture
-    """A plan file that leads to the kubeconfig; what reaches a cluster is the real thing."""
+    """A plan file that leads to the kubeconfig; the real plugin runs as soon as a cluster is reached."""
     kubeconfig(Path("evil/kubeconfig"))
     edited(saved, lambda document: request.param(document["request"]))
-    monkeypatch.setattr(wiring, "open_session", OPEN_SESSION)
+    monkeypatch.setattr(wiring, "open_session", reach)
     monkeypatch.delenv("KUBECONFIG", raising=False)
     how: Callable[..., None] = request.param
     return how
@@ -119,7 +128,7 @@ def test_on_a_terminal_a_person_is_asked(run: Run, monkeypatch: pytest.MonkeyPat
 def test_the_users_own_is_used_without_a_question(run: Run, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     assert saved.exists()
     kubeconfig(Path("mine/kubeconfig"))
-    monkeypatch.setattr(wiring, "open_session", OPEN_SESSION)
+    monkeypatch.setattr(wiring, "open_session", reach)
     monkeypatch.setenv("KUBECONFIG", "mine/kubeconfig")
     status, said = up(run)
     assert status == 1
