@@ -40,7 +40,6 @@ _LONGEST = (
         "gke_cluster",
         "verify_anywhere",
         "newcomer",
-        "previous",
         "whose_mesh",
     ),
     *("verify", "up", "down", "check", "inspect", "testbed", "survey", "istio", "revision", "nudging", "helm_cluster", "kube"),

@@ -25,7 +25,7 @@ SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
     "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", *WITHOUT_NODES),
-    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "images-previous", "charts-previous", "gateway-api", "eks"),
+    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks"),
 }
 
 
