@@ -83,6 +83,12 @@ CASES = {
         "unset AZURE_TOKEN_CREDENTIALS to try every way",
         {"AZURE_TOKEN_CREDENTIALS": "prod"},
     ),
+    "az alone, and it is not on the PATH": Case(
+        UnauthorizedError,
+        "AzureCliCredential: Azure CLI not found on path",
+        "put az on the PATH of this shell",
+        {"AZURE_TOKEN_CREDENTIALS": "AzureCliCredential"},
+    ),
     # Another way of the chain has a Correlation ID too, which nobody finds in the sign-in logs of az.
     "az, expired": Case(
         UnauthorizedError,

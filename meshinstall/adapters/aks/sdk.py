@@ -58,7 +58,7 @@ class Azure:
                 **self._limits.retry(),
             )
         except (ValueError, OSError) as error:
-            raise UsageError(f"the AZURE_ variables are not an identity: {clean(str(error))}", _correct(str(error))) from error
+            raise UsageError(f"the AZURE_ variables are not a complete identity: {clean(str(error))}", _correct(str(error))) from error
         return Identity(credential, self._tenant)
 
     def clusters(self, subscription: str) -> "ContainerServiceClient":

@@ -41,6 +41,10 @@ _MANY, _NO_IDENTITY = "Multiple user assigned identities", "Identity not found"
 _ATTEMPT = re.compile(r"^\t?(?=\w+Credential: )", re.MULTILINE)
 # What helps, by words of what was tried.
 _HELPS = (
+    (
+        "Azure CLI not found on path",
+        "put az on the PATH of this shell, or install it: https://learn.microsoft.com/cli/azure/install-azure-cli",
+    ),
     (_MANY, "set AZURE_CLIENT_ID to the client ID of one of them: az vm identity show --resource-group GROUP --name MACHINE"),
     (_NO_IDENTITY, "AZURE_CLIENT_ID is not an identity of this machine: az vm identity assign --identities ID, or unset it"),
     (
@@ -98,7 +102,7 @@ def _nothing(text: str, doing: str, why: str, environ: Mapping[str, str]) -> Una
         missed = " and ".join(missing)
         return UnauthorizedError(f"{message}: {given} is set without {missed}", f"set {missed} too, or unset {given}")
     helps = next((help_ for words, help_ in _HELPS if words in why), "")
-    if not why and only.lower() == "managedidentitycredential":
+    if not helps and only.lower() == "managedidentitycredential":
         helps = "this machine has no managed identity: az vm identity assign --resource-group GROUP --name MACHINE"
     other = f"in CI set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE{_unset(only)}"
     return UnauthorizedError(message, helps or f"{_advice(text) or 'az login --tenant TENANT'}; {other}")
@@ -110,6 +114,8 @@ def _unset(only: str) -> str:
 
 def _tried(text: str, environ: Mapping[str, str]) -> Iterator[str]:
     """What each way that is set up here came to."""
+    # The only way that is allowed is worth a word also where it is not set up: a kubeconfig's login is one way.
+    only = environ.get(_CREDENTIALS, "").strip().lower()
     for attempt in _ATTEMPT.split(text):
         name, _, said = attempt.partition(": ")
         lines = [line for line in said.splitlines() if line.strip()]
@@ -118,7 +124,7 @@ def _tried(text: str, environ: Mapping[str, str]) -> Iterator[str]:
         service = _SERVICE.search(lines[0])
         if service and (_MANY in service[1] or (_NO_IDENTITY in service[1] and environ.get(_CLIENT))):
             yield f"{name}: {_TRACE.sub('', service[1])}"
-        elif not _NOT_SET_UP.search(lines[0]):
+        elif not _NOT_SET_UP.search(lines[0]) or (name.lower() == only and not service):
             # Of a program that broke only the end says why.
             yield f"{name}: {lines[-1 if lines[0].startswith('Traceback') else 0]}"
 
