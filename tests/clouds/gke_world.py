@@ -74,7 +74,7 @@ def world(folder: Path) -> Iterator[World]:
 def inhabit(found: World, patch: pytest.MonkeyPatch, who: Mapping[str, str]) -> None:
     """Make this process a program whose way to Google leads to the fake, and who it says that it is."""
     for name in os.environ:
-        if name.startswith(("GOOGLE_", "CLOUDSDK_", "GCE_", "REQUESTS_CA")):
+        if name.startswith(("GOOGLE_", "CLOUDSDK_", "GCE_", "REQUESTS_CA", "CURL_CA", "SSL_CERT_DIR")):
             # It could answer in the fake's place.
             patch.setenv(name, "")
     for name, value in {**found.env, **who}.items():

@@ -191,6 +191,8 @@ def test_a_kubeconfig_without_impersonation_takes_away_that_of_another_shell(goo
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
     chosen = google.provider().chosen()
     assert chosen.variables == {
+        # Whom the plugin trusts is the same in another shell too.
+        "SSL_CERT_FILE": google.env["SSL_CERT_FILE"],
         "GOOGLE_APPLICATION_CREDENTIALS": str(key),
         "CLOUDSDK_CONFIG": str(google.folder / "gcloud"),
         IMPERSONATE: "",

@@ -1,5 +1,6 @@
 """Who calls Google, and what chose it: options, variables and files in, one value out that everything else is made from; pure."""
 
+import os.path
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ _KINDS: Mapping[str, str] = {
 # Variables that say where the metadata server is, and those of AWS that hold no secret.
 _METADATA = ("GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT")
 _AWS_PLAIN = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION"})
+# The authorities that calls to Google trust: OpenSSL's own, and what is added to them for Google's tools.
+REPLACE = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+ADD = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE")
+AUTHORITIES = (*REPLACE, *ADD)
 _AWS_SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
@@ -160,4 +165,6 @@ def _variables(environ: Mapping[str, str], files: LoginFiles, chain: tuple[str, 
         kept[IMPERSONATE] = ""
     names = [*_UNIVERSES, *(() if file else _METADATA)]
     names += [name for name in environ if file and name.startswith(file.needs or ("\0",)) and (name[:4] != "AWS_" or name in _AWS_PLAIN)]
-    return {**kept, **{name: environ[name] for name in names if environ.get(name)}}
+    # Whom the plugin trusts; a path is written so that it holds in any folder.
+    trusted = {name: os.path.abspath(environ[name]) for name in AUTHORITIES if environ.get(name)}  # noqa: PTH100 - no file is touched
+    return {**kept, **trusted, **{name: environ[name] for name in names if environ.get(name)}}

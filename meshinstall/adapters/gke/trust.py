@@ -5,27 +5,24 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from meshinstall.adapters.gke.chosen import ADD, REPLACE
 from meshinstall.adapters.net.authorities import read_folder
 from meshinstall.adapters.net.tls import shared_context
 from meshinstall.errors import UsageError
 from meshinstall.model.foreign_text import plain
 
-# What replaces the system's authorities (OpenSSL), and what is added to them: of requests, which Google's tools use, and of gcloud.
-_REPLACE = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_ADD = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE")
-
 
 def trust(environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """A context that trusts them; raises UsageError, which names the variable and the file, for what cannot be read."""
     context = shared_context()
-    for name in ("SSL_CERT_FILE", *_ADD):
+    for name in ("SSL_CERT_FILE", *ADD):
         _add(name, environ, context)
     return context
 
 
 def unreachable_hint(error: object) -> str:
     """What to look at when no answer came: the authorities for a certificate that is not trusted, else the way."""
-    named = [f"{name}={plain(os.environ[name])}" for name in (*_REPLACE, *_ADD) if os.environ.get(name)]
+    named = [f"{name}={plain(os.environ[name])}" for name in (*REPLACE, *ADD) if os.environ.get(name)]
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         where = f"those of {', '.join(named)}" if named else "this machine's"
         return (
@@ -45,7 +42,7 @@ def _add(name: str, environ: Mapping[str, str], context: ssl.SSLContext) -> None
         if path.is_dir():
             # Empty data is a ValueError.
             context.load_verify_locations(cadata="\n".join(read_folder(path)))
-        elif name in _REPLACE:
+        elif name in REPLACE:
             # Loaded already; OpenSSL passes over a file that is missing, and then nothing is trusted.
             path.open("rb").close()
         else:
