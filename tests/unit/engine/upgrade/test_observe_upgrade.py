@@ -96,8 +96,8 @@ async def test_a_budget_that_allows_none_is_named_where_it_selects() -> None:
     deployment(there, "shop", "web", template={"labels": {"app": "web"}})
     path = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets"
     status = {"expectedPods": 1, "disruptionsAllowed": 0}
-    put(there, f"{path}/tight", spec={"selector": {"matchLabels": {"app": "web"}}}, status=status)
     put(there, f"{path}/other", spec={"selector": {"matchLabels": {"app": "api"}}}, status=status)
+    put(there, f"{path}/tight", spec={"selector": {"matchLabels": {"app": "web"}}}, status=status)
     (web,) = (await look(there)).proxied
     assert web.rollout.budget == "shop/tight"
 
