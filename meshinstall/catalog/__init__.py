@@ -17,7 +17,8 @@ MESH_NAMESPACE = "istio-system"
 DEFAULT_ISTIO = "1.31"
 # A version in full, for examples.
 EXAMPLE_ISTIO = "1.31.0"
-DEFAULT_CHARTS = "oci://registry.istio.io/release/charts"
+# Since 1.31 Istio publishes charts there; registry.istio.io and gcr.io/istio-release end in December 2026 (istio.io: retirement-of-gcp).
+DEFAULT_CHARTS = "oci://ghcr.io/istio/release/charts"
 DEFAULT_PROFILE = "default"
 ENVIRONMENTS = ("dev", "staging", "prod")
 # The oldest helm that runs; every 4.x is newer.

@@ -88,7 +88,7 @@ def test_it_needs_no_other_flags_and_is_applied_once(run: Run, saved: Path, ther
 def test_a_minor_in_it_stands_for_the_version_that_was_agreed_to(run: Run, saved: Path, there: World) -> None:
     there.charts.offered = dict.fromkeys(("base", "istiod", "gateway"), ("1.31.0", "1.31.7"))
     _, said = run("plan", "--env", "dev", "--cloud", "local", "--istio-version", "1.31")
-    assert "Version: 1.31.7, the newest of oci://registry.istio.io/release/charts (1.31: --istio-version)" in said
+    assert "Version: 1.31.7, the newest of oci://ghcr.io/istio/release/charts (1.31: --istio-version)" in said
     status, said = up(run)
     assert status == 0, said
     assert "Version: 1.31.0, as in the saved plan (1.31: <built-in>)" in said
