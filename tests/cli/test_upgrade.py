@@ -18,7 +18,7 @@ def project(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("plan", "--env", "one", "--to", "latest"), "--to: 'latest' is not a full version"),
+        (("plan", "--env", "one", "--to", "latest"), "--to: 'latest' is neither a minor such as 1.31 nor a full version"),
         (("plan", "--env", "two", "--to", "1.31.1"), "there is no environment 'two'"),
         (("plan", "--to", "1.31.1"), "Missing option '--env'"),
         (("plan", "--env", "one", "--allow", "everything"), "--allow everything: unknown name"),
