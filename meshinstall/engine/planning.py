@@ -28,6 +28,7 @@ from meshinstall.engine.observe.version import settle_removal, settle_version
 from meshinstall.engine.plan.planner import plan
 from meshinstall.engine.plan.policy_steps import comes_strict
 from meshinstall.engine.plan.removal import Leftovers, foreign, plan_removal, removable
+from meshinstall.engine.plan.tag_steps import removed_tags
 from meshinstall.engine.rehearsal.concerned import ask_concerned
 from meshinstall.engine.rehearsal.diffing import object_changes
 from meshinstall.engine.rehearsal.dropped import dropped
@@ -40,7 +41,7 @@ from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather, soon, task_group
 from meshinstall.errors import ChartError, ConfigError, HelmError, PlanRefusedError, Problem
 from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Facts, Users
+from meshinstall.model.facts import Facts, Users, key_of
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import in_lines
 from meshinstall.model.plan import Action, Plan, ReleaseStep
@@ -184,8 +185,9 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
         # One that is being deleted already cannot be kept.
         staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
         going = frozenset({release.key for release in desired.releases} - foreign(desired, facts).keys())
+        tags = frozenset(key_of(step.manifest) for step in removed_tags(facts))
         async with task_group() as group:
-            contents = soon(group, why_kept, session.kube, session.releases, Going(going, crds), staying)
+            contents = soon(group, why_kept, session.kube, session.releases, Going(going, crds, tags), staying)
             objects = soon(group, root_certificates, session.kube)
             others = soon(group, other_istiods, session.kube, going)
             home = soon(group, find_target, session)

@@ -8,6 +8,7 @@ import anyio
 from meshinstall.engine.observe.api_kinds import Resource, deletable
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError, UnauthorizedError
+from meshinstall.model.facts import ObjectKey
 from meshinstall.model.istio import OWN_CA_SECRET, ROOT_CERTIFICATES
 from meshinstall.model.ownership import RUN_OBJECT, is_ours, made_by_us, owner_of
 from meshinstall.model.paths import object_path
@@ -41,10 +42,11 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """What a removal takes away: these releases, and with ``crds`` every object of Istio's kinds, by the user's own word."""
+    """What a removal takes away: these releases and objects, and with ``crds`` every object of Istio's kinds, by the user's own word."""
 
     releases: frozenset[ReleaseKey]
     crds: bool
+    objects: frozenset[ObjectKey] = frozenset()
 
 
 async def why_kept(kube: Kube, releases: Releases, going: Going, namespaces: Collection[str]) -> dict[str, str]:
@@ -58,6 +60,7 @@ async def why_kept(kube: Kube, releases: Releases, going: Going, namespaces: Col
     if not kinds:
         return dict.fromkeys(namespaces, "cannot tell what it contains: the API server does not list its kinds")
     limit = anyio.CapacityLimiter(_AT_ONCE)
+    deleted = {(key.kind, key.namespace, key.name) for key in going.objects}
 
     async def look(question: tuple[str, Resource]) -> list[str] | ClusterError:
         namespace, kind = question
@@ -69,7 +72,8 @@ async def why_kept(kube: Kube, releases: Releases, going: Going, namespaces: Col
             raise
         except ClusterError as error:
             return error
-        return [f"{kind.plural}/{item['metadata']['name']}" for item in items if _is_strange(item, kind.name, going.releases, here)]
+        left = [item for item in items if (kind.kind, namespace, item["metadata"]["name"]) not in deleted]
+        return [f"{kind.plural}/{item['metadata']['name']}" for item in left if _is_strange(item, kind.name, going.releases, here)]
 
     answers = await gather([(namespace, kind) for namespace in namespaces for kind in kinds], look)
     return {
