@@ -154,6 +154,21 @@ def test_a_file_or_a_folder_of_certificates_is_trusted(name: str, kind: str, tmp
 
 
 @pytest.mark.usefixtures("inspecting")
+def test_a_bundle_that_breaks_off_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first certificate is looked at before; the SDK finds the others."""
+    path = tmp_path / "bundle"
+    broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    path.write_bytes(broken + AUTHORITY.pair.certificate)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
+    with pytest.raises(UsageError, match="AWS_CA_BUNDLE.*it holds no certificate"):
+        provider().describe()
+    path.write_bytes(AUTHORITY.pair.certificate + broken)
+    with pytest.raises(UnreachableError) as caught:
+        provider().describe()
+    assert f"AWS_CA_BUNDLE={path} names whom to trust" in caught.value.hint
+
+
+@pytest.mark.usefixtures("inspecting")
 @pytest.mark.parametrize(
     ("made", "said"), [("nothing", "No such file"), ("file", "it holds no certificate"), ("folder", "holds no certificate")]
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshinstall.adapters.net.authorities import read_folder
+from meshinstall.adapters.net.authorities import read_first, read_folder
 from meshinstall.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,13 +27,18 @@ def use_authorities(session: "Session", environ: Mapping[str, str]) -> None:
     try:
         text = "\n".join(read_folder(path)) if path.is_dir() else ""
         if not path.is_dir():
-            ssl.create_default_context(cafile=bundle)
+            _try_first(path)
     except (OSError, ValueError) as error:
         # An SSLError is an OSError too.
         reason = "it holds no certificate" if isinstance(error, (ssl.SSLError, ValueError)) else error.strerror
         raise UsageError(f"the certificates of {name} ({bundle}) cannot be used: {reason}", _name_one(name)) from error
     if path.is_dir():
         session.set_config_variable("ca_bundle", _one_file(text, name, bundle))
+
+
+def _try_first(file: Path) -> None:
+    """Whether a file is one of certificates, by its first: the SDK reads the rest, and a bundle of all authorities takes it a while."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=read_first(file))
 
 
 def hint(environ: Mapping[str, str]) -> str:

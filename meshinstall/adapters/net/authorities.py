@@ -14,6 +14,13 @@ def read_folder(folder: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_blocks(folder)))
 
 
+def read_first(file: Path) -> str:
+    """The first certificate (PEM) in a file, empty where it has none; raises OSError."""
+    with file.open("rb") as opened:
+        found = _PEM.search(opened.read(_MOST))
+    return found[0].decode("ascii") if found else ""
+
+
 def _blocks(folder: Path) -> Iterator[str]:
     # A folder by c_rehash has each file under two names.
     for file in sorted({one.resolve() for one in folder.iterdir()})[:_MOST_FILES]:
