@@ -160,7 +160,7 @@ def test_a_bundle_that_breaks_off_is_named_too(tmp_path: Path, monkeypatch: pyte
     broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     path.write_bytes(broken + AUTHORITY.pair.certificate)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
-    with pytest.raises(UsageError, match="AWS_CA_BUNDLE.*it holds no certificate"):
+    with pytest.raises(UsageError, match=r"AWS_CA_BUNDLE.*it holds no certificate"):
         provider().describe()
     path.write_bytes(AUTHORITY.pair.certificate + broken)
     with pytest.raises(UnreachableError) as caught:
