@@ -31,7 +31,7 @@ def where(desired: Desired, facts: Facts) -> Position:
 
 def wanted_revision(desired: Desired) -> str:
     """The revision of the istiod that the configuration wants; empty where it wants none."""
-    istiod = next((release for release in desired.releases if release.component is Component.ISTIOD), None)
+    istiod = desired.istiod
     return str(istiod.values.merged().get("revision") or DEFAULT_REVISION) if istiod else ""
 
 

@@ -209,7 +209,7 @@ def _installer(plane: Manifest, owner: str) -> str:
 
 
 def _versions(desired: Desired, facts: Facts) -> Iterator[Finding]:
-    istiod = next((release for release in desired.releases if release.component is Component.ISTIOD), None)
+    istiod = desired.istiod
     record = facts.releases.get(istiod.key) if istiod else None
     if istiod and record:
         yield from _step_between(record, facts.charts.get(istiod.chart.name, istiod.chart).version)

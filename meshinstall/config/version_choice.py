@@ -8,7 +8,7 @@ from meshinstall.config import lockfile
 from meshinstall.config.lockfile import Lock
 from meshinstall.errors import ChartError
 from meshinstall.model.desired import Desired
-from meshinstall.model.release import Component, ReleaseKey, ReleaseRecord, ReleaseStatus, without_digest
+from meshinstall.model.release import ReleaseKey, ReleaseRecord, ReleaseStatus, without_digest
 from meshinstall.model.version import fits, is_full, newest, order
 
 _ISTIOD = "istiod"
@@ -91,11 +91,6 @@ def as_saved(desired: Desired, version: str) -> Desired:
     """The mesh of a saved plan: a minor stands for the version that was agreed to, if that is one of it."""
     is_of_it = fits(version, desired.istio_version)
     return with_version(desired, Chosen(version, "as in the saved plan")) if is_of_it else desired
-
-
-def istiod_of(desired: Desired) -> ReleaseKey | None:
-    """The release of istiod; None for a mesh without one."""
-    return next((release.key for release in desired.releases if release.component is Component.ISTIOD), None)
 
 
 def _version(record: ReleaseRecord) -> str:

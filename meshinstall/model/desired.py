@@ -71,3 +71,8 @@ class Desired:
     revision: str = ""
     tags: tuple[str, ...] = ()
     revision_origin: str = ""
+
+    @property
+    def istiod(self) -> "Release | None":
+        """The release of istiod; None for a mesh without one."""
+        return next((release for release in self.releases if release.component is Component.ISTIOD), None)

@@ -7,6 +7,8 @@ ISTIOD_SELECTOR = f"app={ISTIOD_APP}"
 # The kinds that belong to the cluster and name the Services of istiod, and how the names of Istio's webhooks in them end.
 VOUCHING_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 ISTIO_WEBHOOKS = ".istio.io"
+# What base's chart calls the webhook of its default revision.
+DEFAULT_VALIDATOR = "istiod-default-validator"
 
 # Where only administrators of the cluster run pods; istio-cni is often there.
 SYSTEM_NAMESPACE = "kube-system"

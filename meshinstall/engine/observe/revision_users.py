@@ -14,6 +14,7 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.health import Webhook, WebhookKind
+from meshinstall.model.istio import DEFAULT_VALIDATOR
 from meshinstall.model.labels import INJECTION, REVISION
 from meshinstall.model.paths import object_path
 from meshinstall.model.position import RevisionUsers
@@ -22,8 +23,6 @@ from meshinstall.model.revision import DEFAULT_REVISION
 from meshinstall.ports import Kube
 
 _ADMISSION = "admissionregistration.k8s.io/v1"
-# What base's chart calls the webhook of its default revision.
-_VALIDATOR = "istiod-default-validator"
 
 
 async def with_revision_users(desired: Desired, facts: Facts, kube: Kube) -> Facts:
@@ -32,7 +31,7 @@ async def with_revision_users(desired: Desired, facts: Facts, kube: Kube) -> Fac
         return facts
     async with task_group() as group:
         items = soon(group, _listed, kube, object_path(_ADMISSION, "mutatingwebhookconfigurations"))
-        validator = soon(group, get_or_none, kube, object_path(_ADMISSION, "validatingwebhookconfigurations", name=_VALIDATOR))
+        validator = soon(group, get_or_none, kube, object_path(_ADMISSION, "validatingwebhookconfigurations", name=DEFAULT_VALIDATOR))
         spaces = soon(group, _listed, kube, object_path("v1", "namespaces"))
     injectors = [webhook for item in items.value for webhook in _webhooks(item)]
     checked = revision_label(validator.value) if validator.value else ""

@@ -16,7 +16,7 @@ from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.labels import TAG
 from meshinstall.model.ownership import audit_labels
 from meshinstall.model.paths import KINDS, object_path, path_of
-from meshinstall.model.release import Component, Manifest
+from meshinstall.model.release import Manifest
 from meshinstall.model.trial import Ground
 from meshinstall.ports import Kube
 
@@ -27,7 +27,7 @@ _KINDS: Mapping[str, str] = {WEBHOOKS: "admissionregistration.k8s.io/v1", "Servi
 async def with_tags(desired: Desired, facts: Facts, session: Session) -> Facts:
     """The facts with the tags that are there and those that should be; raises ClusterError, HelmError and ChartError."""
     there = await find_tags(session.kube, desired.mesh_namespace)
-    istiod = next((release for release in desired.releases if release.component is Component.ISTIOD), None)
+    istiod = desired.istiod
     wanted = await _rendered(desired, istiod, facts, session) if desired.tags and istiod else ()
     keys = [key_of(manifest) for manifest in wanted]
     # What has the name of a tag of ours and not its label is found too; tags of other meshes are not this one's objects.

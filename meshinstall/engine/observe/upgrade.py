@@ -24,7 +24,7 @@ from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import HelmError
 from meshinstall.model.desired import Desired
-from meshinstall.model.istio import ISTIOD_CONTAINER, image_tag
+from meshinstall.model.istio import DEFAULT_VALIDATOR, ISTIOD_CONTAINER, image_tag
 from meshinstall.model.istio_version import IstioVersion, istio_version
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh_position import Carrier, MeshPosition, PlaneAt, Proxied, ProxyCount, Rollout
@@ -36,7 +36,6 @@ from meshinstall.model.selectors import selects
 
 _NOT_DONE = "status.phase!=Succeeded,status.phase!=Failed"
 _ADMISSION = "admissionregistration.k8s.io/v1"
-_VALIDATOR = "istiod-default-validator"
 _GATEWAY_API = "gateway.networking.k8s.io"
 _BUNDLE = f"{_GATEWAY_API}/bundle-version"
 _NETWORKING = "networking.istio.io"
@@ -186,8 +185,8 @@ class _Looks:
 
     async def validator(self) -> str:
         """The revision that the default validator leads to."""
-        path = object_path(_ADMISSION, "validatingwebhookconfigurations", name=_VALIDATOR)
-        return await self._asker.one(f"ValidatingWebhookConfiguration {_VALIDATOR}", path, read.validator) or ""
+        path = object_path(_ADMISSION, "validatingwebhookconfigurations", name=DEFAULT_VALIDATOR)
+        return await self._asker.one(f"ValidatingWebhookConfiguration {DEFAULT_VALIDATOR}", path, read.validator) or ""
 
     async def gateway_api(self) -> str:
         """The bundle version of the Gateway API's CRDs; empty when they are not installed."""

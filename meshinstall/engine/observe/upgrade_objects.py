@@ -11,7 +11,7 @@ from meshinstall.engine.objects.json_fields import at, flag, number, rows, table
 from meshinstall.model import json_text
 from meshinstall.model.istio import PROXY_CONTAINER, SYSTEM_NAMESPACE, image_tag
 from meshinstall.model.istio_version import IstioVersion, istio_version
-from meshinstall.model.labels import INJECTION, REVISION, STATUS
+from meshinstall.model.labels import INJECTION, REVISION, STATUS, TAG
 from meshinstall.model.mesh_position import (
     AgentAt,
     ApiGatewayAt,
@@ -27,7 +27,6 @@ from meshinstall.model.release import Manifest
 from meshinstall.model.revision import DEFAULT_REVISION
 from meshinstall.model.selectors import LabelSelector
 
-TAG = "istio.io/tag"
 # What ``istioctl tag set default`` puts into the selectors of an injector that is to match nothing (istio: istioctl/pkg/tag).
 _SWITCHED_OFF = "istio.io/deactivated"
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"

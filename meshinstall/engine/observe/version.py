@@ -7,7 +7,7 @@ fresh cluster one list of versions for each chart.
 from dataclasses import replace
 
 from meshinstall.config.lockfile import Lock
-from meshinstall.config.version_choice import Chosen, chart_names, istiod_of, of_cluster, of_lock, of_source, with_version
+from meshinstall.config.version_choice import Chosen, chart_names, of_cluster, of_lock, of_source, with_version
 from meshinstall.engine.tasks import gather
 from meshinstall.model.desired import Desired
 from meshinstall.model.version import is_full
@@ -44,4 +44,4 @@ async def newest_of_source(desired: Desired, charts: Charts) -> Chosen:
 
 async def _running(desired: Desired, releases: Releases) -> Chosen | None:
     records = await releases.newest([desired.mesh_namespace])
-    return of_cluster(desired.istio_version, istiod_of(desired), records.values())
+    return of_cluster(desired.istio_version, desired.istiod.key if desired.istiod else None, records.values())

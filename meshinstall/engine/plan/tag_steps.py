@@ -23,8 +23,7 @@ _OURS = frozenset({MANAGED_BY, ENVIRONMENT, PROFILE})
 
 def tag_steps(desired: Desired, facts: Facts) -> tuple[ObjectStep, ...]:
     """What to do for each object of each tag; after istiod, whose webhooks they lead to."""
-    istiod = next((str(release.key) for release in desired.releases if release.component is Component.ISTIOD), "")
-    needs = (f"namespace/{desired.mesh_namespace}", istiod)
+    needs = (f"namespace/{desired.mesh_namespace}", str(desired.istiod.key) if desired.istiod else "")
     return tuple(_step(manifest, facts, needs, desired.revision_origin) for manifest in _wanted(facts))
 
 

@@ -8,12 +8,12 @@ from meshinstall.catalog.upgrades import PROXY_MINORS_BEHIND
 from meshinstall.checks.words import first
 from meshinstall.engine.upgrade.restarts import kept_until, meaning
 from meshinstall.engine.upgrade.strategy import goes
+from meshinstall.model.istio import DEFAULT_VALIDATOR
 from meshinstall.model.istio_version import IstioVersion
 from meshinstall.model.mesh_position import Carrier, MeshPosition, PlaneAt, Proxied
 from meshinstall.model.revision import DEFAULT_REVISION, istiod_release
 from meshinstall.model.upgrade import Kept, Move, Part, Stage, StageName, Strategy, Way
 
-VALIDATOR = "istiod-default-validator"
 _BASE = "istio-base"
 _CANARY = "canary"
 _UNKNOWN = "unknown"
@@ -188,7 +188,7 @@ class _Staging:
 
     def _default(self) -> Stage:
         is_there = self.position.validator and self.position.validator != self.goal.revision
-        moves = (Move(Part.VALIDATOR, VALIDATOR, self.position.validator, self.goal.revision),) if is_there else ()
+        moves = (Move(Part.VALIDATOR, DEFAULT_VALIDATOR, self.position.validator, self.goal.revision),) if is_there else ()
         return Stage(StageName.DEFAULT, "the new istiod validates Istio's objects and becomes the default", moves)
 
     def _retire(self) -> Stage:
