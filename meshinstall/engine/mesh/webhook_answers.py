@@ -16,7 +16,7 @@ from meshinstall.ports import Kube
 
 # As the API server passes on a webhook's answer (kubernetes: apiserver/pkg/admission/plugin/webhook/errors/statuserror.go).
 _DENIED = re.compile(r'admission webhook "[^"]+\.istio\.io" denied the request')
-_CALL_FAILED = "failed calling webhook"
+CALL_FAILED = "failed calling webhook"
 # A permission that is missing, in the words of the API server's authorization; admission has others.
 _NOT_PERMITTED = "is forbidden: User"
 _DEFAULT = "default"
@@ -93,7 +93,7 @@ async def _injection_trouble(kube: Kube, namespace: str, revision: str) -> Troub
     except ClusterError as error:
         _raise_if_not_permitted(error)
         # Pod Security, a policy engine or a quota refuses what the webhook, called before them, has answered.
-        return Trouble(f"injection webhook: {error.message}") if _CALL_FAILED in error.message else None
+        return Trouble(f"injection webhook: {error.message}") if CALL_FAILED in error.message else None
     containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
     if any(container["name"] == PROXY_CONTAINER for container in containers):
         return None

@@ -29,6 +29,7 @@ from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.objects import readiness
 from meshinstall.engine.objects.json_fields import at, text
 from meshinstall.engine.probe import probe_objects
+from meshinstall.engine.probe.admission import create_admitted
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import closing, gather, task_group
 from meshinstall.errors import ClusterError, ForbiddenError
@@ -196,26 +197,26 @@ async def _remove(kube: Kube, namespace: str) -> None:
 
 async def _start(session: Session, prober: Prober, say: Say) -> None:
     try:
-        await _place(session, prober)
+        await _place(session, prober, say)
         roots = await _roots(session.kube, prober.namespace, say)
         async with task_group() as group:
-            group.start_soon(_start_target, session, prober)
-            identity = await _started(session, prober.namespace, probe_objects.CLIENT)
+            group.start_soon(_start_target, session, prober, say)
+            identity = await _started(session, prober.namespace, probe_objects.CLIENT, say)
     except ClusterError as error:
         prober.problem = f"the probes cannot be started: {short(error)}"
     else:
         prober.be_ready(session.wire.dial(roots, identity))
 
 
-async def _start_target(session: Session, prober: Prober) -> None:
+async def _start_target(session: Session, prober: Prober, say: Say) -> None:
     """Without it workloads can still be probed."""
     try:
-        await _started(session, prober.namespace, probe_objects.TARGET)
+        await _started(session, prober.namespace, probe_objects.TARGET, say)
     except ClusterError as error:
         prober.gaps.append(f"the probes' own target cannot be started: {short(error)}")
 
 
-async def _place(session: Session, prober: Prober) -> None:
+async def _place(session: Session, prober: Prober, say: Say) -> None:
     """Create everything but the pods."""
     planes = await _planes(session.kube)
     revision = _revision(planes)
@@ -230,7 +231,8 @@ async def _place(session: Session, prober: Prober) -> None:
             raise
     async with task_group() as group:
         for placed in probe_objects.settings(ipv6=ipv6):
-            group.start_soon(session.kube.create, object_path(placed.api_version, placed.plural, prober.namespace), placed.body)
+            path = object_path(placed.api_version, placed.plural, prober.namespace)
+            group.start_soon(create_admitted, session.kube, path, placed.body, say)
 
 
 async def _planes(kube: Kube) -> Planes:
@@ -273,10 +275,10 @@ async def _roots(kube: Kube, namespace: str, say: Say) -> str:
     )
 
 
-async def _started(session: Session, namespace: str, name: str) -> str:
+async def _started(session: Session, namespace: str, name: str, say: Say) -> str:
     """Create a pod and wait until its Envoy has its configuration; returns its SPIFFE name. Raises ClusterError."""
     path = object_path("v1", "pods", namespace)
-    pod = await session.kube.create(path, probe_objects.pod(name))
+    pod = await create_admitted(session.kube, path, probe_objects.pod(name), say)
     if any(container.get("image") == "auto" for container in pod["spec"]["containers"]):
         raise ClusterError("the injection webhook did not inject a pod that asks for a sidecar")
     started = anyio.current_time()

@@ -1,6 +1,7 @@
 """A cluster in which probes can start, and the proxies that they ask."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,8 @@ CERTS = {"certificates": [{"ca_cert": [], "cert_chain": [{"subject_alt_names": [
 
 LABELS = {PROBE_LABEL: "namespace"}
 
+UNCALLABLE = 'failed calling webhook "validation.istio.io": failed to call webhook: dial tcp 10.0.0.1:443: connect: connection refused'
+
 
 class Nodes(FakeKube):
     """A cluster with an injector, a kubelet and an istiod that gives roots; ``status`` is what becomes of pods, by name."""
@@ -34,9 +37,16 @@ class Nodes(FakeKube):
         self.roots = True
         self.env: list[Manifest] = []
         self.status: dict[str, Manifest] = {}
+        self.refused: Counter[str] = Counter()
+        self.refusal = UNCALLABLE
 
     async def create(self, path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
-        """Create, and let the controllers do their part."""
+        """Create, and let the controllers do their part; ``refused`` counts the times that one of a kind is not admitted."""
+        kind = path.rpartition("/")[2]
+        if self.refused[kind]:
+            self.refused[kind] -= 1
+            self.calls.append(f"CREATE {path}")
+            raise ClusterError(self.refusal)
         item = json.loads(json.dumps(body))
         if item["kind"] == "Pod":
             item["status"] = self.status.get(item["metadata"]["name"], {"phase": "Running"})

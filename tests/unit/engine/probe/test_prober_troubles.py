@@ -71,6 +71,33 @@ async def test_a_new_leader_of_istiod_is_waited_for_and_it_is_said(cluster: Clus
     assert ["waiting for istiod to write istio-ca-root-cert" in line for line in cluster.said] == [True]
 
 
+@pytest.mark.parametrize("kind", ["sidecars", "pods"])
+async def test_a_webhook_that_cannot_be_called_for_moments_is_waited_for_and_it_is_said(cluster: Cluster, kind: str) -> None:
+    cluster.nodes.refused[kind] = 4
+    found = await probed(cluster, WEB)
+    assert not found.problem
+    assert found.seen
+    waits = [line for line in cluster.said if "waiting until the API server can call istiod" in line]
+    assert waits
+    assert "connection refused" in waits[0]
+    assert cluster.is_clean()
+
+
+async def test_a_webhook_that_stays_away_is_a_problem_within_seconds(cluster: Cluster) -> None:
+    cluster.nodes.refused["sidecars"] = 1000
+    started = anyio.current_time()
+    assert "connection refused" in await problem(cluster)
+    assert anyio.current_time() - started < 12
+    assert cluster.is_clean()
+
+
+async def test_a_webhook_that_refuses_is_not_asked_twice(cluster: Cluster) -> None:
+    cluster.nodes.refused["sidecars"] = 1000
+    cluster.nodes.refusal = 'admission webhook "validation.istio.io" denied the request: no'
+    assert "denied the request" in await problem(cluster)
+    assert len([call for call in cluster.nodes.calls if call.startswith("CREATE") and call.endswith("/sidecars")]) == 1
+
+
 async def test_a_namespace_that_istiod_does_not_see_is_a_problem(cluster: Cluster) -> None:
     cluster.nodes.roots = False
     assert "istiod did not write istio-ca-root-cert to a new namespace" in await problem(cluster)
