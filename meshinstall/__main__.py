@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
 from meshinstall.errors import InterruptedRunError, MeshinstallError
@@ -20,17 +21,18 @@ _THREADS = 0.2
 
 def main() -> None:
     """Run the command line and exit; a MeshinstallError is a message, never a traceback."""
+    # Imports alone make a hundred thousand objects that stay: looking for garbage after each 700 takes a tenth of a short run.
+    gc.set_threshold(_GARBAGE, 10, 10)
     import click
 
     from meshinstall.cli.root import command_line, name_nearest
+    from meshinstall.cli.running import in_one_piece
 
-    # Imports alone make a hundred thousand objects that stay: looking for garbage after each 700 takes a tenth of a short run.
-    gc.set_threshold(_GARBAGE, 10, 10)
     # The interpreter's last collections would walk through everything just before all of it goes: a sixth of a plugin's time.
     atexit.register(gc.freeze)
     before = frozenset(threading.enumerate())
     try:
-        _leave(before, command_line.main(prog_name="meshinstall", standalone_mode=False))
+        _leave(before, in_one_piece(partial(command_line.main, prog_name="meshinstall", standalone_mode=False)))
     except click.ClickException as error:
         name_nearest(error).show()
         _leave(before, error.exit_code)
