@@ -33,6 +33,13 @@ def test_a_kubeconfig_names_a_command_and_holds_no_secret() -> None:
     assert written["current-context"] == "eks_eu-west-1_shop"
 
 
+def test_to_write_a_kubeconfig_loads_no_client_of_clusters() -> None:
+    code = "import sys, meshinstall.adapters.cloud.exec_kubeconfig; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "meshinstall.adapters.cloud.described" in loaded
+    assert not {"meshinstall.adapters.kube", "meshinstall.ports", "anyio"} & set(loaded)
+
+
 def test_a_kubeconfig_makes_the_same_choice_in_any_shell() -> None:
     chosen = Chosen("AWS_PROFILE", {"profile": "night"}, {"AWS_CONFIG_FILE": "/etc/aws", "AWS_CA_BUNDLE": "/etc/ca.pem"})
     plugin = json.loads(document(SHOP, replace(REF, selectors={}), chosen))["users"][0]["user"]["exec"]

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from meshinstall.adapters.cloud.described import context_name, endpoint_of
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
 from meshinstall.adapters.kube.token import Token
 from meshinstall.adapters.kube.tokens import TokenSource
-from meshinstall.errors import ClusterError
-from meshinstall.model.cluster import CloudCluster, Credential, Endpoint
+from meshinstall.model.cluster import CloudCluster, Credential
 from meshinstall.ports import Provider
 
 
@@ -16,24 +16,6 @@ class CloudAccess:
 
     config: Kubeconfig
     tokens: TokenSource | None
-
-
-def context_name(cluster: CloudCluster) -> str:
-    """The name of its context: clusters with the same name in two regions stay apart when kubeconfigs are merged."""
-    return f"{cluster.cloud}_{cluster.location}_{cluster.name}"
-
-
-def endpoint_of(cluster: CloudCluster) -> Endpoint:
-    """Its API server; raises ClusterError while there is none, and for one without https, to which no token may be sent."""
-    if cluster.endpoint is None:
-        raise ClusterError(
-            f"cluster {cluster.name} is {cluster.status} and has no API server yet", "wait until the cloud reports it as ready"
-        )
-    if not cluster.endpoint.server.startswith("https://"):
-        raise ClusterError(
-            f"the cloud returned {cluster.endpoint.server!r} as the API server of {cluster.name}, which is not an https address"
-        )
-    return cluster.endpoint
 
 
 def reach(cluster: CloudCluster, provider: Provider) -> CloudAccess:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from meshinstall.adapters.cloud.access import context_name, endpoint_of
+from meshinstall.adapters.cloud.described import context_name, endpoint_of
 from meshinstall.model.cluster import Chosen, CloudCluster, ClusterRef, flag
 
 API_VERSION = "client.authentication.k8s.io/v1"
