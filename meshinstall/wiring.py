@@ -4,13 +4,13 @@ import hashlib
 import os
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from meshinstall.errors import UsageError
-from meshinstall.model.cluster import Access, Cloud, CloudCluster, ClusterRef
+from meshinstall.model.cluster_ref import Cloud, ClusterRef
 
 if TYPE_CHECKING:
     # A credential plugin needs none of them, and its start is waited for.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from meshinstall.config.project import Project
     from meshinstall.engine.events import Emit
     from meshinstall.engine.session import CloudSide, Session
+    from meshinstall.model.cluster import Access, CloudCluster
     from meshinstall.model.doctor import Examination
     from meshinstall.ports import Charts, Dial, Kube, Provider
 
@@ -90,19 +91,19 @@ class _Wire:
         return dial(roots, identity)
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(NamedTuple):
     """What our clients and helm need to reach a cluster."""
 
     config: "Kubeconfig"
     tokens: "TokenSource | None"
-    access: Access
+    access: "Access"
     cloud: "CloudSide | None" = None
 
 
 def _local(cluster: ClusterRef, say: Say) -> _Way:
     from meshinstall.adapters.kube import kubeconfig
     from meshinstall.adapters.kube.tokens import source_of
+    from meshinstall.model.cluster import Access
 
     config = kubeconfig.load(cluster.kubeconfig, cluster.context)
     if config.is_anonymous:
@@ -140,6 +141,7 @@ def _managed(cluster: ClusterRef, say: Say) -> _Way:
     from meshinstall.adapters.cloud.access import reach
     from meshinstall.adapters.cloud.exec_kubeconfig import document, write_private
     from meshinstall.engine.session import CloudSide
+    from meshinstall.model.cluster import Access
 
     asked = provider(cluster, say)
     found = asked.describe()
@@ -152,7 +154,7 @@ def _managed(cluster: ClusterRef, say: Say) -> _Way:
     return _Way(way.config, way.tokens, access, CloudSide(asked, found))
 
 
-def open_kube(cluster: CloudCluster, asked: ClusterRef, say: Say) -> "Kube":
+def open_kube(cluster: "CloudCluster", asked: ClusterRef, say: Say) -> "Kube":
     """The API of a cluster that was discovered with what ``asked`` says of the caller; raises UsageError or ClusterError."""
     from meshinstall.adapters.cloud.access import reach
     from meshinstall.adapters.kube.client import KubeClient

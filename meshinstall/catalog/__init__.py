@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from meshinstall.model.cluster import Cloud
+from meshinstall.model.cluster_ref import Cloud
 from meshinstall.model.release import Component
 
 MESH_NAMESPACE = "istio-system"

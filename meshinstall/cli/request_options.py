@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from meshinstall.cli.selectors import OPTIONS, read_selectors
-from meshinstall.model.cluster import Cloud, flag
+from meshinstall.model.cluster_ref import Cloud, flag
 from meshinstall.model.request import Request
 
 # Options by the parameters that they fill: annotation and default.

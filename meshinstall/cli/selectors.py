@@ -36,6 +36,6 @@ def read_selectors(given: Mapping[str, str]) -> dict[str, str]:
 
 def flags_of(keys: Mapping[str, str]) -> list[str]:
     """The options that stand for these keys of the file, as people type them."""
-    from meshinstall.model.cluster import flag
+    from meshinstall.model.cluster_ref import flag
 
     return [flag(name) for name, (key, _) in OPTIONS.items() if key in keys]

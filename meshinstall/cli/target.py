@@ -9,7 +9,7 @@ import click
 
 from meshinstall.cli.selectors import flags_of
 from meshinstall.errors import ConfigError, UsageError
-from meshinstall.model.cluster import Cloud, ClusterRef
+from meshinstall.model.cluster_ref import Cloud, ClusterRef
 from meshinstall.model.foreign_text import for_log
 from meshinstall.model.request import Request
 

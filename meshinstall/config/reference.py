@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from meshinstall.errors import ConfigError, Problem
-from meshinstall.model.cluster import CLUSTER_KEYS, Cloud, ClusterRef, flag
+from meshinstall.model.cluster_ref import CLUSTER_KEYS, Cloud, ClusterRef, flag
 
 # Keys of a cluster that every provider has; the others are the provider's selectors.
 _COMMON = frozenset({"name", "context", "kubeconfig"})

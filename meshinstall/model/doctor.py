@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshinstall.model.cluster import Cloud
+from meshinstall.model.cluster_ref import Cloud
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from meshinstall.model.cluster import Cloud
+from meshinstall.model.cluster_ref import Cloud
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

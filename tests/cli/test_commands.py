@@ -174,6 +174,15 @@ def test_what_is_waited_for_imports_nothing_heavy(modules: str) -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("cloud", ["aks", "eks", "gke"])
+def test_a_credential_needs_no_description_of_clusters_and_no_words_for_refusals(cloud: str) -> None:
+    unneeded = ("meshinstall.model.cluster", "meshinstall.adapters.cloud.refusals", f"meshinstall.adapters.{cloud}.refusals")
+    modules = f"meshinstall.cli.commands.credential, meshinstall.wiring, meshinstall.adapters.{cloud}.provider"
+    program = f"import sys, {modules}; print([name for name in {unneeded} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_users_shell_can_complete_commands(run: Run, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
     monkeypatch.setenv("_MESHINSTALL_COMPLETE", f"{shell}_source")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from meshinstall.adapters.aks.clouds import AUTHORITY, PUBLIC, AzClouds, find_cloud
 from meshinstall.errors import UsageError
-from meshinstall.model.cluster import Chosen
+from meshinstall.model.cluster_ref import Chosen
 from meshinstall.model.foreign_text import plain
 
 _TENANT = "AZURE_TENANT_ID"

@@ -8,15 +8,15 @@ from itertools import islice
 from typing import Any
 
 from meshinstall.adapters.aks.details import answers, read_details, status_of
-from meshinstall.adapters.aks.errors import Task, explained
+from meshinstall.adapters.aks.errors import explained
 from meshinstall.adapters.aks.sdk import Azure
+from meshinstall.adapters.aks.target import READ, SUBSCRIPTION
+from meshinstall.adapters.aks.task import Task
 from meshinstall.adapters.aks.user_kubeconfig import user_access
 from meshinstall.adapters.aks.words import clean
 from meshinstall.errors import MeshinstallError, UsageError
 from meshinstall.model.cluster import Cloud, CloudCluster, Endpoint, EndpointKind, Listing
 
-SUBSCRIPTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-READ = "Microsoft.ContainerService/managedClusters/read"
 _SUBSCRIPTIONS = "{endpoint}/subscriptions?api-version=2022-12-01"
 _GROUP = re.compile(r"/resourceGroups/([^/]+)/", re.IGNORECASE)
 # States of a subscription whose clusters run.

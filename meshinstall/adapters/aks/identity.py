@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from meshinstall.errors import UnauthorizedError
-from meshinstall.model.cluster import Caller
 from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, AccessTokenInfo, SupportsTokenInfo, TokenRequestOptions
+
+    from meshinstall.model.cluster import Caller
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Characters of a token's claims, encoded, and of a name in them.
@@ -105,8 +106,10 @@ def cluster_user(claims: Mapping[str, Any]) -> str:
     return object_id(claims) if not upn or _is_guest(claims) else upn
 
 
-def caller(claims: Mapping[str, Any], by: str) -> Caller | None:
+def caller(claims: Mapping[str, Any], by: str) -> "Caller | None":
     """Who a token's claims say that it is; None where they say nothing."""
+    from meshinstall.model.cluster import Caller
+
     person = _text(claims, "upn") or _text(claims, "unique_name") or _text(claims, "preferred_username")
     application = _text(claims, "appid") or _text(claims, "azp")
     # A person's token names the application that signed in for it as well.

@@ -1,32 +1,32 @@
 """Finds an AKS cluster through Azure Resource Manager and signs in to it, with Entra ID where the cluster uses it."""
 
 import os
-import re
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshinstall.adapters.aks.chosen import choose
 from meshinstall.adapters.aks.clouds import AzClouds
-from meshinstall.adapters.aks.details import answers, reachable, read_details, read_versions, status_of
-from meshinstall.adapters.aks.discovery import READ, SUBSCRIPTION, discover
-from meshinstall.adapters.aks.errors import Say, Task, explained, reason
+from meshinstall.adapters.aks.errors import Say, explained, reason
 from meshinstall.adapters.aks.identity import Identity, caller, cluster_user, object_id
 from meshinstall.adapters.aks.limits import LIMITS, Limits
 from meshinstall.adapters.aks.sdk import SERVER_APP, Azure, az_clouds
-from meshinstall.adapters.aks.user_kubeconfig import UserAccess, cluster_id, task_on, user_access
+from meshinstall.adapters.aks.task import Task
 from meshinstall.adapters.aks.words import clean
 from meshinstall.errors import ClusterError, ForbiddenError, UsageError
-from meshinstall.model.cluster import Caller, Chosen, Cloud, CloudCluster, ClusterRef, Credential, Endpoint, EndpointKind, Listing, Unread
+from meshinstall.model.cluster_ref import Chosen, Cloud, ClusterRef, Credential, EndpointKind
+
+if TYPE_CHECKING:
+    # A credential needs none of them, and its start is waited for.
+    from meshinstall.adapters.aks.user_kubeconfig import UserAccess
+    from meshinstall.model.cluster import Caller, CloudCluster, Listing, Unread
 
 # How callers sign in to a cluster: our kubeconfig passes it to its plugin, which saves a request to Azure before each token.
 _ENTRA = "entra"
 _VERSIONS = "Microsoft.ContainerService/locations/kubernetesVersions/read"
-_GROUP = re.compile(r"[\w().-]{1,90}")
-_NAME = re.compile(r"[a-zA-Z0-9]([\w-]{0,61}[a-zA-Z0-9])?")
 
 
 class AksProvider:
@@ -43,8 +43,12 @@ class AksProvider:
         self._access_known: UserAccess | None = None
         self._signed_in: Identity | None = None
 
-    def describe(self) -> CloudCluster:
+    def describe(self) -> "CloudCluster":
         """The cluster; without permission to read it, only its API server."""
+        from meshinstall.adapters.aks.details import answers, read_details, status_of
+        from meshinstall.adapters.aks.target import cluster_id
+        from meshinstall.model.cluster import CloudCluster, Endpoint
+
         access = self._access()
         answer, unread = self._read()
         details = read_details(answer)
@@ -82,8 +86,10 @@ class AksProvider:
         access = self._access_known
         return replace(found, selectors={"tenant": access.tenant}) if access and access.tenant else found
 
-    def inspect(self, cluster: CloudCluster) -> CloudCluster:
+    def inspect(self, cluster: "CloudCluster") -> "CloudCluster":
         """The cluster with the versions that AKS supports in its region, and whether this machine can reach its API server."""
+        from meshinstall.adapters.aks.details import reachable, read_versions
+
         details, unread = dict(cluster.details), dict(cluster.unread)
         if cluster.endpoint:
             details["reachable"] = reachable(cluster.endpoint.server)
@@ -99,14 +105,18 @@ class AksProvider:
         details |= {"callerObjectId": object_id(claims), "callerInCluster": cluster_user(claims)}
         return replace(cluster, details=details, unread=unread, caller=self._caller())
 
-    def discover(self) -> Listing:
+    def discover(self) -> "Listing":
         """The clusters of the given subscriptions (separated by commas), or of all that the caller can see."""
+        from meshinstall.adapters.aks.discovery import discover
+
         named = self._ref.selectors.get("subscription", "")
         found = discover(self._connect(), [one.strip() for one in named.split(",") if one.strip()], public=self._is_public())
         return replace(found, caller=self._caller())
 
-    def _read(self) -> tuple[Mapping[str, Any], Mapping[str, Unread]]:
+    def _read(self) -> "tuple[Mapping[str, Any], Mapping[str, Unread]]":
         """The ManagedCluster as JSON; and, where it may not be read, the missing permission."""
+        from meshinstall.adapters.aks.target import READ, task_on
+
         subscription, group, name = self._target()
         try:
             with explained(task_on((subscription, group, name), f"reading cluster {name}", READ)):
@@ -125,7 +135,7 @@ class AksProvider:
         # Without the option it could be a token of any tenant: a variable of this shell may belong to another cluster.
         return self._choose().selectors.get("tenant", "") if login and self._ref.selectors.get("tenant") else ""
 
-    def _sign_in(self, access: UserAccess) -> dict[str, str]:
+    def _sign_in(self, access: "UserAccess") -> dict[str, str]:
         """What spares a plugin the question how one signs in: with the tenant, so that it can give no other's token."""
         if not access.entra:
             return {}
@@ -143,7 +153,9 @@ class AksProvider:
         if self._ref.selectors.get("endpoint") == EndpointKind.PRIVATE and details["fqdn"] and not details["enablePrivateCluster"]:
             raise ClusterError(f"cluster {self._ref.name} has no private endpoint", "leave --endpoint out, or use --endpoint public")
 
-    def _access(self) -> UserAccess:
+    def _access(self) -> "UserAccess":
+        from meshinstall.adapters.aks.user_kubeconfig import user_access
+
         subscription, group, name = self._target()
         access = user_access(self._connect(), subscription, group, name, public=self._is_public())
         if self._is_public() and _is_private_name(access.server):
@@ -159,7 +171,7 @@ class AksProvider:
             first, self._signed_in = self._signed_in, azure.identity
         return azure.identity if first is None else azure.sign_in()
 
-    def _caller(self) -> Caller | None:
+    def _caller(self) -> "Caller | None":
         return caller(self._connect().identity.claims, self._choose().by)
 
     def _choose(self) -> Chosen:
@@ -176,17 +188,9 @@ class AksProvider:
 
     def _target(self) -> tuple[str, str, str]:
         """Subscription, resource group and name; raises UsageError for a missing or invalid value."""
-        subscription, group = self._ref.selectors.get("subscription", ""), self._ref.selectors.get("resource_group", "")
-        for option, noun, value, pattern, example in (
-            ("--subscription", "subscription ID", subscription, SUBSCRIPTION, "az account show --query id -o tsv"),
-            ("--resource-group", "resource group name", group, _GROUP, "az aks list -o table"),
-            ("--cluster", "cluster name", self._ref.name, _NAME, "az aks list -o table"),
-        ):
-            if not value:
-                raise UsageError(f"{option} is missing for --cloud aks", f"give it here or in meshinstall.yaml; to find it: {example}")
-            if not pattern.fullmatch(value):
-                raise UsageError(f"{option} {clean(value)} is not a valid {noun}", f"to find it: {example}")
-        return subscription, group, self._ref.name
+        from meshinstall.adapters.aks.target import read_target
+
+        return read_target(self._ref)
 
 
 def _is_private_name(server: str) -> bool:

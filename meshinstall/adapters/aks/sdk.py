@@ -13,7 +13,7 @@ from meshinstall.adapters.aks.identity import Identity
 from meshinstall.adapters.aks.limits import Limits
 from meshinstall.adapters.aks.words import clean
 from meshinstall.errors import UsageError
-from meshinstall.model.cluster import Chosen
+from meshinstall.model.cluster_ref import Chosen
 
 if TYPE_CHECKING:
     from azure.mgmt.containerservice import ContainerServiceClient

@@ -8,13 +8,13 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
-from meshinstall.adapters.aks.errors import Task, explained
+from meshinstall.adapters.aks.errors import explained
 from meshinstall.adapters.aks.sdk import SERVER_APP, Azure
+from meshinstall.adapters.aks.target import task_on
 from meshinstall.errors import ClusterError
 from meshinstall.model.yaml_text import load
 
 _MAX_SIZE = 1024**2
-_USER_ROLE = "Azure Kubernetes Service Cluster User Role"
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SIGN_IN = "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action"
 
@@ -47,16 +47,6 @@ def user_access(azure: Azure, subscription: str, group: str, name: str, *, publi
         hint = f"see why: az aks get-credentials -g {group} -n {name} --file -"
         raise ClusterError(f"Azure returned no kubeconfig for cluster {name}", hint)
     return read_access(bytes(data), name)
-
-
-def task_on(target: tuple[str, str, str], doing: str, permission: str) -> Task:
-    """A request about a cluster, which needs the cluster user role."""
-    return Task(doing, permission, _USER_ROLE, cluster_id(*target))
-
-
-def cluster_id(subscription: str, group: str, name: str) -> str:
-    """The Azure resource ID of a cluster."""
-    return f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{name}"
 
 
 def read_access(data: bytes, cluster: str) -> UserAccess:

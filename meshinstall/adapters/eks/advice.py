@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from meshinstall.adapters.eks.chosen import Login, Profiles, chain, source
-from meshinstall.model.cluster import Chosen
+from meshinstall.model.cluster_ref import Chosen
 from meshinstall.model.foreign_text import plain
 
 _CHECK = "to check it: aws sts get-caller-identity"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from meshinstall.errors import UsageError
-from meshinstall.model.cluster import Chosen
+from meshinstall.model.cluster_ref import Chosen
 
 
 class Login(StrEnum):

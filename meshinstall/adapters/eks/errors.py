@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from meshinstall.adapters.eks import trust
 from meshinstall.errors import ClusterError, ForbiddenError, MeshinstallError, UnauthorizedError, UnreachableError, UsageError
-from meshinstall.model.cluster import Chosen
+from meshinstall.model.cluster_ref import Chosen
 from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshinstall.adapters.eks.session import Aws
-from meshinstall.model.cluster import Credential
+from meshinstall.model.cluster_ref import Credential
 
 # aws-iam-authenticator: what a token begins with, the header that binds it to a cluster, the most bytes it reads.
 _PREFIX = "k8s-aws-v1."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from meshinstall.adapters.gke.login_files import CREDENTIALS, FOLDER, GCLOUDS, CredentialFile, LoginFiles
 from meshinstall.errors import UsageError
-from meshinstall.model.cluster import Chosen
+from meshinstall.model.cluster_ref import Chosen
 from meshinstall.model.foreign_text import plain
 
 # gcloud's own variable, of its property auth/impersonate_service_account; several accounts with commas are a chain.

@@ -6,25 +6,18 @@ import threading
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshinstall.adapters.gke.chosen import UNIVERSE, Login, choose
 from meshinstall.adapters.gke.http import Http
 from meshinstall.adapters.gke.login_files import read_files
-from meshinstall.adapters.gke.token_errors import (
-    BETWEEN,
-    LOGIN,
-    impersonation_answer,
-    lacks_permission,
-    may_not,
-    not_found,
-    program_hangs,
-    refused,
-)
 from meshinstall.errors import ClusterError, UnauthorizedError
 from meshinstall.model import json_text
-from meshinstall.model.cluster import Caller, ClusterRef, Credential
+from meshinstall.model.cluster_ref import ClusterRef, Credential
 from meshinstall.model.foreign_text import plain
+
+if TYPE_CHECKING:
+    from meshinstall.model.cluster import Caller
 
 # Both: without the second the API server knows a service account by its number, and RBAC for its e-mail does not hold
 # (kubernetes/cloud-provider-gcp: default_credentials_token_provider.go).
@@ -34,6 +27,8 @@ _WORTH = timedelta(minutes=5)
 # Who a token is of. The token is in a header: addresses are logged by proxies.
 _WHO = "https://oauth2.googleapis.com/tokeninfo"
 _EMAIL = re.compile(r"[^@\s]{1,120}@[A-Za-z0-9.-]{1,120}")
+# Errors of google.auth on a hostile answer: missing keys, wrong types, invalid dates.
+_HOSTILE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 _POOL = re.compile(r"//iam\.googleapis\.com/([\w/.-]{1,200})")
 
 
@@ -81,8 +76,10 @@ class Identity:
             self._spent = True
             return found
 
-    def caller(self) -> Caller:
+    def caller(self) -> "Caller":
         """Who calls, by e-mail address: of a user's login Google is asked once. Raises ClusterError when there is no token."""
+        from meshinstall.model.cluster import Caller
+
         with self._lock:
             if self._caller:
                 return self._caller
@@ -126,23 +123,24 @@ class Identity:
         source = self._load().source
         try:
             source.refresh(self._http)
-        except exceptions.GoogleAuthError as error:
+        except (exceptions.GoogleAuthError, SubprocessError, *_HOSTILE) as error:
             raise self._explained(error) from error
-        except SubprocessError as error:
-            raise program_hangs() from error
-        # Errors of google.auth on a hostile answer: missing keys, wrong types, invalid dates.
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ClusterError(f"Google's token service did not return a valid token ({type(error).__name__})", BETWEEN) from error
         self._spent = False
         if not isinstance(source.token, str) or not source.token.isascii() or not source.token.isprintable():
-            raise ClusterError("Google's token service did not return a valid token", BETWEEN)
+            from meshinstall.adapters.gke.token_errors import not_valid
+
+            raise not_valid()
         return _credential(source)
 
     def _explained(self, error: Exception) -> ClusterError:
-        """The error for a refused token; of a chain the first account that may not act as the next is found by trying."""
+        """The error for a token that was not given; of a chain the first account that may not act as the next is found by trying."""
         from google.auth.exceptions import GoogleAuthError
 
+        from meshinstall.adapters.gke.token_errors import impersonation_answer, lacks_permission, may_not, not_given, refused
+
         login = self.login
+        if not isinstance(error, GoogleAuthError):
+            return not_given(error)
         if len(login.chain) < 2 or not lacks_permission(impersonation_answer(error)):  # noqa: PLR2004 - a chain
             return refused(error, login)
         before = len(login.acts_as) - len(login.chain)
@@ -177,19 +175,30 @@ def _default(http: Any, login: Login) -> _Loaded:
     try:
         base, project = _base(http, login)
         source = _impersonated(base, login, len(login.chain)) if login.chain else base
-    except exceptions.DefaultCredentialsError as error:
-        raise UnauthorizedError(f"no Google credentials: {_reason(error)}", not_found(login, os.environ)) from error
-    except (exceptions.TransportError, exceptions.RefreshError, exceptions.OAuthError) as error:
-        # A federated identity's project is asked for with a token.
-        raise refused(error, login) from error
-    except SubprocessError as error:
-        raise program_hangs() from error
-    except (exceptions.GoogleAuthError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        # A broken file; what stands in it may be a secret.
-        where = f" in {plain(login.file.path)}" if login.file else ""
-        raise UnauthorizedError(f"the Google credentials{where} cannot be used ({type(error).__name__})", LOGIN) from error
+    except (exceptions.GoogleAuthError, SubprocessError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise _not_loaded(error, login) from error
     named = os.environ.get("GOOGLE_CLOUD_PROJECT") or os.environ.get("CLOUDSDK_CORE_PROJECT") or login.configured_project
     return _Loaded(source, base, project or named)
+
+
+def _not_loaded(error: Exception, login: Login) -> ClusterError:
+    """The error for credentials that google.auth cannot load."""
+    from subprocess import SubprocessError
+
+    from google.auth import exceptions
+
+    from meshinstall.adapters.gke.token_errors import LOGIN, not_found, not_given, refused
+
+    if isinstance(error, exceptions.DefaultCredentialsError):
+        return UnauthorizedError(f"no Google credentials: {_reason(error)}", not_found(login, os.environ))
+    if isinstance(error, (exceptions.TransportError, exceptions.RefreshError, exceptions.OAuthError)):
+        # A federated identity's project is asked for with a token.
+        return refused(error, login)
+    if isinstance(error, SubprocessError):
+        return not_given(error)
+    # A broken file; what stands in it may be a secret.
+    where = f" in {plain(login.file.path)}" if login.file else ""
+    return UnauthorizedError(f"the Google credentials{where} cannot be used ({type(error).__name__})", LOGIN)
 
 
 def _base(http: Any, login: Login) -> tuple[Any, str]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from subprocess import SubprocessError
 from typing import Any
 
 from meshinstall.adapters.cloud.refusals import Refusal, find
@@ -81,9 +82,17 @@ def not_found(login: Login, environ: Mapping[str, str]) -> str:
     return f"{own} is read by gcloud alone; {LOGIN}" if own and login.file is None else LOGIN
 
 
-def program_hangs() -> UnauthorizedError:
-    """The error for the program of an executable-sourced identity, which google.auth stops without an error of its own."""
-    return UnauthorizedError("the program that gives the job's own token did not answer in time", JOB)
+def not_given(error: Exception) -> ClusterError:
+    """The error for what google.auth has no error of its own for."""
+    if isinstance(error, SubprocessError):
+        # The program of an executable-sourced identity, which google.auth stops.
+        return UnauthorizedError("the program that gives the job's own token did not answer in time", JOB)
+    return not_valid(f" ({type(error).__name__})")
+
+
+def not_valid(how: str = "") -> ClusterError:
+    """The error for an answer that has no token in it."""
+    return ClusterError(f"Google's token service did not return a valid token{how}", BETWEEN)
 
 
 def _is_job(login: Login) -> bool:

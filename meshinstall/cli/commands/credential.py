@@ -10,7 +10,7 @@ from meshinstall.cli.running import in_time
 from meshinstall.cli.selectors import OPTIONS, read_selectors
 from meshinstall.cli.settings import HELP, SECONDS_HELP
 from meshinstall.cli.target import managed_cluster, warn
-from meshinstall.model.cluster import Cloud, flag
+from meshinstall.model.cluster_ref import Cloud, flag
 from meshinstall.model.request import Request
 
 # Seconds: as long as our own client waits for a plugin.

@@ -5,7 +5,7 @@ from datetime import UTC
 
 from meshinstall.errors import UsageError
 from meshinstall.model import json_text
-from meshinstall.model.cluster import Credential
+from meshinstall.model.cluster_ref import Credential
 
 _GROUP = "client.authentication.k8s.io"
 _VERSIONS = (f"{_GROUP}/v1", f"{_GROUP}/v1beta1")

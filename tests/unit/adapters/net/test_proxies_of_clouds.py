@@ -43,8 +43,9 @@ def aws(tmp_path: Path) -> None:  # noqa: ARG001 - all of them are called alike
 def azure(tmp_path: Path) -> None:  # noqa: ARG001
     from azure.core.rest import HttpRequest
 
-    from meshinstall.adapters.aks.errors import Task, explained
+    from meshinstall.adapters.aks.errors import explained
     from meshinstall.adapters.aks.limits import Limits
+    from meshinstall.adapters.aks.task import Task
     from meshinstall.adapters.aks.transport import BoundedTransport
 
     with explained(Task("listing clusters")), BoundedTransport(Limits(), lambda _: None) as transport:
