@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import botocore.session
 import pytest
 from botocore.config import Config
+from botocore.exceptions import UnknownServiceError
 
 from meshinstall.adapters.eks import session
 from meshinstall.adapters.eks.provider import EksProvider
@@ -163,6 +164,26 @@ def test_a_role_is_used_with_the_profile_that_assumes_it(aws: eks.Aws, tmp_path:
         assert sts_host(opened) == f"sts-fips.{REGION}.amazonaws.com"
         assert opened.session.get_config_variable("ca_bundle") == str(authorities)
     assert aws.url
+
+
+def test_the_services_of_the_sdk_are_known_without_a_look_into_each(aws: eks.Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = session.open_aws({"region": REGION}, os.environ, print)
+    looked, listdir = [], os.listdir
+
+    def look(folder: str) -> list[str]:
+        looked.append(folder)
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", look)
+    assert opened.client("eks").describe_cluster(name=NAME)["cluster"]["name"] == NAME
+    # The folders of all services, and those of the one.
+    assert len(looked) < 10
+    assert aws.asked == ["eks:DescribeCluster"]
+    monkeypatch.undo()
+    known = opened.session.get_component("data_loader").list_available_services("service-2")
+    assert set(botocore.session.Session().get_available_services()) <= set(known)
+    with pytest.raises(UnknownServiceError):
+        opened.client("nope")
 
 
 def test_one_session_of_a_role_signs_many_tokens(aws: eks.Aws) -> None:

@@ -1,10 +1,12 @@
 """Sessions with AWS: the caller's own configuration, deadlines, bounded answers and bounded retries."""
 
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshinstall.adapters.eks import trust
@@ -14,7 +16,7 @@ from meshinstall.adapters.eks.signing import use_login, use_role
 from meshinstall.adapters.net.bodies import TooLongError, TooSlowError, read_pieces
 from meshinstall.adapters.net.proxies import find_proxy, split_proxy
 from meshinstall.errors import ClusterError, UsageError
-from meshinstall.model.cluster import Chosen
+from meshinstall.model.cluster_ref import Chosen
 from meshinstall.model.foreign_text import plain
 
 if TYPE_CHECKING:
@@ -114,11 +116,22 @@ def _open(selectors: Mapping[str, str], environ: Mapping[str, str], say: Callabl
         login = chosen.selectors.get("login")
         use_login(session, Login(login) if login else None, say)
         trust.use_authorities(session, environ)
+        _name_services(session)
     except ConfigParseError as error:
         raise UsageError(plain(error), "correct the file: each line is [section], key = value, or a comment") from error
     except BotoCoreError as error:
         raise UsageError(plain(error), "list the profiles: aws configure list-profiles") from error
     return Aws(session, region, say, chosen)
+
+
+def _name_services(session: "Session") -> None:
+    """Let names of folders say which services there are: botocore looks into each of 900 folders before it makes the first client."""
+    loader: Any = session.get_component("data_loader")
+
+    def names(_: str) -> list[str]:
+        return sorted(name for path in loader.search_paths if Path(path).is_dir() for name in os.listdir(path))  # noqa: PTH208 - names alone
+
+    loader.list_available_services = names
 
 
 def checked_region(region: str) -> str:
