@@ -4,9 +4,8 @@ import os
 import re
 import threading
 import warnings
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meshinstall.adapters.gke.chosen import UNIVERSE, Login, choose
 from meshinstall.adapters.gke.http import Http
@@ -157,8 +156,7 @@ class Identity:
         return self._loaded
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
+class _Loaded(NamedTuple):
     """google.auth's credentials of the caller, those before any impersonation, and the project that they or gcloud name."""
 
     source: Any
