@@ -112,6 +112,8 @@ class Pod:
     ``admin_port`` is where its Envoy answers, on its loopback; ``metrics_port`` where its agent hands out what the application reports,
     in plaintext to everybody, 0 when it does not.
     ``kubelet`` are the ports that the kubelet's probes call past the proxy's agent, ``scraped`` those that prometheus.io/port names.
+    What follows says nothing of mTLS: ``ending``: it is being deleted; ``restarts`` are those of the container that was started again
+    most often; ``recipe`` is a digest of what its owner wrote of it, ``labelled`` one of that and its labels.
     """
 
     place: Place
@@ -138,6 +140,11 @@ class Pod:
     more_ips: tuple[str, ...] = ()
     active: bool = True
     shared: bool = False
+    ready: bool = field(default=False, compare=False)
+    ending: bool = field(default=False, compare=False)
+    restarts: int = field(default=0, compare=False)
+    recipe: str = field(default="", compare=False)
+    labelled: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

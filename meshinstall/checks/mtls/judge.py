@@ -49,14 +49,18 @@ class _Row:
         return self.declared and self.port > 0 and bool(self.workload.running) and self.workload.dataplane in _ON_THE_WIRE
 
 
-def targets(facts: MeshFacts, sample: int | None = None) -> tuple[WireTarget, ...]:
-    """One running pod for each workload port that has not failed yet, at most ``sample`` beside our own, spread over the namespaces."""
+def targets(facts: MeshFacts, sample: int | None = None, first: Collection[str] = ()) -> tuple[WireTarget, ...]:
+    """One running pod for each workload port that has not failed yet, at most ``sample`` beside our own, spread over the namespaces.
+
+    Those of the namespaces ``first`` come first.
+    """
     open_rows = [row for row in _rows(View.of(facts)) if row.is_for_the_wire and not row.is_open]
     found = [target for row in open_rows if (target := _target(row))]
     ours = [target for target in found if is_for_probes(target.pod.namespace, facts)]
     others = (target for target in found if target not in ours)
     by_namespace = [list(group) for _, group in groupby(others, key=lambda target: target.pod.namespace)]
-    spread = [target for turn in zip_longest(*by_namespace) for target in turn if target]
+    turns = [target for turn in zip_longest(*by_namespace) for target in turn if target]
+    spread = sorted(turns, key=lambda target: target.pod.namespace not in first)
     return (*ours, *spread[: _MOST_TARGETS if sample is None else sample])
 
 

@@ -44,6 +44,11 @@ async def look(session: Session) -> HealthFacts:
     """Ask everything, as far as possible at the same time; changes nothing. Raises UnreachableError when the API server is not there."""
     async with explaining(session):
         mesh = await survey(session)
+    return await beside(session, mesh)
+
+
+async def beside(session: Session, mesh: MeshFacts) -> HealthFacts:
+    """The same for a mesh that was looked at already."""
     looks = _Looks(session)
     asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
         "webhooks": looks.webhooks,

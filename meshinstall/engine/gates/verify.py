@@ -1,6 +1,7 @@
 """Proves mTLS: probes are started, the mesh is looked at, its ports are tried, and all of it is judged."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,7 +15,7 @@ from meshinstall.engine.mesh.callers import ask_callers
 from meshinstall.engine.mesh.plaintext_history import ask_history
 from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.observe.cloud import explaining
-from meshinstall.engine.probe.prober import Say, probes
+from meshinstall.engine.probe.prober import Prober, Say, probes
 from meshinstall.engine.session import Session
 from meshinstall.model.mesh import MeshFacts, Place, SyncState
 from meshinstall.model.verdict import Observation, Outcome, Verdict
@@ -51,8 +52,25 @@ class Scope:
     watch: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The mesh, and what its wire answered."""
+
+    facts: MeshFacts
+    probing: Probing
+
+
 async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
     """Look, try and judge; leaves nothing behind. Raises UnreachableError when the API server is not there."""
+    found = await observe(session, scope, emit)
+    return await _judged(session, scope, found.facts, found.probing)
+
+
+async def observe(session: Session, scope: Scope, emit: Emit, first: Collection[str] = (), ready: Prober | None = None) -> Observed:
+    """Look and try, the ports of the namespaces ``first`` before others; leaves nothing behind. Raises UnreachableError.
+
+    Probes that are ``ready`` are used and left to the caller; else they are started and removed again.
+    """
     started = anyio.current_time()
 
     def say(doing: str) -> None:
@@ -61,34 +79,45 @@ async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
     if scope.read_only:
         say("looking at the mesh; the wire is not tried")
         facts = await _look(session, scope, scope.namespaces, say)
-        return await _judged(session, scope, facts, Probing(skipped="not asked for (--read-only)"))
-    say("starting the probes")
-    async with probes(session, say) as prober:
+        return Observed(facts, Probing(skipped="not asked for (--read-only)"))
+    async with _probes(session, say, ready) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
         facts = replace(await _look(session, scope, chosen, say, prober.namespace), probes=(prober.namespace,))
-        wanted = targets(facts, scope.sample)
+        wanted = targets(facts, scope.sample, first)
         if wanted and not prober.problem:
             say(f"trying {len(wanted)} {'port' if len(wanted) == 1 else 'ports'} on the wire")
         probing = await prober.probe(wanted)
-        say("removing the probes")
+        if ready is None:
+            say("removing the probes")
     if prober.problem:
-        facts = _without(facts, prober.namespace)
-    return await _judged(session, scope, replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing)
+        facts = without(facts, prober.namespace)
+    return Observed(replace(facts, gaps=(*facts.gaps, *prober.gaps)), probing)
+
+
+@asynccontextmanager
+async def _probes(session: Session, say: Say, ready: Prober | None) -> AsyncIterator[Prober]:
+    if ready is not None:
+        yield ready
+        return
+    say("starting the probes")
+    async with probes(session, say) as prober:
+        yield prober
 
 
 async def _judged(session: Session, scope: Scope, facts: MeshFacts, probing: Probing) -> Verdict:
     """The verdict; where something fails, a fix may close a port, so it says whether the API server calls that."""
-    verdict = _judge(session, scope, facts, probing)
+    verdict = judged(session, scope, facts, probing)
     if verdict.outcome is not Outcome.FAIL:
         return verdict
     async with explaining(session):
         called = await ask_api_server_clients(session)
     gaps, unread = tuple(dict.fromkeys((*facts.gaps, *called.gaps))), tuple(sorted({*facts.unread, *called.unread}))
-    return _judge(session, scope, replace(facts, api_clients=called.clients, gaps=gaps, unread=unread), probing)
+    return judged(session, scope, replace(facts, api_clients=called.clients, gaps=gaps, unread=unread), probing)
 
 
-def _judge(session: Session, scope: Scope, facts: MeshFacts, probing: Probing) -> Verdict:
+def judged(session: Session, scope: Scope, facts: MeshFacts, probing: Probing) -> Verdict:
+    """The verdict on what was seen."""
     planes = tuple(f"{plane.revision} {plane.version}".strip() for plane in facts.control_planes)
     namespaces = None if scope.namespaces is None else tuple(sorted(scope.namespaces))
     unprobed = probing.skipped or probing.problem
@@ -133,7 +162,7 @@ def _unsettled(facts: MeshFacts) -> dict[Place, SyncState]:
     return {place: proxy.sync for place, proxy in facts.proxies.items() if not proxy.problem and proxy.sync in _PATIENCE}
 
 
-def _without(facts: MeshFacts, namespace: str) -> MeshFacts:
+def without(facts: MeshFacts, namespace: str) -> MeshFacts:
     """The facts as if the probes' namespace were not there: what kept them from starting is one problem, and not the mesh's."""
     spaces = {name: space for name, space in facts.namespaces.items() if name != namespace}
     return replace(facts, namespaces=spaces, pods=tuple(pod for pod in facts.pods if pod.place.namespace != namespace))

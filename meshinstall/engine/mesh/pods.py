@@ -10,7 +10,9 @@ from typing import Any
 from meshinstall.checks.words import some
 from meshinstall.engine.mesh.kube_objects import Service, Slice, labels, place
 from meshinstall.engine.mesh.plain_callers import kubelet_ports, scraped_ports
+from meshinstall.engine.mesh.pod_status import is_ending, is_ready, restarts
 from meshinstall.engine.mesh.proxy_config import admin_port, metrics_port
+from meshinstall.engine.mesh.recipes import labelled, recipe
 from meshinstall.engine.mesh.redirection import INIT, VALIDATION, Capture, inbound, interfaces, outbound, variables
 from meshinstall.engine.mesh.redirectors import unread
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text, texts
@@ -68,7 +70,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
     admin, garbled = _admin(carrier)
     found = Pod(
         place=place(item),
-        workload=_workload(item),
+        workload=workload(item),
         dataplane=kind,
         service_account=text(spec.get("serviceAccountName")) or "default",
         ip=text(at(item, "status", "podIP")),
@@ -76,7 +78,7 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         labels=labels(item),
         annotations={name: value for name, value in annotations.items() if _ISTIO in name and name not in _DROPPED},
         revision=annotations.get(REVISION) or labels(item).get(REVISION, ""),
-        running=phase == "Running" and not at(item, "metadata", "deletionTimestamp"),
+        running=phase == "Running" and not is_ending(item),
         shared=kind is Dataplane.GATEWAY and any(one is not carrier for one in containers.values()),
         active=phase == "Running" or any(at(one, "state", "running") for one in rows(at(item, "status", "initContainerStatuses"))),
         host_network=host_network,
@@ -90,6 +92,11 @@ def pod(item: Manifest, planes: AbstractSet[str]) -> PodSeen | None:
         kubelet=kubelet_ports(spec, annotations, kind),
         scraped=scraped_ports(annotations, kind),
         more_ips=tuple(text(at(one, "ip")) for one in rows(at(item, "status", "podIPs"))[1:]),
+        ready=is_ready(item),
+        ending=is_ending(item),
+        restarts=restarts(item),
+        recipe=recipe(item),
+        labelled=labelled(item),
     )
     return PodSeen(found, capture, own, by_default=admin is None and not garbled, misread=garbled)
 
@@ -298,7 +305,8 @@ def _is_name(name: str) -> bool:
     return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None
 
 
-def _workload(item: Manifest) -> str:
+def workload(item: Manifest) -> str:
+    """Its owner for people."""
     kind, name = _owner(item)
     deployment = name.removesuffix(f"-{labels(item).get('pod-template-hash')}")
     if kind == "ReplicaSet" and deployment != name and _is_name(deployment):

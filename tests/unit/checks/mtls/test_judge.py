@@ -193,6 +193,7 @@ def test_a_sample_goes_round_the_namespaces() -> None:
     more = replace(facts, pods=(*facts.pods, replace(app, place=Place("calm", "bpp-1"), workload="Deployment bpp")))
     assert [str(target.pod) for target in targets(more, 3)] == ["calm/app-1", "shop/web-1", "calm/bpp-1"]
     assert names("ambient", 0) == []
+    assert [str(target.pod) for target in targets(more, 2, {"shop"})] == ["shop/web-1", "shop/api-0"]
 
 
 def test_a_pod_without_an_address_is_not_probed() -> None:

@@ -1,0 +1,1 @@
+"""What a stage of an upgrade moved, before and after it; pure."""
