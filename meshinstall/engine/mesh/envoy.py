@@ -93,7 +93,7 @@ def read_dump(data: bytes) -> EnvoyDump:
         secrets = {
             text(at(one, "name")): table(at(one, "secret")) for one in _rows_of(parts, "SecretsConfigDump", "dynamic_active_secrets")
         }
-        trusted = {name: _trusted(at(secret, "validation_context")) for name, secret in secrets.items()}
+        trusted = {name: trusted_by(at(secret, "validation_context")) for name, secret in secrets.items()}
         listeners = [(name, listener, fixed) for name, listener, fixed in _listeners(parts)]
         chains = tuple(chain for name, listener, _ in listeners if name == _LISTENER for chain in _chains(listener, trusted))
         bound = tuple(_bound(listener, trusted, fixed=fixed) for name, listener, fixed in listeners if name != _LISTENER)
@@ -105,14 +105,14 @@ def read_dump(data: bytes) -> EnvoyDump:
             chains=chains,
             bound=bound,
             certificates=_bytes(at(secrets.get(_CERTIFICATE), "tls_certificate", "certificate_chain")),
-            roots=trusted.get(_ROOT, _Trust()).pem,
-            node=_node(text(at(node, "id"))),
+            roots=trusted.get(_ROOT, Trust()).pem,
+            node=node_name(text(at(node, "id"))),
         )
     except ValueError as error:
         raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
 
 
-def _node(identifier: str) -> str:
+def node_name(identifier: str) -> str:
     """The third part of ``sidecar~10.0.0.8~pod.namespace~domain`` (istio: pilot/pkg/model/context.go, ParseServiceNodeWithMetadata)."""
     parts = identifier.split("~")
     return parts[2] if len(parts) == _NODE_PARTS else ""
@@ -123,14 +123,14 @@ def _rows_of(parts: Mapping[str, Mapping[str, Any]], part: str, field: str) -> I
 
 
 @dataclass(frozen=True, slots=True)
-class _Trust:
+class Trust:
     """Certificates in PEM, and the names of those that stand elsewhere."""
 
     pem: bytes = b""
     unread: tuple[str, ...] = ()
 
-    def __add__(self, other: "_Trust") -> "_Trust":
-        return _Trust(b"\n".join(filter(None, (self.pem, other.pem))), self.unread + other.unread)
+    def __add__(self, other: "Trust") -> "Trust":
+        return Trust(b"\n".join(filter(None, (self.pem, other.pem))), self.unread + other.unread)
 
 
 def _listeners(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any, bool]]:
@@ -144,7 +144,7 @@ def _listeners(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, An
             yield "", listener, True
 
 
-def _bound(listener: Any, trusted: Mapping[str, _Trust], *, fixed: bool) -> Bound:
+def _bound(listener: Any, trusted: Mapping[str, Trust], *, fixed: bool) -> Bound:
     first = at(listener, "address", "socket_address")
     port = number(at(first, "port_value"))
     others = [at(one, "address", "socket_address") for one in rows(at(listener, "additional_addresses"))]
@@ -152,14 +152,14 @@ def _bound(listener: Any, trusted: Mapping[str, _Trust], *, fixed: bool) -> Boun
     return Bound(port, tuple(map(text, addresses)), tuple(_chains(listener, trusted)), fixed)
 
 
-def _chains(listener: Any, trusted: Mapping[str, _Trust]) -> Iterator[Chain]:
+def _chains(listener: Any, trusted: Mapping[str, Trust]) -> Iterator[Chain]:
     for chain in rows(at(listener, "filter_chains")):
         yield _chain(chain, trusted)
     if default := at(listener, "default_filter_chain"):
         yield _chain(default, trusted)
 
 
-def _chain(chain: Any, trusted: Mapping[str, _Trust]) -> Chain:
+def _chain(chain: Any, trusted: Mapping[str, Trust]) -> Chain:
     match = table(at(chain, "filter_chain_match"))
     port = match.get("destination_port")
     found = InboundChain(
@@ -181,25 +181,25 @@ def _chain(chain: Any, trusted: Mapping[str, _Trust]) -> Chain:
     )
 
 
-def _validated(common: Mapping[str, Any], trusted: Mapping[str, _Trust]) -> _Trust:
+def _validated(common: Mapping[str, Any], trusted: Mapping[str, Trust]) -> Trust:
     """What client certificates are held against (envoy: api/.../tls/v3/tls.proto, CommonTlsContext)."""
     combined = common.get("combined_validation_context")
-    trust = _trusted(common.get("validation_context")) + _trusted(at(combined, "default_validation_context"))
+    trust = trusted_by(common.get("validation_context")) + trusted_by(at(combined, "default_validation_context"))
     for holder in (common, combined):
         if name := text(at(holder, "validation_context_sds_secret_config", "name")):
-            trust += trusted.get(name, _Trust(unread=(name,)))
+            trust += trusted.get(name, Trust(unread=(name,)))
     return trust
 
 
-def _trusted(context: Any) -> _Trust:
+def trusted_by(context: Any) -> Trust:
     """The authorities of a CertificateValidationContext; none when it accepts certificates of anybody."""
     if text(at(context, "trust_chain_verification")) == "ACCEPT_UNTRUSTED":
-        return _Trust()
+        return Trust()
     # SPIRE sends its bundles so, one for each trust domain.
     bundles = [at(one, "trust_bundle") for one in rows(at(context, "custom_validator_config", "typed_config", "trust_domains"))]
-    trust = _Trust()
+    trust = Trust()
     for source in (at(context, "trusted_ca"), *bundles):
-        trust += _Trust(_bytes(source), tuple(filter(None, [text(at(source, "filename"))])))
+        trust += Trust(_bytes(source), tuple(filter(None, [text(at(source, "filename"))])))
     return trust
 
 

@@ -18,12 +18,12 @@ _LARGE = 1024**2
 _THREADS = 1
 
 
-def parsed(data: bytes, most: int) -> Any:
-    """JSON of at most ``most`` bytes; raises ClusterError for more, ValueError for what is not JSON."""
+def parsed(data: bytes, most: int, values: int = _MAX_VALUES) -> Any:
+    """JSON of at most ``most`` bytes and ``values``; raises ClusterError for more, ValueError for what is not JSON."""
     if len(data) > most:
         raise ClusterError(f"its Envoy's configuration is larger than {most // 1024**2} MiB")
-    if sum(map(data.count, (b",", b"[", b"{"))) > _MAX_VALUES:
-        raise ClusterError(f"its Envoy's configuration has more than {_MAX_VALUES} values")
+    if sum(map(data.count, (b",", b"[", b"{"))) > values:
+        raise ClusterError(f"its Envoy's configuration has more than {values} values")
     return json_text.load(data)
 
 

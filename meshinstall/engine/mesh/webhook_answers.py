@@ -71,7 +71,7 @@ async def _validation_trouble(kube: Kube, namespace: str, revision: str) -> Trou
     try:
         await kube.create(object_path("networking.istio.io/v1", "gateways", namespace), body, dry_run=True)
     except ClusterError as error:
-        _raise_if_not_permitted(error)
+        raise_if_not_permitted(error)
         return None if _DENIED.search(error.message) else Trouble(f"validation webhook: {error.message}")
     # While it cannot be called its failurePolicy, Ignore, lets everything pass.
     return Trouble("validation webhook: istiod does not reject an invalid object yet")
@@ -91,7 +91,7 @@ async def _injection_trouble(kube: Kube, namespace: str, revision: str) -> Troub
     except (UnauthorizedError, UnreachableError) as error:
         return Trouble(f"injection webhook: {error.message}")
     except ClusterError as error:
-        _raise_if_not_permitted(error)
+        raise_if_not_permitted(error)
         # Pod Security, a policy engine or a quota refuses what the webhook, called before them, has answered.
         return Trouble(f"injection webhook: {error.message}") if CALL_FAILED in error.message else None
     containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
@@ -100,6 +100,7 @@ async def _injection_trouble(kube: Kube, namespace: str, revision: str) -> Troub
     return Trouble("injection webhook: a pod that asks for a sidecar does not get one")
 
 
-def _raise_if_not_permitted(error: ClusterError) -> None:
+def raise_if_not_permitted(error: ClusterError) -> None:
+    """Raise what shows that the question itself is not permitted."""
     if isinstance(error, ForbiddenError) and _NOT_PERMITTED in error.message:
         raise error
