@@ -93,7 +93,8 @@ def _in_progress(found: Position, desired: Desired, facts: Facts, plan: Plan) ->
     detail = "; ".join((*_users(found), *((f"up would undo it: {first(list(undone), _SHOWN)}",) if undone else ())))
     severity = Severity.ERROR if undone else Severity.WARNING
     others = ", ".join(f"Deployment {plane.name}" for plane in found.others)
-    hint = f"{_stages((new.version or new.runs) or desired.istio_version)}; or take it back with what began it"
+    back = "meshinstall upgrade rollback" if new.is_ours else "with what began it"
+    hint = f"{_stages((new.version or new.runs) or desired.istio_version)}; or take it back: {back}"
     return Finding("PRE037", severity, title, detail, others, desired.revision_origin, hint)
 
 

@@ -23,6 +23,9 @@ ENVIRONMENT: Options = {
 SAVED_ENVIRONMENT: Options = {
     "env": (Annotated[str, typer.Option("--env", help="Environment: dev, staging, prod or one of yours; --plan carries its own.")], ""),
 }
+OWN_ENVIRONMENT: Options = {
+    "env": (Annotated[str, typer.Option("--env", help="Environment: dev, staging, prod or one of yours.")], ""),
+}
 ANY_ENVIRONMENT: Options = {
     "env": (
         Annotated[

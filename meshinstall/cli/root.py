@@ -15,7 +15,7 @@ LISTED = {
     "up": ("change", "Install or upgrade Istio: plan, show, ask, run, wait until it works, prove mTLS."),
     "plan": ("change", "Show what up would do, and change nothing."),
     "down": ("change", "Remove what up installed, gateways first, and prove that it is gone."),
-    "upgrade": ("upgrade", "Plan the way from the Istio that runs to another one."),
+    "upgrade": ("upgrade", "Go from the Istio that runs to another one, in stages."),
     "verify": ("verify", "Prove that mTLS is in force, on any mesh."),
     "check": ("check", "Check a control plane, or with --pre whether a cluster is ready for one."),
     "lint": ("lint", "Check the configuration without a cluster, for CI and editors."),

@@ -50,7 +50,7 @@ def resolve_all(request: Request, project: Project) -> Resolution:
         return Resolution(None, (*problems, *check_flags(request)))
     version, version_origin = _version(request, project, choice)
     problems += _check_version(request)
-    revisions = find_revisions(project, choice, version)
+    revisions = find_revisions(project, choice, version, wanted=request.revisions)
     problems += check_unused_tags(project, choice, revisions)
     slots = _slots(choice, revisions.revision)
     stacks = {name: ValuesStack(file_layers(project, choice, slot.component, name)) for name, slot in slots.items()}

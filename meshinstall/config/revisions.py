@@ -69,16 +69,22 @@ def _wrong(tag: str) -> str:
     return "" if _TAG.fullmatch(tag) and tag not in _NOT_TEXT else "is not a valid tag"
 
 
-def find_revisions(project: Project, choice: Choice, version: str) -> Revisions:
-    """What the nearest places say; the tag ``default`` is always there, so that namespaces with istio-injection=enabled get proxies."""
+def find_revisions(project: Project, choice: Choice, version: str, *, wanted: bool | None = None) -> Revisions:
+    """What the nearest places say; the tag ``default`` is always there, so that namespaces with istio-injection=enabled get proxies.
+
+    ``wanted`` goes over what they say of revisions.
+    """
     said = (project.settings.istio, choice.environment.istio, choice.site.istio)
     places = list(zip(said, choice.places, strict=False))
     on = next(((istio.revisions, place) for istio, place in reversed(places) if istio.revisions is not None), None)
-    if not on or not on[0] or not (is_full(version) or is_minor(version)):
+    is_on = bool(on and on[0]) if wanted is None else wanted
+    if not is_on or not (is_full(version) or is_minor(version)):
         return Revisions()
     tags = next((istio.tags for istio, _ in reversed(places) if istio.tags is not None), ())
-    kind, above = on[1]
-    origin = Origin(kind, project.document.source, *project.document.place((*above, "istio", "revisions")))
+    origin = Origin(LayerKind.FLAG, "meshinstall upgrade")
+    if on and on[0]:
+        kind, above = on[1]
+        origin = Origin(kind, project.document.source, *project.document.place((*above, "istio", "revisions")))
     return Revisions(revision_of(version), tuple(dict.fromkeys((DEFAULT_TAG, *tags))), origin)
 
 

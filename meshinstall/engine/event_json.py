@@ -4,16 +4,23 @@ from typing import Any
 
 from meshinstall.engine.events import (
     Event,
+    GateJudged,
     LockWaiting,
     ProxiesOlder,
     RunEnded,
+    RunEvent,
     RunStarted,
+    StageEnded,
+    StageEvent,
+    StageStarted,
+    StageWaiting,
     StepDone,
     StepEnded,
     StepStarted,
     StepWaiting,
     Verifying,
 )
+from meshinstall.model.gate import Gate
 from meshinstall.model.plan import Change, Plan, ReleaseStep, Step
 
 SCHEMA = "meshinstall.dev/event/v1"
@@ -21,6 +28,10 @@ SCHEMA = "meshinstall.dev/event/v1"
 
 def event_json(event: Event) -> dict[str, Any]:
     """An event as a JSON object; values of a release are told only where they change."""
+    return {"schema": SCHEMA, **(_stage(event) if isinstance(event, StageEvent) else _run(event))}
+
+
+def _run(event: RunEvent) -> dict[str, Any]:
     match event:
         case RunStarted(run=run, plan=plan):
             content = {"event": "run-started", "run": run, **_plan(plan)}
@@ -40,7 +51,25 @@ def event_json(event: Event) -> dict[str, Any]:
             content = {"event": "verifying", "doing": doing, "seconds": round(seconds, 3)}
         case ProxiesOlder(text=text):
             content = {"event": "proxies-older", "text": text}
-    return {"schema": SCHEMA, **content}
+    return content
+
+
+def _stage(event: StageEvent) -> dict[str, Any]:
+    match event:
+        case StageStarted(stage=stage, number=number, of=of, does=does, moves=moves):
+            return {"event": "stage-started", "stage": stage, "number": number, "of": of, "does": does, "moves": list(moves)}
+        case StageWaiting(stage=stage, reason=reason):
+            return {"event": "stage-waiting", "stage": stage, "reason": reason}
+        case GateJudged(gate=gate):
+            return {"event": "gate-judged", **gate_json(gate)}
+        case StageEnded(stage=stage, seconds=seconds, end=end, why=why):
+            return {"event": "stage-ended", "stage": stage, "seconds": round(seconds, 3), "end": end, "why": why}
+
+
+def gate_json(gate: Gate) -> dict[str, Any]:
+    """A gate with each of its checks."""
+    checks = [{"name": one.name, "outcome": one.outcome, "words": one.words, "evidence": list(one.evidence)} for one in gate.checks]
+    return {"stage": gate.stage, "outcome": gate.outcome, "seconds": round(gate.seconds, 3), "checks": checks}
 
 
 def _plan(plan: Plan) -> dict[str, Any]:

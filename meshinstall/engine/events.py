@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from meshinstall.model.gate import Gate
 from meshinstall.model.plan import Plan, Step
 
 
@@ -78,5 +79,43 @@ class ProxiesOlder:
     text: str
 
 
-Event = RunStarted | StepStarted | StepWaiting | StepDone | StepEnded | LockWaiting | RunEnded | Verifying | ProxiesOlder
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A stage of an upgrade begins: the ``number`` th ``of`` those that are left, with what it moves in words."""
+
+    stage: str
+    number: int
+    of: int
+    does: str
+    moves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageWaiting:
+    """A stage does, or waits for, something that is no step."""
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateJudged:
+    """What a stage, or a part of it, changed was judged."""
+
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class StageEnded:
+    """A stage is over; ``end`` is how (done, held, taken back, failed), ``why`` is empty where it is done."""
+
+    stage: str
+    seconds: float
+    end: str
+    why: str = ""
+
+
+RunEvent = RunStarted | StepStarted | StepWaiting | StepDone | StepEnded | LockWaiting | RunEnded | Verifying | ProxiesOlder
+StageEvent = StageStarted | StageWaiting | GateJudged | StageEnded
+Event = RunEvent | StageEvent
 Emit = Callable[[Event], None]

@@ -21,6 +21,7 @@ from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.engine.observe.revision_users import with_revision_users
 from meshinstall.engine.observe.root_certificates import other_istiods, root_certificates
 from meshinstall.engine.observe.run_holder import other_run as find_other_run
+from meshinstall.engine.observe.scouts import scouts
 from meshinstall.engine.observe.tags import find_tags, with_tags
 from meshinstall.engine.observe.target import find_target
 from meshinstall.engine.observe.users import users
@@ -46,6 +47,7 @@ from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import in_lines
 from meshinstall.model.plan import Action, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef, ReleaseKey, ReleaseStatus
+from meshinstall.model.upgrade import UpgradePlan
 
 NO_HELM = "PRE901"
 _VERSION = "/version"
@@ -166,7 +168,7 @@ def _as_finding(code: str, problem: Problem) -> Finding:
     return Finding(code, Severity.WARNING, problem.text, origin=origin, hint=problem.hint)
 
 
-def refuse(plan: Plan, allowed: frozenset[str], *, only: str = "") -> None:
+def refuse(plan: Plan | UpgradePlan, allowed: frozenset[str], *, only: str = "") -> None:
     """Raise PlanRefusedError when the plan holds what was not allowed by name; ``only`` is the one code that counts."""
     stops = [finding for finding in plan.refusals if ALLOWABLE.get(finding.code) not in allowed and finding.code.startswith(only)]
     if stops:
@@ -185,14 +187,15 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
         # One that is being deleted already cannot be kept.
         staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
         going = frozenset({release.key for release in desired.releases} - foreign(desired, facts).keys())
-        tags = frozenset(key_of(step.manifest) for step in removed_tags(facts))
+        dark = await scouts(session.kube, [one.name for one in desired.namespaces])
+        ours = frozenset({key for key, _ in dark}).union(key_of(step.manifest) for step in removed_tags(facts))
         async with task_group() as group:
-            contents = soon(group, why_kept, session.kube, session.releases, Going(going, crds, tags), staying)
+            contents = soon(group, why_kept, session.kube, session.releases, Going(going, crds, ours), staying)
             objects = soon(group, root_certificates, session.kube)
             others = soon(group, other_istiods, session.kube, going)
             home = soon(group, find_target, session)
             lost = soon(group, orphans, session.kube, _without_record(desired, facts), [one.name for one in desired.namespaces])
-        removal = plan_removal(desired, facts, contents.value, Leftovers(objects.value, tuple(others.value), lost.value), crds=crds)
+        removal = plan_removal(desired, facts, contents.value, Leftovers(objects.value, tuple(others.value), lost.value, dark), crds=crds)
         found = Users() if removal.is_empty else await users(session.kube, desired)
         busy = await helms_at_work(removal, facts, session)
     whose = (*environment(desired, facts), *owners(removal, facts), *at_work(busy), *in_use(removal, found))

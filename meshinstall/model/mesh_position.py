@@ -48,7 +48,8 @@ class Rollout:
     """How a workload's pods are replaced (kubernetes: apps/v1); counts are of pods, after percentages were resolved.
 
     ``strategy`` is RollingUpdate, Recreate, OnDelete, or empty where nothing replaces them. ``held`` is the number of pods that
-    a partition keeps, ``grace`` the seconds that a pod may take to stop. ``budget`` names a PodDisruptionBudget that allows none now.
+    a partition keeps, ``grace`` the seconds that a pod may take to stop. ``budget`` names a PodDisruptionBudget that allows none now,
+    ``min_ready`` are the seconds that a new pod has to be Ready before the next one is replaced.
     """
 
     strategy: str = ""
@@ -59,6 +60,7 @@ class Rollout:
     is_paused: bool = False
     grace: int = 30
     budget: str = ""
+    min_ready: int = 0
 
 
 @dataclass(frozen=True, slots=True)

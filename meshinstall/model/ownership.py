@@ -14,6 +14,10 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "meshinstall"
 ENVIRONMENT = "meshinstall.dev/environment"
 PROFILE = "meshinstall.dev/profile"
+# An annotation: the run that made an object which is there for a moment only.
+HOLDER = "meshinstall.dev/holder"
+# On the scout of a gateway (engine/upgrade/scout.py) and on its pod: the name of the gateway's release.
+SCOUT = "meshinstall.dev/scout"
 
 # The name of the Lease that is a mesh's lock, and of the ConfigMap with the summary of its last run.
 RUN_OBJECT = "meshinstall"

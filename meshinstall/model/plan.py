@@ -98,6 +98,7 @@ class ReleaseStep(Step):
     ``repair``: the last helm run was interrupted, so its record is marked failed first.
     ``editors``: field managers that edited its objects, whose edits go back. ``undo`` are put back before helm runs, if it runs.
     ``images`` say where what its images are pulled from was written: ``global.hub (meshinstall.yaml:4)``.
+    ``holds``: it is done when one pod of the new template is Ready, while those of before still serve.
     """
 
     release: ReleaseKey
@@ -109,6 +110,7 @@ class ReleaseStep(Step):
     editors: tuple[str, ...] = ()
     undo: tuple[Undo, ...] = ()
     images: tuple[str, ...] = ()
+    holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Target:
 
 
 # Fields that older plans, and their digests, do not have.
-_NEWER = frozenset({"patch", "undo"})
+_NEWER = frozenset({"patch", "undo", "holds"})
 # Fields that only say something.
 _WORDS = frozenset({"reasons", "images"})
 

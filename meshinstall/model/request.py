@@ -13,7 +13,8 @@ class Request:
 
     ``config`` is meshinstall.yaml or its folder. ``files`` are RELEASE=FILE, ``sets`` and ``set_strings``
     RELEASE.KEY=VALUE, in the order given. ``cluster`` has the keys of ``cluster`` in meshinstall.yaml and goes over
-    them. A relative path counts from ``folder``.
+    them. A relative path counts from ``folder``. ``revisions`` stands for ``istio.revisions``: an upgrade gives a mesh revisions before
+    its files say so.
     """
 
     environment: str = ""
@@ -26,4 +27,5 @@ class Request:
     cluster: Mapping[str, str] = field(default_factory=dict)
     charts: str | None = None
     istio_version: str | None = None
+    revisions: bool | None = None
     folder: Path = field(default_factory=Path.cwd)

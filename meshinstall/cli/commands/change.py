@@ -10,18 +10,18 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
+from meshinstall.cli.asking import ask_to_run, confirm, telling
 from meshinstall.cli.options import Output, PlanOutput
 from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, PROFILE, SAVED_ENVIRONMENT, SELECTORS, requesting
-from meshinstall.cli.running import in_thread, interruptible, run
+from meshinstall.cli.running import in_thread, run
 from meshinstall.cli.target import open_environment, open_read, read, warn
-from meshinstall.errors import ExitStatus, InterruptedRunError, UsageError
+from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meshinstall.cli.output.saved_plan import Question, SavedPlan
-    from meshinstall.engine.events import Event
     from meshinstall.engine.pipeline import Callbacks
     from meshinstall.engine.session import Session
     from meshinstall.model.plan import Plan
@@ -142,22 +142,14 @@ def _compare(kept: "SavedPlan", plan: "Plan") -> list[str]:
 @contextmanager
 def _callbacks(session: "Session", output: Output, allowed: frozenset[str], *, agreed: bool) -> "Iterator[Callbacks]":
     """A stage on a terminal: the plan is shown, a person asked unless they ``agreed`` before, events go to the terminal and the journal."""
-    from meshinstall.cli.output.printers import plan_text, progress
+    from meshinstall.cli.output.printers import plan_text
     from meshinstall.engine.pipeline import Callbacks
-    from meshinstall.wiring import journal
-
-    kept = journal(session, warn)
 
     async def ask(_: "Plan") -> None:
         if not agreed:
-            _ask()
+            ask_to_run()
 
-    with progress(output) as told:
-
-        def emit(event: "Event") -> None:
-            told(event)
-            kept(event)
-
+    with telling(session, output) as emit:
         yield Callbacks(lambda plan: typer.echo(plan_text(plan, allowed=allowed), err=True), ask, emit)
 
 
@@ -166,24 +158,7 @@ def _agree_to(question: "Question", *, yes: bool) -> None:
     if yes or not sys.stdin.isatty():
         raise UsageError(f"{question.what}; it was not used", question.hint)
     warn(question.what)
-    _confirm("Use it?")
-
-
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("cannot ask whether to run the plan: standard input is not a terminal", "add --yes to run it without asking")
-    _confirm("Do this?")
-
-
-def _confirm(question: str) -> None:
-    try:
-        with interruptible():
-            agreed = typer.confirm(question, err=True)
-    except (typer.Abort, KeyboardInterrupt):
-        typer.echo(err=True)
-        agreed = False
-    if not agreed:
-        raise InterruptedRunError("stopped before the first step; nothing was changed")
+    confirm("Use it?")
 
 
 def _load(path: Path, request: Request) -> "SavedPlan":

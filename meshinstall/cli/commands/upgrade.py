@@ -1,5 +1,7 @@
-"""The command ``upgrade``: from the Istio that runs to another."""
+"""The commands of ``upgrade``: from the Istio that runs to another."""
 
+import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -8,34 +10,66 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
-from meshinstall.cli.options import PlanOutput
-from meshinstall.cli.request_options import CHARTS, CLUSTER, ENVIRONMENT, PROFILE, SELECTORS, VALUES, requesting
+from meshinstall.cli.asking import ask_to_run, telling
+from meshinstall.cli.options import Output, PlanOutput
+from meshinstall.cli.request_options import CHARTS, CLUSTER, ENVIRONMENT, OWN_ENVIRONMENT, PROFILE, SELECTORS, VALUES, requesting
 from meshinstall.cli.running import in_thread, run
 from meshinstall.cli.settings import HELP
-from meshinstall.cli.target import open_environment
+from meshinstall.cli.target import open_read, read
 from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
-    from meshinstall.model.upgrade import UpgradePlan
+    from collections.abc import Iterator
+
+    from meshinstall.config.project import Project
+    from meshinstall.engine.session import Session
+    from meshinstall.engine.staging.planned import Resolve
+    from meshinstall.engine.staging.terms import Callbacks, Result
+    from meshinstall.model.desired import Desired
+    from meshinstall.model.upgrade import StageName, UpgradePlan
 
 upgrade = typer.Typer(
-    help="Plan the way from the Istio that runs to another one.",
-    no_args_is_help=True,
+    help="Go from the Istio that runs to another one, in stages.",
     add_completion=False,
     rich_markup_mode=None,
     context_settings=HELP,
 )
 app.add_typer(upgrade, name="upgrade")
 
-# Seconds of a look at a mesh.
-_LOOK = 300.0
+# Seconds: of a look at a mesh, of each run of a stage, and of opening a session.
+_LOOK, _PATIENCE, _OPENING = 300.0, 600.0, 60.0
+_INTERRUPTED = ("interrupted; stages marked ✓ are done", "run the same command again to continue, or: meshinstall upgrade rollback")
+_OF_TARGET = frozenset({"missing-fix", "eol", "kubernetes"})
 _SOURCE = {"charts": CHARTS["charts"]}
 
+To = Annotated[str, typer.Option("--to", help="Version of Istio to upgrade to; the one of the configuration by default.")]
+Until = Annotated[str, typer.Option("--until", help="Stop after this stage, such as control-plane or gateways.")]
+OnFailure = Annotated[str, typer.Option("--on-failure", help="What becomes of a stage that fails: undo takes it back, hold leaves it.")]
+Patience = Annotated[float, typer.Option("--timeout", min=1, help="Seconds for each run of a stage.")]
+Require = Annotated[str, typer.Option("--require", help="pass: what was not proven before the upgrade stops it too.")]
 
-@upgrade.callback()
-def _upgrade() -> None:
-    """Keep ``plan`` a command of its own: typer makes the only command of an app the app itself."""
+
+@upgrade.callback(invoke_without_command=True, no_args_is_help=True)
+@requesting(OWN_ENVIRONMENT, CLUSTER, {**PROFILE, **_SOURCE, **VALUES}, last=SELECTORS)
+def upgrade_to(
+    called: typer.Context,
+    request: Request,
+    *,
+    to: To = "",
+    until: Until = "",
+    on_failure: OnFailure = "undo",
+    require: Require = "",
+    yes: options.Yes = False,
+    timeout: Patience = _PATIENCE,
+    allow: options.Allow = None,
+    output: options.OutputKind = Output.TABLE,
+) -> None:
+    """Go from the Istio that runs to another one: plan, show, ask, then stage after stage, each judged by a gate."""
+    if called.invoked_subcommand is None:
+        if not request.environment:
+            raise UsageError("no environment is named", "name one: --env dev")
+        _go(request, to, _Terms(until, on_failure, require, timeout, options.allowed(allow)), output, yes=yes)
 
 
 @upgrade.command()
@@ -43,19 +77,20 @@ def _upgrade() -> None:
 def plan(
     request: Request,
     *,
-    to: Annotated[str, typer.Option("--to", help="Version of Istio to upgrade to; the one of the configuration by default.")] = "",
+    to: To = "",
     timeout: options.Seconds = _LOOK,
     allow: options.Allow = None,
     output: options.PlanOutputKind = PlanOutput.TABLE,
 ) -> None:
     """Show hops, stages, restarts and downtime of an upgrade, and change nothing; exit status 3 when there is something to do."""
     permitted = options.allowed(allow)
-    wanted = replace(request, istio_version=_version(to)) if to else request
+    wanted = _version(to)
 
     async def work() -> None:
-        from meshinstall.engine.report.upgrade import make_upgrade_plan
+        from meshinstall.engine.staging.planned import plan_from
 
-        found = await make_upgrade_plan(*await in_thread(partial(open_environment, wanted)))
+        resolve, session = await _opened(request, wanted)
+        found = (await plan_from(resolve, session, wanted)).plan
         typer.echo(_printed(found, permitted, output))
         if not found.is_empty:
             raise typer.Exit(ExitStatus.CHANGES_PENDING)
@@ -63,12 +98,150 @@ def plan(
     run(work, seconds=timeout)
 
 
-def _version(told: str) -> str:
+@upgrade.command()
+@requesting(ENVIRONMENT, CLUSTER, {**PROFILE, **_SOURCE, **VALUES}, last=SELECTORS)
+def status(
+    request: Request, *, timeout: options.Seconds = _LOOK, allow: options.Allow = None, output: options.PlanOutputKind = PlanOutput.TABLE
+) -> None:
+    """Say where each part of the mesh is, and what is left of an upgrade that was begun; exit status 3 when something is."""
+    permitted = options.allowed(allow)
+
+    async def work() -> None:
+        from meshinstall.engine.staging.planned import newest_version, plan_from
+
+        resolve, session = await _opened(request, None)
+        found = (await plan_from(resolve, session, await newest_version(resolve, session))).plan
+        typer.echo(_printed(found, permitted | _OF_TARGET, output))
+        if not found.is_empty:
+            raise typer.Exit(ExitStatus.CHANGES_PENDING)
+
+    run(work, seconds=timeout)
+
+
+@upgrade.command("continue")
+@requesting(ENVIRONMENT, CLUSTER, {**PROFILE, **_SOURCE, **VALUES}, last=SELECTORS)
+def go_on(
+    request: Request,
+    *,
+    until: Until = "",
+    on_failure: OnFailure = "undo",
+    require: Require = "",
+    yes: options.Yes = False,
+    timeout: Patience = _PATIENCE,
+    allow: options.Allow = None,
+    output: options.OutputKind = Output.TABLE,
+) -> None:
+    """Continue an upgrade that was begun, to the version of the newest istiod."""
+    # What was allowed of the target when it began needs no second word.
+    _go(request, "", _Terms(until, on_failure, require, timeout, options.allowed(allow) | _OF_TARGET), output, yes=yes, goes_on=True)
+
+
+@upgrade.command()
+@requesting(ENVIRONMENT, CLUSTER, {**PROFILE, **_SOURCE, **VALUES}, last=SELECTORS)
+def rollback(
+    request: Request,
+    *,
+    to: Annotated[str, typer.Option("--to", help="Version to go back to, where no older istiod runs any more.")] = "",
+    until: Until = "",
+    yes: options.Yes = False,
+    timeout: Patience = _PATIENCE,
+    allow: options.Allow = None,
+    output: options.OutputKind = Output.TABLE,
+) -> None:
+    """Take an upgrade back: tags first, then gateways, then the newer istiod; CRDs stay."""
+    _go(request, to, _Terms(until, "hold", "", timeout, options.allowed(allow)), output, yes=yes, is_back=True)
+
+
+class _Terms:
+    """The options of a run, held until the engine is loaded; raises UsageError for those that do not make sense."""
+
+    def __init__(self, until: str, on_failure: str, require: str, seconds: float, allow: frozenset[str]) -> None:
+        if on_failure not in {"undo", "hold"}:
+            raise UsageError(f"--on-failure {on_failure}: it is undo or hold")
+        if require not in {"", "pass"}:
+            raise UsageError(f"--require {require}: it is pass")
+        self.given = {"allow": allow, "seconds": seconds, "undoes": on_failure == "undo", "require_pass": require == "pass"}
+        self.until = _stage(until)
+
+
+def _go(request: Request, to: str, terms: _Terms, output: Output, *, yes: bool, goes_on: bool = False, is_back: bool = False) -> None:
+    wanted = _version(to)
+
+    async def work() -> None:
+        from meshinstall.engine.staging.planned import newest_version
+        from meshinstall.engine.staging.terms import Terms
+        from meshinstall.engine.staging.upgrade import rollback as run_back
+        from meshinstall.engine.staging.upgrade import upgrade as run_upgrade
+
+        made = Terms(until=terms.until, **terms.given)  # type: ignore[arg-type] # by its own names
+        resolve, session = await _opened(request, None if is_back else wanted)
+        target = await newest_version(resolve, session) if goes_on else wanted
+        with _callbacks(session, output, made.allow, agreed=yes) as callbacks:
+            result = await (run_back if is_back else run_upgrade)(resolve, session, made, callbacks, target)
+        _conclude(result, output)
+
+    run(work, *_INTERRUPTED)
+
+
+def _stage(name: str) -> "StageName | None":
+    from meshinstall.model.upgrade import StageName
+
+    if name and name not in set(StageName):
+        raise UsageError(f"--until {name}: no stage has this name", ", ".join(StageName))
+    return StageName(name) if name else None
+
+
+async def _opened(request: Request, version: str | None) -> "tuple[Resolve, Session]":
+    """What the files say at any version, and the cluster that they name."""
+    project, desired = await in_thread(partial(read, _at(request, version)), _OPENING)
+    desired, session = await in_thread(partial(open_read, project, desired), _OPENING)
+    return partial(_resolved, request, project, session), session
+
+
+def _resolved(request: Request, project: "Project", session: "Session", version: str | None, revisions: bool | None) -> "Desired":  # noqa: FBT001 - as Resolve has it
+    from meshinstall.config.resolve import resolve
+
+    desired = resolve(replace(_at(request, version), revisions=revisions), project)
+    return replace(desired, cluster=replace(desired.cluster, name=session.cluster))
+
+
+def _at(request: Request, version: str | None) -> Request:
+    return replace(request, istio_version=version or request.istio_version)
+
+
+def _version(told: str) -> str | None:
     from meshinstall.config.check import check_version
 
-    if wrong := check_version(told):
+    if told and (wrong := check_version(told)):
         raise UsageError(f"--to: {wrong}")
-    return told
+    return told or None
+
+
+@contextmanager
+def _callbacks(session: "Session", output: Output, allowed: frozenset[str], *, agreed: bool) -> "Iterator[Callbacks]":
+    """The plan goes to stderr, a person is asked unless they ``agreed`` before, events go to the terminal and the journal."""
+    from meshinstall.cli.output import upgrade_plan
+    from meshinstall.engine.staging.terms import Callbacks
+
+    async def ask(_: "UpgradePlan") -> None:
+        if not agreed:
+            ask_to_run()
+
+    with telling(session, output) as emit:
+        yield Callbacks(lambda plan: typer.echo(upgrade_plan.upgrade_text(plan, allowed), err=True), ask, emit)
+
+
+def _conclude(result: "Result", output: Output) -> None:
+    from meshinstall.cli.output import upgrade_result
+    from meshinstall.engine.staging.terms import End
+
+    if output is Output.JSON:
+        sys.stdout.write(upgrade_result.result_line(result) + "\n")
+    else:
+        typer.echo(upgrade_result.result_text(result))
+    statuses = {End.DONE: ExitStatus.DONE, End.HELD: ExitStatus.CHANGES_PENDING, End.NOT_PROVEN: ExitStatus.NOT_PROVEN}
+    if status := statuses.get(result.end, ExitStatus.FAILED):
+        raise typer.Exit(status)
 
 
 def _printed(found: "UpgradePlan", allowed: frozenset[str], output: PlanOutput) -> str:

@@ -5,10 +5,16 @@ from collections.abc import Sequence
 
 from meshinstall.engine.events import (
     Event,
+    GateJudged,
     LockWaiting,
     ProxiesOlder,
     RunEnded,
+    RunEvent,
     RunStarted,
+    StageEnded,
+    StageEvent,
+    StageStarted,
+    StageWaiting,
     StepDone,
     StepEnded,
     StepStarted,
@@ -16,12 +22,20 @@ from meshinstall.engine.events import (
     Verifying,
 )
 from meshinstall.model.foreign_text import command, for_log, line
+from meshinstall.model.gate import Gate, GateOutcome
 from meshinstall.model.plan import Action, ReleaseStep, Step
 from meshinstall.model.release import Component
 
+# Lines of evidence of a check that are shown.
+_EVIDENCE = 10
+
 
 def event_text(event: Event) -> str:
-    """One line for an event; empty for what needs no word."""
+    """One line for an event, of a gate several; empty for what needs no word."""
+    return _stage_text(event) if isinstance(event, StageEvent) else _run_text(event)
+
+
+def _run_text(event: RunEvent) -> str:
     match event:
         case RunStarted(run=run):
             text = f"run {run} begins"
@@ -42,6 +56,34 @@ def event_text(event: Event) -> str:
         case ProxiesOlder(text=told):
             text = f"! {line(told)}"
     return text
+
+
+def _stage_text(event: StageEvent) -> str:
+    match event:
+        case StageStarted(stage=stage, number=number, of=of, does=does):
+            text = f"stage {number} of {of}, {stage}: {line(does)}"
+        case StageWaiting(stage=stage, reason=reason):
+            text = f"  {stage}: … {line(reason)}"
+        case GateJudged(gate=gate):
+            text = gate_text(gate)
+        case StageEnded(stage=stage, seconds=seconds, end=end, why=why):
+            sign = "✓" if end == "done" else "✗"
+            text = f"{sign} stage {stage}: {end} after {seconds:.1f} s{f': {line(why)}' if why else ''}"
+    return text
+
+
+def gate_text(gate: Gate) -> str:
+    """A gate in lines: its outcome, what was judged, and the evidence of what did not pass."""
+    passed = [check.name for check in gate.checks if check.outcome is GateOutcome.PASS]
+    told = f": {line(', '.join(passed))}" if passed else ""
+    lines = [f"  gate {gate.outcome}: {line(gate.stage)} ({gate.seconds:.1f} s){told}"]
+    for check in gate.checks:
+        if check.outcome is not GateOutcome.PASS:
+            lines += [
+                f"    {check.outcome} {check.name}: {line(check.words)}",
+                *(f"      {line(one)}" for one in check.evidence[:_EVIDENCE]),
+            ]
+    return "\n".join(lines)
 
 
 def summarise(event: Event, done: list[StepDone]) -> str:

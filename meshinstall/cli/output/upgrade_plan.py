@@ -47,6 +47,8 @@ def _title(plan: UpgradePlan) -> str:
     way = " → ".join([str(plan.hops[0].before), *(str(hop.after) for hop in plan.hops)])
     if plan.strategy is None:
         return f"Upgrade of {where}: Istio {way}"
+    if plan.hops[0].before == plan.target:
+        return f"Upgrade of {where} to Istio {plan.target}, which istiod is already"
     return f"Upgrade of {where}: Istio {way}, {plan.strategy.way}: {plan.strategy.reason}"
 
 

@@ -40,11 +40,11 @@ _UNSCHEDULABLE_GRACE = 20.0
 _PULL_GRACE = 15.0
 # The event may be of an earlier try.
 _REFUSED_GRACE = 5.0
-_REFUSED_PODS = (
+REFUSED_PODS = (
     "change the quota or policy that refuses them, or the values (resources.requests and limits), then run the same command again"
 )
 _NO_NODE = "label a node so that it fits, or change nodeSelector, affinity or tolerations in the values, then run the same command again"
-_NO_ROOM = "add or uncordon nodes, or lower resources.requests, then run the same command again"
+NO_ROOM = "add or uncordon nodes, or lower resources.requests, then run the same command again"
 NO_IMAGE = "check images (hub, tag, pullSecrets) in meshinstall.yaml and that the nodes reach the registry, then run the same command again"
 # What an autoscaler says of a pod that it makes a node for: cluster-autoscaler (EKS, AKS, GKE) and Karpenter (EKS, node
 # auto-provisioning of AKS); karpenter: pkg/controllers/provisioning/scheduling/events.go.
@@ -146,6 +146,12 @@ def no_node(live: Manifest) -> str:
     )
 
 
+def without_ready_pod(replicas: Manifest) -> str:
+    """That no pod of a ReplicaSet is Ready; empty when one is."""
+    ready = (replicas.get("status") or {}).get("readyReplicas")
+    return "" if isinstance(ready, int) and ready > 0 else "no pod of the new template is Ready"
+
+
 def is_observed(live: Manifest) -> bool:
     """Whether the controller of a workload has seen its newest spec; before, its status is of an older one."""
     return bool(live["metadata"].get("generation", 0) <= (live.get("status") or {}).get("observedGeneration", 0))
@@ -179,7 +185,7 @@ def replica_failure(replicas: Manifest) -> Trouble | None:
     """Pods of a ReplicaSet that may not even be created: quota, admission, limits."""
     for condition in (replicas.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return Trouble(f"pods are refused: {_told(condition)}", hopeless=True, hint=_REFUSED_PODS)
+            return Trouble(f"pods are refused: {_told(condition)}", hopeless=True, hint=REFUSED_PODS)
     return None
 
 
@@ -196,7 +202,7 @@ def creation_failure(key: ObjectKey, events: Iterable[Manifest]) -> Trouble | No
         return None
     # Each try has another name for its pod, and of several the server makes one event.
     said = _ONE_POD.sub("a pod is", _told(last).removeprefix("(combined from similar events): "))
-    return Trouble(f"pods are refused: {said}", hopeless=True, grace=_REFUSED_GRACE, hint=_REFUSED_PODS, key=f"{key} may not have pods")
+    return Trouble(f"pods are refused: {said}", hopeless=True, grace=_REFUSED_GRACE, hint=REFUSED_PODS, key=f"{key} may not have pods")
 
 
 def _time(event: Manifest) -> str:
@@ -217,7 +223,7 @@ def _no_room(name: str, condition: Mapping[str, Any], events: Iterable[Manifest]
             # It takes minutes; the run's timeout is the end.
             return Trouble(f"pod {name} does not fit on any node yet; an autoscaler adds a node: {_told(event)}")
     text = f"pod {name} does not fit on any node: {_told(condition)}"
-    return Trouble(text, hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=_NO_ROOM, key=f"{name} has no node")
+    return Trouble(text, hopeless=True, grace=_UNSCHEDULABLE_GRACE, hint=NO_ROOM, key=f"{name} has no node")
 
 
 def pod_troubles(pod: Manifest, events: Iterable[Manifest] = ()) -> Iterator[Trouble]:

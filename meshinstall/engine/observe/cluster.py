@@ -41,7 +41,9 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         found = soon(group, records.newest, spaces)
         spaces_seen = soon(group, lambda names: gather(names, lambda name: kube.get(object_path("v1", "namespaces", name=name))), spaces)
         policies_seen = soon(group, lambda keys: gather(keys, lambda key: kube.get(path_of(key))), policies)
-        charts_seen = soon(group, lambda names: gather(names, lambda name: _chart(charts, lock, wanted_charts[name])), list(wanted_charts))
+        charts_seen = soon(
+            group, lambda names: gather(names, lambda name: with_digest(charts, lock, wanted_charts[name])), list(wanted_charts)
+        )
         planes = soon(group, control_planes, of_kube(kube))
         crds = soon(group, lambda path: _all(kube, path, "", metadata_only=True), _CRDS)
         made = soon(group, lambda asked: made_for(kube, asked), desired)
@@ -82,7 +84,7 @@ async def made_for(kube: Kube, desired: Desired) -> dict[str, Manifest]:
     return {item["metadata"]["name"]: item for item in await _all(kube, object_path("v1", "namespaces"), labels, metadata_only=True)}
 
 
-async def _chart(charts: Charts, lock: Lock, chart: ChartRef) -> ChartRef:
+async def with_digest(charts: Charts, lock: Lock, chart: ChartRef) -> ChartRef:
     """The chart with its digest: of the lock file when there is one, else what the source has now."""
     if pinned := lock.pinned(chart.name, chart.version):
         return replace(chart, digest=pinned.digest)

@@ -1,19 +1,22 @@
-"""Finds the run that holds the lock of a mesh, from its Lease. Clocks of machines are never compared."""
+"""Finds the run that holds the lock of a mesh, from its Lease, and tells what runs left behind."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import anyio
 
 from meshinstall.engine.observe.looks import get_or_none
 from meshinstall.engine.session import Session
-from meshinstall.model.ownership import lease_path
+from meshinstall.model.ownership import HOLDER, lease_path
 from meshinstall.model.release import Manifest
 from meshinstall.model.status import Holder
 
 # Seconds: how long a lock of another machine is watched, which a run renews every two, and between two looks.
 _WATCHED = 5.0
 _LOOK = 1.0
+# How old what a run made for a moment is before it is nobody's, whoever made it.
+_FORGOTTEN = timedelta(minutes=20)
 
 
 async def other_run(session: Session, namespace: str) -> Holder | None:
@@ -48,3 +51,12 @@ def holder(lease: Manifest | None, is_dead: Callable[[str], bool], is_alive: Cal
     what = (lease["metadata"].get("annotations") or {}).get("meshinstall.dev/run", "")
     began = f"{str(since).partition('.')[0]}Z" if since else "an unknown time"
     return Holder(who, began, what, is_dead(who), is_alive(who))
+
+
+def is_left(item: Manifest, session: Session) -> bool:
+    """Whether what a run made for a moment is nobody's: the run is dead, or could not last so long."""
+    metadata = item["metadata"]
+    maker = (metadata.get("annotations") or {}).get(HOLDER, "")
+    created = metadata.get("creationTimestamp")
+    age = session.now() - datetime.fromisoformat(created) if created else timedelta()
+    return session.is_dead(maker) or age > _FORGOTTEN

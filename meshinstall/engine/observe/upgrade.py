@@ -93,7 +93,7 @@ def _position(found: Mapping[str, Any], desired: Desired) -> MeshPosition:
         helm=found["helm"],
         base=found["base"],
         planes=planes,
-        proxied=tuple(around.proxied(pod for pod in found["pods"] if pod.revision not in others)),
+        proxied=tuple(around.proxied(pod for pod in found["pods"] if pod.revision not in others and not around.is_scout(pod))),
         namespaces=tuple(space for space in found["namespaces"] if space.selector not in away),
         tags=tuple(tag for tag in tags if tag.name not in away),
         validator=found["validator"],
@@ -305,6 +305,10 @@ class _Around:
     budgets: Sequence[Budget]
     ours: AbstractSet[str]
     gateways: Mapping[Place, str]
+
+    def is_scout(self, pod: ProxyPod) -> bool:
+        """Whether a pod is the scout of a gateway of ours, which no stage moves; anybody may write the label elsewhere."""
+        return bool(pod.scout) and pod.role == "router" and f"{pod.owner.place.namespace}/{pod.scout}" in self.ours
 
     def proxied(self, pods: Iterable[ProxyPod]) -> Iterator[Proxied]:
         """Pods by what made them, with how it is rolled out."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from meshinstall.engine.mesh import discovery
+from meshinstall.engine.mesh.injection import injected_by
 from meshinstall.engine.mesh.kube_objects import labels, place
 from meshinstall.engine.objects.json_fields import at, flag, number, rows, table, text, texts
-from meshinstall.model import json_text
 from meshinstall.model.istio import PROXY_CONTAINER, SYSTEM_NAMESPACE, image_tag
 from meshinstall.model.istio_version import IstioVersion, istio_version
-from meshinstall.model.labels import INJECTION, REVISION, STATUS, TAG
+from meshinstall.model.labels import INJECTION, REVISION, TAG
 from meshinstall.model.mesh_position import (
     AgentAt,
     ApiGatewayAt,
@@ -21,14 +21,15 @@ from meshinstall.model.mesh_position import (
     Rollout,
     TagAt,
 )
-from meshinstall.model.ownership import owner_of
+from meshinstall.model.ownership import SCOUT, owner_of
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 from meshinstall.model.revision import DEFAULT_REVISION
 from meshinstall.model.selectors import LabelSelector
+from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX
 
 # What ``istioctl tag set default`` puts into the selectors of an injector that is to match nothing (istio: istioctl/pkg/tag).
-_SWITCHED_OFF = "istio.io/deactivated"
+SWITCHED_OFF = "istio.io/deactivated"
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 _PROXY_IMAGE = "sidecar.istio.io/proxyImage"
 # On the ReplicaSets and pods of an Argo Rollout (argoproj/argo-rollouts: utils/defaults).
@@ -49,13 +50,17 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProxyPod:
-    """A pod with a proxy; ``role`` is what the proxy was started as, ``gateway`` the Gateway that istiod made it for."""
+    """A pod with a proxy; ``role`` is what the proxy was started as, ``gateway`` the Gateway that istiod made it for.
+
+    ``scout`` is the release of the gateway that it says it is the scout of.
+    """
 
     owner: Owner
     role: str
     revision: str
     version: IstioVersion | None
     gateway: str = ""
+    scout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +83,18 @@ class Budget(NamedTuple):
 
 
 def proxy_pod(item: Manifest) -> ProxyPod | None:
-    """A pod with a proxy of Istio; None for any other, and for one that is being deleted."""
+    """A pod with a proxy of Istio; None for any other, for one that is being deleted, and for a probe of meshinstall's."""
     spec = table(at(item, "spec"))
     containers = (*rows(spec.get("initContainers")), *rows(spec.get("containers")))
     proxy = next((one for one in containers if at(one, "name") == PROXY_CONTAINER), None)
-    if proxy is None or at(item, "metadata", "deletionTimestamp"):
+    if proxy is None or at(item, "metadata", "deletionTimestamp") or _is_probing(item, place(item).namespace):
         return None
     role = next((text(one) for one in rows(at(proxy, "args"))[1:2]), "")
     if role == "ztunnel":
         return None
     version = istio_version(image_tag(text(at(proxy, "image"))))
-    return ProxyPod(owner_of_pod(item), role, _injected_by(item), version, labels(item).get(_GATEWAY_NAME, ""))
+    found = labels(item)
+    return ProxyPod(owner_of_pod(item), role, injected_by(item), version, found.get(_GATEWAY_NAME, ""), found.get(SCOUT, ""))
 
 
 def owner_of_pod(item: Manifest) -> Owner:
@@ -103,16 +109,6 @@ def owner_of_pod(item: Manifest) -> Owner:
             if (ending := found.get(label)) and name.endswith(f"-{ending}"):
                 return Owner(above, Place(own.namespace, name.removesuffix(f"-{ending}")))
     return Owner(kind, Place(own.namespace, name))
-
-
-def _injected_by(item: Manifest) -> str:
-    """The revision in the injector's note, else in the label; ``default`` without either."""
-    try:
-        status = json_text.load(texts(at(item, "metadata", "annotations")).get(STATUS) or "null")
-    except ValueError:
-        status = None
-    noted = status.get("revision") if isinstance(status, dict) else None
-    return noted if isinstance(noted, str) and noted else labels(item).get(REVISION) or DEFAULT_REVISION
 
 
 def workload(item: Manifest, kind: str) -> WorkloadAt:
@@ -140,7 +136,8 @@ def _deployment(item: Manifest) -> Rollout:
     unavailable = _share(at(rolling, "maxUnavailable"), replicas, math.floor)
     if not surge and not unavailable:
         unavailable = 1
-    return Rollout(strategy, replicas, unavailable, surge, is_paused=flag(spec.get("paused")), grace=_grace(spec))
+    ready = number(spec.get("minReadySeconds"))
+    return Rollout(strategy, replicas, unavailable, surge, is_paused=flag(spec.get("paused")), grace=_grace(spec), min_ready=ready)
 
 
 def _stateful_set(item: Manifest) -> Rollout:
@@ -183,10 +180,17 @@ def budget(item: Manifest) -> Budget | None:
     return Budget(place(item), selector)
 
 
-def namespace(item: Manifest) -> NamespaceAt:
-    """A namespace by the labels that decide injection."""
-    found = labels(item)
-    return NamespaceAt(place(item).name, found.get(INJECTION, ""), found.get(REVISION, ""))
+def namespace(item: Manifest) -> NamespaceAt | None:
+    """A namespace by the labels that decide injection; None for one that is being deleted, and for that of probes."""
+    found, name = labels(item), place(item).name
+    if at(item, "metadata", "deletionTimestamp") or _is_probing(item, name):
+        return None
+    return NamespaceAt(name, found.get(INJECTION, ""), found.get(REVISION, ""))
+
+
+def _is_probing(item: Manifest, namespace: str) -> bool:
+    """Whether it belongs to probes, which a run, perhaps this one, removes by itself."""
+    return namespace.startswith(PROBE_PREFIX) and PROBE_LABEL in labels(item)
 
 
 def agent(item: Manifest, mesh_namespace: str) -> AgentAt | None:
@@ -213,7 +217,7 @@ def is_switched_off(item: Manifest) -> bool | None:
     if found.get(TAG) or found.get(REVISION) != DEFAULT_REVISION or found.get("app") != "sidecar-injector":
         return None
     hooks = rows(at(item, "webhooks"))
-    return bool(hooks) and all(_SWITCHED_OFF in texts(at(one, "namespaceSelector", "matchLabels")) for one in hooks)
+    return bool(hooks) and all(SWITCHED_OFF in texts(at(one, "namespaceSelector", "matchLabels")) for one in hooks)
 
 
 def validator(item: Manifest) -> str:

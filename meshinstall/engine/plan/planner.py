@@ -15,10 +15,11 @@ from meshinstall.model.desired import Desired, DesiredNamespace, Release
 from meshinstall.model.facts import Facts
 from meshinstall.model.ownership import audit_labels, recorded_digest
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep
-from meshinstall.model.release import ChartRef, ReleaseRecord, ReleaseStatus, without_digest
+from meshinstall.model.release import ChartRef, Component, ReleaseRecord, ReleaseStatus, without_digest
 from meshinstall.model.secrets import pair
 from meshinstall.model.stack import ValuesStack, leaves
 from meshinstall.model.values import value_at
+from meshinstall.model.version import is_full, order
 
 
 def plan(desired: Desired, facts: Facts) -> Plan:
@@ -61,7 +62,7 @@ def _namespace_step(namespace: DesiredNamespace, desired: Desired, facts: Facts)
 
 def _release_step(release: Release, facts: Facts, edits: tuple[Edit, ...]) -> ReleaseStep:
     record = facts.releases.get(release.key)
-    chart = facts.charts.get(release.chart.name, release.chart)
+    chart = _chart(release, record, facts)
     changes = value_changes(record.values if record else {}, release.values)
     told = tuple(sentence for edit in edits for sentence in edit.sentences())
     reasons = tuple(_reasons(record, chart, changes, facts, release))
@@ -89,6 +90,16 @@ def _release_step(release: Release, facts: Facts, edits: tuple[Edit, ...]) -> Re
         editors=tuple(sorted({editor.name for edit in edits for field in edit.fields for editor in field.editors})),
         undo=undo,
     )
+
+
+def _chart(release: Release, record: ReleaseRecord | None, facts: Facts) -> ChartRef:
+    """The chart of a release; newer CRDs than the mesh wants stay, as after an upgrade that was taken back: fields would be lost."""
+    wanted = facts.charts.get(release.chart.name, release.chart)
+    before = without_digest(record.version) if record else ""
+    is_there = record is not None and record.status is ReleaseStatus.DEPLOYED and is_full(before) and is_full(wanted.version)
+    if record is None or not is_there or release.component is not Component.BASE or order(before) <= order(wanted.version):
+        return wanted
+    return ChartRef(wanted.name, before, wanted.source, recorded_digest(record))
 
 
 def _reasons(record: ReleaseRecord | None, chart: ChartRef, changes: tuple[Change, ...], facts: Facts, release: Release) -> Iterator[str]:

@@ -15,12 +15,14 @@ from meshinstall.model.release import Component, Manifest, ReleaseKey, ReleaseSt
 class Leftovers:
     """What istiods put into every namespace, with uids, and the istiods that stay, in words.
 
-    ``orphans`` are what is left of releases that helm has no record of, each with its uid and release.
+    ``orphans`` are what is left of releases that helm has no record of, each with its uid and release; ``scouts`` are of gateways, from
+    runs that were killed.
     """
 
     objects: tuple[tuple[ObjectKey, str], ...] = ()
     others: tuple[str, ...] = ()
     orphans: Mapping[ObjectKey, tuple[str, ReleaseKey]] = field(default_factory=dict)
+    scouts: tuple[tuple[ObjectKey, str], ...] = ()
 
 
 def removable(facts: Facts) -> dict[str, Manifest]:
@@ -55,7 +57,7 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
     )
     tags = removed_tags(facts)
     releases = _release_steps(desired, facts, tuple(step.name for step in policies), tuple(step.name for step in tags))
-    lost = _orphan_steps(leftovers, tuple(step.name for step in policies))
+    lost = (*_orphan_steps(leftovers, tuple(step.name for step in policies)), *_scout_steps(leftovers))
     before = tuple(step.name for step in (*policies, *tags, *releases, *lost))
     sweep = _sweep_steps(leftovers, releases)
     definitions = tuple(
@@ -89,6 +91,19 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
 def _namespace_step(name: str, live: Manifest, needs: tuple[str, ...], kept: str) -> ObjectStep:
     step = ObjectStep(name=f"namespace/{name}", action=Action.DELETE, needs=needs, manifest=_stub("v1", "Namespace", name, live))
     return replace(step, action=Action.KEEP, reasons=(kept,)) if kept else step
+
+
+def _scout_steps(leftovers: Leftovers) -> tuple[ObjectStep, ...]:
+    """No release has them."""
+    return tuple(
+        ObjectStep(
+            name=f"{key.kind}/{key.namespace}/{key.name}",
+            action=Action.DELETE,
+            reasons=("a run that was killed left this scout of a gateway",),
+            manifest=_with_uid({"apiVersion": key.api_version, "kind": key.kind, "metadata": _names(key)}, {"metadata": {"uid": uid}}),
+        )
+        for key, uid in leftovers.scouts
+    )
 
 
 def _orphan_steps(leftovers: Leftovers, policies: tuple[str, ...]) -> tuple[ObjectStep, ...]:

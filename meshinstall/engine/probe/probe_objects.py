@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from meshinstall.model.istio import PROXY_CONTAINER
 from meshinstall.model.labels import REVISION
+from meshinstall.model.ownership import HOLDER
 from meshinstall.model.wire import PROBE_LABEL
 
-HOLDER = "meshinstall.dev/holder"
 CLIENT = "client"
 TARGET = "target"
 # The client's listener on its loopback, and what it takes and tells.

@@ -17,7 +17,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
@@ -28,6 +27,7 @@ from meshinstall.engine.mesh.proxy_config import admin_port
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.objects import readiness
 from meshinstall.engine.objects.json_fields import at, text
+from meshinstall.engine.observe.run_holder import is_left
 from meshinstall.engine.probe import probe_objects
 from meshinstall.engine.probe.admission import create_admitted
 from meshinstall.engine.session import Session
@@ -35,6 +35,7 @@ from meshinstall.engine.tasks import closing, gather, task_group
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model import json_text
 from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_SELECTOR, PROXY_CONTAINER, ROOT_CERTIFICATE
+from meshinstall.model.ownership import HOLDER
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
@@ -60,8 +61,6 @@ _ROOTS = 45.0
 _ROOTS_LATE = 2.0
 # Seconds for another run to end; a tenant who makes a namespace that looks like probes can delay a run by no more.
 _OTHERS = 30.0
-# How old a namespace of probes is before it is nobody's, whoever made it.
-_FORGOTTEN = timedelta(minutes=20)
 
 
 class Prober:
@@ -131,15 +130,18 @@ class Prober:
 
 
 @asynccontextmanager
-async def probes(session: Session, say: Say) -> AsyncIterator[Prober]:
-    """Start the probes' pods, wait until they are ready, and remove them after the ``with`` block, whatever happens in it."""
+async def probes(session: Session, say: Say, revision: str = "") -> AsyncIterator[Prober]:
+    """Start the probes' pods, wait until they are ready, and remove them after the ``with`` block, whatever happens in it.
+
+    They get their proxies from the istiod of ``revision``, of the default one where none is named.
+    """
     prober = Prober(session, f"{PROBE_PREFIX}{secrets.token_hex(4)}")
     try:
         try:
             await _be_alone(session, say)
         except ClusterError as error:
             prober.gaps.append(f"probes of an earlier run could not be removed: {short(error)}")
-        await _start(session, prober, say)
+        await _start(session, prober, say, revision)
         yield prober
     finally:
         if prober.placed:
@@ -165,26 +167,22 @@ async def _be_alone(session: Session, say: Say) -> None:
 
 
 async def remove_leftovers(session: Session) -> list[str]:
-    """Remove the probes of runs that are dead, and any that are older than a run can be; those of others are told. Raises ClusterError."""
+    """Remove the probes of runs that are dead, and any that are older than a run can be; those of others are told. Raises ClusterError.
+
+    This run may have others itself.
+    """
     others = []
     found = session.kube.list(object_path("v1", "namespaces"), labels=f"{PROBE_LABEL}=namespace", metadata_only=True)
     for namespace in [one async for one in found]:
         metadata = namespace["metadata"]
-        left = _is_left(metadata, session)
+        left = is_left(namespace, session)
         if not metadata["name"].startswith(PROBE_PREFIX) or "deletionTimestamp" in metadata:
             continue
         if left:
             await _remove(session.kube, metadata["name"])
-        else:
+        elif (metadata.get("annotations") or {}).get(HOLDER) != session.who:
             others.append(metadata["name"])
     return others
-
-
-def _is_left(metadata: Manifest, session: Session) -> bool:
-    holder = (metadata.get("annotations") or {}).get(probe_objects.HOLDER, "")
-    created = metadata.get("creationTimestamp")
-    age = session.now() - datetime.fromisoformat(created) if created else timedelta()
-    return session.is_dead(holder) or age > _FORGOTTEN
 
 
 async def _remove(kube: Kube, namespace: str) -> None:
@@ -195,9 +193,9 @@ async def _remove(kube: Kube, namespace: str) -> None:
     await kube.delete(object_path("v1", "namespaces", "", namespace))
 
 
-async def _start(session: Session, prober: Prober, say: Say) -> None:
+async def _start(session: Session, prober: Prober, say: Say, revision: str) -> None:
     try:
-        await _place(session, prober, say)
+        await _place(session, prober, say, revision)
         roots = await _roots(session.kube, prober.namespace, say)
         async with task_group() as group:
             group.start_soon(_start_target, session, prober, say)
@@ -216,10 +214,10 @@ async def _start_target(session: Session, prober: Prober, say: Say) -> None:
         prober.gaps.append(f"the probes' own target cannot be started: {short(error)}")
 
 
-async def _place(session: Session, prober: Prober, say: Say) -> None:
+async def _place(session: Session, prober: Prober, say: Say, revision: str) -> None:
     """Create everything but the pods."""
     planes = await _planes(session.kube)
-    revision = _revision(planes)
+    revision = revision or _revision(planes)
     ipv6 = await _is_ipv6(session.kube, planes)
     # A request that is on its way must have arrived before anything is removed.
     with anyio.CancelScope(shield=True):

@@ -26,12 +26,13 @@ _LAST_WORDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a plan is carried out: through which ports, who hears of it, under which lock, and the seconds that it may take."""
+    """How a plan is carried out: through which ports, who hears of it, under which lock, the seconds that it may take, and for whom."""
 
     session: Session
     emit: Emit
     lock: RunLock
     seconds: float
+    command: str = "up"
 
 
 async def install(plan: Plan, desired: Desired, execution: Execution) -> None:
@@ -43,7 +44,7 @@ async def install(plan: Plan, desired: Desired, execution: Execution) -> None:
         # The lock is an object of this namespace.
         await runner.ensure_namespace(plan.mesh_namespace)
         is_planned_under_lock = execution.lock.is_taken
-        await _take(execution, runner, f"up {plan.environment}, run {run}")
+        await _take(execution, runner, f"{execution.command} {plan.environment}, run {run}")
         if not is_planned_under_lock:
             await _refuse_if_overtaken(plan, session)
         async with _summarised(execution, desired, plan, run):

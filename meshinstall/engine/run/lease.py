@@ -5,7 +5,8 @@ is believed: any change means that the holder lives. The holder gives up well be
 renewal that was answered, so that its helm has ended when another may begin.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -115,12 +116,19 @@ class Lease:
 
     async def rename(self, what: str) -> None:
         """Say what the lock is held for now; raises LockedError when it is lost."""
-        await self._write({}, {"annotations": {_RUN: what}})
+        with self._noticing():
+            await self._write({}, {"annotations": {_RUN: what}})
 
     async def renew(self) -> None:
         """Say that this run lives, until the lock goes with its namespace; raises LockedError when it is lost or not renewed in time."""
-        try:
+        with self._noticing():
             await self._renew()
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """A block that may find that the lock is lost."""
+        try:
+            yield
         except LockedError:
             self.is_lost = True
             raise

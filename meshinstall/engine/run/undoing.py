@@ -30,7 +30,7 @@ async def put_back(kube: Kube, edits: Iterable[Undo], tell: Callable[[str], None
             if one.scales:
                 tell(f"scaling {key} to {one.after}")
                 await _scaled(kube, key, one)
-        await _disown(kube, key)
+        await disown(kube, key)
 
 
 async def _scaled(kube: Kube, key: ObjectKey, one: Undo) -> None:
@@ -61,7 +61,7 @@ async def _patched(kube: Kube, key: ObjectKey, edits: Iterable[Undo]) -> None:
             return
 
 
-async def _disown(kube: Kube, key: ObjectKey) -> None:
+async def disown(kube: Kube, key: ObjectKey) -> None:
     """Give up what we own by it: helm's next change of these fields would be a conflict with us, and a failed revision in its history."""
     for _ in range(_TRIES):
         metadata = (await _look(kube, key))["metadata"]

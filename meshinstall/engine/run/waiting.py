@@ -50,12 +50,17 @@ async def until_ready(session: Session, step: ReleaseStep, record: ReleaseRecord
         await _restart_what_hangs(session, [key for key in keys if key not in empty], tell)
     is_istiod = step.component is Component.ISTIOD
     try:
-        await _until(_Objects(session, keys, empty, nudges=is_istiod).look, tell)
+        await _until(_Objects(session, keys, empty, nudges=is_istiod, holds=step.holds).look, tell)
     except StepError as error:
         raise _with_origins(error, step) from None
     if is_istiod and not empty:
         await _until_webhooks_answer(session, step, tell)
     return await _addresses(session, keys)
+
+
+async def until_current(session: Session, key: ObjectKey, tell: Tell) -> None:
+    """Wait until an object that no release has is Current; raises StepError as ``until_ready`` does. The deadline is the caller's."""
+    await _until(_Objects(session, (key,), frozenset(), nudges=True).look, tell)
 
 
 def _with_origins(error: StepError, step: ReleaseStep) -> StepError:
@@ -190,11 +195,14 @@ class _Crds:
 class _Objects:
     """Looks whether objects are Current; what holds them up is asked less often: those lists take time from what starts on the cluster."""
 
-    def __init__(self, session: Session, keys: tuple[ObjectKey, ...], empty: frozenset[ObjectKey], *, nudges: bool) -> None:
+    def __init__(
+        self, session: Session, keys: tuple[ObjectKey, ...], empty: frozenset[ObjectKey], *, nudges: bool, holds: bool = False
+    ) -> None:
         self._session = session
         self._keys = keys
         self._empty = empty
         self._nudges = nudges
+        self._holds = holds
         self._reasons: dict[ObjectKey, list[Trouble]] = {}
         self._asked = -_EXPLAIN
 
@@ -207,13 +215,21 @@ class _Objects:
             live = await self._session.kube.get(path_of(key))
             if live is None:
                 troubles.append(Trouble(f"{key} does not exist yet"))
-            elif wait := readiness.unready(live, key.kind, may_be_empty=key in self._empty):
+            elif wait := await self._wait(key, live):
                 if asks:
                     self._reasons[key] = [trouble async for trouble in reasons(self._session, key, live)]
                     if self._nudges and key.kind == "Deployment":
                         await nudge(self._session, key, live)
                 troubles += self._reasons.get(key) or [Trouble(f"{key}: {wait}")]
         return troubles
+
+    async def _wait(self, key: ObjectKey, live: Manifest) -> str:
+        """What an object waits for; of a Deployment that is held, until one pod of its new template is Ready."""
+        wait = readiness.unready(live, key.kind, may_be_empty=key in self._empty)
+        if not (wait and self._holds and key.kind == "Deployment" and readiness.is_observed(live)):
+            return wait
+        replicas = await _newest(self._session, key, live, readiness.pods_of(live))
+        return wait if replicas is None else readiness.without_ready_pod(replicas)
 
 
 async def reasons(session: Session, key: ObjectKey, live: Manifest) -> AsyncIterator[Trouble]:

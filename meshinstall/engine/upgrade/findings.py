@@ -65,7 +65,10 @@ def _fixes(position: MeshPosition, target: IstioVersion) -> Iterator[Finding]:
     """Fixes that an istiod of the mesh has, and that the target lacks, or may lack."""
     running = [plane.version for plane in position.planes if plane.version]
     has = [fix for fix in SECURITY_FIXES if any(fix.is_in(version) for version in running)]
-    newest = max(running, default=target)
+    # In the middle of an upgrade the target runs too, beside the one that has them.
+    newest = max(
+        (version for version in running if any(fix.is_in(version) for fix in SECURITY_FIXES) and version != target), default=target
+    )
     if lacking := [fix for fix in has if fix.is_in(target) is False]:
         title = f"Istio {target} lacks {_count(lacking)} that {newest} has"
         first_with_all = max(fix.patches[target.line] for fix in lacking)

@@ -14,6 +14,15 @@ _OTHERS = {
 }
 _SELF = frozenset({Carrier.MANAGED_GATEWAY, Carrier.WAYPOINT})
 
+# Seconds that old and new pods of a gateway serve side by side at most: what is judged meanwhile can be taken back without a gap. Where
+# nobody is left to decide, the rollout goes on by itself, and by this number, which nobody else writes, the next run knows it.
+HOLD = 307
+
+
+def is_held(one: Proxied) -> bool:
+    """Whether an upgrade holds a gateway, or did so when it was interrupted."""
+    return one.rollout.min_ready == HOLD
+
 
 def kept_until(one: Proxied) -> str:
     """What ends that a workload keeps its old proxies, where no restart of ours does; empty when one does."""

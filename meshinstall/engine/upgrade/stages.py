@@ -1,12 +1,12 @@
 """Orders an upgrade into stages, each with what it moves; what is at its goal already is left out; pure."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from meshinstall.catalog.upgrades import PROXY_MINORS_BEHIND
 from meshinstall.checks.words import first
-from meshinstall.engine.upgrade.restarts import kept_until, meaning
+from meshinstall.engine.upgrade.restarts import is_held, kept_until, meaning
 from meshinstall.engine.upgrade.strategy import goes
 from meshinstall.model.istio import DEFAULT_VALIDATOR
 from meshinstall.model.istio_version import IstioVersion
@@ -43,6 +43,23 @@ def order_stages(position: MeshPosition, goal: Goal) -> tuple[Stage, ...]:
     found = staged.in_place() if goal.strategy.way is Way.IN_PLACE else staged.by_canary()
     stages = [stage for stage in found if stage.moves or stage.note]
     return tuple(stages) if any(stage.moves for stage in stages) else ()
+
+
+# The stages of a way back, in their order.
+STAGES_BACK = (StageName.DEFAULT, StageName.CONTROL_PLANE, StageName.TAGS, StageName.GATEWAYS, StageName.WORKLOADS, StageName.RETIRE)
+
+
+def is_beyond(stage: StageName, last: StageName, *, is_back: bool) -> bool:
+    """Whether a stage comes after the last one that was asked for, which may be done already."""
+    order = STAGES_BACK if is_back else tuple(StageName)
+    return last in order and stage in order and order.index(stage) > order.index(last)
+
+
+def of_rollback(position: MeshPosition, goal: Goal) -> tuple[Stage, ...]:
+    """The stages back to a goal that is older: of a canary what leads to the old istiod first, in place the istiod."""
+    staged = _Staging(position, goal)
+    found = staged.back_in_place() if goal.strategy.way is Way.IN_PLACE else staged.back_from_canary()
+    return tuple(stage for stage in found if stage.moves)
 
 
 def kept(position: MeshPosition, goal: Goal) -> tuple[Kept, ...]:
@@ -98,6 +115,22 @@ class _Staging:
         yield self._workloads([*canary.moves, *tags.moves])
         yield self._default()
         yield self._retire()
+
+    def back_from_canary(self) -> Iterator[Stage]:
+        """The old istiod gets everything back, and the new one is removed."""
+        yield replace(self._default(), does="the old istiod validates Istio's objects again")
+        tags = replace(self._tags(()), does="moves revision tags back: new pods of their namespaces get the old proxy", note="")
+        yield tags
+        yield replace(self._gateways(), does="puts the gateways back one by one")
+        yield self._workloads([*tags.moves])
+        yield replace(self._retire(), does="removes the new istiod, once no proxy, tag or label leads to it")
+
+    def back_in_place(self) -> Iterator[Stage]:
+        """The istiod that injects them goes back before the proxies can."""
+        control_plane = self._control_plane(self.position.planes[0])
+        yield control_plane
+        yield replace(self._gateways(), does="puts the gateways back one by one")
+        yield self._workloads([*control_plane.moves])
 
     def _catch_up(self, planes: Iterable[PlaneAt]) -> Stage:
         """Proxies that would be too far behind the new istiod get the version of the one that they have first."""
@@ -158,16 +191,19 @@ class _Staging:
 
     def _gateways(self) -> Stage:
         moves = []
-        for one in self._behind(Carrier.GATEWAY):
-            by_hand = bool(kept_until(one))
-            moves.append(Move(Part.GATEWAY, one.name, _before(one), str(self.goal.target), meaning(one), by_hand=by_hand))
+        for one in self.position.proxied:
+            is_behind = _is_behind(one, self.goal)
+            if one.carrier is Carrier.GATEWAY and (is_behind or is_held(one)):
+                what = meaning(one) if is_behind else "no pod is replaced: the hold that an interrupted run left is taken away"
+                by_hand = is_behind and bool(kept_until(one))
+                moves.append(Move(Part.GATEWAY, one.name, _before(one), str(self.goal.target), what, by_hand=by_hand))
         return Stage(StageName.GATEWAYS, "replaces the gateways one by one", tuple(moves))
 
     def _tags(self, done: tuple[str, ...]) -> Stage:
         names = dict.fromkeys((*(tag.name for tag in self.position.tags), *self.goal.tags))
         if needs_default(self.position):
             names.setdefault(DEFAULT_REVISION)
-        wanted = [name for name in names if name not in done and self._leads(name) != self.goal.revision]
+        wanted = [name for name in names if name not in done and (self._leads(name) != self.goal.revision or self._is_left_over(name))]
         moves = [self._move_of_tag(name) for name in wanted]
         moves += [_of_proxies(one, str(self.goal.target)) for one in self._managed() if not self._names_old(self._selector(one))]
         note = ""
@@ -184,7 +220,7 @@ class _Staging:
             old = (space for space in self.position.namespaces if self._names_old(space.selector))
             moves += [Move(Part.NAMESPACE, space.name, space.selector, self.goal.revision, how, by_hand=True) for space in old]
         moves += [self._workload(one) for one in rest]
-        return Stage(StageName.WORKLOADS, "restarts workloads with sidecars, namespace by namespace", tuple(moves))
+        return Stage(StageName.WORKLOADS, "leaves workloads with sidecars to their owners, who restart them", tuple(moves))
 
     def _default(self) -> Stage:
         is_there = self.position.validator and self.position.validator != self.goal.revision
@@ -224,10 +260,18 @@ class _Staging:
         """Workloads with sidecars that these tags inject, and that are behind."""
         return tuple(one for one in self._behind(Carrier.SIDECAR) if self._selector(one) in tags)
 
+    def _is_left_over(self, name: str) -> bool:
+        """Whether a way back that was killed left the tag of the istiod without a revision, whose injector is on again, and wins."""
+        led = {tag.revision for tag in self.position.tags if tag.name == name}
+        return name == self.goal.revision == DEFAULT_REVISION and bool(led - {DEFAULT_REVISION})
+
     def _move_of_tag(self, name: str) -> Move:
         spaces = [space.name for space in self.position.namespaces if space.selector == name]
         what = f"new pods of {first(spaces, _SHOWN)}" if spaces else "no namespace has it"
-        return Move(Part.TAG, name, self._leads(name), self.goal.revision, what)
+        leads = self._leads(name)
+        if leads == self.goal.revision:
+            leads = next((tag.revision for tag in self.position.tags if tag.name == name), leads)
+        return Move(Part.TAG, name, leads, self.goal.revision, what)
 
     def _workload(self, one: Proxied) -> Move:
         if self.goal.strategy.way is Way.CANARY and self._names_old(one.pinned):

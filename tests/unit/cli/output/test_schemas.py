@@ -11,14 +11,34 @@ import pytest
 
 from meshinstall.cli.output.printers import dump, json_lines, plan_json
 from meshinstall.cli.output.saved_plan import document
+from meshinstall.cli.output.upgrade_result import result_line
 from meshinstall.cli.output.verdict_json import verdict_json
-from meshinstall.engine.events import Event, LockWaiting, ProxiesOlder, RunEnded, RunStarted, StepDone, StepEnded, StepStarted, StepWaiting
+from meshinstall.engine.events import (
+    Event,
+    GateJudged,
+    LockWaiting,
+    ProxiesOlder,
+    RunEnded,
+    RunStarted,
+    StageEnded,
+    StageStarted,
+    StageWaiting,
+    StepDone,
+    StepEnded,
+    StepStarted,
+    StepWaiting,
+)
+from meshinstall.engine.staging.terms import End, Result
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.gate import Gate, GateCheck, GateOutcome
+from meshinstall.model.istio_version import IstioVersion
+from meshinstall.model.mesh_position import MeshPosition
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, SweepStep, Target
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
 from meshinstall.model.request import Request
+from meshinstall.model.upgrade import UpgradePlan
 from tests.unit.cli.verdicts import VERDICT
 
 SCHEMAS = Path(__file__).parents[4] / "docs/schemas"
@@ -39,6 +59,7 @@ SWEEP = SweepStep(
 )
 TARGET = Target("eks", "c", {"region": "eu-west-1"}, "https://c.example", "0b1c")
 PLAN = Plan("dev", "c", "default", "1.31.0", "istio-system", (NAMESPACE, RELEASE), (Finding("PRE001", Severity.ERROR, "no"),))
+GATE = Gate("gateways istio-ingress/public", (GateCheck("readiness", GateOutcome.FAIL, "no", ("a", "b")),), 4.0)
 EVENTS: tuple[Event, ...] = (
     RunStarted("r", PLAN),
     StepStarted(NAMESPACE),
@@ -49,6 +70,10 @@ EVENTS: tuple[Event, ...] = (
     LockWaiting("bob@desk/8-1 holds the lock of this mesh"),
     RunEnded("r", 2.0, "no"),
     ProxiesOlder("2 proxies are older"),
+    StageStarted("gateways", 4, 8, "replaces the gateways one by one", ("Deployment istio-ingress/public",)),
+    StageWaiting("gateways", "restarting Deployment shop/web"),
+    GateJudged(GATE),
+    StageEnded("gateways", 9.0, End.UNDONE, "readiness: no"),
 )
 
 
@@ -77,6 +102,13 @@ def test_a_verdict_fits_its_schema() -> None:
     jsonschema.validate(document, schema("verify.json"))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**document, "verdict": "MAYBE"}, schema("verify.json"))
+
+
+@pytest.mark.parametrize("end", End)
+def test_the_end_of_an_upgrade_fits_its_schema(end: End) -> None:
+    plan = UpgradePlan("dev", "c", IstioVersion(1, 31, 0), MeshPosition())
+    result = Result(plan, end, "workloads", "why", ("Deployment shop/web: 1.30.4 → 1.31.0",), ("Write",), (GATE,))
+    jsonschema.validate(json.loads(result_line(result)), schema("upgrade-result.json"))
 
 
 def test_the_schemas_refuse_what_they_do_not_know() -> None:

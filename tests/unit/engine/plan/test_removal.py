@@ -296,3 +296,34 @@ def control_plane(namespace: str, **more: str) -> dict[str, Any]:
     metadata = {"name": "istiod-canary", "namespace": namespace, "labels": labels | more}
     pods = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "discovery"}]}}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": pods}}
+
+
+def leave_scout(there: World, namespace: str = "istio-ingress", **labels: str) -> str:
+    """The scout of a run that was killed, with the ReplicaSet that its controller made; gives its path."""
+    marks = {"app.kubernetes.io/managed-by": "meshinstall", "meshinstall.dev/scout": "public", **labels}
+    metadata = {"name": "public-scout", "namespace": namespace, "labels": marks, "uid": "uid-scout"}
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "public-scout", "controller": True}
+    path = f"/apis/apps/v1/namespaces/{namespace}"
+    there.kube.objects[f"{path}/deployments/public-scout"] = {"metadata": metadata}
+    made = {"name": "public-scout-1", "namespace": namespace, "labels": marks, "ownerReferences": [owner]}
+    there.kube.objects[f"{path}/replicasets/public-scout-1"] = {"metadata": made}
+    return f"{path}/deployments/public-scout"
+
+
+async def test_a_scout_of_a_killed_run_goes_and_keeps_no_namespace() -> None:
+    there = await installed()
+    path = leave_scout(there)
+    steps = {step.name: step for step in (await removal(there)).pending}
+    assert steps["Deployment/istio-ingress/public-scout"].reasons == ("a run that was killed left this scout of a gateway",)
+    assert "namespace/istio-ingress" in steps
+    done = order(await down(there))
+    assert done.index("Deployment/istio-ingress/public-scout") < done.index("namespace/istio-ingress")
+    assert f"DELETE {path}" in there.kube.calls
+
+
+async def test_what_only_looks_like_a_scout_stays_and_keeps_its_namespace() -> None:
+    there = await installed()
+    leave_scout(there, **{"app.kubernetes.io/managed-by": "Helm"})
+    steps = [step.name for step in (await removal(there)).pending]
+    assert "Deployment/istio-ingress/public-scout" not in steps
+    assert "namespace/istio-ingress" not in steps

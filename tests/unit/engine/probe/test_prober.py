@@ -7,6 +7,7 @@ from meshinstall.engine.probe import probe_objects, prober
 from meshinstall.engine.probe.prober import probes
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.mesh import Place
+from meshinstall.model.ownership import HOLDER
 from meshinstall.model.wire import Answer, Probe, Probing, Seen, WireTarget
 from meshinstall.ports import Heard, Stream
 from tests.unit.engine.probe.prober_world import GOOD, LABELS, WEB, Cluster, probed, wire
@@ -25,7 +26,7 @@ async def test_the_probes_stand_in_one_namespace_of_the_mesh_while_they_last(clu
         assert prober.gaps == []
         namespace = cluster.nodes.objects[f"/api/v1/namespaces/{prober.namespace}"]
         assert namespace["metadata"]["labels"] | {"istio.io/rev": "default", **LABELS} == namespace["metadata"]["labels"]
-        assert namespace["metadata"]["annotations"] == {probe_objects.HOLDER: "ann@laptop/7-1"}
+        assert namespace["metadata"]["annotations"] == {HOLDER: "ann@laptop/7-1"}
         assert sorted(cluster.nodes.of_kind("Pod")) == ["client", "target"]
         assert cluster.nodes.of_kind("Sidecar") == ["probe"]
         assert sorted(cluster.nodes.of_kind("EnvoyFilter")) == ["client", "target"]

@@ -5,9 +5,9 @@ from typing import Any
 import anyio
 import pytest
 
-from meshinstall.engine.probe import probe_objects
 from meshinstall.engine.probe.prober import probes, remove_leftovers
 from meshinstall.errors import ForbiddenError
+from meshinstall.model.ownership import HOLDER
 from meshinstall.model.release import Manifest
 from meshinstall.model.wire import Answer
 from tests.fake_kube import NOON, forbidden
@@ -207,7 +207,7 @@ async def test_what_cannot_be_cleaned_up_is_told(cluster: Cluster) -> None:
 
 
 def left(name: str, holder: str = "", created: str = NOON.isoformat(), **metadata: Any) -> Manifest:
-    annotations = {probe_objects.HOLDER: holder} if holder else {}
+    annotations = {HOLDER: holder} if holder else {}
     told = {"name": name, "labels": LABELS, "annotations": annotations, "creationTimestamp": created, **metadata}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": told}
 
@@ -240,12 +240,23 @@ async def test_a_second_run_starts_when_the_first_has_ended(cluster: Cluster) ->
     async with anyio.create_task_group() as group, probes(cluster.session(), cluster.said.append) as first:
 
         async def again() -> None:
-            async with probes(cluster.session(), say) as second:
+            async with probes(cluster.session("bob@desk/8-1"), say) as second:
                 assert first.namespace not in cluster.nodes.of_kind("Namespace")
                 assert not second.problem
 
         group.start_soon(again)
         await waits.wait()
+
+
+async def test_a_run_may_have_two_and_each_revision_gives_its_own_proxies(cluster: Cluster) -> None:
+    async with probes(cluster.session(), cluster.said.append) as first, probes(cluster.session(), cluster.said.append, "1-31") as second:
+        labels = {
+            name: cluster.nodes.objects[f"/api/v1/namespaces/{name}"]["metadata"]["labels"] for name in (first.namespace, second.namespace)
+        }
+        assert labels[second.namespace]["istio.io/rev"] == "1-31"
+        assert labels[first.namespace] != labels[second.namespace]
+    assert cluster.said == []
+    assert cluster.is_clean()
 
 
 async def test_leftovers_that_cannot_be_listed_stop_nothing(cluster: Cluster) -> None:

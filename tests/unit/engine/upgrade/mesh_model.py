@@ -1,6 +1,6 @@
 """A mesh as injection and xDS make it, on which the moves of an upgrade are tried; and positions to start from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
@@ -80,7 +80,8 @@ class Model:
             case Part.AGENT:
                 self.agents[move.name] = _version(move.after)
             case Part.GATEWAY:
-                self.pinned[move.name] = self.goal.revision
+                # A chart without a revision names none.
+                self.pinned[move.name] = "" if self.goal.revision == DEFAULT else self.goal.revision
                 self.start_again(move.name)
             case Part.PROXIES:
                 if stage is not StageName.CATCH_UP and move.by_hand and self.pinned[move.name]:
@@ -97,8 +98,12 @@ class Model:
         if move.part is Part.NAMESPACE:
             self.selectors[move.name] = move.after
         else:
-            self.switched_off = self.switched_off or move.name == DEFAULT
+            is_back = move.name == DEFAULT and self.goal.revision == DEFAULT
+            self.switched_off = not is_back and (self.switched_off or move.name == DEFAULT)
             self.tags[move.name] = move.after
+            if is_back:
+                # The istiod without a revision serves its namespaces by itself.
+                del self.tags[move.name]
 
     def _plane(self, move: Move) -> None:
         if not move.after:
@@ -110,6 +115,30 @@ class Model:
             assert move.name not in self.releases
             self.releases[move.name] = self.goal.revision
             self.planes[self.goal.revision] = _version(move.after)
+
+
+def seen(mesh: Model, start: MeshPosition) -> MeshPosition:
+    """What would be read of a mesh that lives; ``start`` is what was read of it before."""
+    names = {revision: release for release, revision in mesh.releases.items()}
+    planes = tuple(
+        PlaneAt(revision, version, Place("istio-system", names[revision]), names[revision]) for revision, version in mesh.planes.items()
+    )
+    counts = {name: tuple(ProxyCount(revision, version, 1) for revision, version in some) for name, some in mesh.proxies.items()}
+    return replace(
+        start,
+        base=_version(mesh.base),
+        planes=planes,
+        proxied=tuple(replace(one, proxies=counts[one.name], pinned=mesh.pinned[one.name]) for one in start.proxied),
+        namespaces=tuple(_labelled(space, mesh.selectors[space.name]) for space in start.namespaces),
+        tags=tuple(TagAt(name, revision) for name, revision in mesh.tags.items()),
+        validator=mesh.validator,
+        switched_off=mesh.switched_off,
+        agents=tuple(replace(agent, version=mesh.agents[agent.component]) for agent in start.agents),
+    )
+
+
+def _labelled(space: NamespaceAt, selector: str) -> NamespaceAt:
+    return space if space.selector == selector else NamespaceAt(space.name, "", selector)
 
 
 def _version(text: str) -> IstioVersion:
@@ -132,6 +161,7 @@ def model(position: MeshPosition, goal: Goal) -> Model:
         validator=position.validator,
         base=str(position.base),
         goal=goal,
+        switched_off=position.switched_off,
     )
 
 

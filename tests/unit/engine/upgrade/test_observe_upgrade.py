@@ -201,3 +201,28 @@ async def test_what_may_not_be_listed_is_a_gap() -> None:
     found = await look(there)
     assert len(found.gaps) == 2
     assert found.proxied[0].place == Place("shop", "web")
+
+
+async def test_a_scout_of_our_gateway_is_no_part_of_the_mesh_and_anybody_elses_pod_is_whatever_its_label_says() -> None:
+    there = world()
+    marked = {"meshinstall.dev/scout": "public"}
+    for space, name in (("istio-ingress", "public-scout"), ("shop", "hidden")):
+        pod(there, space, f"{name}-1", owner=("Deployment", name), labels=marked)
+        there.kube.objects[f"/api/v1/namespaces/{space}/pods/{name}-1"]["spec"]["containers"][0]["args"] = ["proxy", "router"]
+    pod(there, "istio-ingress", "sidecar-1", owner=("Deployment", "sidecar"), labels=marked)
+    found = [one.name for one in (await look(there)).proxied]
+    assert found == ["Deployment istio-ingress/sidecar", "Deployment shop/hidden", "Deployment shop/web"]
+
+
+async def test_probes_are_no_part_of_the_mesh_and_what_only_has_their_name_is() -> None:
+    there = world()
+    namespace(there, "meshinstall-probe-1", istio__io___rev="default", meshinstall__dev___probe="namespace")
+    pod(there, "meshinstall-probe-1", "client", labels={"meshinstall.dev/probe": "client"})
+    namespace(there, "meshinstall-probe-2", istio__io___rev="default")
+    pod(there, "meshinstall-probe-2", "lone")
+    pod(there, "shop", "marked", labels={"meshinstall.dev/probe": "client"})
+    namespace(there, "ending", istio_injection="enabled")
+    there.kube.objects["/api/v1/namespaces/ending"]["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
+    found = await look(there)
+    assert [one.name for one in found.proxied] == ["Deployment shop/web", "Pod meshinstall-probe-2/lone", "Pod shop/marked"]
+    assert {"meshinstall-probe-1", "meshinstall-probe-2", "ending"} & {space.name for space in found.namespaces} == {"meshinstall-probe-2"}

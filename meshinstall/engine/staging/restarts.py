@@ -1,0 +1,50 @@
+"""Restarts workloads, so that their pods get the proxies of another istiod, and waits until they are ready."""
+
+from collections.abc import Callable, Iterable
+
+import anyio
+
+from meshinstall.engine.objects import readiness
+from meshinstall.engine.run.waiting import reasons
+from meshinstall.engine.session import Session
+from meshinstall.errors import StepError
+from meshinstall.model.facts import ObjectKey
+from meshinstall.model.mesh_position import Proxied
+from meshinstall.model.paths import path_of
+
+# Ours, and not that of ``kubectl rollout restart``: engines that revert what kubectl writes would restart everything a second time.
+_RESTARTED = "meshinstall.dev/restartedAt"
+# Seconds for one workload, and between two looks.
+_PATIENCE = 300.0
+_LOOK = 0.5
+
+
+async def restart(session: Session, workloads: Iterable[Proxied], tell: Callable[[str], None]) -> None:
+    """Restart one workload after the other; raises StepError for the first that does not become ready."""
+    for one in workloads:
+        key = ObjectKey("apps/v1", one.kind, one.place.namespace, one.place.name)
+        if await session.kube.get(path_of(key)) is None:
+            # Its owner deleted it since the plan was made.
+            continue
+        tell(f"restarting {one.name}")
+        annotations = {_RESTARTED: session.now().isoformat(timespec="seconds")}
+        await session.kube.patch(path_of(key), {"spec": {"template": {"metadata": {"annotations": annotations}}}})
+        await _until_ready(session, key, tell)
+
+
+async def _until_ready(session: Session, key: ObjectKey, tell: Callable[[str], None]) -> None:
+    last = ""
+    with anyio.move_on_after(_PATIENCE):
+        while True:
+            live = await session.kube.get(path_of(key))
+            if live is None or not (wait := readiness.unready(live, key.kind, may_be_empty=True)):
+                return
+            troubles = [trouble async for trouble in reasons(session, key, live)]
+            if hopeless := next((trouble for trouble in troubles if trouble.hopeless and not trouble.grace), None):
+                raise StepError(f"{key}: {hopeless.text}", hopeless.hint)
+            told = "; ".join(dict.fromkeys(trouble.text for trouble in troubles)) or f"{key}: {wait}"
+            if told != last:
+                last = told
+                tell(told)
+            await anyio.sleep(_LOOK)
+    raise StepError(f"{key} was restarted and is not ready after {_PATIENCE:.0f} s: {last}", f"kubectl rollout status, then undo: {key}")

@@ -1,0 +1,64 @@
+"""What an upgrade is given, and how it ends."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from meshinstall.engine.events import Emit
+from meshinstall.engine.staging.judging import Judges
+from meshinstall.model.gate import Gate
+from meshinstall.model.upgrade import StageName, UpgradePlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms an upgrade runs.
+
+    ``allow`` names findings that do not stop it; ``until`` is the last stage; ``undoes``: a stage that failed is taken back;
+    ``require_pass``: what was no PASS before counts too. ``seconds`` are for each run of a stage,
+    ``judges`` are who says whether it went well.
+    """
+
+    allow: frozenset[str] = frozenset()
+    seconds: float = 600.0
+    until: StageName | None = None
+    undoes: bool = True
+    require_pass: bool = False
+    judges: Judges = field(default_factory=Judges)
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Who hears of it: ``show`` gets the plan, ``ask`` raises unless it may be run, ``emit`` gets every event."""
+
+    show: Callable[[UpgradePlan], None]
+    ask: Callable[[UpgradePlan], Awaitable[None]]
+    emit: Emit
+
+
+class End(StrEnum):
+    """How an upgrade, or a stage of it, ends."""
+
+    DONE = "done"
+    # Something is left that others do, or the last stage that was asked for is done.
+    HELD = "held"
+    NOT_PROVEN = "not proven"
+    UNDONE = "taken back"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an upgrade ended: at which stage, why, what is ``left`` to others, and what ``to_write`` into the files, in words.
+
+    ``is_back``: it was the way back.
+    """
+
+    plan: UpgradePlan
+    end: End
+    stage: str = ""
+    why: str = ""
+    left: tuple[str, ...] = ()
+    to_write: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    is_back: bool = False
