@@ -26,6 +26,8 @@ settings.load_profile("meshinstall")
 # Files of cluster tests, the longest first, as measured: several workers are busy to the end when these start first.
 _LONGEST = (
     *(
+        "upgrade",
+        "upgrade_in_place",
         "faults",
         "truth",
         "drift",
@@ -41,6 +43,9 @@ _LONGEST = (
         "verify_anywhere",
         "newcomer",
         "whose_mesh",
+        "scout",
+        "revisions",
+        "upgrade_plan",
     ),
     *("verify", "up", "down", "check", "inspect", "testbed", "survey", "istio", "revision", "nudging", "helm_cluster", "kube"),
 )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from testbed import machine, paths, pins
-from testbed.bench import clouds, install, prove, report, scale, start
+from testbed.bench import clouds, install, prove, report, scale, start, upgrade
 from testbed.bench.session import Session
 from testbed.build import catalog
 from testbed.build.builder import build
@@ -24,9 +24,17 @@ class What(StrEnum):
     START = "start"
     VERIFY = "verify"
     CLOUDS = "clouds"
+    UPGRADE = "upgrade"
 
 
-_PARTS = {What.INSTALL: install.PARTS, What.SCALE: scale.PARTS, What.START: (), What.VERIFY: prove.PARTS, What.CLOUDS: ()}
+_PARTS = {
+    What.INSTALL: install.PARTS,
+    What.SCALE: scale.PARTS,
+    What.START: (),
+    What.VERIFY: prove.PARTS,
+    What.CLOUDS: (),
+    What.UPGRADE: upgrade.PARTS,
+}
 
 app = typer.Typer(add_completion=False)
 
@@ -51,6 +59,7 @@ def bench(
         scale=scale.run(session) if What.SCALE in wanted else None,
         verify=prove.run(session) if What.VERIFY in wanted else None,
         install=install.run(session) if What.INSTALL in wanted else None,
+        upgrade=upgrade.run(session) if What.UPGRADE in wanted else None,
     )
     print(
         f"{os.cpu_count()} cores, load {load:.1f} before the start, {rounds} rounds; Python {platform.python_version()}, "

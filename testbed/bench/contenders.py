@@ -15,11 +15,11 @@ from testbed import pins
 TOOLS = ("helm4", "helmfile", "istioctl")
 
 MESHINSTALL = (sys.executable, "-m", "meshinstall")
-_TARGET = ("--cloud", "local", "--env", "dev")
+TARGET = ("--cloud", "local", "--env", "dev")
 # The proof of mTLS is measured apart: nobody else has one.
-UP = (*MESHINSTALL, "up", *_TARGET, "--yes", "--no-verify")
-VERIFY = (*MESHINSTALL, "verify", *_TARGET)
-PLAN = (*MESHINSTALL, "plan", *_TARGET)
+UP = (*MESHINSTALL, "up", *TARGET, "--yes", "--no-verify")
+VERIFY = (*MESHINSTALL, "verify", *TARGET)
+PLAN = (*MESHINSTALL, "plan", *TARGET)
 
 _ISTIOCTL_SETS = (
     "profile=default",

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from testbed.bench.contenders import TOOLS, UP, Contender, contenders, write_inputs
 from testbed.bench.process import Cost, measure
 from testbed.bench.session import Session
 
 PARTS = (*TOOLS, "charts")
+_Compared = TypeVar("_Compared")
+
 # Runs with nothing to change on each cluster.
 _AGAIN = 3
 
@@ -42,7 +45,7 @@ def run(session: Session) -> dict[str, Times]:
     return times
 
 
-def rotated(all_of: tuple[Contender, ...], by: int) -> tuple[Contender, ...]:
+def rotated(all_of: tuple[_Compared, ...], by: int) -> tuple[_Compared, ...]:
     """The same in an order where each has its turn to be first."""
     start = by % len(all_of)
     return (*all_of[start:], *all_of[:start])

@@ -10,6 +10,7 @@ from testbed.bench.prove import WORKLOADS
 from testbed.bench.prove import Times as VerifyTimes
 from testbed.bench.scale import NAMESPACES, PODS
 from testbed.bench.scale import Times as ScaleTimes
+from testbed.bench.upgrade import Times as UpgradeTimes
 
 _MEGABYTE = 1e6
 
@@ -23,6 +24,7 @@ class Results:
     start: float | None = None
     verify: VerifyTimes | None = None
     clouds: Mapping[str, CloudTimes] | None = None
+    upgrade: Mapping[str, UpgradeTimes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ def markdown(results: Results) -> str:
         tables.append(verify_table(results.verify))
     if results.clouds:
         tables.append(clouds_table(results.clouds))
+    if results.upgrade:
+        tables.append(upgrade_table(results.upgrade))
     tables.append(goals_table(list(goals(results))))
     return "\n\n".join(tables)
 
@@ -91,6 +95,13 @@ def clouds_table(times: Mapping[str, CloudTimes]) -> str:
     return _table(("", "`credential`, s", "of it CPU, s", "the SDK's import alone, s", "`kubeconfig`, s"), rows)
 
 
+def upgrade_table(times: Mapping[str, UpgradeTimes]) -> str:
+    """One row for each contender; ratios are the first one's median over that row's."""
+    ours = next(iter(times.values()))
+    rows = [(name, _spread(one.seconds), _ratio(ours.seconds, one.seconds)) for name, one in times.items()]
+    return _table(("", "canary to the next minor, s", "ratio"), rows)
+
+
 def goals(results: Results) -> Iterator[Goal]:
     """The goals that the measured parts decide."""
     if results.install:
@@ -109,6 +120,9 @@ def goals(results: Results) -> Iterator[Goal]:
     for name, asked in (results.clouds or {}).items():
         yield Goal(f"credential plugin, {name}", 0.35, median(asked.credential), "s")
         yield Goal(f"sign in and describe a cluster, {name}", 1.0, median(asked.describe), "s")
+    if results.upgrade:
+        own, by_hand = (median(one.seconds) for one in results.upgrade.values())
+        yield Goal("canary to the next minor against helm and kubectl", 1.5, own / by_hand, "x")
     if results.start is not None:
         yield Goal("CPU of `--help` beyond the interpreter's", 100, results.start * 1000, "ms")
 

@@ -28,11 +28,11 @@ class Session:
     say: Callable[[str], None]
 
     @contextmanager
-    def fresh_cluster(self, tools: tuple[str, ...]) -> Iterator[Running]:
-        """A new cluster with ``tools`` on PATH, ended afterwards."""
+    def fresh_cluster(self, tools: tuple[str, ...], parts: tuple[str, ...] = ()) -> Iterator[Running]:
+        """A new cluster with ``tools`` on PATH, ended afterwards; ``parts`` are further images for its node."""
         cluster.down(self.name)
         try:
-            started = cluster.up(self.name, Nodes.REAL, _quiet)
+            started = cluster.up(self.name, Nodes.REAL, _quiet, parts)
             yield Running(started, shell.environment(started, self.shop, tools))
         finally:
             cluster.down(self.name)

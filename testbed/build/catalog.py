@@ -15,6 +15,8 @@ _STRIPPED = "-s -w"
 _HERE = Path(__file__).parent
 _IMAGE_CODE = tuple(_HERE / name for name in ("images.py", "istio.py", "oci.py"))
 
+# What tests of upgrades need: the same code under another number, and a real Istio of the minor before.
+UPGRADES = ("images-restamp", "charts-restamp", "images-previous", "charts-previous")
 # What each kind of cluster runs from, and what a person at its shell wants.
 REAL = ("kubernetes", "etcd", "containerd", "coredns", "debian", "images")
 SIMULATED = ("kubernetes", "etcd", "kwok", "kwok-stages")
@@ -25,7 +27,7 @@ SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
     "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", *WITHOUT_NODES),
-    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks"),
+    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks", *UPGRADES),
 }
 
 

@@ -60,10 +60,13 @@ class _Client:
 
 
 @contextmanager
-def load(host: str) -> Iterator[Load]:
-    """Ask ``host`` (or host:port) in both ways until the block ends, and once more after it; every failure is printed."""
+def load(host: str, of: str = "") -> Iterator[Load]:
+    """Ask ``host`` (or host:port) in both ways until the block ends, and once more after it; every failure is printed.
+
+    ``of`` says in what is printed whose load it is.
+    """
     found, ended = Load(), threading.Event()
-    clients = {"fresh": _Client(host, keeps=False), "kept": _Client(host, keeps=True)}
+    clients = {f"fresh {of}".strip(): _Client(host, keeps=False), f"kept {of}".strip(): _Client(host, keeps=True)}
     threads = [threading.Thread(target=_run, args=(kind, client, found, ended)) for kind, client in clients.items()]
     for thread in threads:
         thread.start()

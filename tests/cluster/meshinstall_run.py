@@ -30,8 +30,8 @@ from testbed.waiting import until
 from tests.cluster.mesh import Shell, hearing_ctrl_c
 
 REPOSITORY = Path(__file__).parents[2]
-# Seconds that any one command may take before the test gives it up.
-_PATIENCE = 100
+# Seconds that a command may take before the test gives it up, unless the test says otherwise.
+_PATIENCE = 100.0
 TARGET = ("--cloud", "local", "--env", "dev")
 
 
@@ -50,20 +50,28 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The meshinstall of this checkout with the environment of one cluster; ``flags`` end every command line."""
+    """The meshinstall of this checkout with the environment of one cluster; ``flags`` end every command line.
+
+    ``patience`` is in seconds: a command that takes longer fails the test.
+    """
 
     env: Mapping[str, str]
     flags: tuple[str, ...] = ()
+    patience: float = _PATIENCE
 
     def having(self, *flags: str, **env: str) -> "Program":
         """The same with more flags and other variables."""
         return replace(self, env={**self.env, **env}, flags=(*self.flags, *flags))
 
+    def patient(self, seconds: float) -> "Program":
+        """The same for commands that take longer."""
+        return replace(self, patience=seconds)
+
     def run(self, command: str, *flags: str) -> Done:
         """Run a command, such as ``up`` or ``upgrade plan``, to its end."""
         argv = self._argv(command, flags)
         done = subprocess.run(
-            argv, cwd=REPOSITORY, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE, check=False
+            argv, cwd=REPOSITORY, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=self.patience, check=False
         )
         assert "Traceback" not in done.stderr, done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
@@ -98,7 +106,7 @@ class Program:
             ) as process,
         ):
             try:
-                yield Running(process, log)
+                yield Running(process, log, self.patience)
             finally:
                 process.kill()
 
@@ -112,6 +120,7 @@ class Running:
 
     process: subprocess.Popen[bytes]
     log: Path
+    patience: float = _PATIENCE
 
     def said(self) -> str:
         """What it wrote on stderr so far."""
@@ -128,7 +137,7 @@ class Running:
             assert self.process.poll() is None, f"it ended with {self.process.returncode} before: {what}\n{self.said()}"
             return look()
 
-        until(done, _PATIENCE, lambda: f"never: {what}\n{self.said()}")
+        until(done, self.patience, lambda: f"never: {what}\n{self.said()}")
 
     def end(self, number: signal.Signals) -> Done:
         """Send a signal and wait for the end."""
@@ -137,7 +146,7 @@ class Running:
 
     def wait(self) -> Done:
         """Wait for the end."""
-        status = self.process.wait(_PATIENCE)
+        status = self.process.wait(self.patience)
         return Done(status, "", self.said())
 
 

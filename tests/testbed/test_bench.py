@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testbed import pins
-from testbed.bench import clouds, install, report, scale
+from testbed.bench import clouds, install, report, scale, upgrade
 from testbed.bench.contenders import RELEASES, contenders, helmfile
 from testbed.bench.process import measure
 from testbed.errors import TestbedError
@@ -79,7 +79,8 @@ def results(**changed: float) -> report.Results:
     installs = {"ours": ours, "helm": install.Times([10.0], [4.0], 1), "istioctl": install.Times([10.0], [1.0], 1)}
     times = scale.Times([changed.get("plan", 1.0)], [0.5], [2.0], [0.6], [changed.get("full", 3.0)])
     asked = {"eks": clouds.Times([changed.get("credential", 0.35)], [0.3], [0.2], [changed.get("describe", 1.0)])}
-    return report.Results(installs, times, changed.get("start", 0.1), clouds=asked)
+    upgrades = {"ours": upgrade.Times([changed.get("upgrade", 15.0)]), "by hand": upgrade.Times([10.0])}
+    return report.Results(installs, times, changed.get("start", 0.1), clouds=asked, upgrade=upgrades)
 
 
 def test_a_goal_that_is_just_met_is_met() -> None:
@@ -96,6 +97,7 @@ def test_a_goal_that_is_just_met_is_met() -> None:
         ({"full": 3.1}, ["`up` on a full cluster against an empty one"]),
         ({"credential": 0.36}, ["credential plugin, eks"]),
         ({"describe": 1.01}, ["sign in and describe a cluster, eks"]),
+        ({"upgrade": 15.1}, ["canary to the next minor against helm and kubectl"]),
         ({"start": 0.101}, ["CPU of `--help` beyond the interpreter's"]),
     ],
 )
@@ -116,3 +118,16 @@ def test_a_table_shows_medians_and_their_spread() -> None:
 def test_what_was_not_measured_is_not_in_the_report() -> None:
     said = report.markdown(report.Results(start=0.05))
     assert said.splitlines()[2:] == ["| CPU of `--help` beyond the interpreter's | ≤ 100 ms | 50 ms | yes |"]
+
+
+def test_the_canary_by_hand_removes_the_old_istiod_after_everything_has_moved() -> None:
+    steps = [" ".join(argv) for argv in upgrade.documented(Path("/charts"), Path("/inputs"))]
+    retire = next(number for number, step in enumerate(steps) if step.startswith("helm uninstall istiod "))
+    moved = (
+        "helm upgrade istio-ingress ",
+        "kubectl rollout status deployment -n istio-ingress ",
+        "kubectl rollout status deployment -n shop ",
+    )
+    assert all(any(step.startswith(one) for step in steps[:retire]) for one in moved)
+    assert steps[retire + 1].endswith(f"defaultRevision={upgrade.REVISION}")
+    assert all(f"-{pins.ISTIO}.tgz" in step for step in steps if step.startswith(("helm upgrade", "helm install")))

@@ -61,6 +61,15 @@ def test_nothing_fails_where_all_is_answered(watched: Callable[[Respond], Load])
     assert min(found.answered.values()) >= 2
 
 
+def test_whose_load_it_is_is_in_its_lines() -> None:
+    with serving(QuietHandler) as address:
+        pass
+    with load(address, of="istio-wide") as found:
+        pass
+    assert set(found.answered) == {"fresh istio-wide", "kept istio-wide"}
+    assert " fresh istio-wide: ConnectionRefusedError" in found.failures[0] + found.failures[1]
+
+
 def test_an_end_that_was_announced_is_no_failure(watched: Callable[[Respond], Load]) -> None:
     assert watched(lambda request: answer(request, Connection="close")).failures == []
 

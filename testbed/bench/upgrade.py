@@ -1,0 +1,120 @@
+"""A canary from the real Istio of the minor before to the next: meshinstall's stages, and Istio's documentation by hand.
+
+Both begin with the mesh that meshinstall installed, and the application of testbed/app.yaml. Both wait for what helm waits for, and for the
+rollout of every Deployment with a proxy.
+"""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from testbed import pins
+from testbed.bench.contenders import MESHINSTALL, TARGET, UP
+from testbed.bench.install import rotated
+from testbed.bench.process import measure
+from testbed.bench.session import Session
+from testbed.paths import REPOSITORY
+
+TOOLS = ("helm4", "kubectl")
+IMAGES = ("images-previous",)
+PARTS = (*TOOLS, *IMAGES, "charts", "charts-previous")
+
+REVISION = "1-31"
+_SYSTEM, _INGRESS, _SHOP = "istio-system", "istio-ingress", "shop"
+_APP = str(REPOSITORY / "testbed" / "app.yaml")
+_APPLY = ("kubectl", "apply", "-f", _APP)
+# Support of the older one may have ended on the day of the measurement.
+_EOL = ("--allow", "eol")
+# Exit status of an upgrade that leaves something to others.
+_HELD = 3
+
+
+@dataclass(slots=True)
+class Times:
+    """Seconds of all whole upgrades."""
+
+    seconds: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrader:
+    """One way to upgrade; ``commands`` are run one after the other, and ``held`` is the one that leaves the workloads to their owners."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    held: tuple[str, ...] = ()
+
+    def ends(self, argv: tuple[str, ...]) -> int:
+        """The exit status that a command must have."""
+        return _HELD if argv == self.held else 0
+
+
+def run(session: Session) -> dict[str, Times]:
+    """Let both upgrade in turns, each on a fresh cluster; map each one's name to its times, ours first."""
+    with TemporaryDirectory() as folder:
+        inputs = Path(folder)
+        compared = contenders(session.shop.part("charts"), inputs)
+        times = {contender.name: Times() for contender in compared}
+        for number in range(session.rounds):
+            for contender in rotated(compared, number):
+                with session.fresh_cluster(TOOLS, IMAGES) as running:
+                    _begin(session, inputs, running.env)
+                    seconds = sum(measure(argv, running.env, contender.ends(argv)).seconds for argv in contender.commands)
+                times[contender.name].seconds.append(seconds)
+                session.say(f"round {number + 1}: upgrade, {contender.name}: {seconds:.1f} s")
+    return times
+
+
+def contenders(charts: Path, inputs: Path) -> tuple[Upgrader, ...]:
+    """Both, ours first; ``inputs`` has the values of istiod that runs."""
+    ours = (*MESHINSTALL, "upgrade", *TARGET, "--to", pins.ISTIO, "--yes", "--allow", "missing-fix", *_EOL)
+    go_on = (*MESHINSTALL, "upgrade", "continue", *TARGET, "--yes", "--allow", "missing-fix", *_EOL)
+    return (
+        Upgrader("meshinstall upgrade", (ours, _rollout("restart", _SHOP), _rollout("status", _SHOP), go_on), held=ours),
+        Upgrader("helm and kubectl, as documented", tuple(documented(charts, inputs))),
+    )
+
+
+def documented(charts: Path, inputs: Path) -> list[tuple[str, ...]]:
+    """Upgrade with Helm, Canary upgrade, and the migration of workloads that it points to (istio.io, docs/setup/upgrade).
+
+    Namespaces go by their label: a tag default does nothing while the istiod without a revision lives.
+    """
+    keep = ("--reset-then-reuse-values", "--wait")
+    base, istiod, gateway = (str(charts / f"{name}-{pins.ISTIO}.tgz") for name in ("base", "istiod", "gateway"))
+    revision = ("--set", f"revision={REVISION}")
+    label = ("kubectl", "label", "namespace", _SHOP, "istio-injection-", f"istio.io/rev={REVISION}")
+    return [
+        ("helm", "upgrade", "istio-base", base, "-n", _SYSTEM, *keep),
+        ("helm", "install", f"istiod-{REVISION}", istiod, "-n", _SYSTEM, "-f", str(_values(inputs)), *revision, "--wait"),
+        ("helm", "upgrade", "istio-ingress", gateway, "-n", _INGRESS, *keep, *revision),
+        _rollout("status", _INGRESS),
+        label,
+        _rollout("restart", _SHOP),
+        _rollout("status", _SHOP),
+        ("helm", "uninstall", "istiod", "-n", _SYSTEM, "--wait"),
+        ("helm", "upgrade", "istio-base", base, "-n", _SYSTEM, *keep, "--set", f"defaultRevision={REVISION}"),
+    ]
+
+
+def _begin(session: Session, inputs: Path, env: Mapping[str, str]) -> None:
+    """Install the older Istio and the application, and keep the values of its istiod."""
+    charts = session.shop.part("charts-previous")
+    measure((*UP, "--istio-version", pins.PREVIOUS, "--charts", str(charts), *_EOL), env)
+    measure(_APPLY, env)
+    measure(_rollout("status", _SHOP), env)
+    argv = ["helm", "get", "values", "istiod", "-n", _SYSTEM, "-o", "json"]
+    said = subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout
+    _values(inputs).write_text(json.dumps(json.loads(said) or {}))
+
+
+def _rollout(what: str, namespace: str) -> tuple[str, ...]:
+    patience = ("--timeout=120s",) if what == "status" else ()
+    return ("kubectl", "rollout", what, "deployment", "-n", namespace, *patience)
+
+
+def _values(inputs: Path) -> Path:
+    return inputs / "istiod.json"
