@@ -112,6 +112,9 @@ def ruled(**changed: Any) -> CloudCluster:
         (having(accessEntries=[f"arn:aws:iam::{ACCOUNT}:role/team/admin"]), [], []),
         (having(accessEntries=["arn:aws:iam::210987654321:role/admin"]), [], ["EKS007"]),
         (having(accessConfig={"authenticationMode": "CONFIG_MAP"}, accessEntries=None), [], ["EKS007"]),
+        # One that was made before access entries existed, and one of which DescribeCluster tells nothing of it.
+        (having(accessConfig=None, accessEntries=None), [], ["EKS007"]),
+        (having(accessConfig={}, accessEntries=None), [], ["EKS007"]),
         (having(accessEntries=[], caller=f"arn:aws:iam::{ACCOUNT}:user/me"), [], ["EKS007"]),
         (having(accessEntries=[f"arn:aws:iam::{ACCOUNT}:user/me"], caller=f"arn:aws:iam::{ACCOUNT}:user/me"), [], []),
         (GOOD, [FARGATE], ["EKS008"]),
