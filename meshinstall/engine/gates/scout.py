@@ -43,6 +43,8 @@ from meshinstall.model.trial import Ground
 
 Tell = Callable[[str], None]
 
+# Words of a check whose scout Kubernetes did not start.
+CANNOT_START = "the scout cannot start"
 # Seconds for the scout to be Ready and to have its configuration; after which what is missing is believed, as istiod pushes in batches;
 # after which a refusal of its Envoy is believed; and between two looks.
 _START = 60.0
@@ -68,7 +70,7 @@ async def scout(session: Session, gateway: Release, chart: ChartRef, revision: s
         raise
     except StepError as error:
         outcome = GateOutcome.NOT_PROVEN if error.hint in _NOT_OF_THE_REVISION else GateOutcome.FAIL
-        return check(scouting.name, outcome, f"the scout cannot start: {error.message}", (error.hint,) if error.hint else ())
+        return check(scouting.name, outcome, f"{CANNOT_START}: {error.message}", (error.hint,) if error.hint else ())
     except (ClusterError, HelmError, ChartError) as error:
         return check(scouting.name, GateOutcome.NOT_PROVEN, f"the gateway could not be scouted: {error.in_one_line()}")
     except ValueError as error:
@@ -86,6 +88,11 @@ class _DecidedError(Exception):
 
 def _unproven(words: str) -> _DecidedError:
     return _DecidedError(GateOutcome.NOT_PROVEN, words)
+
+
+def _refuses(sync: Sync, terms: Terms) -> _DecidedError:
+    outcome = GateOutcome.NOT_PROVEN if terms.unbindable else GateOutcome.FAIL
+    return _DecidedError(outcome, f"the scout refuses its configuration: {sync.words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,7 @@ class _Scouting:
                     pod = await self._started(key)
                     config = await self._synced(pod, planes, live.terms)
             except TimeoutError:
-                raise _unproven(f"the scout did not have its configuration within {_START:.0f} s: {self.waits}") from None
+                raise await self._late(key, planes, live.terms) from None
             return await self._judged(live, read, pod, config)
 
     async def _rendered(self) -> Manifest:
@@ -230,16 +237,23 @@ class _Scouting:
             raise _unproven(f"the scout was injected by revision {pod.revision} and not by {self.revision}: {why}")
         return pod
 
+    async def _late(self, key: ObjectKey, planes: Iterable[str], terms: Terms) -> _DecidedError:
+        """Why there was no configuration in time: an Envoy that refuses the first one that it is sent is never Ready."""
+        for item in await self._listed(key.namespace, f"{SCOUT}={self.gateway.key.name}"):
+            sync = await self._sync(Place(key.namespace, item["metadata"]["name"]), planes)
+            if sync.state is SyncState.REJECTED:
+                return _refuses(sync, terms)
+        return _unproven(f"the scout did not have its configuration within {_START:.0f} s: {self.waits}")
+
     async def _synced(self, pod: GatewayPod, planes: Iterable[str], terms: Terms) -> GatewayConfig:
         """What the scout serves when istiod says that it has all that was sent."""
         refused: float | None = None
         while True:
-            sync = await self._sync(pod, planes)
+            sync = await self._sync(pod.place, planes)
             if sync.state is SyncState.REJECTED:
                 refused = anyio.current_time() if refused is None else refused
                 if anyio.current_time() - refused >= _REFUSES:
-                    outcome = GateOutcome.NOT_PROVEN if terms.unbindable else GateOutcome.FAIL
-                    raise _DecidedError(outcome, f"the scout refuses its configuration: {sync.words}")
+                    raise _refuses(sync, terms)
             self.waits = f"istiod of revision {self.revision} does not report it as synced: {sync.words or sync.state}"
             if sync.state is SyncState.SYNCED:
                 try:
@@ -248,13 +262,13 @@ class _Scouting:
                     self.waits = short(error)
             await anyio.sleep(_LOOK)
 
-    async def _sync(self, pod: GatewayPod, planes: Iterable[str]) -> Sync:
+    async def _sync(self, pod: Place, planes: Iterable[str]) -> Sync:
         istiods: list[Place] = []
         for namespace in planes:
             items = await self._listed(namespace, f"{ISTIOD_SELECTOR},{REVISION}={self.revision}")
             istiods += [Place(namespace, item["metadata"]["name"]) for item in items if "deletionTimestamp" not in item["metadata"]]
         known, _ = await ask_istiods(istiods, self.session.istiod, self.session.now())
-        word = known.get(pod.place)
+        word = known.get(pod)
         return word.sync if word else Sync("", SyncState.UNKNOWN)
 
     async def _judged(self, live: _Live, read: _Read, pod: GatewayPod, config: GatewayConfig) -> GateCheck:

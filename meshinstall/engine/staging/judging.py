@@ -9,7 +9,7 @@ import anyio
 from meshinstall.checks.gate import judge_gate
 from meshinstall.engine.events import Emit
 from meshinstall.engine.gates.injection import Answer, Asked, ask_injection
-from meshinstall.engine.gates.scout import scout
+from meshinstall.engine.gates.scout import CANNOT_START, scout
 from meshinstall.engine.gates.snapshot import Since, look
 from meshinstall.engine.objects.json_fields import at, text, texts
 from meshinstall.engine.observe.cluster import with_digest
@@ -71,7 +71,7 @@ async def scouts(session: Session, planned: Planned, stage: Stage, tell: Callabl
     checks = {live: check for some in found.values() for live, check in some.items()}
     for live in wanted if len(found) > 1 else ():
         # Two at once may have had too little room.
-        if checks[live].outcome is GateOutcome.NOT_PROVEN:
+        if checks[live].outcome is GateOutcome.NOT_PROVEN and checks[live].words.startswith(CANNOT_START):
             checks[live] = await one(live)
     return tuple(checks[live] for live in wanted) or (GateCheck("scout", GateOutcome.PASS, "no gateway of this mesh is to be replaced"),)
 

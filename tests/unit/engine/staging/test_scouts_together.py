@@ -1,4 +1,4 @@
-"""Scouts of several namespaces run side by side, those of one after the other, and what proved nothing is tried again alone."""
+"""Scouts of several namespaces run side by side, those of one after the other, and what had no room is tried again alone."""
 
 from collections import Counter
 from dataclasses import replace
@@ -29,6 +29,7 @@ class Scouts:
 
     def __init__(self, **outcomes: list[GateOutcome]) -> None:
         self.ran: Counter[str] = Counter()
+        self.words = "the scout cannot start: no room"
         self.most = 0
         self.crowded: list[str] = []
         self._outcomes = outcomes
@@ -50,7 +51,7 @@ class Scouts:
             await self._together.wait()
         self._running.remove(namespace)
         self.ran[name] += 1
-        return GateCheck(f"scout of {gateway.key}", self._outcomes[name].pop(0), "words")
+        return GateCheck(f"scout of {gateway.key}", self._outcomes[name].pop(0), self.words)
 
 
 def planned() -> tuple[Planned, Stage]:
@@ -79,8 +80,15 @@ async def test_those_of_two_namespaces_run_together_and_those_of_one_do_not(monk
     assert (scouts.most, scouts.crowded) == (2, [])
 
 
-async def test_what_proved_nothing_is_tried_again_alone_and_then_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_could_not_start_is_tried_again_alone_and_then_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     unproven = GateOutcome.NOT_PROVEN
     scouts = Scouts(a=[GateOutcome.PASS], b=[unproven, GateOutcome.PASS], c=[unproven, unproven])
     assert await run(monkeypatch, revisioned.world(), scouts) == [GateOutcome.PASS, GateOutcome.PASS, unproven]
     assert scouts.ran == {"a": 1, "b": 2, "c": 2}
+
+
+async def test_what_started_and_proved_nothing_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    scouts = Scouts(a=[GateOutcome.PASS], b=[GateOutcome.PASS], c=[GateOutcome.NOT_PROVEN])
+    scouts.words = "the scout did not have its configuration"
+    assert (await run(monkeypatch, revisioned.world(), scouts))[2] is GateOutcome.NOT_PROVEN
+    assert scouts.ran["c"] == 1
