@@ -244,6 +244,30 @@ async def test_what_istiod_says_of_it_counts(record: Any, outcome: GateOutcome, 
     assert there.scouts == []
 
 
+@pytest.mark.parametrize(
+    ("more", "outcome", "words"),
+    [
+        (
+            {"acked": "6", "lastError": "bad cluster"},
+            GateOutcome.FAIL,
+            "the scout refuses its configuration: it rejects Listener: bad cluster",
+        ),
+        ({}, GateOutcome.NOT_PROVEN, "did not have its configuration within 60 s"),
+    ],
+)
+async def test_a_scout_that_never_was_ready_fails_only_where_it_refused_what_it_was_sent(
+    more: dict[str, str], outcome: GateOutcome, words: str
+) -> None:
+    there = Cluster()
+    there.nodes.starts = False
+    there.nodes.status = {"conditions": []}
+    there.istiod.records = {ISTIOD: [synced(SCOUT, **more)]}
+    found = await there.scouted()
+    assert found.outcome is outcome
+    assert words in found.words
+    assert there.scouts == []
+
+
 async def test_the_other_istiod_is_not_asked() -> None:
     there = Cluster()
     there.istiod.records = {ISTIOD: [], "istiod-1-30-1": [synced(SCOUT)]}
