@@ -6,6 +6,7 @@ Whatever happens: no request fails. After a rollback the mesh is where it was, a
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from meshinstall.model.upgrade import StageName
 from testbed import pins
 from testbed.waiting import until
-from tests.cluster.dirty_mesh import GATEWAYS, INJECTED, fill, under_load
+from tests.cluster.dirty_mesh import GATEWAYS, INJECTED, under_load
 from tests.cluster.two_istios import EOL, TwoIstios, two_istios
 from tests.soak.upgrade_faults import FAULTS, UNREACHABLE, Fault
 
@@ -43,33 +44,43 @@ _STEP = re.compile("^✓ ", re.MULTILINE)
 _MOST = 60
 
 
+class Meshes:
+    """One cluster at a time with the mesh of 1.30.4 and charts of both; another one where a test left the mesh elsewhere."""
+
+    def __init__(self, start: Callable[[], AbstractContextManager[TwoIstios]]) -> None:
+        self._start = start
+        self._stack = ExitStack()
+        self._found: TwoIstios | None = None
+
+    def old(self) -> TwoIstios:
+        """The mesh as it is before the upgrade."""
+        wanted = {(where, "default", pins.PREVIOUS) for where in (*INJECTED, *GATEWAYS)}
+        found = self._found
+        if found is None or found.istiods() != {"default": pins.PREVIOUS} or found.proxies(*INJECTED, *GATEWAYS) != wanted:
+            self.end()
+            found = self._found = self._stack.enter_context(self._start())
+        return found
+
+    def end(self) -> None:
+        """Take the cluster down."""
+        self._found = None
+        self._stack.close()
+
+
 @pytest.fixture(scope="module")
-def istios(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoIstios]:
-    """The mesh of 1.30.4, and charts of both."""
-    with two_istios("soak-upgrade", build_part, tmp_path_factory.mktemp("project"), ()) as found:
+def meshes(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meshes]:
+    """Where tests get their mesh from."""
+    found = Meshes(lambda: two_istios("soak-upgrade", build_part, tmp_path_factory.mktemp("project"), ()))
+    try:
         yield found
+    finally:
+        found.end()
 
 
 @pytest.fixture
-def old(istios: TwoIstios) -> TwoIstios:
+def old(meshes: Meshes) -> TwoIstios:
     """The mesh as it is before the upgrade, whatever the test before came to."""
-    wanted = {(where, "default", pins.PREVIOUS) for where in (*INJECTED, *GATEWAYS)}
-    if istios.istiods() != {"default": pins.PREVIOUS} or istios.proxies(*INJECTED, *GATEWAYS) != wanted:
-        begin_anew(istios)
-    return istios
-
-
-def begin_anew(istios: TwoIstios) -> None:
-    """Remove whichever istiods there are, each with what its configuration names, and install the old one again."""
-    if "1-31" in istios.istiods():
-        istios.wants(version=pins.ISTIO, revisions=True)
-        # It names what the other istiod keeps.
-        istios.program.run("down", "--yes", "--allow", "in-use")
-    istios.wants(version=pins.PREVIOUS)
-    istios.program.ok("down", "--crds", "--yes", "--allow", "in-use")
-    istios.program.up("--no-verify", *EOL)
-    fill(istios.shell)
-    istios.restart()
+    return meshes.old()
 
 
 def proxies(istios: TwoIstios) -> set[tuple[str, str]]:
