@@ -67,7 +67,7 @@ class TwoIstios:
         What is printed is that of both; ``err`` has all of it in its order.
         """
         first = self.program.run(command, "--yes", *EOL, *flags)
-        if first.status != _HELD or f"held at stage {StageName.WORKLOADS}: restart them" not in first.out:
+        if first.status != _HELD or f"held at stage {StageName.WORKLOADS}: their owners" not in first.out:
             return first
         self.restart()
         then = self.program.run(command, "--yes", *EOL, *flags)
