@@ -20,12 +20,13 @@ class GateOutcome(StrEnum):
     NOT_PROVEN = "NOT PROVEN"
 
 
-_RANK = {GateOutcome.FAIL: 0, GateOutcome.NOT_PROVEN: 1, GateOutcome.PASS: 2}
+# The worst first.
+RANK = {GateOutcome.FAIL: 0, GateOutcome.NOT_PROVEN: 1, GateOutcome.PASS: 2}
 
 
 def worst_of(outcomes: Iterable[GateOutcome]) -> GateOutcome:
     """FAIL before NOT PROVEN before PASS; of none NOT PROVEN, as nothing was judged."""
-    return min(outcomes, key=_RANK.__getitem__, default=GateOutcome.NOT_PROVEN)
+    return min(outcomes, key=RANK.__getitem__, default=GateOutcome.NOT_PROVEN)
 
 
 @dataclass(frozen=True, slots=True)

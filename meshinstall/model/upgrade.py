@@ -6,6 +6,7 @@ from enum import StrEnum
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio_version import IstioVersion
 from meshinstall.model.mesh_position import MeshPosition
+from meshinstall.model.revision import DEFAULT_REVISION
 
 
 class Way(StrEnum):
@@ -134,6 +135,11 @@ class UpgradePlan:
     def refusals(self) -> tuple[Finding, ...]:
         """Findings that stop an upgrade."""
         return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+
+    @property
+    def revision(self) -> str:
+        """The revision of the one istiod that is left at the end; where no hop is made, of one without a revision."""
+        return self.strategy.revision if self.strategy else DEFAULT_REVISION
 
     @property
     def is_empty(self) -> bool:

@@ -21,13 +21,17 @@ def aside(facts: MeshFacts) -> frozenset[Place]:
 
     A row of any server would otherwise be as bad as the worst pod that somebody runs anywhere in the mesh.
     """
-    groups = facts.clients.groups if facts.clients else ()
-    heard = {place for group in groups if group.asked for place in group.pods}
+    heard = _heard(facts)
     return frozenset(
         place_of(pod)
         for pod in facts.pods
         if pod.dataplane in _CLIENTS and pod.active and ((pod.running and pod.place not in heard) or _may_pass_by(pod))
     )
+
+
+def _heard(facts: MeshFacts) -> set[Place]:
+    """Pods whose proxies said what they would send."""
+    return {place for group in (facts.clients.groups if facts.clients else ()) if group.asked for place in group.pods}
 
 
 def _may_pass_by(pod: Pod) -> bool:
@@ -45,7 +49,7 @@ def sidelined(facts: MeshFacts, start: Snapshot | None, moved: Moved) -> frozens
     away = aside(facts)
     if start is None:
         return away
-    heard = {place for group in (facts.clients.groups if facts.clients else ()) if group.asked for place in group.pods}
+    heard = _heard(facts)
     found: set[Place] = set()
     for pod in (pod for pod in facts.pods if pod.dataplane in _CLIENTS):
         place = place_of(pod)

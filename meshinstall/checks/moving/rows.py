@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from meshinstall.checks.moving.comparing import Comparing, Found, Tally
-from meshinstall.model.gate import GateCheck, GateOutcome, as_gate, worst_of
+from meshinstall.model.gate import RANK, GateCheck, GateOutcome, as_gate, worst_of
 from meshinstall.model.place import Place
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source
 
 UNPROVEN = GateOutcome.NOT_PROVEN
 _PASS = GateOutcome.PASS
-_RANK = {GateOutcome.FAIL: 0, GateOutcome.NOT_PROVEN: 1, GateOutcome.PASS: 2}
 
 
 class Key(NamedTuple):
@@ -69,7 +68,7 @@ def _rows(ports: Iterable[PortVerdict]) -> Mapping[Key, Row]:
             continue
         key = Key(Place(port.namespace, port.workload), port.port)
         row = Row(as_gate(port.server), as_gate(port.clients) if port.clients else None, port.evidence)
-        if _RANK[as_gate(port.outcome)] < _RANK[row.outcome]:
+        if RANK[as_gate(port.outcome)] < RANK[row.outcome]:
             row = replace(row, server=as_gate(port.outcome))
         other = found.get(key)
         found[key] = _both(other, row) if other else row
@@ -108,7 +107,7 @@ def _appeared(key: Key, row: Row, comparing: Comparing, tally: Tally) -> None:
     """Of a new gateway as much is expected as of the worst gateway at the start; what tenants add does not count."""
     if row.outcome is _PASS:
         return
-    if comparing.is_ours(key.place) and _RANK[row.outcome] < _RANK[_worst_gateway(comparing)]:
+    if comparing.is_ours(key.place) and RANK[row.outcome] < RANK[_worst_gateway(comparing)]:
         tally.bad(row.outcome, f"{key}: {_why(row.evidence)}")
     else:
         tally.tell(f"{key} is {row.outcome}, and does not count: it was not there at the start of this run")
@@ -162,7 +161,7 @@ def _fed(before: Mapping[Key, Row], now: Mapping[Key, Row], comparing: Comparing
             continue
         if row.outcome is _PASS:
             sound.add(space)
-        elif space not in worse or _RANK[row.outcome] < _RANK[worse[space][0]]:
+        elif space not in worse or RANK[row.outcome] < RANK[worse[space][0]]:
             worse[space] = (row.outcome, f"{key}: {_why(row.evidence)}")
     tally.spread(worse, sound)
 
@@ -209,5 +208,5 @@ def _unjudged(judged: Collection[Place], comparing: Comparing, tally: Tally) -> 
 
 
 def _why(evidence: Iterable[Evidence]) -> str:
-    bad = sorted((one for one in evidence if one.outcome is not Outcome.PASS), key=lambda one: _RANK[as_gate(one.outcome)])
+    bad = sorted((one for one in evidence if one.outcome is not Outcome.PASS), key=lambda one: RANK[as_gate(one.outcome)])
     return f"{bad[0].text}{f' ({bad[0].object})' if bad[0].object else ''}" if bad else "there is no evidence"

@@ -14,8 +14,9 @@ from meshinstall.model.health import Webhook, WebhookKind
 from meshinstall.model.istio import ISTIOD_APP
 from meshinstall.model.labels import INJECTION, REVISION
 from meshinstall.model.mesh import ControlPlane, Dataplane, MeshFacts, NamespaceFacts, Pod, Proxy, SyncState
+from meshinstall.model.mesh_position import NamespaceAt
 from meshinstall.model.place import Place
-from meshinstall.model.revision import DEFAULT_REVISION, DEFAULT_TAG
+from meshinstall.model.revision import DEFAULT_REVISION
 
 _PROXIED = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY, Dataplane.AMBIENT})
 _ENVOYS = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
@@ -120,18 +121,20 @@ def namespaces(facts: MeshFacts) -> dict[str, NamespaceSeen]:
     """Every namespace but those of our own probes; one that is being deleted may have lost its objects already."""
     policies, objects = _policies(facts), _objects(facts)
     return {
-        name: NamespaceSeen(_selector(space), space.roots, _digest(policies.get(name, [])), _digest(objects.get(name, [])))
+        name: NamespaceSeen(
+            _selector(name, space),
+            space.roots,
+            _digest(policies.get(name, [])),
+            _digest(objects.get(name, [])),
+        )
         for name, space in facts.namespaces.items()
         if name not in facts.probes and not space.ending
     }
 
 
-def _selector(space: NamespaceFacts) -> str:
-    """What injects its pods: the label istio-injection goes before the other."""
-    injection = space.labels.get(INJECTION)
-    if injection:
-        return DEFAULT_TAG if injection == "enabled" else ""
-    return space.labels.get(REVISION, "")
+def _selector(name: str, space: NamespaceFacts) -> str:
+    """What injects its pods."""
+    return NamespaceAt(name, space.labels.get(INJECTION, ""), space.labels.get(REVISION, "")).selector
 
 
 def _policies(facts: MeshFacts) -> Mapping[str, list[str]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from meshinstall.engine.mesh.injection import injected_by
 from meshinstall.engine.mesh.kube_objects import labels, place
+from meshinstall.engine.mesh.pod_status import is_ready
 from meshinstall.engine.mesh.proxy_config import admin_port
 from meshinstall.engine.objects.json_fields import at, rows, text
 from meshinstall.model.istio import ENVOY_ADMIN_PORT, PROXY_CONTAINER, image_tag
@@ -29,9 +30,7 @@ def read_ready_pod(item: Manifest) -> GatewayPod | None:
     """A pod with a proxy that is Ready and not being deleted; None for any other. Raises ValueError for what is not a pod."""
     containers = (*rows(at(item, "spec", "initContainers")), *rows(at(item, "spec", "containers")))
     proxy = next((one for one in containers if at(one, "name") == PROXY_CONTAINER), None)
-    conditions = rows(at(item, "status", "conditions"))
-    is_ready = any(at(one, "type") == "Ready" and at(one, "status") == "True" for one in conditions)
-    if proxy is None or not is_ready or at(item, "metadata", "deletionTimestamp"):
+    if proxy is None or not is_ready(item):
         return None
     return GatewayPod(
         place(item),

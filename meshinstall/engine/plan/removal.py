@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from meshinstall.engine.plan.tag_steps import removed_tags
+from meshinstall.engine.plan.tag_steps import removed_tags, step_name
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.ownership import is_ours, made_by_us
@@ -97,7 +97,7 @@ def _scout_steps(leftovers: Leftovers) -> tuple[ObjectStep, ...]:
     """No release has them."""
     return tuple(
         ObjectStep(
-            name=f"{key.kind}/{key.namespace}/{key.name}",
+            name=step_name(key),
             action=Action.DELETE,
             reasons=("a run that was killed left this scout of a gateway",),
             manifest=_with_uid({"apiVersion": key.api_version, "kind": key.kind, "metadata": _names(key)}, {"metadata": {"uid": uid}}),
@@ -110,7 +110,7 @@ def _orphan_steps(leftovers: Leftovers, policies: tuple[str, ...]) -> tuple[Obje
     """Above all the injector's webhook: without an istiod it refuses every pod that it is asked about."""
     return tuple(
         ObjectStep(
-            name="/".join(filter(None, (key.kind, key.namespace, key.name))),
+            name=step_name(key),
             action=Action.DELETE,
             reasons=(f"helm has no record of release {release} any more, and left this",),
             needs=policies,

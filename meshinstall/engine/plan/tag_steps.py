@@ -46,7 +46,7 @@ def after_tags(releases: tuple[ReleaseStep, ...], tags: tuple[ObjectStep, ...]) 
 def removed_tags(facts: Facts) -> tuple[ObjectStep, ...]:
     """The tags of ours, to delete before istiod: the API server refuses every pod for which a webhook does not answer."""
     found = sorted(key for key, live in facts.tags.items() if is_ours(live))
-    return tuple(ObjectStep(name=_name(key), action=Action.DELETE, manifest=_stub(key, facts.tags[key])) for key in found)
+    return tuple(ObjectStep(name=step_name(key), action=Action.DELETE, manifest=_stub(key, facts.tags[key])) for key in found)
 
 
 def _wanted(facts: Facts) -> Iterator[Manifest]:
@@ -62,7 +62,7 @@ def _unlabelled(manifest: Manifest) -> Manifest:
 
 
 def _step(manifest: Manifest, facts: Facts, needs: tuple[str, ...], origin: str) -> ObjectStep:
-    step = ObjectStep(name=_name(key_of(manifest)), action=Action.APPLY, needs=needs, manifest=manifest)
+    step = ObjectStep(name=step_name(key_of(manifest)), action=Action.APPLY, needs=needs, manifest=manifest)
     edit = edit_of(facts, manifest)
     if edit is None or not (edit.is_gone or edit.fields or edit.ours):
         return replace(step, action=Action.KEEP)
@@ -86,7 +86,8 @@ def _patch(live: Manifest, added: tuple[FieldEdit, ...]) -> Mapping[str, Any]:
     return {**found, "metadata": metadata} if found else {}
 
 
-def _name(key: ObjectKey) -> str:
+def step_name(key: ObjectKey) -> str:
+    """The name of the step for an object: ``Kind/namespace/name``."""
     return "/".join(filter(None, (key.kind, key.namespace, key.name)))
 
 

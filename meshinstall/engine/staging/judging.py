@@ -25,7 +25,6 @@ from meshinstall.model.gate import GateCheck, GateOutcome, Moved, PlaneMoved, Sn
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh_position import NamespaceAt, PlaneAt, Proxied
 from meshinstall.model.paths import path_of
-from meshinstall.model.revision import DEFAULT_REVISION
 from meshinstall.model.upgrade import Stage, StageName, Way
 
 # Namespaces that are tried, and how many at once.
@@ -58,7 +57,7 @@ async def scouts(session: Session, planned: Planned, stage: Stage, tell: Callabl
 
     async def one(live: Proxied) -> GateCheck:
         chart = await with_digest(session.charts, session.chart_pins, wanted[live].chart)
-        found = await scout(session, wanted[live], chart, _revision(planned), tell)
+        found = await scout(session, wanted[live], chart, planned.plan.revision, tell)
         tell(f"{live.name}: {found.words}")
         return found
 
@@ -78,7 +77,7 @@ async def scouts(session: Session, planned: Planned, stage: Stage, tell: Callabl
 
 async def own_pods(session: Session, planned: Planned, tell: Callable[[str], None]) -> Checks:
     """Whether pods in a namespace of ours get certificates and configuration of the new istiod, before anybody else's do."""
-    revision = _revision(planned)
+    revision = planned.plan.revision
     async with probes(session, tell, revision) as prober:
         problem = prober.problem or "; ".join(prober.gaps)
     if problem:
@@ -106,7 +105,7 @@ async def after_moving(session: Session, planned: Planned, piece: Piece) -> Chec
 
     async def one(space: NamespaceAt) -> Answer:
         async with limiter:
-            return await ask_injection(session, Asked(space.name, {}), planned.plan.target, _revision(planned))
+            return await ask_injection(session, Asked(space.name, {}), planned.plan.target, planned.plan.revision)
 
     answers = await gather(spaces[:_MOST], one)
     wrong = tuple(f"{space.name}: {answer.why}" for space, answer in answers.items() if answer.why)
@@ -120,7 +119,7 @@ async def after_moving(session: Session, planned: Planned, piece: Piece) -> Chec
 
 def moved_by(piece: Piece, planned: Planned, *, is_held: bool = False) -> Moved:
     """What a piece changed, in the words of a gate; of a gateway that is held, pods of before still serve beside the new ones."""
-    target, revision = planned.plan.target, _revision(planned)
+    target, revision = planned.plan.target, planned.plan.revision
     match piece.stage:
         case StageName.CONTROL_PLANE:
             return Moved(planes=(PlaneMoved(revision, target),))
@@ -155,10 +154,6 @@ class Judges:
     start: Start | None = probes
 
 
-def _revision(planned: Planned) -> str:
-    return planned.plan.strategy.revision if planned.plan.strategy else DEFAULT_REVISION
-
-
 async def _would_be(session: Session, planned: Planned, one: Proxied) -> Answer:
     """Whether a pod of this workload, once it is rolled, would get the new proxy; with the labels that the new chart gives it."""
     live = await session.kube.get(path_of(ObjectKey("apps/v1", one.kind, one.place.namespace, one.place.name))) or {}
@@ -168,4 +163,4 @@ async def _would_be(session: Session, planned: Planned, one: Proxied) -> Answer:
     if strategy and strategy.way is Way.CANARY:
         labels = {**labels, REVISION: strategy.revision}
     account, notes = text(at(template, "spec", "serviceAccountName")), texts(at(template, "metadata", "annotations"))
-    return await ask_injection(session, Asked(one.place.namespace, labels, account, notes), planned.plan.target, _revision(planned))
+    return await ask_injection(session, Asked(one.place.namespace, labels, account, notes), planned.plan.target, planned.plan.revision)

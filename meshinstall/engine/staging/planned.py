@@ -63,9 +63,8 @@ async def plan_back(resolve: Resolve, session: Session, to: str | None = None) -
         hint = "name the version to go back to: --to VERSION (helm history istiod -n istio-system lists them)"
         raise UsageError("no second istiod runs that the mesh could go back to", hint)
     plan = in_lines(plan_rollback(written.environment, written.cluster.name, position, target))
-    revision = plan.strategy.revision if plan.strategy else DEFAULT_REVISION
-    _insist_on_name(revision, str(target))
-    return Planned(plan, resolve(str(target), revision != DEFAULT_REVISION), is_back=True)
+    _insist_on_name(plan.revision, str(target))
+    return Planned(plan, resolve(str(target), plan.revision != DEFAULT_REVISION), is_back=True)
 
 
 async def newest_version(resolve: Resolve, session: Session) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from meshinstall.engine.observe.tags import find_tags
 from meshinstall.engine.session import Session
-from meshinstall.engine.staging.steps import keep_namespace
+from meshinstall.engine.staging import steps
 from meshinstall.engine.tasks import gather
 from meshinstall.engine.upgrade.pieces import Piece
 from meshinstall.errors import ChartError
@@ -18,6 +18,7 @@ from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus, readable, without_digest
 from meshinstall.model.upgrade import StageName
 
+_TAKEN_BACK = ("its stage is taken back",)
 # What the API server writes into the metadata of an object.
 _OF_SERVER = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"})
 # Stages that bring a release to another version.
@@ -67,15 +68,8 @@ def undo_plan(piece: Piece, before: Before, now: Before, charts: Mapping[Release
     tags = tuple(_tags(before, now))
     names = tuple(step.name for step in tags)
     releases = tuple(replace(step, needs=names) for step in _releases(desired, before, now, charts))
-    spaces = tuple(keep_namespace(one.name) for one in desired.namespaces)
-    return Plan(
-        environment=desired.environment,
-        cluster=desired.cluster.name,
-        profile=desired.profile,
-        istio_version=desired.istio_version,
-        mesh_namespace=desired.mesh_namespace,
-        steps=(*spaces, *tags, *releases),
-    )
+    spaces = tuple(steps.keep_namespace(one.name) for one in desired.namespaces)
+    return steps.plan_of(desired, (*spaces, *tags, *releases))
 
 
 def begun_before(piece: Piece, before: Before) -> Iterator[str]:
@@ -105,7 +99,7 @@ def _releases(desired: Desired, before: Before, now: Before, charts: Mapping[Rel
         yield ReleaseStep(
             name=str(release.key),
             action=action,
-            reasons=("its stage is taken back",),
+            reasons=_TAKEN_BACK,
             release=release.key,
             component=release.component,
             chart=charts[release.key] if old else release.chart,
@@ -118,18 +112,11 @@ def _releases(desired: Desired, before: Before, now: Before, charts: Mapping[Rel
 def _tags(before: Before, now: Before) -> Iterator[ObjectStep]:
     for key, live in now.tags.items():
         if key not in before.tags:
-            uid = live["metadata"].get("uid")
-            metadata = {"name": key.name, **({"namespace": key.namespace} if key.namespace else {}), **({"uid": uid} if uid else {})}
-            yield _step(key, Action.DELETE, {"apiVersion": key.api_version, "kind": key.kind, "metadata": metadata})
+            yield steps.delete(key, live["metadata"].get("uid") or "", reasons=_TAKEN_BACK)
     for key, old in before.tags.items():
         there = now.tags.get(key)
         if there is None or _told(there) != _told(old):
-            yield _step(key, Action.APPLY, {"apiVersion": key.api_version, "kind": key.kind, **_told(old)})
-
-
-def _step(key: ObjectKey, action: Action, manifest: Manifest) -> ObjectStep:
-    name = "/".join(filter(None, (key.kind, key.namespace, key.name)))
-    return ObjectStep(name=name, action=action, reasons=("its stage is taken back",), manifest=manifest)
+            yield steps.apply(key, {"apiVersion": key.api_version, "kind": key.kind, **_told(old)}, reasons=_TAKEN_BACK)
 
 
 def _told(item: Manifest) -> dict[str, Any]:

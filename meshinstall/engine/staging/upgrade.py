@@ -260,7 +260,7 @@ class _Run:
 
     async def _retire(self, stage: Stage) -> Result:
         """Remove the old istiods, where a new look finds that nothing leads to them."""
-        desired, staying = self.planned.desired, self.plan.strategy.revision if self.plan.strategy else DEFAULT_REVISION
+        desired, staying = self.planned.desired, self.plan.revision
         if not self._probes_stay(staying):
             await self.probes.end()
             self.probes.revision = "" if staying == DEFAULT_REVISION else staying

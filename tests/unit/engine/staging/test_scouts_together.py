@@ -15,7 +15,7 @@ from meshinstall.model.istio_version import IstioVersion
 from meshinstall.model.mesh_position import Carrier, MeshPosition, Proxied
 from meshinstall.model.place import Place
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
-from meshinstall.model.upgrade import Move, Part, Stage, StageName, UpgradePlan
+from meshinstall.model.upgrade import Move, Part, Stage, StageName, Strategy, UpgradePlan, Way
 from tests.fakes import World
 from tests.unit.engine import revisioned
 
@@ -61,12 +61,13 @@ def planned() -> tuple[Planned, Stage]:
     live = tuple(Proxied("Deployment", Place(key.namespace, key.name), Carrier.GATEWAY, (), release=str(key)) for key in GATEWAYS)
     moves = tuple(Move(Part.SCOUT, one.name, "", "") for one in live)
     stage = Stage(StageName.SCOUT, "does", moves)
-    return Planned(UpgradePlan("dev", "c", IstioVersion(1, 31, 0), MeshPosition(proxied=live), stages=(stage,)), desired), stage
+    strategy = Strategy(Way.CANARY, "1-31", "the next minor")
+    plan = UpgradePlan("dev", "c", IstioVersion(1, 31, 0), MeshPosition(proxied=live), strategy=strategy, stages=(stage,))
+    return Planned(plan, desired), stage
 
 
 async def run(monkeypatch: pytest.MonkeyPatch, world: World, scouts: Scouts) -> list[GateOutcome]:
     monkeypatch.setattr(judging, "scout", scouts.scout)
-    monkeypatch.setattr(judging, "_revision", lambda _: "1-31")
     made, stage = planned()
     checks = await judging.scouts(world.session(), made, stage, lambda _: None)
     assert [check.name for check in checks] == [f"scout of {key}" for key in GATEWAYS]
