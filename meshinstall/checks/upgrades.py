@@ -63,14 +63,16 @@ def _other_revision(plane: ControlPlane, desired: Desired) -> Iterator[Finding]:
 
 
 def _other_minor(plane: ControlPlane, desired: Desired, *, is_revisioned: bool) -> Iterator[Finding]:
-    """Another minor in place: the only way of a mesh without revisions, and none of one that has them."""
+    """Another minor in place: up does that where it is allowed by name, and never on a mesh that has revisions."""
     wanted = desired.istio_version
     running = [version for version in (plane.runs, plane.version) if version and catalog.minor_of(version) != catalog.minor_of(wanted)]
     if not running or not is_full(wanted) or not (is_revisioned or order(running[0]) < order(wanted)):
         return
-    severity = Severity.ERROR if is_revisioned else Severity.WARNING
+    code, hint = "PRE036", _stages(wanted)
+    if not is_revisioned:
+        code, hint = "PRE048", f"meshinstall upgrade --to {wanted} runs it in stages, each with a gate; or allow it: --allow minor-in-place"
     detail = f"{plane} would change in place, for all of its proxies at once"
-    yield Finding("PRE036", severity, _upgrade(running[0], wanted), detail, f"Deployment {plane.name}", hint=_stages(wanted))
+    yield Finding(code, Severity.ERROR, _upgrade(running[0], wanted), detail, f"Deployment {plane.name}", hint=hint)
 
 
 def _upgrade(before: str, after: str) -> str:

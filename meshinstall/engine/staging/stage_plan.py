@@ -11,8 +11,8 @@ from meshinstall.model.plan import Plan, ReleaseStep
 from meshinstall.model.release import Component
 
 # Of a part of a mesh the rest looks like another's, and going from one version to another is what an upgrade is for: its own plan has
-# told all of this (PRE001 to PRE009 of the target, PRE036 to PRE047).
-_TOLD = frozenset({"PRE001", "PRE002", "PRE004", "PRE006", "PRE007", "PRE008", "PRE009", "PRE013", "PRE026", "PRE036", "PRE037"})
+# told all of this (PRE001 to PRE009 of the target, PRE036 to PRE048).
+_TOLD = frozenset({"PRE001", "PRE002", "PRE004", "PRE006", "PRE007", "PRE008", "PRE009", "PRE013", "PRE026", "PRE036", "PRE037", "PRE048"})
 _CRD_OWNER = "PRE005"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.planning import make_plan
+from meshinstall.engine.planning import make_plan, refuse
 from meshinstall.errors import PlanRefusedError
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
@@ -86,7 +86,9 @@ def found(plan: Plan, code: str) -> Finding:
 
 
 def codes(plan: Plan) -> set[str]:
-    return {one.code for one in plan.findings if one.code in {"PRE004", "PRE006", "PRE007", "PRE013", "PRE015", "PRE036", "PRE037"}}
+    return {
+        one.code for one in plan.findings if one.code in {"PRE004", "PRE006", "PRE007", "PRE013", "PRE015", "PRE036", "PRE037", "PRE048"}
+    }
 
 
 async def planned(there: World, desired: Desired) -> Plan:
@@ -146,15 +148,19 @@ async def test_a_mesh_gets_no_revisions_and_loses_none_by_up() -> None:
     assert found(plan, "PRE036").title == "this mesh has revisions: Istio 1.31.0 would be installed a second time, without one"
 
 
-async def test_the_next_minor_in_place_is_what_it_was_with_a_word_more() -> None:
+async def test_the_next_minor_in_place_is_an_upgrade_that_up_makes_where_it_is_allowed_by_name() -> None:
     there = installed.world()
     base(there, "1.30.4")
     istiod(there, "default", "1.30.4")
     plan = await planned(there, plain())
-    assert codes(plan) == {"PRE036"}
-    assert found(plan, "PRE036").severity is Severity.WARNING
-    assert not plan.refusals
-    assert found(plan, "PRE036").hint == "see its stages: meshinstall upgrade plan --to 1.31.0"
+    assert codes(plan) == {"PRE048"}
+    one = found(plan, "PRE048")
+    assert (one.severity, one.title) == (Severity.ERROR, "this is an upgrade from 1.30.4 to 1.31.0")
+    assert one.hint == ("meshinstall upgrade --to 1.31.0 runs it in stages, each with a gate; or allow it: --allow minor-in-place")
+    with pytest.raises(PlanRefusedError, match="PRE048: this is an upgrade from"):
+        await stages.up(there, plain(), [])
+    assert not [step for step in there.helm.calls if step.startswith("upgrade")]
+    refuse(plan, frozenset({"minor-in-place"}))
 
 
 async def test_what_istiod_runs_counts_where_the_record_says_otherwise() -> None:
@@ -162,7 +168,7 @@ async def test_what_istiod_runs_counts_where_the_record_says_otherwise() -> None
     base(there, "1.31.0")
     istiod(there, "default", "1.30.4")
     there.releases.records[ReleaseKey(NS, "istiod")] = record(ReleaseKey(NS, "istiod"), "istiod", "1.31.0", status=ReleaseStatus.FAILED)
-    assert found(await planned(there, plain()), "PRE036").title == "this is an upgrade from 1.30.4 to 1.31.0"
+    assert found(await planned(there, plain()), "PRE048").title == "this is an upgrade from 1.30.4 to 1.31.0"
 
 
 async def test_an_image_with_a_numbering_of_its_own_is_no_other_minor() -> None:
