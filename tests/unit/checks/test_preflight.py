@@ -102,6 +102,7 @@ def test_only_findings_with_a_name_can_be_allowed() -> None:
         "PRE027": "at-work",
         "PRE038": "missing-fix",
         "PRE042": "gateway-outage",
+        "PRE048": "minor-in-place",
     }
     ports = dict.fromkeys(("EKS014", "EKS016", "EKS017", "GKE007"), "webhook-port")
     assert {**ours, **refused, **ports} == ALLOWABLE
