@@ -53,9 +53,12 @@ NO_HELM = "PRE901"
 _VERSION = "/version"
 
 
-async def make_plan(desired: Desired, session: Session) -> Plan:
-    """The plan of ``up`` with every finding on it; raises ConfigError for values that a chart refuses."""
-    return _in_lines(await _make_plan(desired, session))
+async def make_plan(desired: Desired, session: Session, *, explains: bool = True) -> Plan:
+    """The plan of ``up`` with every finding on it; raises ConfigError for values that a chart refuses.
+
+    A plan that nobody is shown need not explain what its changes mean: it does the same, and is refused for the same.
+    """
+    return _in_lines(await _make_plan(desired, session, explains=explains))
 
 
 def _in_lines(plan: Plan) -> Plan:
@@ -73,7 +76,7 @@ async def _the_cluster_first(session: Session) -> AsyncIterator[None]:
         raise
 
 
-async def _make_plan(desired: Desired, session: Session) -> Plan:
+async def _make_plan(desired: Desired, session: Session, *, explains: bool) -> Plan:
     async with explaining(session, desired), _the_cluster_first(session), task_group() as group:
         home = soon(group, find_target, session)
         at_work_now = soon(group, find_other_run, session, desired.mesh_namespace)
@@ -90,15 +93,17 @@ async def _make_plan(desired: Desired, session: Session) -> Plan:
     if rehearsal is None:
         return replace(decided, findings=(*decided.findings, *findings))
     refused = (*await rehearsal_findings(rehearsal, desired, session), *await dropped(decided, facts, rehearsal, session.kube))
+    trials = tuple(tried.trial for _, tried in rehearsal.tries)
+    decided = replace(decided, findings=(*decided.findings, *findings, *refused), trials=trials)
+    return await _explained(decided, facts, rehearsal, desired, session) if explains else decided
+
+
+async def _explained(decided: Plan, facts: Facts, rehearsal: Rehearsal, desired: Desired, session: Session) -> Plan:
+    """The plan with what changes in each object, where that comes from, and what it means; nothing of it stops a run."""
     found = await effects(decided, facts, rehearsal, desired, session)
     diff, sides = object_changes(decided, facts, rehearsal, found), all_sides(decided, facts, rehearsal)
-    return replace(
-        decided,
-        findings=(*decided.findings, *findings, *refused, *idle_values(found, desired)),
-        trials=tuple(tried.trial for _, tried in rehearsal.tries),
-        diff=diff,
-        summary=consequences(diff, facts, await ask_concerned(diff, facts, desired, session.kube, sides), sides),
-    )
+    summary = consequences(diff, facts, await ask_concerned(diff, facts, desired, session.kube, sides), sides)
+    return replace(decided, findings=(*decided.findings, *idle_values(found, desired)), diff=diff, summary=summary)
 
 
 def decide(desired: Desired, facts: Facts, today: date) -> Plan:

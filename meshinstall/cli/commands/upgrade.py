@@ -107,10 +107,10 @@ def status(
     permitted = options.allowed(allow)
 
     async def work() -> None:
-        from meshinstall.engine.staging.planned import newest_version, plan_from
+        from meshinstall.engine.staging.planned import NEWEST, plan_from
 
         resolve, session = await _opened(request, None)
-        found = (await plan_from(resolve, session, await newest_version(resolve, session))).plan
+        found = (await plan_from(resolve, session, NEWEST)).plan
         typer.echo(_printed(found, permitted | _OF_TARGET, output))
         if not found.is_empty:
             raise typer.Exit(ExitStatus.CHANGES_PENDING)
@@ -168,14 +168,14 @@ def _go(request: Request, to: str, terms: _Terms, output: Output, *, yes: bool, 
     wanted = _version(to)
 
     async def work() -> None:
-        from meshinstall.engine.staging.planned import newest_version
+        from meshinstall.engine.staging.planned import NEWEST
         from meshinstall.engine.staging.terms import Terms
         from meshinstall.engine.staging.upgrade import rollback as run_back
         from meshinstall.engine.staging.upgrade import upgrade as run_upgrade
 
         made = Terms(until=terms.until, **terms.given)  # type: ignore[arg-type] # by its own names
         resolve, session = await _opened(request, None if is_back else wanted)
-        target = await newest_version(resolve, session) if goes_on else wanted
+        target = NEWEST if goes_on else wanted
         with _callbacks(session, output, made.allow, agreed=yes) as callbacks:
             result = await (run_back if is_back else run_upgrade)(resolve, session, made, callbacks, target)
         _conclude(result, output)

@@ -1,25 +1,25 @@
 """Looks at a mesh for a gate: one survey for the verdict on mTLS, for the health checks and for the proxies.
 
 Requests beside those of verify and of check, whose survey is not made twice: one list each of Deployments, StatefulSets and
-DaemonSets, and two or three dry-run creations for each istiod; while pods of what was moved are being deleted, a list of the metadata
-of pods in each of its namespaces every second.
+DaemonSets, and two or three dry-run creations for each istiod; where pods of what was moved that are being deleted are waited for, a
+list of the metadata of pods in each of its namespaces every second.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
 from meshinstall.checks.control_plane.judge import judge as judge_health
-from meshinstall.checks.moving.clients import aside, moved_clients, only_clients, sidelined, without_clients
+from meshinstall.checks.moving.clients import aside, moved_clients, only_clients, place_of, sidelined, without_clients
 from meshinstall.checks.mtls.acceptance import accepting
 from meshinstall.engine.events import Emit, Verifying
 from meshinstall.engine.gates import condensed
 from meshinstall.engine.gates.acceptance import acceptance_in_force
 from meshinstall.engine.gates.check import beside
 from meshinstall.engine.gates.injection import ask_webhooks
-from meshinstall.engine.gates.verify import Observed, Scope, judged, observe, without
+from meshinstall.engine.gates.verify import Company, Observed, Scope, judged, observe, without
 from meshinstall.engine.mesh.kube_objects import place
 from meshinstall.engine.mesh.pod_status import is_ending
 from meshinstall.engine.mesh.pods import workload
@@ -27,7 +27,7 @@ from meshinstall.engine.mesh.reader import Asker, Wanted, short
 from meshinstall.engine.objects.json_fields import at, number
 from meshinstall.engine.probe.prober import Prober
 from meshinstall.engine.session import Session
-from meshinstall.engine.tasks import gather
+from meshinstall.engine.tasks import gather, soon, task_group
 from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
 from meshinstall.model.gate import Moved, Snapshot, WebhookSeen, workload_place
@@ -50,45 +50,68 @@ _COUNTED = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonS
 class Since:
     """What a look is for: the start of the run, and what was moved since; nothing of both at the start itself.
 
-    ``prober`` is one that is ready; without it a look starts and removes its own.
+    ``prober`` is one that is ready; without it a look starts and removes its own. Pods of what was moved that are being deleted do not
+    count; with ``waits`` they are waited for first, so that what one of them was taken for has the time to be replaced.
     """
 
     moved: Moved = field(default_factory=Moved)
     start: Snapshot | None = None
     prober: Prober | None = None
+    waits: bool = False
 
 
 async def look(session: Session, desired: Desired, emit: Emit, *, scope: Scope | None = None, since: Since | None = None) -> Snapshot:
     """What a gate is to be judged by; leaves nothing behind. Raises UnauthorizedError and UnreachableError."""
     scope, since = scope or Scope(), since or Since()
-    await until_stopped(session, since.moved, emit)
-    found = await observe(session, scope, emit, _namespaces(since.moved), since.prober)
-    facts = found.facts
-    for probe in facts.probes:
-        facts = without(facts, probe)
-    asker = Asker(session.kube)
-    asks: Mapping[str, Callable[[], Awaitable[Any]]] = {
-        "health": lambda: beside(session, facts),
-        "wanted": lambda: _wanted(asker),
-        "webhooks": lambda: _webhooks(session, facts),
-        "acceptance": lambda: acceptance_in_force(desired, session),
-    }
-    answers = await gather(asks, lambda name: asks[name]())
-    health: HealthFacts = answers["health"]
-    wanted: Mapping[Place, int] = answers["wanted"]
+    if since.waits:
+        await until_stopped(session, since.moved, emit)
+    asker, beside_it = Asker(session.kube), _Beside(session, since.moved)
+    async with task_group() as group:
+        counted = soon(group, _wanted, asker)
+        accepted = soon(group, acceptance_in_force, desired, session)
+        seen = await observe(session, scope, emit, Company(_namespaces(since.moved), since.prober, beside_it.ask))
+    wanted, health = counted.value, beside_it.health
+    found = replace(seen, facts=_without_ending(seen.facts, since.moved))
+    facts = _of_the_mesh(found.facts)
     verdict, reached = _verdicts(session, scope, found, since)
     return Snapshot(
         at=session.now(),
-        verdict=accepting(verdict, answers["acceptance"], desired.environment),
+        verdict=accepting(verdict, accepted.value, desired.environment),
         reached=reached.ports if reached else (),
-        checks=judge_health(health),
+        checks=judge_health(replace(health, mesh=facts)),
         planes=condensed.planes(facts, wanted, health.webhooks),
         workloads=condensed.workloads(facts, wanted, aside(found.facts), _kept(verdict, since)),
         namespaces=condensed.namespaces(facts),
-        webhooks=answers["webhooks"],
+        webhooks=beside_it.webhooks,
         unread=frozenset({*facts.unread, *asker.unread, *health.unread}),
         gaps=tuple(dict.fromkeys((*facts.gaps, *asker.gaps))),
     )
+
+
+class _Beside:
+    """What the mesh itself is asked while its wire is tried."""
+
+    health: "HealthFacts"
+    webhooks: tuple[WebhookSeen, ...]
+
+    def __init__(self, session: Session, moved: Moved) -> None:
+        self._session = session
+        self._moved = moved
+
+    async def ask(self, seen: MeshFacts) -> None:
+        """Ask for both."""
+        facts = _of_the_mesh(_without_ending(seen, self._moved))
+        async with task_group() as group:
+            health = soon(group, beside, self._session, facts)
+            webhooks = soon(group, _webhooks, self._session, facts)
+        self.health, self.webhooks = health.value, webhooks.value
+
+
+def _of_the_mesh(facts: MeshFacts) -> MeshFacts:
+    """The facts without our own probes."""
+    for probe in facts.probes:
+        facts = without(facts, probe)
+    return facts
 
 
 def _kept(verdict: Verdict, since: Since) -> frozenset[Place]:
@@ -158,13 +181,22 @@ async def until_stopped(session: Session, moved: Moved, emit: Emit) -> None:
         await anyio.sleep(_LOOK)
 
 
+def _without_ending(facts: MeshFacts, moved: Moved) -> MeshFacts:
+    """The facts without pods of what was moved that are being deleted: they go, and how they were is what the start of the run says."""
+    gone = {pod.place for pod in facts.pods if pod.ending and _is_of(moved, place_of(pod))}
+    proxies = {where: proxy for where, proxy in facts.proxies.items() if where not in gone}
+    return replace(facts, pods=tuple(pod for pod in facts.pods if pod.place not in gone), proxies=proxies)
+
+
+def _is_of(moved: Moved, owner: Place) -> bool:
+    return owner.namespace in moved.namespaces or owner in moved.gateways or owner in moved.workloads
+
+
 async def _ending(session: Session, namespace: str, moved: Moved) -> AsyncIterator[Place]:
     """The pods of what was moved in a namespace that are being deleted; none where they may not be listed, which the survey says."""
-    named = {*moved.gateways, *moved.workloads}
     try:
         async for item in session.kube.list(object_path("v1", "pods", namespace), metadata_only=True):
-            owner = Place(namespace, workload(item))
-            if is_ending(item) and (namespace in moved.namespaces or owner in named):
+            if is_ending(item) and _is_of(moved, Place(namespace, workload(item))):
                 yield place(item)
     except (ForbiddenError, ValueError):
         return

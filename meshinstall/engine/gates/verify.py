@@ -17,6 +17,7 @@ from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.observe.cloud import explaining
 from meshinstall.engine.probe.prober import Prober, Say, probes
 from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import soon, task_group
 from meshinstall.model.mesh import MeshFacts, Place, SyncState
 from meshinstall.model.verdict import Observation, Outcome, Verdict
 from meshinstall.model.wire import Probing
@@ -60,17 +61,32 @@ class Observed:
     probing: Probing
 
 
+async def _nothing(_: MeshFacts) -> None:
+    """Nothing is asked meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What a look of a gate goes along with.
+
+    The ports of the namespaces ``first`` are tried before others. Probes that are ``ready`` are used and left to the caller; without
+    them they are started and removed again. ``meanwhile`` is asked of the mesh while its wire is tried.
+    """
+
+    first: Collection[str] = ()
+    ready: Prober | None = None
+    meanwhile: Callable[[MeshFacts], Awaitable[None]] = _nothing
+
+
 async def verify(session: Session, scope: Scope, emit: Emit) -> Verdict:
     """Look, try and judge; leaves nothing behind. Raises UnreachableError when the API server is not there."""
     found = await observe(session, scope, emit)
     return await _judged(session, scope, found.facts, found.probing)
 
 
-async def observe(session: Session, scope: Scope, emit: Emit, first: Collection[str] = (), ready: Prober | None = None) -> Observed:
-    """Look and try, the ports of the namespaces ``first`` before others; leaves nothing behind. Raises UnreachableError.
-
-    Probes that are ``ready`` are used and left to the caller; else they are started and removed again.
-    """
+async def observe(session: Session, scope: Scope, emit: Emit, company: Company | None = None) -> Observed:
+    """Look and try; leaves nothing behind. Raises UnreachableError."""
+    company = company or Company()
     started = anyio.current_time()
 
     def say(doing: str) -> None:
@@ -79,16 +95,19 @@ async def observe(session: Session, scope: Scope, emit: Emit, first: Collection[
     if scope.read_only:
         say("looking at the mesh; the wire is not tried")
         facts = await _look(session, scope, scope.namespaces, say)
+        await company.meanwhile(facts)
         return Observed(facts, Probing(skipped="not asked for (--read-only)"))
-    async with _probes(session, say, ready) as prober:
+    async with _probes(session, say, company.ready) as prober:
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
         facts = replace(await _look(session, scope, chosen, say, prober.namespace), probes=(prober.namespace,))
-        wanted = targets(facts, scope.sample, first)
+        wanted = targets(facts, scope.sample, company.first)
         if wanted and not prober.problem:
             say(f"trying {len(wanted)} {'port' if len(wanted) == 1 else 'ports'} on the wire")
-        probing = await prober.probe(wanted)
-        if ready is None:
+        async with task_group() as group:
+            soon(group, company.meanwhile, facts)
+            probing = await prober.probe(wanted)
+        if company.ready is None:
             say("removing the probes")
     if prober.problem:
         facts = without(facts, prober.namespace)

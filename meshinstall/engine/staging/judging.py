@@ -16,7 +16,7 @@ from meshinstall.engine.observe.cluster import with_digest
 from meshinstall.engine.probe.prober import probes
 from meshinstall.engine.session import Session
 from meshinstall.engine.staging.planned import Planned
-from meshinstall.engine.staging.probing import Start
+from meshinstall.engine.staging.probing import SharedProbes, Start
 from meshinstall.engine.tasks import gather
 from meshinstall.engine.upgrade.pieces import Piece, scouted
 from meshinstall.model.desired import Desired
@@ -75,12 +75,12 @@ async def scouts(session: Session, planned: Planned, stage: Stage, tell: Callabl
     return tuple(checks[live] for live in wanted) or (GateCheck("scout", GateOutcome.PASS, "no gateway of this mesh is to be replaced"),)
 
 
-async def own_pods(session: Session, planned: Planned, tell: Callable[[str], None]) -> Checks:
-    """Whether pods in a namespace of ours get certificates and configuration of the new istiod, before anybody else's do."""
-    revision = planned.plan.revision
-    async with probes(session, tell, revision) as prober:
-        problem = prober.problem or "; ".join(prober.gaps)
-    if problem:
+async def own_pods(shared: SharedProbes, revision: str) -> Checks:
+    """Whether pods in a namespace of ours get certificates and configuration of the new istiod, before anybody else's do.
+
+    The looks that follow use them: what is judged from now on is what they reach.
+    """
+    if problem := await shared.of(revision):
         return (GateCheck(_OWN, GateOutcome.NOT_PROVEN, f"pods of ours do not run with revision {revision}", (problem,)),)
     return (GateCheck(_OWN, GateOutcome.PASS, f"two pods of ours run with revision {revision}"),)
 
@@ -148,7 +148,7 @@ class Judges:
     look: Look = look
     judge: Judge = judge_gate
     scouts: Callable[[Session, Planned, Stage, Callable[[str], None]], Awaitable[Checks]] = scouts
-    own_pods: Callable[[Session, Planned, Callable[[str], None]], Awaitable[Checks]] = own_pods
+    own_pods: Callable[[SharedProbes, str], Awaitable[Checks]] = own_pods
     before_rolling: Callable[[Session, Planned, Piece], Awaitable[Checks]] = before_rolling
     after_moving: Callable[[Session, Planned, Piece], Awaitable[Checks]] = after_moving
     start: Start | None = probes

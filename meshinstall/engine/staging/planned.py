@@ -13,12 +13,15 @@ from meshinstall.errors import PlanRefusedError, UsageError
 from meshinstall.model.desired import Desired
 from meshinstall.model.foreign_text import in_lines
 from meshinstall.model.istio_version import istio_version
+from meshinstall.model.mesh_position import MeshPosition
 from meshinstall.model.revision import DEFAULT_REVISION, revision_of
 from meshinstall.model.upgrade import UpgradePlan
 from meshinstall.model.version import fits
 
 # The desired mesh at a version (None: as the files say), with revisions or without them (None: as the files say).
 Resolve = Callable[[str | None, bool | None], Desired]
+# In place of a version: that of the newest istiod or CRDs, which come first, where an upgrade that was begun leads to.
+NEWEST = "newest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +34,19 @@ class Planned:
 
 
 async def plan_from(resolve: Resolve, session: Session, to: str | None = None) -> Planned:
-    """Look at the mesh and plan the way to a version, the files' own by default; raises UsageError where that names none.
+    """Look at the mesh once and plan the way to a version, the files' own by default; raises UsageError where that names none.
 
     Where an upgrade gives a mesh revisions, or leaves one as it is without them, the desired mesh is that of the files with this changed.
     """
-    written = resolve(to, None)
+    # What is looked at has the same names at every version.
+    position = await observe_upgrade(resolve(None, None), session) if to == NEWEST else None
+    written = resolve(newest_of(position) if position else to, None)
     async with explaining(session, written):
         settled = await settle_version(written, session.chart_pins, session.charts, session.releases)
     target = istio_version(settled.istio_version)
     if target is None:
         raise UsageError(f"{settled.istio_version} is not a version of Istio", "name one: --to VERSION")
-    position = await observe_upgrade(settled, session)
+    position = position or await observe_upgrade(settled, session)
     plan = in_lines(plan_upgrade(settled, position, target, session.now().date()))
     if plan.strategy is None or plan.strategy.revision == (settled.revision or DEFAULT_REVISION):
         return Planned(plan, settled)
@@ -67,9 +72,8 @@ async def plan_back(resolve: Resolve, session: Session, to: str | None = None) -
     return Planned(plan, resolve(str(target), plan.revision != DEFAULT_REVISION), is_back=True)
 
 
-async def newest_version(resolve: Resolve, session: Session) -> str | None:
-    """The version of the newest istiod of a mesh, or of its CRDs, which come first: where an upgrade that was begun leads to."""
-    position = await observe_upgrade(resolve(None, None), session)
+def newest_of(position: MeshPosition) -> str | None:
+    """The version of the newest istiod of a mesh, or of its CRDs."""
     found = max((version for version in (newest(position), position.base) if version), default=None)
     return str(found) if found else None
 

@@ -52,6 +52,17 @@ class SharedProbes:
             self._since = now
         return self._prober
 
+    async def of(self, revision: str) -> str:
+        """Let the looks that follow have probes of the istiod of ``revision``; why they do not run, and then they keep those of before."""
+        before, self.revision = self.revision, revision
+        await self.end()
+        found = await self.ready()
+        problem = (found.problem or "; ".join(found.gaps)) if found else "no pods are started"
+        if problem:
+            await self.end()
+            self.revision = before
+        return problem
+
     async def end(self) -> None:
         """Remove them: the next look starts others."""
         self._prober = None

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from meshinstall.engine.planning import make_plan, refuse
+from meshinstall.engine.planning import refuse
 from meshinstall.engine.run.carry_out import Execution, install
+from meshinstall.engine.staging.ahead import PlansAhead
 from meshinstall.engine.tasks import in_time
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding
@@ -16,13 +17,14 @@ _TOLD = frozenset({"PRE001", "PRE002", "PRE004", "PRE006", "PRE007", "PRE008", "
 _CRD_OWNER = "PRE005"
 
 
-async def make_so(desired: Desired, execution: Execution, allow: frozenset[str], *, holds: bool = False) -> Plan:
-    """Plan a part of the mesh and run it; raises PlanRefusedError for what stops it, and what stopped the run.
+async def make_so(desired: Desired, execution: Execution, allow: frozenset[str], ahead: PlansAhead, *, holds: bool = False) -> Plan:
+    """Plan a part of the mesh, or take its plan from those made ahead, and run it.
 
-    ``holds``: each release is done when one new pod is Ready beside those of before.
+    Raises PlanRefusedError for what stops it, and what stopped the run. ``holds``: each release is done when one new pod is Ready
+    beside those of before.
     """
     async with in_time(execution.seconds, "the plan of the stage was not made"):
-        plan = of_stage(await make_plan(desired, execution.session), desired, holds=holds)
+        plan = of_stage(await ahead.take(desired), desired, holds=holds)
     refuse(plan, allow)
     if not plan.is_empty:
         await install(plan, desired, execution)

@@ -17,6 +17,8 @@ from meshinstall.engine.run.carry_out import Execution, install
 from meshinstall.engine.run.run_lock import RunLock, run_lock
 from meshinstall.engine.session import Session
 from meshinstall.engine.staging.addresses import Addresses, read_addresses, same_addresses
+from meshinstall.engine.staging.ahead import PlansAhead
+from meshinstall.engine.staging.early import EarlyScouts
 from meshinstall.engine.staging.injector import remove_default_tag, switch_off, switch_on
 from meshinstall.engine.staging.judging import Checks, Judges, moved_by, retired
 from meshinstall.engine.staging.planned import Planned, Resolve, lines_to_write, plan_back, plan_from
@@ -27,18 +29,17 @@ from meshinstall.engine.staging.stage_plan import make_so
 from meshinstall.engine.staging.terms import Callbacks, End, Result, Terms
 from meshinstall.engine.staging.undo import Before, begun_before, charts_of, remember, undo_plan
 from meshinstall.engine.tasks import soon, task_group
-from meshinstall.engine.upgrade.pieces import OF_OTHERS, Piece, cut, left_to_others, own_moves
+from meshinstall.engine.upgrade.pieces import OF_OTHERS, Piece, coming, cut, left_to_others, own_moves
 from meshinstall.engine.upgrade.retirement import users
 from meshinstall.engine.upgrade.stages import STAGES_BACK, is_beyond
 from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, UnauthorizedError, UnreachableError, UsageError
+from meshinstall.model.desired import Desired
 from meshinstall.model.gate import Gate, GateCheck, GateOutcome, Moved, Snapshot, worst_of
 from meshinstall.model.release import ChartRef, ReleaseKey
 from meshinstall.model.revision import DEFAULT_REVISION, istiod_release
 from meshinstall.model.upgrade import Stage, StageName, UpgradePlan
 
 _RESTART = "their owners restart them (kubectl rollout restart)"
-
-
 Plan = Callable[[], Awaitable[Planned]]
 
 
@@ -83,8 +84,11 @@ class _Run:
     # Revisions whose injector selects nothing, as this run wants it.
     switched_off: tuple[str, ...] = field(init=False)
     probes: SharedProbes = field(init=False)
+    ahead: PlansAhead = field(init=False)
+    early: EarlyScouts = field(default_factory=EarlyScouts)
 
     def __post_init__(self) -> None:
+        self.ahead = PlansAhead(self.session)
         self.switched_off = _switched_off(self.plan)
         self.probes = SharedProbes(self._judges.start, self.session, lambda text: self.callbacks.emit(StageWaiting("gate", text)))
 
@@ -103,7 +107,9 @@ class _Run:
 
     async def stages(self, make: Plan) -> Result:
         """Run them until one does not end well, or the last that was asked for; raises PlanRefusedError where they are others now."""
-        async with self.probes:
+        async with self.probes, task_group() as plans:
+            self.ahead = PlansAhead(self.session, self._coming(), plans)
+            self.ahead.begin()
             async with task_group() as group:
                 again = soon(group, make)
                 start = soon(group, self._look, Moved())
@@ -112,12 +118,22 @@ class _Run:
                 raise PlanRefusedError("the mesh changed since the plan was shown", "run the same command again: it makes a new plan")
             self.planned, self.start = again.value, start.value
             self.switched_off = _switched_off(self.plan)
-            return await self._in_turn()
+            result = await self._in_turn()
+            plans.cancel_scope.cancel()
+        return result
+
+    def _coming(self) -> list[Desired]:
+        """What is to be made so, in its order."""
+        wanted = [stage for stage in self.plan.stages if stage.moves and not self._is_beyond(stage)]
+        return [part for stage in wanted for part in coming(stage, self.planned.desired, self.plan.position)]
+
+    def _is_beyond(self, stage: Stage) -> bool:
+        return self.terms.until is not None and is_beyond(stage.name, self.terms.until, is_back=self.planned.is_back)
 
     async def _in_turn(self) -> Result:
         wanted = [stage for stage in self.plan.stages if stage.moves]
         for number, stage in enumerate(wanted, 1):
-            if self.terms.until and is_beyond(stage.name, self.terms.until, is_back=self.planned.is_back):
+            if self._is_beyond(stage):
                 why = f"as asked: --until {self.terms.until}"
                 return Result(self.plan, End.HELD, stage.name, why, gates=tuple(self.gates))
             self.callbacks.emit(StageStarted(stage.name, number, len(wanted), stage.does, tuple(move.name for move in stage.moves)))
@@ -145,8 +161,7 @@ class _Run:
             left = left_to_others(stage, self.plan.position, ())
             return Result(self.plan, End.HELD, stage.name, _RESTART, left) if left else Result(self.plan, End.DONE)
         if stage.name is StageName.SCOUT:
-            scouts = _seen(self._judges.scouts(self.session, self.planned, stage, self._tell(stage)))
-            return await self._judged(stage.name, stage.name, lambda: scouts)
+            return await self._judged(stage.name, stage.name, lambda: self.early.found(partial(self._scouts, stage), self._tell(stage)))
         if stage.name is StageName.RETIRE:
             return await self._retire(stage)
         pieces = cut(stage, self.planned.desired, self.plan.position)
@@ -174,7 +189,7 @@ class _Run:
         if (proof := await _seen(self._judges.before_rolling(self.session, self.planned, piece))) and _is_bad(proof):
             return proof
         addresses = await self._addresses(piece)
-        await make_so(piece.desired, self._execution, self.terms.allow, holds=piece.after is not None)
+        await make_so(piece.desired, self._execution, self.terms.allow, self.ahead, holds=piece.after is not None)
         if piece.takes_over:
             self.switched_off = (DEFAULT_REVISION,)
             await switch_off(self.session.kube, piece.desired.mesh_namespace)
@@ -186,9 +201,24 @@ class _Run:
             return proof
         await restart(self.session, piece.restarts, self._tell_piece(piece))
         if piece.stage is StageName.CONTROL_PLANE:
-            proof = await _seen(self._judges.own_pods(self.session, self.planned, self._tell_piece(piece)))
+            proof = await self._own_pods(piece)
         same = (same_addresses(addresses, await self._addresses(piece)),) if addresses else ()
         return (*proof, *same, *await self._compare(moved_by(piece, self.planned, is_held=piece.after is not None)))
+
+    async def _own_pods(self, piece: Piece) -> Checks:
+        """Whether pods of ours run with the new istiod; the scouts of the stage after it start beside them."""
+
+        def prove() -> Awaitable[Checks]:
+            return _seen(self._judges.own_pods(self.probes, self.plan.revision))
+
+        scouting = (stage for stage in self.plan.stages if stage.name is StageName.SCOUT and stage.moves and not self._is_beyond(stage))
+        if stage := next(scouting, None):
+            self._tell_piece(piece)("starting pods with the new istiod, and scouts of the gateways beside them")
+            return await self.early.beside(prove, partial(self._scouts, stage))
+        return await prove()
+
+    async def _scouts(self, stage: Stage, tell: Callable[[str], None]) -> Checks:
+        return await _seen(self._judges.scouts(self.session, self.planned, stage, tell))
 
     async def _addresses(self, piece: Piece) -> Addresses:
         (release,) = piece.desired.releases if piece.gateway else (None,)
@@ -196,22 +226,23 @@ class _Run:
 
     async def _finish(self, piece: Piece) -> Checks:
         if piece.after:
-            await make_so(piece.after, self._execution, self.terms.allow)
+            await make_so(piece.after, self._execution, self.terms.allow, self.ahead)
         return await self._compare(moved_by(piece, self.planned))
 
     async def _compare(self, moved: Moved) -> Checks:
         """What was moved, against the same at the start of this run."""
         moved = replace(moved, switched_off=self.switched_off)
+        self.ahead.begin()
         checks = await _seen(self._judge(moved))
         # A node that was drained, or a pod that its owner deleted, at this very moment is no fault of the stage.
-        return await _seen(self._judge(moved)) if _is_bad(checks) else checks
+        return await _seen(self._judge(moved, waits=True)) if _is_bad(checks) else checks
 
-    async def _judge(self, moved: Moved) -> Checks:
-        now = await self._look(moved)
+    async def _judge(self, moved: Moved, *, waits: bool = False) -> Checks:
+        now = await self._look(moved, waits=waits)
         return self._judges.judge(self.start or now, now, moved, require_pass=self.terms.require_pass)
 
-    async def _look(self, moved: Moved) -> Snapshot:
-        since = Since(moved, self.start, await self.probes.ready())
+    async def _look(self, moved: Moved, *, waits: bool = False) -> Snapshot:
+        since = Since(moved, self.start, await self.probes.ready(), waits)
         return await self._judges.look(self.session, self.planned.desired, self.callbacks.emit, since=since)
 
     async def _judged(self, stage: StageName, name: str, work: Callable[[], Awaitable[Checks]]) -> Result:
@@ -290,6 +321,8 @@ class _Run:
 
     def _probes_stay(self, staying: str) -> bool:
         """Whether the probes of this run are known to have the istiod that stays: those of the default one, where that led there before."""
+        if self.probes.revision:
+            return self.probes.revision == staying
         start = self.plan.position
         leads = start.plane(DEFAULT_REVISION)
         is_named = any(plane.revision == DEFAULT_REVISION for plane in start.planes)

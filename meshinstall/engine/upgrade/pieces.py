@@ -60,6 +60,12 @@ def cut(stage: Stage, desired: Desired, position: MeshPosition) -> tuple[Piece, 
     return tuple(Piece(stage.name, str(one.key), narrow(desired, [one])) for one in releases)
 
 
+def coming(stage: Stage, desired: Desired, position: MeshPosition) -> tuple[Desired, ...]:
+    """What the pieces of a stage make so, in their order."""
+    pieces = () if stage.name in {*OF_OTHERS, StageName.SCOUT, StageName.RETIRE} else cut(stage, desired, position)
+    return tuple(part for piece in pieces for part in (piece.desired, piece.after) if part)
+
+
 def own_moves(plan: UpgradePlan) -> tuple[tuple[str, ...], ...]:
     """What a run of the plan changes by itself: workloads of others come and go at any time, and their restarts are not its own."""
     return tuple(

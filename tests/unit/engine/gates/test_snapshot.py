@@ -176,6 +176,56 @@ async def test_rows_that_what_was_moved_would_reach_have_no_other_client() -> No
     assert (await there.seen(Since(Moved(), start))).reached == ()
 
 
+ENDING = "2026-11-29T12:00:00Z"
+# What a pod that does not run any more leaves unknown: what its proxy has.
+SILENT = "proxies"
+
+
+@pytest.mark.parametrize("moved", [Moved(workloads=(WEB,)), Moved(namespaces=("shop",))])
+async def test_pods_of_what_was_moved_that_are_being_deleted_do_not_count_and_are_not_waited_for(moved: Moved) -> None:
+    there = Ready()
+    start = await there.seen()
+    sound = await there.seen(Since(moved, start))
+    there.add("v1", "pods", web("old", deletionTimestamp=ENDING, containers=[AS_PROXY]))
+    started = anyio.current_time()
+    found = await there.seen(Since(moved, start))
+    assert anyio.current_time() == started
+    assert found.unread == frozenset()
+    assert found.verdict.ports == sound.verdict.ports
+    assert found.workloads == sound.workloads
+    assert found.checks == sound.checks
+
+
+async def test_a_pod_of_others_that_is_being_deleted_is_seen_as_it_is() -> None:
+    there = Ready()
+    start = await there.seen()
+    there.add("v1", "pods", web("old", deletionTimestamp=ENDING))
+    assert (await there.seen(Since(Moved(gateways=(GATE,)), start))).unread == {SILENT}
+    assert (await there.seen()).unread == {SILENT}
+
+
+async def test_a_workload_all_of_whose_pods_are_being_deleted_has_none() -> None:
+    there = Ready()
+    start = await there.seen()
+    there.add("v1", "pods", web(deletionTimestamp=ENDING))
+    found = await there.seen(Since(Moved(workloads=(WEB,)), start))
+    assert (found.workloads[WEB].pods, found.workloads[WEB].wanted) == (0, 2)
+
+
+async def test_a_look_that_waits_sees_the_mesh_when_they_have_stopped() -> None:
+    there = Ready()
+    there.add("v1", "pods", web("old", deletionTimestamp=ENDING))
+
+    async def stop() -> None:
+        await anyio.sleep(5)
+        del there.kube.objects[f"{PODS}/old"]
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        await there.seen(Since(Moved(workloads=(WEB,)), waits=True))
+        assert 5 <= anyio.current_time() <= 7
+
+
 @pytest.mark.parametrize("moved", [Moved(workloads=(WEB,)), Moved(namespaces=("shop",))])
 async def test_pods_of_what_was_moved_are_waited_for_while_they_stop(moved: Moved) -> None:
     there = Ready()

@@ -1,14 +1,16 @@
 """A mesh in motion is looked at again, and one that stays as it is is judged as it is."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 
 import anyio
 import pytest
 
-from meshinstall.engine.gates.verify import Scope, settled, verify
+from meshinstall.engine.gates.verify import Company, Scope, observe, settled, verify
+from meshinstall.engine.probe.prober import Prober
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy, SyncState
 from meshinstall.model.verdict import Outcome
+from meshinstall.model.wire import Probing, WireTarget
 from tests.unit.engine.mesh.survey_world import Mesh
 
 pytestmark = pytest.mark.anyio
@@ -71,3 +73,29 @@ async def test_a_namespace_that_is_misspelt_proves_nothing(namespace: str, empty
     if empty:
         assert verdict.outcome is Outcome.NOT_PROVEN
         assert [port.evidence[0].text for port in verdict.ports] == ["the namespace does not exist"]
+
+
+class Wire(Prober):
+    """Ends when something else has been asked meanwhile."""
+
+    def __init__(self, there: Mesh, asked: anyio.Event) -> None:
+        super().__init__(there.session(), "meshinstall-probe-1")
+        self._meanwhile = asked
+
+    async def probe(self, targets: Iterable[WireTarget]) -> Probing:
+        """Nothing is tried."""
+        await self._meanwhile.wait()
+        return await super().probe(targets)
+
+
+async def test_what_is_asked_of_the_mesh_is_asked_while_its_wire_is_tried() -> None:
+    there, asked = Mesh(), anyio.Event()
+    seen: list[MeshFacts] = []
+
+    async def ask(facts: MeshFacts) -> None:
+        seen.append(facts)
+        asked.set()
+
+    with anyio.fail_after(100):
+        found = await observe(there.session(), Scope(), lambda _: None, Company(ready=Wire(there, asked), meanwhile=ask))
+    assert [facts.pods for facts in seen] == [found.facts.pods]

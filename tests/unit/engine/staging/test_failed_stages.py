@@ -1,13 +1,18 @@
 """A piece of a stage that fails is taken back, and nothing else; what is not proven is held; what cannot be taken back is said."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from meshinstall.engine.events import Event, GateJudged, StepDone
+from meshinstall.engine.events import Emit, Event, GateJudged, StepDone
+from meshinstall.engine.gates.snapshot import Since
+from meshinstall.engine.session import Session
 from meshinstall.engine.staging.terms import End
 from meshinstall.errors import ChartError, ClusterError, HelmError
+from meshinstall.model.desired import Desired
+from meshinstall.model.gate import Snapshot
 from meshinstall.model.release import ReleaseKey
 from meshinstall.model.upgrade import StageName
 from tests.fakes import World
@@ -223,3 +228,20 @@ async def test_an_injector_that_cannot_be_switched_on_is_said() -> None:
     assert result.end is End.FAILED
     assert "could not be taken back: patch is forbidden" in result.why
     assert TAG in there.kube.objects, "without its injector the namespaces would have none"
+
+
+async def test_only_where_a_look_was_bad_the_pods_that_stop_are_waited_for() -> None:
+    there = await start(has_tenants=False)
+    run = Upgrade(there)
+    looked: list[tuple[str, bool]] = []
+    judges = run.gates.judges()
+
+    async def look(session: Session, desired: Desired, emit: Emit, *, since: Since | None = None) -> Snapshot:
+        assert since
+        looked.append((run.gates.stage, since.waits))
+        return await judges.look(session, desired, emit, since=since)
+
+    run.gates.says["gateways istio-ingress/Deployment public"] = FAIL
+    result = await run.to(judges=replace(judges, look=look))
+    assert result.end is End.UNDONE
+    assert looked == [("", False), ("crds", False), ("control-plane", False), ("gateways", False), ("gateways", True)]

@@ -1,19 +1,19 @@
 """Where ``continue`` leads to: the newest of what an upgrade changes first."""
 
-from typing import Any
-
 import pytest
 
+from meshinstall.engine.observe.upgrade import observe_upgrade
+from meshinstall.engine.session import Session
 from meshinstall.engine.staging import planned
-from meshinstall.engine.staging.planned import newest_version
+from meshinstall.engine.staging.planned import NEWEST, newest_of, plan_from
+from meshinstall.model.desired import Desired
 from meshinstall.model.istio_version import IstioVersion
 from meshinstall.model.mesh_position import MeshPosition, PlaneAt
 from meshinstall.model.place import Place
-from tests.unit.engine import revisioned
+from meshinstall.model.upgrade import StageName
+from tests.unit.engine.staging.upgrading import NEW, Upgrade, files, start
 
-pytestmark = pytest.mark.anyio
-
-OLD, NEW = IstioVersion(1, 30, 4), IstioVersion(1, 31, 0)
+BEFORE, AFTER = IstioVersion(1, 30, 4), IstioVersion(1, 31, 0)
 
 
 def plane(version: IstioVersion | None) -> PlaneAt:
@@ -24,17 +24,29 @@ def plane(version: IstioVersion | None) -> PlaneAt:
     ("base", "planes", "found"),
     [
         # It was ended when the CRDs alone were changed: to the version of the istiod it would go backwards.
-        (NEW, (plane(OLD),), "1.31.0"),
-        (OLD, (plane(OLD), plane(NEW)), "1.31.0"),
-        (None, (plane(OLD),), "1.30.4"),
+        (AFTER, (plane(BEFORE),), "1.31.0"),
+        (BEFORE, (plane(BEFORE), plane(AFTER)), "1.31.0"),
+        (None, (plane(BEFORE),), "1.30.4"),
         (None, (plane(None),), None),
     ],
 )
-async def test_it_goes_on_to_the_newest_istiod_or_crds(
-    base: IstioVersion | None, planes: tuple[PlaneAt, ...], found: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def observed(*_: Any) -> MeshPosition:
-        return MeshPosition(base=base, planes=planes)
+def test_it_goes_on_to_the_newest_istiod_or_crds(base: IstioVersion | None, planes: tuple[PlaneAt, ...], found: str | None) -> None:
+    assert newest_of(MeshPosition(base=base, planes=planes)) == found
+
+
+@pytest.mark.anyio
+async def test_the_mesh_is_looked_at_once_to_find_where_to_go_on_to_and_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = await start(has_tenants=False)
+    await Upgrade(there).to(until=StageName.CONTROL_PLANE)
+    looks: list[str] = []
+
+    async def observed(desired: Desired, session: Session) -> MeshPosition:
+        looks.append(desired.istio_version)
+        return await observe_upgrade(desired, session)
 
     monkeypatch.setattr(planned, "observe_upgrade", observed)
-    assert await newest_version(lambda *_: revisioned.desired(), revisioned.world().session()) == found
+    found = await plan_from(files, there.session(), NEWEST)
+    assert len(looks) == 1
+    monkeypatch.undo()
+    assert found == await plan_from(files, there.session(), NEW)
+    assert str(found.plan.target) == NEW

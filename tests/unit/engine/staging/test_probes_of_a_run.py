@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from meshinstall.engine.events import GateJudged
 from meshinstall.engine.probe.prober import Prober
 from meshinstall.engine.session import Session
+from meshinstall.engine.staging.judging import own_pods
 from meshinstall.engine.staging.terms import End
 from meshinstall.model.upgrade import StageName
 from tests.fakes import World
@@ -20,11 +22,12 @@ OLD, NEW = "istio-system/istiod", "istio-system/istiod-1-31"
 
 
 class Probes:
-    """Stands in for the probes: which were asked for, and which releases of istiod were there then."""
+    """Stands in for the probes: which were asked for, and which releases of istiod were there then; ``trouble`` by revision."""
 
     def __init__(self, there: World) -> None:
         self.started: list[tuple[str, list[str]]] = []
         self.ended = 0
+        self.trouble: dict[str, str] = {}
         self._there = there
 
     @asynccontextmanager
@@ -33,8 +36,11 @@ class Probes:
         assert len(self.started) == self.ended
         there = self._there.releases.records
         self.started.append((revision, sorted(str(key) for key in there if key.name.startswith("istiod"))))
+        made = Prober(session, "meshinstall-probe-1")
+        if how := self.trouble.get(revision):
+            setattr(made, how, "no room" if how == "problem" else ["no room"])
         try:
-            yield Prober(session, "meshinstall-probe-1")
+            yield made
         finally:
             self.ended += 1
 
@@ -69,3 +75,30 @@ async def test_a_way_back_from_the_tag_starts_others_while_both_istiods_are_ther
     made, terms = run(there, probes)
     assert (await made.back(**terms)).end is End.DONE
     assert probes.started == [("", [OLD, NEW]), ("", [OLD, NEW])]
+
+
+async def test_the_pods_that_prove_the_new_istiod_serve_the_looks_that_follow() -> None:
+    there = await start(has_tenants=False)
+    probes = Probes(there)
+    made, terms = run(there, probes)
+    terms["judges"] = replace(terms["judges"], own_pods=own_pods)
+    assert (await made.to(**terms)).end is End.DONE
+    assert probes.started == [("", [OLD]), ("1-31", [OLD, NEW])]
+    assert probes.ended == 2
+    (gate,) = [event.gate for event in made.events if isinstance(event, GateJudged) and event.gate.stage.startswith("control-plane")]
+    assert "two pods of ours run with revision 1-31" in [check.words for check in gate.checks]
+
+
+@pytest.mark.parametrize("how", ["problem", "gaps"])
+async def test_where_they_do_not_run_the_gate_proves_nothing_and_looks_with_those_of_before(how: str) -> None:
+    there = await start(has_tenants=False)
+    probes = Probes(there)
+    probes.trouble["1-31"] = how
+    made, terms = run(there, probes)
+    terms["judges"] = replace(terms["judges"], own_pods=own_pods)
+    result = await made.to(**terms)
+    assert (result.end, result.stage) == (End.NOT_PROVEN, StageName.CONTROL_PLANE)
+    assert "pods of ours do not run with revision 1-31" in result.why
+    # Once more without the scouts beside them.
+    assert [revision for revision, _ in probes.started] == ["", "1-31", "1-31", ""]
+    assert probes.ended == 4

@@ -14,6 +14,7 @@ from meshinstall.engine.session import Session
 from meshinstall.engine.staging import upgrade as engine
 from meshinstall.engine.staging.judging import Judges
 from meshinstall.engine.staging.planned import Planned
+from meshinstall.engine.staging.probing import SharedProbes
 from meshinstall.engine.staging.terms import Callbacks, Result, Terms
 from meshinstall.engine.upgrade.pieces import Piece
 from meshinstall.model.desired import Desired, DesiredNamespace, Release
@@ -122,9 +123,10 @@ class Gates:
         return (self._check(" ".join(map(str, places)) or "rest"),)
 
     async def _scouts(self, session: Session, planned: Planned, stage: Stage, tell: object) -> tuple[GateCheck, ...]:  # noqa: ARG002
-        return (self._check("scouts"),)
+        self.asked.append(asked := f"{stage.name} scouts")
+        return (GateCheck("scouts", self.says.get(asked, PASS), "as the test says of scouts"),)
 
-    async def _own_pods(self, session: Session, planned: Planned, tell: object) -> tuple[GateCheck, ...]:  # noqa: ARG002
+    async def _own_pods(self, shared: SharedProbes, revision: str) -> tuple[GateCheck, ...]:  # noqa: ARG002
         return (self._check("own pods"),)
 
     async def _before(self, session: Session, planned: Planned, piece: Piece) -> tuple[GateCheck, ...]:  # noqa: ARG002
