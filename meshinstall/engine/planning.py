@@ -16,6 +16,7 @@ from meshinstall.engine.observe.belongings import strangers
 from meshinstall.engine.observe.cloud import cloud_findings, explaining
 from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.istio_objects import orphans
+from meshinstall.engine.observe.istiods_beside import with_istiods_beside
 from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.engine.observe.revision_users import with_revision_users
@@ -183,7 +184,7 @@ def refuse(plan: Plan | UpgradePlan, allowed: frozenset[str], *, only: str = "")
 
 async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Plan:
     """Look at the cluster and decide what down would remove; changes nothing."""
-    desired = await settle_removal(desired, session.releases)
+    desired = await with_istiods_beside(await settle_removal(desired, session.releases), session.releases)
     charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
     async with explaining(session, desired):
         facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))

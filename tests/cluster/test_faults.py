@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshinstall.model.ownership import RUN_OBJECT
-from testbed import cluster as testbed_cluster
 from testbed.cluster import Cluster
-from testbed.waiting import until
 from tests.cluster.mesh import Shell
 from tests.cluster.meshinstall_run import (
     REPOSITORY,
@@ -28,6 +25,7 @@ from tests.cluster.meshinstall_run import (
     meshinstall,
     writes_held,
 )
+from tests.cluster.node_parts import restart
 
 pytestmark = pytest.mark.cluster
 
@@ -218,7 +216,7 @@ def test_it_lives_through_a_restart_of_the_api_server(minimal: Program, own_modu
     change = minimal.having("--set", "istiod.env.RESTARTED=1")
     with change.started("up", "--yes") as run:
         run.until_it_says("istio-system/istiod: … Deployment")
-        _restart_api_server(own_module_cluster)
+        restart(own_module_cluster, "kube-apiserver")
         done = run.wait()
     assert done.status == 0, done
     assert change.pending() == {}
@@ -266,16 +264,3 @@ def _with_a_page_of_disk(program: Program, folder: Path, taken: int, *flags: str
     done = subprocess.run(argv, cwd=REPOSITORY, env=program.env, capture_output=True, text=True, timeout=100, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
-
-
-def _restart_api_server(of: Cluster) -> None:
-    """Kill kube-apiserver and start it again as it was, in the namespaces of the cluster."""
-    first = testbed_cluster.first_process(of.spec.name)
-    children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
-    server = next(Path(f"/proc/{pid}") for pid in children if b"/kube-apiserver\0" in (Path(f"/proc/{pid}") / "cmdline").read_bytes())
-    argv = (server / "cmdline").read_bytes().decode().split("\0")[:-1]
-    env = dict(word.split("=", 1) for word in (server / "environ").read_bytes().decode().split("\0") if word)
-    os.kill(int(server.name), signal.SIGKILL)
-    until(lambda: not server.exists(), 10, lambda: "kube-apiserver does not end")
-    nsenter = shutil.which("nsenter") or "nsenter"
-    os.posix_spawn(nsenter, [nsenter, f"--target={first}", "--net", "--mount", "--pid", *argv], env, setsid=True)

@@ -160,6 +160,7 @@ def test_what_the_live_gateway_serves_is_what_the_objects_say(mesh: Mesh) -> Non
 
 
 def test_a_gateway_of_the_old_revision_is_missing_in_the_new(mesh: Mesh) -> None:
+    """Listeners vanish with the new version."""
     old = _gateway("old", _http(8080), **{"istio.io/rev": "default"})
     mesh.shell.apply(old, _virtual_service("shop/old", "old"))
     try:
@@ -174,6 +175,7 @@ def test_a_gateway_of_the_old_revision_is_missing_in_the_new(mesh: Mesh) -> None
 
 
 def test_a_route_of_the_old_revision_is_missing_in_the_new(mesh: Mesh) -> None:
+    """Routes vanish with the new version."""
     mesh.shell.apply(_virtual_service("shop/shop", "old", host="old.example.com", **{"istio.io/rev": "default"}))
     mesh.shell.apply(_gateway("shop", _http(80, _HOST, "old.example.com"), _https()))
     try:

@@ -58,6 +58,7 @@ def test_a_target_without_the_fixes_of_what_runs_must_be_allowed(istios: TwoIsti
 
 
 def test_a_version_that_never_starts_is_taken_back_at_its_gate(istios: TwoIstios) -> None:
+    """The image of the new version never pulls."""
     before = istios.where()
     with under_load(istios.shell) as watched:
         # A registry that no node reaches: only the new istiod is pulled from it.

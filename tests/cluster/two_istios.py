@@ -125,18 +125,18 @@ class TwoIstios:
 
 
 @contextmanager
-def two_istios(name: str, build_part: BuildPart, folder: Path, images: tuple[str, ...]) -> Iterator[TwoIstios]:
-    """The mesh with its Istio installed by meshinstall; ``images`` are parts with further images for the node."""
+def two_istios(name: str, build_part: BuildPart, folder: Path, images: tuple[str, ...], *, helm: str = "helm4") -> Iterator[TwoIstios]:
+    """The mesh with its Istio installed by meshinstall with a Helm; ``images`` are parts with further images for the node."""
     cluster = testbed_cluster.up(f"{name}-{os.getpid()}", Nodes.REAL, print, parts=("images-previous", *images))
     try:
-        program = meshinstall(cluster)
+        program = meshinstall(cluster, helm)
         shutil.copytree(Path(program.env["MESHINSTALL_CONFIG"]) / "values", folder / "values")
         _ask_for_little(folder / "values" / "components" / "istiod.yaml")
         (folder / "charts").mkdir()
         for part in ("charts-previous", "charts", "charts-restamp"):
             for archive in build_part(part).glob("*.tgz"):
                 shutil.copy(archive, folder / "charts")
-        shell = Shell(cluster, tuple(build_part(tool) for tool in ("helm4", "kubectl")))
+        shell = Shell(cluster, tuple(build_part(tool) for tool in (helm, "kubectl")))
         found = TwoIstios(program.having(MESHINSTALL_CONFIG=str(folder)).patient(_PATIENCE), shell, folder)
         found.wants(version=pins.PREVIOUS)
         found.program.up("--no-verify", *EOL)

@@ -1,11 +1,17 @@
-"""What passes is kept, by the name of the soak and by the code that was tested: a soak that was ended goes on with the rest."""
+"""What passes is kept, by the name of the soak and by the code that was tested: a soak that was ended goes on with the rest.
+
+Also the mesh that soaks of upgrades share.
+"""
 
 import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from testbed import paths
+from tests.cluster.two_istios import TwoIstios, two_istios
+from tests.soak.upgrade_mesh import Meshes
 
 _CODE = ("meshinstall", "testbed", "tests", "profiles", "values", "requirements", "pyproject.toml")
 
@@ -71,3 +77,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Record(file))
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Writer(file))
+
+
+@pytest.fixture(scope="module")
+def meshes(build_part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meshes]:
+    """Where tests of upgrades get their mesh from."""
+    found = Meshes(lambda: two_istios("soak-upgrade", build_part, tmp_path_factory.mktemp("project"), ()))
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+@pytest.fixture
+def old(meshes: Meshes) -> TwoIstios:
+    """The mesh as it is before an upgrade, whatever the test before came to."""
+    return meshes.old()

@@ -27,6 +27,7 @@ def test_the_same_in_other_words_passes(live: Dump, data: st.DataObject) -> None
 
 @given(dumps(), st.data())
 def test_whatever_is_missing_fails_and_is_named(live: Dump, data: st.DataObject) -> None:
+    """Listeners, routes, secrets or roots vanish with the new version."""
     scout = live.copy()
     words, remove = data.draw(st.sampled_from(removals(scout)))
     remove()

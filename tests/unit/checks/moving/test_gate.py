@@ -118,6 +118,7 @@ def test_a_gateway_that_restarts_its_container_fails_and_nobody_else_is_blamed()
     ],
 )
 def test_a_moved_proxy_has_what_the_right_istiod_sent(some: object, expected: object, words: str) -> None:
+    """Proxies reject what the new istiod sends (NACK), or still have the old one."""
     found = only(gate(START, with_workload(MOVED_WEB, WEB, proxies=(some,)), moving(WEB)), CONNECTED)
     assert (found.outcome, found.namespaces) == (expected, ("shop",))
     assert found.words == words

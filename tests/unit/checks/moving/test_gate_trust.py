@@ -60,6 +60,7 @@ from tests.unit.checks.moving.gate_worlds import (
     ],
 )
 def test_all_istiods_and_namespaces_agree_on_the_root_and_the_trust_domain(after: Snapshot, expected: object) -> None:
+    """The new version signs by another root, or for another trust domain."""
     assert gate(START, after, moving(WEB))[ROOTS].outcome is expected
 
 
@@ -91,6 +92,7 @@ def hooks(*some: WebhookSeen) -> Snapshot:
     ],
 )
 def test_the_webhooks_of_each_revision_answer_as_its_version(after: Snapshot, moved: Moved, expected: object) -> None:
+    """The new istiod is ready, and its webhook is not reached."""
     assert gate(START, after, moved)[WEBHOOKS].outcome is expected
 
 

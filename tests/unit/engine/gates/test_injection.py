@@ -93,7 +93,7 @@ async def test_a_gateway_asks_with_its_own_container_and_template() -> None:
 
 
 async def test_of_two_injectors_the_later_by_name_wins_and_is_named() -> None:
-    """As a tag ``default`` beside an istiod without a revision."""
+    """The tag ``default`` was moved without effect: beside it an istiod without a revision still injects."""
     there = cluster(injecting("proxyv2:1.30.4", "default"), **{"istio-injection": "enabled"})
     injector(there, "istio-sidecar-injector", "default")
     injector(there, "istio-revision-tag-default", "1-31", "default")

@@ -327,3 +327,41 @@ async def test_what_only_looks_like_a_scout_stays_and_keeps_its_namespace() -> N
     steps = [step.name for step in (await removal(there)).pending]
     assert "Deployment/istio-ingress/public-scout" not in steps
     assert "namespace/istio-ingress" not in steps
+
+
+BESIDE = ReleaseKey("istio-system", "istiod-1-32")
+
+
+def beside(there: World, **fields: Any) -> None:
+    """An istiod of another revision beside that of the configuration, as an upgrade leaves it in the middle."""
+    told = {"version": "1.32.0", "values": {"revision": "1-32"}, "description": "meshinstall: dev, default, sha256:1", **fields}
+    there.releases.records[BESIDE] = record(BESIDE, "istiod", **told)
+
+
+async def test_in_the_middle_of_an_upgrade_both_istiods_go_after_the_gateways() -> None:
+    there = await installed()
+    beside(there)
+    told = order(await down(there))
+    assert told.index("istio-ingress/public") < told.index("istio-system/istiod-1-32") < told.index("istio-system/istio-base")
+    assert "namespace/istio-system" in told
+    assert BESIDE not in there.releases.records
+
+
+@pytest.mark.parametrize("status", [ReleaseStatus.PENDING_INSTALL, ReleaseStatus.FAILED])
+async def test_an_istiod_that_a_killed_upgrade_left_goes_too(status: ReleaseStatus) -> None:
+    there = await installed()
+    beside(there, status=status, description="Initial install underway")
+    assert str(BESIDE) in order(await down(there))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"description": "Install complete"},
+        {"description": "Initial install underway", "status": ReleaseStatus.FAILED, "values": {"revision": "canary"}},
+    ],
+)
+async def test_an_istiod_that_somebody_else_installed_beside_it_stays(fields: dict[str, Any]) -> None:
+    there = await installed()
+    beside(there, **fields)
+    assert str(BESIDE) not in {step.name for step in (await removal(there)).steps}

@@ -31,6 +31,7 @@ async def upgraded(there: World) -> None:
 
 @pytest.mark.parametrize("part", range(_PARTS))
 async def test_an_upgrade_that_is_killed_anywhere_is_finished_by_the_same_command(part: int) -> None:
+    """SIGKILL, a lost machine or an interrupt at any event."""
     whole = await start()
     await upgraded(whole)
     kills = 0

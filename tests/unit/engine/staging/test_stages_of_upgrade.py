@@ -164,6 +164,7 @@ async def test_until_a_stage_that_is_done_already_changes_nothing() -> None:
 
 
 async def test_a_second_upgrade_is_refused_with_who_holds_the_lock() -> None:
+    """Two upgrades at once."""
     there = await start()
     second: list[Result | LockedError] = []
 
@@ -189,6 +190,7 @@ async def test_a_second_upgrade_is_refused_with_who_holds_the_lock() -> None:
 
 
 async def test_up_in_the_middle_says_where_the_upgrade_is_and_would_undo_nothing() -> None:
+    """Somebody runs ``up`` in the middle of an upgrade."""
     there = await start()
     await Upgrade(there).to(until=StageName.GATEWAYS)
     plan = await make_plan(files(), there.session())

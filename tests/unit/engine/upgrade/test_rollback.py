@@ -82,6 +82,7 @@ def test_after_any_move_of_a_canary_the_way_back_is_legal_and_leads_to_the_start
 
 @given(canaries())
 def test_nothing_is_removed_while_anything_leads_to_it(canary: tuple[MeshPosition, Goal, list[tuple[StageName, Move]]]) -> None:
+    """No validator, tag or label is left on a revision that was removed."""
     start, goal, moves = canary
     before_retire = [one for one in moves if one[0] is not StageName.RETIRE]
     for done in range(len(before_retire) + 1):

@@ -207,6 +207,7 @@ def test_a_mesh_at_the_target_has_nothing_to_do() -> None:
     ],
 )
 def test_what_a_restart_means(workload: Proxied, said: str) -> None:
+    """A budget that allows none, Recreate, one pod, OnDelete, a bare pod, a Job, an owner that Kubernetes does not know."""
     plan = planned(mesh(proxied=(workload,)))
     (move,) = next(stage for stage in plan.stages if stage.name is StageName.WORKLOADS).moves
     assert said in move.restart
@@ -215,6 +216,7 @@ def test_what_a_restart_means(workload: Proxied, said: str) -> None:
 
 
 def test_a_newer_minor_without_a_fix_that_runs_is_refused() -> None:
+    """The target is the newer minor, and yet older than what runs: it lacks its fixes."""
     plan = planned(mesh(), "1.31.0")
     assert "PRE038" in codes(plan)
     said = titled(plan, "PRE038")
@@ -241,6 +243,7 @@ def test_an_unknown_minor_is_a_warning() -> None:
 
 
 def test_the_end_of_support_and_kubernetes_are_judged_for_the_target() -> None:
+    """The target is out of support, or does not know this Kubernetes."""
     plan = planned(mesh("1.28.0", kubernetes="1.36.0"), "1.29.9")
     assert {"PRE001", "PRE008"} <= set(codes(plan))
 
@@ -297,6 +300,7 @@ def test_gateways_whose_old_istiod_drops_their_configuration(at: str, code: Seve
 
 
 def test_what_leads_to_no_istiod() -> None:
+    """The default validator, a tag or a namespace still leads to an istiod that was removed."""
     position = mesh(tags=(TagAt("stable", "1-29"),), namespaces=(NamespaceAt("shop", "", "1-28"),), validator="1-29")
     plan = planned(position)
     said = titled(plan, "PRE043")

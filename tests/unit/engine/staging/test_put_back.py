@@ -1,0 +1,64 @@
+"""Somebody puts back what a stage has moved, as a GitOps engine does: what new pods really get is what counts."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshinstall.engine.events import Event, StepDone
+from meshinstall.engine.staging import judging
+from meshinstall.engine.staging.terms import End
+from meshinstall.model.release import Manifest
+from tests.unit.engine.staging.living import INJECTORS, LivingKube
+from tests.unit.engine.staging.upgrading import NEW, OLD, Upgrade, proxies, start
+
+pytestmark = pytest.mark.anyio
+
+TAG = f"{INJECTORS}/istio-revision-tag-default"
+
+
+def injecting(kube: LivingKube, space: str) -> None:
+    """Dry-run pods of a namespace come back with the proxy that real ones would get."""
+
+    def inject(pod: Manifest) -> Manifest:
+        revision, version = kube.injection(space, "")
+        proxy = {"name": "istio-proxy", "image": f"istio/proxyv2:{version}"}
+        notes = {"sidecar.istio.io/status": json.dumps({"revision": revision})}
+        return {**pod, "metadata": {**pod["metadata"], "annotations": notes}, "spec": {"containers": [proxy]}}
+
+    kube.answers[f"/api/v1/namespaces/{space}/pods"] = inject
+
+
+async def upgraded(*, is_put_back: bool) -> tuple[Upgrade, Any]:
+    """An upgrade, perhaps beside an engine that puts the tag default back as soon as it is moved."""
+    there = await start()
+    assert isinstance(there.kube, LivingKube)
+    injecting(there.kube, "shop")
+    injecting(there.kube, "lab")
+    run = Upgrade(there)
+
+    def put_back(event: Event) -> None:
+        if is_put_back and isinstance(event, StepDone) and event.step.name.endswith("default") and TAG in there.kube.objects:
+            there.kube.objects[TAG]["metadata"]["labels"]["istio.io/rev"] = "default"
+
+    run.at = put_back
+    return run, await run.to(judges=replace(run.gates.judges(), after_moving=judging.after_moving))
+
+
+async def test_a_tag_that_an_engine_puts_back_at_once_is_seen_and_its_stage_is_taken_back() -> None:
+    """GitOps undoes a tag: nobody is told that it was moved."""
+    run, result = await upgraded(is_put_back=True)
+    assert (result.end, result.stage) == (End.UNDONE, "tags")
+    assert "no namespace of these tags gets the new proxy" in result.why
+    (gate,) = [gate for gate in result.gates if "FAIL" in [check.outcome for check in gate.checks]]
+    (check,) = [check for check in gate.checks if check.outcome == "FAIL"]
+    assert "gets the proxy of revision default, expected that of Istio 1.31.0" in check.evidence[0]
+    assert proxies(run.there)["shop/web"] == [("default", OLD)]
+
+
+async def test_a_tag_that_stays_where_it_was_moved_passes() -> None:
+    run, result = await upgraded(is_put_back=False)
+    assert (result.end, result.stage) == (End.HELD, "workloads")
+    assert run.there.kube.objects[TAG]["metadata"]["labels"]["istio.io/rev"] == "1-31"
+    assert proxies(run.there)["lab/web"] == [("1-31", NEW)]
