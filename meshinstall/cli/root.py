@@ -21,6 +21,7 @@ LISTED = {
     "lint": ("lint", "Check the configuration without a cluster, for CI and editors."),
     "diff": ("diff", "Show in what two environments differ, without a cluster."),
     "status": ("inspect", "Show what is installed and whether it is healthy."),
+    "proxies": ("inspect", "List every proxy: version, revision, age, and who replaces it."),
     "explain": ("inspect", "Show where each value of a component comes from."),
     "clusters": ("cloud", "List the managed clusters that you can see."),
     "doctor": ("cloud", "Ask a cloud what a run will ask it, without touching a cluster."),

@@ -6,7 +6,9 @@ from meshinstall.engine.events import (
     Event,
     GateJudged,
     LockWaiting,
+    ProxiesCounted,
     ProxiesOlder,
+    RequestsMade,
     RunEnded,
     RunEvent,
     RunStarted,
@@ -22,6 +24,7 @@ from meshinstall.engine.events import (
 )
 from meshinstall.model.gate import Gate
 from meshinstall.model.plan import Change, Plan, ReleaseStep, Step
+from meshinstall.model.tally import ProxyTally, Requests
 
 SCHEMA = "meshinstall.dev/event/v1"
 
@@ -62,6 +65,10 @@ def _stage(event: StageEvent) -> dict[str, Any]:
             return {"event": "stage-waiting", "stage": stage, "reason": reason}
         case GateJudged(gate=gate):
             return {"event": "gate-judged", **gate_json(gate)}
+        case ProxiesCounted(tally=tally):
+            return {"event": "proxies-counted", **tally_json(tally)}
+        case RequestsMade(requests=requests, total=total):
+            return {"event": "requests-made", **requests_json(requests), "total": {"asked": total.asked, "failed": total.failed}}
         case StageEnded(stage=stage, seconds=seconds, end=end, why=why):
             return {"event": "stage-ended", "stage": stage, "seconds": round(seconds, 3), "end": end, "why": why}
 
@@ -70,6 +77,17 @@ def gate_json(gate: Gate) -> dict[str, Any]:
     """A gate with each of its checks."""
     checks = [{"name": one.name, "outcome": one.outcome, "words": one.words, "evidence": list(one.evidence)} for one in gate.checks]
     return {"stage": gate.stage, "outcome": gate.outcome, "seconds": round(gate.seconds, 3), "checks": checks}
+
+
+def tally_json(tally: ProxyTally) -> dict[str, Any]:
+    """Proxies by revision and version."""
+    groups = [{"revision": one.revision, "version": one.version, "count": one.count} for one in tally.groups]
+    return {"at": tally.at.isoformat(timespec="seconds"), "proxies": groups, "notReady": tally.not_ready, "complete": tally.is_whole}
+
+
+def requests_json(requests: Requests) -> dict[str, Any]:
+    """How many requests there were, and the first that failed."""
+    return {"asked": requests.asked, "failed": requests.failed, "failures": list(requests.failures)}
 
 
 def _plan(plan: Plan) -> dict[str, Any]:

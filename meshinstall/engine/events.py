@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from meshinstall.model.gate import Gate
 from meshinstall.model.plan import Plan, Step
+from meshinstall.model.tally import ProxyTally, Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,21 @@ class GateJudged:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxiesCounted:
+    """The proxies of the mesh by revision and version, as a gate just saw them; told where they are others than before."""
+
+    tally: ProxyTally
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsMade:
+    """The requests of a gate's own, with failures that were not told before, and ``total`` those of the run until now."""
+
+    requests: Requests
+    total: Requests
+
+
+@dataclass(frozen=True, slots=True)
 class StageEnded:
     """A stage is over; ``end`` is how (done, held, taken back, failed), ``why`` is empty where it is done."""
 
@@ -116,6 +132,6 @@ class StageEnded:
 
 
 RunEvent = RunStarted | StepStarted | StepWaiting | StepDone | StepEnded | LockWaiting | RunEnded | Verifying | ProxiesOlder
-StageEvent = StageStarted | StageWaiting | GateJudged | StageEnded
+StageEvent = StageStarted | StageWaiting | GateJudged | ProxiesCounted | RequestsMade | StageEnded
 Event = RunEvent | StageEvent
 Emit = Callable[[Event], None]

@@ -9,6 +9,7 @@ from meshinstall.model.health import CheckResult
 from meshinstall.model.istio_version import IstioVersion
 from meshinstall.model.mesh import Dataplane, SyncState
 from meshinstall.model.place import Place
+from meshinstall.model.tally import Requests
 from meshinstall.model.verdict import Outcome, PortVerdict, Verdict
 
 
@@ -185,7 +186,7 @@ class Snapshot:
 
     ``verdict`` is judged without clients that are aside; ``reached`` are rows of what was not moved, as the clients that were moved
     alone would call it. ``workloads`` are by place (``shop/Deployment web``). ``unread`` are the kinds, and the parts of health checks,
-    that could not be read in whole; ``gaps`` say so in words.
+    that could not be read in whole; ``gaps`` say so in words. ``requests`` are connections of its probes.
     """
 
     at: datetime
@@ -198,6 +199,7 @@ class Snapshot:
     webhooks: tuple[WebhookSeen, ...] = ()
     unread: frozenset[str] = frozenset()
     gaps: tuple[str, ...] = ()
+    requests: Requests = field(default_factory=Requests)
 
     def plane(self, revision: str) -> PlaneSeen | None:
         """The istiod of a revision."""

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing in a cluster: status, explain, init, lock."""
+"""Commands that look and change nothing in a cluster: status, proxies, explain, init, lock."""
 
 from dataclasses import replace
 from functools import partial
@@ -42,6 +42,20 @@ def status(request: Request, *, timeout: options.Seconds = _LOOK, output: option
         typer.echo(printers.dump(tables.status_json(found)) if output is Output.JSON else tables.status_text(found))
         if not found.is_current:
             raise typer.Exit(ExitStatus.FAILED)
+
+    run(work, seconds=timeout)
+
+
+@app.command()
+@requesting(ENVIRONMENT, CLUSTER, PROFILE, last=SELECTORS)
+def proxies(request: Request, *, timeout: options.Seconds = _LOOK, output: options.OutputKind = Output.TABLE) -> None:
+    """List every proxy of the mesh: version, revision, namespace, age, whether it has its configuration, and who replaces its pod."""
+    from meshinstall.cli.output import printers, proxy_tables
+    from meshinstall.engine.observe.proxies import observe_proxies
+
+    async def work() -> None:
+        found = await observe_proxies(*await in_thread(partial(open_environment, request)))
+        typer.echo(printers.dump(proxy_tables.proxies_json(found)) if output is Output.JSON else proxy_tables.proxies_text(found))
 
     run(work, seconds=timeout)
 

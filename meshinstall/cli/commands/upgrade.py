@@ -1,5 +1,6 @@
 """The commands of ``upgrade``: from the Istio that runs to another."""
 
+import shutil
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
@@ -238,7 +239,8 @@ def _conclude(result: "Result", output: Output) -> None:
     if output is Output.JSON:
         sys.stdout.write(upgrade_result.result_line(result) + "\n")
     else:
-        typer.echo(upgrade_result.result_text(result))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        typer.echo(upgrade_result.result_text(result, width))
     statuses = {End.DONE: ExitStatus.DONE, End.HELD: ExitStatus.CHANGES_PENDING, End.NOT_PROVEN: ExitStatus.NOT_PROVEN}
     if status := statuses.get(result.end, ExitStatus.FAILED):
         raise typer.Exit(status)

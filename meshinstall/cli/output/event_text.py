@@ -7,7 +7,9 @@ from meshinstall.engine.events import (
     Event,
     GateJudged,
     LockWaiting,
+    ProxiesCounted,
     ProxiesOlder,
+    RequestsMade,
     RunEnded,
     RunEvent,
     RunStarted,
@@ -25,9 +27,10 @@ from meshinstall.model.foreign_text import command, for_log, line
 from meshinstall.model.gate import Gate, GateOutcome
 from meshinstall.model.plan import Action, ReleaseStep, Step
 from meshinstall.model.release import Component
+from meshinstall.model.tally import ProxyGroup, ProxyTally, Requests
 
-# Lines of evidence of a check that are shown.
-_EVIDENCE = 10
+# Lines of evidence of a check, and groups of proxies, that are shown.
+_EVIDENCE, _GROUPS = 10, 6
 
 
 def event_text(event: Event) -> str:
@@ -66,6 +69,10 @@ def _stage_text(event: StageEvent) -> str:
             text = f"  {stage}: … {line(reason)}"
         case GateJudged(gate=gate):
             text = gate_text(gate)
+        case ProxiesCounted(tally=tally):
+            text = f"  proxies: {tally_text(tally)}"
+        case RequestsMade(requests=requests, total=total):
+            text = "\n".join([f"  own requests: {_requests(requests, total)}", *(f"    {line(one)}" for one in requests.failures)])
         case StageEnded(stage=stage, seconds=seconds, end=end, why=why):
             sign = "✓" if end == "done" else "✗"
             text = f"{sign} stage {stage}: {end} after {seconds:.1f} s{f': {line(why)}' if why else ''}"
@@ -84,6 +91,30 @@ def gate_text(gate: Gate) -> str:
                 *(f"      {line(one)}" for one in check.evidence[:_EVIDENCE]),
             ]
     return "\n".join(lines)
+
+
+def tally_text(tally: ProxyTally) -> str:
+    """How many proxies are of which version and revision, in one line."""
+    parts = [_group(one) for one in tally.groups[:_GROUPS]] or ["none"]
+    parts += [f"{sum(one.count for one in tally.groups[_GROUPS:])} of other versions"] if len(tally.groups) > _GROUPS else []
+    rest = f"; {tally.not_ready} {'pod is' if tally.not_ready == 1 else 'pods are'} not ready" if tally.not_ready else ""
+    return f"{', '.join(parts)}{rest}{'' if tally.is_whole else '; not all pods could be listed'}"
+
+
+def _group(group: ProxyGroup) -> str:
+    of = f"of {line(group.version)}" if group.version else "of an unknown version"
+    return f"{group.count} {of} ({f'revision {line(group.revision)}' if group.revision else 'no istiod lists them'})"
+
+
+def _requests(requests: Requests, total: Requests) -> str:
+    failed = f", {requests_failed(total)}" if total.failed else ""
+    all_of_it = f"; {total.asked} in this run{failed}" if total.asked > requests.asked else ""
+    return f"{requests.asked}, {requests_failed(requests)}{all_of_it}"
+
+
+def requests_failed(requests: Requests) -> str:
+    """How many failed, in words."""
+    return f"{requests.failed or 'none'} failed"
 
 
 def summarise(event: Event, done: list[StepDone]) -> str:

@@ -13,7 +13,7 @@ from meshinstall.cli.options import Output
 from meshinstall.cli.output.event_text import event_text, summarise
 from meshinstall.cli.output.plan_diff import diff_json, diff_lines, summary_json, summary_lines, wrapped
 from meshinstall.engine.event_json import event_json
-from meshinstall.engine.events import Emit, Event, StepDone
+from meshinstall.engine.events import Emit, Event, RunEnded, StageEnded, StageStarted, StepDone
 from meshinstall.model.codes import CHECKS, address
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import for_log, line, whole
@@ -99,11 +99,18 @@ def plain(stream: TextIO | None = None) -> Iterator[Emit]:
     """Write one line for each event, and a summary after a run: for CI, and wherever no terminal is."""
     stream = stream or sys.stderr
     done: list[StepDone] = []
+    # A stage has runs of its own, and says itself when it is done: "done" alone would be read as the end of the upgrade.
+    in_stage = False
 
     def tell(event: Event) -> None:
+        nonlocal in_stage
+        in_stage = isinstance(event, StageStarted) or (in_stage and not isinstance(event, StageEnded))
+        summary = summarise(event, done)
+        if in_stage and isinstance(event, RunEnded):
+            return
         if text := event_text(event):
             stream.write(for_log(text) + "\n")
-        if summary := summarise(event, done):
+        if summary:
             stream.write(summary + "\n")
         stream.flush()
 

@@ -18,6 +18,7 @@ from meshinstall.engine.events import Emit, Verifying
 from meshinstall.engine.gates import condensed
 from meshinstall.engine.gates.acceptance import acceptance_in_force
 from meshinstall.engine.gates.check import beside
+from meshinstall.engine.gates.counting import connections
 from meshinstall.engine.gates.injection import ask_webhooks
 from meshinstall.engine.gates.verify import Company, Observed, Scope, judged, observe, without
 from meshinstall.engine.mesh.kube_objects import place
@@ -85,6 +86,7 @@ async def look(session: Session, desired: Desired, emit: Emit, *, scope: Scope |
         webhooks=beside_it.webhooks,
         unread=frozenset({*facts.unread, *asker.unread, *health.unread}),
         gaps=tuple(dict.fromkeys((*facts.gaps, *asker.gaps))),
+        requests=connections(found.probing),
     )
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from meshinstall.engine.events import Emit
 from meshinstall.engine.staging.judging import Judges
 from meshinstall.model.gate import Gate
+from meshinstall.model.tally import Counted
 from meshinstall.model.upgrade import StageName, UpgradePlan
 
 
@@ -51,7 +52,7 @@ class End(StrEnum):
 class Result:
     """How an upgrade ended: at which stage, why, what is ``left`` to others, and what ``to_write`` into the files, in words.
 
-    ``is_back``: it was the way back.
+    ``is_back``: it was the way back. ``counted`` is what its gates counted: what was done after the last of them is not in it.
     """
 
     plan: UpgradePlan
@@ -62,3 +63,4 @@ class Result:
     to_write: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     is_back: bool = False
+    counted: Counted = field(default_factory=Counted)

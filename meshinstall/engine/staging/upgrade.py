@@ -19,6 +19,7 @@ from meshinstall.engine.session import Session
 from meshinstall.engine.staging.addresses import Addresses, read_addresses, same_addresses
 from meshinstall.engine.staging.ahead import PlansAhead
 from meshinstall.engine.staging.early import EarlyScouts
+from meshinstall.engine.staging.counts import Counts
 from meshinstall.engine.staging.injector import remove_default_tag, switch_off, switch_on
 from meshinstall.engine.staging.judging import Checks, Judges, moved_by, retired
 from meshinstall.engine.staging.planned import Planned, Resolve, lines_to_write, plan_back, plan_from
@@ -66,7 +67,9 @@ async def _carry_out(resolve: Resolve, make: Plan, session: Session, terms: Term
         what = f"upgrade {planned.desired.environment} to {planned.plan.target}"
         await lock.take(what, tell=lambda why: callbacks.emit(LockWaiting(why)))
         run = _Run(planned, session, terms, callbacks, lock)
+        callbacks.emit(StageWaiting("start", "looking at the mesh before the first stage"))
         result = await run.stages(make)
+    result = replace(result, counted=run.counts.so_far)
     return replace(result, to_write=lines_to_write(run.planned, resolve(None, None)), is_back=planned.is_back)
 
 
@@ -81,6 +84,7 @@ class _Run:
     lock: RunLock
     start: Snapshot | None = None
     gates: list[Gate] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
     # Revisions whose injector selects nothing, as this run wants it.
     switched_off: tuple[str, ...] = field(init=False)
     probes: SharedProbes = field(init=False)
@@ -131,6 +135,7 @@ class _Run:
         return self.terms.until is not None and is_beyond(stage.name, self.terms.until, is_back=self.planned.is_back)
 
     async def _in_turn(self) -> Result:
+        self.counts.tell(self.callbacks.emit)
         wanted = [stage for stage in self.plan.stages if stage.moves]
         for number, stage in enumerate(wanted, 1):
             if self._is_beyond(stage):
@@ -243,7 +248,8 @@ class _Run:
 
     async def _look(self, moved: Moved, *, waits: bool = False) -> Snapshot:
         since = Since(moved, self.start, await self.probes.ready(), waits)
-        return await self._judges.look(self.session, self.planned.desired, self.callbacks.emit, since=since)
+        seen = await self._judges.look(self.session, self.planned.desired, self.callbacks.emit, since=since)
+        return self.counts.add(seen, self.switched_off)
 
     async def _judged(self, stage: StageName, name: str, work: Callable[[], Awaitable[Checks]]) -> Result:
         """The gate after some work; a step of it that failed is a check that failed."""
@@ -260,6 +266,7 @@ class _Run:
         gate = Gate(name if name.startswith(stage) else f"{stage} {name}", checks, anyio.current_time() - started)
         self.gates.append(gate)
         self.callbacks.emit(GateJudged(gate))
+        self.counts.tell(self.callbacks.emit)
         why = "; ".join(f"{check.name}: {check.words}" for check in checks if check.outcome is not GateOutcome.PASS)
         match gate.outcome:
             case GateOutcome.PASS:

@@ -17,7 +17,9 @@ from meshinstall.engine.events import (
     Event,
     GateJudged,
     LockWaiting,
+    ProxiesCounted,
     ProxiesOlder,
+    RequestsMade,
     RunEnded,
     RunStarted,
     StageEnded,
@@ -38,7 +40,9 @@ from meshinstall.model.mesh_position import MeshPosition
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan, ReleaseStep, SweepStep, Target
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
 from meshinstall.model.request import Request
+from meshinstall.model.tally import Counted, ProxyGroup, ProxyTally, Requests
 from meshinstall.model.upgrade import UpgradePlan
+from tests.fake_kube import NOON
 from tests.unit.cli.verdicts import VERDICT
 
 SCHEMAS = Path(__file__).parents[4] / "docs/schemas"
@@ -60,6 +64,8 @@ SWEEP = SweepStep(
 TARGET = Target("eks", "c", {"region": "eu-west-1"}, "https://c.example", "0b1c")
 PLAN = Plan("dev", "c", "default", "1.31.0", "istio-system", (NAMESPACE, RELEASE), (Finding("PRE001", Severity.ERROR, "no"),))
 GATE = Gate("gateways istio-ingress/public", (GateCheck("readiness", GateOutcome.FAIL, "no", ("a", "b")),), 4.0)
+TALLY = ProxyTally(NOON, (ProxyGroup("default", "1.30.4", 5),), not_ready=1)
+REQUESTS = Requests(14, 1, ("shop/web-1:80 (plaintext): no answer in time",))
 EVENTS: tuple[Event, ...] = (
     RunStarted("r", PLAN),
     StepStarted(NAMESPACE),
@@ -73,6 +79,8 @@ EVENTS: tuple[Event, ...] = (
     StageStarted("gateways", 4, 8, "replaces the gateways one by one", ("Deployment istio-ingress/public",)),
     StageWaiting("gateways", "restarting Deployment shop/web"),
     GateJudged(GATE),
+    ProxiesCounted(TALLY),
+    RequestsMade(REQUESTS, Requests(40, 3)),
     StageEnded("gateways", 9.0, End.UNDONE, "readiness: no"),
 )
 
@@ -109,6 +117,10 @@ def test_the_end_of_an_upgrade_fits_its_schema(end: End) -> None:
     plan = UpgradePlan("dev", "c", IstioVersion(1, 31, 0), MeshPosition())
     result = Result(plan, end, "workloads", "why", ("Deployment shop/web: 1.30.4 → 1.31.0",), ("Write",), (GATE,))
     jsonschema.validate(json.loads(result_line(result)), schema("upgrade-result.json"))
+    counted = json.loads(result_line(replace(result, counted=Counted(TALLY, REQUESTS))))
+    jsonschema.validate(counted, schema("upgrade-result.json"))
+    assert counted["proxies"]["proxies"] == [{"revision": "default", "version": "1.30.4", "count": 5}]
+    assert counted["requests"]["failed"] == 1
 
 
 def test_the_schemas_refuse_what_they_do_not_know() -> None:
