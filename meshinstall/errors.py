@@ -7,6 +7,7 @@ MeshinstallError                 exit code
 │   ├── ForbiddenError           1  a permission is missing
 │   ├── UnauthorizedError        1  the cluster does not know the caller
 │   ├── UnreachableError         1  the cluster does not answer now
+│   ├── BudgetError              1  a PodDisruptionBudget allows no eviction now
 │   └── ConflictError            1  somebody else owns or changed the object
 ├── ChartError                   1  a chart is missing, corrupt or not the pinned one
 ├── HelmError                    1  a helm command failed
@@ -93,6 +94,10 @@ class UnauthorizedError(ClusterError):
 
 class UnreachableError(ClusterError):
     """The cluster does not answer, or not now."""
+
+
+class BudgetError(ClusterError):
+    """A PodDisruptionBudget allows no eviction of a pod now."""
 
 
 class ConflictError(ClusterError):

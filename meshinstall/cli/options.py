@@ -8,6 +8,7 @@ import typer
 
 from meshinstall.cli.settings import SECONDS_HELP
 from meshinstall.errors import UsageError
+from meshinstall.model.duration import seconds_of
 
 
 class Output(StrEnum):
@@ -36,9 +37,6 @@ Allow = Annotated[
     ),
 ]
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-_LONGEST = 24 * 3600
-
 
 def allowed(names: Sequence[str] | None) -> frozenset[str]:
     """The names given to --allow; raises UsageError on an unknown name."""
@@ -53,7 +51,6 @@ def allowed(names: Sequence[str] | None) -> frozenset[str]:
 
 def duration(flag: str, told: str) -> float:
     """Seconds of a time such as 90s, 5m or 1h; raises UsageError for anything else."""
-    number, unit = told[:-1], told[-1:]
-    if unit not in _UNITS or not number.isdecimal() or not 0 < (seconds := int(number[:9]) * _UNITS[unit]) <= _LONGEST:
+    if not (seconds := seconds_of(told)):
         raise UsageError(f"{flag} {told}: not a time up to 24h", "write it as 90s, 5m or 1h")
     return float(seconds)

@@ -8,6 +8,7 @@ from meshinstall.config.documents import Environment, Gateway, Project, Settings
 from meshinstall.config.images import check_images
 from meshinstall.config.revisions import check_tags
 from meshinstall.config.source import Document
+from meshinstall.config.waves import check_waves
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import CLUSTER_KEYS, Cloud
 from meshinstall.model.release import Component
@@ -65,6 +66,7 @@ def _check_which(document: Document, path: KeyPath, found: Settings | Environmen
         yield document.problem((*path, "istio", "version"), wrong)
     yield from check_tags(document, found.istio, path)
     yield from check_images(document, found.images, path)
+    yield from check_waves(document, found.upgrade, path)
 
 
 def _check_environment(project: Project, name: str, environment: Environment) -> Iterator[Problem]:

@@ -71,12 +71,34 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Wave:
+    """Namespaces whose workloads an upgrade restarts together: by name, where * is any text, or by their labels.
+
+    ``parallel`` are workloads at once, ``soak`` is how long to wait after them.
+    """
+
+    name: str
+    namespaces: tuple[str, ...] = ()
+    selector: Mapping[str, str] = field(default_factory=dict)
+    parallel: int = 1
+    soak: str = "0s"
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """How an upgrade treats workloads; without waves, or with an empty list of them, their owners restart them."""
+
+    waves: tuple[Wave, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """One environment on one cloud: how its cluster is found, and which Istio, images and values are for it alone."""
 
     cluster: Mapping[str, str] = field(default_factory=dict)
     istio: Istio = field(default_factory=Istio)
     images: Images = field(default_factory=Images)
+    upgrade: Upgrade = field(default_factory=Upgrade)
     values: Mapping[str, Values] = field(default_factory=dict)
 
 
@@ -97,6 +119,7 @@ class Environment:
     clouds: Mapping[Cloud, Site] = field(default_factory=dict)
     istio: Istio = field(default_factory=Istio)
     images: Images = field(default_factory=Images)
+    upgrade: Upgrade = field(default_factory=Upgrade)
     profile: str | None = None
     mtls: MtlsMode | None = None
     accept: Accept | None = None
@@ -112,6 +135,7 @@ class Settings:
     istio: Istio = field(default_factory=Istio)
     charts: Charts = field(default_factory=Charts)
     images: Images = field(default_factory=Images)
+    upgrade: Upgrade = field(default_factory=Upgrade)
     profile: str = catalog.DEFAULT_PROFILE
     environments: Mapping[str, Environment] = field(default_factory=dict)
 
@@ -249,7 +273,7 @@ def _member(of: Any, key: str) -> Any:
         hints = get_type_hints(of)
         member = next((hints[item.name] for item in fields(of) if _camel(item.name) == key), None)
     else:
-        member = get_args(of)[-1] if get_origin(of) is Mapping else None
+        member = {Mapping: lambda: get_args(of)[-1], tuple: lambda: get_args(of)[0]}.get(get_origin(of), lambda: None)()
     if isinstance(member, UnionType):
         member = next(one for one in get_args(member) if one is not type(None))
     return member

@@ -14,6 +14,7 @@ from meshinstall.config.gateway_conflicts import check_gateway_names
 from meshinstall.config.layers import add_flags, check_gateways, check_syntax, file_layers
 from meshinstall.config.removals import settle
 from meshinstall.config.revisions import check_unused_tags, find_revisions, with_revision
+from meshinstall.config.waves import check_mesh_namespaces, find_waves
 from meshinstall.errors import ConfigError, Problem
 from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
@@ -64,12 +65,15 @@ def resolve_all(request: Request, project: Project) -> Resolution:
     )
     problems += check_gateway_names(releases)
     problems += _check_acceptance(project, choice)
+    found = _desired(request, project, choice, releases, version)
+    problems += check_mesh_namespaces(project, choice, frozenset(space.name for space in found.namespaces))
     found = replace(
-        _desired(request, project, choice, releases, version),
+        found,
         version_origin=str(version_origin),
         revision=revisions.revision,
         tags=revisions.tags,
         revision_origin=str(revisions.origin or ""),
+        waves=find_waves(project, choice),
     )
     return Resolution(found, tuple(problems))
 

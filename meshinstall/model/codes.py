@@ -85,6 +85,7 @@ _PLAN = (
     Check("PRE046", Phase.PLAN, _WARNING, "the changes of a minor are unknown"),
     Check("PRE047", Phase.PLAN, _WARNING, "something of the mesh could not be read"),
     Check("PRE048", Phase.PLAN, _ERROR, "another minor would come in place, without a gate", "minor-in-place"),
+    Check("PRE049", Phase.PLAN, _WARNING, "workloads of a wave would be down for a time", "downtime"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),

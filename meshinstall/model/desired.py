@@ -10,6 +10,7 @@ from meshinstall.model.finding import Finding
 from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import Origin
+from meshinstall.model.waves import Wave
 
 
 class MtlsMode(StrEnum):
@@ -52,7 +53,8 @@ class Desired:
 
     With an ``acceptance`` the mesh-wide policy is PERMISSIVE as planned. ``version_origin`` is where ``istio_version`` is written, which
     may be a minor until it is settled; ``version_choice`` says then which version it stands for, and why. ``revision`` is empty on a mesh
-    without revisions; ``tags`` are those that point to it, and ``revision_origin`` is where revisions are asked for.
+    without revisions; ``tags`` are those that point to it, and ``revision_origin`` is where revisions are asked for. ``waves`` are
+    those in which an upgrade restarts workloads; without any their owners do.
     """
 
     environment: str
@@ -71,6 +73,7 @@ class Desired:
     revision: str = ""
     tags: tuple[str, ...] = ()
     revision_origin: str = ""
+    waves: tuple[Wave, ...] = ()
 
     @property
     def istiod(self) -> "Release | None":

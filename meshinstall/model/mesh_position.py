@@ -64,10 +64,33 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What an upgrade wrote on a workload that it restarted: for which target, on the workload (``tried``) and on its pods (``now``).
+
+    ``is_rolling``: its pods are not yet those of its newest template. ``changed_by`` wrote the template since, where ``now`` is gone.
+    """
+
+    now: str = ""
+    tried: str = ""
+    is_rolling: bool = False
+    changed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetAt:
+    """A PodDisruptionBudget: how many pods it counts, and how many of them may be disrupted now."""
+
+    place: Place
+    allowed: int
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
 class Proxied:
     """Pods with a proxy, by what made them.
 
     ``release`` is the Helm release of a gateway; ``pinned`` a revision, ``pinned_image`` an image that its own pod template names.
+    ``budgets`` are the PodDisruptionBudgets that select its pods. ``lacks_probe``: no container of it has a readiness probe.
     """
 
     kind: str
@@ -78,6 +101,9 @@ class Proxied:
     release: str = ""
     pinned: str = ""
     pinned_image: str = ""
+    budgets: tuple[BudgetAt, ...] = ()
+    lacks_probe: bool = False
+    mark: Mark = Mark()
 
     @property
     def name(self) -> str:
@@ -97,6 +123,8 @@ class NamespaceAt:
     name: str
     injection: str = ""
     revision: str = ""
+    # All of them, for those who select namespaces.
+    labels: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def selector(self) -> str:

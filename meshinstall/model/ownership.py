@@ -19,6 +19,10 @@ HOLDER = "meshinstall.dev/holder"
 # On the scout of a gateway (engine/upgrade/scout.py) and on its pod: the name of the gateway's release.
 SCOUT = "meshinstall.dev/scout"
 
+# An annotation: on a workload, and on its pod template, for which target an upgrade restarted it. Not that of ``kubectl rollout restart``:
+# engines that revert what kubectl writes would restart everything a second time.
+RESTARTED_FOR = "meshinstall.dev/restarted-for"
+
 # The name of the Lease that is a mesh's lock, and of the ConfigMap with the summary of its last run.
 RUN_OBJECT = "meshinstall"
 

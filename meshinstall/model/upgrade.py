@@ -1,12 +1,13 @@
 """An upgrade before it is run: hops, the strategy of the first, its stages, and what each changes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio_version import IstioVersion
 from meshinstall.model.mesh_position import MeshPosition
 from meshinstall.model.revision import DEFAULT_REVISION
+from meshinstall.model.waves import WavesPlan
 
 
 class Way(StrEnum):
@@ -117,7 +118,7 @@ class ReleaseChange:
 class UpgradePlan:
     """From where the mesh is to ``target``; ``stages`` are those of the one hop, empty where there is nothing to do, or no legal hop.
 
-    With several ``hops`` the target is out of reach of one, and they are the way to it.
+    With several ``hops`` the target is out of reach of one, and they are the way to it. ``waves`` is what becomes of the workloads.
     """
 
     environment: str
@@ -130,6 +131,7 @@ class UpgradePlan:
     kept: tuple[Kept, ...] = ()
     changes: tuple[ReleaseChange, ...] = ()
     findings: tuple[Finding, ...] = ()
+    waves: WavesPlan = field(default_factory=WavesPlan)
 
     @property
     def refusals(self) -> tuple[Finding, ...]:

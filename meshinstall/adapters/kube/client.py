@@ -19,6 +19,7 @@ from meshinstall.adapters.kube import discovery, pages
 from meshinstall.adapters.kube.exchange import APPLY, FIELD_MANAGER, BrokenOffError, ExpiredError, Reply, Request
 from meshinstall.adapters.kube.identity import as_bytes_of_utf8, headers
 from meshinstall.adapters.kube.kubeconfig import Kubeconfig
+from meshinstall.adapters.kube.patience import EVICTION
 from meshinstall.adapters.kube.riding_out import Patient
 from meshinstall.adapters.kube.token import Token
 from meshinstall.adapters.kube.tokens import TokenSource
@@ -27,7 +28,7 @@ from meshinstall.adapters.net.deadlines import Deadline, held, run_before
 from meshinstall.adapters.net.pools import pool_manager
 from meshinstall.adapters.net.proxies import find_proxy, through
 from meshinstall.adapters.net.tls import load_pair, shared_context
-from meshinstall.errors import ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
+from meshinstall.errors import BudgetError, ClusterError, ConflictError, ForbiddenError, UnauthorizedError, UnreachableError
 from meshinstall.model import json_text
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.release import Manifest
@@ -297,13 +298,20 @@ def _refusal(status: int, answer: Mapping[str, Any], request: Request, config: K
         case HTTPStatus.FORBIDDEN:
             return ForbiddenError(said, "ask for this permission, or use a context that has it")
         case HTTPStatus.SERVICE_UNAVAILABLE | HTTPStatus.TOO_MANY_REQUESTS:
-            return UnreachableError(f"the API server {config.server} is not ready: {said}", "wait a moment, then repeat the command")
+            return _not_now(status, said, request, config)
         case HTTPStatus.GONE:
             return ExpiredError(f"{request.method} {request.path}: {said}", "objects there change too fast to be listed: try again")
         case HTTPStatus.CONFLICT:
             return ConflictError(said)
         case _:
             return ClusterError(f"{request.method} {request.path}: {said}")
+
+
+def _not_now(status: int, said: str, request: Request, config: Kubeconfig) -> ClusterError:
+    """Of an eviction the word of a PodDisruptionBudget, of anything else that of a busy server."""
+    if status == HTTPStatus.TOO_MANY_REQUESTS and request.path.endswith(EVICTION):
+        return BudgetError(said, "wait until other pods of its PodDisruptionBudget are ready, or change the budget")
+    return UnreachableError(f"the API server {config.server} is not ready: {said}", "wait a moment, then repeat the command")
 
 
 def _name(item: Manifest) -> tuple[str, str]:

@@ -18,7 +18,7 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0)
 _PASSING = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 # An etcd without a leader, or that changes it, as the API server passes it on with status 500 (etcd: server/etcdserver/errors).
 _ELECTION = re.compile(r"etcdserver: |leader changed|transport is closing|connection error: desc =", re.IGNORECASE)
-_EVICTION = "/eviction"
+EVICTION = "/eviction"
 
 
 class Trouble(Enum):
@@ -34,7 +34,7 @@ def trouble(method: str, path: str, status: int, body: Mapping[str, Any]) -> Tro
     """What an answer is a sign of; None for one that is about the request itself."""
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         # That of an eviction is the word of a PodDisruptionBudget, which stands until other pods are ready.
-        return None if path.endswith(_EVICTION) and method == "POST" else Trouble.REFUSED
+        return None if path.endswith(EVICTION) and method == "POST" else Trouble.REFUSED
     if status in _PASSING or (status == HTTPStatus.INTERNAL_SERVER_ERROR and _ELECTION.search(str(body.get("message") or ""))):
         return Trouble.UNKNOWN
     return None

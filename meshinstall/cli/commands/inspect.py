@@ -28,6 +28,8 @@ Environments = Annotated[list[str], typer.Option("--env", help="Environment whos
 
 # Seconds of a look at a cluster, of reading one chart, and of reading all charts.
 _LOOK, _CHART, _CHARTS = 120.0, 120.0, 300.0
+# What `explain` takes in place of a component.
+_UPGRADE = "upgrade"
 
 
 @app.command()
@@ -64,7 +66,7 @@ def proxies(request: Request, *, timeout: options.Seconds = _LOOK, output: optio
 @requesting(ENVIRONMENT, CLOUD, CONFIG, DESIRED)
 def explain(
     request: Request,
-    component: Annotated[str, typer.Argument(help="base, istiod, cni, ztunnel, gateway, or a gateway's name.")],
+    component: Annotated[str, typer.Argument(help="base, istiod, cni, ztunnel, gateway, a gateway's name, or upgrade for its waves.")],
     key: Annotated[str, typer.Argument(help="A value, or what holds several, such as pilot.autoscaleMin; all of yours by default.")] = "",
     *,
     timeout: options.Seconds = _CHART,
@@ -72,6 +74,10 @@ def explain(
 ) -> None:
     """Show every layer that sets a value, with file and line, and which one wins; needs no cluster."""
     from meshinstall.cli.output import printers, tables
+
+    if component == _UPGRADE:
+        typer.echo(_waves(request, key, output))
+        return
 
     async def work() -> None:
         found = await _explained(request, component, key)
@@ -128,6 +134,18 @@ def lock(
             raise typer.Exit(ExitStatus.CHANGES_PENDING)
 
     run(work, seconds=timeout)
+
+
+def _waves(request: Request, key: str, output: Output) -> str:
+    """The waves of an upgrade, as the files have them."""
+    from meshinstall.cli.output import printers, tables, wave_text
+
+    if key not in {"", "waves"}:
+        raise UsageError(f"explain {_UPGRADE} {key}: an upgrade has no such setting", "it has waves")
+    _, written = read(request)
+    if output is Output.JSON:
+        return printers.dump({**tables.explain_json([]), "waves": wave_text.configured_json(written.waves)})
+    return wave_text.configured_text(written.waves)
 
 
 async def _explained(request: Request, component: str, key: str) -> "list[ExplainedRelease]":

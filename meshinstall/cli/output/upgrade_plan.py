@@ -8,11 +8,12 @@ from typing import Any
 from meshinstall.cli.output.plan_markdown import code
 from meshinstall.cli.output.printers import allowed_by, finding_json, finding_line
 from meshinstall.cli.output.tables import columns
+from meshinstall.cli.output.wave_text import planned_lines, waves_json
 from meshinstall.errors import safe
 from meshinstall.model.finding import Severity
 from meshinstall.model.foreign_text import for_log
 from meshinstall.model.mesh_position import Carrier, MeshPosition, Proxied
-from meshinstall.model.upgrade import Move, Part, Stage, UpgradePlan, Way
+from meshinstall.model.upgrade import Move, Part, Stage, StageName, UpgradePlan, Way
 
 SCHEMA = "meshinstall.dev/upgrade-plan/v1"
 _WIDTH = 80
@@ -28,7 +29,7 @@ def upgrade_text(plan: UpgradePlan, allowed: frozenset[str] = frozenset()) -> st
     """
     lines = [*_wrap(_title(plan), ""), "", *columns(_position_rows(plan.position)), *([""] if plan.stages else [])]
     for number, stage in enumerate(plan.stages, start=1):
-        lines += [*_wrap(f"Stage {number} of {len(plan.stages)}, {stage.name}: {stage.does}", ""), *_stage_lines(stage)]
+        lines += [*_wrap(f"Stage {number} of {len(plan.stages)}, {stage.name}: {stage.does}", ""), *_stage_lines(stage, plan)]
     if plan.kept:
         stays = ", and the old istiod stays until then" if plan.strategy and plan.strategy.way is Way.CANARY else ""
         lines += ["", f"No restart replaces the proxies of these{stays}:"]
@@ -96,13 +97,23 @@ def _pods(count: int) -> str:
     return f"{count} pod{'' if count == 1 else 's'}"
 
 
-def _stage_lines(stage: Stage) -> Iterator[str]:
+def _stage_lines(stage: Stage, plan: UpgradePlan) -> Iterator[str]:
     if stage.note:
         yield from _wrap(stage.note, "  ")
-    for move in stage.moves[:_MOST]:
+    moves, waves = _listed(stage, plan)
+    for move in moves[:_MOST]:
         yield from _wrap(_move_line(move), "  ")
-    if len(stage.moves) > _MOST:
-        yield f"  and {len(stage.moves) - _MOST} more: -o json lists them all"
+    if len(moves) > _MOST:
+        yield f"  and {len(moves) - _MOST} more: -o json lists them all"
+    for text in waves:
+        yield from _wrap(text, "  ")
+
+
+def _listed(stage: Stage, plan: UpgradePlan) -> tuple[tuple[Move, ...], tuple[str, ...]]:
+    """The moves of a stage, and in place of the workloads' the lines of their waves, where waves are configured."""
+    if stage.name is not StageName.WORKLOADS or not plan.waves.value:
+        return stage.moves, ()
+    return tuple(move for move in stage.moves if move.part is not Part.PROXIES), tuple(planned_lines(plan.waves, plan.target))
 
 
 def _move_line(move: Move) -> str:
@@ -142,8 +153,10 @@ def upgrade_markdown(plan: UpgradePlan) -> str:
     lines += [f"| {_cell(part)} | {_cell(now)} |" for part, now in list(_position_rows(plan.position))[1:]]
     for number, stage in enumerate(plan.stages, start=1):
         lines += ["", f"#### {number}. {stage.name}: {stage.does}", "", *([code(stage.note)] if stage.note else [])]
-        lines += [f"- {code(_move_line(move))}" for move in stage.moves[:_MOST]]
-        lines += [f"- and {len(stage.moves) - _MOST} more"] if len(stage.moves) > _MOST else []
+        moves, waves = _listed(stage, plan)
+        lines += [f"- {code(_move_line(move))}" for move in moves[:_MOST]]
+        lines += [f"- and {len(moves) - _MOST} more"] if len(moves) > _MOST else []
+        lines += [f"{'  ' if text.startswith(' ') else ''}- {code(text.strip())}" for text in waves]
     if plan.kept:
         lines += ["", "#### No restart replaces the proxies of these", ""]
         lines += [f"- {code(f'{one.workload} ({_pods(one.pods)}) until {one.until}')}" for one in plan.kept]
@@ -192,6 +205,7 @@ def upgrade_json(plan: UpgradePlan) -> dict[str, Any]:
             for one in plan.changes
         ],
         "findings": [finding_json(finding) for finding in plan.findings],
+        "waves": waves_json(plan.waves),
     }
 
 

@@ -27,7 +27,7 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.istio import DEFAULT_VALIDATOR, ISTIOD_CONTAINER, image_tag
 from meshinstall.model.istio_version import IstioVersion, istio_version
 from meshinstall.model.labels import REVISION
-from meshinstall.model.mesh_position import Carrier, MeshPosition, PlaneAt, Proxied, ProxyCount, Rollout
+from meshinstall.model.mesh_position import BudgetAt, Carrier, Mark, MeshPosition, PlaneAt, Proxied, ProxyCount, Rollout
 from meshinstall.model.ownership import owner_of
 from meshinstall.model.paths import object_path
 from meshinstall.model.place import Place
@@ -82,9 +82,12 @@ def _position(found: Mapping[str, Any], desired: Desired) -> MeshPosition:
     labelled, gateways, used = found["objects"]
     planes, others = found["planes"]
     away = {*others, *(tag.name for tag in tags if tag.revision in others)}
+    budgets: dict[str, list[Budget]] = defaultdict(list)
+    for one in found["budgets"]:
+        budgets[one.at.place.namespace].append(one)
     around = _Around(
         {one.owner: one for one in workloads},
-        found["budgets"],
+        budgets,
         {str(release.key) for release in desired.releases if release.component is Component.GATEWAY},
         {one.place: one.revision for one in gateways},
     )
@@ -299,10 +302,10 @@ def _selects_managed(item: Manifest) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What decides what a pod with a proxy is: workloads, tight budgets, releases of our gateways, and the revisions that Gateways name."""
+    """What decides what a pod with a proxy is: workloads, budgets by namespace, our gateways, and revisions that Gateways name."""
 
     workloads: Mapping[Owner, WorkloadAt]
-    budgets: Sequence[Budget]
+    budgets: Mapping[str, Sequence[Budget]]
     ours: AbstractSet[str]
     gateways: Mapping[Place, str]
 
@@ -327,19 +330,27 @@ class _Around:
         if is_managed:
             # The template is istiod's; what the owner says is on the Gateway.
             pinned = self.gateways.get(Place(owner.place.namespace, pods[0].gateway), "")
+        budgets = self._budgets(owner.place.namespace, workload.labels if workload else dict(pods[0].labels))
         return Proxied(
             kind=owner.kind,
             place=owner.place,
             carrier=carrier,
             proxies=tuple(ProxyCount(revision, version, count) for (revision, version), count in counts.items()),
-            rollout=self._rollout(workload),
+            rollout=_rollout(workload, budgets),
             release=release,
             pinned=pinned,
             pinned_image=workload.pinned_image if workload and not is_managed else "",
+            budgets=budgets,
+            lacks_probe=bool(workload and workload.lacks_probe),
+            mark=workload.mark if workload else Mark(),
         )
 
-    def _rollout(self, workload: WorkloadAt | None) -> Rollout:
-        if workload is None:
-            return Rollout()
-        here = (one for one in self.budgets if one.place.namespace == workload.owner.place.namespace)
-        return replace(workload.rollout, budget=next((str(one.place) for one in here if selects(one.selector, workload.labels)), ""))
+    def _budgets(self, namespace: str, labels: Mapping[str, str]) -> tuple[BudgetAt, ...]:
+        return tuple(one.at for one in self.budgets.get(namespace, ()) if selects(one.selector, labels))
+
+
+def _rollout(workload: WorkloadAt | None, budgets: Iterable[BudgetAt]) -> Rollout:
+    """How it is rolled out; of its budgets the first that allows nothing now counts."""
+    if workload is None:
+        return Rollout()
+    return replace(workload.rollout, budget=next((str(one.place) for one in budgets if one.expected and not one.allowed), ""))

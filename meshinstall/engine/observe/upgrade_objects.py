@@ -2,21 +2,24 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from meshinstall.engine.mesh import discovery
 from meshinstall.engine.mesh.injection import injected_by
 from meshinstall.engine.mesh.kube_objects import labels, place
 from meshinstall.engine.objects.json_fields import at, flag, number, rows, table, text, texts
+from meshinstall.engine.observe.restart_marks import lacks_probe, read_mark
 from meshinstall.model.istio import PROXY_CONTAINER, SYSTEM_NAMESPACE, image_tag
 from meshinstall.model.istio_version import IstioVersion, istio_version
 from meshinstall.model.labels import INJECTION, REVISION, TAG
 from meshinstall.model.mesh_position import (
     AgentAt,
     ApiGatewayAt,
+    BudgetAt,
     Carrier,
     LabelledAt,
+    Mark,
     NamespaceAt,
     Rollout,
     TagAt,
@@ -61,6 +64,7 @@ class ProxyPod:
     version: IstioVersion | None
     gateway: str = ""
     scout: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,14 @@ class WorkloadAt:
     release: str = ""
     pinned: str = ""
     pinned_image: str = ""
+    lacks_probe: bool = False
+    mark: Mark = field(default_factory=Mark)
 
 
 class Budget(NamedTuple):
-    """A PodDisruptionBudget that allows no disruption now."""
+    """A PodDisruptionBudget, and which pods it is for."""
 
-    place: Place
+    at: BudgetAt
     selector: LabelSelector
 
 
@@ -94,7 +100,10 @@ def proxy_pod(item: Manifest) -> ProxyPod | None:
         return None
     version = istio_version(image_tag(text(at(proxy, "image"))))
     found = labels(item)
-    return ProxyPod(owner_of_pod(item), role, injected_by(item), version, found.get(_GATEWAY_NAME, ""), found.get(SCOUT, ""))
+    owner = owner_of_pod(item)
+    # Of the others the template tells them.
+    own = () if owner.kind in _ROLLOUTS else tuple(sorted(found.items()))
+    return ProxyPod(owner, role, injected_by(item), version, found.get(_GATEWAY_NAME, ""), found.get(SCOUT, ""), own)
 
 
 def owner_of_pod(item: Manifest) -> Owner:
@@ -124,6 +133,8 @@ def workload(item: Manifest, kind: str) -> WorkloadAt:
         str(release) if release else "",
         template_labels.get(REVISION, ""),
         notes.get(_PROXY_IMAGE, ""),
+        lacks_probe(template),
+        read_mark(item, kind),
     )
 
 
@@ -171,13 +182,11 @@ def _grace(spec: Mapping[str, Any]) -> int:
     return _DEFAULT_GRACE if found is None else number(found)
 
 
-def budget(item: Manifest) -> Budget | None:
-    """A PodDisruptionBudget with pods of which none may be disrupted now; None for any other."""
+def budget(item: Manifest) -> Budget:
+    """A PodDisruptionBudget."""
     status = table(at(item, "status"))
-    if not number(status.get("expectedPods")) or number(status.get("disruptionsAllowed")):
-        return None
     (selector,) = discovery.selectors([at(item, "spec", "selector") or {}])
-    return Budget(place(item), selector)
+    return Budget(BudgetAt(place(item), number(status.get("disruptionsAllowed")), number(status.get("expectedPods"))), selector)
 
 
 def namespace(item: Manifest) -> NamespaceAt | None:
@@ -185,7 +194,7 @@ def namespace(item: Manifest) -> NamespaceAt | None:
     found, name = labels(item), place(item).name
     if at(item, "metadata", "deletionTimestamp") or _is_probing(item, name):
         return None
-    return NamespaceAt(name, found.get(INJECTION, ""), found.get(REVISION, ""))
+    return NamespaceAt(name, found.get(INJECTION, ""), found.get(REVISION, ""), tuple(sorted(found.items())))
 
 
 def _is_probing(item: Manifest, namespace: str) -> bool:

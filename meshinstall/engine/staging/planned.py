@@ -9,6 +9,7 @@ from meshinstall.engine.observe.version import settle_version
 from meshinstall.engine.session import Session
 from meshinstall.engine.upgrade.plan import plan_upgrade
 from meshinstall.engine.upgrade.rollback import newest, plan_rollback, plane_to_return_to
+from meshinstall.engine.upgrade.waves import with_waves
 from meshinstall.errors import PlanRefusedError, UsageError
 from meshinstall.model.desired import Desired
 from meshinstall.model.foreign_text import in_lines
@@ -47,7 +48,7 @@ async def plan_from(resolve: Resolve, session: Session, to: str | None = None) -
     if target is None:
         raise UsageError(f"{settled.istio_version} is not a version of Istio", "name one: --to VERSION")
     position = position or await observe_upgrade(settled, session)
-    plan = in_lines(plan_upgrade(settled, position, target, session.now().date()))
+    plan = in_lines(with_waves(plan_upgrade(settled, position, target, session.now().date()), settled))
     if plan.strategy is None or plan.strategy.revision == (settled.revision or DEFAULT_REVISION):
         return Planned(plan, settled)
     _insist_on_name(plan.strategy.revision, str(target))
@@ -67,7 +68,7 @@ async def plan_back(resolve: Resolve, session: Session, to: str | None = None) -
     if target is None:
         hint = "name the version to go back to: --to VERSION (helm history istiod -n istio-system lists them)"
         raise UsageError("no second istiod runs that the mesh could go back to", hint)
-    plan = in_lines(plan_rollback(written.environment, written.cluster.name, position, target))
+    plan = in_lines(with_waves(plan_rollback(written.environment, written.cluster.name, position, target), written))
     _insist_on_name(plan.revision, str(target))
     return Planned(plan, resolve(str(target), plan.revision != DEFAULT_REVISION), is_back=True)
 

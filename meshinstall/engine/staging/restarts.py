@@ -11,6 +11,7 @@ from meshinstall.errors import StepError
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.mesh_position import Proxied
 from meshinstall.model.paths import path_of
+from meshinstall.model.release import Manifest
 
 # Ours, and not that of ``kubectl rollout restart``: engines that revert what kubectl writes would restart everything a second time.
 _RESTARTED = "meshinstall.dev/restartedAt"
@@ -29,15 +30,22 @@ async def restart(session: Session, workloads: Iterable[Proxied], tell: Callable
         tell(f"restarting {one.name}")
         annotations = {_RESTARTED: session.now().isoformat(timespec="seconds")}
         await session.kube.patch(path_of(key), {"spec": {"template": {"metadata": {"annotations": annotations}}}})
-        await _until_ready(session, key, tell)
+        await until_ready(session, key, tell)
 
 
-async def _until_ready(session: Session, key: ObjectKey, tell: Callable[[str], None]) -> None:
+async def until_ready(
+    session: Session,
+    key: ObjectKey,
+    tell: Callable[[str], None],
+    seconds: float = _PATIENCE,
+    is_over: Callable[[Manifest], bool] = lambda _: False,
+) -> None:
+    """Wait until a workload's pods are those of its newest template, or ``is_over``; raises StepError where waiting does not help."""
     last = ""
-    with anyio.move_on_after(_PATIENCE):
+    with anyio.move_on_after(seconds):
         while True:
             live = await session.kube.get(path_of(key))
-            if live is None or not (wait := readiness.unready(live, key.kind, may_be_empty=True)):
+            if live is None or is_over(live) or not (wait := readiness.unready(live, key.kind, may_be_empty=True)):
                 return
             troubles = [trouble async for trouble in reasons(session, key, live)]
             if hopeless := next((trouble for trouble in troubles if trouble.hopeless and not trouble.grace), None):
@@ -47,4 +55,4 @@ async def _until_ready(session: Session, key: ObjectKey, tell: Callable[[str], N
                 last = told
                 tell(told)
             await anyio.sleep(_LOOK)
-    raise StepError(f"{key} was restarted and is not ready after {_PATIENCE:.0f} s: {last}", f"kubectl rollout status, then undo: {key}")
+    raise StepError(f"{key} was restarted and is not ready after {seconds:.0f} s: {last}", f"kubectl rollout status, then undo: {key}")

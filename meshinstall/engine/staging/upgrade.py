@@ -29,6 +29,7 @@ from meshinstall.engine.staging.retire import removal_of
 from meshinstall.engine.staging.stage_plan import make_so
 from meshinstall.engine.staging.terms import Callbacks, End, Result, Terms
 from meshinstall.engine.staging.undo import Before, begun_before, charts_of, remember, undo_plan
+from meshinstall.engine.staging.waves import Waves
 from meshinstall.engine.tasks import soon, task_group
 from meshinstall.engine.upgrade.pieces import OF_OTHERS, Piece, coming, cut, left_to_others, own_moves
 from meshinstall.engine.upgrade.retirement import users
@@ -87,6 +88,8 @@ class _Run:
     counts: Counts = field(default_factory=Counts)
     # Revisions whose injector selects nothing, as this run wants it.
     switched_off: tuple[str, ...] = field(init=False)
+    # What was agreed to, by name.
+    shown: frozenset[str] = field(init=False)
     probes: SharedProbes = field(init=False)
     ahead: PlansAhead = field(init=False)
     early: EarlyScouts = field(default_factory=EarlyScouts)
@@ -94,6 +97,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.ahead = PlansAhead(self.session)
         self.switched_off = _switched_off(self.plan)
+        self.shown = frozenset(move.name for stage in self.plan.stages for move in stage.moves)
         self.probes = SharedProbes(self._judges.start, self.session, lambda text: self.callbacks.emit(StageWaiting("gate", text)))
 
     @property
@@ -163,8 +167,7 @@ class _Run:
 
     async def _stage(self, stage: Stage) -> Result:
         if stage.name in OF_OTHERS:
-            left = left_to_others(stage, self.plan.position, ())
-            return Result(self.plan, End.HELD, stage.name, _RESTART, left) if left else Result(self.plan, End.DONE)
+            return await self._of_others(stage)
         if stage.name is StageName.SCOUT:
             return await self._judged(stage.name, stage.name, lambda: self.early.found(partial(self._scouts, stage), self._tell(stage)))
         if stage.name is StageName.RETIRE:
@@ -177,6 +180,14 @@ class _Run:
         if left := left_to_others(stage, self.plan.position, pieces):
             return Result(self.plan, End.HELD, stage.name, "the rest is their owners' to do", left)
         return Result(self.plan, End.DONE)
+
+    async def _of_others(self, stage: Stage) -> Result:
+        """Restart workloads in the waves that are configured, else leave them to their owners."""
+        if stage.name is StageName.WORKLOADS and self.planned.desired.waves:
+            waves = Waves(self.session, self.planned, self.terms, self._tell(stage), self._judged, self._compare)
+            return await waves.run(stage, self.shown)
+        left = left_to_others(stage, self.plan.position, ())
+        return Result(self.plan, End.HELD, stage.name, _RESTART, left) if left else Result(self.plan, End.DONE)
 
     async def _piece(self, piece: Piece) -> Result:
         """Run a piece, judge it, and take it back where it failed."""
@@ -251,7 +262,7 @@ class _Run:
         seen = await self._judges.look(self.session, self.planned.desired, self.callbacks.emit, since=since)
         return self.counts.add(seen, self.switched_off)
 
-    async def _judged(self, stage: StageName, name: str, work: Callable[[], Awaitable[Checks]]) -> Result:
+    async def _judged(self, stage: str, name: str, work: Callable[[], Awaitable[Checks]]) -> Result:
         """The gate after some work; a step of it that failed is a check that failed."""
         started = anyio.current_time()
         try:

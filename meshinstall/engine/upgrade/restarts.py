@@ -6,7 +6,8 @@ ask a PodDisruptionBudget, only an eviction does.
 
 from meshinstall.model.mesh_position import Carrier, Proxied
 
-_ROLLED_OUT = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+# What Kubernetes itself rolls out.
+ROLLED_OUT = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 _OTHERS = {
     "Job": "it ends",
     "Pod": "somebody deletes it and makes it again: no controller does",
@@ -28,7 +29,7 @@ def kept_until(one: Proxied) -> str:
     """What ends that a workload keeps its old proxies, where no restart of ours does; empty when one does."""
     if one.pinned_image:
         return f"its pod template no longer names the image {one.pinned_image}"
-    if one.kind not in _ROLLED_OUT:
+    if one.kind not in ROLLED_OUT:
         return _OTHERS.get(one.kind, f"the controller of {one.kind} replaces its pods")
     rollout = one.rollout
     if rollout.is_paused:
@@ -43,7 +44,7 @@ def meaning(one: Proxied) -> str:
     if until := kept_until(one):
         return f"keeps the old proxy until {until}"
     who = "istiod replaces its pods: " if one.carrier in _SELF else ""
-    return f"{who}{_down(one)}{_budget(one)}"
+    return f"{who}{down_for(one)}{_budget(one)}"
 
 
 def is_down(one: Proxied) -> bool:
@@ -59,7 +60,8 @@ def is_down(one: Proxied) -> bool:
     return rollout.strategy == "Recreate" or rollout.replicas <= rollout.max_unavailable
 
 
-def _down(one: Proxied) -> str:
+def down_for(one: Proxied) -> str:
+    """What is down while the pods of a workload are replaced, in words."""
     rollout = one.rollout
     if not rollout.replicas:
         return "has no pods now"

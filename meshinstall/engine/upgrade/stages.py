@@ -64,7 +64,7 @@ def of_rollback(position: MeshPosition, goal: Goal) -> tuple[Stage, ...]:
 
 def kept(position: MeshPosition, goal: Goal) -> tuple[Kept, ...]:
     """Workloads that are behind the goal and that no restart replaces."""
-    behind = (one for one in position.proxied if _is_behind(one, goal))
+    behind = (one for one in position.proxied if is_behind(one, goal))
     return tuple(Kept(one.name, one.pods, until) for one in behind if (until := kept_until(one)))
 
 
@@ -192,11 +192,11 @@ class _Staging:
     def _gateways(self) -> Stage:
         moves = []
         for one in self.position.proxied:
-            is_behind = _is_behind(one, self.goal)
-            if one.carrier is Carrier.GATEWAY and (is_behind or is_held(one)):
-                what = meaning(one) if is_behind else "no pod is replaced: the hold that an interrupted run left is taken away"
-                by_hand = is_behind and bool(kept_until(one))
-                moves.append(Move(Part.GATEWAY, one.name, _before(one), str(self.goal.target), what, by_hand=by_hand))
+            late = is_behind(one, self.goal)
+            if one.carrier is Carrier.GATEWAY and (late or is_held(one)):
+                what = meaning(one) if late else "no pod is replaced: the hold that an interrupted run left is taken away"
+                by_hand = late and bool(kept_until(one))
+                moves.append(Move(Part.GATEWAY, one.name, versions_of(one), str(self.goal.target), what, by_hand=by_hand))
         return Stage(StageName.GATEWAYS, "replaces the gateways one by one", tuple(moves))
 
     def _tags(self, done: tuple[str, ...]) -> Stage:
@@ -240,7 +240,7 @@ class _Staging:
         return self._behind(*_MANAGED)
 
     def _behind(self, *carriers: Carrier) -> list[Proxied]:
-        return [one for one in self.position.proxied if one.carrier in carriers and _is_behind(one, self.goal)]
+        return [one for one in self.position.proxied if one.carrier in carriers and is_behind(one, self.goal)]
 
     def _selector(self, one: Proxied) -> str:
         return selector_of(self.position, one)
@@ -275,7 +275,7 @@ class _Staging:
 
     def _workload(self, one: Proxied) -> Move:
         if self.goal.strategy.way is Way.CANARY and self._names_old(one.pinned):
-            return Move(Part.PROXIES, one.name, _before(one), str(self.goal.target), _RELABEL, by_hand=True)
+            return Move(Part.PROXIES, one.name, versions_of(one), str(self.goal.target), _RELABEL, by_hand=True)
         return _of_proxies(one, str(self.goal.target))
 
 
@@ -283,14 +283,15 @@ _RELABEL = "change the label istio.io/rev of its pod template, which names the o
 
 
 def _of_proxies(one: Proxied, after: str) -> Move:
-    return Move(Part.PROXIES, one.name, _before(one), after, meaning(one), by_hand=bool(kept_until(one)))
+    return Move(Part.PROXIES, one.name, versions_of(one), after, meaning(one), by_hand=bool(kept_until(one)))
 
 
-def _before(one: Proxied) -> str:
+def versions_of(one: Proxied) -> str:
     """The versions of its proxies, the oldest first."""
     known = sorted({proxies.version for proxies in one.proxies if proxies.version})
     return ", ".join(map(str, known)) or _UNKNOWN
 
 
-def _is_behind(one: Proxied, goal: Goal) -> bool:
+def is_behind(one: Proxied, goal: Goal) -> bool:
+    """Whether a proxy of a workload is of another istiod, or version, than that of the goal."""
     return any(proxies.version != goal.target or proxies.revision != goal.revision for proxies in one.proxies)

@@ -14,7 +14,7 @@ import pytest
 from meshinstall.adapters.kube import client as kube_client
 from meshinstall.adapters.kube import patience
 from meshinstall.adapters.kube.client import KubeClient
-from meshinstall.errors import ClusterError, ConflictError, UnreachableError
+from meshinstall.errors import BudgetError, ClusterError, ConflictError, UnreachableError
 from meshinstall.model.trial import Attempt, Write
 from tests.contracts.servers import reply
 from tests.unit.adapters.conftest import ApiServer, Reached, Respond
@@ -168,7 +168,7 @@ async def test_trouble_that_stays_is_an_error(api: ApiServer, client: KubeClient
 
 async def test_a_disruption_budget_is_no_throttling(api: ApiServer, client: KubeClient) -> None:
     api.respond = lambda request: answer(request, 429, {"message": "Cannot evict pod"}, Retry_After="1")
-    with pytest.raises(ClusterError, match="Cannot evict pod"):
+    with pytest.raises(BudgetError, match="Cannot evict pod"):
         await client.create("/api/v1/namespaces/shop/pods/web/eviction", {"metadata": {"name": "web"}})
     assert len(api.requests) == 1
 

@@ -13,7 +13,7 @@ from meshinstall.engine.gates.snapshot import Since
 from meshinstall.engine.session import Session
 from meshinstall.engine.staging import upgrade as engine
 from meshinstall.engine.staging.judging import Judges
-from meshinstall.engine.staging.planned import Planned
+from meshinstall.engine.staging.planned import Planned, Resolve
 from meshinstall.engine.staging.probing import SharedProbes
 from meshinstall.engine.staging.terms import Callbacks, Result, Terms
 from meshinstall.engine.upgrade.pieces import Piece
@@ -155,14 +155,15 @@ class Upgrade:
     at: Callable[[Event], None] = nothing
     ask: Callable[[UpgradePlan], Any] = agree
     who: str = "ann@laptop/7-1"
+    files: Resolve = files
 
     async def to(self, version: str = NEW, **terms: Any) -> Result:
         """``upgrade --to``."""
-        return await engine.upgrade(files, self.there.session(self.who), self._terms(terms), self._callbacks, version)
+        return await engine.upgrade(self.files, self.there.session(self.who), self._terms(terms), self._callbacks, version)
 
     async def back(self, to: str | None = None, **terms: Any) -> Result:
         """``upgrade rollback``."""
-        return await engine.rollback(files, self.there.session(self.who), self._terms(terms), self._callbacks, to)
+        return await engine.rollback(self.files, self.there.session(self.who), self._terms(terms), self._callbacks, to)
 
     def _terms(self, told: dict[str, Any]) -> Terms:
         return Terms(**{"allow": ALLOWED, "judges": self.gates.judges(), **told})
