@@ -9,6 +9,7 @@ from meshinstall.config.images import check_images
 from meshinstall.config.revisions import check_tags
 from meshinstall.config.source import Document
 from meshinstall.config.waves import check_waves
+from meshinstall.config.windows import check_windows
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import CLUSTER_KEYS, Cloud
 from meshinstall.model.release import Component
@@ -61,12 +62,13 @@ def _check_settings(project: Project) -> Iterator[Problem]:
 
 
 def _check_which(document: Document, path: KeyPath, found: Settings | Environment | Site) -> Iterator[Problem]:
-    """Which Istio, and whose images."""
+    """Which Istio, whose images, and when it is upgraded."""
     if found.istio.version and (wrong := check_version(found.istio.version)):
         yield document.problem((*path, "istio", "version"), wrong)
     yield from check_tags(document, found.istio, path)
     yield from check_images(document, found.images, path)
     yield from check_waves(document, found.upgrade, path)
+    yield from check_windows(document, found.upgrade.windows, path)
 
 
 def _check_environment(project: Project, name: str, environment: Environment) -> Iterator[Problem]:

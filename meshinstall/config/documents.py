@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from meshinstall import catalog
 from meshinstall.config.source import Document
+from meshinstall.config.windows import WrittenWindow
 from meshinstall.errors import Problem
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.desired import MtlsMode
@@ -35,9 +36,13 @@ class Istio:
 
 @dataclass(frozen=True, slots=True)
 class Charts:
-    """Where charts come from: oci://..., https://... or a folder, relative to meshinstall.yaml."""
+    """Where charts come from: oci://..., https://... or a folder, relative to meshinstall.yaml.
+
+    ``trust``: a nightly upgrade takes what meshinstall.lock pins, or, without such a file, what the source has.
+    """
 
     source: str = catalog.DEFAULT_CHARTS
+    trust: Literal["lock", "source"] = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,13 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """How an upgrade treats workloads; without waves, or with an empty list of them, their owners restart them."""
+    """How upgrades are made; what is null is left to what is farther.
+
+    Without waves, or with an empty list of them, owners restart their workloads. ``windows`` are those of nightly upgrades.
+    """
 
     waves: tuple[Wave, ...] | None = None
+    windows: tuple[WrittenWindow, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from meshinstall.config.default_revision import with_failure_policy
 from meshinstall.config.documents import Project
 from meshinstall.config.gateway_conflicts import check_gateway_names
 from meshinstall.config.layers import add_flags, check_gateways, check_syntax, file_layers
+from meshinstall.config.nights import find_windows
 from meshinstall.config.removals import settle
 from meshinstall.config.revisions import check_unused_tags, find_revisions, with_revision
 from meshinstall.config.waves import check_mesh_namespaces, find_waves
@@ -74,6 +75,7 @@ def resolve_all(request: Request, project: Project) -> Resolution:
         tags=revisions.tags,
         revision_origin=str(revisions.origin or ""),
         waves=find_waves(project, choice),
+        windows=find_windows(project, choice),
     )
     return Resolution(found, tuple(problems))
 

@@ -9,7 +9,7 @@ from meshinstall.config.lockfile import Lock
 from meshinstall.errors import ChartError
 from meshinstall.model.desired import Desired
 from meshinstall.model.release import ReleaseKey, ReleaseRecord, ReleaseStatus, without_digest
-from meshinstall.model.version import fits, is_full, newest, order
+from meshinstall.model.version import fits, is_full, is_prerelease, newest, order
 
 _ISTIOD = "istiod"
 
@@ -79,6 +79,11 @@ def of_source(minor: str, offered: Mapping[str, Iterable[str]], source: str) -> 
     only = f"it has {', '.join(had[-8:])}, not each of them for every chart, or before the release" if had else ""
     hint = only or "name a version in full, or another minor; meshinstall takes no pre-release by itself"
     raise ChartError(f"{source} has no release {minor}.x of {_all_of(frozenset(offered))}", hint)
+
+
+def releases_of(minor: str, offered: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """The releases of a minor that a source has of all the charts, ascending; no pre-release is."""
+    return tuple(sorted((one for one in _common(map(set, offered.values())) if fits(one, minor) and not is_prerelease(one)), key=order))
 
 
 def as_pinned(desired: Desired, lock: Lock) -> Desired:

@@ -11,6 +11,7 @@ from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import Origin
 from meshinstall.model.waves import Wave
+from meshinstall.model.windows import Windows
 
 
 class MtlsMode(StrEnum):
@@ -54,7 +55,7 @@ class Desired:
     With an ``acceptance`` the mesh-wide policy is PERMISSIVE as planned. ``version_origin`` is where ``istio_version`` is written, which
     may be a minor until it is settled; ``version_choice`` says then which version it stands for, and why. ``revision`` is empty on a mesh
     without revisions; ``tags`` are those that point to it, and ``revision_origin`` is where revisions are asked for. ``waves`` are
-    those in which an upgrade restarts workloads; without any their owners do.
+    those in which an upgrade restarts workloads; without any their owners do. ``windows`` are those of its nightly upgrades.
     """
 
     environment: str
@@ -74,6 +75,7 @@ class Desired:
     tags: tuple[str, ...] = ()
     revision_origin: str = ""
     waves: tuple[Wave, ...] = ()
+    windows: Windows = field(default_factory=Windows)
 
     @property
     def istiod(self) -> "Release | None":

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,7 @@ Environments = Annotated[list[str], typer.Option("--env", help="Environment whos
 _LOOK, _CHART, _CHARTS = 120.0, 120.0, 300.0
 # What `explain` takes in place of a component.
 _UPGRADE = "upgrade"
+_SETTINGS = ("waves", "windows")
 
 
 @app.command()
@@ -66,7 +67,7 @@ def proxies(request: Request, *, timeout: options.Seconds = _LOOK, output: optio
 @requesting(ENVIRONMENT, CLOUD, CONFIG, DESIRED)
 def explain(
     request: Request,
-    component: Annotated[str, typer.Argument(help="base, istiod, cni, ztunnel, gateway, a gateway's name, or upgrade for its waves.")],
+    component: Annotated[str, typer.Argument(help="base, istiod, cni, ztunnel, gateway, a gateway's name, or upgrade for its settings.")],
     key: Annotated[str, typer.Argument(help="A value, or what holds several, such as pilot.autoscaleMin; all of yours by default.")] = "",
     *,
     timeout: options.Seconds = _CHART,
@@ -76,7 +77,7 @@ def explain(
     from meshinstall.cli.output import printers, tables
 
     if component == _UPGRADE:
-        typer.echo(_waves(request, key, output))
+        typer.echo(_explained_upgrade(request, key, output))
         return
 
     async def work() -> None:
@@ -127,6 +128,7 @@ def lock(
             kept = [chart for chart in pins.charts if (chart.name, chart.version) not in {(one.name, one.version) for one in found}]
             lockfile.write(path, lockfile.Lock((*(_portable(chart, path.parent) for chart in found), *kept)))
             typer.echo(for_log("\n".join(f"pinned {chart.name} {chart.version} {chart.digest}" for chart in found)))
+            _warn_of_nights({chart.version for chart in found})
             return
         lines = [_pin_line(pins, chart) for chart in found]
         typer.echo(for_log("\n".join(line for line, _ in lines)))
@@ -136,16 +138,22 @@ def lock(
     run(work, seconds=timeout)
 
 
-def _waves(request: Request, key: str, output: Output) -> str:
-    """The waves of an upgrade, as the files have them."""
-    from meshinstall.cli.output import printers, tables, wave_text
+def _explained_upgrade(request: Request, key: str, output: Output) -> str:
+    """The waves of upgrades and the windows of nightly ones, as the files have them; raises UsageError for another key."""
+    from datetime import UTC, datetime
 
-    if key not in {"", "waves"}:
-        raise UsageError(f"explain {_UPGRADE} {key}: an upgrade has no such setting", "it has waves")
-    _, written = read(request)
+    from meshinstall.cli.output import printers, tables, wave_text
+    from meshinstall.cli.output.windows import windows_json, windows_text
+
+    if key not in {"", *_SETTINGS}:
+        raise UsageError(f"explain {_UPGRADE} {key}: an upgrade has no such setting", f"it has {' and '.join(_SETTINGS)}")
+    written, now = read(request)[1], datetime.now(UTC)
+    shown = (key,) if key else _SETTINGS
     if output is Output.JSON:
-        return printers.dump({**tables.explain_json([]), "waves": wave_text.configured_json(written.waves)})
-    return wave_text.configured_text(written.waves)
+        parts: dict[str, Any] = {"waves": wave_text.configured_json(written.waves), "windows": windows_json(written.windows, now)}
+        return printers.dump({**tables.explain_json([]), **{name: parts[name] for name in shown}})
+    texts = {"waves": wave_text.configured_text(written.waves), "windows": windows_text(written.windows, now)}
+    return "\n\n".join(texts[name] for name in shown)
 
 
 async def _explained(request: Request, component: str, key: str) -> "list[ExplainedRelease]":
@@ -194,6 +202,19 @@ async def _resolved(written: "list[Desired]", pins: "Lock") -> "list[ChartRef]":
     wanted = dict.fromkeys(release.chart for one in desired for release in one.releases)
     found = await gather(wanted, charts.resolve)
     return [found[chart] for chart in wanted]
+
+
+def _warn_of_nights(versions: set[str]) -> None:
+    """Tell which versions no night would take."""
+    from datetime import UTC, datetime
+
+    from meshinstall.engine.nightly.choice import TABLE, why_not
+    from meshinstall.model.istio_version import istio_version
+
+    today = datetime.now(UTC).date()
+    for version in sorted(filter(None, map(istio_version, versions))):
+        for why in why_not(version, frozenset(), TABLE, today):
+            warn(f"Istio {version} {why}; upgrade --nightly does not take it")
 
 
 def _portable(chart: "ChartRef", folder: Path) -> "ChartRef":

@@ -5,6 +5,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,8 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.asking import ask_to_run, telling
+from meshinstall.cli.commands.nightly import Files, Job, check_options
+from meshinstall.cli.commands.nightly import nightly as run_night
 from meshinstall.cli.options import Output, PlanOutput
 from meshinstall.cli.request_options import CHARTS, CLUSTER, ENVIRONMENT, OWN_ENVIRONMENT, PROFILE, SELECTORS, VALUES, requesting
 from meshinstall.cli.running import in_thread, run
@@ -22,11 +25,12 @@ from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from meshinstall.config.project import Project
     from meshinstall.engine.session import Session
     from meshinstall.engine.staging.planned import Resolve
-    from meshinstall.engine.staging.terms import Callbacks, Result
+    from meshinstall.engine.staging.terms import Callbacks, Result, Terms
     from meshinstall.model.desired import Desired
     from meshinstall.model.upgrade import StageName, UpgradePlan
 
@@ -48,6 +52,9 @@ To = Annotated[str, typer.Option("--to", help="Version of Istio to upgrade to; t
 Until = Annotated[str, typer.Option("--until", help="Stop after this stage, such as control-plane or gateways.")]
 OnFailure = Annotated[str, typer.Option("--on-failure", help="What becomes of a stage that fails: undo takes it back, hold leaves it.")]
 Patience = Annotated[float, typer.Option("--timeout", min=1, help="Seconds for each run of a stage.")]
+Nightly = Annotated[bool, typer.Option("--nightly", help="A night's run: inside the windows, to what istio.version and the lock say.")]
+JUnit = Annotated[Path | None, typer.Option("--junit", help="With --nightly: write the result as JUnit XML, too.")]
+Metrics = Annotated[Path | None, typer.Option("--metrics", help="With --nightly: write the result as an OpenMetrics text file, too.")]
 Require = Annotated[str, typer.Option("--require", help="pass: what was not proven before the upgrade stops it too.")]
 
 
@@ -64,13 +71,21 @@ def upgrade_to(
     yes: options.Yes = False,
     timeout: Patience = _PATIENCE,
     allow: options.Allow = None,
+    nightly: Nightly = False,
+    junit: JUnit = None,
+    metrics: Metrics = None,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Go from the Istio that runs to another one: plan, show, ask, then stage after stage, each judged by a gate."""
     if called.invoked_subcommand is None:
         if not request.environment:
             raise UsageError("no environment is named", "name one: --env dev")
-        _go(request, to, _Terms(until, on_failure, require, timeout, options.allowed(allow)), output, yes=yes)
+        terms, files = _Terms(until, on_failure, require, timeout, options.allowed(allow)), Files(junit, metrics)
+        check_options(is_nightly=nightly, to=to, allow=options.allowed(allow), files=files)
+        if nightly:
+            run_night(_job(request, terms, output, files, yes=yes))
+        else:
+            _go(request, to, terms, output, yes=yes)
 
 
 @upgrade.command()
@@ -164,17 +179,22 @@ class _Terms:
         self.given = {"allow": allow, "seconds": seconds, "undoes": on_failure == "undo", "require_pass": require == "pass"}
         self.until = _stage(until)
 
+    def made(self) -> "Terms":
+        """As the engine takes them."""
+        from meshinstall.engine.staging.terms import Terms
+
+        return Terms(until=self.until, **self.given)  # type: ignore[arg-type] # by its own names
+
 
 def _go(request: Request, to: str, terms: _Terms, output: Output, *, yes: bool, goes_on: bool = False, is_back: bool = False) -> None:
     wanted = _version(to)
 
     async def work() -> None:
         from meshinstall.engine.staging.planned import NEWEST
-        from meshinstall.engine.staging.terms import Terms
         from meshinstall.engine.staging.upgrade import rollback as run_back
         from meshinstall.engine.staging.upgrade import upgrade as run_upgrade
 
-        made = Terms(until=terms.until, **terms.given)  # type: ignore[arg-type] # by its own names
+        made = terms.made()
         resolve, session = await _opened(request, None if is_back else wanted)
         target = NEWEST if goes_on else wanted
         with _callbacks(session, output, made.allow, agreed=yes) as callbacks:
@@ -182,6 +202,13 @@ def _go(request: Request, to: str, terms: _Terms, output: Output, *, yes: bool, 
         _conclude(result, output)
 
     run(work, *_INTERRUPTED)
+
+
+def _job(request: Request, terms: _Terms, output: Output, files: Files, *, yes: bool) -> Job:
+    def callbacks(session: "Session") -> "AbstractContextManager[Callbacks]":
+        return _callbacks(session, output, terms.made().allow, agreed=yes)
+
+    return Job(request, partial(_opened, request, None), terms.made, callbacks, output, files)
 
 
 def _stage(name: str) -> "StageName | None":

@@ -16,6 +16,7 @@ _MOST = 40
 _GO_ON, _BACK = "meshinstall upgrade continue", "meshinstall upgrade rollback"
 _BACK_AGAIN = f"continue the way back: {_BACK}"
 _NEXT = {
+    End.PAUSED: f"the next night continues; or now: {_GO_ON}; or take it back: {_BACK}",
     End.HELD: f"{_GO_ON}; or take it back: {_BACK}",
     End.NOT_PROVEN: f"see why (meshinstall verify), then {_GO_ON}; or take it back: {_BACK}",
     End.UNDONE: f"the stages before it stand; fix the cause and {_GO_ON}; or take all of it back: {_BACK}",

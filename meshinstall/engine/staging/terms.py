@@ -17,7 +17,8 @@ class Terms:
 
     ``allow`` names findings that do not stop it; ``until`` is the last stage; ``undoes``: a stage that failed is taken back;
     ``require_pass``: what was no PASS before counts too. ``seconds`` are for each run of a stage,
-    ``judges`` are who says whether it went well.
+    ``judges`` are who says whether it went well. ``shut`` says why nothing more may begin now, and is asked before each stage and each
+    piece of one; empty while it may.
     """
 
     allow: frozenset[str] = frozenset()
@@ -26,6 +27,7 @@ class Terms:
     undoes: bool = True
     require_pass: bool = False
     judges: Judges = field(default_factory=Judges)
+    shut: Callable[[], str] = lambda: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class End(StrEnum):
     DONE = "done"
     # Something is left that others do, or the last stage that was asked for is done.
     HELD = "held"
+    # Between two pieces: nothing more may begin now.
+    PAUSED = "paused"
     NOT_PROVEN = "not proven"
     UNDONE = "taken back"
     FAILED = "failed"

@@ -145,6 +145,8 @@ class _Run:
             if self._is_beyond(stage):
                 why = f"as asked: --until {self.terms.until}"
                 return Result(self.plan, End.HELD, stage.name, why, gates=tuple(self.gates))
+            if why := self.terms.shut():
+                return Result(self.plan, End.PAUSED, stage.name, why, gates=tuple(self.gates))
             self.callbacks.emit(StageStarted(stage.name, number, len(wanted), stage.does, tuple(move.name for move in stage.moves)))
             result = await self._told(stage)
             if result.end is not End.DONE:
@@ -172,8 +174,13 @@ class _Run:
             return await self._judged(stage.name, stage.name, lambda: self.early.found(partial(self._scouts, stage), self._tell(stage)))
         if stage.name is StageName.RETIRE:
             return await self._retire(stage)
+        return await self._pieces(stage)
+
+    async def _pieces(self, stage: Stage) -> Result:
         pieces = cut(stage, self.planned.desired, self.plan.position)
         for piece in pieces:
+            if why := self.terms.shut():
+                return Result(self.plan, End.PAUSED, stage.name, why)
             result = await self._piece(piece)
             if result.end is not End.DONE:
                 return result

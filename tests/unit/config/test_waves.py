@@ -124,7 +124,7 @@ def explained(write: Write, *more: str) -> Any:
 
 
 def test_explain_shows_the_waves_with_their_line(write: Write) -> None:
-    (line,) = explained(write).stdout.splitlines()
+    (line,) = explained(write, "waves").stdout.splitlines()
     assert line.startswith("1. site (1 at once; ")
     assert line.endswith("meshinstall.yaml:12): namespaces shop-*")
     (wave,) = json.loads(explained(write, "-o", "json").stdout)["waves"]
