@@ -15,6 +15,8 @@ __all__ = ["FILE_NAME", "VARIABLE", "Project", "load_project"]
 FILE_NAME = "meshinstall.yaml"
 VARIABLE = "MESHINSTALL_CONFIG"
 _VALUES = ("components", "clouds", "envs")
+# Where the other files of a project are.
+FOLDERS = ("profiles", *(f"values/{folder}" for folder in _VALUES))
 
 
 def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Project:

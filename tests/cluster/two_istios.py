@@ -15,7 +15,8 @@ from jsonschema import Draft202012Validator
 from meshinstall.model.upgrade import StageName
 from testbed import cluster as testbed_cluster
 from testbed import pins
-from testbed.spec import Nodes
+from testbed.cluster import Cluster
+from testbed.spec import Authenticate, Nodes
 from testbed.waiting import until
 from tests.cluster import dirty_mesh
 from tests.cluster.mesh import Shell
@@ -136,11 +137,26 @@ class TwoIstios:
 
 
 @contextmanager
-def two_istios(name: str, build_part: BuildPart, folder: Path, images: tuple[str, ...], *, helm: str = "helm4") -> Iterator[TwoIstios]:
-    """The mesh with its Istio installed by meshinstall with a Helm; ``images`` are parts with further images for the node."""
-    cluster = testbed_cluster.up(f"{name}-{os.getpid()}", Nodes.REAL, print, parts=("images-previous", *images))
+def two_istios(  # noqa: PLR0913 - what such a cluster is
+    name: str,
+    build_part: BuildPart,
+    folder: Path,
+    images: tuple[str, ...],
+    *,
+    helm: str = "helm4",
+    authenticate: Authenticate | None = None,
+    signed_in: Callable[[Cluster], Path] | None = None,
+) -> Iterator[TwoIstios]:
+    """The mesh with its Istio installed by meshinstall with a Helm; ``images`` are parts with further images for the node.
+
+    ``authenticate`` is the testbed's own; ``signed_in`` gives the kubeconfig of who runs meshinstall from the start.
+    """
+    parts = ("images-previous", *images)
+    cluster = testbed_cluster.up(f"{name}-{os.getpid()}", Nodes.REAL, print, parts=parts, authenticate=authenticate)
     try:
         program = meshinstall(cluster, helm)
+        if signed_in:
+            program = program.having(KUBECONFIG=str(signed_in(cluster)))
         shutil.copytree(Path(program.env["MESHINSTALL_CONFIG"]) / "values", folder / "values")
         _ask_for_little(folder / "values" / "components" / "istiod.yaml")
         (folder / "charts").mkdir()
