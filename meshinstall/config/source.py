@@ -57,30 +57,39 @@ class Document:
 
 def read(path: Path, source: str, problems: list[Problem]) -> Document:
     """Parse the file at ``path``, called ``source`` in messages; what is wrong is added to ``problems``."""
+    text = read_text(path, source, problems)
+    return Document(source) if text is None else parse(text, source, problems)
+
+
+def read_text(path: Path, source: str, problems: list[Problem]) -> str | None:
+    """The text of a file; None where it cannot be read, which is added to ``problems``."""
     try:
         if not path.is_file():
             problems.append(Problem(source, 0, 0, "there is no such file"))
-            return Document(source)
+            return None
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             problems.append(
                 Problem(source, 0, 0, f"larger than {MAX_BYTES // 1024} KiB", "values files are small; is this the right file?")
             )
-            return Document(source)
-        return parse(content.decode(), source, problems)
+            return None
+        return content.decode()
     except OSError as error:
         problems.append(Problem(source, 0, 0, f"cannot be read: {error.strerror}"))
     except UnicodeDecodeError as error:
         problems.append(Problem(source, 0, 0, f"is not UTF-8 text (byte {error.start})"))
-    return Document(source)
+    return None
 
 
-def parse(text: str, source: str, problems: list[Problem]) -> Document:
-    """Parse YAML text; an empty one is an empty map. What is wrong is added to ``problems``."""
+def parse(text: str, source: str, problems: list[Problem], *, numbers_are_keys: bool = False) -> Document:
+    """Parse YAML text; an empty one is an empty map. What is wrong is added to ``problems``.
+
+    With ``numbers_are_keys`` a key that is a whole number is its text, as for kubectl: portLevelMtls has such keys.
+    """
     from yaml import MarkedYAMLError, YAMLError
 
-    reader = _Reader(source, problems)
+    reader = _Reader(source, problems, numbers_are_keys=numbers_are_keys)
     try:
         return reader.document(events(text))
     except _StopReadingError as stop:
@@ -107,9 +116,10 @@ class _StopReadingError(Exception):
 class _Reader:
     """Builds plain values from the events of one YAML stream."""
 
-    def __init__(self, source: str, problems: list[Problem]) -> None:
+    def __init__(self, source: str, problems: list[Problem], *, numbers_are_keys: bool) -> None:
         self.source = source
         self.problems = problems
+        self.numbers_are_keys = numbers_are_keys
         self.positions: dict[KeyPath, Position] = {}
         self.anchors: dict[str, Any] = {}
         self.nodes = 0
@@ -186,9 +196,13 @@ class _Reader:
     def key(self, event: Any) -> str:
         if _kind(event) != "Scalar":
             self.stop(event, "a key must be text")
-        if not event.style and event.value != "<<" and (event.value.lower() in _AMBIGUOUS or not isinstance(plain(event.value), str)):
+        if not event.style and event.value != "<<" and not self.is_text(event.value):
             self.problems.append(self.at(event, f"the key {event.value} is not text", f'quote it: "{event.value}"'))
         return str(event.value)
+
+    def is_text(self, key: str) -> bool:
+        is_number = self.numbers_are_keys and key.isdecimal() and str(int(key)) == key
+        return is_number or (key.lower() not in _AMBIGUOUS and isinstance(plain(key), str))
 
     def take_over(self, event: Any, value: Any, merged: dict[str, Any]) -> None:
         """Apply a merge key (<<); of several maps the first wins."""

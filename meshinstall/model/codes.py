@@ -17,6 +17,7 @@ class Phase(StrEnum):
     PLAN = "plan"
     CHECK = "check"
     VERIFY = "verify"
+    POLICY = "policy"
     EKS = "eks"
     AKS = "aks"
     GKE = "gke"
@@ -176,6 +177,29 @@ _VERIFY = (
     Check("MTL061", Phase.VERIFY, _WARNING, "a workload receives plaintext now (`--callers`)"),
 )
 
+_POLICY = (
+    Check("POL001", Phase.POLICY, _ERROR, "a text in a rule matches nothing"),
+    Check("POL002", Phase.POLICY, _WARNING, "a principal is nobody of this mesh"),
+    Check("POL003", Phase.POLICY, _EITHER, "a DENY blocks ports that it does not mean"),
+    Check("POL004", Phase.POLICY, _ERROR, "an ALLOW lets nothing through a port that is not HTTP"),
+    Check("POL005", Phase.POLICY, _WARNING, "an ALLOW lets clients without an identity in"),
+    Check("POL006", Phase.POLICY, _ERROR, "a DENY or CUSTOM has no rules"),
+    Check("POL007", Phase.POLICY, _ERROR, "an ALLOW opens the whole mesh"),
+    Check("POL008", Phase.POLICY, _WARNING, "an ALLOW closes the rest of the whole mesh"),
+    Check("POL009", Phase.POLICY, _ERROR, "a CUSTOM names a provider that the mesh does not have"),
+    Check("POL010", Phase.POLICY, _ERROR, "a rule names a port of the Service"),
+    Check("POL011", Phase.POLICY, _ERROR, "keys of an issuer come without TLS"),
+    Check("POL012", Phase.POLICY, _WARNING, "a token that was made for another service is accepted"),
+    Check("POL013", Phase.POLICY, _WARNING, "a request without a token passes"),
+    Check("POL014", Phase.POLICY, _ERROR, "jwks is not what it must be"),
+    Check("POL015", Phase.POLICY, _WARNING, "a rule goes by tokens that nothing reads"),
+    Check("POL016", Phase.POLICY, _ERROR, "a rule names an issuer that nothing reads"),
+    Check("POL017", Phase.POLICY, _ERROR, "a policy has a selector and targetRefs"),
+    Check("POL018", Phase.POLICY, _ERROR, "ports are set without a workload"),
+    Check("POL019", Phase.POLICY, _WARNING, "a policy of the root namespace selects pods"),
+    Check("POL020", Phase.POLICY, _WARNING, "a policy turns mutual TLS off for who goes by it"),
+)
+
 _EKS = (
     Check("EKS001", Phase.EKS, _ERROR, "the cluster is not ACTIVE"),
     Check("EKS002", Phase.EKS, _WARNING, "the cluster is being updated"),
@@ -240,7 +264,7 @@ _GKE = (
 )
 
 # Every code there is; one that was used before is never used for something else.
-CHECKS: Mapping[str, Check] = {check.code: check for check in (*_PLAN, *_CHECK, *_VERIFY, *_EKS, *_AKS, *_GKE)}
+CHECKS: Mapping[str, Check] = {check.code: check for check in (*_PLAN, *_CHECK, *_VERIFY, *_POLICY, *_EKS, *_AKS, *_GKE)}
 
 
 def address(code: str) -> str:

@@ -22,6 +22,8 @@ _GZIP = 31
 
 _PROFILE = "files/profile-"
 _ROOT_FILES = frozenset({"Chart.yaml", "values.yaml", "values.schema.json"})
+# The CRDs of Istio, in its base chart.
+_DEFINITIONS = "files/crd-all.gen.yaml"
 
 
 def read_chart(archive: Path, called: str = "") -> ChartFiles:
@@ -44,7 +46,9 @@ def read_chart(archive: Path, called: str = "") -> ChartFiles:
     except OSError as error:
         raise ChartError(f"{name} cannot be read: {error.strerror}") from error
     profiles = {path[len(_PROFILE) : -len(".yaml")]: texts[path] for path in sorted(texts) if path.startswith(_PROFILE)}
-    return ChartFiles(_metadata(texts, name), texts.get("values.yaml", ""), texts.get("values.schema.json"), profiles)
+    return ChartFiles(
+        _metadata(texts, name), texts.get("values.yaml", ""), texts.get("values.schema.json"), profiles, texts.get(_DEFINITIONS, "")
+    )
 
 
 class _Unpacked:
@@ -123,7 +127,7 @@ def _texts(found: Iterable[Member], name: str) -> dict[str, str]:
         if inside in seen:
             raise ChartError(f"{name} has {inside} twice", "do not use this archive")
         seen.add(inside)
-        if inside in _ROOT_FILES or (inside.startswith(_PROFILE) and inside.endswith(".yaml")):
+        if inside in {*_ROOT_FILES, _DEFINITIONS} or (inside.startswith(_PROFILE) and inside.endswith(".yaml")):
             texts[inside] = member.data.decode()
     return texts
 

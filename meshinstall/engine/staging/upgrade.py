@@ -18,8 +18,8 @@ from meshinstall.engine.run.run_lock import RunLock, run_lock
 from meshinstall.engine.session import Session
 from meshinstall.engine.staging.addresses import Addresses, read_addresses, same_addresses
 from meshinstall.engine.staging.ahead import PlansAhead
-from meshinstall.engine.staging.early import EarlyScouts
 from meshinstall.engine.staging.counts import Counts
+from meshinstall.engine.staging.early import EarlyScouts
 from meshinstall.engine.staging.injector import remove_default_tag, switch_off, switch_on
 from meshinstall.engine.staging.judging import Checks, Judges, moved_by, retired
 from meshinstall.engine.staging.planned import Planned, Resolve, lines_to_write, plan_back, plan_from

@@ -1,0 +1,1 @@
+"""Judges policies as they are written, without a cluster."""

@@ -1,0 +1,138 @@
+"""Rules that have another effect than they seem to have.
+
+Sources: istio, pilot/pkg/security/authz/builder and model (order, HTTP fields on TCP), pkg/config/validation; istio.io, Security Best
+Practices.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from meshinstall.checks.policies.reading import (
+    ALLOW,
+    CUSTOM,
+    DENY,
+    Policies,
+    Rule,
+    action,
+    finding,
+    items,
+    maps,
+    meets,
+    rules,
+    selector,
+    table,
+    texts,
+    word,
+)
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.policy_object import PolicyObject
+
+# Protocols of a Service's port that Envoy reads as HTTP (istio: pkg/config/protocol); no name at all is found out by looking.
+_HTTP = ("http", "http2", "https-proxy", "grpc", "grpc-web")
+_MTLS_ONLY = ("notPrincipals", "notNamespaces", "notServiceAccounts", "notTrustDomains")
+
+
+def other_effects(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
+    """Each rule of an AuthorizationPolicy that allows or denies something else."""
+    yield from _scope(policies, policy)
+    for rule in rules(policy):
+        yield from _of_rule(policies, rule)
+
+
+def _of_rule(policies: Policies, rule: Rule) -> Iterator[Finding]:
+    kind, fields = action(rule.policy), tuple(rule.http_fields())
+    known = _ports(policies, rule.policy)
+    tcp = sorted((number for number, is_http in known.items() if not is_http and number in (rule.ports() or known)), key=int)
+    if kind == DENY and fields and (tcp or not (known or rule.ports())):
+        which = f"port {', '.join(tcp)}" if tcp else "every port that is not HTTP"
+        title = f"this DENY blocks {which} of the workload too: istiod leaves {fields[0][1]} out there, and what is left matches more"
+        hint = "name the HTTP ports of the container in to.operation.ports"
+        yield finding("POL003", Severity.ERROR if tcp else Severity.WARNING, (rule.policy, fields[0][0]), title, hint)
+    if kind == ALLOW and fields and tcp:
+        title = f"this ALLOW lets nothing through port {', '.join(tcp)}: istiod leaves a rule with {fields[0][1]} out there"
+        hint = "write a rule of its own for that port, with principals and ports alone"
+        yield finding("POL004", Severity.ERROR, (rule.policy, fields[0][0]), title, hint)
+    if kind == ALLOW:
+        yield from _plaintext(rule)
+    yield from _service_ports(policies, rule)
+
+
+def _plaintext(rule: Rule) -> Iterator[Finding]:
+    """A client without a certificate is none of the named ones."""
+    for path, source in rule.sources:
+        if any(items(source.get(name)) for name in ("principals", "namespaces", "serviceAccounts", "requestPrincipals")):
+            continue
+        for name in _MTLS_ONLY:
+            if items(source.get(name)):
+                title = f"{name} in an ALLOW lets in every client that sends plaintext, for it has no identity at all"
+                hint = 'add principals: ["*"] to this source, or allow those that are meant; PeerAuthentication STRICT also ends it'
+                yield finding("POL005", Severity.WARNING, (rule.policy, (*path, name)), title, hint)
+
+
+def _scope(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
+    kind, is_all = action(policy), selector(policy) == {}
+    if kind in {DENY, CUSTOM} and not items(policy.spec.get("rules")):
+        title = f"a {kind} without rules is refused by istiod: it would never match"
+        yield finding("POL006", Severity.ERROR, (policy, ("spec", "action")), title, "add rules; [{}] matches every request")
+    if kind == ALLOW and is_all and policy.namespace == policies.root_namespace and _is_for_all(policy):
+        title = f"this ALLOW is in {policy.namespace}: it lets every request to every workload of the mesh through, gateways too"
+        hint = "put it into the namespace that is meant; to deny by default, leave rules out"
+        yield finding("POL007", Severity.ERROR, (policy, ("spec", "rules")), title, hint)
+    elif kind == ALLOW and is_all and policy.namespace == policies.root_namespace and items(policy.spec.get("rules")):
+        title = (
+            f"this ALLOW is in {policy.namespace}: from now on every workload of the mesh denies what no ALLOW lets through, gateways too"
+        )
+        hint = "give it a selector, or put it into the namespace that is meant; if it is meant, allow the clients of gateways as well"
+        yield finding("POL008", Severity.WARNING, (policy, ("spec", "rules")), title, hint)
+    provider = word(table(policy.spec.get("provider")).get("name"))
+    if kind == CUSTOM and policies.providers is not None and provider not in policies.providers:
+        title = (
+            f"the provider {provider or '(none)'} is not in meshConfig.extensionProviders: this CUSTOM denies every request that it matches"
+        )
+        hint = f"known: {', '.join(policies.providers) or 'none'}"
+        yield finding("POL009", Severity.ERROR, (policy, ("spec", "provider", "name")), title, hint)
+
+
+def _is_for_all(policy: PolicyObject) -> bool:
+    return any(rule.is_empty for rule in rules(policy))
+
+
+def _ports(policies: Policies, policy: PolicyObject) -> dict[str, bool]:
+    """Ports of the containers that the policy is for, as Services in the same files say; whether each is HTTP."""
+    found: dict[str, bool] = {}
+    for service in _services(policies, policy):
+        for _, port in maps(service.spec.get("ports"), ()):
+            number = word(port.get("targetPort")) or word(port.get("port"))
+            if number.isdecimal() and (protocol := _protocol(port)):
+                found[number] = found.get(number, True) and protocol in _HTTP
+    return found
+
+
+def _services(policies: Policies, policy: PolicyObject) -> Iterator[PolicyObject]:
+    """Services for pods that the policy certainly selects."""
+    wanted = selector(policy)
+    for service in policies.of("Service"):
+        labels = table(service.spec.get("selector"))
+        if wanted is not None and labels and service.namespace == policy.namespace and meets(wanted, labels):
+            yield service
+
+
+def _protocol(port: Mapping[str, Any]) -> str:
+    """What a port of a Service says of its protocol; empty where the proxy finds it out."""
+    said = word(port.get("appProtocol")) or word(port.get("name"))
+    known = (*_HTTP, "tcp", "tls", "https", "mongo", "mysql", "redis", "udp")
+    return next((one for one in sorted(known, key=len, reverse=True) if said == one or said.startswith(f"{one}-")), "")
+
+
+def _service_ports(policies: Policies, rule: Rule) -> Iterator[Finding]:
+    """A port of the Service where the container has another."""
+    services = list(_services(policies, rule.policy))
+    ports = [port for service in services for _, port in maps(service.spec.get("ports"), ())]
+    inside = {word(port.get("targetPort")) or word(port.get("port")) for port in ports}
+    moved = {word(port.get("port")): word(port.get("targetPort")) for port in ports if port.get("targetPort")}
+    for path, operation in rule.operations:
+        for name in ("ports", "notPorts"):
+            for index, one in enumerate(texts(operation.get(name))):
+                if one in moved and one not in inside and moved[one].isdecimal():
+                    title = f"port {one} is the Service's: the container listens on {moved[one]}, which this rule does not mean"
+                    yield finding("POL010", Severity.ERROR, (rule.policy, (*path, name, str(index))), title, f"write {moved[one]}")

@@ -1,0 +1,94 @@
+"""Texts that can never match what Istio compares them with.
+
+Sources: istio, pilot/pkg/security/authz/matcher (exact, prefix, suffix, presence; templates of paths), authz/model (principals, ports),
+and the reference of AuthorizationPolicy.
+"""
+
+import re
+from collections.abc import Iterator
+
+from meshinstall.checks.policies.reading import Policies, Rule, finding, rules, texts, word
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.policy_object import PolicyObject
+from meshinstall.model.values import KeyPath
+
+_SCHEME = "spiffe://"
+_STAR = "use one prefix or one suffix, or several entries"
+_IDENTITY = re.compile(r"[^/]+/ns/[^/]+/sa/[^/]+")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
+# What istiod replaces by the mesh's own trust domain and its aliases (istio: pilot/pkg/trustbundle, authz/trustdomain).
+_ANY_DOMAIN = "cluster.local"
+_TEMPLATE = re.compile(r"\{\*{1,2}\}")
+_HIGHEST = 65535
+
+
+def never_matching(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
+    """Each text of an AuthorizationPolicy that nothing is ever equal to."""
+    for rule in rules(policy):
+        yield from _principals(policies, rule)
+        yield from _operations(rule)
+
+
+def _principals(policies: Policies, rule: Rule) -> Iterator[Finding]:
+    for path, source in rule.sources:
+        for name in ("principals", "notPrincipals"):
+            yield from _identities(policies, rule, (*path, name), texts(source.get(name)))
+    for path, condition in rule.conditions:
+        if word(condition.get("key")) == "source.principal":
+            for name in ("values", "notValues"):
+                yield from _identities(policies, rule, (*path, name), texts(condition.get(name)))
+
+
+def _identities(policies: Policies, rule: Rule, path: KeyPath, found: list[str]) -> Iterator[Finding]:
+    for index, one in enumerate(found):
+        place = (*path, str(index))
+        if one.startswith(_SCHEME):
+            hint = f"write it without {_SCHEME}: {one.removeprefix(_SCHEME)}"
+            yield _never(rule, place, f"the principal {one} matches nobody: Istio compares without {_SCHEME}", hint)
+        elif "*" in one[1:-1]:
+            yield _never(rule, place, f"the principal {one} matches nobody: * stands for something only at the start or at the end", _STAR)
+        elif "*" not in one:
+            yield from _name(policies, rule, place, one)
+
+
+def _name(policies: Policies, rule: Rule, place: KeyPath, one: str) -> Iterator[Finding]:
+    """A principal without *: those that istiod signs are names of service accounts; a gateway's clients may have others."""
+    domain = one.partition("/")[0]
+    if not _IDENTITY.fullmatch(one):
+        title = f"the principal {one} is not the name of a service account, and no workload of the mesh has another"
+        yield finding("POL002", Severity.WARNING, (rule.policy, place), title, "write TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT")
+    elif domain not in {*policies.trust_domains, _ANY_DOMAIN}:
+        title = f"the principal {one} is of the trust domain {domain}, and this mesh has {', '.join(policies.trust_domains)}"
+        hint = f"write {_ANY_DOMAIN}, which istiod reads as the mesh's own, or add {domain} to trustDomainAliases"
+        yield finding("POL002", Severity.WARNING, (rule.policy, place), title, hint)
+
+
+def _operations(rule: Rule) -> Iterator[Finding]:
+    for path, operation in rule.operations:
+        for name in ("methods", "notMethods"):
+            for index, one in enumerate(texts(operation.get(name))):
+                if one != one.upper() and one.upper().strip("*") in _METHODS:
+                    hint = f"write {one.upper()}: methods are compared letter by letter"
+                    yield _never(rule, (*path, name, str(index)), f"the method {one} matches no request", hint)
+        for name in ("paths", "notPaths"):
+            for index, one in enumerate(texts(operation.get(name))):
+                yield from _path(rule, (*path, name, str(index)), one)
+        for name in ("ports", "notPorts"):
+            for index, one in enumerate(texts(operation.get(name))):
+                if not (one.isascii() and one.isdecimal() and 0 < int(one) <= _HIGHEST):
+                    yield _never(rule, (*path, name, str(index)), f"{one} is not a port", "write the number of the container's port")
+
+
+def _path(rule: Rule, place: KeyPath, one: str) -> Iterator[Finding]:
+    if not one.startswith(("/", "*", "{")):
+        yield _never(rule, place, f"the path {one} matches no request: each begins with /", f"write /{one}")
+    elif "?" in one:
+        title = f"the path {one} matches no request: what comes after ? is not compared"
+        yield _never(rule, place, title, f"write {one.partition('?')[0]}")
+    elif "*" in _TEMPLATE.sub("", one)[1:-1] or (_TEMPLATE.search(one) and "*" in _TEMPLATE.sub("", one)):
+        title = f"the path {one} matches no request: * stands for something only at the start or at the end"
+        yield _never(rule, place, title, "use {*} for one segment and {**} for several (Istio 1.22 and later)")
+
+
+def _never(rule: Rule, place: KeyPath, title: str, hint: str) -> Finding:
+    return finding("POL001", Severity.ERROR, (rule.policy, place), title, hint)

@@ -1,0 +1,132 @@
+"""What policies say, read from files that may have any shape: what is not of its type reads as empty, for the schema names it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.foreign_text import plain
+from meshinstall.model.policy_object import PolicyObject
+from meshinstall.model.values import KeyPath
+
+ALLOW, DENY, CUSTOM = "ALLOW", "DENY", "CUSTOM"
+# Fields that only requests of HTTP have (istio: pilot/pkg/security/authz/model).
+HTTP_SOURCES = ("requestPrincipals", "notRequestPrincipals")
+HTTP_OPERATIONS = ("hosts", "notHosts", "methods", "notMethods", "paths", "notPaths")
+HTTP_KEYS = ("request.headers", "request.auth.")
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """All that the files hold, and what is known of the mesh; ``providers`` is None where its configuration is not known."""
+
+    objects: tuple[PolicyObject, ...]
+    root_namespace: str = "istio-system"
+    trust_domains: tuple[str, ...] = ("cluster.local",)
+    version: str = ""
+    providers: tuple[str, ...] | None = None
+
+    def of(self, kind: str) -> Iterator[PolicyObject]:
+        """Those of a kind."""
+        return (one for one in self.objects if one.kind == kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of an AuthorizationPolicy."""
+
+    policy: PolicyObject
+    path: KeyPath
+    sources: tuple[tuple[KeyPath, Mapping[str, Any]], ...]
+    operations: tuple[tuple[KeyPath, Mapping[str, Any]], ...]
+    conditions: tuple[tuple[KeyPath, Mapping[str, Any]], ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it matches everything."""
+        return not (self.sources or self.operations or self.conditions)
+
+    def http_fields(self) -> Iterator[tuple[KeyPath, str]]:
+        """What only HTTP has: each place, and how people call it."""
+        for names, parts in ((HTTP_SOURCES, self.sources), (HTTP_OPERATIONS, self.operations)):
+            yield from (((*path, name), name) for path, part in parts for name in names if items(part.get(name)))
+        keys = (((*path, "key"), word(part.get("key"))) for path, part in self.conditions)
+        yield from ((path, key) for path, key in keys if key.startswith(HTTP_KEYS))
+
+    def ports(self) -> frozenset[str]:
+        """Ports that every one of its operations names; empty where one names none, or none is there."""
+        named = [frozenset(texts(part.get("ports"))) for _, part in self.operations]
+        return frozenset().union(*named) if named and all(named) else frozenset()
+
+
+def action(policy: PolicyObject) -> str:
+    """ALLOW where it says none."""
+    return word(policy.spec.get("action")) or ALLOW
+
+
+def rules(policy: PolicyObject) -> Iterator[Rule]:
+    """Its rules, each with its place."""
+    for path, rule in maps(policy.spec.get("rules"), ("spec", "rules")):
+        sources = tuple(_under(rule, path, "from", "source"))
+        operations = tuple(_under(rule, path, "to", "operation"))
+        yield Rule(policy, path, sources, operations, tuple(maps(rule.get("when"), (*path, "when"))))
+
+
+def _under(rule: Mapping[str, Any], path: KeyPath, outer: str, inner: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    for at, one in maps(rule.get(outer), (*path, outer)):
+        yield (*at, inner), table(one.get(inner))
+
+
+def selector(policy: PolicyObject) -> Mapping[str, str] | None:
+    """Labels of the pods that it selects, empty for all; None where it is attached to something else."""
+    if policy.spec.get("targetRef") or policy.spec.get("targetRefs"):
+        return None
+    found = table(table(policy.spec.get("selector")).get("matchLabels"))
+    return {name: word(value) for name, value in found.items()}
+
+
+def meets(wanted: Mapping[str, str], labels: Mapping[str, Any]) -> bool:
+    """Whether something with these labels is selected."""
+    return all(labels.get(name) == value for name, value in wanted.items())
+
+
+def applies_with(one: PolicyObject, other: PolicyObject, root: str) -> bool:
+    """Whether there may be a pod that both select: in one namespace, or of the whole mesh, and without labels that exclude each other."""
+    if one.namespace != other.namespace and root not in {one.namespace, other.namespace}:
+        return False
+    first, second = selector(one), selector(other)
+    if first is None or second is None:
+        return True
+    return all(second.get(name, value) == value for name, value in first.items())
+
+
+def finding(code: str, severity: Severity, where: tuple[PolicyObject, KeyPath], title: str, hint: str) -> Finding:
+    """What is wrong with a policy at a place; texts of the file are shown without control characters."""
+    policy, path = where
+    line, column = policy.place(path)
+    return Finding(code, severity, plain(title), "", str(policy), f"{policy.source}:{line}:{column}", plain(hint))
+
+
+def table(value: Any) -> Mapping[str, Any]:
+    """A map."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: Any) -> list[Any]:
+    """A list."""
+    return value if isinstance(value, list) else []
+
+
+def word(value: Any) -> str:
+    """A text; the number of a port as one."""
+    return str(value) if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)) else ""
+
+
+def texts(value: Any) -> list[str]:
+    """Texts of a list."""
+    return [word(one) for one in items(value)]
+
+
+def maps(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """Maps of a list, each with its place; null is an empty one."""
+    return (((*path, str(index)), table(one)) for index, one in enumerate(items(value)))

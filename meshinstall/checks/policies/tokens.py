@@ -1,0 +1,86 @@
+"""Tokens: RequestAuthentications, and the policies that go by them.
+
+Sources: istio, pilot/pkg/security/authn (a request without a token passes), pilot/pkg/model/jwks_resolver.go; RFC 7517 on private keys.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from meshinstall.checks.policies.reading import ALLOW, Policies, action, applies_with, finding, items, maps, rules, table, texts, word
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.policy_object import PolicyObject
+from meshinstall.model.values import KeyPath
+
+# Members of a key that only its owner has.
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
+_CLAIMS = "request.auth."
+
+
+def issuers(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
+    """What is wrong with a RequestAuthentication."""
+    for path, rule in maps(policy.spec.get("jwtRules"), ("spec", "jwtRules")):
+        uri = word(rule.get("jwksUri"))
+        if uri.startswith("http://"):
+            title = f"keys come from {uri} without TLS: whoever is on the way can make tokens of his own"
+            yield finding("POL011", Severity.ERROR, (policy, (*path, "jwksUri")), title, "write https://, or put the public keys into jwks")
+        if not items(rule.get("audiences")):
+            title = f"a token that {word(rule.get('issuer')) or 'this issuer'} made for any other service is accepted here: no audiences"
+            yield finding(
+                "POL012", Severity.WARNING, (policy, (*path, "issuer")), title, "list the audiences that this service is called by"
+            )
+        yield from _keys(policy, (*path, "jwks"), rule.get("jwks"))
+    if items(policy.spec.get("jwtRules")) and not _is_demanded(policies, policy):
+        title = "a request without a token passes: a RequestAuthentication refuses only tokens that are wrong"
+        hint = 'add an AuthorizationPolicy that demands one: action ALLOW with from.source.requestPrincipals: ["ISSUER/*"]'
+        yield finding("POL013", Severity.WARNING, (policy, ("spec", "jwtRules")), title, hint)
+
+
+def _keys(policy: PolicyObject, path: KeyPath, value: Any) -> Iterator[Finding]:
+    if not value:
+        return
+    try:
+        found = json.loads(word(value))
+    except (ValueError, RecursionError):
+        yield finding("POL014", Severity.ERROR, (policy, path), "jwks is not JSON: every token is refused", "write a JSON Web Key Set")
+        return
+    for key in items(table(found).get("keys")):
+        if members := sorted(_PRIVATE & table(key).keys()):
+            title = f"jwks holds a secret (member {', '.join(members)}): who reads this file makes tokens"
+            hint = "replace that key at its issuer now, and write only the public one"
+            yield finding("POL014", Severity.ERROR, (policy, path), title, hint)
+
+
+def _is_demanded(policies: Policies, policy: PolicyObject) -> bool:
+    """Whether some AuthorizationPolicy for a pod of it goes by tokens."""
+    others = (one for one in policies.of("AuthorizationPolicy") if applies_with(policy, one, policies.root_namespace))
+    return any(True for one in others for _ in _demands(one))
+
+
+def _demands(policy: PolicyObject) -> Iterator[KeyPath]:
+    for rule in rules(policy):
+        for path, source in rule.sources:
+            yield from ((*path, name) for name in ("requestPrincipals", "notRequestPrincipals") if items(source.get(name)))
+        yield from ((*path, "key") for path, part in rule.conditions if word(part.get("key")).startswith(_CLAIMS))
+
+
+def without_issuer(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
+    """Of an AuthorizationPolicy: tokens that no RequestAuthentication reads, and issuers that none names."""
+    demanded = next(_demands(policy), None)
+    if demanded is None:
+        return
+    readers = [one for one in policies.of("RequestAuthentication") if applies_with(policy, one, policies.root_namespace)]
+    if not readers:
+        effect = "no request ever has one, and this rule lets nothing through" if action(policy) == ALLOW else "no request ever has one"
+        title = f"it goes by a token, and no RequestAuthentication of these files reads one for this workload: {effect}"
+        yield finding("POL015", Severity.WARNING, (policy, demanded), title, "add a RequestAuthentication with the same selector")
+        return
+    known = {word(rule.get("issuer")) for one in readers for _, rule in maps(one.spec.get("jwtRules"), ())}
+    for rule in rules(policy):
+        for path, source in rule.sources:
+            for index, one in enumerate(texts(source.get("requestPrincipals"))):
+                issuer = one.rpartition("/")[0]
+                if issuer and "*" not in issuer and issuer not in known:
+                    title = f"no RequestAuthentication for this workload names the issuer {issuer}: nobody has this principal"
+                    place = (*path, "requestPrincipals", str(index))
+                    yield finding("POL016", Severity.ERROR, (policy, place), title, f"known: {', '.join(sorted(known))}")

@@ -1,0 +1,68 @@
+"""The commands of ``policy``: what policies do, as they are written."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meshinstall.cli import options
+from meshinstall.cli.app import app
+from meshinstall.cli.options import Output
+from meshinstall.cli.request_options import CONFIG, DESIRED, OWN_ENVIRONMENT, requesting
+from meshinstall.cli.running import run
+from meshinstall.cli.settings import HELP
+from meshinstall.cli.target import read, warn
+from meshinstall.errors import ExitStatus
+from meshinstall.model.cluster_ref import Cloud
+from meshinstall.model.request import Request
+
+policy = typer.Typer(
+    help="Check policies as they are written, without a cluster.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings=HELP,
+)
+app.add_typer(policy, name="policy")
+
+# Seconds of reading the chart that has the schemas.
+_CHARTS = 300.0
+# An environment that is always there: of it only the version of Istio is taken.
+_ANY = "dev"
+
+Paths = Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER...", help="YAML or JSON of Kubernetes' objects.", show_default=False)]
+
+
+@policy.callback()
+def _policy() -> None:
+    """A command of commands."""
+
+
+@policy.command()
+@requesting(OWN_ENVIRONMENT, last={**CONFIG, **DESIRED})
+def check(paths: Paths, request: Request, *, timeout: options.Seconds = _CHARTS, output: options.OutputKind = Output.TABLE) -> None:
+    """Say what is wrong with policies, and what they do that they do not say; exit status 2 for what must not be applied.
+
+    With --env the mesh of that environment is known: its trust domains, its providers, its root namespace.
+    """
+
+    async def work() -> None:
+        from dataclasses import replace
+
+        from meshinstall.cli.output import policy_text, printers
+        from meshinstall.config import lockfile
+        from meshinstall.engine.report.policies import check_policies
+        from meshinstall.wiring import lock_path, open_charts
+
+        asked = request if request.environment else replace(request, environment=_ANY, cloud=Cloud.LOCAL)
+        project, desired = read(asked)
+        pins = lockfile.load(lock_path(project))
+        found = await check_policies(paths, desired, open_charts(warn), pins, knows_mesh=bool(request.environment))
+        typer.echo(printers.dump(policy_text.policy_json(found)) if output is Output.JSON else policy_text.policy_text(found))
+        if found.chart_error and not found.has_errors:
+            raise found.chart_error
+        if found.chart_error:
+            warn(f"files were not held against Istio's schemas: {found.chart_error.message}")
+        if found.has_errors:
+            raise typer.Exit(ExitStatus.USAGE)
+
+    run(work, seconds=timeout)

@@ -1,0 +1,80 @@
+"""Reads objects of Kubernetes from files and folders that a user names: one or more in a file, lists of them too."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from meshinstall.config.secrets import find_secrets
+from meshinstall.config.source import Document, parse, read_text
+from meshinstall.errors import Problem, UsageError
+from meshinstall.model.policy_object import PolicyObject
+
+# Files of one command; a repository of policies has some hundreds.
+MAX_FILES = 5_000
+_ENDINGS = (".yaml", ".yml", ".json")
+# A line that ends one document and begins the next: at the start of a line it is nothing else, in block text neither (YAML 1.2, 9.1.2).
+_BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+
+
+def read_objects(paths: Iterable[Path], problems: list[Problem]) -> tuple[PolicyObject, ...]:
+    """Every object, by file and line; what is wrong is added to ``problems``. Raises UsageError for a path that is not there."""
+    found: list[PolicyObject] = []
+    for path, is_named in _files(paths):
+        count = len(problems)
+        objects = tuple(_objects(path, problems))
+        if is_named and not objects and len(problems) == count:
+            problems.append(Problem(str(path), 0, 0, "no object of Kubernetes is in this file: apiVersion and kind are missing"))
+        found += objects
+    return tuple(found)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
+    """Files, and whether each was named itself; those of a folder by name, without hidden ones."""
+    count = 0
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: there is no such file or folder", "name the files or folders that have the policies")
+        inside = sorted(one for one in path.rglob("*") if one.suffix in _ENDINGS and one.is_file() and not _is_hidden(one, path))
+        for one in inside if path.is_dir() else (path,):
+            count += 1
+            if count > MAX_FILES:
+                raise UsageError(f"{path}: more than {MAX_FILES} files", "name the folder that has the policies")
+            yield one, not path.is_dir()
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _objects(path: Path, problems: list[Problem]) -> Iterator[PolicyObject]:
+    text = read_text(path, str(path), problems)
+    for document in _documents(text, str(path), problems) if text else ():
+        for one in _expanded(document):
+            if isinstance(one.manifest.get("apiVersion"), str) and one.kind:
+                problems += find_secrets(document)
+                yield one
+
+
+def _documents(text: str, source: str, problems: list[Problem]) -> Iterator[Document]:
+    """Each document, with lines as in the file."""
+    start = 0
+    for mark in (*_BETWEEN.finditer(text), None):
+        end = mark.start() if mark else len(text)
+        if text[start:end].strip():
+            yield parse("\n" * text.count("\n", 0, start) + text[start:end], source, problems, numbers_are_keys=True)
+        start = mark.end() if mark else end
+
+
+def _expanded(document: Document) -> Iterator[PolicyObject]:
+    """The object of a document; of a List, each of its items."""
+    items: Any = document.values.get("items")
+    if document.values.get("kind") != "List" or not isinstance(items, list):
+        first = min(document.positions.values(), default=(0, 0))
+        yield PolicyObject(document.source, document.values, {(): first, **document.positions})
+        return
+    for index, item in enumerate(items):
+        path = ("items", str(index))
+        inner = {key[2:]: at for key, at in document.positions.items() if key[:2] == path}
+        if isinstance(item, dict):
+            yield PolicyObject(document.source, item, inner)

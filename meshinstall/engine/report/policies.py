@@ -1,0 +1,88 @@
+"""Judges files of policies without a cluster: their form by Istio's own CRDs, what they hold, and what they do."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from meshinstall.checks.policies.judge import judge
+from meshinstall.checks.policies.reading import Policies
+from meshinstall.config.crd_schemas import Schemas, read_schemas
+from meshinstall.config.lockfile import Lock
+from meshinstall.config.policy_files import read_objects
+from meshinstall.engine.objects.json_fields import rows, table, text
+from meshinstall.engine.observe.version import settle_version
+from meshinstall.errors import ChartError, Problem
+from meshinstall.model.desired import Desired
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.policy_object import PolicyObject
+from meshinstall.model.release import Component
+from meshinstall.ports import Charts
+
+_DEFAULT_DOMAIN = "cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Mistakes of the files' form, and findings about what they do; ``chart_error`` is why no schema was asked."""
+
+    objects: int
+    problems: tuple[Problem, ...]
+    findings: tuple[Finding, ...]
+    chart_error: ChartError | None = None
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything of it must not be applied."""
+        return bool(self.problems) or any(one.severity is Severity.ERROR for one in self.findings)
+
+
+async def check_policies(paths: Iterable[Path], desired: Desired, charts: Charts, pins: Lock, *, knows_mesh: bool) -> Checked:
+    """Read and judge the files; ``knows_mesh``: whether ``desired`` is the mesh that they are for, and not only a version.
+
+    Raises UsageError for a path that is not there.
+    """
+    problems: list[Problem] = []
+    objects = read_objects(paths, problems)
+    error = None
+    try:
+        desired = await settle_version(desired, pins, charts)
+        schemas = await _schemas(desired, charts, pins)
+    except ChartError as missing:
+        schemas, error = Schemas({}), missing
+    problems += [problem for one in objects for problem in schemas.problems(one)]
+    problems += _twice(objects)
+    found = judge(_world(objects, desired, knows_mesh=knows_mesh))
+    ordered = tuple(sorted(set(problems), key=lambda one: (one.source, one.line, one.column, one.text)))
+    return Checked(len(objects), ordered, tuple(found), error)
+
+
+async def _schemas(desired: Desired, charts: Charts, pins: Lock) -> Schemas:
+    base = next((release for release in desired.releases if release.component is Component.BASE), None)
+    if base is None:
+        raise ChartError("the environment has no base chart, which holds the schemas", "name an environment that installs Istio's CRDs")
+    pinned = pins.pinned(base.chart.name, base.chart.version)
+    chart = replace(base.chart, digest=pinned.digest) if pinned else base.chart
+    return read_schemas((await charts.read(chart)).definitions)
+
+
+def _twice(objects: tuple[PolicyObject, ...]) -> Iterator[Problem]:
+    """One object in two places: the one that is applied last wins."""
+    seen: dict[tuple[str, str, str, str], PolicyObject] = {}
+    for one in objects:
+        first = seen.setdefault((one.group, one.kind, one.namespace, one.name), one)
+        if first is not one and one.name:
+            where = f"{first.source}:{first.place(())[0]}"
+            yield Problem(one.source, *one.place(()), f"{one} is also in {where}: the one that is applied last wins")
+
+
+def _world(objects: tuple[PolicyObject, ...], desired: Desired, *, knows_mesh: bool) -> Policies:
+    if not knows_mesh:
+        return Policies(objects)
+    istiod = desired.istiod
+    mesh: Mapping[str, Any] = table(istiod.values.merged().get("meshConfig")) if istiod else {}
+    domain = text(mesh.get("trustDomain")) or _DEFAULT_DOMAIN
+    aliases = tuple(text(one) for one in rows(mesh.get("trustDomainAliases")))
+    providers = tuple(text(table(one).get("name")) for one in rows(mesh.get("extensionProviders")))
+    root = text(mesh.get("rootNamespace")) or desired.mesh_namespace
+    return Policies(objects, root, (domain, *aliases), desired.istio_version, providers)

@@ -1,0 +1,43 @@
+"""Policies with a mistake, each with the safe way to write it; ``python -m tests.cases.policies`` writes what is said of the mistakes."""
+
+import asyncio
+from pathlib import Path
+
+from meshinstall.cli.output.policy_text import policy_text
+from meshinstall.config.lockfile import Lock
+from meshinstall.engine.report.policies import Checked, check_policies
+from meshinstall.model.chart import ChartFiles
+from meshinstall.model.desired import Desired
+from tests.cases import plans
+from tests.fakes import FakeCharts
+
+FOLDER = Path(__file__).parent / "policy"
+_SCHEMAS = FOLDER / "schemas.yaml"
+
+
+def names() -> list[str]:
+    """Every case."""
+    return sorted(one.name for one in FOLDER.iterdir() if one.is_dir())
+
+
+def desired() -> Desired:
+    """A mesh with one provider for CUSTOM."""
+    provider = {"name": "oauth2-proxy", "envoyExtAuthzHttp": {"service": "oauth2-proxy.auth.svc.cluster.local", "port": 4180}}
+    layer = {"kind": "ENVIRONMENT", "line": 1, "values": {"meshConfig": {"extensionProviders": [provider]}}}
+    return plans.make({"desired": {"releases": {"istio-system/istiod": {"layers": {"x.yaml": layer}}}}}).desired
+
+
+def check(path: Path) -> Checked:
+    """What is said of a file of a case."""
+    base = ChartFiles({"name": "base"}, "", definitions=_SCHEMAS.read_text())
+    return asyncio.run(check_policies([path], desired(), FakeCharts(files={"base": base}), Lock(()), knows_mesh=True))
+
+
+def said(name: str) -> str:
+    """What is said of the mistake, with the path as in the case."""
+    return policy_text(check(FOLDER / name / "wrong.yaml")).replace(f"{FOLDER}/", "") + "\n"
+
+
+if __name__ == "__main__":
+    for name in names():
+        (FOLDER / name / "said.txt").write_text(said(name))

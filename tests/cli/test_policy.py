@@ -1,0 +1,60 @@
+"""The command ``policy check`` as users type it, with the schemas of Istio's real chart."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.cases import policies
+from tests.cli.running import Run
+
+pytestmark = pytest.mark.tools
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "policy-check.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def charts(build_part: Callable[[str], Path]) -> Path:
+    """A folder with Istio's charts; found before a test has a home of its own."""
+    return build_part("charts")
+
+
+def test_the_safe_way_of_every_case_is_of_the_form_that_istio_wants(run: Run, charts: Path) -> None:
+    files = [str(policies.FOLDER / name / "right.yaml") for name in policies.names()]
+    for file in files:
+        done = run("policy", "check", file, "--charts", str(charts))
+        assert (done.status, done.err) == (0, ""), done
+        assert done.out.startswith("no problems in ")
+
+
+def test_mistakes_of_form_and_of_meaning_are_said_with_their_places(run: Run, charts: Path) -> None:
+    wrong = [str(policies.FOLDER / name / "wrong.yaml") for name in ("unknown-field", "spiffe-prefix")]
+    done = run("policy", "check", *wrong, "--charts", str(charts), "-o", "json")
+    assert done.status == 2
+    found = json.loads(done.out)
+    jsonschema.validate(found, SCHEMA)
+    assert [(one["line"], one["text"]) for one in found["problems"] if "no field" in one["text"]] == [
+        (8, "AuthorizationPolicy has no field spec.rules.0.from.0.source.principal")
+    ]
+    assert [(one["code"], one["line"]) for one in found["findings"]] == [("POL001", 8)]
+
+
+def test_a_mesh_is_known_by_its_environment(run: Run, charts: Path, tmp_path: Path) -> None:
+    mesh = "{trustDomain: prod.example.com, extensionProviders: [{name: opa}]}"
+    values = f"values: {{istiod: {{meshConfig: {mesh}}}}}"
+    (tmp_path / "meshinstall.yaml").write_text(
+        f"apiVersion: meshinstall.dev/v1\ncharts: {{source: {charts}}}\nenvironments:\n  prod: {{cloud: local, {values}}}\n"
+    )
+    file = str(policies.FOLDER / "unknown-provider" / "wrong.yaml")
+    assert run("policy", "check", file, "--env", "prod", "--config", str(tmp_path)).status == 0
+    assert "known: opa" in run("policy", "check", file.replace("wrong", "right"), "--env", "prod", "--config", str(tmp_path)).out
+
+
+def test_what_was_not_held_against_schemas_is_no_success(run: Run, tmp_path: Path) -> None:
+    file = str(policies.FOLDER / "disabled" / "right.yaml")
+    done = run("policy", "check", file, "--charts", str(tmp_path / "gone"))
+    assert done.status == 1
+    assert "no problems in 1 object" in done.out
+    assert "gone" in done.err

@@ -1,0 +1,82 @@
+"""Each mistake is said with its place, the safe way to write it is not, and no shape of a file stops the judge."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshinstall.checks.policies.judge import judge
+from meshinstall.checks.policies.reading import Policies
+from meshinstall.config.policy_files import read_objects
+from meshinstall.errors import Problem, UsageError
+from meshinstall.model.codes import CHECKS, Phase
+from meshinstall.model.policy_object import PolicyObject
+from tests.cases import policies
+
+
+@pytest.mark.parametrize("name", policies.names())
+def test_a_mistake_is_said_and_the_safe_way_is_not(name: str) -> None:
+    assert policies.said(name) == (policies.FOLDER / name / "said.txt").read_text()
+    wrong, right = (policies.check(policies.FOLDER / name / f"{which}.yaml") for which in ("wrong", "right"))
+    assert wrong.problems or wrong.findings
+    assert (right.problems, right.findings, right.has_errors) == ((), (), False)
+
+
+def test_every_code_has_a_case() -> None:
+    seen = {one.code for name in policies.names() for one in policies.check(policies.FOLDER / name / "wrong.yaml").findings}
+    assert seen == {code for code, check in CHECKS.items() if check.phase is Phase.POLICY}
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 99_999) | st.text(max_size=8) | st.sampled_from(["*", "/a*b", "DENY", "CUSTOM", "80"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+_FIELDS = (
+    *("action", "rules", "from", "source", "to", "operation", "when", "key", "values", "principals", "paths", "ports", "methods"),
+    *("selector", "matchLabels", "targetRefs", "jwtRules", "jwks", "jwksUri", "issuer", "audiences", "mtls", "mode", "portLevelMtls"),
+)
+_SPECS = st.recursive(
+    _ANY, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_FIELDS), inner, max_size=4), max_leaves=20
+)
+
+
+@given(st.sampled_from(["AuthorizationPolicy", "RequestAuthentication", "PeerAuthentication", "Service"]), _SPECS, _ANY)
+def test_no_shape_of_an_object_stops_it(kind: str, spec: object, metadata: object) -> None:
+    group = "v1" if kind == "Service" else "security.istio.io/v1"
+    one = PolicyObject("x.yaml", {"apiVersion": group, "kind": kind, "metadata": metadata, "spec": spec}, {})
+    service = PolicyObject("x.yaml", {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}, {})
+    for found in judge(Policies((one, service), providers=())):
+        assert found.origin.startswith("x.yaml:")
+        assert CHECKS[found.code].severities
+
+
+def test_lines_are_those_of_the_file_whatever_document_they_are_in(tmp_path: Path) -> None:
+    text = "# first\n---\nkind: A\napiVersion: v1\n--- # next\napiVersion: v1\nkind: B\nmetadata:\n  name: x\n"
+    (tmp_path / "two.yaml").write_text(text)
+    problems: list[Problem] = []
+    first, second = read_objects([tmp_path], problems)
+    assert problems == []
+    assert (first.kind, first.place(("kind",)), second.kind, second.place(("metadata", "name"))) == ("A", (3, 1), "B", (9, 3))
+
+
+def test_files_that_are_hidden_or_no_objects_are_passed_over_in_a_folder_and_said_when_they_are_named(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    for name in (".git/a.yaml", "values.yaml", "notes.txt"):
+        (tmp_path / name).write_text("a: 1\n")
+    problems: list[Problem] = []
+    assert read_objects([tmp_path], problems) == ()
+    assert problems == []
+    read_objects([tmp_path / "values.yaml"], problems)
+    assert [one.text for one in problems] == ["no object of Kubernetes is in this file: apiVersion and kind are missing"]
+    with pytest.raises(UsageError, match="there is no such file or folder"):
+        read_objects([tmp_path / "nothing"], problems)
+
+
+def test_secrets_in_objects_are_named_and_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\ndata:\n  password: hunter2-hunter2\n")
+    problems: list[Problem] = []
+    read_objects([tmp_path], problems)
+    assert [(one.line, "looks like a secret" in one.text) for one in problems] == [(4, True)]
+    assert "hunter2" not in str(problems)
