@@ -7,6 +7,7 @@ Services with a ``loadBalancerClass`` left to others. A Service annotated
 """
 
 import sys
+import time
 from pathlib import Path
 
 import urllib3
@@ -19,6 +20,8 @@ from testbed.spec import Spec
 PENDING = "testbed.meshinstall.dev/pending"
 # The name that cloud controllers use: k8s.io/cloud-provider/service/helpers.
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
+# Seconds before an API server that does not answer is asked again.
+_PAUSE = 0.5
 
 
 class Controller:
@@ -30,18 +33,26 @@ class Controller:
         self._given: dict[str, str] = {}
 
     def run(self) -> None:
-        """List, then watch, until the process ends."""
+        """List, then watch, until the process ends; an API server that is away for a while is asked again."""
         while True:
-            services = self._api.get("/api/v1/services")
-            for service in services["items"]:
-                self._remember(service)
-            for service in services["items"]:
-                self.settle(service)
-            for event in self._api.watch("/api/v1/services", services["metadata"]["resourceVersion"]):
-                if event["type"] == "ERROR":
-                    break
-                if event["type"] != "DELETED":
-                    self.settle(event["object"])
+            try:
+                self._list_and_watch()
+            except urllib3.exceptions.HTTPError as error:
+                print(error, file=sys.stderr, flush=True)
+                time.sleep(_PAUSE)
+
+    def _list_and_watch(self) -> None:
+        """Settle all Services, then each that changes, until the watch ends."""
+        services = self._api.get("/api/v1/services")
+        for service in services["items"]:
+            self._remember(service)
+        for service in services["items"]:
+            self.settle(service)
+        for event in self._api.watch("/api/v1/services", services["metadata"]["resourceVersion"]):
+            if event["type"] == "ERROR":
+                break
+            if event["type"] != "DELETED":
+                self.settle(event["object"])
 
     def settle(self, service: Json) -> None:
         """Bring one Service to where it should be."""

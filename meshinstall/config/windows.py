@@ -58,7 +58,7 @@ def _wrong(window: WrittenWindow) -> Iterator[tuple[str, str]]:
         yield "duration", f"duration {window.duration[:_MOST_TEXT]!r} is not a time"
     zone_is_known = _is_zone(window.time_zone)
     if not zone_is_known:
-        yield "timeZone", f"timeZone {window.time_zone[:_MOST_TEXT]!r} is not known"
+        yield "timeZone", f"timeZone {window.time_zone[:_MOST_TEXT]!r} is unknown"
     if wrong := _wrong_schedule(window.schedule):
         yield "schedule", f"schedule {window.schedule[:_MOST_TEXT]!r} {wrong}"
 

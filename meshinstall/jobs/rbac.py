@@ -42,6 +42,7 @@ class Grant:
 
 _MADE = "server-side apply makes what is not there yet, which the log has as `patch`"
 _HELM = f"{_MADE}; helm deletes what a newer chart no longer has"
+_LEADERS = "`retire` removes the Leases of the istiod that goes"
 _CRD = "where its CRD is there"
 _ROOTS = (ROOT_CERTIFICATE,)
 _ADMISSION, _NETWORKING, _SECURITY = "admissionregistration.k8s.io", "networking.istio.io", "security.istio.io"
@@ -89,7 +90,9 @@ GRANTS: tuple[Grant, ...] = (
     Grant(Where.CLUSTER, "networking.k8s.io", "ingressclasses", spare=("list",), why="load balancers of EKS (EKS018)"),
     Grant(Where.CLUSTER, "apiregistration.k8s.io", "apiservices", spare=("list",), why="asked where a port fails in `verify`, for its fix"),
     Grant(Where.CLUSTER, "apiextensions.k8s.io", "customresourcedefinitions", used=("get", "list", "patch"), spare=("create",), why=_MADE),
-    Grant(Where.CLUSTER, _ADMISSION, "mutatingwebhookconfigurations", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
+    Grant(
+        Where.CLUSTER, _ADMISSION, "mutatingwebhookconfigurations", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE
+    ),
     Grant(
         Where.CLUSTER, _ADMISSION, "validatingwebhookconfigurations", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM
     ),
@@ -112,7 +115,7 @@ GRANTS: tuple[Grant, ...] = (
         why="helm prunes its records, and repairs one that an interrupted run left; the keys of the mesh are beside them",
     ),
     Grant(Where.MESH, "", "serviceaccounts", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
-    Grant(Where.MESH, "", "services", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
+    Grant(Where.MESH, "", "services", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE),
     Grant(Where.MESH, "", "pods", used=("patch",)),
     Grant(Where.MESH, "", "events", spare=("list",), why="why pods of a DaemonSet or a ReplicaSet are refused"),
     Grant(Where.MESH, "apps", "deployments", used=("create", "delete", "get", "list", "patch")),
@@ -136,7 +139,7 @@ GRANTS: tuple[Grant, ...] = (
         why=f"{_HELM}; `escalate` and `bind` as for clusterroles",
     ),
     Grant(Where.MESH, _RBAC, "rolebindings", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
-    Grant(Where.MESH, "coordination.k8s.io", "leases", used=("create", "get", "patch")),
+    Grant(Where.MESH, "coordination.k8s.io", "leases", used=("create", "get", "patch"), spare=("delete", "list"), why=_LEADERS),
     Grant(Where.MESH, _NETWORKING, "gateways", used=("create",)),
     Grant(Where.MESH, _SECURITY, "peerauthentications", used=("get", "patch"), spare=("create",), why=_MADE),
     *(

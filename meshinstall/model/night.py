@@ -84,12 +84,14 @@ class Sight:
 class Night:
     """One night: from which version to which, how it ended, and why; ``left`` is what others have to do.
 
-    ``status`` is the exit status; ``next_open`` is when closed windows open again, ``passed`` are newer versions that were not taken, each
+    ``cluster`` is its name, empty where it was not opened and the files name none. ``status`` is the
+    exit status; ``next_open`` is when closed windows open again, ``passed`` are newer versions that were not taken, each
     with the reason. Without a ``sight`` the mesh was not looked at.
     """
 
     environment: str
     cluster: str
+    cloud: str = ""
     began: datetime
     seconds: float
     end: NightEnd

@@ -17,8 +17,6 @@ from zoneinfo import ZoneInfo
 HORIZON = timedelta(days=400)
 _MOST_TIMES = 50_000
 _MOST_CHANGES = 5_000
-# Two local times have one name when clocks go back, by two hours where it is most (Antarctica/Troll).
-_REPEATED = timedelta(hours=3)
 
 
 class Kind(StrEnum):
@@ -134,7 +132,8 @@ def _times(window: Window, after: datetime) -> Iterator[datetime]:
     from cronsim import CronSim
 
     after = after.astimezone(UTC)
-    for time in CronSim(window.schedule, (after - _REPEATED).astimezone(_zone(window.zone))):
+    for time in CronSim(window.schedule, after.astimezone(_zone(window.zone))):
+        # Asked from within the hour that comes twice, it names times of its first half, too.
         if (found := time.astimezone(UTC)) > after:
             yield found
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "plan": SHARED | CLUSTER | CHARTS | VALUES | {"--save", "-o, --output"},
     "down": SHARED | CLUSTER | {"--crds", "--yes", "--timeout"},
     "status": SHARED | CLUSTER | {"-o, --output"},
+    "proxies": SHARED | CLUSTER | {"-o, --output"},
     "explain": SHARED | CHARTS | VALUES | {"-o, --output"},
     "verify": {"--env", "--cloud", "--namespace", "--sample", "--read-only", "--html", "--junit", "--timeout", "-o, --output"} | CLUSTER,
     "check": {"--env", "--cloud", "--pre", "-o, --output"} | CLUSTER,

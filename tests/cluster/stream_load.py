@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from urllib3.exceptions import HTTPError
+
 from testbed.api import Api
 from testbed.waiting import until
 
@@ -55,11 +57,15 @@ class Drains:
 
 
 def ending_pods(api: Api, namespace: str, app: str) -> Callable[[], frozenset[str]]:
-    """A look at the pods of a gateway that are being deleted, for a thread of its own."""
+    """A look at the pods of a gateway that are being deleted, for a thread of its own; nothing is seen while the API server is away."""
     path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{app}"
 
     def look() -> frozenset[str]:
-        pods = (pod["metadata"] for pod in api.get(path)["items"])
+        try:
+            found = api.get(path)
+        except HTTPError:
+            return frozenset()
+        pods = (pod["metadata"] for pod in found["items"])
         return frozenset(pod["uid"] for pod in pods if "deletionTimestamp" in pod)
 
     return look

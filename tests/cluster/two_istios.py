@@ -40,12 +40,11 @@ class TwoIstios:
     shell: Shell
     folder: Path
 
-    def wants(self, *waves: dict[str, Any], **istio: Any) -> None:
-        """Write into meshinstall.yaml which Istio there shall be, and in which waves workloads follow."""
+    def wants(self, **istio: Any) -> None:
+        """Write into meshinstall.yaml which Istio there shall be."""
         settings = {
             "apiVersion": "meshinstall.dev/v1",
             "istio": istio,
-            "upgrade": {"waves": list(waves)},
             "charts": {"source": "charts"},
             "environments": {"dev": {"cloud": "local", "gateways": dict(dirty_mesh.GATEWAY_SETTINGS)}},
         }
@@ -105,16 +104,6 @@ class TwoIstios:
         """Namespace, revision and version of the proxies of all pods there that are not ending."""
         return {(where, *proxy) for where in namespaces for proxy in self._proxies(where)}
 
-    def templates(self) -> dict[str, dict[str, str]]:
-        """The annotations of the pod template of each application."""
-        found = {}
-        for where in dirty_mesh.INJECTED:
-            items = json.loads(self.shell.ok("kubectl", "get", "deployments", "-n", where, "-o", "json"))["items"]
-            for item in items:
-                notes = item["spec"]["template"]["metadata"].get("annotations") or {}
-                found[f"{where}/{item['metadata']['name']}"] = notes
-        return found
-
     def _proxies(self, where: str) -> Iterator[tuple[str, str]]:
         pods = json.loads(self.shell.ok("kubectl", "get", "pods", "-n", where, "-o", "json"))["items"]
         for pod in pods:
@@ -143,18 +132,17 @@ def two_istios(  # noqa: PLR0913 - what such a cluster is
     folder: Path,
     images: tuple[str, ...],
     *,
-    helm: str = "helm4",
     authenticate: Authenticate | None = None,
     signed_in: Callable[[Cluster], Path] | None = None,
 ) -> Iterator[TwoIstios]:
-    """The mesh with its Istio installed by meshinstall with a Helm; ``images`` are parts with further images for the node.
+    """The mesh with its Istio installed by meshinstall; ``images`` are parts with further images for the node.
 
     ``authenticate`` is the testbed's own; ``signed_in`` gives the kubeconfig of who runs meshinstall from the start.
     """
     parts = ("images-previous", *images)
     cluster = testbed_cluster.up(f"{name}-{os.getpid()}", Nodes.REAL, print, parts=parts, authenticate=authenticate)
     try:
-        program = meshinstall(cluster, helm)
+        program = meshinstall(cluster)
         if signed_in:
             program = program.having(KUBECONFIG=str(signed_in(cluster)))
         shutil.copytree(Path(program.env["MESHINSTALL_CONFIG"]) / "values", folder / "values")
@@ -163,7 +151,7 @@ def two_istios(  # noqa: PLR0913 - what such a cluster is
         for part in ("charts-previous", "charts", "charts-restamp"):
             for archive in build_part(part).glob("*.tgz"):
                 shutil.copy(archive, folder / "charts")
-        shell = Shell(cluster, tuple(build_part(tool) for tool in (helm, "kubectl")))
+        shell = Shell(cluster, tuple(build_part(tool) for tool in ("helm4", "kubectl")))
         found = TwoIstios(program.having(MESHINSTALL_CONFIG=str(folder)).patient(_PATIENCE), shell, folder)
         found.wants(version=pins.PREVIOUS)
         found.program.up("--no-verify", *EOL)

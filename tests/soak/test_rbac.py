@@ -29,8 +29,8 @@ HELD = 3
 def start(build_part: Callable[[str], Path], tmp_path: Path) -> Callable[..., Iterator[TwoIstios]]:
     """A mesh of 1.30.4 on a node with the images of three versions, and an API server with an audit log."""
 
-    def mesh(**signed_in: Callable[..., Path]) -> Iterator[TwoIstios]:
-        with two_istios("rbac", build_part, tmp_path, ("images-restamp",), authenticate=audited, **signed_in) as found:
+    def mesh(signed_in: Callable[..., Path] | None = None) -> Iterator[TwoIstios]:
+        with two_istios("rbac", build_part, tmp_path, ("images-restamp",), authenticate=audited, signed_in=signed_in) as found:
             yield replace(found, program=found.program.patient(_PATIENCE))
 
     return mesh

@@ -8,9 +8,11 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+from urllib3.exceptions import ProtocolError
 
+from testbed.api import Api, Json
 from testbed.waiting import until
-from tests.cluster.stream_load import Streams, streams
+from tests.cluster.stream_load import Streams, ending_pods, streams
 from tests.contracts.servers import QuietHandler, serving
 
 # Closes a connection by a reset.
@@ -155,3 +157,18 @@ def test_nobody_there_is_a_failure() -> None:
     with streams(address, "/", frozenset) as found:
         pass
     assert "ConnectionRefusedError" in found.failures[0]
+
+
+class Away(Api):
+    """An API server that is being restarted."""
+
+    def __init__(self) -> None:
+        """It has no address."""
+
+    def get(self, path: str) -> Json:
+        """It ends the connection."""
+        raise ProtocolError(path)
+
+
+def test_while_the_api_server_is_away_no_pod_is_seen_to_end_and_the_look_goes_on() -> None:
+    assert ending_pods(Away(), "istio-ingress", "istio-ingress")() == frozenset()

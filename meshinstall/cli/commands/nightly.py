@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from meshinstall.engine.session import Session
     from meshinstall.engine.staging.planned import Resolve
     from meshinstall.engine.staging.terms import Callbacks, Terms
+    from meshinstall.model.desired import Desired
     from meshinstall.model.night import Night
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -95,49 +96,59 @@ def check_options(*, is_nightly: bool, to: str, allow: frozenset[str], files: Fi
 
 def nightly(job: Job) -> None:
     """Run a night; the exit status is that of its end, raised as typer.Exit or as the error that ended it."""
-    began, runs, ended = datetime.now(UTC), list["NightRun"](), list["Night"]()
+    began, begun, ended = datetime.now(UTC), _Begun([], []), list["Night"]()
 
     async def work() -> None:
-        ended.append(await _night(job, began, runs))
+        ended.append(await _night(job, began, begun))
 
     try:
         run(work, *_INTERRUPTED)
     except MeshinstallError as error:
-        night = runs[0].stopped_by(error) if runs else _unopened(job.request, began, error)
+        night = begun.runs[0].stopped_by(error) if begun.runs else _unopened(job.request, begun.read, began, error)
         _tell(night, job)
         raise
     if status := _tell(ended[0], job):
         raise typer.Exit(status)
 
 
-async def _night(job: Job, began: datetime, runs: "list[NightRun]") -> "Night":
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """How far a night came: what was ``read`` of the files, and its run."""
+
+    read: "list[Desired]"
+    runs: "list[NightRun]"
+
+
+async def _night(job: Job, began: datetime, begun: _Begun) -> "Night":
     from meshinstall.engine.nightly.night import NightRun
 
     project, desired = await in_thread(partial(read, job.request), _OPENING)
+    begun.read.append(desired)
     # Outside of the windows nothing is asked, of a cloud neither.
     if not desired.windows.is_open(began):
-        return _ended_early(desired.environment, desired.cluster.name, began, next_open=desired.windows.next_open(began))
+        return _ended_early(desired.environment, desired, began, next_open=desired.windows.next_open(began))
     resolve, session = await job.open()
     with job.callbacks(session) as callbacks:
         found = NightRun(resolve, session, job.terms(), callbacks, project.settings.charts.trust == "source")
-        runs.append(found)
+        begun.runs.append(found)
         return await found.run()
 
 
-def _ended_early(environment: str, cluster: str, began: datetime, **told: Any) -> "Night":
+def _ended_early(environment: str, desired: "Desired | None", began: datetime, **told: Any) -> "Night":
     from meshinstall.model.night import Night, NightEnd
 
     seconds = (datetime.now(UTC) - began).total_seconds()
     told = {"end": NightEnd.OUTSIDE, "status": ExitStatus.DONE, **told}
-    return Night(environment=environment, cluster=cluster, began=began, seconds=max(seconds, 0.0), **told)
+    cluster, cloud = (desired.cluster.name, desired.cloud) if desired else ("", "")
+    return Night(environment=environment, cluster=cluster, cloud=cloud, began=began, seconds=max(seconds, 0.0), **told)
 
 
-def _unopened(request: Request, began: datetime, error: MeshinstallError) -> "Night":
+def _unopened(request: Request, seen: "list[Desired]", began: datetime, error: MeshinstallError) -> "Night":
     """A night that ended before a cluster was open."""
     from meshinstall.model.night import NightEnd
 
     end = NightEnd.INTERRUPTED if error.exit_code == ExitStatus.INTERRUPTED else NightEnd.FAILED
-    return _ended_early(request.environment, "", began, end=end, status=error.exit_code, why=error.in_one_line())
+    return _ended_early(request.environment, next(iter(seen), None), began, end=end, status=error.exit_code, why=error.in_one_line())
 
 
 def _tell(night: "Night", job: Job) -> int:

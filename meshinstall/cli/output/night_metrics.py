@@ -17,7 +17,8 @@ Samples = Sequence[tuple[Labels, float]]
 
 def night_metrics(night: Night) -> str:
     """The file."""
-    where = {"environment": night.environment, "cluster": night.cluster}
+    # Not by the cluster's name, which a night that opened none may not know: the next night is to be the same series.
+    where = {"environment": night.environment, "cloud": night.cloud}
     lines = [
         line
         for name, text, samples in _families(night)

@@ -84,6 +84,7 @@ class NightRun:
         return Night(
             environment=self.written.environment,
             cluster=self.session.cluster,
+            cloud=self.written.cloud,
             began=self.began,
             seconds=self._seconds(),
             end=end,

@@ -19,7 +19,7 @@ async def find_offer(written: Desired, session: Session, *, trusts_source: bool)
     pins, minor = session.chart_pins, written.istio_version
     if not pins.charts and not trusts_source:
         hint = f"run `meshinstall lock --update --env {written.environment}` and commit the file, or write charts: {{trust: source}}"
-        raise UsageError(f"a night takes the charts that {lockfile.NAME} pins, and there are none", hint)
+        raise UsageError(f"{lockfile.NAME} does not exist, and a night takes the charts that it pins", hint)
     if is_full(minor):
         return Offer((_read(minor),), f"istio.version ({written.version_origin})", is_exact=True)
     if found := of_lock(minor, chart_names(written), pins):

@@ -33,8 +33,8 @@ class EarlyScouts:
         """What ``prove`` says, with the scouts beside it."""
         self._sent, self._told = anyio.current_time(), []
         async with task_group() as group:
-            early = soon(group, _good, partial(scout, self._told.append))
             proof = soon(group, prove)
+            early = soon(group, _good, partial(scout, self._told.append))
         self._found = early.value
         # The scouts may have taken their room.
         return proof.value if _is_good(proof.value) else await prove()

@@ -68,6 +68,8 @@ class Restarting:
             raise
         except (ClusterError, StepError) as error:
             return Done(restart, is_moved=True, failed=error.in_one_line())
+        except ValueError as error:
+            return Done(restart, is_moved=True, failed=f"{restart.name}: cannot read what the API server sent: {error}")
 
     async def _restart(self, restart: Restart) -> Done:
         key = ObjectKey("apps/v1", restart.kind, restart.place.namespace, restart.place.name)
@@ -114,12 +116,18 @@ class Restarting:
 
     async def _until_allowed(self, restart: Restart, its: Mapping[str, str]) -> str:
         """Wait until every PodDisruptionBudget allows it; what refuses it still, in words."""
-        refused = ""
+        refused = told = ""
         with anyio.move_on_after(BUDGET_PATIENCE):
             while refused := await self._refused(restart, its):
-                self.tell(f"{restart.name} waits, for up to {BUDGET_PATIENCE:.0f} s: {refused}")
+                told = self._tell_once(f"{restart.name} waits, for up to {BUDGET_PATIENCE:.0f} s: {refused}", told)
                 await anyio.sleep(_LOOK)
         return refused
+
+    def _tell_once(self, text: str, told: str) -> str:
+        """Tell what was not told last; give it back."""
+        if text != told:
+            self.tell(text)
+        return text
 
     async def _refused(self, restart: Restart, its: Mapping[str, str]) -> str:
         path = object_path("policy/v1", "poddisruptionbudgets", restart.place.namespace)
@@ -147,7 +155,7 @@ class Restarting:
         metadata = {"name": where.name, "namespace": where.namespace}
         options = {"preconditions": {"uid": text(at(pod, "metadata", "uid"))}}
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options}
-        refused = ""
+        refused = told = ""
         with anyio.move_on_after(BUDGET_PATIENCE):
             while True:
                 try:
@@ -155,7 +163,7 @@ class Restarting:
                 except BudgetError as error:
                     # An answer, and no sign of a busy server: it stays so until other pods are ready.
                     refused = f"its PodDisruptionBudget allows no eviction now: {error.message}"
-                    self.tell(f"pod {where} waits, for up to {BUDGET_PATIENCE:.0f} s: {refused}")
+                    told = self._tell_once(f"pod {where} waits, for up to {BUDGET_PATIENCE:.0f} s: {refused}", told)
                     await anyio.sleep(_LOOK)
                 else:
                     return ""

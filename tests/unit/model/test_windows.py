@@ -175,6 +175,12 @@ def test_deny_wins_and_what_it_covers_is_left_out() -> None:
     assert time_words(found) == "Mon 2027-01-04 22:00 Europe/Berlin"
 
 
+def test_a_deny_that_begins_ends_a_window() -> None:
+    deny = Window(Kind.DENY, "0 0 * * *", timedelta(hours=1), "Europe/Berlin")
+    assert Windows((WEEKNIGHTS, deny)).closes_at(_at("2026-11-30 22:30")) == _at("2026-12-01 00:00")
+    assert Windows((WEEKNIGHTS, deny)).closes_at(_at("2026-12-01 01:30")) == _at("2026-12-01 02:00")
+
+
 def test_a_window_is_as_long_as_it_says_when_clocks_change() -> None:
     night = Windows((Window(Kind.ALLOW, "0 1 * * *", timedelta(hours=3), "Europe/Berlin"),))
     assert night.closes_at(_at("2026-03-29 01:00")) == _at("2026-03-29 05:00")
@@ -186,6 +192,7 @@ def test_a_now_of_any_zone_is_the_same_now() -> None:
     now = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     assert night.next_open(now.astimezone(ZoneInfo("Europe/Berlin"))) == night.next_open(now)
     assert night.is_open((now + timedelta(hours=3)).astimezone(ZoneInfo("Europe/Berlin")))
+    assert not night.is_open((now + timedelta(hours=4)).astimezone(ZoneInfo("Europe/Berlin")))
 
 
 @pytest.mark.parametrize("kind", list(Kind))

@@ -40,6 +40,7 @@ SIGHT = Sight(
 NIGHT = Night(
     environment="prod",
     cluster="prod-eu",
+    cloud="eks",
     began=BEGAN,
     seconds=84.2,
     end=NightEnd.UNDONE,
@@ -179,13 +180,13 @@ def test_junit_of_hostile_words_is_still_a_document() -> None:
 
 def samples(night: Night) -> Iterator[tuple[str, dict[str, str], float]]:
     """What OpenMetrics' own parser reads."""
-    for family in openmetrics.text_string_to_metric_families(night_metrics(night)):
+    for family in openmetrics.text_string_to_metric_families(night_metrics(night)):  # type: ignore[no-untyped-call] # of a library
         yield from ((sample.name.removeprefix("meshinstall_night_"), dict(sample.labels), sample.value) for sample in family.samples)
 
 
 def of(night: Night, wanted: str) -> dict[str, float]:
     """The samples of a metric, by their own labels."""
-    where = {"environment", "cluster"}
+    where = {"environment", "cloud"}
     return {
         ",".join(value for key, value in labels.items() if key not in where): number
         for name, labels, number in samples(night)
@@ -203,7 +204,7 @@ def test_metrics_are_what_openmetrics_reads() -> None:
     assert of(NIGHT, "certificate_days") == {"O=cluster.local,aa11": 89.999}
     # Through the last day, three hours from now.
     assert of(NIGHT, "end_of_life_days") == {"1.30": pytest.approx(0.124, abs=0.001)}
-    assert {labels["environment"] for _, labels, _ in samples(NIGHT)} == {"prod"}
+    assert {(labels["environment"], labels["cloud"]) for _, labels, _ in samples(NIGHT)} == {("prod", "eks")}
 
 
 @pytest.mark.parametrize("night", ALL)
@@ -220,6 +221,11 @@ def test_a_hostile_name_is_one_label_of_one_sample() -> None:
     assert len(of(HOSTILE_NIGHT, "proxies")) == 1
     (name,) = of(HOSTILE_NIGHT, "end_of_life_days")
     assert name.startswith('a"b\\c')
+
+
+def test_a_backslash_of_a_label_is_read_as_one() -> None:
+    subject = CertificateEnd(r"O=a\nb\\", "aa11", BEGAN)
+    assert list(of(replace(NIGHT, sight=replace(SIGHT, certificates=(subject,))), "certificate_days")) == [r"O=a\nb\\,aa11"]
 
 
 def test_the_summary_is_markdown_in_which_words_of_a_cluster_are_code() -> None:
@@ -260,15 +266,16 @@ def test_a_summary_is_added_to(tmp_path: Path) -> None:
 
 
 def test_a_summary_that_leads_elsewhere_is_not_written(tmp_path: Path) -> None:
-    elsewhere = tmp_path / "authorized_keys"
+    elsewhere, lonely = tmp_path / "authorized_keys", tmp_path / "lonely"
     elsewhere.write_text("mine")
+    lonely.write_text("mine")
     link, twin, pipe = tmp_path / "link", tmp_path / "twin", tmp_path / "pipe"
-    link.symlink_to(elsewhere)
+    link.symlink_to(lonely)
     twin.hardlink_to(elsewhere)
     os.mkfifo(pipe)
     for path in (link, twin, pipe, tmp_path, tmp_path / "gone/file"):
         assert append_summary(path, "theirs") != "", path
-    assert elsewhere.read_text() == "mine"
+    assert (elsewhere.read_text(), lonely.read_text()) == ("mine", "mine")
 
 
 WINDOWS = Windows((Window(Kind.ALLOW, "0 22 * * 1-5", timedelta(hours=4), "Europe/Berlin", "meshinstall.yaml:4"),))

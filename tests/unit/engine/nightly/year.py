@@ -30,6 +30,11 @@ ROLLING = Rollout("RollingUpdate", 2, 0, 1)
 SCHEDULES = (("0 22 * * *", 3), ("0 22 * * 1-5", 4), ("0 20 * * 0", 6), ("30 22 1-20 * *", 2))
 
 
+def nothing_ends(_: str) -> date | None:
+    """Support of no minor has an end that is known."""
+    return None
+
+
 @dataclass
 class World:
     """Everything outside of the mesh, on ``today``; ``known`` is what the meshinstall that runs knows of it."""
@@ -40,7 +45,7 @@ class World:
     bad: dict[str, KnownBad] = field(default_factory=dict)
     fixes: list[Fix] = field(default_factory=list)
     ends: dict[str, date] = field(default_factory=dict)
-    known: Known = field(default_factory=lambda: Known({"1.30": 1}, {}, (), {}.get, FIRST))
+    known: Known = field(default_factory=lambda: Known({"1.30": 1}, {}, (), nothing_ends, FIRST))
     minor: str = "1.30"
     exact: IstioVersion | None = None
     pinned: list[IstioVersion] = field(default_factory=lambda: [START])

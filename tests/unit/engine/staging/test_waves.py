@@ -145,10 +145,13 @@ def budget(there: World, allowed: int, expected: int = 1, **status: Any) -> dict
 async def test_a_budget_that_allows_nothing_keeps_its_workload_alone(told: tuple[int, int], why: str) -> None:
     there = await mesh()
     budget(there, *told)
-    held = await run_of(there).to()
+    run = run_of(there)
+    held = await run.to()
     assert held.end is End.HELD
     assert held.left == (f"Deployment shop/web: {OLD} → {NEW}; PodDisruptionBudget shop/pdb {why}",)
     assert patches(there) == ["lab/web", "pay/web", "shop/api"]
+    # It is asked again and again, and told of once.
+    assert len([event for event in run.events if isinstance(event, StageWaiting) and "shop/pdb" in event.reason]) == 1
 
 
 async def test_a_budget_that_allows_it_later_is_waited_for() -> None:
@@ -206,7 +209,7 @@ def reverted(item: dict[str, Any]) -> None:
     """As a GitOps controller that writes the whole pod template, and leaves annotations of the object that are not its own."""
     item["metadata"].setdefault("annotations", {})[RESTARTED_FOR] = VALUE
     item["spec"]["template"]["metadata"].pop("annotations", None)
-    fields = {"f:spec": {"f:template": {"f:spec": {}}}}
+    fields: dict[str, Any] = {"f:spec": {"f:template": {"f:spec": {}}}}
     item["metadata"]["managedFields"] = [{"manager": "argocd", "operation": "Update", "time": "2026-11-21T12:00:00Z", "fieldsV1": fields}]
 
 
@@ -230,13 +233,33 @@ async def test_a_restart_that_is_reverted_while_it_is_waited_for_is_not_made_aga
         fail(event)
         if isinstance(event, StageWaiting) and "0 of 1 pods have the new version" in event.reason:
             change(there, "shop", reverted)
-            there.kube.objects[path("shop")]["status"]["updatedReplicas"] = 1
 
     run.at = revert
     held = await run.to()
     assert held.end is End.HELD
     assert held.left == (f"Deployment shop/web: {OLD} → {NEW}; {REVERTED}",)
     assert patches(there).count("shop/web") == 1
+
+
+async def test_a_restart_that_an_earlier_run_began_is_waited_for_and_not_made_again() -> None:
+    there = await mesh()
+    live = there.kube.objects[path("shop")]
+    for metadata in (live["metadata"], live["spec"]["template"]["metadata"]):
+        metadata["annotations"] = {RESTARTED_FOR: VALUE}
+    live["status"]["updatedReplicas"] = 0
+    run = run_of(there)
+    waited = []
+
+    def finish(event: Event) -> None:
+        if isinstance(event, StageWaiting) and event.stage == "workloads" and "0 of 1 pods have the new version" in event.reason:
+            waited.append(event.reason)
+            there.kube.objects[path("shop")]["status"]["updatedReplicas"] = 1
+
+    run.at = finish
+    await run.to()
+    assert len(waited) == 1
+    assert run.ended["workloads"] == End.DONE
+    assert "shop/web" not in patches(there)
 
 
 async def test_a_restart_of_which_only_the_history_of_the_workload_tells_is_not_made_again() -> None:

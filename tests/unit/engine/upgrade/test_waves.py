@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshinstall.engine.upgrade.stages import Goal, is_behind
@@ -125,7 +125,9 @@ def test_every_old_workload_is_in_one_wave_by_its_rules_or_left_with_a_reason(
             assert len(budgets) == len(set(budgets))
 
 
-@given(st.lists(st.sets(st.sampled_from("abc")), max_size=30), st.integers(1, 4))
+@given(st.lists(st.sets(st.sampled_from("abcd")), max_size=30), st.integers(1, 4))
+# The second batch is full before the first one.
+@example([{"a", "b", "c"}, {"a"}, {"b"}, {"c"}, {"d"}, {"d"}], 3)
 def test_batches_lose_nothing_and_keep_the_order_of_a_budget(budgets: list[set[str]], parallel: int) -> None:
     some = [
         Restart("Deployment", Place("shop", f"w{number}"), "", How.RESTART, "", budgets=tuple(names))
@@ -133,7 +135,8 @@ def test_batches_lose_nothing_and_keep_the_order_of_a_budget(budgets: list[set[s
     ]
     made = batches(some, parallel)
     assert sorted(one.name for batch in made for one in batch) == sorted(one.name for one in some)
-    for name in "abc":
+    assert all(len(batch) <= parallel for batch in made)
+    for name in "abcd":
         of_it = [one for batch in made for one in batch if name in one.budgets]
         assert of_it == [one for one in some if name in one.budgets]
         assert len({id(batch) for batch in made for one in batch if name in one.budgets}) == len(of_it)
