@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from testbed import pins
-from tests.cluster.dirty_mesh import GATEWAYS, INJECTED, under_load
-from tests.cluster.two_istios import TwoIstios, two_istios
+from tests.cluster.dirty_mesh import BROKEN, GATEWAYS, INJECTED, under_load
+from tests.cluster.two_istios import EOL, TwoIstios, two_istios
 
 pytestmark = pytest.mark.cluster
 
@@ -39,6 +39,26 @@ def test_up_brings_the_next_minor_without_a_failed_request_and_leaves_sidecars(i
     assert istios.verdicts() == verdicts
     # What is left to do: the workloads.
     assert [stage["name"] for stage in istios.plan(pins.ISTIO)["stages"]] == ["workloads"]
+
+
+def test_workloads_follow_in_waves_without_a_failed_request_and_once(istios: TwoIstios) -> None:
+    istios.wants({"name": "first", "namespaces": ["legacy"]}, {"name": "rest", "namespaces": ["*"], "parallel": 3}, version=pins.ISTIO)
+    istios.program.up("--no-verify", "--allow", "minor-in-place")
+    before = istios.templates()
+    with under_load(istios.shell) as watched:
+        done = istios.program.run("upgrade", "--to", pins.ISTIO, "--yes", *EOL, "--allow", "downtime")
+        assert done.status == 3, done
+    assert watched.failures == []
+    assert "wave first (1 of 2)" in done.err
+    assert "busy/crash" in done.out
+    assert istios.proxies("shop", "legacy") == {(where, "default", pins.ISTIO) for where in ("shop", "legacy")}
+    after = istios.templates()
+    assert {name for name, one in after.items() if one != before[name]} == {name for name in after if name not in BROKEN}
+    marks = {one.get("meshinstall.dev/restarted-for") for name, one in after.items() if name not in BROKEN}
+    assert marks == {f"{pins.ISTIO}/default"}
+    again = istios.program.run("upgrade", "--to", pins.ISTIO, "--yes", *EOL, "--allow", "downtime")
+    assert again.status == 3, again
+    assert istios.templates() == after
 
 
 def test_a_patch_comes_in_place_without_a_failed_request(istios: TwoIstios) -> None:

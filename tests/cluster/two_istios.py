@@ -40,11 +40,12 @@ class TwoIstios:
     shell: Shell
     folder: Path
 
-    def wants(self, **istio: Any) -> None:
-        """Write into meshinstall.yaml which Istio there shall be."""
+    def wants(self, *waves: dict[str, Any], **istio: Any) -> None:
+        """Write into meshinstall.yaml which Istio there shall be, and in which waves workloads follow."""
         settings = {
             "apiVersion": "meshinstall.dev/v1",
             "istio": istio,
+            "upgrade": {"waves": list(waves)},
             "charts": {"source": "charts"},
             "environments": {"dev": {"cloud": "local", "gateways": dict(dirty_mesh.GATEWAY_SETTINGS)}},
         }
@@ -103,6 +104,16 @@ class TwoIstios:
     def proxies(self, *namespaces: str) -> set[tuple[str, str, str]]:
         """Namespace, revision and version of the proxies of all pods there that are not ending."""
         return {(where, *proxy) for where in namespaces for proxy in self._proxies(where)}
+
+    def templates(self) -> dict[str, dict[str, str]]:
+        """The annotations of the pod template of each application."""
+        found = {}
+        for where in dirty_mesh.INJECTED:
+            items = json.loads(self.shell.ok("kubectl", "get", "deployments", "-n", where, "-o", "json"))["items"]
+            for item in items:
+                notes = item["spec"]["template"]["metadata"].get("annotations") or {}
+                found[f"{where}/{item['metadata']['name']}"] = notes
+        return found
 
     def _proxies(self, where: str) -> Iterator[tuple[str, str]]:
         pods = json.loads(self.shell.ok("kubectl", "get", "pods", "-n", where, "-o", "json"))["items"]

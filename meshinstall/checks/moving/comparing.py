@@ -75,8 +75,9 @@ class Comparing:
         return self.start.namespaces.get(namespace), self.now.namespaces.get(namespace)
 
     def homes(self) -> frozenset[str]:
-        """The namespaces of istiods: what is there holds for the whole mesh."""
-        return frozenset(plane.place.namespace for plane in (*self.start.planes, *self.now.planes))
+        """The namespaces of istiods, where all holds for the whole mesh, and of the gateways that were moved, which no tenant owns."""
+        planes = (plane.place.namespace for plane in (*self.start.planes, *self.now.planes))
+        return frozenset({*planes, *(place.namespace for place in self.moved.gateways)})
 
     def blamed(self, place: Place) -> str:
         """The namespace whose own workload it is; empty for what belongs to the mesh."""

@@ -154,6 +154,17 @@ def test_objects_that_a_tenant_made_do_not_send_others_back(where: str, expected
     assert outcome(START, with_space(after, "istio-system", objects="x"), moving(WEB)) is expected
 
 
+def test_a_rule_beside_a_gateway_that_lets_it_send_plaintext_counts_against_the_gateway() -> None:
+    """It is new, in the namespace of the gateway, and what the gateway calls was not moved."""
+    after = with_space(moved_to_new(START, GATE), "edge", objects="x")
+    reached = bad(WEB, Outcome.FAIL, Source.CLIENT, "DestinationRule edge/plain")
+    assert outcome(START, replace(after, reached=(reached,)), moving(gateways=[GATE])) is FAIL
+    # Of the same in a tenant's namespace the gateway knows nothing that a tenant did not do.
+    theirs = bad(WEB, Outcome.FAIL, Source.CLIENT, "DestinationRule bank/plain")
+    after = with_space(after, "bank", objects="x")
+    assert outcome(START, replace(after, reached=(theirs,)), moving(gateways=[GATE])) is PASS
+
+
 def test_new_objects_of_a_tenant_whose_istiod_was_moved_excuse_its_rows() -> None:
     after, moved = STAGES["an istiod in place"]
     both = with_rows(after, bad(PAY), bad(WEB))

@@ -87,7 +87,7 @@ def test_an_upgrade_shows_its_stage_what_was_counted_and_what_it_waits_for(capsy
         emit(StageWaiting("start", "looking at the mesh before the first stage"))
         emit(ProxiesCounted(TALLY))
         emit(STAGE)
-        emit(StageWaiting("gateways", "restarting Deployment shop/web\x1b[2J"))
+        emit(StageWaiting("gateways", "restarting Deployment shop/web\u202e"))
         emit(RequestsMade(Requests(14), Requests(40, 2)))
         emit(Verifying("trying 3 ports on the wire", 1.0))
     text = shown(capsys).replace("\r", "")
@@ -98,7 +98,7 @@ def test_an_upgrade_shows_its_stage_what_was_counted_and_what_it_waits_for(capsy
     assert "own requests: 40, 2 failed" in text
     assert "0 s: restarting Deployment shop/web" in text
     assert "0 s: gate: trying 3 ports on the wire" in text
-    assert "\x1b[2J" not in text
+    assert "\u202e" not in text
 
 
 @pytest.mark.usefixtures("terminal")
