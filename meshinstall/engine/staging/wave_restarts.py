@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import anyio
 
 from meshinstall.engine.mesh import discovery
+from meshinstall.engine.mesh.crash_loops import crashing
 from meshinstall.engine.mesh.kube_objects import labels, place
 from meshinstall.engine.objects.json_fields import at, number, rows, table, text, texts
 from meshinstall.engine.objects.readiness import unready
@@ -78,7 +79,7 @@ class Restarting:
             # Its owner deleted it since the plan was made.
             return Done(restart)
         if _mark(live) != self.value:
-            if kept := await self._reverted(live, restart) or await self._until_healthy(key):
+            if kept := await self._reverted(live, restart) or await self._until_healthy(key, restart):
                 return Done(restart, left=kept)
             if refused := await self._until_allowed(restart, labels(table(at(live, "spec", "template")))):
                 return Done(restart, left=refused)
@@ -103,8 +104,11 @@ class Restarting:
                 return _reverted_by(live)
         return ""
 
-    async def _until_healthy(self, key: ObjectKey) -> str:
+    async def _until_healthy(self, key: ObjectKey, restart: Restart) -> str:
         """Why a workload should not be restarted now: a rollout would wait for ever beside a pod that is broken already."""
+        now = self.session.now()
+        if ends := next(filter(None, (crashing(pod, now) for pod in await self._pods(restart))), ""):
+            return f"is not ready already ({ends}): restart it when it is"
         wait = ""
         with anyio.move_on_after(_HEALTHY_PATIENCE):
             while True:

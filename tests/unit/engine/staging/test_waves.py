@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -327,6 +328,21 @@ async def test_no_more_than_parallel_are_restarted_at_once() -> None:
     run.at = stuck(two, "shop/api", "shop/web")
     await run.to(seconds=20.0)
     assert patches(two) == ["lab/web", "pay/web", "shop/api", "shop/web"]
+
+
+async def test_a_workload_that_ends_again_and_again_is_left_alone_though_it_looks_ready_now() -> None:
+    there = await mesh()
+    ended = (there.session().now() - timedelta(minutes=4)).isoformat()
+    for key, pod in there.kube.objects.items():
+        if key.startswith("/api/v1/namespaces/shop/pods/web"):
+            crash = {"name": "web", "restartCount": 2, "state": {"running": {}}, "lastState": {"terminated": {"finishedAt": ended}}}
+            pod["status"]["containerStatuses"] = [crash]
+    held = await run_of(there).to()
+    assert held.end is End.HELD, held.why
+    assert held.left == (
+        f"Deployment shop/web: {OLD} → {NEW}; is not ready already (container web ends again and again): restart it when it is",
+    )
+    assert "shop/web" not in patches(there)
 
 
 async def test_a_workload_that_is_broken_already_is_left_alone() -> None:
