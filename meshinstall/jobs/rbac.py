@@ -150,6 +150,8 @@ GRANTS: tuple[Grant, ...] = (
     ),
     Grant(Where.WORKLOADS, "apps", "replicasets", spare=("list",), why="why a restarted workload is not ready"),
     Grant(Where.WORKLOADS, "", "events", spare=("list",), why="why a restarted workload is not ready"),
+    Grant(Where.WORKLOADS, "apps", "controllerrevisions", spare=("list",), why="whether the restart of a workload in a wave was reverted"),
+    Grant(Where.WORKLOADS, "", "pods/eviction", spare=("create",), why="workloads in a wave that no restart rolls, such as OnDelete"),
 )
 
 

@@ -118,7 +118,8 @@ def _staying(offer: Offer, newest: IstioVersion | None) -> tuple[IstioVersion, .
 def _kind(plan: UpgradePlan) -> Kind:
     if plan.is_empty:
         return Kind.NOTHING
-    return Kind.MOVE if own_moves(plan) or plan.refusals else Kind.LEFT
+    restarts = any(planned.restarts for planned in plan.waves.waves)
+    return Kind.MOVE if own_moves(plan) or restarts or plan.refusals else Kind.LEFT
 
 
 def _stay(offer: Offer, newest: IstioVersion | None, plan_to: PlanTo, passed: tuple[str, ...]) -> Decision:

@@ -16,6 +16,7 @@ from meshinstall.engine.staging.terms import Callbacks, End, Result, Terms
 from meshinstall.engine.staging.upgrade import upgrade
 from meshinstall.engine.upgrade.pieces import cut, left_to_others
 from meshinstall.engine.upgrade.plan import plan_upgrade
+from meshinstall.engine.upgrade.waves import with_waves
 from meshinstall.errors import ExitStatus, MeshinstallError
 from meshinstall.model.desired import Desired
 from meshinstall.model.istio_version import IstioVersion
@@ -100,7 +101,8 @@ class NightRun:
         return self.ended(end, error.in_one_line(), error.exit_code)
 
     def _plan(self, position: MeshPosition, version: IstioVersion) -> UpgradePlan:
-        return plan_upgrade(self.resolve(str(version), None), position, version, self.session.now().date())
+        desired = self.resolve(str(version), None)
+        return with_waves(plan_upgrade(desired, position, version, self.session.now().date()), desired)
 
     async def _act(self, decision: Decision) -> Night:
         plan = decision.plan

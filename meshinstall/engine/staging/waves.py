@@ -49,6 +49,8 @@ class Waves:
         self.left.extend(f"{name}: {_LATE}" for name in sorted(names_of(stage) - shown))
         restarting = self._restarting(found)
         for number, planned in enumerate(found.waves, 1):
+            if why := self.terms.shut():
+                return Result(self.planned.plan, End.PAUSED, stage.name, why, tuple(self.left))
             result = await self._wave(planned, f"wave {planned.wave.name} ({number} of {len(found.waves)})", restarting, stage)
             if result.end is not End.DONE:
                 return replace(result, left=tuple(self.left))
@@ -80,12 +82,16 @@ class Waves:
         return not restart.downtime or "downtime" in self.terms.allow
 
     async def _wave(self, planned: PlannedWave, name: str, restarting: Restarting, stage: Stage) -> Result:
-        wave, done = planned.wave, list[Done]()
+        wave, done, shut = planned.wave, list[Done](), ""
         count = sum(map(self._may, planned.restarts))
         self.tell(f"{name}: {count} workloads, {wave.parallel} at once" if count else f"{name}: nothing that it may restart")
 
         async def restart() -> Checks:
+            nonlocal shut
             for batch in planned.batches:
+                # What was begun is judged, whenever its window closes.
+                if done and (shut := self.terms.shut()):
+                    break
                 answers = await gather([one for one in batch if self._may(one)], restarting.one)
                 done.extend(answers.values())
                 if failed := "; ".join(one.failed for one in done if one.failed):
@@ -94,6 +100,8 @@ class Waves:
 
         result = await self._kept(stage, name, restart) if count else Result(self.planned.plan, End.DONE)
         self.left.extend(left_lines(done, self.planned.plan.target))
+        if result.end is End.DONE and shut:
+            return Result(self.planned.plan, End.PAUSED, stage.name, shut)
         if result.end is End.DONE and wave.soak and any(one.is_moved for one in done):
             self.tell(f"{name}: soaks for {in_words(wave.soak)}")
             await anyio.sleep(wave.soak)

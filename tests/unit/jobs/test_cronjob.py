@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from meshinstall.cli.root import command_line
 from meshinstall.errors import UsageError
 from meshinstall.jobs.cronjob import Rendered, cronjob
 from meshinstall.model.cluster_ref import Cloud, ClusterRef
@@ -41,6 +43,18 @@ def test_no_file_holds_a_secret(name: str) -> None:
         assert list(secrets(document)) == (["write"] if name.startswith("github") else [])
         assert "secrets." not in str(document)
         assert not isinstance(document, dict) or document.get("kind") != "Secret"
+
+
+@pytest.mark.parametrize("cloud", Cloud)
+def test_its_command_is_one_that_the_command_line_takes(cloud: Cloud) -> None:
+    (container,) = night(rendered(cloud))["template"]["spec"]["containers"]
+    words = [*container.get("command", []), *container["args"]]
+    name, *options = words[words.index("upgrade") :]
+    command = command_line.get_command(click.Context(command_line), name)
+    assert command
+    # Raises click's UsageError for an option that the command does not have.
+    asked = command.make_context(name, options).params
+    assert (asked["nightly"], asked["yes"], asked["env"], str(asked["cloud"])) == (True, True, "prod", cloud.value)
 
 
 @pytest.mark.parametrize("cloud", Cloud)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from meshinstall.config.lockfile import Lock
-from meshinstall.engine.events import Event, StageEnded
+from meshinstall.engine.events import Event, StageEnded, StageWaiting
 from meshinstall.engine.nightly.night import NightRun
 from meshinstall.engine.planning import make_plan
 from meshinstall.engine.session import Session
@@ -19,6 +19,7 @@ from meshinstall.model.night import Night, NightEnd
 from meshinstall.model.release import ChartRef
 from meshinstall.model.upgrade import StageName
 from meshinstall.model.version import is_full
+from meshinstall.model.waves import Wave
 from meshinstall.model.windows import Kind, Window, Windows
 from tests.fake_kube import NOON
 from tests.fakes import World, digest_of
@@ -48,6 +49,7 @@ class Nights:
     pins: Lock = field(default_factory=lambda: lock("1.30.4", PATCH))
     trusts_source: bool = False
     windows: Windows = OPEN
+    waves: tuple[Wave, ...] = ()
     gates: Gates = field(default_factory=Gates)
     terms: dict[str, object] = field(default_factory=dict)
     late: timedelta = timedelta()
@@ -61,7 +63,7 @@ class Nights:
         if not version and not is_full(self.written):
             minor = tuple(replace(one, chart=replace(one.chart, version=self.written)) for one in found.releases)
             found = replace(found, istio_version=self.written, releases=minor)
-        return replace(found, windows=self.windows, version_origin="meshinstall.yaml:2")
+        return replace(found, windows=self.windows, waves=self.waves, version_origin="meshinstall.yaml:2")
 
     async def night(self) -> Night:
         """One of them."""
@@ -78,6 +80,28 @@ class Nights:
     def _hear(self, event: Event) -> None:
         self.gates.stage = getattr(event, "stage", self.gates.stage)
         self.at(event)
+
+
+async def test_waves_end_with_the_window_and_the_next_night_restarts_the_rest() -> None:
+    there = await start()
+    nights = Nights(there, waves=(Wave("first", ("lab",)), Wave("rest", ("*",))))
+
+    def close(event: Event) -> None:
+        if isinstance(event, StageWaiting) and event.reason.startswith("restarting Deployment lab/web"):
+            nights.late = timedelta(hours=2)
+
+    nights.at = close
+    night = await nights.night()
+    assert (night.end, night.stage, night.status) == (NightEnd.PAUSED, StageName.WORKLOADS, 0), night.why
+    assert "window is closed" in night.why
+    assert [proxies(there)[place] for place in ("lab/web", "shop/web")] == [[("default", PATCH)], [("default", "1.30.4")]]
+    # What was begun was judged.
+    assert "workloads wave first (1 of 2)" in [gate.stage for gate in night.gates]
+    nights.at, nights.late = lambda _: None, timedelta(hours=24)
+    night = await nights.night()
+    assert (night.end, night.left) == (NightEnd.DONE, ()), night.why
+    assert proxies(there)["shop/web"] == [("default", PATCH)]
+    assert len([call for call in there.kube.calls if call.startswith("PATCH /apis/apps/v1/namespaces/lab/")]) == 1
 
 
 async def test_a_patch_of_the_lock_comes_and_what_owners_have_to_restart_is_left_to_them() -> None:
