@@ -184,9 +184,9 @@ def refuse(plan: Plan | UpgradePlan, allowed: frozenset[str], *, only: str = "")
 
 async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Plan:
     """Look at the cluster and decide what down would remove; changes nothing."""
-    desired = await with_istiods_beside(await settle_removal(desired, session.releases), session.releases)
-    charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
     async with explaining(session, desired):
+        desired = await with_istiods_beside(await settle_removal(desired, session.releases), session.releases)
+        charted = replace(desired, releases=tuple(replace(release, chart=_undigested(release.chart)) for release in desired.releases))
         facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
         facts = replace(facts, strangers=await strangers(session.kube, session.releases, facts.releases))
         facts = replace(facts, tags=await find_tags(session.kube, desired.mesh_namespace))
