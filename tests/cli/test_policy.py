@@ -49,6 +49,8 @@ def test_a_mesh_is_known_by_its_environment(run: Run, charts: Path, tmp_path: Pa
     )
     file = str(policies.FOLDER / "unknown-provider" / "wrong.yaml")
     assert run("policy", "check", file, "--env", "prod", "--config", str(tmp_path)).status == 0
+    # Of an environment on several clouds, the one that is meant.
+    assert run("policy", "check", file, "--env", "dev", "--cloud", "eks", "--charts", str(charts)).status == 2
     assert "known: opa" in run("policy", "check", file.replace("wrong", "right"), "--env", "prod", "--config", str(tmp_path)).out
 
 

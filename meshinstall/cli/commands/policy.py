@@ -8,7 +8,7 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.request_options import CONFIG, DESIRED, OWN_ENVIRONMENT, requesting
+from meshinstall.cli.request_options import CLOUD, CONFIG, DESIRED, OWN_ENVIRONMENT, requesting
 from meshinstall.cli.running import run
 from meshinstall.cli.settings import HELP
 from meshinstall.cli.target import read, warn
@@ -38,7 +38,7 @@ def _policy() -> None:
 
 
 @policy.command()
-@requesting(OWN_ENVIRONMENT, last={**CONFIG, **DESIRED})
+@requesting(OWN_ENVIRONMENT, last={**CLOUD, **CONFIG, **DESIRED})
 def check(paths: Paths, request: Request, *, timeout: options.Seconds = _CHARTS, output: options.OutputKind = Output.TABLE) -> None:
     """Say what is wrong with policies, and what they do that they do not say; exit status 2 for what must not be applied.
 
