@@ -11,6 +11,7 @@ from meshinstall.config.documents import suggestion
 from meshinstall.errors import ChartError, Problem
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.policy_object import PolicyObject
+from meshinstall.model.yaml_text import documents, load
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator, ValidationError
@@ -47,16 +48,15 @@ class Schemas:
 
 def read_schemas(definitions: str) -> Schemas:
     """The schemas of CRDs in YAML; raises ChartError where they are none."""
-    import yaml
-
     found: dict[_Type, Any] = {}
     try:
-        for item in yaml.load_all(definitions, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for _, part in documents(definitions):
+            item = load(part)
             spec: Any = item["spec"] if item else {"versions": ()}
             for version in spec["versions"]:
                 key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
                 found[key] = version["schema"]["openAPIV3Schema"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ChartError("the CRDs of Istio's base chart cannot be read", "the archive is damaged or is not an Istio chart") from error
     return Schemas(found)
 

@@ -1,6 +1,5 @@
 """Reads objects of Kubernetes from files and folders that a user names: one or more in a file, lists of them too."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,11 @@ from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document, parse, read_text
 from meshinstall.errors import Problem, UsageError
 from meshinstall.model.policy_object import PolicyObject
+from meshinstall.model.yaml_text import documents
 
 # Files of one command; a repository of policies has some hundreds.
 MAX_FILES = 5_000
 _ENDINGS = (".yaml", ".yml", ".json")
-# A line that ends one document and begins the next: at the start of a line it is nothing else, in block text neither (YAML 1.2, 9.1.2).
-_BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
 
 def read_objects(paths: Iterable[Path], problems: list[Problem]) -> tuple[PolicyObject, ...]:
@@ -58,12 +56,8 @@ def _objects(path: Path, problems: list[Problem]) -> Iterator[PolicyObject]:
 
 def _documents(text: str, source: str, problems: list[Problem]) -> Iterator[Document]:
     """Each document, with lines as in the file."""
-    start = 0
-    for mark in (*_BETWEEN.finditer(text), None):
-        end = mark.start() if mark else len(text)
-        if text[start:end].strip():
-            yield parse("\n" * text.count("\n", 0, start) + text[start:end], source, problems, numbers_are_keys=True)
-        start = mark.end() if mark else end
+    for before, part in documents(text):
+        yield parse("\n" * before + part, source, problems, numbers_are_keys=True)
 
 
 def _expanded(document: Document) -> Iterator[PolicyObject]:

@@ -13,6 +13,8 @@ MOST_VALUES = 500_000
 _MOST_DIRECTIVES = 100
 _DIRECTIVE = re.compile("^%", re.MULTILINE)
 
+# A line that ends one document and begins the next: at the start of a line it is nothing else, in block text neither (YAML 1.2, 9.1.2).
+_BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _INT = re.compile(r"([-+]?)(?:0b([01]+)|0x([0-9a-fA-F]+)|0o?([0-7]+)|([1-9][0-9]*|0))")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
@@ -48,6 +50,16 @@ def load(text: str | bytes, *, aliases: bool = True, most: int = MOST_VALUES) ->
         return _Builder(most, aliases=aliases).document(events(text if isinstance(text, str) else _decoded(text)))
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {error}") from error
+
+
+def documents(text: str) -> Iterator[tuple[int, str]]:
+    """The text of each document that is not empty, and how many lines are before it."""
+    start = 0
+    for mark in (*_BETWEEN.finditer(text), None):
+        end = mark.start() if mark else len(text)
+        if text[start:end].strip():
+            yield text.count("\n", 0, start), text[start:end]
+        start = mark.end() if mark else end
 
 
 def events(text: str) -> Iterator[Any]:
