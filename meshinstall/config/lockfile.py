@@ -33,6 +33,11 @@ class Lock:
         """The entry for a chart at a version."""
         return next((chart for chart in self.charts if (chart.name, chart.version) == (name, version)), None)
 
+    def pin(self, chart: ChartRef) -> ChartRef:
+        """The chart with the digest that is pinned; the same where none is."""
+        pinned = self.pinned(chart.name, chart.version)
+        return replace(chart, digest=pinned.digest) if pinned else chart
+
 
 def load(path: Path) -> Lock:
     """Read a lock file; only a missing one pins nothing. Raises ConfigError with every mistake and its line, as for one without charts."""

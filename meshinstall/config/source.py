@@ -202,7 +202,7 @@ class _Reader:
 
     def is_text(self, key: str) -> bool:
         is_number = self.numbers_are_keys and key.isdecimal() and str(int(key)) == key
-        return is_number or (key.lower() not in _AMBIGUOUS and isinstance(plain(key), str))
+        return is_number or is_plain_text(key)
 
     def take_over(self, event: Any, value: Any, merged: dict[str, Any]) -> None:
         """Apply a merge key (<<); of several maps the first wins."""

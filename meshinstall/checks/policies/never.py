@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from meshinstall.checks.policies.reading import Policies, Rule, finding, rules, texts, word
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
@@ -17,7 +18,7 @@ _STAR = "use one prefix or one suffix, or several entries"
 _IDENTITY = re.compile(r"[^/]+/ns/[^/]+/sa/[^/]+")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 # What istiod replaces by the mesh's own trust domain and its aliases (istio: pilot/pkg/trustbundle, authz/trustdomain).
-_ANY_DOMAIN = "cluster.local"
+_ANY_DOMAIN = DEFAULT_DOMAIN
 _TEMPLATE = re.compile(r"\{\*{1,2}\}")
 _HIGHEST = 65535
 

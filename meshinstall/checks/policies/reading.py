@@ -6,6 +6,7 @@ from typing import Any
 
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
+from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
@@ -21,8 +22,8 @@ class Policies:
     """All that the files hold, and what is known of the mesh; ``providers`` is None where its configuration is not known."""
 
     objects: tuple[PolicyObject, ...]
-    root_namespace: str = "istio-system"
-    trust_domains: tuple[str, ...] = ("cluster.local",)
+    root_namespace: str = DEFAULT_ROOT_NAMESPACE
+    trust_domains: tuple[str, ...] = (DEFAULT_DOMAIN,)
     version: str = ""
     providers: tuple[str, ...] | None = None
 

@@ -168,8 +168,7 @@ async def _explained(request: Request, component: str, key: str) -> "list[Explai
     pins, charts = lockfile.load(lock_path(project)), open_charts(warn)
     desired = await settle_version(written, pins, charts)
     chosen = _chosen(desired, component)
-    pinned = pins.pinned(chosen[0].chart.name, chosen[0].chart.version)
-    files = await charts.read(replace(chosen[0].chart, digest=pinned.digest) if pinned else chosen[0].chart)
+    files = await charts.read(pins.pin(chosen[0].chart))
     told = (desired.version_origin, desired.version_choice)
     return [ExplainedRelease(release, explain_values(release, files, key), *told) for release in chosen]
 

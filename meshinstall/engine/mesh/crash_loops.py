@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from meshinstall.engine.objects.json_fields import at, number, rows, text
+from meshinstall.engine.mesh.pod_status import statuses
+from meshinstall.engine.objects.json_fields import at, number, text
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.release import Manifest
 
@@ -17,8 +18,7 @@ _FEW = 2
 
 def crashing(pod: Manifest, now: datetime) -> str:
     """Which container of a pod ends again and again, in words; empty where none does. Raises ValueError for what is no pod."""
-    statuses = (*rows(at(pod, "status", "containerStatuses")), *rows(at(pod, "status", "initContainerStatuses")))
-    return next((f"container {plain(text(at(one, 'name')))} ends again and again" for one in statuses if _crashes(one, now)), "")
+    return next((f"container {plain(text(at(one, 'name')))} ends again and again" for one in statuses(pod) if _crashes(one, now)), "")
 
 
 def _crashes(status: Mapping[str, Any], now: datetime) -> bool:

@@ -18,7 +18,11 @@ def is_ending(item: Mapping[str, Any]) -> bool:
     return bool(at(item, "metadata", "deletionTimestamp"))
 
 
+def statuses(item: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What is known of each of its containers, those of its start too."""
+    return (*rows(at(item, "status", "containerStatuses")), *rows(at(item, "status", "initContainerStatuses")))
+
+
 def restarts(item: Mapping[str, Any]) -> int:
     """How often the container of it was started again that was most often."""
-    found = (*rows(at(item, "status", "containerStatuses")), *rows(at(item, "status", "initContainerStatuses")))
-    return max((number(at(one, "restartCount")) for one in found), default=0)
+    return max((number(at(one, "restartCount")) for one in statuses(item)), default=0)

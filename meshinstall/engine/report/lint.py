@@ -96,12 +96,7 @@ async def _settled(found: Resolution, pins: Lock, charts: Charts) -> Resolution:
 
 
 def _charts(found: Resolution, pins: Lock) -> Iterator[ChartRef]:
-    yield from (_pinned(release.chart, pins) for release in found.desired.releases) if found.desired else ()
-
-
-def _pinned(chart: ChartRef, pins: Lock) -> ChartRef:
-    pinned = pins.pinned(chart.name, chart.version)
-    return replace(chart, digest=pinned.digest) if pinned else chart
+    yield from (pins.pin(release.chart) for release in found.desired.releases) if found.desired else ()
 
 
 def _found(resolved: dict[Site, Resolution], files: dict[ChartRef, ChartFiles], pins: Lock) -> Iterator[Mistake]:
@@ -117,7 +112,7 @@ def _in_values(site: Site, desired: Desired, files: dict[ChartRef, ChartFiles], 
         place = (source, int(line)) if mark and line.isdecimal() else (finding.origin, 0)
         yield Mistake(Problem(*place, min(place[1], 1), f"{finding.title}: {finding.detail}", finding.hint), finding.severity, (site,))
     for release in desired.releases:
-        if chart := files.get(_pinned(release.chart, pins)):
+        if chart := files.get(pins.pin(release.chart)):
             verdict = check_values(release.component, chart, release.values)
             yield from (Mistake(problem, Severity.ERROR, (site,)) for problem in verdict.errors)
             yield from (Mistake(problem, Severity.WARNING, (site,)) for problem in (*verdict.warnings, *verdict.doubts))

@@ -1,7 +1,7 @@
 """Judges files of policies without a cluster: their form by Istio's own CRDs, what they hold, and what they do."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,10 @@ from meshinstall.engine.observe.version import settle_version
 from meshinstall.errors import ChartError, Problem
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.release import Component
 from meshinstall.ports import Charts
-
-_DEFAULT_DOMAIN = "cluster.local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,7 @@ async def _schemas(desired: Desired, charts: Charts, pins: Lock) -> Schemas:
     base = next((release for release in desired.releases if release.component is Component.BASE), None)
     if base is None:
         raise ChartError("the environment has no base chart, which holds the schemas", "name an environment that installs Istio's CRDs")
-    pinned = pins.pinned(base.chart.name, base.chart.version)
-    chart = replace(base.chart, digest=pinned.digest) if pinned else base.chart
-    return read_schemas((await charts.read(chart)).definitions)
+    return read_schemas((await charts.read(pins.pin(base.chart))).definitions)
 
 
 def _twice(objects: tuple[PolicyObject, ...]) -> Iterator[Problem]:
@@ -81,7 +78,7 @@ def _world(objects: tuple[PolicyObject, ...], desired: Desired, *, knows_mesh: b
         return Policies(objects)
     istiod = desired.istiod
     mesh: Mapping[str, Any] = table(istiod.values.merged().get("meshConfig")) if istiod else {}
-    domain = text(mesh.get("trustDomain")) or _DEFAULT_DOMAIN
+    domain = text(mesh.get("trustDomain")) or DEFAULT_DOMAIN
     aliases = tuple(text(one) for one in rows(mesh.get("trustDomainAliases")))
     providers = tuple(text(table(one).get("name")) for one in rows(mesh.get("extensionProviders")))
     root = text(mesh.get("rootNamespace")) or desired.mesh_namespace
