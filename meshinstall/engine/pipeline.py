@@ -139,11 +139,11 @@ async def _agree(plan: Plan, terms: Terms, callbacks: Callbacks) -> None:
 
 
 def _insist_on_saved(plan: Plan, terms: Terms) -> None:
-    """Refuse unless the plan is the one that was saved, or there is nothing left to do of it."""
+    """Refuse unless the plan is the one that was saved, or nothing of it is left to do but to wait."""
     if terms.saved is None:
         return
     differences = terms.saved(plan)
-    if differences and not plan.is_empty:
+    if differences and not plan.is_applied:
         raise PlanRefusedError(
             "the plan is no longer the saved one: " + "\n  ".join(differences),
             "look at the plan above; if it is right, save and approve it again",

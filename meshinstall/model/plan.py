@@ -171,6 +171,11 @@ class Plan:
         return not self.pending
 
     @property
+    def is_applied(self) -> bool:
+        """Whether everything is as it is to be, or becomes so by itself: there is at most something to wait for."""
+        return all(step.action is Action.WAIT for step in self.pending)
+
+    @property
     def refusals(self) -> tuple[Finding, ...]:
         """Findings that stop a run."""
         return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)

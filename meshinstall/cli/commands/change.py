@@ -71,7 +71,7 @@ def up(
         # What was agreed to with the file is this cluster's plan, if the file says so.
         with _callbacks(session, output, permitted, agreed=yes or bool(kept and kept.target)) as callbacks:
             result = await pipeline.up(desired, session, terms, callbacks)
-        if kept and result.plan.is_empty:
+        if kept and result.plan.is_applied:
             typer.echo(f"already applied: nothing of {saved} is left to do", err=True)
         if result.verdict:
             conclude(result.verdict, output)

@@ -12,7 +12,7 @@ from meshinstall.engine.run.run_lock import RunLock, run_lock
 from meshinstall.errors import InterruptedRunError, LockedError, PlanRefusedError
 from meshinstall.model.desired import Desired
 from meshinstall.model.ownership import lease_path
-from meshinstall.model.plan import Plan
+from meshinstall.model.plan import Action, Plan
 from meshinstall.model.verdict import Outcome
 from tests.cases import plans
 from tests.fakes import World
@@ -94,6 +94,26 @@ async def test_a_plan_that_is_no_longer_the_saved_one_is_refused_before_anybody_
     with pytest.raises(PlanRefusedError, match="the plan is no longer the saved one: one\n  two"):
         await pipeline.up(DESIRED, there.session(), Terms(saved=lambda _: ["one", "two"]), stages.callbacks([], shown))
     assert len(shown) == 1
+
+
+async def test_a_saved_plan_of_which_only_waiting_is_left_is_waited_for() -> None:
+    """As after a kill: what the plan writes is written, so that no plan of now is the saved one again."""
+    there = world()
+    await stages.up(there, DESIRED, [])
+    there.helm.calls.clear()
+    deployment = there.kube.objects["/apis/apps/v1/namespaces/istio-ingress/deployments/public"]
+    deployment["status"]["availableReplicas"] = 0
+    shown = list[Plan]()
+
+    async def ask(plan: Plan) -> None:
+        assert [step.action for step in plan.pending] == [Action.WAIT]
+        deployment["status"]["availableReplicas"] = 1
+
+    terms = Terms(saved=lambda _: ["saved sha256:1, now sha256:2"], prove=False)
+    await pipeline.up(DESIRED, there.session(), terms, stages.callbacks([], shown, ask))
+    assert shown[0].is_applied
+    assert not shown[0].is_empty
+    assert there.helm.calls == []
 
 
 async def test_two_stages_run_under_one_lock_each_planned_anew() -> None:
