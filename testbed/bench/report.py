@@ -121,7 +121,7 @@ def goals(results: Results) -> Iterator[Goal]:
         yield Goal(f"credential plugin, {name}", 0.35, median(asked.credential), "s")
         yield Goal(f"sign in and describe a cluster, {name}", 1.0, median(asked.describe), "s")
     if results.upgrade:
-        own, by_hand = (median(one.seconds) for one in results.upgrade.values())
+        own, by_hand, *_ = (median(one.seconds) for one in results.upgrade.values())
         yield Goal("canary to the next minor against helm and kubectl", 1.5, own / by_hand, "x")
     if results.start is not None:
         yield Goal("CPU of `--help` beyond the interpreter's", 100, results.start * 1000, "ms")

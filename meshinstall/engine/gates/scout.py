@@ -50,7 +50,7 @@ CANNOT_START = "the scout cannot start"
 _START = 60.0
 _SETTLE = 10.0
 _REFUSES = 3.0
-_LOOK = 0.5
+_LOOK = 0.2
 _GATEWAYS = frozenset({"Deployment", "DaemonSet"})
 # What may keep a pod from starting that has nothing to do with its version.
 _NOT_OF_THE_REVISION = frozenset({readiness.NO_ROOM, readiness.REFUSED_PODS})

@@ -17,7 +17,7 @@ from meshinstall.model.release import Manifest
 _RESTARTED = "meshinstall.dev/restartedAt"
 # Seconds for one workload, and between two looks.
 _PATIENCE = 300.0
-_LOOK = 0.5
+_LOOK = 0.2
 
 
 async def restart(session: Session, workloads: Iterable[Proxied], tell: Callable[[str], None]) -> None:

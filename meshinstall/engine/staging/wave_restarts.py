@@ -25,7 +25,7 @@ from meshinstall.model.waves import How, Restart
 
 # Seconds that a PodDisruptionBudget may take to allow a restart, and between two looks: the pods that were replaced before become ready.
 BUDGET_PATIENCE = 60.0
-_LOOK = 0.5
+_LOOK = 0.2
 # Seconds that a workload may take to be ready before it is restarted, as when it is scaled at that moment.
 _HEALTHY_PATIENCE = 15.0
 _UNRECORDED = "somebody that Kubernetes did not record"
