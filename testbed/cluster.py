@@ -291,22 +291,46 @@ def _clean(name: str) -> None:
     _kill(name)
     if found:
         cgroups.remove(found.spec.cgroup)
+        _until_unlinked(found.spec)
     if paths.state_dir(name).exists():
         shutil.rmtree(paths.state_dir(name))
 
 
+def _until_unlinked(of: Spec) -> None:
+    """Wait until the kernel has taken the link away, which it does in its own time after the network namespace lost its last process."""
+    with IPRoute() as route, suppress(TestbedError):
+        # One that stays is not ours: a testbed with another state folder has given itself the same number.
+        until(lambda: not route.link_lookup(ifname=of.interface), _STOP_PATIENCE, lambda: f"{of.interface} stays")
+
+
 def _kill(name: str) -> None:
-    """Kill the first process, and with it its namespaces and all that is in them."""
-    if (pid := first_process(name)) is None:
-        return
-    try:
+    """Kill the first process, and with it its namespaces and all that is in them; wait until nothing of it runs."""
+    killed: set[int] = set()
+
+    def is_over() -> bool:
+        # One that is only starting shows up later.
+        if (pid := first_process(name)) and pid not in killed:
+            killed.add(pid)
+            _send_kill(pid)
+        # It is reaped only after every process of its namespace is gone; whoever started it ends after it.
+        return not _starters(name) and not any(Path(f"/proc/{pid}").exists() for pid in killed)
+
+    until(is_over, _STOP_PATIENCE, lambda: f"processes {killed or _starters(name)} of cluster {name} do not end after SIGKILL")
+
+
+def _send_kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    os.close(descriptor)
-    # It is reaped only after every process of its namespace is gone.
-    until(lambda: not Path(f"/proc/{pid}").exists(), _STOP_PATIENCE, lambda: f"process {pid} of cluster {name} does not end after SIGKILL")
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        finally:
+            os.close(descriptor)
+
+
+def _starters(name: str) -> list[str]:
+    """PIDs of the cluster's first process, and of those outside of its namespaces that started it and wait for its end."""
+    wanted = _supervisor_command(name)[1:]
+    return [process.name for process in Path("/proc").glob("[0-9]*") if _command_line(process)[-len(wanted) :] == wanted]
 
 
 def _command_line(process: Path) -> list[str]:

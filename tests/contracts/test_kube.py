@@ -1,6 +1,7 @@
 """Our client and the official one see the same cluster: the official one is the referee."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +14,12 @@ from meshinstall.errors import ConflictError
 from meshinstall.model.paths import object_path
 from meshinstall.model.trial import Answer, Attempt, Write
 from testbed.cluster import Cluster
+from testbed.waiting import until
 
 pytestmark = pytest.mark.cluster
+
+# The ConfigMap that Kubernetes puts into every namespace.
+_ROOTS = "kube-root-ca.crt"
 
 
 @pytest.fixture
@@ -23,24 +28,32 @@ def ours(cluster: Cluster) -> KubeClient:
 
 
 @pytest.fixture
-def official(cluster: Cluster) -> Iterator[Any]:
+def official(cluster: Cluster, tmp_path: Path) -> Iterator[Any]:
     from kubernetes import config, dynamic
 
     with config.new_client_from_config(str(cluster.kubeconfig)) as client:
-        yield dynamic.DynamicClient(client)
+        # By default it keeps what a server knows in a file by its address, which another cluster had before.
+        yield dynamic.DynamicClient(client, cache_file=str(tmp_path / "kinds.json"))
 
 
 @pytest.fixture
-def space(official: Any) -> Iterator[str]:
-    """A namespace with three ConfigMaps that the official client made."""
+def space(cluster: Cluster, official: Any) -> Iterator[str]:
+    """A namespace with three ConfigMaps that the official client made, beside the one that Kubernetes puts into every namespace."""
     spaces = official.resources.get(api_version="v1", kind="Namespace")
     name = f"referee-{uuid4().hex[:6]}"
     spaces.create({"metadata": {"name": name}})
     maps = official.resources.get(api_version="v1", kind="ConfigMap")
     for letter in ("a", "b", "c"):
         maps.create({"metadata": {"name": letter, "labels": {"letter": letter}}, "data": {"x": "1"}}, namespace=name)
+    until(lambda: _roots(cluster, name), 30, lambda: f"Kubernetes writes no {_ROOTS} to {name}")
     yield name
     spaces.delete(name=name)
+
+
+def _roots(cluster: Cluster, namespace: str) -> bool:
+    """Whether Kubernetes has written its own ConfigMap, which it does some moments after a namespace was made."""
+    found = cluster.api().get(f"/api/v1/namespaces/{namespace}/configmaps")["items"]
+    return _ROOTS in {one["metadata"]["name"] for one in found}
 
 
 def listed(client: KubeClient, path: str, labels: str = "") -> list[dict[str, Any]]:
