@@ -35,36 +35,54 @@ class Streams:
     failures: list[str] = field(default_factory=list)
 
 
-class Drains:
-    """When pods were first seen to be ending; ``look`` gives the UIDs of those that are."""
+Look = Callable[[], AbstractSet[str] | None]
 
-    def __init__(self, look: Callable[[], AbstractSet[str]], drain: float = DRAIN) -> None:
-        self._look, self._drain = look, drain
-        self._seen: dict[str, float] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """A pod began to end between two looks: when the one that did not show it yet began, and when the other was done."""
+
+    earliest: float
+    latest: float
+
+
+class Drains:
+    """When pods began to end; ``look`` gives the UIDs of those that are ending, None while that cannot be known.
+
+    On a busy machine a look may come late: what it shows may have begun as early as the look before.
+    """
+
+    def __init__(self, look: Look, drain: float = DRAIN, clock: Callable[[], float] = time.monotonic) -> None:
+        self._look, self._drain, self._clock = look, drain, clock
+        self._seen: dict[str, _Ending] = {}
 
     def watch(self, ended: threading.Event) -> None:
         """Look until the event is set."""
+        before = self._clock()
         while not ended.is_set():
-            for uid in self._look():
-                self._seen.setdefault(uid, time.monotonic())
+            began, found = self._clock(), self._look()
+            if found is not None:
+                for uid in found:
+                    self._seen.setdefault(uid, _Ending(before, self._clock()))
+                before = began
             ended.wait(_LOOK)
 
     def announced(self, began: float) -> bool:
         """Whether a stream that began then may end now: a pod that it could have is ending, and its drain is over."""
-        now = time.monotonic()
-        ours = (seen for seen in self._seen.values() if seen >= began - self._drain)
-        return any(now - seen >= self._drain - _EXACT for seen in ours)
+        now = self._clock()
+        ours = (seen for seen in list(self._seen.values()) if seen.latest >= began - self._drain)
+        return any(now - seen.earliest >= self._drain - _EXACT for seen in ours)
 
 
-def ending_pods(api: Api, namespace: str, app: str) -> Callable[[], frozenset[str]]:
-    """A look at the pods of a gateway that are being deleted, for a thread of its own; nothing is seen while the API server is away."""
+def ending_pods(api: Api, namespace: str, app: str) -> Look:
+    """A look at the pods of a gateway that are being deleted, for a thread of its own; None while the API server is away."""
     path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{app}"
 
-    def look() -> frozenset[str]:
+    def look() -> frozenset[str] | None:
         try:
             found = api.get(path)
         except HTTPError:
-            return frozenset()
+            return None
         pods = (pod["metadata"] for pod in found["items"])
         return frozenset(pod["uid"] for pod in pods if "deletionTimestamp" in pod)
 
@@ -72,7 +90,7 @@ def ending_pods(api: Api, namespace: str, app: str) -> Callable[[], frozenset[st
 
 
 @contextmanager
-def streams(host: str, path: str, look: Callable[[], AbstractSet[str]], *, of: str = "", drain: float = DRAIN) -> Iterator[Streams]:
+def streams(host: str, path: str, look: Look, *, of: str = "", drain: float = DRAIN) -> Iterator[Streams]:
     """Read numbered lines from ``host`` until the block ends; a stream that ends is followed by the next. Every failure is printed."""
     found, ended, drains = Streams(), threading.Event(), Drains(look, drain)
     reader = threading.Thread(target=_read, args=(host, path, drains, found, ended))

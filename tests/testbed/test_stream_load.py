@@ -12,7 +12,7 @@ from urllib3.exceptions import ProtocolError
 
 from testbed.api import Api, Json
 from testbed.waiting import until
-from tests.cluster.stream_load import Streams, ending_pods, streams
+from tests.cluster.stream_load import Drains, Streams, ending_pods, streams
 from tests.contracts.servers import QuietHandler, serving
 
 # Closes a connection by a reset.
@@ -170,5 +170,36 @@ class Away(Api):
         raise ProtocolError(path)
 
 
-def test_while_the_api_server_is_away_no_pod_is_seen_to_end_and_the_look_goes_on() -> None:
-    assert ending_pods(Away(), "istio-ingress", "istio-ingress")() == frozenset()
+def test_while_the_api_server_is_away_it_is_not_known_which_pods_end_and_the_look_goes_on() -> None:
+    assert ending_pods(Away(), "istio-ingress", "istio-ingress")() is None
+
+
+class Seen:
+    """Drains of which the looks show this, and the last one takes so many seconds."""
+
+    def __init__(self, *looks: frozenset[str] | None, seconds: float) -> None:
+        self._looks, self._seconds = list(looks), seconds
+        self._now = 0.0
+        self._ended = threading.Event()
+        drains = Drains(self._look, 5.0, lambda: self._now)
+        drains.watch(self._ended)
+        self.announced = drains.announced(began=0.0)
+
+    def _look(self) -> frozenset[str] | None:
+        found = self._looks.pop(0)
+        if not self._looks:
+            self._now += self._seconds
+            self._ended.set()
+        return found
+
+
+NONE, POD = frozenset[str](), frozenset({"pod"})
+
+
+def test_a_pod_that_is_seen_late_may_have_begun_to_end_as_early_as_the_look_before() -> None:
+    assert Seen(NONE, POD, seconds=5.0).announced
+    assert Seen(NONE, None, POD, seconds=5.0).announced
+
+
+def test_a_pod_that_is_seen_at_once_has_its_drain_before_it() -> None:
+    assert not Seen(NONE, POD, seconds=0.1).announced
