@@ -56,6 +56,13 @@ def web(namespace_name: str, name: str = "web") -> tuple[dict[str, Any], dict[st
     return pod, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": {"app": name}, "ports": ports}}
 
 
+def injected_images(shell: Shell, namespace_name: str) -> list[str]:
+    """The images of a pod that would be created there now."""
+    pod, _ = web(namespace_name, "never")
+    spec = json.loads(shell.ok("kubectl", "create", "--dry-run=server", "-o", "json", "-f", "-", given=pod))["spec"]
+    return [container["image"] for container in (*spec["containers"], *spec["initContainers"])]
+
+
 def vouching(namespace_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What makes a Deployment of ``control_plane`` one: its Service, and a webhook of Istio's that calls it for pods that nobody makes."""
     metadata = {"name": "istiod", "namespace": namespace_name}
