@@ -30,8 +30,8 @@ from testbed.waiting import until
 from tests.cluster.mesh import Shell, hearing_ctrl_c
 
 REPOSITORY = Path(__file__).parents[2]
-# Seconds that a command may take before the test gives it up, unless the test says otherwise.
-_PATIENCE = 100.0
+# Seconds that a command may take before the test gives it up, unless the test says otherwise: an istiod without a leader takes 40 of them.
+_PATIENCE = 200.0
 TARGET = ("--cloud", "local", "--env", "dev")
 
 
