@@ -131,7 +131,7 @@ def get() -> Callable[[str], int]:
     def ask(url: str) -> int | None:
         try:
             return urllib3.request("GET", url, timeout=5.0, retries=False).status
-        except urllib3.exceptions.NewConnectionError:
+        except urllib3.exceptions.HTTPError:
             return None
 
     return lambda url: until(lambda: ask(url), 20, lambda: f"{url} does not answer")

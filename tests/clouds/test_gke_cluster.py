@@ -80,10 +80,11 @@ def first(place: Place) -> Done:
     issuer = place.world.google.issuer
     # Renewed at two minutes before the end: every five seconds here.
     issuer.life = 125
-    with _revoked_once(issuer):
-        done = place.engineer.meshinstall(*UP)
-    issuer.life = 3600
-    return done
+    try:
+        with _revoked_once(issuer):
+            return place.engineer.meshinstall(*UP)
+    finally:
+        issuer.life = 3600
 
 
 @contextmanager
@@ -154,8 +155,10 @@ def test_iam_stands_in_front_of_the_dns_endpoint(place: Place) -> None:
 def test_a_cluster_that_another_token_opens_does_not_open_for_this_one(place: Place) -> None:
     place.world.google.issuer.revoke_all()
     place.world.google.fault("oauth2", Answer(400, b'{"error": "invalid_grant"}'), 10)
-    done = place.engineer.meshinstall("plan", "--cloud", "gke", "--env", "staging")
-    place.world.google.faults.clear()
+    try:
+        done = place.engineer.meshinstall("plan", "--cloud", "gke", "--env", "staging")
+    finally:
+        place.world.google.faults.clear()
     assert done.status == 1, done
     assert "gcloud auth application-default login" in done.err
 

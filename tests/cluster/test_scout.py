@@ -121,18 +121,26 @@ def mesh(build_part: Callable[[str], Path]) -> Iterator[Mesh]:
     """A shop behind a gateway with HTTP and HTTPS, and a canary that nothing uses."""
     name = f"scout-{os.getpid()}"
     cluster = testbed_cluster.up(name, Nodes.REAL, print)
-    shell = Shell(cluster, tuple(build_part(part) for part in ("helm4", "kubectl")))
-    found = Mesh(meshinstall(cluster), shell, build_part("charts"))
+    try:
+        yield _with_canary(
+            Mesh(meshinstall(cluster), Shell(cluster, tuple(build_part(part) for part in ("helm4", "kubectl"))), build_part("charts"))
+        )
+    finally:
+        testbed_cluster.down(name)
+
+
+def _with_canary(found: Mesh) -> Mesh:
+    """The same once all of it is there."""
+    shell = found.shell
     found.program.up("--no-verify")
-    values = cluster.state / "canary.yaml"
+    values = shell.cluster.state / "canary.yaml"
     requests = {"resources": {"requests": {"memory": "128Mi"}}}
     values.write_text(json.dumps({**ISTIOD_VALUES, **requests, "revision": "canary"}))
     archive = found.charts / f"istiod-{pins.ISTIO}.tgz"
     shell.ok("helm", "install", "istiod-canary", str(archive), "-n", "istio-system", "--wait", "-f", str(values), seconds=120)
     shell.apply(namespace("shop"), *web("shop"), _secret(), _gateway("shop", _http(80), _https()), _virtual_service("shop/shop"))
     assert until(lambda: len(found.serves().listeners) == 2, 60, lambda: str(found.serves()))
-    yield found
-    testbed_cluster.down(name)
+    return found
 
 
 def test_a_canary_that_serves_the_same_passes_and_gets_no_traffic(mesh: Mesh) -> None:

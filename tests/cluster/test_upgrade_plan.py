@@ -50,14 +50,16 @@ class Mesh:
 @pytest.fixture(scope="module")
 def mesh(build_part: Callable[[str], Path]) -> Iterator[Mesh]:
     """Istio 1.31.0 with an application of two Deployments."""
-    name = f"upgrade-{os.getpid()}"
+    name = f"planned-{os.getpid()}"
     cluster = testbed_cluster.up(name, Nodes.REAL, print, parts=("images-restamp",))
-    found = Mesh(meshinstall(cluster), Shell(cluster, (build_part("kubectl"),)), build_part("charts-restamp"))
-    found.program.up("--no-verify")
-    found.shell.ok("kubectl", "apply", "-f", str(APP))
-    found.shell.ok("kubectl", "rollout", "status", "deployment", "-n", "shop", "--timeout=60s")
-    yield found
-    testbed_cluster.down(name)
+    try:
+        found = Mesh(meshinstall(cluster), Shell(cluster, (build_part("kubectl"),)), build_part("charts-restamp"))
+        found.program.up("--no-verify")
+        found.shell.ok("kubectl", "apply", "-f", str(APP))
+        found.shell.ok("kubectl", "rollout", "status", "deployment", "-n", "shop", "--timeout=60s")
+        yield found
+    finally:
+        testbed_cluster.down(name)
 
 
 def test_a_patch_goes_in_place_and_what_is_done_is_left_out(mesh: Mesh) -> None:
