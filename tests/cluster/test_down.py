@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from meshinstall.model.wire import PROBE_LABEL
 from testbed.cluster import Cluster
+from testbed.waiting import until
 from tests.cluster.mesh import Shell
 from tests.cluster.meshinstall_run import Program, meshinstall, writes_held
 
@@ -27,8 +29,18 @@ def shell(own_module_cluster: Cluster, build_part: Callable[[str], Path]) -> She
     return Shell(own_module_cluster, (build_part("kubectl"),))
 
 
-def test_everything_goes_but_the_crds_and_what_others_made(program: Program, shell: Shell) -> None:
+def up(program: Program, shell: Shell) -> None:
+    """Install, and wait until the namespace of the probes is gone: a removal waits for its own namespaces alone."""
     program.up()
+    until(lambda: not _probes(shell), 120, lambda: f"still there: {_probes(shell)}")
+
+
+def _probes(shell: Shell) -> str:
+    return shell.ok("kubectl", "get", "namespace", "-l", PROBE_LABEL, "-o", "name")
+
+
+def test_everything_goes_but_the_crds_and_what_others_made(program: Program, shell: Shell) -> None:
+    up(program, shell)
     shell.ok("kubectl", "create", "clusterrole", "survivor", "--verb=get", "--resource=pods")
     shell.ok("kubectl", "label", "clusterrole", "survivor", "app.kubernetes.io/part-of=istio")
     try:
@@ -54,7 +66,7 @@ def test_everything_goes_but_the_crds_and_what_others_made(program: Program, she
 
 def test_a_namespace_with_something_of_others_stays_until_that_is_gone(program: Program, shell: Shell) -> None:
     minimal = program.having("--profile", "minimal")
-    minimal.up()
+    up(minimal, shell)
     shell.ok("kubectl", "create", "secret", "generic", "theirs", "-n", "istio-system", "--from-literal=key=value")
     said = minimal.ok("down", "--yes").err
     assert "it contains foreign objects: secrets/theirs" in said
@@ -67,7 +79,7 @@ def test_a_namespace_with_something_of_others_stays_until_that_is_gone(program: 
 
 @pytest.mark.usefixtures("program")
 def test_crds_go_when_asked_for_and_then_nothing_is_left_to_do(program: Program, shell: Shell) -> None:
-    program.up("--profile", "minimal")
+    up(program.having("--profile", "minimal"), shell)
     program.ok("down", "--profile", "minimal", "--crds", "--yes")
     assert _istios(shell, f"crds,namespaces,configmaps,{_CLUSTER_WIDE}") == []
     assert "Nothing to do." in program.ok("down", "--crds").err
@@ -75,7 +87,7 @@ def test_crds_go_when_asked_for_and_then_nothing_is_left_to_do(program: Program,
 
 def test_what_others_have_in_our_namespaces_keeps_them_whatever_its_kind(program: Program, shell: Shell) -> None:
     """One namespace holds what is there before, the other what comes while the run is at work."""
-    program.up()
+    up(program, shell)
     shell.ok("kubectl", "create", "ingress", "shop", "-n", "istio-ingress", "--rule=shop.example.com/*=shop:80")
     shell.ok("kubectl", "create", "role", "shop", "-n", "istio-ingress", "--verb=get", "--resource=pods")
     with writes_held(shell, "security.istio.io", "peerauthentications"), program.started("down", "--yes") as run:
