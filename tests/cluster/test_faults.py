@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -69,16 +70,20 @@ def test_killed_at_any_step_it_finishes_with_the_same_command(program: Program, 
     def helm_is_at(name: str) -> Callable[[], bool]:
         return lambda: name in helm_records(own_module_cluster, "pending-install")
 
-    moments: list[Callable[[Running], None]] = [
-        lambda run: run.until_it_says("✓ namespace/istio-system"),
-        lambda run: run.until(helm_is_at("istio-base"), "helm is in the middle of istio-base"),
-        lambda run: run.until_it_says("✓ istio-system/istio-base"),
-        lambda run: run.until(helm_is_at("istiod"), "helm is in the middle of istiod"),
-        lambda run: run.until_it_says("istio-system/istiod: … .*(pods are|webhook)|✓ istio-system/istiod"),
-        lambda run: run.until_it_says("istio-ingress/istio-ingress: … Deployment"),
+    def said(pattern: str) -> tuple[AbstractContextManager[None], Callable[[Running], None]]:
+        return nullcontext(), lambda run: run.until_it_says(pattern)
+
+    moments: list[tuple[AbstractContextManager[None], Callable[[Running], None]]] = [
+        said("✓ namespace/istio-system"),
+        (nullcontext(), lambda run: run.until(helm_is_at("istio-base"), "helm is in the middle of istio-base")),
+        said("✓ istio-system/istio-base"),
+        # Helm takes part of a second for it: too short for a look that comes late.
+        (istiod_held(shell), lambda run: run.until(helm_is_at("istiod"), "helm is in the middle of istiod")),
+        said("istio-system/istiod: … .*(pods are|webhook)|✓ istio-system/istiod"),
+        said("istio-ingress/istio-ingress: … Deployment"),
     ]
-    for reached in moments:
-        with program.started("up", "--yes") as run:
+    for held, reached in moments:
+        with held, program.started("up", "--yes") as run:
             reached(run)
             assert run.end(signal.SIGKILL).status == -signal.SIGKILL
     # What follows the last release takes a moment only.
@@ -185,6 +190,7 @@ def test_an_image_that_cannot_be_pulled_is_told_in_seconds(minimal: Program) -> 
     assert done.status == 1, done
     found = re.search(r"✗ istio-system/istiod: stopped after ([0-9.]+) s: .*(ErrImagePull|ImagePullBackOff).*:none-such", done.err)
     assert found, done.err
+    # Twice asked for it, 10 s apart, and not for a third time.
     assert float(found[1]) < 30
     minimal.up()
     assert minimal.pending() == {}
@@ -261,6 +267,6 @@ def _with_a_page_of_disk(program: Program, folder: Path, taken: int, *flags: str
         *program.flags,
         *flags,
     ]
-    done = subprocess.run(argv, cwd=REPOSITORY, env=program.env, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(argv, cwd=REPOSITORY, env=program.env, capture_output=True, text=True, timeout=program.patience, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
