@@ -24,6 +24,8 @@ KEY = ObjectKey("apps/v1", "Deployment", "nudging", "slow")
 # Seconds between two looks of the kubelet's own, and those in which a touched pod must be ready: far less. A kubelet that is younger than
 # the period waits up to a whole one before its first look.
 PERIOD, PATIENCE = 50, 20
+# Seconds for the pod to start.
+START = 60
 
 
 def deployment() -> dict[str, Any]:
@@ -47,9 +49,7 @@ def deployment() -> dict[str, Any]:
     }
 
 
-def test_a_touched_pod_is_looked_at_before_its_time(
-    cluster: Cluster, build_part: Callable[[str], Path], until_true: Callable[[Callable[[], bool]], None]
-) -> None:
+def test_a_touched_pod_is_looked_at_before_its_time(cluster: Cluster, build_part: Callable[[str], Path]) -> None:
     shell = Shell(cluster, (build_part("kubectl"),))
     session = wiring.open_session(ClusterRef(Cloud.LOCAL, kubeconfig=cluster.kubeconfig), load_project(None, {}, Path("/")), print, print)
 
@@ -63,7 +63,11 @@ def test_a_touched_pod_is_looked_at_before_its_time(
 
     shell.apply(namespace(KEY.namespace), deployment())
     try:
-        until_true(lambda: "Readiness probe failed" in shell.ok("kubectl", "get", "events", "-n", KEY.namespace))
+        until(
+            lambda: "Readiness probe failed" in shell.ok("kubectl", "get", "events", "-n", KEY.namespace),
+            PERIOD + START,
+            lambda: "the kubelet did not look at the pod",
+        )
         shell.ok("kubectl", "exec", "-n", KEY.namespace, f"deployment/{KEY.name}", "--", "/bin/sh", "-c", ": > /ready")
         assert not is_ready()
         assert until(is_ready_once_touched, PATIENCE, lambda: "it was touched, and not looked at")
