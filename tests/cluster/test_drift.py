@@ -71,12 +71,13 @@ def test_what_was_added_and_what_was_scaled_to_nothing_goes_back_without_helm(pr
     """All at once: one plan names each with its manager, one run puts all of it back."""
     program.up()
     before = _revision(shell)
+    # First what istiod has to judge: what follows replaces its pod, and takes it away.
+    void = {"spec": {"selector": {"matchLabels": {"app": "nothing"}}, "portLevelMtls": {"8080": {"mode": "DISABLE"}}}}
+    shell.ok("kubectl", "patch", "peerauthentication", "default", "-n", _SYSTEM, "--type=merge", "-p", json.dumps(void))
     shell.ok("kubectl", "set", "env", "deployment/istiod", "-n", _SYSTEM, "ADDED=secret")
     selector = [{"op": "add", "path": "/webhooks/0/namespaceSelector/matchExpressions/-", "value": {"key": "nobody", "operator": "Exists"}}]
     injector = ("mutatingwebhookconfiguration", "istio-sidecar-injector")
     shell.ok("kubectl", "patch", *injector, "--type=json", "-p", json.dumps(selector))
-    void = {"spec": {"selector": {"matchLabels": {"app": "nothing"}}, "portLevelMtls": {"8080": {"mode": "DISABLE"}}}}
-    shell.ok("kubectl", "patch", "peerauthentication", "default", "-n", _SYSTEM, "--type=merge", "-p", json.dumps(void))
     shell.ok("kubectl", "scale", "deployment/istiod", "-n", _SYSTEM, "--replicas=0")
 
     istiod, policy = program.pending().values()
