@@ -100,6 +100,14 @@ def fill(shell: Shell) -> None:
     shell.apply(*_spaces(), *_routes())
     shell.apply(*_busy(), *_legacy(), *_outside())
     wait_for_rollouts(shell)
+    # An autoscaler brings a gateway to its least some moments after it was made.
+    until(lambda: _gateway_pods(shell) == GATEWAYS, 90, lambda: f"the gateways have pods that are ready: {_gateway_pods(shell)}")
+
+
+def _gateway_pods(shell: Shell) -> dict[str, int]:
+    """How many pods of each gateway are ready."""
+    look = ("-o", "jsonpath={.status.readyReplicas}")
+    return {name: int(shell.ok("kubectl", "get", "deployment", "-n", name, name, *look) or 0) for name in GATEWAYS}
 
 
 def deployments(shell: Shell, where: str) -> list[str]:

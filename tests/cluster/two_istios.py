@@ -26,8 +26,8 @@ BuildPart = Callable[[str], Path]
 _SCHEMA = REPOSITORY / "docs" / "schemas" / "upgrade-plan.json"
 # Support of the older one may have ended on the day of the test.
 EOL = ("--allow", "eol")
-# Seconds for a whole upgrade.
-_PATIENCE = 240.0
+# Seconds for a whole upgrade: several times what it takes.
+_PATIENCE = 480.0
 # Exit status of an upgrade that left something to others.
 _HELD = 3
 
