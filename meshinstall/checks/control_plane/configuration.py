@@ -58,7 +58,8 @@ def revisions(facts: HealthFacts) -> Iterator[Finding]:
                 known,
                 f"kubectl label --overwrite namespace {word(name)} {REVISION}={word(min(known, default='default'))}",
             )
-    lost = [pod for pod in facts.mesh.pods if pod.revision and pod.revision not in known]
+    # Pods that are being deleted go with their proxy: those of before are there a while when a revision was removed after them.
+    lost = [pod for pod in facts.mesh.pods if pod.revision and pod.revision not in known and not pod.ending]
     if lost:
         detail = some(f"{pod.place} ({pod.revision})" for pod in lost)
         hint = "restart them with a revision that exists: kubectl rollout restart deployment -n NAMESPACE"
