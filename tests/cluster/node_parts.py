@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from testbed import cluster as testbed_cluster
+from testbed import probes
 from testbed.cluster import Cluster
+from testbed.components import CONTAINERD_SOCKET
 from testbed.waiting import until
 from tests.cluster.mesh import read_process
 
-# Seconds in which a killed process is gone.
-_GONE = 10
+# Seconds in which a killed process is gone, and in which containerd listens.
+_GONE, _READY = 10, 30
 
 
 def restart(of: Cluster, *programs: str) -> None:
@@ -25,9 +27,14 @@ def restart(of: Cluster, *programs: str) -> None:
         os.kill(int(process.name), signal.SIGKILL)
     until(lambda: not any(process.exists() for process in found.values()), _GONE, lambda: f"they do not end: {found}")
     nsenter = shutil.which("nsenter") or "nsenter"
-    for argv, env in started.values():
+    for program, (argv, env) in started.items():
         inside = [nsenter, f"--target={first}", "--net", "--mount", "--pid", *argv]
-        os.posix_spawn(nsenter, inside, dict(word.split("=", 1) for word in env), setsid=True)
+        log = (os.POSIX_SPAWN_OPEN, 1, str(of.log / f"{program}.log"), os.O_WRONLY | os.O_APPEND, 0)
+        variables = dict(word.split("=", 1) for word in env)
+        os.posix_spawn(nsenter, inside, variables, setsid=True, file_actions=[log, (os.POSIX_SPAWN_DUP2, 1, 2)])
+        if program == "containerd":
+            # A kubelet that does not find it ends.
+            until(probes.unix(of.state / CONTAINERD_SOCKET.name), _READY, lambda: "containerd does not start again")
 
 
 def _find(first: int, program: str) -> Path:

@@ -143,17 +143,18 @@ def two_istios(  # noqa: PLR0913 - what such a cluster is
     folder: Path,
     images: tuple[str, ...],
     *,
+    helm: str = "helm4",
     authenticate: Authenticate | None = None,
     signed_in: Callable[[Cluster], Path] | None = None,
 ) -> Iterator[TwoIstios]:
-    """The mesh with its Istio installed by meshinstall; ``images`` are parts with further images for the node.
+    """The mesh with its Istio installed by meshinstall with a Helm; ``images`` are parts with further images for the node.
 
     ``authenticate`` is the testbed's own; ``signed_in`` gives the kubeconfig of who runs meshinstall from the start.
     """
     parts = ("images-previous", *images)
     cluster = testbed_cluster.up(f"{name}-{os.getpid()}", Nodes.REAL, print, parts=parts, authenticate=authenticate)
     try:
-        program = meshinstall(cluster)
+        program = meshinstall(cluster, helm)
         if signed_in:
             program = program.having(KUBECONFIG=str(signed_in(cluster)))
         shutil.copytree(Path(program.env["MESHINSTALL_CONFIG"]) / "values", folder / "values")
@@ -162,7 +163,7 @@ def two_istios(  # noqa: PLR0913 - what such a cluster is
         for part in ("charts-previous", "charts", "charts-restamp"):
             for archive in build_part(part).glob("*.tgz"):
                 shutil.copy(archive, folder / "charts")
-        shell = Shell(cluster, tuple(build_part(tool) for tool in ("helm4", "kubectl")))
+        shell = Shell(cluster, tuple(build_part(tool) for tool in (helm, "kubectl")))
         found = TwoIstios(program.having(MESHINSTALL_CONFIG=str(folder)).patient(_PATIENCE), shell, folder)
         found.wants(version=pins.PREVIOUS)
         found.program.up("--no-verify", *EOL)
