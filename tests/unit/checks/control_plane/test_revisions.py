@@ -9,7 +9,7 @@ from tests.cases import checks
 
 
 @pytest.mark.parametrize(("is_ending", "codes"), [(False, ["CHK013"]), (True, [])])
-def test_a_pod_of_a_removed_revision_counts_until_it_is_deleted(is_ending: bool, codes: list[str]) -> None:
+def test_a_pod_of_a_removed_revision_counts_until_it_is_deleted(*, is_ending: bool, codes: list[str]) -> None:
     """An upgrade removes the old istiod while the last pods of it drain: they go with their proxy, and nothing is left to restart."""
     facts = checks.load("well")
     first, *others = facts.mesh.pods
