@@ -3,17 +3,27 @@
 Whatever happens: no request fails, and after a rollback the mesh is where it was.
 """
 
+import json
+
 import pytest
 
 from meshinstall.model.upgrade import StageName
 from testbed import pins
-from tests.cluster.dirty_mesh import under_load
+from tests.cluster.dirty_mesh import GATEWAYS, under_load
 from tests.cluster.two_istios import EOL, TwoIstios
 from tests.soak.upgrade_faults import UNREACHABLE
 from tests.soak.upgrade_mesh import NOTHING_TO_GO_BACK_TO, STAGES, UPGRADE, go_until
 
 # After the last of them nothing of the old is left to go back to.
 UNDOABLE = STAGES[:-1]
+
+
+def test_its_gateways_are_scaled_and_guarded(old: TwoIstios) -> None:
+    """Every gateway that the soaks upgrade has an HPA, and one a PDB: without them they would prove less than they say."""
+    found = json.loads(old.shell.ok("kubectl", "get", "hpa,pdb", "-A", "-o", "json"))["items"]
+    named = {(item["kind"], item["metadata"]["namespace"]) for item in found}
+    assert {("HorizontalPodAutoscaler", name) for name in GATEWAYS} <= named
+    assert ("PodDisruptionBudget", "istio-wide") in named
 
 
 @pytest.mark.parametrize("stage", UNDOABLE)
