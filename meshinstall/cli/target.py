@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from meshinstall.model.desired import Desired
 
 
-def read(request: Request) -> "tuple[Project, Desired]":
+def read(request: Request, *, with_policies: bool = True) -> "tuple[Project, Desired]":
     """The project and what its environment wants; raises ConfigError, with the mistakes in flags and files at once, or UsageError."""
     from meshinstall.config.project import load_project
     from meshinstall.config.resolve import check_flags, resolve
 
     try:
-        project = load_project(request.config, os.environ, Path.cwd())
+        project = load_project(request.config, os.environ, Path.cwd(), with_policies=with_policies)
     except ConfigError as error:
         raise ConfigError((*error.problems, *check_flags(request))) from None
     return project, resolve(request, project)
@@ -61,7 +61,7 @@ def open_cluster(request: Request) -> "tuple[Session, Desired | None]":
 def managed_cluster(request: Request) -> ClusterRef:
     """The managed cluster of an environment, or the one that options alone name, which reads no file; raises ConfigError or UsageError."""
     if request.environment:
-        return read(request)[1].cluster
+        return read(request, with_policies=False)[1].cluster
     if request.cloud is None:
         raise UsageError("no cluster is named", "name an environment with --env, or a cluster with --cloud and --cluster")
     return _named_cluster(request)

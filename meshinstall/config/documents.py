@@ -14,6 +14,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from meshinstall import catalog
+from meshinstall.config.layer_files import PolicyFile
 from meshinstall.config.source import Document
 from meshinstall.config.windows import WrittenWindow
 from meshinstall.errors import Problem
@@ -173,7 +174,7 @@ class ProfileFile:
 class Project:
     """Every file of the configuration, read and checked; of files for one thing the built-in comes first.
 
-    ``values`` is keyed by folder and name: ("envs", "dev").
+    ``values`` is keyed by folder and name: ("envs", "dev"). ``policies`` is None without such a folder.
     """
 
     folder: Path
@@ -181,6 +182,7 @@ class Project:
     settings: Settings
     profiles: Mapping[str, tuple[ProfileFile, ...]]
     values: Mapping[tuple[str, str], tuple[Document, ...]] = field(default_factory=dict)
+    policies: tuple[PolicyFile, ...] | None = None
 
     @property
     def environments(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from meshinstall.config import bundled
 from meshinstall.config.check import check_project
 from meshinstall.config.documents import Profile, ProfileFile, Project, Settings, validate
+from meshinstall.config.layer_files import read_policies
+from meshinstall.config.policy_layers import check_policies
 from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document, read
 from meshinstall.errors import ConfigError, Problem, UsageError
@@ -19,11 +21,12 @@ _VALUES = ("components", "clouds", "envs")
 FOLDERS = ("profiles", *(f"values/{folder}" for folder in _VALUES))
 
 
-def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Project:
+def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path, *, with_policies: bool = True) -> Project:
     """Read the configuration named by ``config`` (file or folder), MESHINSTALL_CONFIG, or found in ``cwd`` or above.
 
     Without any file the built-in configuration alone is used. Raises ConfigError with every problem of every
-    file, whichever environment is asked for later, and UsageError when the named file does not exist.
+    file, whichever environment is asked for later, and UsageError when the named file does not exist. Whoever needs only a cluster
+    need not wait for hundreds of policies.
     """
     file = _find(config, environ, cwd)
     problems: list[Problem] = []
@@ -40,12 +43,14 @@ def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path) -> 
         settings,
         _profiles(roots, problems),
         _values(roots, problems),
+        read_policies(file.parent, _label(file.parent, cwd, environ), problems) if file and with_policies else None,
     )
     # Where a file could not be read, names that it has would be missing elsewhere.
     is_whole = not problems
     problems += [problem for each in _documents(project) for problem in find_secrets(each)]
     if is_whole:
         problems += check_project(project)
+    problems += check_policies(project)
     if problems:
         raise ConfigError(tuple(sorted(problems, key=lambda problem: (problem.source, problem.line, problem.column))))
     return project
@@ -102,3 +107,4 @@ def _documents(project: Project) -> Iterator[Document]:
         yield from (file.document for file in files)
     for documents in project.values.values():
         yield from documents
+    yield from (file.document for file in project.policies or ())

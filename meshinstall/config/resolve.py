@@ -13,6 +13,7 @@ from meshinstall.config.documents import Project
 from meshinstall.config.gateway_conflicts import check_gateway_names
 from meshinstall.config.layers import add_flags, check_gateways, check_syntax, file_layers
 from meshinstall.config.nights import find_windows
+from meshinstall.config.policy_layers import check_mesh_wide, dropped_rules, layers_of, policies_of
 from meshinstall.config.removals import settle
 from meshinstall.config.revisions import check_unused_tags, find_revisions, with_revision
 from meshinstall.config.waves import check_mesh_namespaces, find_waves
@@ -68,8 +69,12 @@ def resolve_all(request: Request, project: Project) -> Resolution:
     problems += _check_acceptance(project, choice)
     found = _desired(request, project, choice, releases, version)
     problems += check_mesh_namespaces(project, choice, frozenset(space.name for space in found.namespaces))
+    layers = layers_of(project, choice, problems)
+    problems += check_mesh_wide(layers, _root_namespace(releases))
     found = replace(
         found,
+        warnings=(*found.warnings, *dropped_rules(layers)),
+        layered=None if project.policies is None else policies_of(layers),
         version_origin=str(version_origin),
         revision=revisions.revision,
         tags=revisions.tags,

@@ -55,10 +55,10 @@ class Document:
         )
 
 
-def read(path: Path, source: str, problems: list[Problem]) -> Document:
+def read(path: Path, source: str, problems: list[Problem], *, numbers_are_keys: bool = False) -> Document:
     """Parse the file at ``path``, called ``source`` in messages; what is wrong is added to ``problems``."""
     text = read_text(path, source, problems)
-    return Document(source) if text is None else parse(text, source, problems)
+    return Document(source) if text is None else parse(text, source, problems, numbers_are_keys=numbers_are_keys)
 
 
 def read_text(path: Path, source: str, problems: list[Problem]) -> str | None:

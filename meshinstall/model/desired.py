@@ -1,6 +1,6 @@
 """What a mesh should look like: the result of resolving the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.finding import Finding
 from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
 from meshinstall.model.stack import ValuesStack
-from meshinstall.model.values import Origin
+from meshinstall.model.values import KeyPath, Origin
 from meshinstall.model.waves import Wave
 from meshinstall.model.windows import Windows
 
@@ -34,10 +34,16 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """An Istio object that is applied after the releases."""
+    """An Istio object that is applied after the releases; ``places`` say where each of its values was written, if it is known."""
 
     manifest: Manifest
     origin: Origin
+    places: Mapping[KeyPath, Origin] = field(default_factory=dict)
+
+    def origin_of(self, path: Iterable[object]) -> Origin:
+        """Where a value was written, or the nearest that holds it."""
+        names = tuple(str(part) for part in path)
+        return next((self.places[names[:end]] for end in range(len(names), 0, -1) if names[:end] in self.places), self.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class Desired:
     may be a minor until it is settled; ``version_choice`` says then which version it stands for, and why. ``revision`` is empty on a mesh
     without revisions; ``tags`` are those that point to it, and ``revision_origin`` is where revisions are asked for. ``waves`` are
     those in which an upgrade restarts workloads; without any their owners do. ``windows`` are those of its nightly upgrades.
+    ``layered`` are the objects of policies/; None where there is no such folder, and then none that is there is looked for.
     """
 
     environment: str
@@ -76,6 +83,7 @@ class Desired:
     revision_origin: str = ""
     waves: tuple[Wave, ...] = ()
     windows: Windows = field(default_factory=Windows)
+    layered: tuple[Policy, ...] | None = None
 
     @property
     def istiod(self) -> "Release | None":

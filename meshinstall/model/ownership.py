@@ -14,6 +14,12 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "meshinstall"
 ENVIRONMENT = "meshinstall.dev/environment"
 PROFILE = "meshinstall.dev/profile"
+# On an object that a file of policies/ describes; its annotation says which file, without line and commit: those change with every commit.
+POLICY = "meshinstall.dev/policy"
+LAYERED = "layers"
+SOURCE = "meshinstall.dev/source"
+# What no file may write on its own object.
+RESERVED = frozenset({MANAGED_BY, ENVIRONMENT, PROFILE, POLICY, SOURCE})
 # An annotation: the run that made an object which is there for a moment only.
 HOLDER = "meshinstall.dev/holder"
 # On the scout of a gateway (engine/upgrade/scout.py) and on its pod: the name of the gateway's release.
@@ -55,6 +61,11 @@ def summary_path(namespace: str) -> str:
 def audit_labels(desired: Desired) -> dict[str, str]:
     """Labels of everything that meshinstall itself makes: the audit trail in the cluster."""
     return {MANAGED_BY: MANAGER, ENVIRONMENT: desired.environment, PROFILE: desired.profile}
+
+
+def policy_labels(desired: Desired) -> dict[str, str]:
+    """Labels of an object that a file of policies/ describes."""
+    return {**audit_labels(desired), POLICY: LAYERED}
 
 
 def is_ours(live: Manifest) -> bool:

@@ -29,7 +29,7 @@ Environments = Annotated[list[str], typer.Option("--env", help="Environment whos
 # Seconds of a look at a cluster, of reading one chart, and of reading all charts.
 _LOOK, _CHART, _CHARTS = 120.0, 120.0, 300.0
 # What `explain` takes in place of a component.
-_UPGRADE = "upgrade"
+_UPGRADE, _POLICY = "upgrade", "policy"
 _SETTINGS = ("waves", "windows")
 
 
@@ -67,8 +67,13 @@ def proxies(request: Request, *, timeout: options.Seconds = _LOOK, output: optio
 @requesting(ENVIRONMENT, CLOUD, CONFIG, DESIRED)
 def explain(
     request: Request,
-    component: Annotated[str, typer.Argument(help="base, istiod, cni, ztunnel, gateway, a gateway's name, or upgrade for its settings.")],
-    key: Annotated[str, typer.Argument(help="A value, or what holds several, such as pilot.autoscaleMin; all of yours by default.")] = "",
+    component: Annotated[
+        str, typer.Argument(help="base, istiod, cni, ztunnel, gateway, a gateway's name, upgrade for its settings, or policy.")
+    ],
+    key: Annotated[
+        str,
+        typer.Argument(help="A value, or what holds several, such as pilot.autoscaleMin; of a policy NAMESPACE/NAME. All by default."),
+    ] = "",
     *,
     timeout: options.Seconds = _CHART,
     output: options.OutputKind = Output.TABLE,
@@ -78,6 +83,9 @@ def explain(
 
     if component == _UPGRADE:
         typer.echo(_explained_upgrade(request, key, output))
+        return
+    if component == _POLICY:
+        typer.echo(_explained_policy(request, key, output))
         return
 
     async def work() -> None:
@@ -154,6 +162,16 @@ def _explained_upgrade(request: Request, key: str, output: Output) -> str:
         return printers.dump({**tables.explain_json([]), **{name: parts[name] for name in shown}})
     texts = {"waves": wave_text.configured_text(written.waves), "windows": windows_text(written.windows, now)}
     return "\n\n".join(texts[name] for name in shown)
+
+
+def _explained_policy(request: Request, name: str, output: Output) -> str:
+    """The layers of policies, and what comes of them; raises UsageError for a name that no layer has."""
+    from meshinstall.cli.output import policy_layers, printers
+    from meshinstall.config.policy_layers import explained, read_layers
+
+    project, _ = read(request)
+    found = explained(read_layers(project, request), name)
+    return printers.dump(policy_layers.layers_json(found)) if output is Output.JSON else policy_layers.layers_text(found)
 
 
 async def _explained(request: Request, component: str, key: str) -> "list[ExplainedRelease]":

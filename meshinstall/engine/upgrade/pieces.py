@@ -81,7 +81,7 @@ def narrow(desired: Desired, releases: Iterable[Release], tags: tuple[str, ...] 
     kept = tuple(releases)
     spaces = {desired.mesh_namespace, *(release.key.namespace for release in kept)}
     namespaces = tuple(one for one in desired.namespaces if one.name in spaces)
-    return replace(desired, releases=kept, tags=tags, namespaces=namespaces, policies=(), warnings=(), acceptance=None)
+    return replace(desired, releases=kept, tags=tags, namespaces=namespaces, policies=(), layered=None, warnings=(), acceptance=None)
 
 
 def with_validator(base: Release, revision: str) -> Release:
