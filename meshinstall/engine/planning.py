@@ -18,6 +18,7 @@ from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.istio_objects import orphans
 from meshinstall.engine.observe.istiods_beside import with_istiods_beside
 from meshinstall.engine.observe.namespace_contents import Going, why_kept
+from meshinstall.engine.observe.policies import with_policies
 from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.engine.observe.revision_users import with_revision_users
 from meshinstall.engine.observe.root_certificates import other_istiods, root_certificates
@@ -85,6 +86,7 @@ async def _make_plan(desired: Desired, session: Session, *, explains: bool) -> P
         facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
         facts = await with_tags(desired, facts, session)
         facts = await with_revision_users(desired, facts, session.kube)
+        facts = facts if desired.layered is None else await with_policies(desired, facts, session.kube)
         facts = await with_admission(desired, facts, session.kube)
     decided = decide(desired, facts, session.now().date())
     decided = replace(decided, findings=(*decided.findings, *other_run(at_work_now.value)), target=home.value)
@@ -190,11 +192,13 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
         facts = await observe(charted, session.kube, session.releases, session.charts, Lock(()))
         facts = replace(facts, strangers=await strangers(session.kube, session.releases, facts.releases))
         facts = replace(facts, tags=await find_tags(session.kube, desired.mesh_namespace))
+        # What files describe goes whether they are still there or not.
+        facts = await with_policies(replace(desired, layered=None), facts, session.kube)
         # One that is being deleted already cannot be kept.
         staying = [name for name, live in removable(facts).items() if "deletionTimestamp" not in live["metadata"]]
         going = frozenset({release.key for release in desired.releases} - foreign(desired, facts).keys())
         dark = await scouts(session.kube, [one.name for one in desired.namespaces])
-        ours = frozenset({key for key, _ in dark}).union(key_of(step.manifest) for step in removed_tags(facts))
+        ours = frozenset({key for key, _ in dark}).union(key_of(step.manifest) for step in removed_tags(facts)).union(facts.layered.left)
         async with task_group() as group:
             contents = soon(group, why_kept, session.kube, session.releases, Going(going, crds, ours), staying)
             objects = soon(group, root_certificates, session.kube)
@@ -205,7 +209,7 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
         found = Users() if removal.is_empty else await users(session.kube, desired)
         busy = await helms_at_work(removal, facts, session)
     whose = (*environment(desired, facts), *owners(removal, facts), *at_work(busy), *in_use(removal, found))
-    return _in_lines(replace(removal, findings=whose, target=home.value))
+    return _in_lines(replace(removal, findings=(*removal.findings, *whose), target=home.value))
 
 
 def _without_record(desired: Desired, facts: Facts) -> frozenset[ReleaseKey]:

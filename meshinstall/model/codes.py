@@ -87,12 +87,15 @@ _PLAN = (
     Check("PRE047", Phase.PLAN, _WARNING, "something of the mesh could not be read"),
     Check("PRE048", Phase.PLAN, _ERROR, "another minor would come in place, without a gate", "minor-in-place"),
     Check("PRE049", Phase.PLAN, _WARNING, "workloads of a wave would be down for a time", "downtime"),
+    Check("PRE050", Phase.PLAN, _ERROR, "a policy has no namespace or no kind in the cluster"),
+    Check("PRE051", Phase.PLAN, _EITHER, "policies could not be listed"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),
     Check("CFG003", Phase.PLAN, _WARNING, "the chart does not use a key that is set"),
     Check("CFG004", Phase.PLAN, _WARNING, "a value that is set changes nothing"),
     Check("CFG005", Phase.PLAN, _WARNING, "a value has another effect than it seems to have"),
+    Check("CFG006", Phase.PLAN, _WARNING, "a policy is replaced without a rule of the layer below"),
 )
 
 _CHECK = (

@@ -31,6 +31,20 @@ def key_of(manifest: Manifest, namespace: str = "") -> ObjectKey:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """What is known of policies that files describe, beside the wanted objects themselves.
+
+    ``left`` are those of ours that no file has any more; ``unserved`` are wanted ones whose kind the cluster does not have, ``homeless``
+    are namespaces of wanted ones that do not exist; ``unseen`` says why they could not be listed.
+    """
+
+    left: Mapping[ObjectKey, Manifest] = field(default_factory=dict)
+    unserved: frozenset[ObjectKey] = frozenset()
+    homeless: frozenset[str] = frozenset()
+    unseen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One observation of a cluster.
 
@@ -67,10 +81,13 @@ class Facts:
     peers: tuple[PeerPolicy, ...] = ()
     peers_unseen: str = ""
     strangers: Mapping[ReleaseKey, str] = field(default_factory=dict)
+    layered: PolicyFacts = field(default_factory=PolicyFacts)
 
     def own(self, key: ObjectKey) -> Manifest | None:
         """What is there of an object that meshinstall itself makes: a namespace, a policy or a tag."""
-        return self.namespaces.get(key.name) if key.kind == "Namespace" else self.policies.get(key) or self.live.get(key)
+        if key.kind == "Namespace":
+            return self.namespaces.get(key.name)
+        return self.policies.get(key) or self.layered.left.get(key) or self.live.get(key)
 
 
 @dataclass(frozen=True, slots=True)

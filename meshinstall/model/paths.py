@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from meshinstall.model.facts import ObjectKey
+from meshinstall.model.policy_kinds import POLICY_KINDS, group_of
 
 
 def object_path(group_version: str, plural: str, namespace: str = "", name: str = "", *rest: str) -> str:
@@ -46,7 +47,16 @@ KINDS: Mapping[str, tuple[str, bool]] = {
 LIST_KEYS = ("name", "containerPort", "port", "mountPath", "key")
 
 
+def resource_of(key: ObjectKey) -> tuple[str, bool] | None:
+    """The resource of a known kind, and whether it lives in a namespace; None for any other."""
+    policy = POLICY_KINDS.get((group_of(key.api_version), key.kind))
+    return KINDS.get(key.kind) or ((policy.plural, True) if policy else None)
+
+
 def path_of(key: ObjectKey) -> str:
     """The API path of an object of a known kind; raises KeyError for any other."""
-    plural, namespaced = KINDS[key.kind]
+    found = resource_of(key)
+    if found is None:
+        raise KeyError(key.kind)
+    plural, namespaced = found
     return object_path(key.api_version, plural, key.namespace if namespaced else "", key.name)

@@ -21,7 +21,7 @@ async def with_admission(desired: Desired, facts: Facts, kube: Kube) -> Facts:
     """The facts, with what is changed at admission or set by the server itself; what a dry run may not be asked for stays an edit."""
     edits = {edit.key: edit for release in desired.releases if release.key in facts.releases for edit in drift(facts, release.key)}
     edits |= {edit.key: edit for manifest in facts.wanted_tags if (edit := edit_of(facts, manifest))}
-    wanted = {key_of(policy.manifest): policy.manifest for policy in desired.policies}
+    wanted = {key_of(policy.manifest): policy.manifest for policy in (*desired.policies, *(desired.layered or ()))}
     differing = {key: live for key, live in facts.policies.items() if live and live.get("spec") != wanted[key].get("spec")}
 
     async def ask(key: ObjectKey) -> frozenset[Path]:

@@ -10,6 +10,7 @@ from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Ask, Inquiry, Shortage
 from meshinstall.model.paths import object_path
+from meshinstall.model.policy_kinds import POLICY_KINDS, group_of
 from meshinstall.model.release import Component, Manifest
 from meshinstall.ports import Kube
 
@@ -118,9 +119,16 @@ async def _denied(desired: Desired, kube: Kube) -> tuple[Ask, ...]:
     namespaced = (*_NAMESPACED, *(_NODE_AGENTS if has_agents else ()))
     asks = [Ask(verb, group, resource) for group, resource, verbs in _CLUSTER_WIDE for verb in verbs]
     asks += [Ask(verb, group, resource, space) for group, resource, verbs in namespaced for verb in verbs for space in spaces]
+    asks += [Ask(verb, group, resource) for group, resource in _policies(desired) for verb in _HELM]
     asks += [Ask(verb, group, resource, desired.mesh_namespace) for group, resource, verbs in _MESH_ONLY for verb in verbs]
     answers = await gather(asks, lambda ask: _allowed(kube, ask))
     return tuple(ask for ask in asks if not answers[ask])
+
+
+def _policies(desired: Desired) -> list[tuple[str, str]]:
+    """Group and resource of each kind that files describe."""
+    kinds = {(group_of(str(one.manifest["apiVersion"])), str(one.manifest["kind"])) for one in desired.layered or ()}
+    return [(group, POLICY_KINDS[group, kind].plural) for group, kind in sorted(kinds)]
 
 
 async def _allowed(kube: Kube, ask: Ask) -> bool:

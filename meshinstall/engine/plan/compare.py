@@ -49,6 +49,25 @@ def exact(wanted: Any, live: Any, path: Path = ()) -> Iterator[Difference]:
         yield Difference(path, wanted, live)
 
 
+def exact_in_order(wanted: Any, live: Any, path: Path = ()) -> Iterator[Difference]:
+    """The same where the order of a list counts, as that of routes does: the first that matches is taken."""
+    if is_nothing(wanted) and is_nothing(live):
+        return
+    if isinstance(wanted, Mapping) and (live is ABSENT or isinstance(live, Mapping)):
+        there: Mapping[str, Any] = live if isinstance(live, Mapping) else {}
+        for key in dict.fromkeys((*wanted, *there)):
+            yield from exact_in_order(wanted.get(key, ABSENT), there.get(key, ABSENT), (*path, key))
+    elif isinstance(wanted, list) and isinstance(live, list) and len(wanted) == len(live):
+        for index, (here, other) in enumerate(zip(wanted, live, strict=True)):
+            yield from exact_in_order(here, other, (*path, index))
+    elif wanted is ABSENT or live is ABSENT or not _same_value(wanted, live):
+        yield Difference(path, wanted, live)
+
+
+def _same_value(one: Any, other: Any) -> bool:
+    return bool(isinstance(one, bool) == isinstance(other, bool) and one == other)
+
+
 def narrowed(one: Difference) -> tuple[Difference, ...]:
     """The same as people want to read it: of maps and lists, what only one side has."""
     found = []

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator
 
 from meshinstall.engine.objects.field_names import names_of
 from meshinstall.engine.objects.field_paths import ABSENT, dotted
-from meshinstall.engine.plan.compare import Difference, exact
+from meshinstall.engine.plan.compare import Difference
 from meshinstall.engine.plan.drift import Edit, FieldEdit, shown
+from meshinstall.engine.plan.policy_steps import differing
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.release import Manifest
+from meshinstall.model.policy_kinds import GATEWAY_API, group_of
 from meshinstall.model.secrets import pair
 
 _SHOWN = 5
@@ -31,11 +32,13 @@ def drift_findings(edits: Iterable[Edit]) -> Iterator[Finding]:
 
 def policy_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """One for each policy that does not say what it should, as the API server changes it at admission."""
-    for policy in desired.policies:
+    # Kinds of the Gateway API have defaults: what the server adds is none of anybody's changes.
+    layered = (policy for policy in desired.layered or () if group_of(key_of(policy.manifest).api_version) != GATEWAY_API)
+    for policy in (*desired.policies, *layered):
         key = key_of(policy.manifest)
         live = facts.policies.get(key)
         if live and facts.admitted.get(key):
-            told = "; ".join(map(_policy_difference, _differing(policy.manifest, live)))
+            told = "; ".join(map(_policy_difference, differing(policy.manifest, live)))
             hint = "up cannot change it back: find what changes it with kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies"
             yield Finding(
                 "PRE022",
@@ -45,10 +48,6 @@ def policy_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
                 str(key),
                 hint=hint,
             )
-
-
-def _differing(wanted: Manifest, live: Manifest) -> Iterator[Difference]:
-    return exact(wanted.get("spec") or {}, live.get("spec") or {}, ("spec",))
 
 
 def _policy_difference(one: Difference) -> str:

@@ -9,6 +9,7 @@ from meshinstall.engine.objects.readiness import release_state
 from meshinstall.engine.plan.drift import Edit, drift
 from meshinstall.engine.plan.drift_findings import drift_findings, policy_findings
 from meshinstall.engine.plan.image_origins import image_origins
+from meshinstall.engine.plan.layered_steps import layered_findings, layered_steps
 from meshinstall.engine.plan.policy_steps import policy_step
 from meshinstall.engine.plan.tag_steps import after_tags, tag_edits, tag_steps
 from meshinstall.model.desired import Desired, DesiredNamespace, Release
@@ -40,11 +41,12 @@ def plan(desired: Desired, facts: Facts) -> Plan:
         istio_version=desired.istio_version,
         istio_choice=desired.version_choice,
         mesh_namespace=desired.mesh_namespace,
-        steps=(*namespaces, *before, *tags, *gateways, *policies),
+        steps=(*namespaces, *before, *tags, *gateways, *policies, *layered_steps(desired, facts, names)),
         findings=(
             *desired.warnings,
             *drift_findings((*(edit for some in edits.values() for edit in some), *tag_edits(facts))),
             *policy_findings(desired, facts),
+            *layered_findings(desired, facts),
         ),
     )
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from meshinstall.engine.objects.field_managers import Editor, by, editors, owned_fields
 from meshinstall.engine.objects.field_names import names_of
 from meshinstall.engine.objects.field_paths import ABSENT, Path, dotted, field_at, merge_patch
-from meshinstall.engine.plan.compare import Difference, changed, exact
+from meshinstall.engine.plan.compare import Difference, changed, exact, exact_in_order
 from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.labels import REVISION
-from meshinstall.model.ownership import audit_labels, is_ours
+from meshinstall.model.ownership import POLICY, audit_labels, is_ours
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan
+from meshinstall.model.policy_kinds import SECURITY, group_of
 from meshinstall.model.release import Manifest
 from meshinstall.model.secrets import pair
 
@@ -29,11 +31,24 @@ def policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, fac
     key = key_of(policy.manifest)
     live = facts.policies.get(key)
     # Our labels on what somebody else made would have down delete it.
-    labels = {"labels": audit_labels(desired)} if live is None or is_ours(live) else {}
-    manifest = {**policy.manifest, "metadata": {**policy.manifest["metadata"], **labels}}
-    step = ObjectStep(name=f"{key.kind}/{key.namespace}/{key.name}", action=Action.APPLY, needs=releases, manifest=manifest)
-    spec = tuple(exact(manifest.get("spec") or {}, (live or {}).get("spec") or {}, ("spec",)))
-    changes = tuple(_change(one, str(policy.origin)) for one in spec)
+    labels = audit_labels(desired) if live is None or is_ours(live) else {}
+    name = f"{key.kind}/{key.namespace}/{key.name}"
+    return object_step(policy, labelled(policy.manifest, labels), name, releases, facts)
+
+
+def labelled(manifest: Manifest, labels: Mapping[str, str]) -> dict[str, Any]:
+    """An object with labels beside its own."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, **({"labels": {**(metadata.get("labels") or {}), **labels}} if labels else {})}}
+
+
+def object_step(policy: Policy, manifest: Manifest, name: str, releases: tuple[str, ...], facts: Facts) -> ObjectStep:
+    """What makes the object that is there the one in ``manifest``, which is the policy's with our labels."""
+    key = key_of(manifest)
+    live = facts.policies.get(key)
+    step = ObjectStep(name=name, action=Action.APPLY, needs=releases, manifest=manifest)
+    spec = differing(manifest, live or {})
+    changes = tuple(_change(one, policy) for one in spec)
     if live is None:
         return replace(step, reasons=("does not exist",), changes=changes)
     around = _around(manifest, live)
@@ -46,6 +61,12 @@ def policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, fac
     return replace(step, reasons=reasons, changes=changes, patch=_patch(manifest, live))
 
 
+def differing(wanted: Manifest, live: Manifest) -> tuple[Difference, ...]:
+    """Everything in which the specs differ; rules of security have no order, routes and what else istiod reads have one."""
+    compare = exact if group_of(str(wanted["apiVersion"])) == SECURITY else exact_in_order
+    return tuple(compare(wanted.get("spec") or {}, live.get("spec") or {}, ("spec",)))
+
+
 def comes_strict(plan: Plan, facts: Facts) -> bool:
     """Whether a run makes the mesh STRICT where it was not by the environment's own word; what somebody weakened only goes back."""
     return any(_is_new(step, facts.policies.get(key_of(step.manifest))) for step in plan.pending if isinstance(step, ObjectStep))
@@ -53,6 +74,9 @@ def comes_strict(plan: Plan, facts: Facts) -> bool:
 
 def _is_new(step: ObjectStep, live: Manifest | None) -> bool:
     if step.manifest["kind"] != "PeerAuthentication" or field_at(step.manifest, _MODE) != _STRICT:
+        return False
+    if field_at(step.manifest, ("metadata", "labels", POLICY)) is not ABSENT:
+        # A file of a layer, which cannot be for the whole mesh.
         return False
     if live is None:
         return True
@@ -65,8 +89,13 @@ def _is_new(step: ObjectStep, live: Manifest | None) -> bool:
 
 def _around(wanted: Manifest, live: Manifest) -> tuple[Path, ...]:
     """What differs of the object itself."""
-    deciding = [path for path in _DECIDING if field_at(live, path) != field_at(wanted, path)]
-    return tuple(dict.fromkeys((*changed({name: wanted[name] for name in wanted if name != "spec"}, live), *deciding)))
+    around = changed({name: wanted[name] for name in wanted if name != "spec"}, live)
+    return tuple(dict.fromkeys((*around, *deciding_paths(wanted, live))))
+
+
+def deciding_paths(wanted: Manifest, live: Manifest) -> tuple[Path, ...]:
+    """Labels and annotations that differ and by which istiod ignores an object or does not enforce it."""
+    return tuple(path for path in _DECIDING if field_at(live, path) != field_at(wanted, path))
 
 
 def _reasons(paths: Iterable[Path], live: Manifest) -> tuple[str, ...]:
@@ -78,9 +107,12 @@ def _reasons(paths: Iterable[Path], live: Manifest) -> tuple[str, ...]:
     return tuple(f"was edited{by(who)}: {', '.join(names)}" if who else f"differs in {', '.join(names)}" for who, names in found.items())
 
 
-def _change(one: Difference, origin: str) -> Change:
+def _change(one: Difference, policy: Policy) -> Change:
     before, after = (None if value is ABSENT else value for value in (one.live, one.wanted))
-    return Change(dotted(one.path), *pair(before, after, *names_of(one.path)), "" if one.wanted is ABSENT else origin)
+    # An item of a list is counted as in what is there, so its line is not known: the list's is.
+    path = tuple(takewhile(lambda part: isinstance(part, str), one.path))
+    origin = "" if one.wanted is ABSENT else str(policy.origin_of(path))
+    return Change(dotted(one.path), *pair(before, after, *names_of(one.path)), origin)
 
 
 def _patch(wanted: Manifest, live: Manifest) -> dict[str, Any]:

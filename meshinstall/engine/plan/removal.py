@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from meshinstall.engine.plan.layered_steps import removed_policies, unseen
 from meshinstall.engine.plan.tag_steps import removed_tags, step_name
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
+from meshinstall.model.finding import Severity
 from meshinstall.model.ownership import is_ours, made_by_us
 from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep, SweepStep
 from meshinstall.model.release import Component, Manifest, ReleaseKey, ReleaseStatus
@@ -55,6 +57,7 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
         for policy in desired.policies
         if (live := facts.policies.get(key := key_of(policy.manifest))) and is_ours(live)
     )
+    policies = (*policies, *removed_policies(facts))
     tags = removed_tags(facts)
     releases = _release_steps(desired, facts, tuple(step.name for step in policies), tuple(step.name for step in tags))
     lost = (*_orphan_steps(leftovers, tuple(step.name for step in policies)), *_scout_steps(leftovers))
@@ -85,6 +88,7 @@ def plan_removal(desired: Desired, facts: Facts, kept: Mapping[str, str], leftov
         istio_choice=desired.version_choice,
         mesh_namespace=desired.mesh_namespace,
         steps=(*first, *namespaces),
+        findings=tuple(unseen(facts, Severity.WARNING)),
     )
 
 

@@ -11,7 +11,7 @@ from meshinstall.engine.session import Session
 from meshinstall.errors import ForbiddenError, UnreachableError
 from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.ownership import MANAGER, is_ours
-from meshinstall.model.paths import KINDS
+from meshinstall.model.paths import resource_of
 from meshinstall.model.plan import ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import Manifest, ReleaseKey
 from meshinstall.model.trial import Answer, ApiKind, Attempt, Ground, How, Trial, Write
@@ -135,7 +135,8 @@ class Stage:
     def _kind(self, key: ObjectKey) -> ApiKind | None:
         if self._ground.kinds:
             return self._ground.kinds.get((key.api_version, key.kind))
-        return ApiKind(*KINDS[key.kind]) if key.kind in KINDS else None
+        found = resource_of(key)
+        return ApiKind(*found) if found else None
 
 
 def _unserved(key: ObjectKey) -> str:

@@ -1,0 +1,83 @@
+"""Reads the policies that files describe: each that is wanted, and those of ours in the cluster that no file has any more.
+
+Requests: one for each version of Istio's groups and of the Gateway API, one list for each kind that is served, one for each wanted object
+that is not among them, and one for each of their namespaces that the mesh does not have.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
+
+from meshinstall.engine.objects.json_fields import at, rows, text
+from meshinstall.engine.tasks import gather
+from meshinstall.errors import ForbiddenError
+from meshinstall.model.desired import Desired
+from meshinstall.model.facts import Facts, ObjectKey, PolicyFacts, key_of
+from meshinstall.model.ownership import LAYERED, MANAGED_BY, MANAGER, POLICY
+from meshinstall.model.paths import object_path, path_of
+from meshinstall.model.policy_kinds import POLICY_KINDS, PolicyKey, group_of
+from meshinstall.model.release import Manifest
+from meshinstall.ports import Kube
+
+_OURS = f"{MANAGED_BY}={MANAGER},{POLICY}={LAYERED}"
+
+# Of each kind that is served, the version in which it is listed.
+Served = Mapping[tuple[str, str], str]
+
+
+async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
+    """The facts, with the wanted policies and those that are left; where they may not be read, the reason."""
+    wanted = [key_of(policy.manifest) for policy in desired.layered or ()]
+    try:
+        served = await _served(kube)
+        ours = {_key(key): (key, item) async for key, item in _ours(kube, served)}
+        live = {key: ours[_key(key)][1] for key in wanted if _key(key) in ours}
+        asked = [key for key in wanted if key not in live and (group_of(key.api_version), key.kind) in served]
+        live |= await gather(asked, lambda key: kube.get(path_of(key)))
+    except ForbiddenError as error:
+        return replace(facts, layered=PolicyFacts(unseen=error.message))
+    kept = {_key(key) for key in (*wanted, *facts.policies)}
+    found = PolicyFacts(
+        left={key: item for name, (key, item) in ours.items() if name not in kept},
+        unserved=frozenset(key for key in wanted if (group_of(key.api_version), key.kind) not in served),
+        homeless=await _homeless({key.namespace for key in wanted} - facts.namespaces.keys(), kube),
+    )
+    return replace(facts, policies={**facts.policies, **dict.fromkeys(wanted), **live}, layered=found)
+
+
+def _key(key: ObjectKey) -> PolicyKey:
+    return PolicyKey(group_of(key.api_version), key.kind, key.namespace, key.name)
+
+
+async def _served(kube: Kube) -> Served:
+    """A list in a version that is not served would look empty."""
+    versions = dict.fromkeys(f"{group}/{version}" for (group, _), kind in POLICY_KINDS.items() for version in kind.versions)
+    answers = await gather(versions, lambda version: kube.get(f"/apis/{version}"))
+    there = {version: frozenset(_names(answer)) for version, answer in answers.items() if answer}
+    found: dict[tuple[str, str], str] = {}
+    for (group, name), kind in POLICY_KINDS.items():
+        newest = next((one for version in kind.versions if kind.plural in there.get(one := f"{group}/{version}", ())), "")
+        if newest:
+            found[group, name] = newest
+    return found
+
+
+def _names(answer: Manifest) -> Iterable[str]:
+    return (text(at(one, "name")) for one in rows(at(answer, "resources")))
+
+
+async def _ours(kube: Kube, served: Served) -> AsyncIterator[tuple[ObjectKey, Manifest]]:
+    """Items of a list carry no apiVersion and kind."""
+
+    async def listed(kind: tuple[str, str]) -> list[Manifest]:
+        path = object_path(served[kind], POLICY_KINDS[kind].plural)
+        return [item async for item in kube.list(path, labels=_OURS)]
+
+    for kind, items in (await gather(served, listed)).items():
+        for item in items:
+            key = ObjectKey(served[kind], kind[1], item["metadata"].get("namespace", ""), item["metadata"]["name"])
+            yield key, {**item, "apiVersion": key.api_version, "kind": key.kind}
+
+
+async def _homeless(namespaces: Iterable[str], kube: Kube) -> frozenset[str]:
+    found = await gather(namespaces, lambda name: kube.get(object_path("v1", "namespaces", name=name)))
+    return frozenset(name for name, live in found.items() if live is None)

@@ -1,0 +1,143 @@
+"""Plans the policies that files describe: applied after the releases, compared exactly, deleted when no file has them any more; pure."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from meshinstall.engine.objects.field_managers import owned_fields
+from meshinstall.engine.objects.field_paths import dotted
+from meshinstall.engine.plan.policy_order import Move, arranged
+from meshinstall.engine.plan.policy_steps import deciding_paths, differing, labelled, object_step
+from meshinstall.model.desired import Desired, Policy
+from meshinstall.model.facts import Facts, ObjectKey, key_of
+from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.foreign_text import plain
+from meshinstall.model.ownership import MANAGED_BY, is_ours, kept_by, owner_of, policy_labels
+from meshinstall.model.plan import Action, ObjectStep
+from meshinstall.model.policy_kinds import GATEWAY_API, PolicyKey, group_of
+from meshinstall.model.release import Manifest
+
+FOREIGN, IMPOSSIBLE, UNSEEN = "PRE033", "PRE050", "PRE051"
+_SHOWN = 5
+
+
+def layered_steps(desired: Desired, facts: Facts, releases: tuple[str, ...]) -> tuple[ObjectStep, ...]:
+    """What to do for every object that a file describes, and for those of ours that none does any more, in an order that never opens."""
+    wanted = tuple(_step(policy, releases, desired, facts) for policy in desired.layered or ())
+    kept = tuple(step for step in wanted if not step.is_pending)
+    return (*kept, *arranged(_moves(desired, facts, releases), _root(desired)))
+
+
+def layered_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """What stops a run before it begins, and that nothing could be seen."""
+    if desired.layered is None:
+        return
+    yield from unseen(facts, Severity.ERROR)
+    for policy in desired.layered:
+        key = key_of(policy.manifest)
+        live = facts.policies.get(key)
+        if live is not None and not is_ours(live) and (told := _foreign(policy, live, facts)):
+            yield told
+        yield from _impossible(policy, key, facts)
+
+
+def unseen(facts: Facts, severity: Severity) -> Iterator[Finding]:
+    """That policies of ours could not be listed, so that none of them is deleted."""
+    if facts.layered.unseen:
+        hint = "use an account that may list Istio's kinds in all namespaces"
+        yield Finding(UNSEEN, severity, "policies that files describe could not be listed", facts.layered.unseen, hint=hint)
+
+
+def removed_policies(facts: Facts) -> tuple[ObjectStep, ...]:
+    """All that are there, to be deleted by ``down``."""
+    return arranged(_gone(facts, (), "meshinstall made it from a file"), "")
+
+
+def step_name(key: ObjectKey) -> str:
+    """The name of the step for a policy."""
+    return _key(key).step
+
+
+def _key(key: ObjectKey) -> PolicyKey:
+    return PolicyKey(group_of(key.api_version), key.kind, key.namespace, key.name)
+
+
+def _root(desired: Desired) -> str:
+    """The namespace whose policies are for the whole mesh."""
+    return next((key_of(policy.manifest).namespace for policy in desired.policies), desired.mesh_namespace)
+
+
+def _moves(desired: Desired, facts: Facts, releases: tuple[str, ...]) -> list[Move]:
+    found = []
+    for policy in desired.layered or ():
+        step = _step(policy, releases, desired, facts)
+        if step.is_pending:
+            found.append(Move(step, facts.policies.get(key_of(policy.manifest)), step.manifest))
+    return [*found, *_gone(facts, releases, "no file of this environment has it any more")]
+
+
+def _step(policy: Policy, releases: tuple[str, ...], desired: Desired, facts: Facts) -> ObjectStep:
+    """With our labels also on what somebody else made: it is taken over where it is equal, else a finding stops the run."""
+    key = key_of(policy.manifest)
+    live = facts.policies.get(key)
+    step = object_step(policy, labelled(policy.manifest, policy_labels(desired)), step_name(key), releases, facts)
+    if live is None or is_ours(live):
+        return step
+    reasons = (
+        ("was made by somebody else, and is equal: it becomes meshinstall's",) if not _differences(policy, live, facts) else step.reasons
+    )
+    return replace(step, action=Action.APPLY, reasons=reasons, patch={})
+
+
+def _gone(facts: Facts, releases: tuple[str, ...], why: str) -> Iterator[Move]:
+    for key, live in sorted(facts.layered.left.items()):
+        step = ObjectStep(name=step_name(key), action=Action.DELETE, reasons=(why,), needs=releases, manifest=_stub(key, live))
+        yield Move(step, live, None)
+
+
+def _stub(key: ObjectKey, live: Manifest) -> dict[str, Any]:
+    uid = live["metadata"].get("uid")
+    metadata = {"name": key.name, "namespace": key.namespace, **({"uid": uid} if uid else {})}
+    return {"apiVersion": key.api_version, "kind": key.kind, "metadata": metadata}
+
+
+def _differences(policy: Policy, live: Manifest, facts: Facts) -> list[str]:
+    """Where what somebody else made is not what the file says."""
+    is_admitted = ("spec",) in facts.admitted.get(key_of(policy.manifest), ())
+    spec = () if is_admitted else differing(policy.manifest, live)
+    return list(dict.fromkeys([*map(dotted, deciding_paths(policy.manifest, live)), *(dotted(one.path) for one in spec)]))
+
+
+def _foreign(policy: Policy, live: Manifest, facts: Facts) -> Finding | None:
+    paths = _differences(policy, live, facts)
+    keeper = _keeper(live)
+    if not paths and not keeper:
+        return None
+    key = _key(key_of(policy.manifest))
+    managers = ", ".join(dict.fromkeys(plain(one.editor) for one in owned_fields(live)))
+    owner = keeper or (f"manager {managers}" if managers else "somebody whom Kubernetes did not record")
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    detail = (
+        f"it differs from the file in {', '.join(paths[:_SHOWN])}{more}" if paths else "it is equal, but its owner would write it again"
+    )
+    hint = "make the file equal to take the object over, delete the object, or give the file's object another name"
+    return Finding(FOREIGN, Severity.ERROR, f"{key} exists already and belongs to {owner}", detail, str(key), str(policy.origin), hint)
+
+
+def _keeper(live: Manifest) -> str:
+    """Who writes the object again and again."""
+    if release := owner_of(live["metadata"]):
+        return f"Helm release {plain(release)}"
+    label = (live["metadata"].get("labels") or {}).get(MANAGED_BY)
+    return kept_by(live) or (plain(label) if label else "")
+
+
+def _impossible(policy: Policy, key: ObjectKey, facts: Facts) -> Iterator[Finding]:
+    name, origin = str(_key(key)), str(policy.origin)
+    if key.namespace in facts.layered.homeless:
+        hint = f"create it (kubectl create namespace {key.namespace}), or remove the file: meshinstall makes no namespaces of workloads"
+        yield Finding(IMPOSSIBLE, Severity.ERROR, f"namespace {key.namespace} of {name} does not exist", "", name, origin, hint)
+    # Istio's own kinds come with its base chart.
+    if key in facts.layered.unserved and group_of(key.api_version) == GATEWAY_API:
+        hint = "install the CRDs of the Gateway API first, in a version that has this kind"
+        yield Finding(IMPOSSIBLE, Severity.ERROR, f"the cluster has no kind {key.kind} of {GATEWAY_API}", "", name, origin, hint)
