@@ -51,6 +51,16 @@ class PolicyFile:
     document: Document
 
 
+def layer_of(path: Path) -> tuple[str, ...]:
+    """The folders of the layer that a file is in, wherever its project is; empty for a file elsewhere."""
+    parts = path.parts
+    for at, part in enumerate(parts[:-1]):
+        layer = _BY_WORD.get(part) if at and parts[at - 1] == FOLDER else None
+        if layer and len(parts) - 1 - at >= layer.depth:
+            return parts[at : at + layer.depth]
+    return ()
+
+
 def has_policies(folder: Path) -> bool:
     """Whether a project has layers of policies at all; without, nothing in the cluster is a policy of a file."""
     return os.path.lexists(folder / FOLDER)
@@ -66,7 +76,7 @@ def read_policies(folder: Path, label: str, problems: list[Problem]) -> tuple[Po
         parts = relative.parts[1:-1]
         layer = _BY_WORD.get(parts[0]) if parts else None
         if layer is None or len(parts) < layer.depth:
-            problems.append(Problem(source, 0, 0, "is in no layer", _LAYOUT))
+            problems.append(Problem(source, 0, 0, "is not in a layer", _LAYOUT))
             continue
         document = read(path, source, problems, numbers_are_keys=True)
         found.append(PolicyFile(layer, parts[1 : layer.depth], relative.as_posix(), document))

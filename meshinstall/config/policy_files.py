@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from meshinstall.config.layer_files import layer_of
 from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document, parse, read_text
 from meshinstall.errors import Problem, UsageError
@@ -21,7 +22,8 @@ def read_objects(paths: Iterable[Path], problems: list[Problem]) -> tuple[Policy
     for path, is_named in _files(paths):
         count = len(problems)
         objects = tuple(_objects(path, problems))
-        if is_named and not objects and len(problems) == count:
+        # A file of a layer may remove or patch an object.
+        if is_named and not objects and len(problems) == count and not layer_of(path):
             problems.append(Problem(str(path), 0, 0, "no object of Kubernetes is in this file: apiVersion and kind are missing"))
         found += objects
     return tuple(found)

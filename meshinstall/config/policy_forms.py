@@ -88,14 +88,16 @@ def _object(file: PolicyFile, problems: list[Problem]) -> Form | None:
 
 def _removal(file: PolicyFile, problems: list[Problem]) -> Form | None:
     document, values = file.document, file.document.values
-    problems += _unknown(document, (), values, frozenset({"remove"}), "a file that removes an object says nothing else")
+    problems += _unknown(document, (), values, frozenset({"remove"}), "a file that removes an object has remove alone")
     key = _named(document, "remove", problems)
     return Form(file, key, where(file, ("remove",))) if key else None
 
 
 def _patch(file: PolicyFile, problems: list[Problem]) -> Form | None:
     document, values = file.document, file.document.values
-    problems += _unknown(document, (), values, frozenset({"patch", "operations"}), "a file that patches an object says nothing else")
+    problems += _unknown(
+        document, (), values, frozenset({"patch", "operations"}), "a file that patches an object has patch and operations alone"
+    )
     key = _named(document, "patch", problems)
     written = values.get("operations")
     if not isinstance(written, list) or not written:
@@ -168,7 +170,7 @@ def _key(document: Document, naming: Mapping[str, Any], at: KeyPath, problems: l
     groups = groups_of(kind)
     if not groups:
         hint = suggestion(kind, tuple(dict.fromkeys(name for _, name in POLICY_KINDS)))
-        text = f"a layer cannot hold a {plain(kind)}: only kinds of Istio and of the Gateway API"
+        text = f"{plain(kind)} is not a kind of Istio's security, networking or telemetry, or of the Gateway API"
         problems.append(document.problem(places["kind"], text, hint))
         return None
     known = {f"{group}/{one}": group for group in groups for one in POLICY_KINDS[group, kind].versions}

@@ -16,6 +16,7 @@ from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import line
 from meshinstall.model.ownership import SOURCE
 from meshinstall.model.policy_kinds import SECURITY, PolicyKey
+from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.request import Request
 from meshinstall.model.values import KeyPath, Origin
 
@@ -166,6 +167,17 @@ def _dropped(before: Node, after: Node) -> Iterator[Dropped]:
 def policies_of(layers: Iterable[Layered]) -> tuple[Policy, ...]:
     """The objects that are wanted."""
     return tuple(policy for one in layers if (policy := one.policy()))
+
+
+def objects_of(layers: Iterable[Layered]) -> tuple[PolicyObject, ...]:
+    """The objects that are wanted, as ``policy check`` reads files: each by its own file's lines, those of a patch by the nearest."""
+    found = []
+    for one in layers:
+        if one.tree:
+            source = one.tree.origin.source
+            own = {path: (at.line, at.column) for path, at in places(one.tree) if at.source == source}
+            found.append(PolicyObject(source, bare(one.tree), own))
+    return tuple(found)
 
 
 def dropped_rules(layers: Iterable[Layered]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from meshinstall.cli.request_options import CLOUD, CONFIG, DESIRED, OWN_ENVIRONM
 from meshinstall.cli.running import run
 from meshinstall.cli.settings import HELP
 from meshinstall.cli.target import read, warn
-from meshinstall.errors import ExitStatus
+from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.cluster_ref import Cloud
 from meshinstall.model.request import Request
 
@@ -29,7 +29,12 @@ _CHARTS = 300.0
 # An environment that is always there: of it only the version of Istio is taken.
 _ANY = "dev"
 
-Paths = Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER...", help="YAML or JSON of Kubernetes' objects.", show_default=False)]
+Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[FILE|FOLDER]...", help="YAML or JSON of Kubernetes' objects; by default the layers of --env.", show_default=False
+    ),
+]
 
 
 @policy.callback()
@@ -39,7 +44,7 @@ def _policy() -> None:
 
 @policy.command()
 @requesting(OWN_ENVIRONMENT, last={**CLOUD, **CONFIG, **DESIRED})
-def check(paths: Paths, request: Request, *, timeout: options.Seconds = _CHARTS, output: options.OutputKind = Output.TABLE) -> None:
+def check(request: Request, paths: Paths = None, *, timeout: options.Seconds = _CHARTS, output: options.OutputKind = Output.TABLE) -> None:
     """Say what is wrong with policies, and what they do that they do not say; exit status 2 for what must not be applied.
 
     With --env the mesh of that environment is known: its trust domains, its providers, its root namespace.
@@ -50,13 +55,17 @@ def check(paths: Paths, request: Request, *, timeout: options.Seconds = _CHARTS,
 
         from meshinstall.cli.output import policy_text, printers
         from meshinstall.config import lockfile
+        from meshinstall.config.policy_layers import objects_of, read_layers
         from meshinstall.engine.report.policies import check_policies
         from meshinstall.wiring import lock_path, open_charts
 
+        if not paths and not request.environment:
+            raise UsageError("no policies are named", "name files or folders, or with --env an environment whose layers to check")
         asked = request if request.environment else replace(request, environment=_ANY, cloud=Cloud.LOCAL)
         project, desired = read(asked)
         pins = lockfile.load(lock_path(project))
-        found = await check_policies(paths, desired, open_charts(warn), pins, knows_mesh=bool(request.environment))
+        sources = paths or objects_of(read_layers(project, asked))
+        found = await check_policies(sources, desired, open_charts(warn), pins, knows_mesh=bool(request.environment))
         typer.echo(printers.dump(policy_text.policy_json(found)) if output is Output.JSON else policy_text.policy_text(found))
         if found.chart_error and not found.has_errors:
             raise found.chart_error

@@ -30,7 +30,7 @@ async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
     try:
         served = await _served(kube)
         ours = {_key(key): (key, item) async for key, item in _ours(kube, served)}
-        live = {key: ours[_key(key)][1] for key in wanted if _key(key) in ours}
+        live: dict[ObjectKey, Manifest | None] = {key: ours[_key(key)][1] for key in wanted if _key(key) in ours}
         asked = [key for key in wanted if key not in live and (group_of(key.api_version), key.kind) in served]
         live |= await gather(asked, lambda key: kube.get(path_of(key)))
     except ForbiddenError as error:

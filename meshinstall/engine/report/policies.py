@@ -8,6 +8,7 @@ from typing import Any
 from meshinstall.checks.policies.judge import judge
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.config.crd_schemas import Schemas, read_schemas
+from meshinstall.config.layer_files import layer_of
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.policy_files import read_objects
 from meshinstall.engine.objects.json_fields import rows, table, text
@@ -36,13 +37,17 @@ class Checked:
         return bool(self.problems) or any(one.severity is Severity.ERROR for one in self.findings)
 
 
-async def check_policies(paths: Iterable[Path], desired: Desired, charts: Charts, pins: Lock, *, knows_mesh: bool) -> Checked:
-    """Read and judge the files; ``knows_mesh``: whether ``desired`` is the mesh that they are for, and not only a version.
+async def check_policies(
+    sources: Iterable[Path | PolicyObject], desired: Desired, charts: Charts, pins: Lock, *, knows_mesh: bool
+) -> Checked:
+    """Judge files and what was read already; ``knows_mesh``: whether ``desired`` is the mesh that they are for, and not only a version.
 
     Raises UsageError for a path that is not there.
     """
     problems: list[Problem] = []
-    objects = read_objects(paths, problems)
+    given = tuple(sources)
+    read = read_objects((one for one in given if isinstance(one, Path)), problems)
+    objects = (*(one for one in given if isinstance(one, PolicyObject)), *read)
     error = None
     try:
         desired = await settle_version(desired, pins, charts)
@@ -64,10 +69,10 @@ async def _schemas(desired: Desired, charts: Charts, pins: Lock) -> Schemas:
 
 
 def _twice(objects: tuple[PolicyObject, ...]) -> Iterator[Problem]:
-    """One object in two places: the one that is applied last wins."""
-    seen: dict[tuple[str, str, str, str], PolicyObject] = {}
+    """One object in two places: the one that is applied last wins; in two layers the nearer one is meant to."""
+    seen: dict[tuple[str, ...], PolicyObject] = {}
     for one in objects:
-        first = seen.setdefault((one.group, one.kind, one.namespace, one.name), one)
+        first = seen.setdefault((one.group, one.kind, one.namespace, one.name, *layer_of(Path(one.source))), one)
         if first is not one and one.name:
             where = f"{first.source}:{first.place(())[0]}"
             yield Problem(one.source, *one.place(()), f"{one} is also in {where}: the one that is applied last wins")

@@ -162,7 +162,7 @@ DROP = "  - {op: remove, path: /spec/rules/0}\n"
         (TESTED + "  - {op: add, path: /metadata/labels, value: {meshinstall.dev/policy: me}}\n", "is written by meshinstall itself"),
         (TESTED + "  - {op: wipe, path: /spec}\n", ":4:6: op must be one of test, add, replace, remove, move, copy"),
         (TESTED + "  - {op: remove, path: spec}\n", ":4:18: path must be a JSON pointer such as /spec/rules/0"),
-        (f"remove: {NAMED}\nspec: {{}}\n", ":2:1: spec has no place here (a file that removes an object says nothing else)"),
+        (f"remove: {NAMED}\nspec: {{}}\n", ":2:1: spec has no place here (a file that removes an object has remove alone)"),
         ("remove: {kind: Gateway, namespace: shop, name: web}\n", "of networking.istio.io and of gateway.networking.k8s.io (write its"),
     ],
 )  # fmt: skip
@@ -176,8 +176,8 @@ def test_a_mistake_of_a_higher_layer_has_its_line(write: Write, text: str, wante
     ("text", "wanted"),
     [
         ("", ": is not a policy: apiVersion and kind are missing (write an object"),
-        (WEB.replace("AuthorizationPolicy", "AuthorisationPolicy"), ":2:1: a layer cannot hold a AuthorisationPolicy"),
-        ("apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: b}\n", ":2:1: a layer cannot hold a Secret"),
+        (WEB.replace("AuthorizationPolicy", "AuthorisationPolicy"), ":2:1: AuthorisationPolicy is not a kind of Istio's security"),
+        ("apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: b}\n", ":2:1: Secret is not a kind of"),
         (WEB.replace("io/v1", "io/v7"), ":1:1: security.istio.io/v7 has no AuthorizationPolicy"),
         (WEB.replace(", namespace: shop", ""), "metadata.namespace is missing or not text"),
         (WEB.replace("namespace: shop", "namespace: Shop/../x"), ":3:23: 'Shop/../x' is not a valid namespace in Kubernetes"),
@@ -214,7 +214,7 @@ def test_mistakes_of_all_files_are_told_at_once_whatever_environment_is_asked_fo
     assert "policies/envs/dev/c.yaml" in lines
     assert "policies/envs/nowhere/d.yaml: there is no environment 'nowhere'" in lines
     assert "policies/clouds/oci/e.yaml: oci is not a cloud" in lines
-    assert "policies/f.yaml: is in no layer" in lines
+    assert "policies/f.yaml: is not in a layer" in lines
     assert "policies/base/g.yml: only .yaml files are read (rename it to g.yaml)" in lines
 
 

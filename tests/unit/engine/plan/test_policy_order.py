@@ -1,6 +1,6 @@
 """Between two states of policies nothing is ever wider than both: whatever changes, and wherever runs are killed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
@@ -19,7 +19,7 @@ from meshinstall.model.release import Manifest
 from meshinstall.model.values import LayerKind, Origin
 from tests.cases import plans
 
-State = dict[ObjectKey, Manifest]
+State = Mapping[ObjectKey, Manifest]
 
 MESH = plans.make({}).desired
 ORIGIN = Origin(LayerKind.PROJECT, "policies/base/a.yaml", 1)
@@ -104,9 +104,8 @@ def states(desired: Desired, state: State, stop: int | None = None) -> Iterator[
         if count == stop:
             return
         key = key_of(step.manifest)
-        state = {name: one for name, one in state.items() if name != key}
-        if step.action is not Action.DELETE:
-            state[key] = step.manifest
+        put = {} if step.action is Action.DELETE else {key: step.manifest}
+        state = {**{name: one for name, one in state.items() if name != key}, **put}
         yield state
 
 
@@ -148,7 +147,7 @@ def test_each_step_comes_after_the_one_before_it_and_no_two_have_one_name(
     assert all("istio-system/istiod" in step.needs for step in found)
 
 
-def names(before: list[Manifest], after: list[Manifest]) -> list[str]:
+def names(before: Sequence[Manifest], after: Sequence[Manifest]) -> list[str]:
     state = {key_of(one): {**one, "metadata": {**one["metadata"], "labels": policy_labels(MESH)}} for one in deepcopy(before)}
     return [f"{step.action} {step.name}" for step in steps(wanting(tuple(after)), state) if step.is_pending]
 
