@@ -12,6 +12,7 @@ import anyio.lowlevel
 from meshinstall.errors import ClusterError, ConflictError, ForbiddenError
 from meshinstall.model.facts import key_of
 from meshinstall.model.paths import KINDS, path_of
+from meshinstall.model.policy_kinds import POLICY_KINDS
 from meshinstall.model.release import Manifest
 from meshinstall.model.trial import Answer, Attempt, Kinds
 
@@ -163,7 +164,8 @@ def _versions(objects: Iterable[str]) -> dict[str, set[str]]:
 
 
 # Kinds by their plurals, as far as tests own something by them.
-_NAMES = {plural: kind for kind, (plural, _) in KINDS.items()} | {"cronjobs": "CronJob", "pods": "Pod", "secrets": "Secret"}
+_POLICIES = {policy.plural: kind for (_, kind), policy in POLICY_KINDS.items()}
+_NAMES = _POLICIES | {plural: kind for kind, (plural, _) in KINDS.items()} | {"cronjobs": "CronJob", "pods": "Pod", "secrets": "Secret"}
 
 
 def _discovery(path: str, objects: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from meshinstall.model.release import Manifest
 # Helm itself, we, and what Kubernetes writes for its own bookkeeping.
 _NOT_EDITORS = frozenset({"helm", "Helm", "meshinstall", "kube-controller-manager"})
 
+# What we wrote by server-side apply; and the length of the path of a label.
+_APPLIED, _MARK = ("meshinstall", "Apply"), 3
+
 # A person at a terminal; the plan shows the edits.
 _PEOPLE = re.compile(r"kubectl(-.*)?")
 # Set fields of webhooks on purpose, and do so again at once (istio pkg/webhooks; AKS' admission controller). What we put back
@@ -81,6 +84,15 @@ def owned_fields(live: Manifest) -> tuple[Owned, ...]:
             editor = Editor(manager, str(entry.get("operation") or ""), str(entry.get("time") or ""))
             found.append(Owned(editor, tuple(_leaves(fields, ()))))
     return tuple(found)
+
+
+def our_marks(live: Manifest) -> tuple[Path, ...]:
+    """Labels and annotations that we applied: without them in what is applied next, they go."""
+    ours = [entry for entry in live["metadata"].get("managedFields") or () if (entry.get("manager"), entry.get("operation")) == _APPLIED]
+    paths = [path for entry in ours if isinstance(entry.get("fieldsV1"), Mapping) for path in _leaves(entry["fieldsV1"], ())]
+    return tuple(
+        path for path in paths if path[:1] == ("metadata",) and path[1:2] in {("labels",), ("annotations",)} and len(path) == _MARK
+    )
 
 
 def editors(owned: Iterable[Owned], paths: Iterable[Path]) -> tuple[Editor, ...]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
-from meshinstall.engine.objects.field_managers import Editor, by, editors, owned_fields
+from meshinstall.engine.objects.field_managers import Editor, by, editors, our_marks, owned_fields
 from meshinstall.engine.objects.field_names import names_of
 from meshinstall.engine.objects.field_paths import ABSENT, Path, dotted, field_at, merge_patch
 from meshinstall.engine.plan.compare import Difference, changed, exact, exact_in_order
@@ -75,8 +75,8 @@ def comes_strict(plan: Plan, facts: Facts) -> bool:
 def _is_new(step: ObjectStep, live: Manifest | None) -> bool:
     if step.manifest["kind"] != "PeerAuthentication" or field_at(step.manifest, _MODE) != _STRICT:
         return False
-    if field_at(step.manifest, ("metadata", "labels", POLICY)) is not ABSENT:
-        # A file of a layer, which cannot be for the whole mesh.
+    if _is_layered(step.manifest):
+        # Such a file cannot be for the whole mesh.
         return False
     if live is None:
         return True
@@ -90,7 +90,14 @@ def _is_new(step: ObjectStep, live: Manifest | None) -> bool:
 def _around(wanted: Manifest, live: Manifest) -> tuple[Path, ...]:
     """What differs of the object itself."""
     around = changed({name: wanted[name] for name in wanted if name != "spec"}, live)
-    return tuple(dict.fromkeys((*around, *deciding_paths(wanted, live))))
+    # What a file had said before.
+    said = [path for path in our_marks(live) if field_at(wanted, path) is ABSENT] if _is_layered(wanted) else []
+    return tuple(dict.fromkeys((*around, *deciding_paths(wanted, live), *said)))
+
+
+def _is_layered(manifest: Manifest) -> bool:
+    """Whether a file of a layer describes it."""
+    return field_at(manifest, ("metadata", "labels", POLICY)) is not ABSENT
 
 
 def deciding_paths(wanted: Manifest, live: Manifest) -> tuple[Path, ...]:
