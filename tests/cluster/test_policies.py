@@ -1,0 +1,143 @@
+"""Layers of policies on a real API server with istiod's webhook: applied, put back, deleted with their files, and gone with the mesh."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testbed.cluster import Cluster
+from tests.cluster.mesh import Shell, namespace
+from tests.cluster.meshinstall_run import Program, meshinstall
+
+pytestmark = pytest.mark.cluster
+
+_WEB = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop, annotations: {meshinstall.dev/owner: shop-team}}
+spec:
+  rules:
+    - from: [{source: {principals: [cluster.local/ns/shop/sa/cart]}}]
+    - to: [{operation: {ports: ["8080"]}}]
+"""
+_FILES = {
+    "base/web.yaml": _WEB,
+    "base/deny.yaml": _WEB.replace("name: web", "name: no-metrics").replace("spec:", "spec:\n  action: DENY"),
+    "base/peers.yaml": """apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: web, namespace: shop}
+spec: {selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}, portLevelMtls: {8080: {mode: PERMISSIVE}}}
+""",
+    "base/gone.yaml": _WEB.replace("name: web", "name: gone"),
+    "clouds/local/gone.yaml": "remove: {kind: AuthorizationPolicy, namespace: shop, name: gone}\n",
+    "envs/dev/web.yaml": """patch: {kind: AuthorizationPolicy, namespace: shop, name: web}
+operations:
+  - {op: test, path: /spec/rules/1/to/0/operation/ports/0, value: "8080"}
+  - {op: replace, path: /spec/rules/1/to/0/operation/ports/0, value: "9090"}
+""",
+    "sites/dev/local/routes.yaml": """apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: [web.shop.svc.cluster.local]
+  http:
+    - match: [{uri: {prefix: /admin}}]
+      fault: {abort: {httpStatus: 403, percentage: {value: 100}}}
+      route: [{destination: {host: web.shop.svc.cluster.local}}]
+    - route: [{destination: {host: web.shop.svc.cluster.local}}]
+""",
+    "base/telemetry.yaml": """apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: logs, namespace: shop}
+spec: {accessLogging: [{providers: [{name: envoy}]}]}
+""",
+}
+_STEPS = {
+    "AuthorizationPolicy/shop/web",
+    "AuthorizationPolicy/shop/no-metrics",
+    "PeerAuthentication/shop/web",
+    "VirtualService/shop/web",
+    "Telemetry/shop/logs",
+}
+_KINDS = "authorizationpolicies,peerauthentications.security.istio.io,virtualservices,telemetries"
+
+
+@pytest.fixture(scope="module")
+def shell(own_module_cluster: Cluster, build_part: Callable[[str], Path]) -> Shell:
+    """A person's shell, on a cluster with the namespace of the policies."""
+    found = Shell(own_module_cluster, tuple(build_part(name) for name in ("helm4", "kubectl")))
+    found.apply(namespace("shop"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def project(own_module_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The testbed's project with layers of policies."""
+    folder = tmp_path_factory.mktemp("layers") / "project"
+    shutil.copytree(meshinstall(own_module_cluster).env["MESHINSTALL_CONFIG"], folder, ignore=shutil.ignore_patterns("stderr.log"))
+    for path, text in _FILES.items():
+        (folder / "policies" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "policies" / path).write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def program(own_module_cluster: Cluster, project: Path, shell: Shell) -> Program:
+    """Meshinstall with a minimal mesh that its first run installed, the policies with it."""
+    assert shell.ok("kubectl", "get", "namespace", "shop")
+    found = meshinstall(own_module_cluster).having("--profile", "minimal", MESHINSTALL_CONFIG=str(project))
+    found.up("--no-verify")
+    return found
+
+
+def _names(shell: Shell) -> list[str]:
+    listed = shell.ok("kubectl", "get", _KINDS, "-n", "shop", "-o", "name").split()
+    return sorted(name.partition(".")[0] + "/" + name.rpartition("/")[2] for name in listed)
+
+
+def test_after_up_everything_is_there_and_nothing_is_left_to_do(program: Program, shell: Shell) -> None:
+    assert program.pending() == {}
+    steps = {step["name"] for step in json.loads(program.run("plan", "-o", "json").out)["steps"]}
+    assert steps >= _STEPS
+    web = json.loads(shell.ok("kubectl", "get", "authorizationpolicy", "web", "-n", "shop", "-o", "json"))
+    assert web["spec"]["rules"][1]["to"][0]["operation"]["ports"] == ["9090"]
+    assert web["metadata"]["annotations"] == {
+        "meshinstall.dev/owner": "shop-team",
+        "meshinstall.dev/source": "policies/base/web.yaml, policies/envs/dev/web.yaml",
+    }
+    assert {entry["manager"] for entry in web["metadata"]["managedFields"]} == {"meshinstall"}
+
+
+def test_what_kubectl_changed_is_drift_and_goes_back(program: Program, shell: Shell) -> None:
+    void = {"spec": {"selector": {"matchLabels": {"app": "nothing"}}}}
+    shell.ok("kubectl", "patch", "authorizationpolicy", "no-metrics", "-n", "shop", "--type=merge", "-p", json.dumps(void))
+    swap = [{"op": "move", "from": "/spec/http/1", "path": "/spec/http/0"}]
+    shell.ok("kubectl", "patch", "virtualservice", "web", "-n", "shop", "--type=json", "-p", json.dumps(swap))
+    pending = program.pending()
+    assert set(pending) == {"AuthorizationPolicy/shop/no-metrics", "VirtualService/shop/web"}
+    assert "was edited by kubectl-patch" in pending["AuthorizationPolicy/shop/no-metrics"]["reasons"][0]
+    program.up("--no-verify")
+    assert program.pending() == {}
+
+
+def test_of_removed_files_the_objects_go_and_of_foreign_ones_none(program: Program, shell: Shell, project: Path) -> None:
+    mine = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "theirs", "namespace": "shop"}}
+    shell.apply({**mine, "spec": {}})
+    (project / "policies/base/deny.yaml").unlink()
+    pending = program.pending()
+    assert {name: step["action"] for name, step in pending.items()} == {"AuthorizationPolicy/shop/no-metrics": "delete"}
+    program.up("--no-verify")
+    (project / "policies/base/theirs.yaml").write_text(_WEB.replace("name: web", "name: theirs"))
+    refused = program.run("up", "--yes", "--no-verify")
+    assert refused.status == 1
+    assert "PRE033: AuthorizationPolicy shop/theirs exists already and belongs to manager kubectl-client-side-apply" in refused.err
+    (project / "policies/base/theirs.yaml").unlink()
+    assert program.pending() == {}
+    assert "authorizationpolicy/theirs" in _names(shell)
+
+
+def test_down_removes_all_of_ours_and_nothing_else(program: Program, shell: Shell, project: Path) -> None:
+    shutil.rmtree(project / "policies")
+    program.ok("down", "--yes")
+    assert _names(shell) == ["authorizationpolicy/theirs"]
