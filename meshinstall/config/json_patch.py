@@ -118,10 +118,6 @@ def _carry(root: Node, operation: Operation) -> None:
             raise PatchError(f"makes more than {MAX_NODES} values, or nests them too deep")
         _add(root, path, copied(node))
         return
-    if path[: len(start)] == start:
-        if path == start:
-            return
-        raise PatchError("cannot move a value into itself")
     before = copied(root)
     _take(root, start)
     try:

@@ -85,6 +85,21 @@ def test_what_a_patch_writes_has_its_line_and_all_else_keeps_its_own() -> None:
     assert lines == {("rules", "0", "c", "0"): "patch:3", ("rules", "1", "a"): "below:4"}
 
 
+def test_a_value_cannot_be_moved_into_itself() -> None:
+    with pytest.raises(PatchError, match="there is nothing here"):
+        ours({"a": {"b": 1}}, [("move", ("a", "b"), ("a",), None)])
+    assert ours({"a": [1, 2]}, [("move", ("a", "1"), ("a", "1"), None)]) == {"a": [1, 2]}
+
+
+def test_trees_that_one_operation_changed_share_nothing() -> None:
+    operation = Operation("add", ("a",), grow({"b": 1}, written))
+    first, second = grow({}, below), grow({}, below)
+    run(first, operation)
+    run(second, operation)
+    run(first, Operation("remove", ("a", "b")))
+    assert (bare(first), bare(second)) == ({"a": {}}, {"a": {"b": 1}})
+
+
 @pytest.mark.parametrize("one", ["", "a", "/~2", "/a~"])
 def test_what_is_not_a_pointer_is_refused(one: str) -> None:
     with pytest.raises(PatchError):

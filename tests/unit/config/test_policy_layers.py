@@ -126,6 +126,14 @@ def test_a_layer_removes_an_object_and_a_nearer_one_adds_it_again(write: Write) 
     assert policy.manifest["metadata"]["annotations"][SOURCE] == "policies/envs/prod/a.yaml"
 
 
+def test_ports_are_keys_as_for_kubectl_and_names_of_files_decide_nothing(write: Write) -> None:
+    head = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
+    peers = head + "metadata: {name: %s, namespace: shop}\nspec: {portLevelMtls: {8080: {}}}\n"
+    found = layered(write, {"policies/base/1.yaml": peers % "b", "policies/base/2.yaml": peers % "a"})
+    assert [one.manifest["metadata"]["name"] for one in found] == ["a", "b"]
+    assert found[0].manifest["spec"] == {"portLevelMtls": {"8080": {}}}
+
+
 def test_owner_and_ticket_stay_as_the_file_has_them(write: Write) -> None:
     text = WEB.replace(
         "namespace: shop}", "namespace: shop, annotations: {meshinstall.dev/owner: shop-team, meshinstall.dev/ticket: OPS-1}}"
@@ -256,6 +264,12 @@ def test_what_is_neither_a_file_nor_a_folder_is_never_opened(write: Write) -> No
     os.mkfifo(folder / "policies/base/pipe.yaml")
     with pytest.raises(ConfigError, match=r"policies/base/pipe\.yaml: is neither a file nor a folder"):
         load_project(None, {}, folder)
+
+
+def test_folders_in_folders_have_an_end(write: Write) -> None:
+    assert layered(write, {f"policies/base/{'a/' * 6}web.yaml": WEB})
+    (line,) = refused(write, {f"policies/base/{'a/' * 7}two.yaml": WEB.replace("name: web", "name: two")})
+    assert line.startswith(f"policies/base/{'a/' * 7}two.yaml: is more than 8 folders deep")
 
 
 def test_more_files_than_a_project_has_are_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

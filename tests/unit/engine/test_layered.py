@@ -112,7 +112,7 @@ async def test_what_somebody_added_goes_and_the_plan_says_who() -> None:
     await up(there, desired)
     found = live(there, policy())
     found["spec"]["selector"] = {"matchLabels": {"app": "nothing"}}
-    fields = {"f:spec": {"f:selector": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:selector": {}}}
     found["metadata"]["managedFields"] = [{"manager": "kubectl-patch", "operation": "Update", "time": WHEN, "fieldsV1": fields}]
     plan = await planned(there, desired)
     assert step(plan).reasons == (f"was edited by kubectl-patch (Update, {WHEN}): spec.selector",)
@@ -195,7 +195,7 @@ async def test_what_somebody_else_made_and_differs_stops_the_run(
     metadata: dict[str, Any], spec: dict[str, Any], owner: str, detail: str
 ) -> None:
     there, desired = cluster(), wanting(policy())
-    fields = {"f:spec": {"f:rules": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:rules": {}}}
     managed = [{"manager": "kubectl-apply", "operation": "Apply", "time": WHEN, "fieldsV1": fields}]
     there.kube.put(policy(spec=spec, managedFields=managed, **metadata))
     plan = await planned(there, desired)
