@@ -100,7 +100,7 @@ def test_after_up_everything_is_there_and_nothing_is_left_to_do(program: Program
     assert program.pending() == {}
     steps = {step["name"] for step in json.loads(program.run("plan", "-o", "json").out)["steps"]}
     assert steps >= _STEPS
-    web = json.loads(shell.ok("kubectl", "get", "authorizationpolicy", "web", "-n", "shop", "-o", "json"))
+    web = json.loads(shell.ok("kubectl", "get", "authorizationpolicy", "web", "-n", "shop", "-o", "json", "--show-managed-fields"))
     assert web["spec"]["rules"][1]["to"][0]["operation"]["ports"] == ["9090"]
     assert web["metadata"]["annotations"] == {
         "meshinstall.dev/owner": "shop-team",
