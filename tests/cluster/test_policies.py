@@ -121,6 +121,18 @@ def test_what_kubectl_changed_is_drift_and_goes_back(program: Program, shell: Sh
     assert program.pending() == {}
 
 
+def test_a_change_that_no_moment_is_right_for_is_made_with_a_second_object(program: Program, shell: Shell, project: Path) -> None:
+    deny = project / "policies/base/deny.yaml"
+    deny.write_text(deny.read_text().replace("8080", "7070"))
+    (project / "policies/base/more.yaml").write_text(_WEB.replace("name: web", "name: more"))
+    helper = "AuthorizationPolicy/shop/no-metrics-meshinstall-meanwhile"
+    changed = ["AuthorizationPolicy/shop/more", "AuthorizationPolicy/shop/no-metrics"]
+    assert list(program.pending()) == [helper, *changed, f"{helper} (removed)"]
+    program.up("--no-verify")
+    assert program.pending() == {}
+    assert [name for name in _names(shell) if "meanwhile" in name] == []
+
+
 def test_of_removed_files_the_objects_go_and_of_foreign_ones_none(program: Program, shell: Shell, project: Path) -> None:
     mine = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "theirs", "namespace": "shop"}}
     shell.apply({**mine, "spec": {}})

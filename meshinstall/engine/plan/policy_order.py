@@ -111,7 +111,7 @@ def _helped(move: Move) -> Iterator[tuple[tuple[int, int], ObjectStep]]:
     """First the new rules by another name, then the object itself when the old ones may go, then the other one goes."""
     step, manifest = move.step, _meanwhile(move.step)
     name = f"{step.name.rpartition('/')[0]}/{manifest['metadata']['name']}"
-    reasons = (f"holds what {step.name} will say until all other changes are made",)
+    reasons = (f"it holds what {step.name} will say until all other changes are made",)
     come = Phase.NARROW if _denies(move.after or {}) else Phase.ALLOWS_COME
     yield (come, 0), replace(step, name=name, manifest=manifest, reasons=reasons, changes=(), patch={})
     yield (Phase.WIDEN if _denies(move.before or {}) else Phase.ALLOWS_GO, 0), step
