@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from meshinstall.model.mesh import PeerPolicy
+from meshinstall.model.policy_kinds import PolicyKey, group_of
 from meshinstall.model.position import RevisionUsers
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 
@@ -28,6 +29,11 @@ def key_of(manifest: Manifest, namespace: str = "") -> ObjectKey:
     return ObjectKey(
         str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")), metadata.get("namespace") or namespace, metadata.get("name", "")
     )
+
+
+def policy_key(key: ObjectKey) -> PolicyKey:
+    """The same object whatever version it is written in."""
+    return PolicyKey(group_of(key.api_version), key.kind, key.namespace, key.name)
 
 
 @dataclass(frozen=True, slots=True)

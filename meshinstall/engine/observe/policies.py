@@ -11,10 +11,10 @@ from meshinstall.engine.objects.json_fields import at, rows, text
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Facts, ObjectKey, PolicyFacts, key_of
+from meshinstall.model.facts import Facts, ObjectKey, PolicyFacts, key_of, policy_key
 from meshinstall.model.ownership import LAYERED, MANAGED_BY, MANAGER, POLICY
 from meshinstall.model.paths import object_path, path_of
-from meshinstall.model.policy_kinds import POLICY_KINDS, PolicyKey, group_of
+from meshinstall.model.policy_kinds import POLICY_KINDS, group_of
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
@@ -29,23 +29,19 @@ async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
     wanted = [key_of(policy.manifest) for policy in desired.layered or ()]
     try:
         served = await _served(kube)
-        ours = {_key(key): (key, item) async for key, item in _ours(kube, served)}
-        live: dict[ObjectKey, Manifest | None] = {key: ours[_key(key)][1] for key in wanted if _key(key) in ours}
+        ours = {policy_key(key): (key, item) async for key, item in _ours(kube, served)}
+        live: dict[ObjectKey, Manifest | None] = {key: ours[policy_key(key)][1] for key in wanted if policy_key(key) in ours}
         asked = [key for key in wanted if key not in live and (group_of(key.api_version), key.kind) in served]
         live |= await gather(asked, lambda key: kube.get(path_of(key)))
     except ForbiddenError as error:
         return replace(facts, layered=PolicyFacts(unseen=error.message))
-    kept = {_key(key) for key in (*wanted, *facts.policies)}
+    kept = {policy_key(key) for key in (*wanted, *facts.policies)}
     found = PolicyFacts(
         left={key: item for name, (key, item) in ours.items() if name not in kept},
         unserved=frozenset(key for key in wanted if (group_of(key.api_version), key.kind) not in served),
         homeless=await _homeless({key.namespace for key in wanted} - facts.namespaces.keys(), kube),
     )
     return replace(facts, policies={**facts.policies, **dict.fromkeys(wanted), **live}, layered=found)
-
-
-def _key(key: ObjectKey) -> PolicyKey:
-    return PolicyKey(group_of(key.api_version), key.kind, key.namespace, key.name)
 
 
 async def _served(kube: Kube) -> Served:

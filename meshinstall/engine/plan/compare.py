@@ -1,7 +1,7 @@
 """Compares objects: with what the server adds allowed, or exactly; pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from meshinstall.engine.objects.field_paths import ABSENT, Item, Path, dotted
@@ -37,27 +37,35 @@ class Difference(NamedTuple):
 
 def exact(wanted: Any, live: Any, path: Path = ()) -> Iterator[Difference]:
     """Everything that is not the same on both sides, what only ``live`` has included; the order of a list does not count."""
+    return _exact(wanted, live, path, _in_any_order)
+
+
+def exact_in_order(wanted: Any, live: Any, path: Path = ()) -> Iterator[Difference]:
+    """The same where the order of a list counts, as that of routes does: the first that matches is taken."""
+    return _exact(wanted, live, path, _in_order)
+
+
+def _exact(wanted: Any, live: Any, path: Path, of_others: Callable[[Any, Any, Path], Iterator[Difference]]) -> Iterator[Difference]:
+    """Maps key by key; ``of_others`` compares what is no map on both sides."""
     if is_nothing(wanted) and is_nothing(live):
         return
     if isinstance(wanted, Mapping) and (live is ABSENT or isinstance(live, Mapping)):
         there: Mapping[str, Any] = live if isinstance(live, Mapping) else {}
         for key in dict.fromkeys((*wanted, *there)):
-            yield from exact(wanted.get(key, ABSENT), there.get(key, ABSENT), (*path, key))
-    elif isinstance(wanted, list) and isinstance(live, list):
+            yield from _exact(wanted.get(key, ABSENT), there.get(key, ABSENT), (*path, key), of_others)
+    else:
+        yield from of_others(wanted, live, path)
+
+
+def _in_any_order(wanted: Any, live: Any, path: Path) -> Iterator[Difference]:
+    if isinstance(wanted, list) and isinstance(live, list):
         yield from _exact_lists(wanted, live, path)
     elif _canonical(wanted) != _canonical(live):
         yield Difference(path, wanted, live)
 
 
-def exact_in_order(wanted: Any, live: Any, path: Path = ()) -> Iterator[Difference]:
-    """The same where the order of a list counts, as that of routes does: the first that matches is taken."""
-    if is_nothing(wanted) and is_nothing(live):
-        return
-    if isinstance(wanted, Mapping) and (live is ABSENT or isinstance(live, Mapping)):
-        there: Mapping[str, Any] = live if isinstance(live, Mapping) else {}
-        for key in dict.fromkeys((*wanted, *there)):
-            yield from exact_in_order(wanted.get(key, ABSENT), there.get(key, ABSENT), (*path, key))
-    elif isinstance(wanted, list) and isinstance(live, list) and len(wanted) == len(live):
+def _in_order(wanted: Any, live: Any, path: Path) -> Iterator[Difference]:
+    if isinstance(wanted, list) and isinstance(live, list) and len(wanted) == len(live):
         for index, (here, other) in enumerate(zip(wanted, live, strict=True)):
             yield from exact_in_order(here, other, (*path, index))
     elif wanted is ABSENT or live is ABSENT or not _same_value(wanted, live):

@@ -9,12 +9,12 @@ from meshinstall.engine.objects.field_paths import dotted
 from meshinstall.engine.plan.policy_order import Move, arranged
 from meshinstall.engine.plan.policy_steps import deciding_paths, differing, labelled, object_step
 from meshinstall.model.desired import Desired, Policy
-from meshinstall.model.facts import Facts, ObjectKey, key_of
+from meshinstall.model.facts import Facts, ObjectKey, key_of, policy_key
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.ownership import MANAGED_BY, is_ours, kept_by, owner_of, policy_labels
 from meshinstall.model.plan import Action, ObjectStep
-from meshinstall.model.policy_kinds import GATEWAY_API, PolicyKey, group_of
+from meshinstall.model.policy_kinds import GATEWAY_API, group_of
 from meshinstall.model.release import Manifest
 
 FOREIGN, IMPOSSIBLE, UNSEEN = "PRE033", "PRE050", "PRE051"
@@ -25,7 +25,9 @@ def layered_steps(desired: Desired, facts: Facts, releases: tuple[str, ...]) -> 
     """What to do for every object that a file describes, and for those of ours that none does any more, in an order that never opens."""
     wanted = tuple(_step(policy, releases, desired, facts) for policy in desired.layered or ())
     kept = tuple(step for step in wanted if not step.is_pending)
-    return (*kept, *arranged(_moves(desired, facts, releases), _root(desired)))
+    moves = [Move(step, facts.policies.get(key_of(step.manifest)), step.manifest) for step in wanted if step.is_pending]
+    gone = _gone(facts, releases, "no file of this environment has it any more")
+    return (*kept, *arranged([*moves, *gone], _root(desired)))
 
 
 def layered_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
@@ -55,25 +57,12 @@ def removed_policies(facts: Facts) -> tuple[ObjectStep, ...]:
 
 def step_name(key: ObjectKey) -> str:
     """The name of the step for a policy."""
-    return _key(key).step
-
-
-def _key(key: ObjectKey) -> PolicyKey:
-    return PolicyKey(group_of(key.api_version), key.kind, key.namespace, key.name)
+    return policy_key(key).step
 
 
 def _root(desired: Desired) -> str:
     """The namespace whose policies are for the whole mesh."""
     return next((key_of(policy.manifest).namespace for policy in desired.policies), desired.mesh_namespace)
-
-
-def _moves(desired: Desired, facts: Facts, releases: tuple[str, ...]) -> list[Move]:
-    found = []
-    for policy in desired.layered or ():
-        step = _step(policy, releases, desired, facts)
-        if step.is_pending:
-            found.append(Move(step, facts.policies.get(key_of(policy.manifest)), step.manifest))
-    return [*found, *_gone(facts, releases, "no file of this environment has it any more")]
 
 
 def _step(policy: Policy, releases: tuple[str, ...], desired: Desired, facts: Facts) -> ObjectStep:
@@ -113,7 +102,7 @@ def _foreign(policy: Policy, live: Manifest, facts: Facts) -> Finding | None:
     keeper = _keeper(live)
     if not paths and not keeper:
         return None
-    key = _key(key_of(policy.manifest))
+    key = policy_key(key_of(policy.manifest))
     managers = ", ".join(dict.fromkeys(plain(one.editor) for one in owned_fields(live)))
     owner = keeper or (f"manager {managers}" if managers else "somebody whom Kubernetes did not record")
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
@@ -133,7 +122,7 @@ def _keeper(live: Manifest) -> str:
 
 
 def _impossible(policy: Policy, key: ObjectKey, facts: Facts) -> Iterator[Finding]:
-    name, origin = str(_key(key)), str(policy.origin)
+    name, origin = str(policy_key(key)), str(policy.origin)
     if key.namespace in facts.layered.homeless:
         hint = f"create it (kubectl create namespace {key.namespace}), or remove the file: meshinstall makes no namespaces of workloads"
         yield Finding(IMPOSSIBLE, Severity.ERROR, f"namespace {key.namespace} of {name} does not exist", "", name, origin, hint)
