@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 HORIZON = timedelta(days=400)
 _MOST_TIMES = 50_000
 _MOST_CHANGES = 5_000
+_MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 class Kind(StrEnum):
@@ -132,10 +133,54 @@ def _times(window: Window, after: datetime) -> Iterator[datetime]:
     from cronsim import CronSim
 
     after = after.astimezone(UTC)
+    minute, hour, *_ = window.schedule.split()
+    if minute.startswith("*") or hour.startswith("*"):
+        yield from _wall_times(window, after)
+        return
     for time in CronSim(window.schedule, after.astimezone(_zone(window.zone))):
         # Asked from within the hour that comes twice, it names times of its first half, too.
         if (found := time.astimezone(UTC)) > after:
             yield found
+
+
+def _wall_times(window: Window, after: datetime) -> Iterator[datetime]:
+    """Every time at which the clock on the wall says what the schedule names, from one change of the clock to the next.
+
+    cronsim with a zone misses some where a clock changes by half an hour (Australia/Lord_Howe).
+    """
+    from cronsim import CronSim
+
+    zone, last = _zone(window.zone), after
+    while True:
+        offset, changes = _offset(zone, last), None
+        for time in CronSim(window.schedule, (after + offset).replace(tzinfo=None)):
+            found = time.replace(tzinfo=UTC) - offset
+            if changes := _change(zone, last, found):
+                break
+            yield found
+            last = found
+        if changes is None:
+            return
+        # A schedule names times after another: the minute of the change is one of them.
+        after, last = changes - _MINUTE, changes
+
+
+def _change(zone: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
+    """The first minute after ``start``, up to ``end``, at which a clock was set; None where it was not."""
+    offset, low = _offset(zone, start), start
+    while low < end:
+        high = min(low + _DAY, end)
+        if _offset(zone, high) != offset:
+            while high - low > _MINUTE:
+                middle = low + (high - low) / 2
+                low, high = (low, middle) if _offset(zone, middle) != offset else (middle, high)
+            return high.replace(second=0, microsecond=0)
+        low = high
+    return None
+
+
+def _offset(zone: ZoneInfo, at: datetime) -> timedelta:
+    return at.astimezone(zone).utcoffset() or timedelta()
 
 
 def _end(windows: Iterable[Window], at: datetime) -> datetime | None:

@@ -124,12 +124,20 @@ def _sunday(kind: Kind, minute: Field, zone: str, minutes: int) -> Told:
     return Told(Window(kind, f"{minute.text} 2 * * 0", timedelta(minutes=minutes), zone), fields)
 
 
+def _half_hour(minute: Field, hour: Field) -> Told:
+    fields = (minute, hour, _field("*", *range(1, 32)), _field("*", *range(7)))
+    return Told(Window(Kind.ALLOW, f"{minute.text} {hour.text} * * *", timedelta(minutes=1), "Australia/Lord_Howe"), fields)
+
+
 @settings(max_examples=40, deadline=None)
 @given(nights())
 # A time that is left out, and one that comes twice.
 @example(((_sunday(Kind.ALLOW, _field("30", 30), "Europe/Berlin", 60),), datetime(2026, 3, 29, 0, 50, tzinfo=UTC)))
 @example(((_sunday(Kind.ALLOW, _field("30", 30), "Europe/Berlin", 45),), datetime(2026, 10, 25, 1, 10, tzinfo=UTC)))
 @example(((_sunday(Kind.DENY, _field("45", 45), "Europe/Berlin", 60),), datetime(2026, 10, 25, 1, 10, tzinfo=UTC)))
+# A clock that is set by half an hour: what its jump leads to.
+@example(((_half_hour(_field("30", 30), _field("*", *range(24))),), datetime(2026, 10, 3, 15, 30, tzinfo=UTC)))
+@example(((_half_hour(_field("0", 0), _field("*/6", 0, 6, 12, 18)),), datetime(2026, 10, 3, 15, 30, tzinfo=UTC)))
 def test_windows_are_what_a_slow_clock_says(night: tuple[tuple[Told, ...], datetime]) -> None:
     some, now = night
     windows = Windows(tuple(one.window for one in some))
