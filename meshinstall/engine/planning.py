@@ -206,7 +206,7 @@ async def make_removal(desired: Desired, session: Session, *, crds: bool) -> Pla
             home = soon(group, find_target, session)
             lost = soon(group, orphans, session.kube, _without_record(desired, facts), [one.name for one in desired.namespaces])
         removal = plan_removal(desired, facts, contents.value, Leftovers(objects.value, tuple(others.value), lost.value, dark), crds=crds)
-        found = Users() if removal.is_empty else await users(session.kube, desired)
+        found = Users() if removal.is_empty else await users(session.kube, desired, facts.istiods)
         busy = await helms_at_work(removal, facts, session)
     whose = (*environment(desired, facts), *owners(removal, facts), *at_work(busy), *in_use(removal, found))
     return _in_lines(replace(removal, findings=(*removal.findings, *whose), target=home.value))

@@ -94,6 +94,10 @@ def test_down_in_the_middle_removes_both_istiods(meshes: Meshes) -> None:
     """Somebody runs ``down`` in the middle of an upgrade: all of it goes, the second istiod and the tags too."""
     istios = meshes.before(StageName.RETIRE)
     assert istios.istiods() == {"default": pins.PREVIOUS, "1-31": pins.ISTIO}
+    # Every proxy has moved to the second istiod, which is as much in use as the first.
+    refused = istios.program.run("down", "--yes")
+    assert refused.status == 1, refused
+    assert "PRE023: this control plane is in use" in refused.err
     done = istios.program.run(*DOWN)
     assert done.status == 0, done
     assert istios.istiods() == {}

@@ -55,7 +55,7 @@ def plan_text(plan: Plan, *, diff: bool = False, allowed: frozenset[str] = froze
     stopping = [finding for finding in plan.refusals if not allowed_by(finding, allowed)]
     stops = ", ".join(dict.fromkeys(finding.code for finding in stopping)) if count else ""
     steps = f"{count} of {len(plan.steps)} steps to do." if count else "Nothing to do."
-    lines += ["", f"{steps} up stops before the first one, unless that is allowed: {stops}." if stops else steps]
+    lines += ["", f"{steps} None of them is done unless this is allowed: {stops}." if stops else steps]
     return for_log("\n".join(lines))
 
 

@@ -1,7 +1,7 @@
 """Finds who is in a mesh, and who is beside it: pods with a proxy of this control plane, and pods without any."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshinstall.engine.objects.capacity import release_of
@@ -11,17 +11,21 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Users
 from meshinstall.model.labels import REDIRECTION, STATUS
 from meshinstall.model.paths import object_path
-from meshinstall.model.release import Component
+from meshinstall.model.release import Component, ReleaseRecord
 from meshinstall.ports import Kube
 
 _DEFAULT = "default"
 _SYSTEM = "kube-system"
 
 
-async def users(kube: Kube, desired: Desired) -> Users | None:
-    """Pods of others, by namespace: those that this mesh's istiod or ztunnel serves, and those without a proxy; None when not permitted."""
+async def users(kube: Kube, desired: Desired, istiods: Iterable[ReleaseRecord] = ()) -> Users | None:
+    """Pods of others, by namespace: those that this mesh's istiods or ztunnel serve, and those without a proxy; None when not permitted.
+
+    ``istiods`` are records of releases: a desired one of them serves the revision of its record too, which in an upgrade is another one.
+    """
     ours = {str(release.key) for release in desired.releases}
-    revisions = {_revision(release.values.merged()) for release in desired.releases if release.component is Component.ISTIOD}
+    values = [release.values.merged() for release in desired.releases if release.component is Component.ISTIOD]
+    revisions = {_revision(one) for one in (*values, *(record.values for record in istiods if str(record.key) in ours))}
     proxied: Counter[str] = Counter()
     plain: Counter[str] = Counter()
     elsewhere: Counter[str] = Counter()

@@ -24,6 +24,7 @@ from meshinstall.engine.staging.injector import remove_default_tag, switch_off, 
 from meshinstall.engine.staging.judging import Checks, Judges, moved_by, retired
 from meshinstall.engine.staging.planned import Planned, Resolve, lines_to_write, plan_back, plan_from
 from meshinstall.engine.staging.probing import SharedProbes
+from meshinstall.engine.staging.put_back import changed_by_others
 from meshinstall.engine.staging.restarts import restart
 from meshinstall.engine.staging.retire import removal_of
 from meshinstall.engine.staging.stage_plan import make_so
@@ -200,9 +201,11 @@ class _Run:
         """Run a piece, judge it, and take it back where it failed."""
         before = await remember(piece, self.session)
         charts = await charts_of(before, piece, self.session) if self.terms.undoes else {}
-        result = await self._judged(piece.stage, piece.name, partial(self._do, piece))
+        result, made = await self._judged(piece.stage, piece.name, partial(self._do, piece)), piece.desired
         if result.end is End.DONE and piece.after:
-            result = await self._judged(piece.stage, piece.name, partial(self._finish, piece))
+            result, made = await self._judged(piece.stage, piece.name, partial(self._finish, piece)), piece.after
+        if result.end is End.FAILED and (others := await changed_by_others(made, self.session)):
+            result = replace(result, why=f"{result.why}; since the stage made it so, {others}")
         if result.end is End.FAILED and self.terms.undoes:
             return await self._undo(piece, before, charts, result)
         return result

@@ -12,7 +12,7 @@ from meshinstall.engine.planning import make_plan
 from meshinstall.errors import PlanRefusedError
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.plan import Plan
-from meshinstall.model.release import ReleaseStatus
+from meshinstall.model.release import ReleaseKey, ReleaseStatus
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import Layer, LayerKind
 from tests.cases import plans
@@ -152,6 +152,19 @@ async def test_a_control_plane_with_proxies_of_others_is_removed_only_by_name() 
     assert there.helm.calls == []
     await stages.down(there, DESIRED, [], allowing("in-use"))
     assert ISTIOD not in there.releases.records
+
+
+async def test_who_uses_the_second_istiod_of_an_upgrade_is_in_use_too() -> None:
+    there = await installed()
+    canary = ReleaseKey(ISTIOD.namespace, "istiod-1-31")
+    made = there.releases.records[ISTIOD]
+    there.releases.records[canary] = replace(made, key=canary, values={**made.values, "revision": "1-31"}, manifest="")
+    client(there, "moved", revision="1-31")
+    client(there, "other-mesh", revision="canary")
+    with pytest.raises(PlanRefusedError, match=r"PRE023: this control plane is in use: 1 proxy, by namespace: shop \(1\)"):
+        await stages.down(there, DESIRED, [])
+    await stages.down(there, DESIRED, [], allowing("in-use"))
+    assert canary not in there.releases.records
 
 
 async def test_who_may_not_list_pods_does_not_know_and_is_told() -> None:

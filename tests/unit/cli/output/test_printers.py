@@ -32,7 +32,7 @@ def test_what_stops_a_run_stands_last_and_the_last_line_names_it() -> None:
     lines = plan_text(replace(PLAN, findings=(stops, beside))).splitlines()
     places = [next(number for number, line in enumerate(lines) if code in line) for code in ("PRE002", "PRE031")]
     assert places == sorted(places)
-    assert lines[-1].endswith(" steps to do. up stops before the first one, unless that is allowed: PRE031.")
+    assert lines[-1].endswith(" steps to do. None of them is done unless this is allowed: PRE031.")
     assert plan_text(replace(PLAN, findings=(beside,))).splitlines()[-1].endswith(" steps to do.")
 
 
@@ -125,5 +125,5 @@ def test_what_was_allowed_is_shown_as_allowed_and_stops_nothing() -> None:
     text = plan_text(replace(PLAN, findings=(stops, other)), allowed=frozenset({"strict", "eol"}))
     assert "\nallowed (--allow strict) PRE024: in use\n" in text
     assert "\nerror PRE031: refused\n" in text
-    assert text.endswith("unless that is allowed: PRE031.")
+    assert text.endswith("None of them is done unless this is allowed: PRE031.")
     assert plan_text(replace(PLAN, findings=(other,)), allowed=frozenset({"strict"})).endswith(" steps to do.")

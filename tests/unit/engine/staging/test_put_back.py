@@ -10,8 +10,9 @@ from meshinstall.engine.events import Event, StepDone
 from meshinstall.engine.staging import judging
 from meshinstall.engine.staging.terms import End
 from meshinstall.model.release import Manifest
-from tests.unit.engine.staging.living import INJECTORS, LivingKube
-from tests.unit.engine.staging.upgrading import NEW, OLD, Upgrade, proxies, start
+from tests.unit.engine.installed import PUBLIC
+from tests.unit.engine.staging.living import INGRESS, INJECTORS, LivingKube
+from tests.unit.engine.staging.upgrading import FAIL, NEW, OLD, Gates, Upgrade, proxies, start
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +31,11 @@ def injecting(kube: LivingKube, space: str) -> None:
     kube.answers[f"/api/v1/namespaces/{space}/pods"] = inject
 
 
+def by_engine(fields: dict[str, Any]) -> dict[str, Any]:
+    """How the API server records that an engine wrote these fields."""
+    return {"manager": "argocd-controller", "operation": "Apply", "time": "2026-11-20T01:02:03Z", "fieldsV1": fields}
+
+
 async def upgraded(*, is_put_back: bool) -> tuple[Upgrade, Any]:
     """An upgrade, perhaps beside an engine that puts the tag default back as soon as it is moved."""
     there = await start()
@@ -40,7 +46,9 @@ async def upgraded(*, is_put_back: bool) -> tuple[Upgrade, Any]:
 
     def put_back(event: Event) -> None:
         if is_put_back and isinstance(event, StepDone) and event.step.name.endswith("default") and TAG in there.kube.objects:
-            there.kube.objects[TAG]["metadata"]["labels"]["istio.io/rev"] = "default"
+            metadata = there.kube.objects[TAG]["metadata"]
+            metadata["labels"]["istio.io/rev"] = "default"
+            metadata["managedFields"] = [by_engine({"f:metadata": {"f:labels": {"f:istio.io/rev": {}}}})]
 
     run.at = put_back
     return run, await run.to(judges=replace(run.gates.judges(), after_moving=judging.after_moving))
@@ -51,6 +59,10 @@ async def test_a_tag_that_an_engine_puts_back_at_once_is_seen_and_its_stage_is_t
     run, result = await upgraded(is_put_back=True)
     assert (result.end, result.stage) == (End.UNDONE, "tags")
     assert "no namespace of these tags gets the new proxy" in result.why
+    assert (
+        "since the stage made it so, MutatingWebhookConfiguration istio-revision-tag-default was edited by argocd-controller "
+        '(Apply, 2026-11-20T01:02:03Z): metadata.labels.istio.io/rev: "default" → "1-31"'
+    ) in result.why
     (gate,) = [gate for gate in result.gates if "FAIL" in [check.outcome for check in gate.checks]]
     (check,) = [check for check in gate.checks if check.outcome == "FAIL"]
     assert "gets the proxy of revision default, expected that of Istio 1.31.0" in check.evidence[0]
@@ -62,3 +74,21 @@ async def test_a_tag_that_stays_where_it_was_moved_passes() -> None:
     assert (result.end, result.stage) == (End.HELD, "workloads")
     assert run.there.kube.objects[TAG]["metadata"]["labels"]["istio.io/rev"] == "1-31"
     assert proxies(run.there)["lab/web"] == [("1-31", NEW)]
+
+
+async def test_a_gateway_that_an_engine_puts_back_is_told_with_who_did_it() -> None:
+    """GitOps undoes a gateway: its new pods go, and the gate sees those of before."""
+    there = await start(has_tenants=False)
+    run = Upgrade(there, Gates({f"gateways {INGRESS}/Deployment public": FAIL}))
+
+    def put_back(event: Event) -> None:
+        if isinstance(event, StepDone) and run.gates.stage == "gateways" and event.step.name == str(PUBLIC):
+            item = there.kube.objects[f"/apis/apps/v1/namespaces/{INGRESS}/deployments/public"]
+            item["spec"]["template"]["metadata"]["labels"].pop("istio.io/rev", None)
+            fields: dict[str, Any] = {"f:spec": {"f:template": {"f:metadata": {"f:labels": {".": {}}}}}}
+            item["metadata"]["managedFields"] = [by_engine(fields)]
+
+    run.at = put_back
+    result = await run.to()
+    assert (result.end, result.stage) == (End.UNDONE, "gateways")
+    assert f"since the stage made it so, Deployment {PUBLIC} was edited by argocd-controller" in result.why

@@ -1,0 +1,34 @@
+"""Says who changed what a stage had made: its gate sees the effect alone, a plan of the same part has the field and its manager."""
+
+from collections.abc import Iterator
+
+from meshinstall.checks.words import first
+from meshinstall.engine.planning import make_plan
+from meshinstall.engine.session import Session
+from meshinstall.errors import MeshinstallError
+from meshinstall.model.desired import Desired
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
+from meshinstall.model.release import Manifest
+
+_SHOWN = 3
+_NAMESPACE = "Namespace"
+
+
+async def changed_by_others(made: Desired, session: Session) -> str:
+    """What of a part that a stage has made is no longer so, and whose change it is; empty where nothing is, or that cannot be seen."""
+    try:
+        plan = await make_plan(made, session, explains=False)
+    except MeshinstallError:
+        # It would only explain what failed, which is told in any case.
+        return ""
+    return first(list(_told(plan)), _SHOWN)
+
+
+def _told(plan: Plan) -> Iterator[str]:
+    for step in plan.pending:
+        if (isinstance(step, ReleaseStep) and step.editors) or (isinstance(step, ObjectStep) and _is_tag(step.action, step.manifest)):
+            yield from step.reasons
+
+
+def _is_tag(action: Action, manifest: Manifest) -> bool:
+    return action is Action.APPLY and manifest["kind"] != _NAMESPACE
