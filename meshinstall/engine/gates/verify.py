@@ -33,8 +33,8 @@ _PATIENCE = {
     SyncState.NOTHING_SENT: _CONNECT,
     SyncState.UNKNOWN: _CONNECT,
 }
-# Seconds between two looks.
-_LOOK = 1.0
+# Seconds between two looks: as long as one takes, within these bounds.
+_SOON, _LATE = 0.2, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +164,16 @@ async def settled(look: Callable[[], Awaitable[MeshFacts]], say: Say) -> MeshFac
     """What ``look`` sees when the proxies have what istiod sent them last, or what there is when they take too long."""
     started, told = anyio.current_time(), False
     while True:
+        began = anyio.current_time()
         facts = await look()
+        took = anyio.current_time() - began
         waits = _unsettled(facts)
         if not waits or anyio.current_time() - started > max(_PATIENCE[state] for state in waits.values()):
             return facts
         if not told:
             say(f"waiting until proxies have what istiod sends: {some(map(str, sorted(waits)))}")
             told = True
-        await anyio.sleep(_LOOK)
+        await anyio.sleep(min(max(took, _SOON), _LATE))
 
 
 def _unsettled(facts: MeshFacts) -> dict[Place, SyncState]:
