@@ -22,6 +22,8 @@ SOURCE = "meshinstall.dev/source"
 RESERVED = frozenset({MANAGED_BY, ENVIRONMENT, PROFILE, POLICY, SOURCE})
 # An annotation: the run that made an object which is there for a moment only.
 HOLDER = "meshinstall.dev/holder"
+# An annotation: on the Lease of a mesh, the namespace of its run's probes and its uid, as ``NAME/UID``.
+PROBES = "meshinstall.dev/probes"
 # On the scout of a gateway (engine/upgrade/scout.py) and on its pod: the name of the gateway's release.
 SCOUT = "meshinstall.dev/scout"
 

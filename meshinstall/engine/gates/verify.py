@@ -15,6 +15,7 @@ from meshinstall.engine.mesh.callers import ask_callers
 from meshinstall.engine.mesh.plaintext_history import ask_history
 from meshinstall.engine.mesh.survey import survey
 from meshinstall.engine.observe.cloud import explaining
+from meshinstall.engine.observe.run_holder import probes_of_run
 from meshinstall.engine.probe.prober import Prober, Say, probes
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import soon, task_group
@@ -101,6 +102,7 @@ async def observe(session: Session, scope: Scope, emit: Emit, company: Company |
         say("looking at the mesh" if not prober.problem else f"looking at the mesh; {prober.problem}")
         chosen = None if scope.namespaces is None else {*scope.namespaces, prober.namespace}
         facts = replace(await _look(session, scope, chosen, say, prober.namespace), probes=(prober.namespace,))
+        facts = await _without_other_probes(session, facts, say)
         wanted = targets(facts, scope.sample, company.first)
         if wanted and not prober.problem:
             say(f"trying {len(wanted)} {'port' if len(wanted) == 1 else 'ports'} on the wire")
@@ -181,6 +183,16 @@ def _unsettled(facts: MeshFacts) -> dict[Place, SyncState]:
     if not facts.control_planes:
         return {}
     return {place: proxy.sync for place, proxy in facts.proxies.items() if not proxy.problem and proxy.sync in _PATIENCE}
+
+
+async def _without_other_probes(session: Session, facts: MeshFacts, say: Say) -> MeshFacts:
+    """The facts without the probes of an upgrade that runs: they accept what anybody sends, as a proof needs."""
+    for home in sorted({plane.place.namespace for plane in facts.control_planes}):
+        other = await probes_of_run(session, home)
+        if other in facts.namespaces and other not in facts.probes:
+            say(f"leaving out {other}: the probes of the run that holds the lock of this mesh")
+            facts = without(facts, other)
+    return facts
 
 
 def without(facts: MeshFacts, namespace: str) -> MeshFacts:

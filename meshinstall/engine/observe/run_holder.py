@@ -8,7 +8,9 @@ import anyio
 
 from meshinstall.engine.observe.looks import get_or_none
 from meshinstall.engine.session import Session
-from meshinstall.model.ownership import HOLDER, lease_path
+from meshinstall.errors import ClusterError
+from meshinstall.model.ownership import HOLDER, PROBES, lease_path
+from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.model.status import Holder
 
@@ -39,6 +41,22 @@ async def watched_holder(session: Session, path: str) -> Holder | None:
                 seen = holder(now, session.is_dead, session.is_alive)
                 return seen and replace(seen, is_alive=not seen.is_dead)
     return found
+
+
+async def probes_of_run(session: Session, namespace: str) -> str:
+    """The namespace of the probes of the run that holds the lock of a mesh, or held it last; empty without one.
+
+    Their name alone could be a tenant's: only who holds the lock writes the uid beside it. A Lease that cannot be read names none.
+    """
+    try:
+        lease = await session.kube.get(lease_path(namespace)) or {}
+        name, _, uid = str((lease.get("metadata", {}).get("annotations") or {}).get(PROBES, "")).partition("/")
+        if not name or not uid:
+            return ""
+        live = await session.kube.get(object_path("v1", "namespaces", name=name)) or {}
+    except ClusterError:
+        return ""
+    return name if live.get("metadata", {}).get("uid") == uid else ""
 
 
 def holder(lease: Manifest | None, is_dead: Callable[[str], bool], is_alive: Callable[[str], bool]) -> Holder | None:

@@ -14,7 +14,7 @@ Nothing here raises: what cannot be done is a problem of the ``Probing``.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -42,6 +42,8 @@ from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Pro
 from meshinstall.ports import Dial, Heard, Kube, Talk
 
 Say = Callable[[str], None]
+# Hears the name and the uid of the probes' namespace.
+Announce = Callable[[str, str], Awaitable[None]]
 
 # Ports tried at most, and how many at the same time; never two connections at once to one port.
 MOST_TARGETS = 1000
@@ -61,6 +63,10 @@ _ROOTS = 45.0
 _ROOTS_LATE = 2.0
 # Seconds for another run to end; a tenant who makes a namespace that looks like probes can delay a run by no more.
 _OTHERS = 30.0
+
+
+async def _nobody(_name: str, _uid: str) -> None:
+    """Hears nothing."""
 
 
 class Prober:
@@ -130,10 +136,11 @@ class Prober:
 
 
 @asynccontextmanager
-async def probes(session: Session, say: Say, revision: str = "") -> AsyncIterator[Prober]:
+async def probes(session: Session, say: Say, revision: str = "", announce: Announce = _nobody) -> AsyncIterator[Prober]:
     """Start the probes' pods, wait until they are ready, and remove them after the ``with`` block, whatever happens in it.
 
-    They get their proxies from the istiod of ``revision``, of the default one where none is named.
+    They get their proxies from the istiod of ``revision``, of the default one where none is named. ``announce`` hears of their namespace,
+    by its name and uid, before it has any pod.
     """
     prober = Prober(session, f"{PROBE_PREFIX}{secrets.token_hex(4)}")
     try:
@@ -141,7 +148,7 @@ async def probes(session: Session, say: Say, revision: str = "") -> AsyncIterato
             await _be_alone(session, say)
         except ClusterError as error:
             prober.gaps.append(f"probes of an earlier run could not be removed: {short(error)}")
-        await _start(session, prober, say, revision)
+        await _start(session, prober, say, revision, announce)
         yield prober
     finally:
         if prober.placed:
@@ -193,9 +200,9 @@ async def _remove(kube: Kube, namespace: str) -> None:
     await kube.delete(object_path("v1", "namespaces", "", namespace))
 
 
-async def _start(session: Session, prober: Prober, say: Say, revision: str) -> None:
+async def _start(session: Session, prober: Prober, say: Say, revision: str, announce: Announce) -> None:
     try:
-        await _place(session, prober, say, revision)
+        await announce(prober.namespace, await _place(session, prober, say, revision))
         roots = await _roots(session.kube, prober.namespace, say)
         async with task_group() as group:
             group.start_soon(_start_target, session, prober, say)
@@ -214,8 +221,8 @@ async def _start_target(session: Session, prober: Prober, say: Say) -> None:
         prober.gaps.append(f"the probes' own target cannot be started: {short(error)}")
 
 
-async def _place(session: Session, prober: Prober, say: Say, revision: str) -> None:
-    """Create everything but the pods."""
+async def _place(session: Session, prober: Prober, say: Say, revision: str) -> str:
+    """Create everything but the pods; returns the namespace's uid."""
     planes = await _planes(session.kube)
     revision = revision or _revision(planes)
     ipv6 = await _is_ipv6(session.kube, planes)
@@ -223,7 +230,8 @@ async def _place(session: Session, prober: Prober, say: Say, revision: str) -> N
     with anyio.CancelScope(shield=True):
         prober.placed = True
         try:
-            await session.kube.create(object_path("v1", "namespaces"), probe_objects.namespace(prober.namespace, revision, session.who))
+            space = probe_objects.namespace(prober.namespace, revision, session.who)
+            made = await session.kube.create(object_path("v1", "namespaces"), space)
         except ForbiddenError:
             prober.placed = False
             raise
@@ -231,6 +239,7 @@ async def _place(session: Session, prober: Prober, say: Say, revision: str) -> N
         for placed in probe_objects.settings(ipv6=ipv6):
             path = object_path(placed.api_version, placed.plural, prober.namespace)
             group.start_soon(create_admitted, session.kube, path, placed.body, say)
+    return text(at(made, "metadata", "uid"))
 
 
 async def _planes(kube: Kube) -> Planes:

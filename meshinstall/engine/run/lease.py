@@ -13,7 +13,7 @@ import anyio
 
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, ConflictError, LockedError
-from meshinstall.model.ownership import RUN_OBJECT, lease_path
+from meshinstall.model.ownership import PROBES, RUN_OBJECT, lease_path
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
@@ -116,8 +116,15 @@ class Lease:
 
     async def rename(self, what: str) -> None:
         """Say what the lock is held for now; raises LockedError when it is lost."""
+        await self._annotate(_RUN, what)
+
+    async def name_probes(self, namespace: str) -> None:
+        """Say which namespace, ``NAME/UID``, has the probes of this run; raises LockedError when the lock is lost."""
+        await self._annotate(PROBES, namespace)
+
+    async def _annotate(self, name: str, value: str) -> None:
         with self._noticing():
-            await self._write({}, {"annotations": {_RUN: what}})
+            await self._write({}, {"annotations": {name: value}})
 
     async def renew(self) -> None:
         """Say that this run lives, until the lock goes with its namespace; raises LockedError when it is lost or not renewed in time."""

@@ -66,6 +66,11 @@ class RunLock:
         self._lease = lease
         self._group.start_soon(lease.renew)
 
+    async def name_probes(self, name: str, uid: str) -> None:
+        """Let other runs know the namespace of this one's probes, which no tenant can forge; raises LockedError."""
+        if self._lease is not None:
+            await self._lease.name_probes(f"{name}/{uid}")
+
     async def release(self) -> None:
         """Give it back, if it was taken."""
         if self._lease is not None:

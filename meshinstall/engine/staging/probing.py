@@ -7,7 +7,7 @@ from typing import Self
 
 import anyio
 
-from meshinstall.engine.probe.prober import Prober
+from meshinstall.engine.probe.prober import Announce, Prober
 from meshinstall.engine.session import Session
 
 # Seconds that one pair serves: other runs take older ones for forgotten, and remove them.
@@ -15,17 +15,18 @@ _OLD = 600.0
 
 Tell = Callable[[str], None]
 # Starts probes that get their proxies from the istiod of a revision, of the default one where it is empty.
-Start = Callable[[Session, Tell, str], AbstractAsyncContextManager[Prober]]
+Start = Callable[[Session, Tell, str, Announce], AbstractAsyncContextManager[Prober]]
 
 
 class SharedProbes:
     """Probes that are started when they are asked for, and again when they are old or have trouble; with no ``start`` there are none.
 
-    ``revision`` is the istiod of those that are started next; the block's end removes them.
+    ``revision`` is the istiod of those that are started next; the block's end removes them. ``announce`` hears of each namespace.
     """
 
-    def __init__(self, start: Start | None, session: Session, tell: Tell) -> None:
+    def __init__(self, start: Start | None, session: Session, tell: Tell, announce: Announce) -> None:
         self.revision = ""
+        self._announce = announce
         self._start = start
         self._session = session
         self._tell = tell
@@ -48,7 +49,7 @@ class SharedProbes:
         now = anyio.current_time()
         if self._prober is None or self._prober.problem or now - self._since > _OLD:
             await self.end()
-            self._prober = await self._stack.enter_async_context(self._start(self._session, self._tell, self.revision))
+            self._prober = await self._stack.enter_async_context(self._start(self._session, self._tell, self.revision, self._announce))
             self._since = now
         return self._prober
 

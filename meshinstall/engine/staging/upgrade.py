@@ -99,7 +99,7 @@ class _Run:
         self.ahead = PlansAhead(self.session)
         self.switched_off = _switched_off(self.plan)
         self.shown = frozenset(move.name for stage in self.plan.stages for move in stage.moves)
-        self.probes = SharedProbes(self._judges.start, self.session, lambda text: self.callbacks.emit(StageWaiting("gate", text)))
+        self.probes = SharedProbes(self._judges.start, self.session, self._tell_gate, self.lock.name_probes)
 
     @property
     def plan(self) -> UpgradePlan:
@@ -358,6 +358,9 @@ class _Run:
 
     def _tell(self, stage: Stage) -> Callable[[str], None]:
         return lambda text: self.callbacks.emit(StageWaiting(stage.name, text))
+
+    def _tell_gate(self, text: str) -> None:
+        self.callbacks.emit(StageWaiting("gate", text))
 
     def _tell_piece(self, piece: Piece) -> Callable[[str], None]:
         return lambda text: self.callbacks.emit(StageWaiting(piece.stage, text))

@@ -11,6 +11,7 @@ from meshinstall.engine.probe.prober import Prober
 from meshinstall.model.mesh import ControlPlane, MeshFacts, Place, Proxy, SyncState
 from meshinstall.model.verdict import Outcome
 from meshinstall.model.wire import Probing, WireTarget
+from tests.unit.engine.mesh.kube_worlds import pod
 from tests.unit.engine.mesh.survey_world import Mesh
 
 pytestmark = pytest.mark.anyio
@@ -86,6 +87,30 @@ class Wire(Prober):
         """Nothing is tried."""
         await self._meanwhile.wait()
         return await super().probe(targets)
+
+
+@pytest.mark.parametrize(
+    ("named", "is_left_out"),
+    [
+        ("meshinstall-probe-2/uid-2", True),
+        # A tenant made it again, after its run was killed; a tenant chose the name; a Lease of a version that names none.
+        ("meshinstall-probe-2/uid-1", False),
+        ("meshinstall-probe-3/uid-3", False),
+        ("meshinstall-probe-2/", False),
+        ("", False),
+    ],
+)
+async def test_probes_of_the_run_that_holds_the_lock_are_left_out_and_no_others(named: str, is_left_out: bool) -> None:  # noqa: FBT001 - a column
+    there, asked = Mesh(), anyio.Event()
+    asked.set()
+    theirs = Place("meshinstall-probe-2", "target")
+    there.add("v1", "namespaces", {"metadata": {"name": theirs.namespace, "uid": "uid-2", "labels": {}}})
+    there.add("v1", "pods", pod(name=theirs.name, namespace=theirs.namespace))
+    lease = {"metadata": {"name": "meshinstall", "namespace": "istio-system", "annotations": {"meshinstall.dev/probes": named}}, "spec": {}}
+    there.add("coordination.k8s.io/v1", "leases", lease)
+    found = await observe(there.session(), Scope(), lambda _: None, Company(ready=Wire(there, asked)))
+    assert (theirs not in {one.place for one in found.facts.pods}) is is_left_out
+    assert (theirs.namespace not in found.facts.namespaces) is is_left_out
 
 
 async def test_what_is_asked_of_the_mesh_is_asked_while_its_wire_is_tried() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.events import GateJudged
-from meshinstall.engine.probe.prober import Prober
+from meshinstall.engine.events import Event, GateJudged, StageEnded, StageStarted
+from meshinstall.engine.probe.prober import Announce, Prober
 from meshinstall.engine.session import Session
 from meshinstall.engine.staging.judging import own_pods
 from meshinstall.engine.staging.terms import End
@@ -31,12 +31,13 @@ class Probes:
         self._there = there
 
     @asynccontextmanager
-    async def start(self, session: Session, _: Any, revision: str) -> AsyncIterator[Prober]:
+    async def start(self, session: Session, _: Any, revision: str, announce: Announce) -> AsyncIterator[Prober]:
         """As engine/probe/prober.py has it."""
         assert len(self.started) == self.ended
         there = self._there.releases.records
         self.started.append((revision, sorted(str(key) for key in there if key.name.startswith("istiod"))))
         made = Prober(session, "meshinstall-probe-1")
+        await announce(made.namespace, f"uid-{len(self.started)}")
         if how := self.trouble.get(revision):
             setattr(made, how, "no room" if how == "problem" else ["no room"])
         try:
@@ -102,3 +103,19 @@ async def test_where_they_do_not_run_the_gate_proves_nothing_and_looks_with_thos
     # Once more without the scouts beside them.
     assert [revision for revision, _ in probes.started] == ["", "1-31", "1-31", ""]
     assert probes.ended == 4
+
+
+async def test_the_lock_names_the_namespace_of_the_probes_that_run() -> None:
+    """Who verifies meanwhile must not judge them: no tenant can write the uid there."""
+    there = await start(has_tenants=False)
+    probes, named = Probes(there), []
+    made, terms = run(there, probes)
+
+    def at(event: Event) -> None:
+        if isinstance(event, StageStarted | StageEnded):
+            lease = there.kube.objects["/apis/coordination.k8s.io/v1/namespaces/istio-system/leases/meshinstall"]
+            named.append(lease["metadata"]["annotations"].get("meshinstall.dev/probes", ""))
+
+    made.at = at
+    assert (await made.to(**terms)).end is End.DONE
+    assert set(named) == {"meshinstall-probe-1/uid-1", "meshinstall-probe-1/uid-2"}
