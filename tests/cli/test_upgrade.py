@@ -34,6 +34,8 @@ def project(tmp_path: Path) -> None:
         (("--env", "one", "--nightly", "--yes", "--allow", "eol"), "--nightly takes no --allow eol"),
         (("--env", "one", "--nightly", "--yes", "--junit", "gone/night.xml"), "--junit gone/night.xml: cannot be written"),
         (("--env", "one", "--metrics", "night.prom"), "--junit and --metrics are of --nightly"),
+        (("--env", "one", "--nightly", "--yes", "--html", "night.html"), "--html is not of --nightly"),
+        (("continue", "--env", "one", "--html", "gone/page.html"), "--html gone/page.html: cannot be written"),
         (("rollback", "--env", "one", "--to", "back"), "--to: 'back' is neither a minor such as 1.31 nor a full version"),
     ],
 )

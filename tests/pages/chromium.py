@@ -91,3 +91,31 @@ def _connect(port: int) -> Any:
     socket: Any = WebSocket()
     socket.connect(next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page"), timeout=_PATIENCE)
     return socket
+
+
+def show(browser: Tab, page: str, width: int, scheme: str = "light") -> None:
+    """Open a page on a screen of this width."""
+    browser.events.clear()
+    browser.do("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    browser.do("Emulation.setEmulatedMedia", media="", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.do("Page.navigate", url=page)
+    browser.wait_for("Page.loadEventFired")
+
+
+# Texts whose contrast with what is behind them is below 4.5 (WCAG 2.2, 1.4.3).
+CONTRASTS = """
+(() => {
+  const parse = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, at) => sum + v * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = node => { for (; node; node = node.parentElement) { const c = parse(getComputedStyle(node).backgroundColor);
+    if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const bad = [];
+  for (const node of document.querySelectorAll('body *:not(svg *)')) {
+    if (![...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())) continue;
+    const [a, b] = [light(parse(getComputedStyle(node).color)), light(behind(node))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) bad.push(node.tagName + '.' + node.className + ' ' + node.textContent.slice(0, 30));
+  }
+  return bad;
+})()
+"""

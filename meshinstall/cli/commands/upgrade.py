@@ -3,7 +3,8 @@
 import shutil
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +20,7 @@ from meshinstall.cli.options import Output, PlanOutput
 from meshinstall.cli.request_options import CHARTS, CLUSTER, ENVIRONMENT, OWN_ENVIRONMENT, PROFILE, SELECTORS, VALUES, requesting
 from meshinstall.cli.running import in_thread, run
 from meshinstall.cli.settings import HELP
-from meshinstall.cli.target import open_read, read
+from meshinstall.cli.target import open_read, read, warn
 from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.request import Request
 
@@ -55,6 +56,7 @@ Patience = Annotated[float, typer.Option("--timeout", min=1, help="Seconds for e
 Nightly = Annotated[bool, typer.Option("--nightly", help="A night's run: inside the windows, to what istio.version and the lock say.")]
 JUnit = Annotated[Path | None, typer.Option("--junit", help="With --nightly: write the result as JUnit XML, too.")]
 Metrics = Annotated[Path | None, typer.Option("--metrics", help="With --nightly: write the result as an OpenMetrics text file, too.")]
+Page = Annotated[Path | None, typer.Option("--html", help="Write how it ended, with the evidence of every gate, as a page, too.")]
 Require = Annotated[str, typer.Option("--require", help="pass: what was not proven before the upgrade stops it too.")]
 
 
@@ -74,6 +76,7 @@ def upgrade_to(
     nightly: Nightly = False,
     junit: JUnit = None,
     metrics: Metrics = None,
+    html: Page = None,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Go from the Istio that runs to another one: plan, show, ask, then stage after stage, each judged by a gate."""
@@ -82,10 +85,12 @@ def upgrade_to(
             raise UsageError("no environment is named", "name one: --env dev")
         terms, files = _Terms(until, on_failure, require, timeout, options.allowed(allow)), Files(junit, metrics)
         check_options(is_nightly=nightly, to=to, allow=options.allowed(allow), files=files)
+        if nightly and html:
+            raise UsageError("--html is not of --nightly", "use --junit or --metrics")
         if nightly:
             run_night(_job(request, terms, output, files, yes=yes))
         else:
-            _go(request, to, terms, output, yes=yes)
+            _go(request, to, terms, _Shown(output, html), yes=yes)
 
 
 @upgrade.command()
@@ -145,11 +150,19 @@ def go_on(
     yes: options.Yes = False,
     timeout: Patience = _PATIENCE,
     allow: options.Allow = None,
+    html: Page = None,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Continue an upgrade that was begun, to the version of the newest istiod."""
     # What was allowed of the target when it began needs no second word.
-    _go(request, "", _Terms(until, on_failure, require, timeout, options.allowed(allow) | _OF_TARGET), output, yes=yes, goes_on=True)
+    _go(
+        request,
+        "",
+        _Terms(until, on_failure, require, timeout, options.allowed(allow) | _OF_TARGET),
+        _Shown(output, html),
+        yes=yes,
+        goes_on=True,
+    )
 
 
 @upgrade.command()
@@ -162,10 +175,11 @@ def rollback(
     yes: options.Yes = False,
     timeout: Patience = _PATIENCE,
     allow: options.Allow = None,
+    html: Page = None,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Take an upgrade back: tags first, then gateways, then the newer istiod; CRDs stay."""
-    _go(request, to, _Terms(until, "hold", "", timeout, options.allowed(allow)), output, yes=yes, is_back=True)
+    _go(request, to, _Terms(until, "hold", "", timeout, options.allowed(allow)), _Shown(output, html), yes=yes, is_back=True)
 
 
 class _Terms:
@@ -186,8 +200,37 @@ class _Terms:
         return Terms(until=self.until, **self.given)  # type: ignore[arg-type] # by its own names
 
 
-def _go(request: Request, to: str, terms: _Terms, output: Output, *, yes: bool, goes_on: bool = False, is_back: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How a run is shown, and the page that is written at its end."""
+
+    output: Output
+    html: Path | None
+
+    def check(self) -> None:
+        """Raise UsageError for a page that could not be written at the end."""
+        from meshinstall.cli.output.files import check_writable
+
+        if self.html:
+            check_writable("--html", self.html)
+
+    def write(self, result: "Result") -> bool:
+        """Write the page, if one was asked for; whether that is done. What cannot be written is told."""
+        from meshinstall.cli.output.files import write_whole
+        from meshinstall.cli.output.upgrade_html import upgrade_html
+
+        try:
+            if self.html:
+                write_whole(self.html, upgrade_html(result, datetime.now(UTC)))
+        except OSError as error:
+            warn(f"cannot write {self.html}: {error.strerror}")
+            return False
+        return True
+
+
+def _go(request: Request, to: str, terms: _Terms, shown: _Shown, *, yes: bool, goes_on: bool = False, is_back: bool = False) -> None:
     wanted = _version(to)
+    shown.check()
 
     async def work() -> None:
         from meshinstall.engine.staging.planned import NEWEST
@@ -197,9 +240,9 @@ def _go(request: Request, to: str, terms: _Terms, output: Output, *, yes: bool, 
         made = terms.made()
         resolve, session = await _opened(request, None if is_back else wanted)
         target = NEWEST if goes_on else wanted
-        with _callbacks(session, output, made.allow, agreed=yes) as callbacks:
+        with _callbacks(session, shown.output, made.allow, agreed=yes) as callbacks:
             result = await (run_back if is_back else run_upgrade)(resolve, session, made, callbacks, target)
-        _conclude(result, output)
+        _conclude(result, shown)
 
     run(work, *_INTERRUPTED)
 
@@ -259,17 +302,19 @@ def _callbacks(session: "Session", output: Output, allowed: frozenset[str], *, a
         yield Callbacks(lambda plan: typer.echo(upgrade_plan.upgrade_text(plan, allowed), err=True), ask, emit)
 
 
-def _conclude(result: "Result", output: Output) -> None:
+def _conclude(result: "Result", shown: _Shown) -> None:
     from meshinstall.cli.output import upgrade_result
     from meshinstall.engine.staging.terms import End
 
-    if output is Output.JSON:
+    if shown.output is Output.JSON:
         sys.stdout.write(upgrade_result.result_line(result) + "\n")
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
         typer.echo(upgrade_result.result_text(result, width))
     statuses = {End.DONE: ExitStatus.DONE, End.HELD: ExitStatus.CHANGES_PENDING, End.NOT_PROVEN: ExitStatus.NOT_PROVEN}
-    if status := statuses.get(result.end, ExitStatus.FAILED):
+    # Printed first: a file that cannot be written must not cost what was done.
+    is_whole = shown.write(result)
+    if status := statuses.get(result.end, ExitStatus.FAILED) or (ExitStatus.DONE if is_whole else ExitStatus.FAILED):
         raise typer.Exit(status)
 
 

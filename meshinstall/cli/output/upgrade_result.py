@@ -35,10 +35,15 @@ def result_text(result: Result, width: int = 0) -> str:
     lines += _counted(result)
     lines += [f"  {line(one)}" for one in result.left[:_MOST]]
     lines += [f"  and {len(result.left) - _MOST} more: -o json lists them all"] if len(result.left) > _MOST else []
-    lines += [f"Next: {_BACK_AGAIN if result.is_back else _NEXT[result.end]}"] if result.end in _NEXT else []
+    lines += next_lines(result)
     lines = [part for one in lines for part in _wrapped(one, width)] if width else lines
     lines += ["", *(line(one) for one in result.to_write)] if result.end is End.DONE and result.to_write else []
     return for_log("\n".join(lines))
+
+
+def next_lines(result: Result) -> list[str]:
+    """What to do next, in one line; none where all is done."""
+    return [f"Next: {_BACK_AGAIN if result.is_back else _NEXT[result.end]}"] if result.end in _NEXT else []
 
 
 def _wrapped(told: str, width: int) -> Iterator[str]:

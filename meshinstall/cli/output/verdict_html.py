@@ -5,8 +5,8 @@ from itertools import groupby
 
 from meshinstall.checks.mtls.callers import callers_text
 from meshinstall.cli.output.certificate_chart import chart
-from meshinstall.cli.output.markup import Html, join, style, tag
-from meshinstall.cli.output.verdict_style import STYLE
+from meshinstall.cli.output.markup import Html, join, tag
+from meshinstall.cli.output.page import banner, css_class, document, pill, section, terms_table
 from meshinstall.cli.output.verdict_text import by_workload, external_ports, headline, worst
 from meshinstall.cli.output.verdict_words import basis, clients_text, terms
 from meshinstall.model.codes import PAGE, address
@@ -26,32 +26,17 @@ _HOW = {
 
 def verdict_html(verdict: Verdict) -> str:
     """The page, as UTF-8 text."""
-    title = f"mTLS on {verdict.cluster}: {verdict.outcome}"
-    head = join(
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        style(STYLE),
-    )
     main = tag(
         "main", _matrix(verdict.ports), _findings(verdict.findings), _workloads(verdict.ports), _certificates(verdict), _limits(verdict)
     )
-    footer = tag("footer", f"Made by meshinstall verify on {verdict.at:%Y-%m-%d at %H:%M:%S} UTC. Codes are explained in {PAGE}.")
-    return f"<!doctype html>\n{tag('html', tag('head', head), tag('body', _header(verdict), main, footer), lang='en')}\n"
+    footer = f"Made by meshinstall verify on {verdict.at:%Y-%m-%d at %H:%M:%S} UTC. Codes are explained in {PAGE}."
+    return document(f"mTLS on {verdict.cluster}: {verdict.outcome}", _header(verdict), main, footer)
 
 
 def _header(verdict: Verdict) -> Html:
     said = f"{basis(verdict)} {_sentence(verdict)}"
-    banner = tag("div", tag("strong", verdict.outcome), tag("p", said), class_=f"banner {_class(verdict.outcome)}", role="status")
     title = tag("h1", f"Mutual TLS on {verdict.cluster}, {verdict.at:%Y-%m-%d %H:%M} UTC")
-    return tag("header", title, banner, _terms(verdict))
-
-
-def _terms(verdict: Verdict) -> Html:
-    """What was looked at, by whom, and how much of it."""
-    rows = [tag("tr", tag("th", name, scope="row"), tag("td", text)) for name, text in terms(verdict)]
-    return tag("table", tag("tbody", *rows), class_="terms")
+    return tag("header", title, banner(verdict.outcome, said), terms_table(terms(verdict)))
 
 
 def _sentence(verdict: Verdict) -> str:
@@ -66,23 +51,23 @@ def _sentence(verdict: Verdict) -> str:
 
 def _matrix(ports: Sequence[PortVerdict]) -> Html:
     if not ports:
-        return _section("Namespaces", tag("p", "There is no workload of a mesh to judge."))
+        return section("Namespaces", tag("p", "There is no workload of a mesh to judge."))
     head = [tag("th", "Namespace", scope="col"), *(tag("th", outcome, scope="col", class_="count") for outcome in _order())]
     rows = []
     theirs = sorted((port for port in ports if not port.ours), key=lambda port: port.namespace)
     for namespace, group in groupby(theirs, key=lambda port: port.namespace):
         found = [port.outcome for port in group]
         counts = [(outcome, found.count(outcome)) for outcome in _order()]
-        cells = [tag("td", str(count), class_=f"count {_class(outcome) if count else 'zero'}") for outcome, count in counts]
+        cells = [tag("td", str(count), class_=f"count {css_class(outcome) if count else 'zero'}") for outcome, count in counts]
         rows.append(tag("tr", tag("th", namespace, scope="row"), *cells))
     table = tag("table", tag("caption", "Workload ports by verdict"), tag("thead", tag("tr", *head)), tag("tbody", *rows))
-    return _section("Namespaces", tag("div", table, class_="scroll"))
+    return section("Namespaces", tag("div", table, class_="scroll"))
 
 
 def _findings(findings: Sequence[Finding]) -> Html:
     if not findings:
-        return _section("Findings", tag("p", "None."))
-    return _section("Findings", *(_finding(finding) for finding in findings))
+        return section("Findings", tag("p", "None."))
+    return section("Findings", *(_finding(finding) for finding in findings))
 
 
 def _finding(finding: Finding) -> Html:
@@ -95,7 +80,7 @@ def _finding(finding: Finding) -> Html:
 
 
 def _workloads(ports: Iterable[PortVerdict]) -> Html:
-    return _section("Workloads and evidence", *(_workload(group) for group in by_workload(ports)))
+    return section("Workloads and evidence", *(_workload(group) for group in by_workload(ports)))
 
 
 def _workload(ports: Sequence[PortVerdict]) -> Html:
@@ -103,7 +88,7 @@ def _workload(ports: Sequence[PortVerdict]) -> Html:
     first = ports[0]
     summary = tag(
         "summary",
-        _pill(outcome),
+        pill(outcome),
         tag("span", f"{first.namespace} / {first.workload}", class_="name"),
         tag("span", f"{first.dataplane}, port {', '.join(_number(port) for port in ports)}", class_="soft"),
     )
@@ -124,17 +109,17 @@ def _port(port: PortVerdict) -> Html:
 def _evidence(evidence: Evidence) -> Html:
     text = f"{evidence.code} {evidence.text}".strip()
     cells = (tag("td", evidence.source), tag("td", text), tag("td", tag("code", evidence.object), class_="wide"))
-    return tag("tr", tag("td", _pill(evidence.outcome)), *cells)
+    return tag("tr", tag("td", pill(evidence.outcome)), *cells)
 
 
 def _certificates(verdict: Verdict) -> Html:
     if not verdict.certificates:
-        return _section("Certificates", tag("p", "None was seen."))
-    return _section("Certificates", chart(verdict.certificates, verdict.at))
+        return section("Certificates", tag("p", "None was seen."))
+    return section("Certificates", chart(verdict.certificates, verdict.at))
 
 
 def _limits(verdict: Verdict) -> Html:
-    return _section("How this was seen, and what was not", *_limit_parts(verdict))
+    return section("How this was seen, and what was not", *_limit_parts(verdict))
 
 
 def _limit_parts(verdict: Verdict) -> Iterator[Html]:
@@ -177,18 +162,6 @@ def _external(services: Sequence[ExternalService]) -> Html:
 
 def _reach(ports: Sequence[str]) -> str:
     return ", ".join(ports) or "nothing of the mesh"
-
-
-def _section(title: str, *children: str) -> Html:
-    return tag("section", tag("h2", title), *children)
-
-
-def _pill(outcome: Outcome) -> Html:
-    return tag("span", outcome, class_=f"pill {_class(outcome)}")
-
-
-def _class(outcome: Outcome) -> str:
-    return outcome.replace(" ", "-")
 
 
 def _order() -> tuple[Outcome, ...]:

@@ -1,4 +1,4 @@
-"""The style sheet of the verdict page: system fonts, light and dark, and paper."""
+"""The style sheet of all pages: system fonts, light and dark, and paper."""
 
 STYLE = """
 :root { --ink: #1c2430; --soft: #566173; --paper: #fff; --card: #f6f7f9; --line: #d9dee5;
