@@ -51,6 +51,8 @@ _MESH_ONLY = (
     ("", "pods", ("create",)),
     ("networking.istio.io", "gateways", ("create",)),
 )
+# Those of an istiod that goes, of which there is none without revisions (engine/staging/retire.py).
+_RETIRING = (("coordination.k8s.io", "leases", ("list", "delete")),)
 # Nodes whose pods are listed at most; a node has about a hundred.
 _NODES = 10
 
@@ -120,7 +122,8 @@ async def _denied(desired: Desired, kube: Kube) -> tuple[Ask, ...]:
     asks = [Ask(verb, group, resource) for group, resource, verbs in _CLUSTER_WIDE for verb in verbs]
     asks += [Ask(verb, group, resource, space) for group, resource, verbs in namespaced for verb in verbs for space in spaces]
     asks += [Ask(verb, group, resource) for group, resource in _policies(desired) for verb in _HELM]
-    asks += [Ask(verb, group, resource, desired.mesh_namespace) for group, resource, verbs in _MESH_ONLY for verb in verbs]
+    mesh_only = (*_MESH_ONLY, *(_RETIRING if desired.revision else ()))
+    asks += [Ask(verb, group, resource, desired.mesh_namespace) for group, resource, verbs in mesh_only for verb in verbs]
     answers = await gather(asks, lambda ask: _allowed(kube, ask))
     return tuple(ask for ask in asks if not answers[ask])
 

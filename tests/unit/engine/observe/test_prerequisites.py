@@ -1,6 +1,7 @@
 """What is asked before something is changed, and what the answers stop."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,6 +75,15 @@ async def test_each_permission_that_helm_or_a_wait_needs_is_asked_for(verb: str,
     lacks = {"verb": verb, "group": group, "resource": resource, "namespace": where}
     there.kube.answers[REVIEWS] = allowing(lambda asked: asked["verb"] != "*" and asked != lacks)
     assert (await inquire(DESIRED, there.kube)).denied == (Ask(verb, group, resource, where),)
+
+
+@pytest.mark.parametrize("verb", ["list", "delete"])
+async def test_leases_of_an_istiod_that_retires_are_asked_for_where_one_can(verb: str) -> None:
+    there = world()
+    there.kube.answers[REVIEWS] = allowing(lambda asked: (asked["verb"], asked["resource"]) not in {("*", "*"), (verb, "leases")})
+    missing = Ask(verb, "coordination.k8s.io", "leases", "istio-system")
+    assert (await inquire(replace(DESIRED, revision="1-31"), there.kube)).denied == (missing,)
+    assert (await inquire(DESIRED, there.kube)).denied == ()
 
 
 async def test_the_agents_of_ambient_are_asked_for_where_there_are_any() -> None:
