@@ -41,7 +41,7 @@ def pod_identity(job: Job, namespace: str) -> Identity:
 def _eks(job: Job, namespace: str) -> Identity:
     name, region = job.cluster.name or "CLUSTER", job.cluster.selectors.get("region") or "REGION"
     # Where the environment has a role to assume, that is who the cluster sees.
-    seen = job.cluster.selectors.get("roleArn") or job.principal
+    seen = job.cluster.selectors.get("role_arn") or job.principal
     where = ("--cluster-name", name, "--region", region)
     entry = _line("aws", "eks", "create-access-entry", *where, "--principal-arn", seen, "--kubernetes-groups", NAME)
     group = {"kind": "Group", "name": NAME, "apiGroup": _RBAC}
@@ -57,7 +57,7 @@ def _aks(job: Job, namespace: str) -> Identity:
             "--object-id is missing: an AKS cluster knows a managed identity by it",
             "az identity show --name IDENTITY --resource-group GROUP --query principalId",
         )
-    group, name = job.cluster.selectors.get("resourceGroup") or "GROUP", job.cluster.name or "CLUSTER"
+    group, name = job.cluster.selectors.get("resource_group") or "GROUP", job.cluster.name or "CLUSTER"
     show = _line("az", "aks", "show", "--name", name, "--resource-group", group, "--query", "oidcIssuerProfile.issuerUrl", "-o", "tsv")
     subject = f"system:serviceaccount:{namespace}:{NAME}"
     make = _line("az", "identity", "federated-credential", "create", "--name", NAME, "--identity-name", "IDENTITY")
@@ -75,7 +75,7 @@ def _gke(job: Job, namespace: str) -> Identity:
     member = f"serviceAccount:{project}.svc.id.goog[{namespace}/{NAME}]"
     role = ("--role", "roles/iam.workloadIdentityUser", "--member", member)
     # The last of a chain is the one that acts.
-    chain = job.cluster.selectors.get("impersonateServiceAccount") or job.principal
+    chain = job.cluster.selectors.get("impersonate_service_account") or job.principal
     return Identity(
         {"kind": "User", "name": chain.rpartition(",")[2].strip(), "apiGroup": _RBAC},
         annotations={"iam.gke.io/gcp-service-account": job.principal},

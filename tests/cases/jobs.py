@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from meshinstall.config.reference import reference
 from meshinstall.jobs.cronjob import Place, Rendered, cronjob
 from meshinstall.jobs.rbac import GRANTS
 from meshinstall.jobs.terms import EksIdentity, Job
@@ -25,7 +26,7 @@ FILES = {
     "values/components/istiod.yaml": "autoscaleMin: 2\n",
 }
 PLACE = Place(namespace="meshinstall", image=IMAGE, mesh=("istio-system", "istio-ingress"), workloads=("shop",))
-_SELECTORS = {
+_WRITTEN = {
     Cloud.EKS: {"region": "eu-west-1"},
     Cloud.AKS: {"resourceGroup": "shop", "subscription": CLIENT, "tenant": OBJECT},
     Cloud.GKE: {"project": "example", "location": "europe-west1"},
@@ -36,10 +37,9 @@ _PRINCIPALS = {Cloud.EKS: ROLE, Cloud.AKS: CLIENT, Cloud.GKE: ACCOUNT, Cloud.LOC
 
 def job(cloud: Cloud, **changed: Any) -> Job:
     """A job of environment prod as its page shows it."""
-    ref = ClusterRef(cloud, "" if cloud is Cloud.LOCAL else "prod", selectors=_SELECTORS[cloud])
     asked: dict[str, Any] = {
         "environment": "prod",
-        "cluster": ref,
+        "cluster": cluster(cloud),
         "schedule": "0 2 * * *",
         "zone": "Etc/UTC",
         "deadline": 7200,
@@ -47,6 +47,12 @@ def job(cloud: Cloud, **changed: Any) -> Job:
         "object_id": OBJECT if cloud is Cloud.AKS else "",
     }
     return Job(**{**asked, **changed})
+
+
+def cluster(cloud: Cloud, **more: str) -> ClusterRef:
+    """Its cluster by the keys that meshinstall.yaml has, with more of them."""
+    named = {} if cloud is Cloud.LOCAL else {"name": "prod"}
+    return reference(cloud, {**named, **_WRITTEN[cloud], **more}, Path())
 
 
 def rendered(cloud: Cloud, **changed: Any) -> Rendered:

@@ -13,7 +13,7 @@ from meshinstall.errors import UsageError
 from meshinstall.jobs.cronjob import Rendered, cronjob
 from meshinstall.model.cluster_ref import Cloud, ClusterRef
 from meshinstall.model.secrets import secrets
-from tests.cases.jobs import CLIENT, FILES, FOLDER, IMAGE, OBJECT, PLACE, ROLE, job, rendered, texts
+from tests.cases.jobs import CLIENT, FILES, FOLDER, IMAGE, OBJECT, PLACE, ROLE, cluster, job, rendered, texts
 
 TEXTS = texts()
 
@@ -83,12 +83,11 @@ def test_rights_hold_in_the_namespaces_of_the_mesh_and_of_the_workloads() -> Non
 
 def test_the_role_that_is_assumed_is_who_the_cluster_knows() -> None:
     other = ROLE.replace("mesh", "assumed")
-    selectors = {"region": "eu-west-1", "roleArn": other}
-    association, entry = rendered(Cloud.EKS, cluster=ClusterRef(Cloud.EKS, "prod", selectors=selectors)).once
+    association, entry = rendered(Cloud.EKS, cluster=cluster(Cloud.EKS, roleArn=other)).once
     assert association.endswith(f"--role-arn {ROLE}")
     assert f"--principal-arn {other} " in entry
-    chain = {"project": "example", "impersonateServiceAccount": "a@p.iam.gserviceaccount.com,b@p.iam.gserviceaccount.com"}
-    (binding,) = of_kind(rendered(Cloud.GKE, cluster=ClusterRef(Cloud.GKE, "prod", selectors=chain)), "ClusterRoleBinding")
+    chain = cluster(Cloud.GKE, impersonateServiceAccount="a@p.iam.gserviceaccount.com,b@p.iam.gserviceaccount.com")
+    (binding,) = of_kind(rendered(Cloud.GKE, cluster=chain), "ClusterRoleBinding")
     assert binding["subjects"][0]["name"] == "b@p.iam.gserviceaccount.com"
 
 
