@@ -10,6 +10,7 @@ MeshinstallError                 exit code
 │   ├── BudgetError              1  a PodDisruptionBudget allows no eviction now
 │   └── ConflictError            1  somebody else owns or changed the object
 ├── ChartError                   1  a chart is missing, corrupt or not the pinned one
+├── IdentityError                1  what an identity provider publishes cannot be read
 ├── HelmError                    1  a helm command failed
 │   └── HelmConflictError        1  helm found fields that another manager owns
 ├── StepError                    1  a step of a run failed
@@ -106,6 +107,10 @@ class ConflictError(ClusterError):
 
 class ChartError(MeshinstallError):
     """A chart is missing, corrupt, or not the one that was pinned."""
+
+
+class IdentityError(MeshinstallError):
+    """What an identity provider publishes cannot be read."""
 
 
 class HelmError(MeshinstallError):

@@ -33,6 +33,13 @@ class Charts(Protocol):
         """What the verified archive says of its values; raises ChartError."""
 
 
+class Published(Protocol):
+    """Reads what identity providers publish: their documents and their keys."""
+
+    async def read(self, url: str) -> bytes:
+        """The body at an https:// address, over TLS that is verified, without redirects; raises IdentityError."""
+
+
 class Helm(Protocol):
     """The helm program, as far as releases are changed with it."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from meshinstall.engine.session import CloudSide, Session
     from meshinstall.model.cluster import Access, CloudCluster
     from meshinstall.model.doctor import Examination
-    from meshinstall.ports import Charts, Dial, Kube, Provider
+    from meshinstall.ports import Charts, Dial, Kube, Provider, Published
 
 Say = Callable[[str], None]
 
@@ -233,6 +233,13 @@ def open_charts(say: Say) -> "Charts":
     from meshinstall.adapters.charts.store import ChartStore, default_cache
 
     return ChartStore(default_cache(), say)
+
+
+def open_published() -> "Published":
+    """What reads the documents of identity providers."""
+    from meshinstall.adapters.published import PublishedDocuments
+
+    return PublishedDocuments()
 
 
 def journal(session: "Session", complain: Say) -> "Emit":

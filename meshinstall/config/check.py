@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from meshinstall import catalog
 from meshinstall.config.documents import Environment, Gateway, Project, Settings, Site, suggestion
+from meshinstall.config.identity import check_identity
 from meshinstall.config.images import check_images
 from meshinstall.config.revisions import check_tags
 from meshinstall.config.source import Document
@@ -62,13 +63,14 @@ def _check_settings(project: Project) -> Iterator[Problem]:
 
 
 def _check_which(document: Document, path: KeyPath, found: Settings | Environment | Site) -> Iterator[Problem]:
-    """Which Istio, whose images, and when it is upgraded."""
+    """Which Istio, whose images, when it is upgraded, and whose tokens count."""
     if found.istio.version and (wrong := check_version(found.istio.version)):
         yield document.problem((*path, "istio", "version"), wrong)
     yield from check_tags(document, found.istio, path)
     yield from check_images(document, found.images, path)
     yield from check_waves(document, found.upgrade, path)
     yield from check_windows(document, found.upgrade.windows, path)
+    yield from check_identity(document, found.identity, path)
 
 
 def _check_environment(project: Project, name: str, environment: Environment) -> Iterator[Problem]:

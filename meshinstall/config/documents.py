@@ -14,6 +14,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from meshinstall import catalog
+from meshinstall.config.identity import WrittenProvider
 from meshinstall.config.layer_files import PolicyFile
 from meshinstall.config.source import Document
 from meshinstall.config.windows import WrittenWindow
@@ -109,6 +110,7 @@ class Site:
     istio: Istio = field(default_factory=Istio)
     images: Images = field(default_factory=Images)
     upgrade: Upgrade = field(default_factory=Upgrade)
+    identity: Mapping[str, WrittenProvider | None] = field(default_factory=dict)
     values: Mapping[str, Values] = field(default_factory=dict)
 
 
@@ -130,6 +132,7 @@ class Environment:
     istio: Istio = field(default_factory=Istio)
     images: Images = field(default_factory=Images)
     upgrade: Upgrade = field(default_factory=Upgrade)
+    identity: Mapping[str, WrittenProvider | None] = field(default_factory=dict)
     profile: str | None = None
     mtls: MtlsMode | None = None
     accept: Accept | None = None
@@ -146,6 +149,7 @@ class Settings:
     charts: Charts = field(default_factory=Charts)
     images: Images = field(default_factory=Images)
     upgrade: Upgrade = field(default_factory=Upgrade)
+    identity: Mapping[str, WrittenProvider | None] = field(default_factory=dict)
     profile: str = catalog.DEFAULT_PROFILE
     environments: Mapping[str, Environment] = field(default_factory=dict)
 

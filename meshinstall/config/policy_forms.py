@@ -12,7 +12,7 @@ from meshinstall.config.source import Document
 from meshinstall.errors import Problem
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.ownership import RESERVED
-from meshinstall.model.policy_kinds import POLICY_KINDS, PolicyKey, group_of, groups_of
+from meshinstall.model.policy_kinds import POLICY_KINDS, SECURITY, PolicyKey, group_of, groups_of
 from meshinstall.model.values import KeyPath, LayerKind, Origin
 
 _KINDS: Mapping[PolicyLayer, LayerKind] = {
@@ -21,7 +21,10 @@ _KINDS: Mapping[PolicyLayer, LayerKind] = {
     PolicyLayer.ENVS: LayerKind.ENVIRONMENT,
     PolicyLayer.SITES: LayerKind.CLUSTER,
 }
-_FORMS = "write an object (apiVersion, kind, metadata, spec), remove: {kind, namespace, name}, or patch: {...} with operations"
+_FORMS = (
+    "write an object (apiVersion, kind, metadata, spec), remove: {kind, namespace, name}, patch: {...} with operations,"
+    " or identity: {namespace, name} with providers"
+)
 _OBJECT = frozenset({"apiVersion", "kind", "metadata", "spec"})
 _METADATA = frozenset({"name", "namespace", "labels", "annotations"})
 _NAMING = ("apiVersion", "kind", "namespace", "name")
@@ -29,6 +32,9 @@ _WITH_VALUE = frozenset({"test", "add", "replace"})
 _WITH_FROM = frozenset({"move", "copy"})
 _OPERATIONS = ("test", "add", "replace", "remove", "move", "copy")
 _MOST_OPERATIONS = 500
+_IDENTITY = frozenset({"identity", "providers", "selector", "targetRefs", "rule"})
+# What a provider says of itself.
+_OF_PROVIDER = ("issuer", "jwksUri", "jwks", "audiences")
 # RFC 1123, as the API server takes names of namespaces and of objects.
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -37,13 +43,18 @@ _LINE_ENDS = frozenset("\n\t")
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A file that was understood. ``tree`` is its object, ``operations`` its patch; without either it removes. ``at`` is its line."""
+    """A file that was understood. ``tree`` is its object, ``operations`` its patch; without either it removes. ``at`` is its line.
+
+    ``providers`` are the identity providers that its object goes by, each with its line; the object has a rule for each, still
+    without what the provider says.
+    """
 
     file: PolicyFile
     key: PolicyKey
     at: Origin
     tree: Node | None = None
     operations: tuple[Operation, ...] = ()
+    providers: tuple[tuple[str, Origin], ...] = ()
 
 
 def understand(file: PolicyFile, problems: list[Problem]) -> Form | None:
@@ -55,6 +66,8 @@ def understand(file: PolicyFile, problems: list[Problem]) -> Form | None:
         form = _removal(file, problems)
     elif "patch" in values:
         form = _patch(file, problems)
+    elif "identity" in values:
+        form = _identity(file, problems)
     elif "apiVersion" in values or "kind" in values:
         form = _object(file, problems)
     else:
@@ -114,6 +127,51 @@ def _patch(file: PolicyFile, problems: list[Problem]) -> Form | None:
     elif all(one.op == "test" for one in operations) and len(operations) == len(written):
         problems.append(document.problem(("operations",), "this patch changes nothing: all its operations are tests"))
     return Form(file, key, where(file, ("patch",)), None, operations) if key else None
+
+
+def _identity(file: PolicyFile, problems: list[Problem]) -> Form | None:
+    """A RequestAuthentication whose issuers are providers of meshinstall.yaml."""
+    document, values = file.document, file.document.values
+    problems += _unknown(document, (), values, _IDENTITY, f"a file with identity has {', '.join(sorted(_IDENTITY))}")
+    metadata, names, rule = values["identity"], values.get("providers"), values.get("rule", {})
+    if not isinstance(metadata, dict):
+        problems.append(document.problem(("identity",), "identity must name a RequestAuthentication: {namespace, name}"))
+        return None
+    problems += _unknown(document, ("identity",), metadata, _METADATA, "it is metadata: namespace, name, labels, annotations")
+    for name in ("labels", "annotations"):
+        problems += _marks(document, ("identity", name), metadata.get(name, {}))
+    if not isinstance(names, list) or not names or not all(isinstance(one, str) for one in names) or len({*names}) < len(names):
+        problems.append(document.problem(("providers",), "providers must be a list of different names of identity in meshinstall.yaml"))
+        return None
+    if not isinstance(rule, dict) or any(name in rule for name in _OF_PROVIDER):
+        text = f"rule must be a map of what a rule for tokens has besides {', '.join(_OF_PROVIDER)}"
+        problems.append(document.problem(("rule",), text, "such as {forwardOriginalToken: true}; the rest is the provider's"))
+        return None
+    naming = {"apiVersion": f"{SECURITY}/v1", "kind": "RequestAuthentication"}
+    key = _key(document, {**metadata, **naming}, ("identity",), problems)
+    spec = {name: values[name] for name in ("selector", "targetRefs") if name in values}
+    tree = grow(
+        {**naming, "metadata": metadata, "spec": {**spec, "jwtRules": [rule] * len(names)}}, lambda path: where(file, _written(path))
+    )
+    providers = tuple((one, where(file, ("providers", str(index)))) for index, one in enumerate(names))
+    return Form(file, key, where(file, ("identity",)), tree, (), providers) if key else None
+
+
+def _written(path: KeyPath) -> KeyPath:
+    """Where a file with identity says what its object has at a path."""
+    match path:
+        case ("metadata", *rest):
+            return ("identity", *rest)
+        case ("spec", "jwtRules", index):
+            return ("providers", index)
+        case ("spec", "jwtRules", _, *rest):
+            return ("rule", *rest)
+        case ("spec", "jwtRules"):
+            return ("providers",)
+        case ("spec", *rest) if rest:
+            return tuple(rest)
+        case _:
+            return ("identity",)
 
 
 def _operation(file: PolicyFile, at: KeyPath, one: Any, problems: list[Problem]) -> Operation | None:

@@ -6,9 +6,12 @@ from typing import Any
 
 from meshinstall.config.choice import Choice, choose
 from meshinstall.config.documents import Project, suggestion
+from meshinstall.config.issued import find_providers, with_providers
 from meshinstall.config.json_patch import Node, PatchError, bare, copied, node_at, places, run, same
 from meshinstall.config.layer_files import PolicyFile, PolicyLayer
 from meshinstall.config.policy_forms import Form, patched_problems, understand
+from meshinstall.config.secrets import find_secrets
+from meshinstall.config.source import Document
 from meshinstall.errors import Problem, UsageError
 from meshinstall.model.cluster import Cloud
 from meshinstall.model.desired import Policy
@@ -106,10 +109,11 @@ def layers_of(project: Project, choice: Choice, problems: list[Problem]) -> tupl
         PolicyLayer.SITES: (choice.name, choice.cloud.value),
     }
     found: dict[PolicyKey, Layered] = {}
+    providers = find_providers(project, choice)
     for file in project.policies or ():
         # What is wrong with a file by itself is told when the project is read.
         if file.names == wanted[file.layer] and (form := understand(file, [])):
-            problems += _say(found, form)
+            problems += _say(found, with_providers(form, providers, problems))
     return tuple(found[key] for key in sorted(found))
 
 
@@ -178,6 +182,12 @@ def objects_of(layers: Iterable[Layered]) -> tuple[PolicyObject, ...]:
             own = {path: (at.line, at.column) for path, at in places(one.tree) if at.source == source}
             found.append(PolicyObject(source, bare(one.tree), own))
     return tuple(found)
+
+
+def find_layer_secrets(layers: Iterable[Layered]) -> Iterator[Problem]:
+    """Secrets that only the whole object shows, such as one that a patch puts under the name of a password."""
+    for one in objects_of(layers):
+        yield from find_secrets(Document(one.source, one.manifest, one.positions))
 
 
 def dropped_rules(layers: Iterable[Layered]) -> Iterator[Finding]:

@@ -11,9 +11,10 @@ from meshinstall.config.choice import Choice, choose, cluster
 from meshinstall.config.default_revision import with_failure_policy
 from meshinstall.config.documents import Project
 from meshinstall.config.gateway_conflicts import check_gateway_names
+from meshinstall.config.issued import find_providers
 from meshinstall.config.layers import add_flags, check_gateways, check_syntax, file_layers
 from meshinstall.config.nights import find_windows
-from meshinstall.config.policy_layers import check_mesh_wide, dropped_rules, layers_of, policies_of
+from meshinstall.config.policy_layers import check_mesh_wide, dropped_rules, find_layer_secrets, layers_of, policies_of
 from meshinstall.config.removals import settle
 from meshinstall.config.revisions import check_unused_tags, find_revisions, with_revision
 from meshinstall.config.waves import check_mesh_namespaces, find_waves
@@ -70,7 +71,7 @@ def resolve_all(request: Request, project: Project) -> Resolution:
     found = _desired(request, project, choice, releases, version)
     problems += check_mesh_namespaces(project, choice, frozenset(space.name for space in found.namespaces))
     layers = layers_of(project, choice, problems)
-    problems += check_mesh_wide(layers, _root_namespace(releases))
+    problems += (*check_mesh_wide(layers, _root_namespace(releases)), *find_layer_secrets(layers))
     found = replace(
         found,
         warnings=(*found.warnings, *dropped_rules(layers)),
@@ -81,6 +82,7 @@ def resolve_all(request: Request, project: Project) -> Resolution:
         revision_origin=str(revisions.origin or ""),
         waves=find_waves(project, choice),
         windows=find_windows(project, choice),
+        identity=find_providers(project, choice),
     )
     return Resolution(found, tuple(problems))
 

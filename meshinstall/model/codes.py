@@ -201,6 +201,12 @@ _POLICY = (
     Check("POL018", Phase.POLICY, _ERROR, "ports are set without a workload"),
     Check("POL019", Phase.POLICY, _WARNING, "a policy of the root namespace selects pods"),
     Check("POL020", Phase.POLICY, _WARNING, "a policy turns mutual TLS off for who goes by it"),
+    Check("POL021", Phase.POLICY, _ERROR, "no token has this issuer"),
+    Check("POL022", Phase.POLICY, _WARNING, "an issuer is not one of the environment's identity providers"),
+    Check("POL023", Phase.POLICY, _EITHER, "a rule for tokens says otherwise than its identity provider"),
+    Check("POL024", Phase.POLICY, _ERROR, "a rule names principals of tokens that have no sub"),
+    Check("POL025", Phase.POLICY, _ERROR, "an identity provider's own document says otherwise"),
+    Check("POL026", Phase.POLICY, _WARNING, "NOT COMPARED: an identity provider's document could not be read"),
 )
 
 _EKS = (

@@ -7,6 +7,7 @@ from enum import StrEnum
 from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.finding import Finding
+from meshinstall.model.identity import IdentityProvider
 from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import KeyPath, Origin
@@ -63,6 +64,7 @@ class Desired:
     without revisions; ``tags`` are those that point to it, and ``revision_origin`` is where revisions are asked for. ``waves`` are
     those in which an upgrade restarts workloads; without any their owners do. ``windows`` are those of its nightly upgrades.
     ``layered`` are the objects of policies/; None where there is no such folder, and then none that is there is looked for.
+    ``identity`` are the providers whose tokens policies go by.
     """
 
     environment: str
@@ -84,6 +86,7 @@ class Desired:
     waves: tuple[Wave, ...] = ()
     windows: Windows = field(default_factory=Windows)
     layered: tuple[Policy, ...] | None = None
+    identity: tuple[IdentityProvider, ...] = ()
 
     @property
     def istiod(self) -> "Release | None":

@@ -20,6 +20,9 @@ _SHAPES = (
     ("an Azure storage key", re.compile(r"\bAccountKey=[A-Za-z0-9+/=]{40,}")),
     ("a password in a URL", re.compile(r"://[^/\s:@]+:[^/\s@$]+@")),
 )
+# A key in JSON (RFC 7517) with a member that only its owner has.
+_KEY_TYPE = re.compile(r'"kty"\s*:\s*"(?:RSA|EC|OKP|oct|AKP)"')
+_OWN_MEMBER = re.compile(r'"(?:d|p|q|dp|dq|qi|k|priv)"\s*:\s*"[A-Za-z0-9_-]{8,}')
 # A reference, a template, a path, or a word that switches something.
 _REFERENCE = re.compile(
     r"\$[({].*|.*\{\{.*|/.*|(?:vault|ref\+[a-z0-9]+|secretref|file|env):.*|true|false|none|null|disabled|enabled", re.IGNORECASE
@@ -54,6 +57,8 @@ class _Said(NamedTuple):
 
 def shape(text: str) -> str:
     """What a text is by its format, such as ``a private key``; empty when it is nothing that is known."""
+    if _KEY_TYPE.search(text) and _OWN_MEMBER.search(text):
+        return "a private JSON web key"
     return next((what for what, form in _SHAPES if form.search(text)), "")
 
 

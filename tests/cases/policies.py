@@ -1,13 +1,19 @@
 """Policies with a mistake, each with the safe way to write it; ``python -m tests.cases.policies`` writes what is said of the mistakes."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from meshinstall.cli.output.policy_text import policy_text
 from meshinstall.config.lockfile import Lock
+from meshinstall.config.project import load_project
+from meshinstall.config.resolve import resolve
 from meshinstall.engine.report.policies import Checked, check_policies
 from meshinstall.model.chart import ChartFiles
+from meshinstall.model.cluster import Cloud
 from meshinstall.model.desired import Desired
+from meshinstall.model.identity import IdentityProvider
+from meshinstall.model.request import Request
 from tests.cases import plans
 from tests.fakes import FakeCharts
 
@@ -30,7 +36,16 @@ def desired() -> Desired:
 def check(path: Path) -> Checked:
     """What is said of a file of a case."""
     base = ChartFiles({"name": "base"}, "", definitions=_SCHEMAS.read_text())
-    return asyncio.run(check_policies([path], desired(), FakeCharts(files={"base": base}), Lock(()), knows_mesh=True))
+    mesh = replace(desired(), identity=_identity(path.parent))
+    return asyncio.run(check_policies([path], mesh, FakeCharts(files={"base": base}), Lock(()), knows_mesh=True))
+
+
+def _identity(folder: Path) -> tuple[IdentityProvider, ...]:
+    """The identity providers of a case, if it has any."""
+    if not (folder / "meshinstall.yaml").exists():
+        return ()
+    request = Request(environment="dev", cloud=Cloud.LOCAL, folder=folder)
+    return resolve(request, load_project(folder, {}, FOLDER)).identity
 
 
 def said(name: str) -> str:

@@ -1,11 +1,16 @@
 """The command ``policy check`` as users type it, with the schemas of Istio's real chart."""
 
 import json
-from collections.abc import Callable
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import jsonschema
 import pytest
+import trustme
 
 from tests.cases import policies
 from tests.cli.running import Run
@@ -13,6 +18,48 @@ from tests.cli.running import Run
 pytestmark = pytest.mark.tools
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "policy-check.json").read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class Oidc:
+    """An identity provider on loopback, and the authority that signed its certificate."""
+
+    issuer: str
+    authority: Path
+
+
+class _Provider(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        issuer = f"https://{self.headers['Host']}"
+        pages = {
+            "/.well-known/openid-configuration": {"issuer": issuer, "jwks_uri": f"{issuer}/keys"},
+            "/keys": {"keys": [{"kty": "EC", "crv": "P-256", "x": "eA", "y": "eQ"}]},
+        }
+        body = json.dumps(pages.get(self.path)).encode()
+        self.send_response(200 if self.path in pages else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oidc]:
+    """A provider that runs for one test."""
+    authority, file = trustme.CA(), tmp_path_factory.mktemp("oidc") / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Provider)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield Oidc(f"https://localhost:{server.server_port}", file)
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +107,23 @@ def test_what_was_not_held_against_schemas_is_no_success(run: Run, tmp_path: Pat
     assert done.status == 1
     assert "no problems in 1 object" in done.out
     assert "gone" in done.err
+
+
+def test_identity_providers_are_compared_with_what_they_publish(
+    run: Run, tmp_path: Path, oidc: Oidc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(oidc.authority))
+    provider = f"{{type: generic, issuer: '{oidc.issuer}', jwksUri: '{oidc.issuer}/keys', audiences: [web]}}"
+    project = f"apiVersion: meshinstall.dev/v1\nidentity:\n  staff: {provider}\nenvironments: {{prod: {{cloud: local}}}}\n"
+    (tmp_path / "meshinstall.yaml").write_text(project)
+    here = ("policy", "check", "--env", "prod", "--online", "--charts", str(tmp_path / "none"))
+    assert "no problems in 0 objects" in run(*here).out
+    (tmp_path / "meshinstall.yaml").write_text(project.replace("/keys", "/jwks"))
+    done = run(*here)
+    assert done.status == 2
+    assert (
+        f"meshinstall.yaml:3:3: error POL025: identity provider staff: {oidc.issuer}/.well-known/openid-configuration has jwks_uri"
+        in done.out
+    )
+    assert "warning POL026" in done.out
+    assert run("policy", "check", "--online", str(tmp_path)).status == 2

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from meshinstall.checks.policies.effects import other_effects
+from meshinstall.checks.policies.identity import against_providers, without_subject
 from meshinstall.checks.policies.never import never_matching
 from meshinstall.checks.policies.peers import attached_twice, peers
 from meshinstall.checks.policies.reading import Policies
@@ -19,8 +20,10 @@ def judge(policies: Policies) -> Iterator[Finding]:
                 yield from never_matching(policies, one)
                 yield from other_effects(policies, one)
                 yield from without_issuer(policies, one)
+                yield from without_subject(policies, one)
             case "security.istio.io", "RequestAuthentication":
                 yield from attached_twice(one)
                 yield from issuers(policies, one)
+                yield from against_providers(policies, one)
             case "security.istio.io", "PeerAuthentication":
                 yield from peers(policies, one)

@@ -6,6 +6,7 @@ from typing import Any
 
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
+from meshinstall.model.identity import IdentityProvider
 from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
@@ -19,13 +20,17 @@ HTTP_KEYS = ("request.headers", "request.auth.")
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """All that the files hold, and what is known of the mesh; ``providers`` is None where its configuration is not known."""
+    """All that the files hold, and what is known of the mesh; ``providers`` is None where its configuration is not known.
+
+    ``identity`` are those whose tokens count; without any, every issuer may be meant.
+    """
 
     objects: tuple[PolicyObject, ...]
     root_namespace: str = DEFAULT_ROOT_NAMESPACE
     trust_domains: tuple[str, ...] = (DEFAULT_DOMAIN,)
     version: str = ""
     providers: tuple[str, ...] | None = None
+    identity: tuple[IdentityProvider, ...] = ()
 
     def of(self, kind: str) -> Iterator[PolicyObject]:
         """Those of a kind."""

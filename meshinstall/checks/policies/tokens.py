@@ -9,12 +9,14 @@ from typing import Any
 
 from meshinstall.checks.policies.reading import ALLOW, Policies, action, applies_with, finding, items, maps, rules, table, texts, word
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.identity import IdentityKind, kind_of
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
 # Members of a key that only its owner has.
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 _CLAIMS = "request.auth."
+_CLIENT = "request.auth.claims[client_id]"
 
 
 def issuers(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
@@ -24,16 +26,25 @@ def issuers(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
         if uri.startswith("http://"):
             title = f"keys come from {uri} without TLS: whoever is on the way can make tokens of his own"
             yield finding("POL011", Severity.ERROR, (policy, (*path, "jwksUri")), title, "write https://, or put the public keys into jwks")
-        if not items(rule.get("audiences")):
+        if not items(rule.get("audiences")) and not _is_by_client(policies, policy, word(rule.get("issuer"))):
             title = f"a token that {word(rule.get('issuer')) or 'this issuer'} made for any other service is accepted here: no audiences"
-            yield finding(
-                "POL012", Severity.WARNING, (policy, (*path, "issuer")), title, "list the audiences that this service is called by"
-            )
+            hint = "list the audiences that this service is called by"
+            if kind_of(word(rule.get("issuer"))) is IdentityKind.COGNITO:
+                hint = f"{hint}; access tokens of Cognito have none: demand when: [{{key: {_CLIENT!r}, values: [CLIENT-ID]}}]"
+            yield finding("POL012", Severity.WARNING, (policy, (*path, "issuer")), title, hint)
         yield from _keys(policy, (*path, "jwks"), rule.get("jwks"))
     if items(policy.spec.get("jwtRules")) and not _is_demanded(policies, policy):
         title = "a request without a token passes: a RequestAuthentication refuses only tokens that are wrong"
         hint = 'add an AuthorizationPolicy that demands one: action ALLOW with from.source.requestPrincipals: ["ISSUER/*"]'
         yield finding("POL013", Severity.WARNING, (policy, ("spec", "jwtRules")), title, hint)
+
+
+def _is_by_client(policies: Policies, policy: PolicyObject, issuer: str) -> bool:
+    """Whether tokens of Cognito are told apart by their client, as those for access have no audience."""
+    if kind_of(issuer) is not IdentityKind.COGNITO:
+        return False
+    others = (one for one in policies.of("AuthorizationPolicy") if applies_with(policy, one, policies.root_namespace))
+    return any(word(part.get("key")) == _CLIENT for one in others for rule in rules(one) for _, part in rule.conditions)
 
 
 def _keys(policy: PolicyObject, path: KeyPath, value: Any) -> Iterator[Finding]:
@@ -45,7 +56,7 @@ def _keys(policy: PolicyObject, path: KeyPath, value: Any) -> Iterator[Finding]:
         yield finding("POL014", Severity.ERROR, (policy, path), "jwks is not JSON: every token is refused", "write a JSON Web Key Set")
         return
     for key in items(table(found).get("keys")):
-        if members := sorted(_PRIVATE & table(key).keys()):
+        if members := sorted(PRIVATE_MEMBERS & table(key).keys()):
             title = f"jwks holds a secret (member {', '.join(members)}): who reads this file makes tokens"
             hint = "replace that key at its issuer now, and write only the public one"
             yield finding("POL014", Severity.ERROR, (policy, path), title, hint)

@@ -37,6 +37,12 @@ Paths = Annotated[
 ]
 
 
+Online = Annotated[
+    bool,
+    typer.Option("--online", help="Also compare identity providers with their own discovery documents and keys.", show_default=False),
+]
+
+
 @policy.callback()
 def _policy() -> None:
     """A command of commands."""
@@ -44,7 +50,14 @@ def _policy() -> None:
 
 @policy.command()
 @requesting(OWN_ENVIRONMENT, last={**CLOUD, **CONFIG, **DESIRED})
-def check(request: Request, paths: Paths = None, *, timeout: options.Seconds = _CHARTS, output: options.OutputKind = Output.TABLE) -> None:
+def check(
+    request: Request,
+    paths: Paths = None,
+    *,
+    online: Online = False,
+    timeout: options.Seconds = _CHARTS,
+    output: options.OutputKind = Output.TABLE,
+) -> None:
     """Say what is wrong with policies, and what they do that they do not say; exit status 2 for what must not be applied.
 
     With --env the mesh of that environment is known: its trust domains, its providers, its root namespace.
@@ -56,9 +69,11 @@ def check(request: Request, paths: Paths = None, *, timeout: options.Seconds = _
         from meshinstall.cli.output import policy_text, printers
         from meshinstall.config import lockfile
         from meshinstall.config.policy_layers import objects_of, read_layers
-        from meshinstall.engine.report.policies import check_policies
-        from meshinstall.wiring import lock_path, open_charts
+        from meshinstall.engine.report.policies import check_policies, compare_published
+        from meshinstall.wiring import lock_path, open_charts, open_published
 
+        if online and not request.environment:
+            raise UsageError("--online needs --env, whose identity providers are compared")
         if not paths and not request.environment:
             raise UsageError("no policies are named", "name files or folders, or with --env an environment whose layers to check")
         asked = request if request.environment else replace(request, environment=_ANY, cloud=Cloud.LOCAL)
@@ -66,6 +81,8 @@ def check(request: Request, paths: Paths = None, *, timeout: options.Seconds = _
         pins = lockfile.load(lock_path(project))
         sources = paths or objects_of(read_layers(project, asked))
         found = await check_policies(sources, desired, open_charts(warn), pins, knows_mesh=bool(request.environment))
+        if online:
+            found = replace(found, findings=(*found.findings, *await compare_published(desired.identity, open_published())))
         typer.echo(printers.dump(policy_text.policy_json(found)) if output is Output.JSON else policy_text.policy_text(found))
         if found.chart_error and not found.has_errors:
             raise found.chart_error

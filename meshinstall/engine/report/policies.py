@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from meshinstall.checks.policies.judge import judge
+from meshinstall.checks.policies.published import compare_document, judge_keys, not_read
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.config.crd_schemas import Schemas, read_schemas
 from meshinstall.config.layer_files import layer_of
@@ -13,13 +14,15 @@ from meshinstall.config.lockfile import Lock
 from meshinstall.config.policy_files import read_objects
 from meshinstall.engine.objects.json_fields import rows, table, text
 from meshinstall.engine.observe.version import settle_version
-from meshinstall.errors import ChartError, Problem
+from meshinstall.engine.tasks import gather
+from meshinstall.errors import ChartError, IdentityError, Problem
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.identity import IdentityProvider, discovery_of
 from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.release import Component
-from meshinstall.ports import Charts
+from meshinstall.ports import Charts, Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,23 @@ async def check_policies(
     return Checked(len(objects), ordered, tuple(found), error)
 
 
+async def compare_published(providers: Iterable[IdentityProvider], published: Published) -> tuple[Finding, ...]:
+    """Where what identity providers publish differs from what the configuration says of them."""
+
+    async def compare(provider: IdentityProvider) -> tuple[Finding, ...]:
+        found: list[Finding] = []
+        for url, judge_body in ((discovery_of(provider.issuer), compare_document), (provider.keys, judge_keys)):
+            try:
+                found += judge_body(provider, await published.read(url))
+            except IdentityError as error:
+                found.append(not_read(provider, error.message, error.hint))
+        return tuple(found)
+
+    asked = tuple(providers)
+    answers = await gather(asked, compare)
+    return tuple(one for provider in asked for one in answers[provider])
+
+
 async def _schemas(desired: Desired, charts: Charts, pins: Lock) -> Schemas:
     base = next((release for release in desired.releases if release.component is Component.BASE), None)
     if base is None:
@@ -87,4 +107,4 @@ def _world(objects: tuple[PolicyObject, ...], desired: Desired, *, knows_mesh: b
     aliases = tuple(text(one) for one in rows(mesh.get("trustDomainAliases")))
     providers = tuple(text(table(one).get("name")) for one in rows(mesh.get("extensionProviders")))
     root = text(mesh.get("rootNamespace")) or desired.mesh_namespace
-    return Policies(objects, root, (domain, *aliases), desired.istio_version, providers)
+    return Policies(objects, root, (domain, *aliases), desired.istio_version, providers, desired.identity)

@@ -23,9 +23,13 @@ def test_a_mistake_is_said_and_the_safe_way_is_not(name: str) -> None:
     assert (right.problems, right.findings, right.has_errors) == ((), (), False)
 
 
+# What only an identity provider's own answer shows.
+_ONLINE = {"POL025", "POL026"}
+
+
 def test_every_code_has_a_case() -> None:
     seen = {one.code for name in policies.names() for one in policies.check(policies.FOLDER / name / "wrong.yaml").findings}
-    assert seen == {code for code, check in CHECKS.items() if check.phase is Phase.POLICY}
+    assert seen == {code for code, check in CHECKS.items() if check.phase is Phase.POLICY} - _ONLINE
 
 
 _ANY = st.recursive(
