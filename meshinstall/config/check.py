@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from meshinstall import catalog
+from meshinstall.config.baseline import check_baseline
 from meshinstall.config.documents import Environment, Gateway, Project, Settings, Site, suggestion
 from meshinstall.config.identity import check_identity
 from meshinstall.config.images import check_images
@@ -71,6 +72,7 @@ def _check_which(document: Document, path: KeyPath, found: Settings | Environmen
     yield from check_waves(document, found.upgrade, path)
     yield from check_windows(document, found.upgrade.windows, path)
     yield from check_identity(document, found.identity, path)
+    yield from check_baseline(document, found.policies, path)
 
 
 def _check_environment(project: Project, name: str, environment: Environment) -> Iterator[Problem]:

@@ -103,6 +103,17 @@ class Upgrade:
 
 
 @dataclass(frozen=True, slots=True)
+class Policies:
+    """Which policies there are without a file; what is null is left to what is farther.
+
+    ``deny-by-default``: in each of ``namespaces`` only the gateways may call, until a policy allows more.
+    """
+
+    baseline: Literal["none", "deny-by-default"] | None = None
+    namespaces: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """One environment on one cloud: how its cluster is found, and which Istio, images and values are for it alone."""
 
@@ -111,6 +122,7 @@ class Site:
     images: Images = field(default_factory=Images)
     upgrade: Upgrade = field(default_factory=Upgrade)
     identity: Mapping[str, WrittenProvider | None] = field(default_factory=dict)
+    policies: Policies = field(default_factory=Policies)
     values: Mapping[str, Values] = field(default_factory=dict)
 
 
@@ -133,6 +145,7 @@ class Environment:
     images: Images = field(default_factory=Images)
     upgrade: Upgrade = field(default_factory=Upgrade)
     identity: Mapping[str, WrittenProvider | None] = field(default_factory=dict)
+    policies: Policies = field(default_factory=Policies)
     profile: str | None = None
     mtls: MtlsMode | None = None
     accept: Accept | None = None
@@ -150,6 +163,7 @@ class Settings:
     images: Images = field(default_factory=Images)
     upgrade: Upgrade = field(default_factory=Upgrade)
     identity: Mapping[str, WrittenProvider | None] = field(default_factory=dict)
+    policies: Policies = field(default_factory=Policies)
     profile: str = catalog.DEFAULT_PROFILE
     environments: Mapping[str, Environment] = field(default_factory=dict)
 

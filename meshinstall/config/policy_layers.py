@@ -1,9 +1,10 @@
 """Puts the layers of policies on each other: whole objects are added, replaced and removed; only a patch with tests changes a field."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshinstall.config.baseline import baseline
 from meshinstall.config.choice import Choice, choose
 from meshinstall.config.documents import Project, suggestion
 from meshinstall.config.issued import find_providers, with_providers
@@ -14,7 +15,7 @@ from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document
 from meshinstall.errors import Problem, UsageError
 from meshinstall.model.cluster import Cloud
-from meshinstall.model.desired import Policy
+from meshinstall.model.desired import Policy, Release
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import line
 from meshinstall.model.ownership import SOURCE
@@ -94,14 +95,14 @@ def _unknown_layer(project: Project, file: PolicyFile) -> Iterator[Problem]:
         yield Problem(source, 0, 0, f"{cloud} is not a cloud", suggestion(cloud, tuple(Cloud)))
 
 
-def read_layers(project: Project, request: Request) -> tuple[Layered, ...]:
+def read_layers(project: Project, request: Request, releases: Sequence[Release]) -> tuple[Layered, ...]:
     """The layers of an environment that was resolved already; none where there is no choice."""
     choice = choose(request, project, [])
-    return layers_of(project, choice, []) if choice else ()
+    return layers_of(project, choice, releases, []) if choice else ()
 
 
-def layers_of(project: Project, choice: Choice, problems: list[Problem]) -> tuple[Layered, ...]:
-    """Every object that a layer of this environment on its cloud names, by kind and name, removed ones too."""
+def layers_of(project: Project, choice: Choice, releases: Sequence[Release], problems: list[Problem]) -> tuple[Layered, ...]:
+    """Every object that a layer of this environment on its cloud names, by kind and name, removed ones too; the baseline is below all."""
     wanted = {
         PolicyLayer.BASE: (),
         PolicyLayer.CLOUDS: (choice.cloud.value,),
@@ -109,6 +110,8 @@ def layers_of(project: Project, choice: Choice, problems: list[Problem]) -> tupl
         PolicyLayer.SITES: (choice.name, choice.cloud.value),
     }
     found: dict[PolicyKey, Layered] = {}
+    for lowest in baseline(project, choice, releases, problems):
+        problems += _say(found, lowest)
     providers = find_providers(project, choice)
     for file in project.policies or ():
         # What is wrong with a file by itself is told when the project is read.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from meshinstall import catalog
 from meshinstall.config import bundled
+from meshinstall.config.baseline import has_baseline
 from meshinstall.config.check import check_version
 from meshinstall.config.choice import Choice, choose, cluster
 from meshinstall.config.default_revision import with_failure_policy
@@ -70,12 +71,12 @@ def resolve_all(request: Request, project: Project) -> Resolution:
     problems += _check_acceptance(project, choice)
     found = _desired(request, project, choice, releases, version)
     problems += check_mesh_namespaces(project, choice, frozenset(space.name for space in found.namespaces))
-    layers = layers_of(project, choice, problems)
+    layers = layers_of(project, choice, releases, problems)
     problems += (*check_mesh_wide(layers, _root_namespace(releases)), *find_layer_secrets(layers))
     found = replace(
         found,
         warnings=(*found.warnings, *dropped_rules(layers)),
-        layered=None if project.policies is None else policies_of(layers),
+        layered=policies_of(layers) if project.policies is not None or has_baseline(project, choice) else None,
         version_origin=str(version_origin),
         revision=revisions.revision,
         tags=revisions.tags,

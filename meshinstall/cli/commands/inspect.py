@@ -169,8 +169,8 @@ def _explained_policy(request: Request, name: str, output: Output) -> str:
     from meshinstall.cli.output import policy_layers, printers
     from meshinstall.config.policy_layers import explained, read_layers
 
-    project, _ = read(request)
-    found = explained(read_layers(project, request), name)
+    project, desired = read(request)
+    found = explained(read_layers(project, request, desired.releases), name)
     return printers.dump(policy_layers.layers_json(found)) if output is Output.JSON else policy_layers.layers_text(found)
 
 

@@ -79,7 +79,7 @@ def check(
         asked = request if request.environment else replace(request, environment=_ANY, cloud=Cloud.LOCAL)
         project, desired = read(asked)
         pins = lockfile.load(lock_path(project))
-        sources = paths or objects_of(read_layers(project, asked))
+        sources = paths or objects_of(read_layers(project, asked, desired.releases))
         found = await check_policies(sources, desired, open_charts(warn), pins, knows_mesh=bool(request.environment))
         if online:
             found = replace(found, findings=(*found.findings, *await compare_published(desired.identity, open_published())))

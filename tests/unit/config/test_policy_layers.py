@@ -291,7 +291,7 @@ def test_whoever_needs_a_cluster_alone_reads_no_policies(write: Write) -> None:
 
 def test_explain_names_every_layer_and_knows_names(write: Write) -> None:
     folder = write({"meshinstall.yaml": PROJECT, "policies/base/a.yaml": WEB, "policies/envs/prod/b.yaml": f"remove: {NAMED}\n"})
-    layers = read_layers(load_project(None, {}, folder), Request(environment="prod", folder=folder, cloud=Cloud.EKS))
+    layers = read_layers(load_project(None, {}, folder), Request(environment="prod", folder=folder, cloud=Cloud.EKS), ())
     (one,) = explained(layers, "shop/web")
     assert [(said.layer.word, said.verb, str(said.at)) for said in one.said] == [
         ("base", "adds", "policies/base/a.yaml:1"),
