@@ -89,6 +89,8 @@ _PLAN = (
     Check("PRE049", Phase.PLAN, _WARNING, "workloads of a wave would be down for a time", "downtime"),
     Check("PRE050", Phase.PLAN, _ERROR, "a policy has no namespace or no kind in the cluster"),
     Check("PRE051", Phase.PLAN, _EITHER, "policies could not be listed"),
+    Check("PRE052", Phase.PLAN, _WARNING, "an AuthorizationPolicy of somebody else allows more"),
+    Check("PRE053", Phase.PLAN, _WARNING, "a RequestAuthentication of somebody else accepts other tokens"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),

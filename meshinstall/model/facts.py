@@ -41,13 +41,15 @@ class PolicyFacts:
     """What is known of policies that files describe, beside the wanted objects themselves.
 
     ``left`` are those of ours that no file has any more; ``unserved`` are wanted ones whose kind the cluster does not have, ``homeless``
-    are namespaces of wanted ones that do not exist; ``unseen`` says why they could not be listed.
+    are namespaces of wanted ones that do not exist; ``unseen`` says why they could not be listed. ``others`` are AuthorizationPolicies
+    and RequestAuthentications that somebody else made; they are asked for only where there are wanted ones.
     """
 
     left: Mapping[ObjectKey, Manifest] = field(default_factory=dict)
     unserved: frozenset[ObjectKey] = frozenset()
     homeless: frozenset[str] = frozenset()
     unseen: str = ""
+    others: tuple[Manifest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,11 @@ class PolicyObject:
         return _map(self._metadata.get("labels"))
 
     @property
+    def annotations(self) -> Mapping[str, Any]:
+        """Its annotations."""
+        return _map(self._metadata.get("annotations"))
+
+    @property
     def spec(self) -> Mapping[str, Any]:
         """What it wants; empty where it has none."""
         return _map(self.manifest.get("spec"))

@@ -65,10 +65,11 @@ def _keys(policy: PolicyObject, path: KeyPath, value: Any) -> Iterator[Finding]:
 def _is_demanded(policies: Policies, policy: PolicyObject) -> bool:
     """Whether some AuthorizationPolicy for a pod of it goes by tokens."""
     others = (one for one in policies.of("AuthorizationPolicy") if applies_with(policy, one, policies.root_namespace))
-    return any(True for one in others for _ in _demands(one))
+    return any(True for one in others for _ in demands(one))
 
 
-def _demands(policy: PolicyObject) -> Iterator[KeyPath]:
+def demands(policy: PolicyObject) -> Iterator[KeyPath]:
+    """Where an AuthorizationPolicy goes by tokens."""
     for rule in rules(policy):
         for path, source in rule.sources:
             yield from ((*path, name) for name in ("requestPrincipals", "notRequestPrincipals") if items(source.get(name)))
@@ -77,7 +78,7 @@ def _demands(policy: PolicyObject) -> Iterator[KeyPath]:
 
 def without_issuer(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
     """Of an AuthorizationPolicy: tokens that no RequestAuthentication reads, and issuers that none names."""
-    demanded = next(_demands(policy), None)
+    demanded = next(demands(policy), None)
     if demanded is None:
         return
     readers = [one for one in policies.of("RequestAuthentication") if applies_with(policy, one, policies.root_namespace)]

@@ -1,10 +1,11 @@
 """Reads the policies that files describe: each that is wanted, and those of ours in the cluster that no file has any more.
 
 Requests: one for each version of Istio's groups and of the Gateway API, one list for each kind that is served, one for each wanted object
-that is not among them, and one for each of their namespaces that the mesh does not have.
+that is not among them, and one for each of their namespaces that the mesh does not have; where objects are wanted, two lists of what
+others made that may let more in.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from meshinstall.engine.objects.json_fields import at, rows, text
@@ -12,13 +13,14 @@ from meshinstall.engine.tasks import gather
 from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, PolicyFacts, key_of, policy_key
-from meshinstall.model.ownership import LAYERED, MANAGED_BY, MANAGER, POLICY
+from meshinstall.model.ownership import LAYERED, MANAGED_BY, MANAGER, POLICY, is_ours
 from meshinstall.model.paths import object_path, path_of
-from meshinstall.model.policy_kinds import POLICY_KINDS, group_of
+from meshinstall.model.policy_kinds import POLICY_KINDS, SECURITY, PolicyKey, group_of
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
 _OURS = f"{MANAGED_BY}={MANAGER},{POLICY}={LAYERED}"
+_OPENING = frozenset({(SECURITY, "AuthorizationPolicy"), (SECURITY, "RequestAuthentication")})
 
 # Of each kind that is served, the version in which it is listed.
 Served = Mapping[tuple[str, str], str]
@@ -29,16 +31,18 @@ async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
     wanted = [key_of(policy.manifest) for policy in desired.layered or ()]
     try:
         served = await _served(kube)
-        ours = {policy_key(key): (key, item) async for key, item in _ours(kube, served)}
+        ours = {policy_key(key): (key, item) async for key, item in _listed(kube, served, _OURS)}
         live: dict[ObjectKey, Manifest | None] = {key: ours[policy_key(key)][1] for key in wanted if policy_key(key) in ours}
         asked = [key for key in wanted if key not in live and (group_of(key.api_version), key.kind) in served]
         live |= await gather(asked, lambda key: kube.get(path_of(key)))
+        others = await _others(kube, served, {policy_key(key) for key in wanted}) if wanted else ()
     except ForbiddenError as error:
         return replace(facts, layered=PolicyFacts(unseen=error.message))
     kept = {policy_key(key) for key in (*wanted, *facts.policies)}
     found = PolicyFacts(
         left={key: item for name, (key, item) in ours.items() if name not in kept},
         unserved=frozenset(key for key in wanted if (group_of(key.api_version), key.kind) not in served),
+        others=others,
         homeless=await _homeless({key.namespace for key in wanted} - facts.namespaces.keys(), kube),
     )
     return replace(facts, policies={**facts.policies, **dict.fromkeys(wanted), **live}, layered=found)
@@ -61,12 +65,18 @@ def _names(answer: Manifest) -> Iterable[str]:
     return (text(at(one, "name")) for one in rows(at(answer, "resources")))
 
 
-async def _ours(kube: Kube, served: Served) -> AsyncIterator[tuple[ObjectKey, Manifest]]:
+async def _others(kube: Kube, served: Served, wanted: Collection[PolicyKey]) -> tuple[Manifest, ...]:
+    """What is neither ours nor wanted, of the kinds by which somebody else may let more in."""
+    kinds = {kind: version for kind, version in served.items() if kind in _OPENING}
+    return tuple([item async for key, item in _listed(kube, kinds) if not is_ours(item) and policy_key(key) not in wanted])
+
+
+async def _listed(kube: Kube, served: Served, labels: str = "") -> AsyncIterator[tuple[ObjectKey, Manifest]]:
     """Items of a list carry no apiVersion and kind."""
 
     async def listed(kind: tuple[str, str]) -> list[Manifest]:
         path = object_path(served[kind], POLICY_KINDS[kind].plural)
-        return [item async for item in kube.list(path, labels=_OURS)]
+        return [item async for item in kube.list(path, labels=labels)]
 
     for kind, items in (await gather(served, listed)).items():
         for item in items:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from meshinstall.checks.policies.foreign import Foreign, wider
 from meshinstall.engine.objects.field_managers import owned_fields
 from meshinstall.engine.objects.field_paths import dotted
 from meshinstall.engine.plan.policy_order import Move, arranged
@@ -15,6 +16,7 @@ from meshinstall.model.foreign_text import plain
 from meshinstall.model.ownership import MANAGED_BY, is_ours, kept_by, owner_of, policy_labels
 from meshinstall.model.plan import Action, ObjectStep
 from meshinstall.model.policy_kinds import GATEWAY_API, group_of
+from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.release import Manifest
 
 FOREIGN, IMPOSSIBLE, UNSEEN = "PRE033", "PRE050", "PRE051"
@@ -41,6 +43,9 @@ def layered_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
         if live is not None and not is_ours(live) and (told := _foreign(policy, live, facts)):
             yield told
         yield from _impossible(policy, key, facts)
+    ours = [PolicyObject("", policy.manifest, {}) for policy in desired.layered]
+    others = [Foreign(PolicyObject("", one, {}), _maker(one)) for one in facts.layered.others]
+    yield from wider(ours, others, frozenset(one.issuer for one in desired.identity), _root(desired))
 
 
 def unseen(facts: Facts, severity: Severity) -> Iterator[Finding]:
@@ -103,14 +108,19 @@ def _foreign(policy: Policy, live: Manifest, facts: Facts) -> Finding | None:
     if not paths and not keeper:
         return None
     key = policy_key(key_of(policy.manifest))
-    managers = ", ".join(dict.fromkeys(plain(one.editor) for one in owned_fields(live)))
-    owner = keeper or (f"manager {managers}" if managers else "somebody whom Kubernetes did not record")
+    owner = _maker(live)
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     detail = (
         f"it differs from the file in {', '.join(paths[:_SHOWN])}{more}" if paths else "it is equal, but its owner would write it again"
     )
     hint = "make the file equal to take the object over, delete the object, or give the file's object another name"
     return Finding(FOREIGN, Severity.ERROR, f"{key} exists already and belongs to {owner}", detail, str(key), str(policy.origin), hint)
+
+
+def _maker(live: Manifest) -> str:
+    """Who made an object of somebody else, as far as it is recorded."""
+    managers = ", ".join(dict.fromkeys(plain(one.editor) for one in owned_fields(live)))
+    return _keeper(live) or (f"manager {managers}" if managers else "somebody whom Kubernetes did not record")
 
 
 def _keeper(live: Manifest) -> str:

@@ -1,0 +1,109 @@
+"""What somebody else made and what opens more than the files of an environment: named in the plan, and left."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshinstall.checks.policies.foreign import Foreign, wider
+from meshinstall.model.desired import Desired
+from meshinstall.model.identity import IdentityKind, IdentityProvider, Tokens
+from meshinstall.model.policy_object import PolicyObject
+from meshinstall.model.values import LayerKind, Origin
+from tests.unit.engine.test_layered import OURS, cluster, planned, policy, told, wanting
+
+pytestmark = pytest.mark.anyio
+
+KUBECTL = [{"manager": "kubectl-create", "operation": "Update", "fieldsV1": {"f:spec": {"f:rules": {}}}}]
+RULES: dict[str, Any] = {"rules": [{}]}
+TOKEN = {"rules": [{"from": [{"source": {"requestPrincipals": ["*"]}}]}]}
+WEB, PAY = ({"selector": {"matchLabels": {"app": app}}} for app in ("web", "pay"))
+
+
+def reader(issuer: str, name: str = "tokens", **metadata: Any) -> dict[str, Any]:
+    named = {"name": name, "namespace": "shop", **metadata}
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "RequestAuthentication",
+        "metadata": named,
+        "spec": {"jwtRules": [{"issuer": issuer}]},
+    }
+
+
+async def found(desired: Desired, *there: Any) -> list[tuple[str, str]]:
+    """Code and object of what the plan says of these objects in the cluster."""
+    world = cluster()
+    for one in there:
+        world.kube.put(one)
+    plan = await planned(world, desired)
+    return [(one.code, one.object) for code in ("PRE052", "PRE053") for one in told(plan, code)]
+
+
+async def test_an_allow_beside_one_of_the_files_is_named_with_who_made_it() -> None:
+    world = cluster()
+    world.kube.put(policy("hole", RULES, managedFields=KUBECTL))
+    plan = await planned(world, wanting(policy()))
+    (finding,) = told(plan, "PRE052")
+    assert finding.title == (
+        "AuthorizationPolicy shop/hole allows more than the files of this environment: manager kubectl-create (Update) made it,"
+        " and ALLOWs for one workload add up"
+    )
+    assert finding.detail == "beside AuthorizationPolicy shop/web"
+    assert not [step for step in plan.steps if step.name == "AuthorizationPolicy/shop/hole"]
+
+
+@pytest.mark.parametrize(
+    ("other", "is_wider"),
+    [
+        (policy("hole", RULES), True),
+        (policy("hole", {**RULES, **WEB}), True),
+        (policy("hole", {**RULES, **PAY}), False),
+        (policy("hole", RULES, namespace="istio-system"), True),
+        (policy("hole", RULES, namespace="other"), False),
+        (policy("hole", {}), False),
+        (policy("hole", {**RULES, "action": "DENY"}), False),
+        (policy("hole", RULES, annotations={"istio.io/dry-run": "true"}), False),
+        (policy("hole", RULES, annotations={"istio.io/dry-run": "false"}), True),
+        (policy("hole", RULES, labels=OURS), False),
+    ],
+)
+async def test_only_what_lets_more_in_for_a_workload_of_the_files(other: Any, *, is_wider: bool) -> None:
+    name = f"AuthorizationPolicy {other['metadata']['namespace']}/hole"
+    assert await found(wanting(policy(spec={**RULES, **WEB})), other) == ([("PRE052", name)] if is_wider else [])
+
+
+async def test_an_allow_narrows_where_no_file_allows() -> None:
+    assert await found(wanting(policy(spec={**RULES, "action": "DENY"})), policy("hole", RULES)) == []
+    assert await found(wanting(policy(annotations={"istio.io/dry-run": "true"})), policy("hole", RULES)) == []
+
+
+async def test_an_issuer_that_no_file_names_is_named() -> None:
+    named = [("PRE053", "RequestAuthentication shop/other")]
+    assert await found(wanting(policy(spec=TOKEN)), reader("https://evil.example.com", "other")) == named
+    assert await found(wanting(reader("https://a.example.com")), reader("https://evil.example.com", "other")) == named
+    assert await found(wanting(reader("https://a.example.com")), reader("https://a.example.com", "other")) == []
+    assert await found(wanting(policy()), reader("https://evil.example.com", "other")) == []
+
+
+async def test_an_identity_provider_of_the_environment_is_nobodys_surprise() -> None:
+    where = Origin(LayerKind.PROJECT, "meshinstall.yaml", 3)
+    keys, issuer = "https://a.example.com/keys", "https://a.example.com"
+    known = IdentityProvider("staff", IdentityKind.GENERIC, issuer, keys, ("web",), Tokens.ACCESS, has_subject=True, origin=where)
+    assert await found(replace(wanting(policy(spec=TOKEN)), identity=(known,)), reader("https://a.example.com", "other")) == []
+
+
+async def test_names_of_others_never_reach_a_terminal_as_they_are() -> None:
+    theirs = PolicyObject("", reader("https://evil\x1b[2J.example.com", "other\x1b]0;"), {})
+    (finding,) = wider([PolicyObject("", policy(spec=TOKEN), {})], [Foreign(theirs, "manager x\x1b]0;")], frozenset(), "istio-system")
+    assert f"{finding.title}{finding.detail}{finding.object}".isprintable()
+
+
+async def test_without_an_object_in_the_files_none_of_others_is_asked_for() -> None:
+    world = cluster()
+    world.kube.put(policy("hole", RULES))
+    asked = {}
+    for name, desired in (("none", wanting()), ("one", wanting(policy()))):
+        world.kube.calls.clear()
+        await planned(world, desired)
+        asked[name] = [one for one in world.kube.calls if one.startswith("LIST") and "authorizationpolicies" in one]
+    assert len(asked["one"]) == len(asked["none"]) + 1
