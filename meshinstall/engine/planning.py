@@ -47,7 +47,7 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, Users, key_of
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import in_lines
-from meshinstall.model.plan import Action, Plan, ReleaseStep
+from meshinstall.model.plan import Action, ObjectStep, Plan, ReleaseStep
 from meshinstall.model.release import ChartRef, ReleaseKey, ReleaseStatus
 from meshinstall.model.upgrade import UpgradePlan
 
@@ -128,8 +128,9 @@ async def _ask_before_changes(
         helm = soon(group, helm_findings, session)
         rehearsal = soon(group, rehearse, steps, facts, session)
         cut_off = soon(group, _strict_findings, steps, facts, desired, session)
+        rules = soon(group, _rule_findings, steps, desired, session)
         busy = soon(group, helms_at_work, steps, facts, session)
-    told = (*helm.value, *values.value, *before_changes(inquiry.value), *at_work(busy.value), *cut_off.value, *cloud.value)
+    told = (*helm.value, *values.value, *before_changes(inquiry.value), *at_work(busy.value), *cut_off.value, *rules.value, *cloud.value)
     return told, rehearsal.value
 
 
@@ -147,6 +148,16 @@ async def _strict_findings(steps: Plan, facts: Facts, desired: Desired, session:
     if seen is not None and is_strict_already(seen, found.all_proxied):
         return tuple(strict_already(found))
     return tuple(strict(found, ("the mesh could not be read in time",) if seen is None else refused_by_strict(seen)))
+
+
+async def _rule_findings(steps: Plan, desired: Desired, session: Session) -> tuple[Finding, ...]:
+    own = [step for step in steps.pending if isinstance(step, ObjectStep) and step.manifest["kind"] == "DestinationRule"]
+    if not own:
+        return ()
+    # Only a plan with such rules looks at the mesh, and loads what that takes.
+    from meshinstall.engine.observe.planned_rules import planned_rule_findings
+
+    return await planned_rule_findings(own, desired, session)
 
 
 async def helm_findings(session: Session) -> tuple[Finding, ...]:

@@ -91,6 +91,8 @@ _PLAN = (
     Check("PRE051", Phase.PLAN, _EITHER, "policies could not be listed"),
     Check("PRE052", Phase.PLAN, _WARNING, "an AuthorizationPolicy of somebody else allows more"),
     Check("PRE053", Phase.PLAN, _WARNING, "a RequestAuthentication of somebody else accepts other tokens"),
+    Check("PRE054", Phase.PLAN, _EITHER, "a DestinationRule would make clients send plaintext", "plaintext"),
+    Check("PRE055", Phase.PLAN, _WARNING, "a DestinationRule is for a Service or pods that are not there"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),

@@ -291,3 +291,9 @@ async def test_a_conflict_with_whoever_came_between_plan_and_run_is_an_error() -
     with pytest.raises(ClusterError, match="conflict"):
         await pipeline.up(desired, there.session(), stages.UNPROVEN, stages.callbacks([], ask=come))
     assert live(there, policy())["spec"] == {"rules": [{}]}
+
+
+async def test_a_rule_for_a_service_that_is_not_there_is_told_before_it_is_written() -> None:
+    rule = policy("web", {"host": "web"}, kind="DestinationRule")
+    (finding,) = told(await planned(cluster(), wanting(rule)), "PRE055")
+    assert finding.title == "DestinationRule shop/web is for web.shop.svc.cluster.local, which is not a Service"

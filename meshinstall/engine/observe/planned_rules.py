@@ -1,0 +1,46 @@
+"""Looks at a mesh to which a plan brings DestinationRules: what they would make clients do."""
+
+from collections.abc import Sequence
+
+import anyio
+
+from meshinstall.checks.mtls.planned_rules import PlannedRule, rule_findings, unknown
+from meshinstall.engine.mesh.kube_objects import client_rule
+from meshinstall.engine.mesh.survey import survey
+from meshinstall.engine.objects.json_fields import at, rows, text, texts
+from meshinstall.engine.session import Session
+from meshinstall.model.desired import Desired
+from meshinstall.model.facts import key_of, policy_key
+from meshinstall.model.finding import Finding
+from meshinstall.model.mesh import Place
+from meshinstall.model.plan import Action, ObjectStep
+from meshinstall.model.release import Manifest
+
+# Seconds for the whole mesh.
+_PATIENCE = 60.0
+# When an object was made that is not there yet: after all others.
+_LAST = "9999-12-31T00:00:00Z"
+
+
+async def planned_rule_findings(steps: Sequence[ObjectStep], desired: Desired, session: Session) -> tuple[Finding, ...]:
+    """What is found of DestinationRules, of which these are the steps; nothing is asked without one that is written.
+
+    Raises UnreachableError when the API server is not there.
+    """
+    origins = {policy_key(key_of(policy.manifest)): str(policy.origin) for policy in desired.layered or ()}
+    written = [step.manifest for step in steps if step.action is not Action.DELETE]
+    planned = [_planned(manifest, origins.get(policy_key(key_of(manifest)), "")) for manifest in written]
+    if not planned:
+        return ()
+    gone = {
+        Place(step.manifest["metadata"]["namespace"], step.manifest["metadata"]["name"]) for step in steps if step.action is Action.DELETE
+    }
+    with anyio.move_on_after(_PATIENCE):
+        return tuple(rule_findings(await survey(session, ()), planned, gone))
+    return (unknown(planned, "the mesh could not be read in time"),)
+
+
+def _planned(manifest: Manifest, origin: str) -> PlannedRule:
+    made = {**manifest, "metadata": {**manifest["metadata"], "creationTimestamp": _LAST}}
+    subsets = {text(at(one, "name")): texts(at(one, "labels")) for one in rows(at(manifest, "spec", "subsets"))}
+    return PlannedRule(client_rule(made), subsets, origin)
