@@ -211,6 +211,9 @@ _POLICY = (
     Check("POL024", Phase.POLICY, _ERROR, "a rule names principals of tokens that have no sub"),
     Check("POL025", Phase.POLICY, _ERROR, "an identity provider's own document says otherwise"),
     Check("POL026", Phase.POLICY, _WARNING, "NOT COMPARED: an identity provider's document could not be read"),
+    Check("POL027", Phase.POLICY, _WARNING, "an ALLOW lets everybody in"),
+    Check("POL028", Phase.POLICY, _WARNING, "a namespace looks like a slip of another"),
+    Check("POL029", Phase.POLICY, _ERROR, "a CUSTOM goes by who calls"),
 )
 
 _EKS = (

@@ -14,6 +14,7 @@ from meshinstall.checks.policies.reading import (
     Policies,
     Rule,
     action,
+    applies_with,
     finding,
     items,
     maps,
@@ -30,6 +31,11 @@ from meshinstall.model.policy_object import PolicyObject
 # Protocols of a Service's port that Envoy reads as HTTP (istio: pkg/config/protocol); no name at all is found out by looking.
 _HTTP = ("http", "http2", "https-proxy", "grpc", "grpc-web")
 _MTLS_ONLY = ("notPrincipals", "notNamespaces", "notServiceAccounts", "notTrustDomains")
+
+# What a CUSTOM may not go by (istio: pkg/config/validation).
+_NAMED = ("principals", "namespaces", "serviceAccounts", "trustDomains", "requestPrincipals")
+_IDENTITIES = (*_NAMED, *(f"not{name[0].upper()}{name[1:]}" for name in _NAMED))
+_IDENTITY_KEYS = ("source.principal", "source.namespace", "source.serviceAccount", "source.trustDomain", "request.auth.")
 
 
 def other_effects(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
@@ -78,19 +84,48 @@ def _scope(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
         title = f"this ALLOW is in {policy.namespace}: it lets every request to every workload of the mesh through, gateways too"
         hint = "put it into the namespace that is meant; to deny by default, leave rules out"
         yield finding("POL007", Severity.ERROR, (policy, ("spec", "rules")), title, hint)
+    elif kind == ALLOW and _is_for_all(policy):
+        yield from _open(policies, policy)
     elif kind == ALLOW and is_all and policy.namespace == policies.root_namespace and items(policy.spec.get("rules")):
         title = (
             f"this ALLOW is in {policy.namespace}: from now on every workload of the mesh denies what no ALLOW lets through, gateways too"
         )
         hint = "give it a selector, or put it into the namespace that is meant; if it is meant, allow the clients of gateways as well"
         yield finding("POL008", Severity.WARNING, (policy, ("spec", "rules")), title, hint)
+    if kind == CUSTOM:
+        yield from _custom(policies, policy)
+
+
+def _open(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
+    """An ALLOW that lets everybody in."""
+    others = (
+        one for one in policies.of("AuthorizationPolicy") if one is not policy and action(one) == ALLOW and items(one.spec.get("rules"))
+    )
+    idle = [str(one) for one in others if applies_with(policy, one, policies.root_namespace)]
+    empty = next(rule.path for rule in rules(policy) if rule.is_empty)
+    title = "an empty rule lets every request in, also from clients without an identity"
+    title = f"{title}; beside it {', '.join(idle[:3])} changes nothing" if idle else title
+    hint = "write who may call; leave rules out to let nobody in (spec: {})"
+    yield finding("POL027", Severity.WARNING, (policy, empty), title, hint)
+
+
+def _custom(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
     provider = word(table(policy.spec.get("provider")).get("name"))
-    if kind == CUSTOM and policies.providers is not None and provider not in policies.providers:
+    if policies.providers is not None and provider not in policies.providers:
         title = (
             f"the provider {provider or '(none)'} is not in meshConfig.extensionProviders: this CUSTOM denies every request that it matches"
         )
         hint = f"known: {', '.join(policies.providers) or 'none'}"
         yield finding("POL009", Severity.ERROR, (policy, ("spec", "provider", "name")), title, hint)
+    for rule in rules(policy):
+        sources = [((*path, name), name) for path, source in rule.sources for name in _IDENTITIES if items(source.get(name))]
+        keys = [
+            ((*path, "key"), word(part.get("key"))) for path, part in rule.conditions if word(part.get("key")).startswith(_IDENTITY_KEYS)
+        ]
+        for path, name in (*sources, *keys):
+            title = f"a CUSTOM with {name} is refused by istiod: it cannot tell callers apart"
+            hint = "tell requests apart by hosts, paths, methods, ports or addresses, and let the provider look at who calls"
+            yield finding("POL029", Severity.ERROR, (policy, path), title, hint)
 
 
 def _is_for_all(policy: PolicyObject) -> bool:

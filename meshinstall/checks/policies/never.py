@@ -21,12 +21,17 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _ANY_DOMAIN = DEFAULT_DOMAIN
 _TEMPLATE = re.compile(r"\{\*{1,2}\}")
 _HIGHEST = 65535
+_WITH_NAMESPACE = ("namespaces", "notNamespaces", "principals", "notPrincipals", "serviceAccounts", "notServiceAccounts")
+# Of DOMAIN/ns/NAMESPACE/sa/NAME.
+_PARTS = 5
+_SHORTEST, _PAIR = 4, 2
 
 
 def never_matching(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
     """Each text of an AuthorizationPolicy that nothing is ever equal to."""
     for rule in rules(policy):
         yield from _principals(policies, rule)
+        yield from _namespaces(policies, rule)
         yield from _operations(rule)
 
 
@@ -38,6 +43,33 @@ def _principals(policies: Policies, rule: Rule) -> Iterator[Finding]:
         if word(condition.get("key")) == "source.principal":
             for name in ("values", "notValues"):
                 yield from _identities(policies, rule, (*path, name), texts(condition.get(name)))
+
+
+def _namespaces(policies: Policies, rule: Rule) -> Iterator[Finding]:
+    """Namespaces that look like a slip of one that these files have."""
+    known = {one.namespace for one in policies.objects}
+    for path, source in rule.sources:
+        for name in _WITH_NAMESPACE:
+            for index, one in enumerate(texts(source.get(name))):
+                parts = one.split("/")
+                said = parts[2] if len(parts) == _PARTS and parts[1] == "ns" else parts[0] if not name.endswith("rincipals") else ""
+                meant = next((space for space in sorted(known) if is_slip(said, space)), "")
+                if meant and said not in known:
+                    title = f"the namespace {said} is not that of any object of these files, and {meant} is: is it a slip?"
+                    place = (*path, name, str(index))
+                    yield finding("POL028", Severity.WARNING, (rule.policy, place), title, f"write {meant} if it is meant")
+
+
+def is_slip(said: str, meant: str) -> bool:
+    """Whether a letter inside is too many or too few, or two changed places; another letter in its place may be meant."""
+    if min(len(said), len(meant)) < _SHORTEST or said == meant:
+        return False
+    if len(said) == len(meant):
+        at = [index for index, pair in enumerate(zip(said, meant, strict=True)) if pair[0] != pair[1]]
+        return len(at) == _PAIR and at[1] == at[0] + 1 and said[at[0]] == meant[at[1]] and said[at[1]] == meant[at[0]]
+    long, short = sorted((said, meant), key=len, reverse=True)
+    # Names that only end differently, such as shop and shops, are often two.
+    return any(long[:index] + long[index + 1 :] == short for index in range(1, len(long) - 1)) and not long.startswith(short)
 
 
 def _identities(policies: Policies, rule: Rule, path: KeyPath, found: list[str]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshinstall.checks.policies.judge import judge
+from meshinstall.checks.policies.never import is_slip
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.config.policy_files import read_objects
 from meshinstall.errors import Problem, UsageError
@@ -84,3 +85,21 @@ def test_secrets_in_objects_are_named_and_never_shown(tmp_path: Path) -> None:
     read_objects([tmp_path], problems)
     assert [(one.line, "looks like a secret" in one.text) for one in problems] == [(4, True)]
     assert "hunter2" not in str(problems)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant", "slips"),
+    [
+        ("shpo", "shop", True),
+        ("sshop", "shop", True),
+        ("chekout", "checkout", True),
+        ("shop", "shop", False),
+        ("shops", "shop", False),
+        ("shopp", "shop", False),
+        ("team-a", "team-b", False),
+        ("shop-dev", "shop-prod", False),
+        ("ab", "ba", False),
+    ],
+)
+def test_a_slip_is_one_of_the_fingers_and_not_another_name(said: str, meant: str, *, slips: bool) -> None:
+    assert is_slip(said, meant) == is_slip(meant, said) == slips
