@@ -290,3 +290,15 @@ def test_servers_and_clients_of_a_port_have_verdicts_of_their_own(run: Run, api:
 
 def test_somebody_elses_faults_are_none_that_can_be_asked_for(run: Run) -> None:
     assert run("--fail-on", "nobody").status == 2
+
+
+def test_an_environment_with_policies_is_told_what_somebody_else_opens(run: Run, api: Api, tmp_path: Path) -> None:
+    misled(api)
+    api.kinds["/apis/security.istio.io/v1"].append("authorizationpolicies")
+    hole = {"metadata": {"name": "hole", "namespace": "shop"}, "spec": {"rules": [{}]}}
+    api.lists["/apis/security.istio.io/v1/authorizationpolicies"] = [hole]
+    policies = "policies: {baseline: deny-by-default, namespaces: [shop]}"
+    (tmp_path / "meshinstall.yaml").write_text(f"apiVersion: meshinstall.dev/v1\nenvironments: {{dev: {{cloud: local, {policies}}}}}\n")
+    found = document(run("--env", "dev", "--read-only", "-o", "json"))
+    assert [one["object"] for one in found["findings"] if one["code"] == "PRE052"] == ["AuthorizationPolicy shop/hole"]
+    assert [one["code"] for one in document(run("--read-only", "-o", "json"))["findings"] if one["code"] == "PRE052"] == []

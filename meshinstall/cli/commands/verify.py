@@ -61,13 +61,16 @@ def verify(
         from meshinstall.cli.output import verdicts
         from meshinstall.cli.output.printers import plain
         from meshinstall.engine.gates.acceptance import acceptance_in_force
+        from meshinstall.engine.gates.foreign import foreign_policies
         from meshinstall.engine.pipeline import prove
 
         session, desired = await in_thread(partial(open_cluster, request), min(timeout, _OPENING))
         accepted = await acceptance_in_force(desired, session) if desired else None
+        foreign = await foreign_policies(desired, session) if desired else ()
         with plain() as emit:
             verdict = await prove(session, emit, anyio.current_time() + timeout + (seconds or 0), scope)
-        verdict = replace(accepting(verdict, accepted, request.environment), fail_on=fail_on)
+        verdict = accepting(verdict, accepted, request.environment)
+        verdict = replace(verdict, findings=(*verdict.findings, *foreign), fail_on=fail_on)
         # Printed first: a file that cannot be written must not cost what was seen.
         verdicts.show(verdict, output)
         _write(verdict, html, junit)

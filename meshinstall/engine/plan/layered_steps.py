@@ -43,7 +43,12 @@ def layered_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
         if live is not None and not is_ours(live) and (told := _foreign(policy, live, facts)):
             yield told
         yield from _impossible(policy, key, facts)
-    ours = [PolicyObject("", policy.manifest, {}) for policy in desired.layered]
+    yield from foreign_findings(desired, facts)
+
+
+def foreign_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """What somebody else made and what opens more than the files."""
+    ours = [PolicyObject("", policy.manifest, {}) for policy in desired.layered or ()]
     others = [Foreign(PolicyObject("", one, {}), _maker(one)) for one in facts.layered.others]
     yield from wider(ours, others, frozenset(one.issuer for one in desired.identity), _root(desired))
 

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from meshinstall.checks.policies.foreign import Foreign, wider
+from meshinstall.engine.gates.foreign import foreign_policies
 from meshinstall.model.desired import Desired
+from meshinstall.model.finding import Severity
 from meshinstall.model.identity import IdentityKind, IdentityProvider, Tokens
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import LayerKind, Origin
+from tests.fake_kube import forbidden
 from tests.unit.engine.test_layered import OURS, cluster, planned, policy, told, wanting
 
 pytestmark = pytest.mark.anyio
@@ -107,3 +110,20 @@ async def test_without_an_object_in_the_files_none_of_others_is_asked_for() -> N
         await planned(world, desired)
         asked[name] = [one for one in world.kube.calls if one.startswith("LIST") and "authorizationpolicies" in one]
     assert len(asked["one"]) == len(asked["none"]) + 1
+
+
+async def test_verify_tells_the_same_and_asks_nothing_without_files() -> None:
+    world = cluster()
+    world.kube.put(policy("hole", RULES))
+    assert [one.code for one in await foreign_policies(wanting(policy()), world.session())] == ["PRE052"]
+    world.kube.calls.clear()
+    assert await foreign_policies(wanting(), world.session()) == ()
+    assert world.kube.calls == []
+
+
+async def test_verify_says_that_it_may_not_look() -> None:
+    world = cluster()
+    world.kube.put(policy())
+    world.kube.refusals["LIST /apis/security.istio.io/v1/authorizationpolicies"] = forbidden("authorizationpolicies")
+    (finding,) = await foreign_policies(wanting(policy()), world.session())
+    assert (finding.code, finding.severity) == ("PRE051", Severity.WARNING)
