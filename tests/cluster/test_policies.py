@@ -60,6 +60,7 @@ _STEPS = {
     "VirtualService/shop/web",
     "Telemetry/shop/logs",
 }
+_THEIRS = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "theirs", "namespace": "shop"}}
 _KINDS = "authorizationpolicies,peerauthentications.security.istio.io,virtualservices,telemetries"
 
 
@@ -133,9 +134,33 @@ def test_a_change_that_no_moment_is_right_for_is_made_with_a_second_object(progr
     assert [name for name in _names(shell) if "meanwhile" in name] == []
 
 
+def test_a_baseline_and_an_identity_provider_are_objects_as_all_others_and_what_somebody_else_opens_is_named(
+    program: Program, shell: Shell, project: Path
+) -> None:
+    file, before = project / "meshinstall.yaml", (project / "meshinstall.yaml").read_text()
+    issuer = "https://login.example.invalid"
+    provider = f"{{type: generic, issuer: '{issuer}', jwksUri: '{issuer}/keys', audiences: [shop]}}"
+    file.write_text(f"{before}\nidentity: {{staff: {provider}}}\npolicies: {{baseline: deny-by-default, namespaces: [shop]}}\n")
+    tokens = project / "policies/base/tokens.yaml"
+    tokens.write_text("identity: {namespace: shop, name: tokens}\nproviders: [staff]\nrule: {forwardOriginalToken: true}\n")
+    shell.apply({**_THEIRS, "metadata": {"name": "hole", "namespace": "shop"}, "spec": {"rules": [{}]}})
+    program.up("--no-verify")
+    assert program.pending() == {}
+    made = json.loads(shell.ok("kubectl", "get", "requestauthentication", "tokens", "-n", "shop", "-o", "json"))
+    rule = {"issuer": issuer, "jwksUri": f"{issuer}/keys", "audiences": ["shop"], "forwardOriginalToken": True}
+    assert made["spec"] == {"jwtRules": [rule]}
+    assert "authorizationpolicy/meshinstall-deny-by-default" in _names(shell)
+    (found,) = [one for one in json.loads(program.run("plan", "-o", "json").out)["findings"] if one["code"] == "PRE052"]
+    assert "kubectl-client-side-apply" in found["title"]
+    shell.ok("kubectl", "delete", "authorizationpolicy", "hole", "-n", "shop")
+    file.write_text(before)
+    tokens.unlink()
+    program.up("--no-verify")
+    assert "authorizationpolicy/meshinstall-deny-by-default" not in _names(shell)
+
+
 def test_of_removed_files_the_objects_go_and_of_foreign_ones_none(program: Program, shell: Shell, project: Path) -> None:
-    mine = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "theirs", "namespace": "shop"}}
-    shell.apply({**mine, "spec": {}})
+    shell.apply({**_THEIRS, "spec": {}})
     (project / "policies/base/deny.yaml").unlink()
     pending = program.pending()
     assert {name: step["action"] for name, step in pending.items()} == {"AuthorizationPolicy/shop/no-metrics": "delete"}
