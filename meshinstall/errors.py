@@ -17,6 +17,7 @@ MeshinstallError                 exit code
 │   └── OutOfTimeError           1  the time of a command is over
 ├── LockedError                  1  another run holds the lock
 ├── PlanRefusedError             1  the plan holds something that needs an explicit flag
+├── SnapshotError                1  a snapshot cannot be taken, or is not to be trusted
 └── InterruptedRunError        130  the user ended the run
 """
 
@@ -139,6 +140,10 @@ class LockedError(MeshinstallError):
 
 class PlanRefusedError(MeshinstallError):
     """The plan contains a change that needs an explicit flag."""
+
+
+class SnapshotError(MeshinstallError):
+    """A snapshot cannot be taken, or is not the one that was signed."""
 
 
 class InterruptedRunError(MeshinstallError):

@@ -1,6 +1,7 @@
 """What the engine asks of the outside world; adapters implement it, tests fake it."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -9,6 +10,7 @@ from meshinstall.model.chart import ChartFiles
 from meshinstall.model.cluster import Chosen, CloudCluster, Credential, Listing
 from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
+from meshinstall.model.snapshot import FileEntry, Signature
 from meshinstall.model.status import CertificateTimes
 from meshinstall.model.trial import Answer, Attempt, Ground, Kinds
 from meshinstall.model.values import Values
@@ -187,3 +189,47 @@ class Provider(Protocol):
 
     def discover(self) -> Listing:
         """The clusters that the caller can see, and who that is."""
+
+
+class SnapshotLines(Protocol):
+    """A file of a snapshot with a line for each of many things, which are not kept in memory."""
+
+    def add(self, key: str, line: bytes) -> None:
+        """Add a line without its end; raises SnapshotError."""
+
+
+class SnapshotDraft(Protocol):
+    """The folder of a snapshot while it is made; nobody takes it for a whole one. Blocking; raises SnapshotError."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file."""
+
+    def copy(self, path: str, source: Path) -> None:
+        """Copy a file."""
+
+    def lines(self, path: str) -> AbstractContextManager[SnapshotLines]:
+        """A file of lines, written in the order of their keys at the end of the block."""
+
+    def entries(self) -> tuple[FileEntry, ...]:
+        """Every file so far."""
+
+    def publish(self, envelope: bytes) -> None:
+        """Write the envelope and give the folder its name."""
+
+
+class Signer(Protocol):
+    """A private key."""
+
+    def sign(self, message: bytes) -> Signature:
+        """Sign with the key; raises SnapshotError."""
+
+
+class Sealer(Protocol):
+    """Recipients who alone can open what is sealed; ``recipients`` are their public keys, as text."""
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Public keys, as text."""
+
+    def seal(self, secret: bytes) -> bytes:
+        """Encrypt in memory; raises SnapshotError."""

@@ -13,15 +13,19 @@ from meshinstall.errors import UsageError
 from meshinstall.model.cluster_ref import Cloud, ClusterRef
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
     # A credential plugin needs none of them, and its start is waited for.
     from meshinstall.adapters.kube.kubeconfig import Kubeconfig
     from meshinstall.adapters.kube.tokens import TokenSource
+    from meshinstall.adapters.recovery.folder import Checked
     from meshinstall.config.project import Project
     from meshinstall.engine.events import Emit
     from meshinstall.engine.session import CloudSide, Session
     from meshinstall.model.cluster import Access, CloudCluster
     from meshinstall.model.doctor import Examination
-    from meshinstall.ports import Charts, Dial, Kube, Provider, Published
+    from meshinstall.ports import Charts, Dial, Kube, Provider, Published, Sealer, Signer, SnapshotDraft
 
 Say = Callable[[str], None]
 
@@ -215,8 +219,8 @@ def provider(cluster: ClusterRef, say: Say) -> "Provider":
             )
 
 
-def _require(extra: str, *modules: str) -> None:
-    """Say how to get a cloud's SDK before its adapter trips over its absence."""
+def _require(extra: str, *modules: str, needed_by: str = "--cloud") -> None:
+    """Say how to get an optional package before its adapter trips over its absence."""
     from importlib.util import find_spec
 
     for module in modules:
@@ -225,7 +229,9 @@ def _require(extra: str, *modules: str) -> None:
         except ModuleNotFoundError:
             there = False
         if not there:
-            raise UsageError(f"the Python package {module} is not installed, and --cloud needs it", f"pip install 'meshinstall[{extra}]'")
+            raise UsageError(
+                f"the Python package {module} is not installed, and {needed_by} needs it", f"pip install 'meshinstall[{extra}]'"
+            )
 
 
 def open_charts(say: Say) -> "Charts":
@@ -247,6 +253,42 @@ def journal(session: "Session", complain: Say) -> "Emit":
     from meshinstall.adapters.journal import Journal, default_folder
 
     return Journal(default_folder(), session.now, complain)
+
+
+def draft_snapshot(target: Path) -> "AbstractContextManager[SnapshotDraft]":
+    """A snapshot that is being made, at ``target`` when it is whole; raises UsageError."""
+    from meshinstall.adapters.recovery.draft import drafting
+
+    return drafting(target)
+
+
+def read_chart_files(archive: Path) -> "Iterator[tuple[str, bytes]]":
+    """Path and content of each file of a packed chart; raises ChartError."""
+    from meshinstall.adapters.charts.archive import read_members
+
+    return read_members(archive)
+
+
+def load_signer(path: Path) -> "Signer":
+    """The private key in a file; raises UsageError."""
+    from meshinstall.adapters.recovery.signing import load_signer as load
+
+    return load(path)
+
+
+def age_sealer(recipients: "Sequence[str]") -> "Sealer":
+    """What seals to recipients of age; raises UsageError where they cannot be read, or the package is not installed."""
+    _require("recovery", "pyrage", needed_by="--include-authority")
+    from meshinstall.adapters.recovery.sealing import AgeSealer
+
+    return AgeSealer(recipients)
+
+
+def check_snapshot(folder: Path, key: Path | None) -> "Checked":
+    """The files of a snapshot that is what ``key`` signed, or without a key what its list says; raises SnapshotError and UsageError."""
+    from meshinstall.adapters.recovery.folder import check
+
+    return check(folder, key)
 
 
 def lock_path(project: "Project") -> Path:

@@ -16,6 +16,7 @@ LISTED = {
     "plan": ("change", "Show what up would do, and change nothing."),
     "down": ("change", "Remove what up installed, gateways first, and prove that it is gone."),
     "upgrade": ("upgrade", "Go from the Istio that runs to another one, in stages."),
+    "snapshot": ("snapshot", "Keep a mesh in a signed folder, for the day on which its cluster is gone."),
     "job": ("job", "Write the files of a job that upgrades at night, for Kubernetes or GitHub Actions."),
     "verify": ("verify", "Prove that mTLS is in force, on any mesh."),
     "check": ("check", "Check a control plane, or with --pre whether a cluster is ready for one."),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from meshinstall.config.layer_files import has_policies, policy_paths
 from meshinstall.config.lockfile import NAME as LOCK
 from meshinstall.config.project import FILE_NAME, FOLDERS, Project
 from meshinstall.config.source import MAX_BYTES
@@ -22,7 +23,24 @@ def own_files(project: Project) -> Mapping[str, str]:
             f"charts.source is the folder {source}, which the job does not have ({project.document.source}:{_line(project)})",
             "name a registry, or a folder of the image by its absolute path",
         )
-    return {str(path.relative_to(project.folder)): _text(path) for path in _paths(project.folder)}
+    return project_files(project)
+
+
+def project_files(project: Project, *, with_policies: bool = False) -> Mapping[str, str]:
+    """The same of any project, with the layers of policies where they are asked for; empty without meshinstall.yaml.
+
+    Raises UsageError for what cannot be read.
+    """
+    if not (project.folder / FILE_NAME).is_file():
+        return {}
+    paths = [*_paths(project.folder), *(_policies(project.folder) if with_policies else ())]
+    return {path.relative_to(project.folder).as_posix(): _text(path) for path in paths}
+
+
+def _policies(folder: Path) -> Iterator[Path]:
+    """What is wrong with any was told when the project was read."""
+    if has_policies(folder):
+        yield from (path for path, _ in policy_paths(folder, "", []))
 
 
 def _line(project: Project) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from meshinstall.model.secret_names import KEY, inherits, names_many, names_password, names_secret
@@ -32,6 +33,8 @@ SECRET_DATA = frozenset({"data", "stringData"})
 _NAMING = ("name", "key", "header")
 # Characters of a text that is read as YAML, values in it, and documents in documents.
 _READ, _MOST, _DEEPEST = 200_000, 100_000, 4
+# Characters of a text whose judgement is kept.
+_SHORT = 200
 # NAME: value, NAME=value, "NAME": value, --NAME value; a colon without a space behind it may be a part of an image's name.
 # A long word is looked at once, not from each of its characters.
 _START = r"(?<![A-Za-z0-9_./-])[./-]*"
@@ -57,9 +60,16 @@ class _Said(NamedTuple):
 
 def shape(text: str) -> str:
     """What a text is by its format, such as ``a private key``; empty when it is nothing that is known."""
+    return _short_shape(text) if len(text) <= _SHORT else _shape(text)
+
+
+def _shape(text: str) -> str:
     if _KEY_TYPE.search(text) and _OWN_MEMBER.search(text):
         return "a private JSON web key"
     return next((what for what, form in _SHAPES if form.search(text)), "")
+
+
+_short_shape = lru_cache(maxsize=16_384)(_shape)
 
 
 def is_reference(text: str) -> bool:
@@ -138,10 +148,17 @@ def _of_map(value: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[_Said]
 
 
 def _holds(text: str, depth: int) -> bool:
-    """Whether a text holds a secret: as a document, or in one of its lines."""
+    """Whether a text holds a secret: as a document, or in one of its lines; of thousands of objects most texts are the same short ones."""
+    return _short_holds(text, depth) if len(text) <= _SHORT else _text_holds(text, depth)
+
+
+def _text_holds(text: str, depth: int) -> bool:
     if (found := _document(text)) is not None and depth < _DEEPEST:
         return any(True for _ in secrets(found, depth=depth + 1)) or any(map(_comment_holds, text.splitlines()))
     return _redacted(text) != text.splitlines()
+
+
+_short_holds = lru_cache(maxsize=16_384)(_text_holds)
 
 
 def _comment_holds(line: str) -> bool:

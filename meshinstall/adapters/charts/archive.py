@@ -1,7 +1,7 @@
 """Reads the metadata, values and schema of a chart archive without unpacking it to disk; hostile archives raise ChartError."""
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -49,6 +49,18 @@ def read_chart(archive: Path, called: str = "") -> ChartFiles:
     return ChartFiles(
         _metadata(texts, name), texts.get("values.yaml", ""), texts.get("values.schema.json"), profiles, texts.get(_DEFINITIONS, "")
     )
+
+
+def read_members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Path and content of each file of a packed chart; raises ChartError as ``read_chart`` does."""
+    try:
+        with archive.open("rb") as packed:
+            found = members(_Bounded(_Unpacked(packed), str(archive)).read, MAX_FILE)
+            yield from ((member.path, member.data) for member in found if member.kind is Kind.FILE)
+    except (EOFError, zlib.error, ValueError) as error:
+        raise ChartError(f"{archive} is corrupt: {error}", "download or package it again") from error
+    except OSError as error:
+        raise ChartError(f"{archive} cannot be read: {error.strerror}") from error
 
 
 class _Unpacked:

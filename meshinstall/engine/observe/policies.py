@@ -15,7 +15,7 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, PolicyFacts, key_of, policy_key
 from meshinstall.model.ownership import LAYERED, MANAGED_BY, MANAGER, POLICY, is_ours
 from meshinstall.model.paths import object_path, path_of
-from meshinstall.model.policy_kinds import POLICY_KINDS, SECURITY, PolicyKey, group_of
+from meshinstall.model.policy_kinds import POLICY_KINDS, SECURITY, PolicyKey, PolicyKind, group_of
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
@@ -30,7 +30,7 @@ async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
     """The facts, with the wanted policies and those that are left; where they may not be read, the reason."""
     wanted = [key_of(policy.manifest) for policy in desired.layered or ()]
     try:
-        served = await _served(kube)
+        served = await find_served(kube)
         ours = {policy_key(key): (key, item) async for key, item in _listed(kube, served, _OURS)}
         live: dict[ObjectKey, Manifest | None] = {key: ours[policy_key(key)][1] for key in wanted if policy_key(key) in ours}
         asked = [key for key in wanted if key not in live and (group_of(key.api_version), key.kind) in served]
@@ -48,13 +48,13 @@ async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
     return replace(facts, policies={**facts.policies, **dict.fromkeys(wanted), **live}, layered=found)
 
 
-async def _served(kube: Kube) -> Served:
-    """A list in a version that is not served would look empty."""
-    versions = dict.fromkeys(f"{group}/{version}" for (group, _), kind in POLICY_KINDS.items() for version in kind.versions)
+async def find_served(kube: Kube, kinds: Mapping[tuple[str, str], PolicyKind] = POLICY_KINDS) -> Served:
+    """The newest version of each kind that is served: a list in one that is not would look empty. Raises ClusterError."""
+    versions = dict.fromkeys(f"{group}/{version}" for (group, _), kind in kinds.items() for version in kind.versions)
     answers = await gather(versions, lambda version: kube.get(f"/apis/{version}"))
     there = {version: frozenset(_names(answer)) for version, answer in answers.items() if answer}
     found: dict[tuple[str, str], str] = {}
-    for (group, name), kind in POLICY_KINDS.items():
+    for (group, name), kind in kinds.items():
         newest = next((one for version in kind.versions if kind.plural in there.get(one := f"{group}/{version}", ())), "")
         if newest:
             found[group, name] = newest

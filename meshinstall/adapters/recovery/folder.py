@@ -1,0 +1,157 @@
+"""Reads the folder of a snapshot, which anybody may have changed: no link is followed, and nothing is read that has not its size."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshinstall.errors import UsageError
+from meshinstall.model.foreign_text import plain
+from meshinstall.model.snapshot import (
+    ENVELOPE,
+    MAX_ENVELOPE,
+    MAX_FILES,
+    FileEntry,
+    differences,
+    folders_of,
+    read_envelope,
+    read_manifest,
+    refusal,
+)
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PIECE = 1024 * 1024
+_DEEPEST = 16
+
+
+class SnapshotFolder:
+    """A snapshot at ``path`` that is not trusted yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def envelope(self) -> bytes:
+        """The bytes of the envelope; raises SnapshotError, and UsageError where there is no folder."""
+        with self._root() as root, _opened(root, ENVELOPE) as descriptor:
+            if os.fstat(descriptor).st_size > MAX_ENVELOPE:
+                raise refusal([f"{ENVELOPE} has more than {MAX_ENVELOPE // 1024**2} MiB"])
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_ENVELOPE)
+
+    def insist_on(self, named: tuple[FileEntry, ...]) -> None:
+        """Raise SnapshotError unless the folder has these files, each with its bytes, and nothing else."""
+        with self._root() as root:
+            files, folders = _listed(root)
+            wrong = differences(named, {path: size for path, size in files.items() if path != ENVELOPE})
+            wrong += [f"the folder {plain(one)} is not of the snapshot" for one in sorted(folders - folders_of(one.path for one in named))]
+            if wrong:
+                raise refusal(wrong)
+            if altered := [f"{one.path} is not what was recorded" for one in named if _digest(root, one) != one.sha256]:
+                raise refusal(altered)
+
+    @contextmanager
+    def _root(self) -> Iterator[int]:
+        try:
+            # The user names the folder, by a link too.
+            root = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UsageError(f"{self._path}: {error.strerror}", "name the folder of a snapshot") from error
+        try:
+            yield root
+        except OSError as error:
+            raise refusal([f"{plain(error.filename or self._path)} cannot be read: {error.strerror}"]) from error
+        finally:
+            os.close(root)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A folder that is what its envelope says: files and bytes, and the ID of the key that signed it, empty where none was asked for."""
+
+    files: int
+    size: int
+    key: str = ""
+
+
+def check(path: Path, key: Path | None) -> Checked:
+    """The signature first, then the list, then every byte; raises SnapshotError, and UsageError for a key that cannot be read."""
+    from meshinstall.adapters.recovery.signing import insist_on_signature, key_id, load_verifier
+
+    public = load_verifier(key) if key else None
+    folder = SnapshotFolder(path)
+    envelope = read_envelope(folder.envelope())
+    if public:
+        insist_on_signature(envelope, public)
+    named = read_manifest(envelope.payload)
+    folder.insist_on(named)
+    return Checked(len(named), sum(one.size for one in named), key_id(public) if public else "")
+
+
+def _listed(root: int) -> tuple[Mapping[str, int], frozenset[str]]:
+    """Every file with its size, and every folder; raises SnapshotError for links, for what is neither, and for too many."""
+    files: dict[str, int] = {}
+    folders: set[str] = set()
+    for path, info in _walk(root, ""):
+        if stat.S_ISDIR(info.st_mode):
+            folders.add(path)
+        elif stat.S_ISREG(info.st_mode):
+            files[path] = info.st_size
+        else:
+            kind = "a link" if stat.S_ISLNK(info.st_mode) else "neither a file nor a folder"
+            raise refusal([f"{plain(path)} is {kind}"])
+        if len(files) + len(folders) > 2 * MAX_FILES:
+            raise refusal([f"it has more than {2 * MAX_FILES} files and folders"])
+    return files, frozenset(folders)
+
+
+def _walk(folder: int, above: str) -> Iterator[tuple[str, os.stat_result]]:
+    if above.count("/") > _DEEPEST:
+        raise refusal([f"folders are more than {_DEEPEST} deep"])
+    with os.scandir(folder) as listed:
+        for entry in listed:
+            info = entry.stat(follow_symlinks=False)
+            path = f"{above}{entry.name}"
+            yield path, info
+            if stat.S_ISDIR(info.st_mode):
+                inner = os.open(entry.name, _FLAGS | os.O_DIRECTORY, dir_fd=folder)
+                try:
+                    yield from _walk(inner, f"{path}/")
+                finally:
+                    os.close(inner)
+
+
+@contextmanager
+def _opened(root: int, path: str) -> Iterator[int]:
+    """A file by its path, no part of which is a link; raises SnapshotError for what is no ordinary file."""
+    folder = os.dup(root)
+    try:
+        *above, name = path.split("/")
+        for part in above:
+            inner = os.open(part, _FLAGS | os.O_DIRECTORY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        # A pipe would be waited for.
+        descriptor = os.open(name, _FLAGS | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise refusal([f"{path} is not an ordinary file"])
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _digest(root: int, entry: FileEntry) -> str:
+    """The SHA-256 of as many bytes as were recorded; empty where there are more or fewer."""
+    found, left = hashlib.sha256(), entry.size
+    with _opened(root, entry.path) as descriptor:
+        while piece := os.read(descriptor, min(_PIECE, left + 1)):
+            left -= len(piece)
+            if left < 0:
+                return ""
+            found.update(piece)
+    return found.hexdigest() if not left else ""
