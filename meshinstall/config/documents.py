@@ -212,7 +212,7 @@ class Project:
 # Names that fit a hint.
 _MAX_KNOWN = 16
 
-File = TypeVar("File", Settings, Profile)
+File = TypeVar("File")
 
 # Kinds of pydantic's errors that a file of ours can cause, in the words of YAML.
 _WORDS = {

@@ -1,6 +1,6 @@
 """Every part of the testbed, and which of them each kind of cluster needs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from testbed import pins
@@ -26,7 +26,7 @@ DEMO = (*REAL, "charts", "helm4")
 SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
-    "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", *WITHOUT_NODES),
+    "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", "authz", *WITHOUT_NODES),
     "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks", *UPGRADES),
 }
 
@@ -58,11 +58,17 @@ def _go(name: str, binaries: Mapping[str, str], *, module: str = "", ldflags: st
     inputs: tuple[str | Path, ...] = (
         folder / "go.mod",
         folder / "go.sum",
-        *sorted(folder.rglob("*.go")),
+        *_sources(folder, binaries.values()),
         repr(sorted(binaries.items())),
         flags,
     )
     return Part(name, build, inputs, needs=("go",), seconds=seconds)
+
+
+def _sources(folder: Path, packages: Iterable[str]) -> list[Path]:
+    """Our own code that packages of a module are made from: what is beside Istio's programs is a program of its own."""
+    alone = folder / "authz"
+    return sorted(file for file in folder.rglob("*.go") if alone not in file.parents or "./authz" in packages)
 
 
 def _default_name(package: str) -> str:
@@ -157,6 +163,7 @@ def _parts() -> tuple[Part, ...]:
             ldflags=f"-X helm.sh/helm/v3/internal/version.version=v{pins.HELM3}",
             seconds=80,
         ),
+        _go("authz", {"authz": "./authz"}, module="istio", seconds=40),
         _go("referee", {"referee": "meshinstall.dev/testbed/referee"}, seconds=30),
         _programs(RELEASE, seconds=200),
         _programs(RESTAMP, seconds=30),

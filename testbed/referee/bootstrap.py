@@ -14,7 +14,7 @@ def bootstrap(node: Json, agent: Path) -> Json:
         "admin": {"address": {"pipe": {"path": ADMIN}}},
         # Runtime flags that every proxy of Istio starts with (istio: pkg/bootstrap/config.go, extractRuntimeFlags); one of them is how
         # long a pattern may be that the admin interface is asked for.
-        "layered_runtime": {"layers": [{"name": "global config", "static_layer": _RUNTIME}, {"name": "admin", "admin_layer": {}}]},
+        "layered_runtime": {"layers": [{"name": "global config", "static_layer": RUNTIME}, {"name": "admin", "admin_layer": {}}]},
         # What istiod sends has internal listeners in some meshes.
         "bootstrap_extensions": [
             {
@@ -41,7 +41,7 @@ def bootstrap(node: Json, agent: Path) -> Json:
     }
 
 
-_RUNTIME = {
+RUNTIME = {
     "re2.max_program_size.error_level": "32768",
     "envoy.reloadable_features.http_reject_path_with_fragment": False,
     "envoy.reloadable_features.fixed_heap_use_allocated": True,

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from meshinstall.config.authz_table import Table
 from meshinstall.config.documents import Profile, Settings, editor_schema
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 FILES: Mapping[str, tuple[type[Any], str]] = {
     "meshinstall.yaml.json": (Settings, "meshinstall.yaml"),
     "profile.yaml.json": (Profile, "profiles/NAME.yaml"),
+    "authz-table.json": (Table, "the table of meshinstall authz test"),
 }
 
 

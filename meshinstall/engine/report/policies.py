@@ -59,7 +59,7 @@ async def check_policies(
         schemas, error = Schemas({}), missing
     problems += [problem for one in objects for problem in schemas.problems(one)]
     problems += _twice(objects)
-    found = judge(_world(objects, desired, knows_mesh=knows_mesh))
+    found = judge(known_mesh(objects, desired) if knows_mesh else Policies(objects))
     ordered = tuple(sorted(set(problems), key=lambda one: (one.source, one.line, one.column, one.text)))
     return Checked(len(objects), ordered, tuple(found), error)
 
@@ -98,9 +98,8 @@ def _twice(objects: tuple[PolicyObject, ...]) -> Iterator[Problem]:
             yield Problem(one.source, *one.place(()), f"{one} is also in {where}: the one that is applied last wins")
 
 
-def _world(objects: tuple[PolicyObject, ...], desired: Desired, *, knows_mesh: bool) -> Policies:
-    if not knows_mesh:
-        return Policies(objects)
+def known_mesh(objects: tuple[PolicyObject, ...], desired: Desired) -> Policies:
+    """Policies with what an environment says of its mesh."""
     istiod = desired.istiod
     mesh: Mapping[str, Any] = table(istiod.values.merged().get("meshConfig")) if istiod else {}
     domain = text(mesh.get("trustDomain")) or DEFAULT_DOMAIN

@@ -1,0 +1,1 @@
+"""Decides what policies do to one request, as istiod and Envoy would; pure."""

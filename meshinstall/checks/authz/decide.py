@@ -1,0 +1,132 @@
+"""Decides one request to a workload with a sidecar, or to a gateway of Istio's own charts.
+
+The order is Envoy's: the connection (PeerAuthentication), the token (RequestAuthentication), CUSTOM, DENY, ALLOW. What waypoints and
+gateways of the Gateway API do with policies that have targetRefs is not decided.
+"""
+
+from dataclasses import dataclass, replace
+
+from meshinstall.checks.authz.identities import mode_at, object_of, peers
+from meshinstall.checks.authz.paths import path_of
+from meshinstall.checks.authz.rules import Action, Made, Placed, made
+from meshinstall.checks.authz.seen import Seen, UnknownError
+from meshinstall.checks.authz.tokens import Authenticated, TokenRule, authenticate, token_rules
+from meshinstall.checks.mtls.peer_authentication import Policies as Peers
+from meshinstall.checks.policies.reading import ALLOW, CUSTOM, DENY, Policies
+from meshinstall.model.authz import Http, Normalization, Outcome, Request, Verdict, Workload
+from meshinstall.model.mesh import Mode
+from meshinstall.model.policy_object import PolicyObject
+from meshinstall.model.values import KeyPath
+
+_GATEWAY_API = "gateway.networking.k8s.io/gateway-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The policies of one workload, in the order in which Envoy asks them."""
+
+    custom: Action
+    deny: Action
+    allow: Action
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All policies of a mesh, read once."""
+
+    policies: Policies
+    normalization: Normalization
+    peers: Peers
+    rules: Placed
+    tokens: Placed
+
+
+def world(policies: Policies, normalization: Normalization = Normalization.BASE) -> World:
+    """Sort the policies of a mesh by where they are."""
+    rules, tokens = (Placed.of(policies, kind) for kind in ("AuthorizationPolicy", "RequestAuthentication"))
+    return World(policies, normalization, peers(policies), rules, tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """All that decides for one workload."""
+
+    world: World
+    workload: Workload
+    tokens: tuple[TokenRule, ...]
+    http: Filters
+    tcp: Filters
+
+
+def guard(of: World, workload: Workload) -> Guard:
+    """Read the policies that are for a workload."""
+    found, domains = of.rules.selecting(workload), of.policies.trust_domains
+    http, tcp = (Filters(*(made(found, one, domains, is_tcp=tcp) for one in (CUSTOM, DENY, ALLOW))) for tcp in (False, True))
+    return Guard(of, workload, token_rules(of.tokens.selecting(workload)), http, tcp)
+
+
+def decide(by: Guard, request: Request) -> Verdict:
+    """What happens to a request."""
+    if _GATEWAY_API in by.workload.labels:
+        return Verdict(Outcome.UNDECIDED, "policies of waypoints and of gateways of the Gateway API are not decided here")
+    try:
+        return _decided(by, request)
+    except UnknownError as unknown:
+        return Verdict(Outcome.UNDECIDED, f"the decision goes by something that is not known: {unknown}")
+
+
+def _decided(by: Guard, request: Request) -> Verdict:
+    mode, source, _ = mode_at(by.world.peers, by.workload, request.port)
+    if mode is Mode.STRICT and not request.principal:
+        reason = "mTLS is STRICT: a connection without a certificate of the mesh is closed"
+        return _verdict(Outcome.DENY, reason, object_of(by.world.policies, source) if source else None, ("spec",))
+    known = request if mode is not Mode.DISABLE else _without_identity(request)
+    if known.http is None:
+        return _authorized(by.tcp, Seen(known))
+    return _of_http(by, known, known.http)
+
+
+def _of_http(by: Guard, request: Request, http: Http) -> Verdict:
+    token = authenticate(by.tokens, http)
+    if (rule := token.refused_by) is not None:
+        what = "is for another audience" if token.outcome is Outcome.DENY else f"is not one that {rule.issuer or 'this rule'} signed"
+        return _verdict(token.outcome, f"the token {what}", rule.policy, rule.path)
+    return _authorized(by.http, _seen(by, request, http, token))
+
+
+def _seen(by: Guard, request: Request, http: Http, token: Authenticated) -> Seen:
+    written = frozenset(name for rule in by.tokens for name in rule.written())
+    return Seen(request, path_of(http.path, by.world.normalization), token.claims, written | ({token.carrier} - {""}))
+
+
+def _without_identity(request: Request) -> Request:
+    """As a port sees it that takes plaintext alone."""
+    return replace(request, principal="", server_name="")
+
+
+def _authorized(filters: Filters, seen: Seen) -> Verdict:
+    if (rule := _matching(filters.custom, seen)) is not None:
+        return _by_rule(Outcome.UNDECIDED, "a service outside of the mesh decides (CUSTOM)", rule)
+    if (rule := _matching(filters.deny, seen)) is not None:
+        return _by_rule(Outcome.DENY, "a DENY matches", rule)
+    if not filters.allow.policies:
+        return Verdict(Outcome.ALLOW, "no DENY matches, and no ALLOW is for this workload")
+    if (rule := _matching(filters.allow, seen)) is not None:
+        return _by_rule(Outcome.ALLOW, "an ALLOW matches", rule)
+    first, *others = filters.allow.policies
+    more = f", nor of {len(others)} more" if others else ""
+    return _verdict(Outcome.DENY, f"no rule of this ALLOW matches{more}", first, ("spec",))
+
+
+def _matching(action: Action, seen: Seen) -> Made | None:
+    return next((rule for rule in action.rules if rule.matches(seen)), None)
+
+
+def _by_rule(outcome: Outcome, reason: str, found: Made) -> Verdict:
+    return _verdict(outcome, reason, found.rule.policy, found.rule.path)
+
+
+def _verdict(outcome: Outcome, reason: str, policy: PolicyObject | None, path: KeyPath) -> Verdict:
+    if policy is None:
+        return Verdict(outcome, reason)
+    return Verdict(outcome, reason, str(policy), f"{policy.source}:{policy.place(path)[0]}")

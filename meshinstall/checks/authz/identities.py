@@ -1,0 +1,50 @@
+"""Whether a client's certificate reaches a port: the PeerAuthentications of a workload."""
+
+from datetime import UTC, datetime
+
+from meshinstall.checks.authz.seen import UnknownError
+from meshinstall.checks.mtls.peer_authentication import Effective
+from meshinstall.checks.mtls.peer_authentication import Policies as Peers
+from meshinstall.checks.policies.reading import Policies, selector, table, word
+from meshinstall.model.authz import Workload
+from meshinstall.model.mesh import Dataplane, Mode, PeerPolicy, Place, Pod
+from meshinstall.model.policy_object import PolicyObject
+
+# Files do not tell which of two objects is older.
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def peers(policies: Policies) -> Peers:
+    """All PeerAuthentications of the files."""
+    return Peers.of((_peer(one) for one in policies.of("PeerAuthentication")), policies.root_namespace)
+
+
+def mode_at(found: Peers, workload: Workload, port: int) -> Effective:
+    """The mode of a port, and what sets it; raises UnknownError where the older of two decides."""
+    pod = Pod(Place(workload.namespace, ""), "", Dataplane.SIDECAR, labels=workload.labels)
+    merged = found.merged(pod)
+    if merged.shadowed:
+        first, second = merged.shadowed[0]
+        raise UnknownError(f"which of the PeerAuthentications {first.place} and {second.place} is older")
+    return merged.at(port)
+
+
+def _peer(policy: PolicyObject) -> PeerPolicy:
+    ports = {str(port): _mode(mtls) for port, mtls in table(policy.spec.get("portLevelMtls")).items()}
+    return PeerPolicy(
+        place=Place(policy.namespace, policy.name),
+        created=_NO_TIME,
+        mode=_mode(policy.spec.get("mtls")),
+        selector=selector(policy) or {},
+        ports={int(port): mode for port, mode in ports.items() if port.isdecimal()},
+    )
+
+
+def _mode(mtls: object) -> Mode:
+    name = word(table(mtls).get("mode"))
+    return Mode(name) if name in set(Mode) else Mode.UNSET
+
+
+def object_of(policies: Policies, peer: PeerPolicy) -> PolicyObject:
+    """The object that a policy was read from."""
+    return next(one for one in policies.of("PeerAuthentication") if Place(one.namespace, one.name) == peer.place)

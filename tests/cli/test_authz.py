@@ -1,0 +1,133 @@
+"""The command ``authz test`` as users type it."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from tests.cli.running import Run
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "authz-test.json").read_text())
+POLICY = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  rules:
+    - from: [{source: {principals: [cluster.local/ns/shop/sa/cart]}}]
+      to: [{operation: {methods: [GET], paths: [/api/*]}}]
+"""
+TABLE = """cases:
+  - name: the cart may read
+    from: {serviceAccount: shop/cart}
+    to: {namespace: shop, labels: {app: web}, port: 8080}
+    request: {path: /api/items}
+    expect: allow
+"""
+WRITES = """  - from: {serviceAccount: shop/cart}
+    to: {namespace: shop, labels: {app: web}, port: 8080}
+    request: {method: POST, path: /api/items}
+    expect: allow
+"""
+NEAR = """  - from: {serviceAccount: shop/cart}
+    to: {namespace: shop, labels: {app: near}, port: 8080}
+    expect: allow
+"""
+NEAR_POLICY = """---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: near, namespace: shop}
+spec:
+  selector: {matchLabels: {app: near}}
+  rules: [{from: [{source: {ipBlocks: [10.0.0.0/8]}}]}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("policies.yaml").write_text(POLICY + NEAR_POLICY)
+    return tmp_path
+
+
+def test_a_table_that_holds_is_exit_status_0_and_names_the_rules(run: Run) -> None:
+    Path("table.yaml").write_text(TABLE)
+    done = run("authz", "test", "table.yaml", "policies.yaml")
+    assert done.status == 0
+    assert done.out.splitlines() == [
+        "PASS      table.yaml:2: the cart may read: allow",
+        "          policies.yaml:7: AuthorizationPolicy shop/web: an ALLOW matches",
+        "1 passed",
+    ]
+
+
+def test_what_is_decided_otherwise_is_exit_status_4_also_beside_what_is_undecided(run: Run) -> None:
+    Path("table.yaml").write_text(TABLE + WRITES + NEAR)
+    done = run("authz", "test", "table.yaml", "policies.yaml")
+    assert done.status == 4
+    assert "FAIL      table.yaml:7: shop/cart to shop app=web port 8080 POST /api/items: expected allow, is deny" in done.out
+    assert done.out.endswith("1 passed, 1 failed, 1 undecided\n")
+
+
+def test_what_files_do_not_tell_is_exit_status_5(run: Run) -> None:
+    Path("table.yaml").write_text(TABLE + NEAR)
+    assert run("authz", "test", "table.yaml", "policies.yaml").status == 5
+
+
+def test_json_is_of_the_schema_and_junit_has_each_case(run: Run) -> None:
+    Path("table.yaml").write_text(TABLE + WRITES + NEAR)
+    done = run("authz", "test", "table.yaml", "policies.yaml", "-o", "json", "--junit", "junit.xml")
+    found = json.loads(done.out)
+    jsonschema.validate(found, SCHEMA)
+    assert [one["result"] for one in found["cases"]] == ["PASS", "FAIL", "UNDECIDED"]
+    suite = ET.parse("junit.xml").getroot()  # noqa: S314 - written by us
+    assert [case[0].tag for case in suite.iter("testcase")] == ["system-out", "failure", "error"]
+
+
+def test_mistakes_of_the_table_are_said_with_their_lines(run: Run) -> None:
+    Path("table.yaml").write_text(TABLE + "  - {from: {plaintext: true, principal: x}, to: {namespace: shop, port: 70000}, expect: 401}\n")
+    done = run("authz", "test", "table.yaml", "policies.yaml")
+    assert done.status == 2
+    assert "table.yaml:7:6: from needs one of serviceAccount, principal and plaintext: true" in done.err
+    assert "table.yaml:7:67: port must be the number of a container's port" in done.err
+
+
+def test_a_table_with_a_real_token_is_refused_and_the_token_is_not_shown(run: Run) -> None:
+    signed = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+    Path("table.yaml").write_text(TABLE.replace("/api/items}", f"/api/items, headers: {{authorization: Bearer {signed}}}}}"))
+    done = run("authz", "test", "table.yaml", "policies.yaml")
+    assert done.status == 2
+    assert signed not in done.out + done.err
+
+
+def test_a_table_without_cases_is_a_mistake(run: Run) -> None:
+    Path("table.yaml").write_text("cases: []\n")
+    assert run("authz", "test", "table.yaml", "policies.yaml").status == 2
+
+
+def test_without_policies_nothing_is_tested(run: Run) -> None:
+    Path("table.yaml").write_text(TABLE)
+    assert run("authz", "test", "table.yaml").status == 2
+
+
+def test_an_environment_brings_its_layers_its_trust_domain_and_its_mtls(run: Run, folder: Path) -> None:
+    values = "values: {istiod: {meshConfig: {trustDomain: prod.example}}}"
+    (folder / "meshinstall.yaml").write_text(
+        f"apiVersion: meshinstall.dev/v1\nenvironments:\n  prod: {{cloud: local, mtls: STRICT, {values}}}\n"
+    )
+    layer = folder / "policies" / "base" / "web.yaml"
+    layer.parent.mkdir(parents=True)
+    layer.write_text(POLICY.replace("cluster.local", "prod.example"))
+    outside = "  - {from: {plaintext: true}, to: {namespace: shop, port: 9090}, expect: deny}\n"
+    Path("table.yaml").write_text(TABLE + outside)
+    done = run("authz", "test", "table.yaml", "--env", "prod")
+    assert done.status == 0, done
+    assert "PeerAuthentication istio-system/default: mTLS is STRICT" in done.out
+
+
+def test_control_characters_of_files_do_not_reach_the_terminal(run: Run) -> None:
+    Path("table.yaml").write_text(TABLE.replace("the cart may read", '"the cart \\e[31m"'))
+    done = run("authz", "test", "table.yaml", "policies.yaml")
+    assert "\x1b" not in done.out + done.err

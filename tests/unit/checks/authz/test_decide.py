@@ -1,0 +1,213 @@
+"""What policies of files do to one request; that Envoy agrees is the referees' to say (tests/referees/test_authz.py)."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from meshinstall.checks.authz.decide import decide, guard, world
+from meshinstall.checks.policies.reading import Policies
+from meshinstall.config.policy_files import read_objects
+from meshinstall.model.authz import Http, Outcome, Request, Token, Verdict, Workload
+
+WEB = Workload("shop", {"app": "web"})
+CART = Request(8080, "cluster.local/ns/shop/sa/cart", Http("GET", "/api", "web.shop"))
+STRANGER = replace(CART, principal="")
+ALLOW = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  rules:
+    - from: [{source: {principals: [cluster.local/ns/shop/sa/cart]}}]
+      to: [{operation: {paths: [/api], ports: ["8080"]}}]
+"""
+TOKENS = """
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: shop}
+spec:
+  jwtRules:
+    - {issuer: https://id.example, audiences: [web], jwksUri: https://id.example/keys}
+"""
+
+
+def policy(name: str, spec: str, namespace: str = "shop", kind: str = "AuthorizationPolicy", extra: str = "") -> str:
+    metadata = f"{{name: {name}, namespace: {namespace}{extra}}}"
+    return f"\napiVersion: security.istio.io/v1\nkind: {kind}\nmetadata: {metadata}\nspec: {spec}\n"
+
+
+@pytest.fixture
+def ruled(tmp_path: Path) -> "Ruled":
+    return Ruled(tmp_path)
+
+
+class Ruled:
+    """Policies of a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "policies.yaml"
+
+    def __call__(self, request: Request, *documents: str, workload: Workload = WEB) -> Verdict:
+        """Decide by documents; a place is its line."""
+        self._file.write_text("---".join(documents))
+        objects = read_objects([self._file], [])
+        found = decide(guard(world(Policies(objects)), workload), request)
+        return replace(found, place=found.place.removeprefix(f"{self._file}:"))
+
+
+def test_without_policies_everybody_may_call(ruled: Ruled) -> None:
+    assert ruled(STRANGER, TOKENS).outcome is Outcome.ALLOW
+
+
+def test_the_rule_that_decides_is_named_with_its_line(ruled: Ruled) -> None:
+    found = ruled(CART, ALLOW)
+    assert found == Verdict(Outcome.ALLOW, "an ALLOW matches", "AuthorizationPolicy shop/web", "7")
+
+
+def test_what_no_allow_lets_through_is_denied_by_the_policy(ruled: Ruled) -> None:
+    found = ruled(STRANGER, ALLOW)
+    assert found == Verdict(Outcome.DENY, "no rule of this ALLOW matches", "AuthorizationPolicy shop/web", "5")
+
+
+def test_a_deny_wins_over_an_allow(ruled: Ruled) -> None:
+    found = ruled(CART, ALLOW, policy("nobody", "{action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]}"))
+    assert found.outcome is Outcome.DENY
+    assert found.policy == "AuthorizationPolicy shop/nobody"
+
+
+def test_a_policy_with_a_spec_that_is_empty_denies_everything(ruled: Ruled) -> None:
+    assert ruled(CART, policy("nothing", "{}")).outcome is Outcome.DENY
+
+
+def test_an_empty_rule_lets_everybody_through(ruled: Ruled) -> None:
+    assert ruled(STRANGER, policy("all", "{rules: [{}]}")).outcome is Outcome.ALLOW
+
+
+def test_an_allow_with_a_field_of_http_lets_nothing_through_on_tcp(ruled: Ruled) -> None:
+    assert ruled(replace(CART, http=None), ALLOW).outcome is Outcome.DENY
+
+
+def test_a_deny_with_a_field_of_http_denies_all_tcp_ports(ruled: Ruled) -> None:
+    deny = policy("nobody", "{action: DENY, rules: [{to: [{operation: {methods: [POST]}}]}]}")
+    assert ruled(CART, deny).outcome is Outcome.ALLOW
+    assert ruled(replace(CART, http=None, port=3306), deny).outcome is Outcome.DENY
+
+
+def test_policies_of_the_root_namespace_are_for_all_and_those_of_others_are_not(ruled: Ruled) -> None:
+    assert ruled(CART, policy("nothing", "{}", "istio-system")).outcome is Outcome.DENY
+    assert ruled(CART, policy("nothing", "{}", "bank")).outcome is Outcome.ALLOW
+
+
+def test_a_selector_that_the_workload_does_not_meet_is_not_for_it(ruled: Ruled) -> None:
+    assert ruled(CART, policy("nothing", "{selector: {matchLabels: {app: other}}}")).outcome is Outcome.ALLOW
+
+
+def test_an_audit_and_a_dry_run_decide_nothing(ruled: Ruled) -> None:
+    audit = policy("audit", "{action: AUDIT, rules: [{}]}")
+    trial = policy("trial", "{}", extra=", annotations: {istio.io/dry-run: 'true'}")
+    assert ruled(CART, audit, trial).outcome is Outcome.ALLOW
+
+
+def test_a_custom_that_matches_is_undecided(ruled: Ruled) -> None:
+    custom = policy("ask", "{action: CUSTOM, provider: {name: opa}, rules: [{to: [{operation: {paths: [/api]}}]}]}")
+    found = ruled(CART, custom)
+    assert found.outcome is Outcome.UNDECIDED
+    assert found.policy == "AuthorizationPolicy shop/ask"
+    elsewhere = replace(CART, http=Http(path="/other"))
+    assert ruled(elsewhere, custom).outcome is Outcome.ALLOW
+
+
+def test_a_gateway_of_the_gateway_api_is_undecided(ruled: Ruled) -> None:
+    gateway = Workload("shop", {"gateway.networking.k8s.io/gateway-name": "waypoint"})
+    assert ruled(CART, ALLOW, workload=gateway).outcome is Outcome.UNDECIDED
+
+
+def test_what_the_request_does_not_say_is_undecided(ruled: Ruled) -> None:
+    found = ruled(CART, policy("near", "{rules: [{from: [{source: {ipBlocks: [10.0.0.0/8]}}]}]}"))
+    assert found.outcome is Outcome.UNDECIDED
+    assert "source.ip" in found.reason
+
+
+def test_strict_closes_plaintext_and_is_named(ruled: Ruled) -> None:
+    strict = policy("default", "{mtls: {mode: STRICT}}", "istio-system", "PeerAuthentication")
+    assert ruled(CART, strict).outcome is Outcome.ALLOW
+    found = ruled(STRANGER, strict)
+    assert found.outcome is Outcome.DENY
+    assert found.policy == "PeerAuthentication istio-system/default"
+
+
+def test_a_port_that_takes_plaintext_alone_sees_no_identity(ruled: Ruled) -> None:
+    ports = "{selector: {matchLabels: {app: web}}, portLevelMtls: {8080: {mode: DISABLE}}}"
+    assert ruled(CART, ALLOW, policy("web", ports, kind="PeerAuthentication")).outcome is Outcome.DENY
+
+
+def test_two_peer_authentications_of_one_scope_are_undecided(ruled: Ruled) -> None:
+    both = [policy(name, "{mtls: {mode: STRICT}}", kind="PeerAuthentication") for name in ("one", "two")]
+    assert ruled(CART, *both).outcome is Outcome.UNDECIDED
+
+
+GOOD = Token({"iss": "https://id.example", "sub": "ann", "aud": ["web"]})
+
+
+def with_token(token: Token | None) -> Request:
+    return replace(CART, http=Http("GET", "/api", "web.shop", {}, token))
+
+
+@pytest.mark.parametrize(
+    ("token", "outcome"),
+    [
+        (replace(GOOD, valid=False), Outcome.UNAUTHENTICATED),
+        (replace(GOOD, claims={**GOOD.claims, "iss": "https://other.example"}), Outcome.UNAUTHENTICATED),
+        # Envoy answers these with 403.
+        (replace(GOOD, claims={**GOOD.claims, "aud": "bank"}), Outcome.DENY),
+        (replace(GOOD, claims={"iss": "https://id.example"}), Outcome.DENY),
+    ],
+    ids=["forged", "foreign issuer", "wrong audience", "no audience"],
+)
+def test_a_token_that_is_wrong_is_refused_with_the_line_of_its_rule(ruled: Ruled, token: Token, outcome: Outcome) -> None:
+    found = ruled(with_token(token), TOKENS)
+    assert found.outcome is outcome
+    assert found.place == "7"
+
+
+def test_a_request_without_a_token_passes_unless_a_rule_demands_one(ruled: Ruled) -> None:
+    demand = policy("demand", "{rules: [{from: [{source: {requestPrincipals: ['https://id.example/*']}}]}]}")
+    assert ruled(with_token(None), TOKENS).outcome is Outcome.ALLOW
+    assert ruled(with_token(None), TOKENS, demand).outcome is Outcome.DENY
+    assert ruled(with_token(GOOD), TOKENS, demand).outcome is Outcome.ALLOW
+
+
+def test_a_token_that_no_request_authentication_reads_is_no_identity(ruled: Ruled) -> None:
+    demand = policy("demand", "{rules: [{from: [{source: {requestPrincipals: ['*']}}]}]}")
+    assert ruled(with_token(GOOD), demand).outcome is Outcome.DENY
+
+
+def test_the_header_of_an_accepted_token_is_gone_for_the_rules(ruled: Ruled) -> None:
+    demand = policy("demand", "{rules: [{when: [{key: 'request.headers[authorization]', values: ['Bearer *']}]}]}")
+    assert ruled(with_token(GOOD), TOKENS, demand).outcome is Outcome.DENY
+    assert ruled(with_token(GOOD), demand).outcome is Outcome.UNDECIDED
+
+
+@pytest.mark.parametrize("path", ["/%00", "/a b", "/ä", "relative", "/%zz"])
+def test_a_path_that_is_not_read_is_undecided(ruled: Ruled, path: str) -> None:
+    assert ruled(replace(CART, http=Http(path=path)), ALLOW).outcome is Outcome.UNDECIDED
+
+
+@pytest.mark.parametrize("key", ["path", "source.name", ""])
+def test_a_rule_with_a_key_that_there_is_not_is_left_out(ruled: Ruled, key: str) -> None:
+    deny = policy("nobody", f"{{action: DENY, rules: [{{when: [{{key: '{key}', values: [/api]}}]}}]}}")
+    assert ruled(CART, deny).outcome is Outcome.ALLOW
+
+
+@pytest.mark.parametrize("text", ["/api{*}", "/{**}/api/{*}"])
+def test_a_template_that_istiod_refuses_lets_nothing_through(ruled: Ruled, text: str) -> None:
+    assert ruled(CART, policy("web", f"{{rules: [{{to: [{{operation: {{paths: ['{text}']}}}}]}}]}}")).outcome is Outcome.DENY
+
+
+def test_patterns_of_a_hostile_length_are_decided_at_once(ruled: Ruled) -> None:
+    """No pattern is searched in more than linear time; a search that tries all ways would not end."""
+    stars = "a*" * 2000
+    source = f"{{rules: [{{from: [{{source: {{namespaces: ['{stars}'], trustDomains: ['{stars}']}}}}]}}]}}"
+    long = replace(CART, principal=f"{'a' * 4000}/ns/{'a' * 4000}/sa/x")
+    assert ruled(long, policy("web", source)).outcome is Outcome.DENY
