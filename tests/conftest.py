@@ -28,6 +28,7 @@ _LONGEST = (
     *(
         "upgrade",
         "upgrade_in_place",
+        "nights",
         "faults",
         "truth",
         "drift",

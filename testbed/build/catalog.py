@@ -1,10 +1,11 @@
 """Every part of the testbed, and which of them each kind of cluster needs."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from testbed import pins
-from testbed.build import charts, images
+from testbed.build import charts, images, job_image
 from testbed.build.istio import PREVIOUS, RELEASE, RESTAMP, Istio
 from testbed.build.part import Build, Part
 from testbed.build.workshop import Workshop
@@ -14,6 +15,7 @@ from testbed.spec import Nodes
 _STRIPPED = "-s -w"
 _HERE = Path(__file__).parent
 _IMAGE_CODE = tuple(_HERE / name for name in ("images.py", "istio.py", "oci.py"))
+_JOB_CODE = tuple(_HERE / name for name in ("job_image.py", "oci.py"))
 
 # What tests of upgrades need: the same code under another number, and a real Istio of the minor before.
 UPGRADES = ("images-restamp", "charts-restamp", "images-previous", "charts-previous")
@@ -27,7 +29,7 @@ SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
     "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", "authz", *WITHOUT_NODES),
-    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks", *UPGRADES),
+    "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks", "job-python", *UPGRADES),
 }
 
 
@@ -185,6 +187,7 @@ def _parts() -> tuple[Part, ...]:
         _custom("images", images.build_node_images, *_IMAGE_CODE, needs=_image_needs(RELEASE)),
         _images("images-restamp", RESTAMP),
         _images("images-previous", PREVIOUS),
+        _custom("job-python", job_image.build_python, sys.version, job_image.PINS, *_JOB_CODE, needs=()),
         _charts("charts", RELEASE),
         _charts("charts-restamp", RESTAMP),
         _charts("charts-previous", PREVIOUS),

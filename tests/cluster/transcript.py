@@ -7,6 +7,7 @@ _FENCE = "```"
 _CUT = "[…]"
 _VARYING = (
     re.compile(r"\d+\.\d s\b"),
+    re.compile(r"\(\d+ s\)$"),
     re.compile(r"\d+\.\d+\.\d+\.\d+\b"),
     re.compile(r"\S*meshinstall\.yaml:\d+"),
     # What an earlier test has done is left out.

@@ -144,14 +144,15 @@ def two_istios(  # noqa: PLR0913 - what such a cluster is
     images: tuple[str, ...],
     *,
     helm: str = "helm4",
+    first: str = pins.PREVIOUS,
     authenticate: Authenticate | None = None,
     signed_in: Callable[[Cluster], Path] | None = None,
 ) -> Iterator[TwoIstios]:
-    """The mesh with its Istio installed by meshinstall with a Helm; ``images`` are parts with further images for the node.
+    """The mesh with its ``first`` Istio installed by meshinstall with a Helm; ``images`` are parts with further images for the node.
 
     ``authenticate`` is the testbed's own; ``signed_in`` gives the kubeconfig of who runs meshinstall from the start.
     """
-    parts = ("images-previous", *images)
+    parts = (*(("images-previous",) if first == pins.PREVIOUS else ()), *images)
     cluster = testbed_cluster.up(f"{name}-{os.getpid()}", Nodes.REAL, print, parts=parts, authenticate=authenticate)
     try:
         program = meshinstall(cluster, helm)
@@ -165,7 +166,7 @@ def two_istios(  # noqa: PLR0913 - what such a cluster is
                 shutil.copy(archive, folder / "charts")
         shell = Shell(cluster, tuple(build_part(tool) for tool in (helm, "kubectl")))
         found = TwoIstios(program.having(MESHINSTALL_CONFIG=str(folder)).patient(_PATIENCE), shell, folder)
-        found.wants(version=pins.PREVIOUS)
+        found.wants(version=first)
         found.program.up("--no-verify", *EOL)
         dirty_mesh.fill(shell)
         yield found
