@@ -172,7 +172,6 @@ def _deep(target: Path) -> None:
         (_envelope_pipe, "not an ordinary file"),
         (_deep, "deep"),
     ],
-    ids=str,
 )
 def test_what_is_not_as_it_was_written_is_refused(tmp_path: Path, tamper: Callable[[Path], object], why: str) -> None:
     target, public = snapshot(tmp_path)
