@@ -72,7 +72,7 @@ def decide(by: Guard, request: Request) -> Verdict:
     try:
         return _decided(by, request)
     except UnknownError as unknown:
-        return Verdict(Outcome.UNDECIDED, f"it goes by something that cannot be told from here: {unknown}")
+        return Verdict(Outcome.UNDECIDED, f"the decision depends on something unknown: {unknown}")
 
 
 def _decided(by: Guard, request: Request) -> Verdict:
