@@ -18,7 +18,7 @@ from typing import Self
 from testbed.api import Json
 from testbed.errors import TestbedError
 from testbed.referee.bootstrap import ADMIN, RUNTIME
-from testbed.referee.plane import UnixConnection
+from testbed.referee.plane import ask_socket
 from testbed.waiting import until
 
 # Seconds until Envoy listens, and until it answers.
@@ -128,22 +128,13 @@ class Enforcer(AbstractContextManager["Enforcer"]):
             message = f"this Envoy ended:\n{self._log()}"
             raise TestbedError(message)
         try:
-            return self._get("/ready")[0] == http.HTTPStatus.OK
+            return ask_socket(self._folder / ADMIN, "/ready")[0] == http.HTTPStatus.OK
         except OSError:
             return False
 
     def _read_ports(self) -> dict[str, int]:
-        found = json.loads(self._get("/listeners?format=json")[1])["listener_statuses"]
+        found = json.loads(ask_socket(self._folder / ADMIN, "/listeners?format=json")[1])["listener_statuses"]
         return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in found}
-
-    def _get(self, path: str) -> tuple[int, bytes]:
-        connection = UnixConnection(self._folder / ADMIN)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
 
     def _log(self) -> str:
         return "\n".join((self._folder / "envoy.log").read_text(errors="replace").splitlines()[-12:])

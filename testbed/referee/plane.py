@@ -107,6 +107,17 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+def ask_socket(socket_file: Path, path: str) -> tuple[int, bytes]:
+    """The status and the body that a server behind a socket file has at a path; raises OSError where none answers."""
+    connection = UnixConnection(socket_file)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
 @contextmanager
 def plane(name: str, say: Say) -> Iterator[Plane]:
     """Start the referees' control plane called ``name``, and end it with all that is in it."""

@@ -19,7 +19,7 @@ from testbed.errors import TestbedError
 from testbed.referee.booth import INBOUND, Errand, Seen
 from testbed.referee.bootstrap import ADMIN, bootstrap
 from testbed.referee.node import node
-from testbed.referee.plane import Plane, UnixConnection
+from testbed.referee.plane import Plane, ask_socket
 from testbed.waiting import until
 
 # Seconds until Envoy has its first configuration.
@@ -67,7 +67,7 @@ class Proxy(AbstractContextManager["Proxy"]):
 
     def find(self, path: str) -> bytes | None:
         """The same, None when Envoy has no such thing (404)."""
-        status, data = self._ask(path)
+        status, data = ask_socket(self._folder / ADMIN, path)
         if status == http.HTTPStatus.NOT_FOUND:
             return None
         if status != http.HTTPStatus.OK:
@@ -104,18 +104,9 @@ class Proxy(AbstractContextManager["Proxy"]):
             message = f"this Envoy's network ended:\n{self._logs()}"
             raise TestbedError(message)
         try:
-            return self._ask("/ready")[0] == http.HTTPStatus.OK
+            return ask_socket(self._folder / ADMIN, "/ready")[0] == http.HTTPStatus.OK
         except OSError:
             return False
-
-    def _ask(self, path: str) -> tuple[int, bytes]:
-        connection = UnixConnection(self._folder / ADMIN)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
 
     def _logs(self) -> str:
         files = [self._folder / name for name in ("booth.log", "envoy.log")]
