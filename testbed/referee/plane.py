@@ -74,13 +74,9 @@ class Plane:
 
     def debug(self, path: str) -> Any:
         """The JSON of one of istiod's debug pages."""
-        connection = UnixConnection(self.agent / "debug.sock")
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        if answer.status != http.HTTPStatus.OK:
-            message = f"istiod answers {path} with {answer.status}: {text[:200]!r}"
+        status, text = ask_socket(self.agent / "debug.sock", path)
+        if status != http.HTTPStatus.OK:
+            message = f"istiod answers {path} with {status}: {text[:200]!r}"
             raise TestbedError(message)
         return json.loads(text)
 
