@@ -134,11 +134,11 @@ def _busy() -> Iterator[Manifest]:
     web = server("busy/web")
     web["spec"]["replicas"] = 2
     pod = web["spec"]["template"]["spec"]
-    pod["terminationGracePeriodSeconds"] = 15
+    pod["terminationGracePeriodSeconds"] = 20
     (container,) = pod["containers"]
     container["readinessProbe"] = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
-    # Clients hear of its end before it stops to answer.
-    container["lifecycle"] = {"preStop": {"sleep": {"seconds": 3}}}
+    # Clients hear of its end before it stops to answer: on a busy machine that takes more than 3 s.
+    container["lifecycle"] = {"preStop": {"sleep": {"seconds": 10}}}
     yield web
     yield service("busy/web")
     yield caller("busy/caller", "http://web")

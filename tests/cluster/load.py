@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 # Seconds between two requests of a kind, and for one answer.
 _PERIOD = 0.02
 _PATIENCE = 5.0
+# Bytes of a wrong answer that are printed.
+_TOLD = 300
 # Requests of a kind: a quarter of an hour, which is more than a test should take.
 _MOST = 45_000
 
@@ -45,9 +47,10 @@ class _Client:
         try:
             self._connection.request("GET", "/")
             answer = self._connection.getresponse()
-            answer.read()
+            said = answer.read()[:_TOLD]
             if answer.status != http.HTTPStatus.OK:
-                message = f"status {answer.status}"
+                # Envoy says there why it could not answer.
+                message = f"status {answer.status} {said.decode(errors='replace')}"
                 raise _WrongAnswerError(message)
             is_whole = True
         finally:

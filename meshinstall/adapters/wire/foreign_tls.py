@@ -49,12 +49,19 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """The result of a handshake; ``identity`` is the server's proven SPIFFE name; ``unverified``: we refused the server."""
+    """The result of a handshake; ``identity`` is the server's proven SPIFFE name; ``unverified``: we refused the server.
+
+    ``is_late``: we had ended first, so that an answer in more time might tell more.
+    """
 
     answer: Answer
     words: str
     identity: str = ""
     unverified: bool = False
+    is_late: bool = False
+
+
+_NO_ANSWER = Met(Answer.SILENT, "connected, but no answer to the TLS ClientHello", is_late=True)
 
 
 def handshake(tunnel: Tunnel, who: Client, patience: float, linger: float) -> Met:
@@ -74,7 +81,7 @@ def handshake(tunnel: Tunnel, who: Client, patience: float, linger: float) -> Me
     except ConnectionResetError:
         return Met(Answer.REFUSED, "reset without a TLS alert", session.identity)
     except TimeoutError:
-        return _last_words(session, linger) if session.is_open else Met(Answer.SILENT, "connected, but no answer to the TLS ClientHello")
+        return _last_words(session, linger) if session.is_open else _NO_ANSWER
     if said:
         return Met(Answer.SERVED, f"the handshake succeeded, and the server sent {len(said)} bytes", session.identity)
     return session.ended()
@@ -86,9 +93,9 @@ def _last_words(session: "_Session", linger: float) -> Met:
     except ssl.SSLError as error:
         return session.refusal(error)
     except ConnectionResetError:
-        return Met(Answer.ENDED, "the handshake succeeded, then the server reset the connection", session.identity)
+        return Met(Answer.ENDED, "the handshake succeeded, then the server reset the connection", session.identity, is_late=True)
     except TimeoutError:
-        return Met(Answer.SILENT, "the handshake succeeded, but neither an alert nor a close came", session.identity)
+        return Met(Answer.SILENT, "the handshake succeeded, but neither an alert nor a close came", session.identity, is_late=True)
     return Met(Answer.SERVED, "the handshake succeeded, and the server kept the connection open until we closed it", session.identity)
 
 

@@ -21,8 +21,9 @@ from meshinstall.ports import Dial, Heard, Stream, Talk
 # No TLS record, and the five bytes that Envoy needs to know that. Where a protocol begins with a length they promise more
 # than there is, and where it has lines this is none.
 _UNFINISHED = b"\x00\x00\x01\x00\x00"
-# Seconds: for a first answer; after our own end; and how long a connection must last to be called held.
+# Seconds: for a first answer, and for that of a busy proxy; after our own end; and how long a connection must last to be called held.
 _PATIENCE = 0.5
+_MORE_PATIENCE = 4.0
 _LINGER = 1.0
 _HOLD = 0.15
 _READ = 4096
@@ -31,6 +32,8 @@ _ALERT = re.compile(rb"\x15\x03[\x00-\x04]")
 _STATUS = re.compile(rb"HTTP/1\.[01] \d{3}")
 # Characters of what others say.
 _LONGEST = 200
+# What is not asked again: more time could not change it.
+_TELLING = frozenset({Answer.SERVED, Answer.REFUSED})
 # What Envoy says of a connection that it could not make: a part of its words, and what that means.
 _FAILURES: Mapping[str, tuple[Answer, str]] = {
     "Connection_refused": (Answer.NOTHING, "connection refused"),
@@ -67,19 +70,24 @@ def dial(roots: str, identity: str) -> Dial:
     return dial
 
 
-def _plaintext(stream: Stream, address: str) -> Heard:
-    """A proxy that requires TLS resets at once; anything else answers, or keeps the connection until we close it."""
+def _plaintext(stream: Stream, address: str, *, is_last: bool = False) -> Heard:
+    """A proxy that requires TLS resets at once; anything else answers, or keeps the connection until we close it.
+
+    A busy proxy is late, and after our own end its reset tells nothing: such a port is tried once more, for longer.
+    """
     tunnel = connected(stream, probe_objects.PLAIN, address)
     if tunnel.head.status != HTTPStatus.OK:
         return _unconnected(Probe.PLAINTEXT, tunnel.head)
     tunnel.send(_UNFINISHED)
     try:
-        said = tunnel.receive(_READ, _PATIENCE)
+        said = tunnel.receive(_READ, _MORE_PATIENCE if is_last else _PATIENCE)
     except ConnectionResetError:
         return _heard(Probe.PLAINTEXT, Answer.REFUSED, "reset the connection at the first plaintext bytes")
     except TimeoutError:
         tunnel.end()
-        return _heard(Probe.PLAINTEXT, *_after_our_end(tunnel))
+        heard = _heard(Probe.PLAINTEXT, *_after_our_end(tunnel))
+        is_telling = heard.seen.answer in _TELLING
+        return heard if is_last or is_telling else replace(heard, again=partial(_plaintext, address=address, is_last=True))
     if said:
         return _heard(Probe.PLAINTEXT, *_reply(said))
     return _heard(Probe.PLAINTEXT, Answer.ENDED, "closed the connection after plaintext bytes; a sidecar would reset it")
@@ -145,16 +153,19 @@ def _unmeshed(head: Head, address: str, path: str) -> Heard:
     return _unconnected(Probe.MESHED, head)
 
 
-def _without_trust(stream: Stream, address: str, who: foreign_tls.Client, probe: Probe) -> Heard:
-    """A TLS handshake of our own, without a certificate or with a foreign one."""
+def _without_trust(stream: Stream, address: str, who: foreign_tls.Client, probe: Probe, *, is_last: bool = False) -> Heard:
+    """A TLS handshake of our own, without a certificate or with a foreign one; of a server that is late a second one, for longer."""
     tunnel = connected(stream, probe_objects.PLAIN, address)
     if tunnel.head.status != HTTPStatus.OK:
         return _unconnected(probe, tunnel.head)
-    found = foreign_tls.handshake(tunnel, who, _PATIENCE, _LINGER)
+    found = foreign_tls.handshake(tunnel, who, _MORE_PATIENCE if is_last else _PATIENCE, _LINGER)
+    again = partial(_without_trust, address=address, probe=probe)
     if found.unverified:
         stranger = _heard(probe, Answer.FAILED, f"the server's certificate is not from the mesh: {found.words}")
-        return replace(stranger, again=partial(_without_trust, address=address, who=who.believing_anyone(), probe=probe))
-    return Heard(Seen(probe, found.answer, _clean(found.words), identity=printable(found.identity)))
+        return replace(stranger, again=partial(again, who=who.believing_anyone(), is_last=is_last))
+    heard = Heard(Seen(probe, found.answer, _clean(found.words), identity=printable(found.identity)))
+    is_telling = found.answer in _TELLING or not found.is_late
+    return heard if is_last or is_telling else replace(heard, again=partial(again, who=who, is_last=True))
 
 
 def _unconnected(probe: Probe, head: Head) -> Heard:

@@ -235,6 +235,18 @@ def alerts(peer: Peer) -> None:
     peer.send(ALERT)
 
 
+def is_busy(seconds: float) -> Callable[[Peer], None]:
+    """A proxy that refuses, but comes to it only after some time."""
+
+    def serve(peer: Peer) -> None:
+        peer.answer()
+        peer.receive()
+        threading.Event().wait(seconds)
+        peer.reset()
+
+    return serve
+
+
 def waits_for_our_end(then: Callable[[Peer], None]) -> Callable[[Peer], None]:
     def serve(peer: Peer) -> None:
         peer.answer()

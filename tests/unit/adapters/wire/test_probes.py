@@ -24,6 +24,7 @@ from tests.unit.adapters.wire.peers import (
     dial,
     ends,
     hangs_up,
+    is_busy,
     resets,
     says_nothing,
     server,
@@ -43,8 +44,8 @@ def mesh() -> Authority:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits for what never comes are short."""
-    for name in ("_PATIENCE", "_LINGER", "_HOLD"):
-        monkeypatch.setattr(probes, name, 0.1)
+    for name, seconds in {"_PATIENCE": 0.1, "_MORE_PATIENCE": 0.3, "_LINGER": 0.1, "_HOLD": 0.1}.items():
+        monkeypatch.setattr(probes, name, seconds)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +59,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
             Answer.SERVED,
             "accepted plaintext bytes and kept the connection open until we closed it",
         ),
-        (waits_for_our_end(Peer.reset), Answer.ENDED, "accepted plaintext bytes, then reset the connection"),
         (waits_for_our_end(lambda peer: peer.send(b"?")), Answer.SERVED, "answered plaintext bytes"),
         (alerts, Answer.REFUSED, "answered plaintext bytes with a TLS alert"),
         (waits_for_our_end(lambda peer: peer.send(ALERT)), Answer.REFUSED, "answered plaintext bytes with a TLS alert"),
-        (says_nothing, Answer.SILENT, "connected, but neither an answer nor a close came"),
     ],
 )
 def test_plaintext_is_told_by_how_it_ends(mesh: Authority, serve: Callable[[Peer], None], answer: Answer, words: str) -> None:
@@ -71,6 +70,27 @@ def test_plaintext_is_told_by_how_it_ends(mesh: Authority, serve: Callable[[Peer
     assert heard.seen.words == words
     assert heard.connected is True
     assert envoy.seen == [("/plain", "10.0.0.7:8080")]
+
+
+# What comes after our own end, or never: once more, for longer.
+LATE = [
+    (Probe.PLAINTEXT, waits_for_our_end(Peer.reset), Answer.ENDED, "accepted plaintext bytes, then reset the connection"),
+    (Probe.PLAINTEXT, says_nothing, Answer.SILENT, "connected, but neither an answer nor a close came"),
+    *((probe, says_nothing, Answer.SILENT, "connected, but no answer to the TLS ClientHello") for probe in TLS_PROBES),
+]
+
+
+@pytest.mark.parametrize(("probe", "serve", "answer", "words"), LATE)
+def test_who_is_late_is_asked_once_more(mesh: Authority, probe: Probe, serve: Callable[[Peer], None], answer: Answer, words: str) -> None:
+    heard, envoy = dial(mesh, probe, serve, serve)
+    assert (heard.seen.answer, heard.seen.words, heard.again) == (answer, words, None)
+    assert envoy.seen == [("/plain", "10.0.0.7:8080")] * 2
+
+
+@pytest.mark.parametrize(("probe", "serve"), [late[:2] for late in LATE])
+def test_a_busy_proxy_refuses_the_second_time(mesh: Authority, probe: Probe, serve: Callable[[Peer], None]) -> None:
+    heard, _ = dial(mesh, probe, serve, is_busy(0.15))
+    assert (heard.seen.answer, heard.again) == (Answer.REFUSED, None)
 
 
 def test_plaintext_is_five_bytes_that_are_no_line_and_no_whole_message(mesh: Authority) -> None:
@@ -271,7 +291,7 @@ def test_what_fails_for_another_reason_than_the_certificate_is_no_refusal(mesh: 
 @pytest.mark.parametrize("probe", TLS_PROBES)
 @pytest.mark.parametrize(
     ("serve", "answer"),
-    [(answers, Answer.ENDED), (ends, Answer.ENDED), (resets, Answer.REFUSED), (says_nothing, Answer.SILENT)],
+    [(answers, Answer.ENDED), (ends, Answer.ENDED), (resets, Answer.REFUSED)],
 )
 def test_what_is_no_tls_is_told_apart(mesh: Authority, probe: Probe, serve: Callable[[Peer], None], answer: Answer) -> None:
     heard, _ = dial(mesh, probe, serve)
