@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +50,9 @@ class Nights:
     istios: TwoIstios
     image: str
 
-    def write(self, version: str, *waves: dict[str, Any]) -> None:
-        """Write the files that bound nights: which Istio, and in which waves workloads follow; the lock stays as it is."""
-        self.istios.wants(*waves, version=version)
+    def write(self, version: str, *waves: dict[str, Any], windows: Sequence[dict[str, Any]] = ()) -> None:
+        """Write the files that bound nights: which Istio, in which waves workloads follow, and when; the lock stays as it is."""
+        self.istios.wants(*waves, windows=windows, version=version)
 
     def lock(self) -> None:
         """Pin the charts of the newest version that the files allow."""

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +40,12 @@ class TwoIstios:
     shell: Shell
     folder: Path
 
-    def wants(self, *waves: dict[str, Any], **istio: Any) -> None:
-        """Write into meshinstall.yaml which Istio there shall be, and in which waves workloads follow."""
+    def wants(self, *waves: dict[str, Any], windows: Sequence[dict[str, Any]] = (), **istio: Any) -> None:
+        """Write into meshinstall.yaml which Istio there shall be, in which waves workloads follow, and in which windows of nights."""
         settings = {
             "apiVersion": "meshinstall.dev/v1",
             "istio": istio,
-            "upgrade": {"waves": list(waves)},
+            "upgrade": {"waves": list(waves), "windows": list(windows)},
             "charts": {"source": "charts"},
             "environments": {"dev": {"cloud": "local", "gateways": dict(dirty_mesh.GATEWAY_SETTINGS)}},
         }

@@ -16,6 +16,7 @@ from tests.soak.upgrade_mesh import UPGRADE
 
 ENGINE = "argocd-controller"
 GATEWAY = "istio-ingress"
+INJECTOR = "istio-sidecar-injector"
 # Seconds between two looks of the engine; it is at work for the length of a block.
 _RESYNC = 0.5
 
@@ -32,6 +33,30 @@ def test_a_gateway_that_an_engine_puts_back_stops_its_stage_with_the_engines_nam
         assert back.status == 0, back
         assert old.where() == before
     assert watched.failures == []
+
+
+def test_an_injector_that_an_engine_switches_on_again_stops_the_tags_with_the_engines_name(old: TwoIstios) -> None:
+    """The engine has the chart of the istiod without a revision, whose injector the stage switches off."""
+    before = old.where()
+    in_git = injector(old.shell)
+    with under_load(old.shell) as watched:
+        with reverting(old.shell, ("mutatingwebhookconfiguration", INJECTOR), "never-match", in_git):
+            done = old.carry_out("upgrade", *UPGRADE)
+            assert done.status == 1, done
+        assert "at stage tags" in done.out
+        assert f"MutatingWebhookConfiguration {INJECTOR} was switched on again by {ENGINE}" in f"{done.out}{done.err}"
+        back = old.carry_out("upgrade rollback")
+        assert back.status == 0, back
+        assert old.where() == before
+    assert watched.failures == []
+
+
+def injector(shell: Shell) -> Manifest:
+    """What Git has of the injector: what its webhooks select now."""
+    live = json.loads(shell.ok("kubectl", "get", "mutatingwebhookconfiguration", INJECTOR, "-o", "json"))
+    kept = ("name", "namespaceSelector", "objectSelector")
+    webhooks = [{field: hook[field] for field in kept if field in hook} for hook in live["webhooks"]]
+    return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": {"name": INJECTOR}, "webhooks": webhooks}
 
 
 def old_gateway() -> Manifest:

@@ -7,6 +7,8 @@ the injector is switched off after it, and the other way round on the way back, 
 from collections.abc import Mapping
 from typing import Any
 
+from meshinstall.engine.objects.field_managers import by, editors, owned_fields
+from meshinstall.engine.objects.field_paths import Item
 from meshinstall.engine.objects.json_fields import at, rows, text
 from meshinstall.engine.objects.release_manifest import objects
 from meshinstall.engine.observe.tags import find_tags
@@ -33,13 +35,24 @@ _TRIES = 5
 
 async def switch_off(kube: Kube, namespace: str) -> None:
     """Let the injector of the mesh's istiod without a revision match nothing; nothing to do without one. Raises ClusterError."""
-    for name in await _injectors(kube, namespace, is_off=False):
-        await _select(kube, name, {})
+    for item in await _injectors(kube, namespace, is_off=False):
+        await _select(kube, item["metadata"]["name"], {})
+
+
+async def switched_on_again(kube: Kube, namespace: str) -> str:
+    """Which injector selects pods although it was switched off, and who made it so; empty where none does. Raises ClusterError."""
+    return "; ".join(map(_told, await _injectors(kube, namespace, is_off=False)))
+
+
+def _told(item: Manifest) -> str:
+    paths = [("webhooks", Item("name", text(at(hook, "name"))), part) for hook in rows(at(item, "webhooks")) for part in _SELECTORS]
+    return f"{_KIND} {item['metadata']['name']} was switched on again{by(editors(owned_fields(item), paths))}"
 
 
 async def switch_on(kube: Kube, namespace: str, record: ReleaseRecord | None) -> None:
     """Give that injector the selectors that Helm's ``record`` of its istiod has; raises ClusterError, StepError without such a record."""
-    for name in await _injectors(kube, namespace, is_off=True):
+    for item in await _injectors(kube, namespace, is_off=True):
+        name = item["metadata"]["name"]
         manifests = objects(record) if record else ()
         hooks = next((rows(at(one, "webhooks")) for one in manifests if one.get("kind") == _KIND and one["metadata"]["name"] == name), ())
         selectors = {text(at(hook, "name")): {part: at(hook, part) for part in _SELECTORS} for hook in hooks}
@@ -57,9 +70,9 @@ async def remove_default_tag(kube: Kube, namespace: str) -> None:
             await kube.delete(path_of(key), uid=live["metadata"].get("uid", ""))
 
 
-async def _injectors(kube: Kube, namespace: str, *, is_off: bool) -> list[str]:
+async def _injectors(kube: Kube, namespace: str, *, is_off: bool) -> list[Manifest]:
     found = [item async for item in kube.list(_PATH) if is_switched_off(item) is is_off]
-    return [item["metadata"]["name"] for item in found if namespace in _namespaces(item)]
+    return [item for item in found if namespace in _namespaces(item)]
 
 
 def _namespaces(item: Manifest) -> set[str]:

@@ -204,8 +204,9 @@ class _Run:
         result, made = await self._judged(piece.stage, piece.name, partial(self._do, piece)), piece.desired
         if result.end is End.DONE and piece.after:
             result, made = await self._judged(piece.stage, piece.name, partial(self._finish, piece)), piece.after
-        if result.end is End.FAILED and (others := await changed_by_others(made, self.session)):
-            result = replace(result, why=f"{result.why}; since the stage made it so, {others}")
+        if result.end is End.FAILED:
+            others = await changed_by_others(made, self.session, is_switched_off=piece.takes_over)
+            result = replace(result, why=f"{result.why}; since the stage made it so, {others}") if others else result
         if result.end is End.FAILED and self.terms.undoes:
             return await self._undo(piece, before, charts, result)
         return result
@@ -229,7 +230,11 @@ class _Run:
         if piece.stage is StageName.CONTROL_PLANE:
             proof = await self._own_pods(piece)
         same = (same_addresses(addresses, await self._addresses(piece)),) if addresses else ()
-        return (*proof, *same, *await self._compare(moved_by(piece, self.planned, is_held=piece.after is not None)))
+        compared = await self._compare(moved_by(piece, self.planned, is_held=piece.after is not None))
+        if piece.tags:
+            # An engine of GitOps puts back within seconds, which the first answer was too early to see.
+            proof = await _seen(self._judges.after_moving(self.session, self.planned, piece))
+        return (*proof, *same, *compared)
 
     async def _own_pods(self, piece: Piece) -> Checks:
         """Whether pods of ours run with the new istiod; the scouts of the stage after it start beside them."""

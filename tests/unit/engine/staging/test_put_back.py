@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from meshinstall.engine.events import Event, StepDone
+from meshinstall.engine.session import Session
 from meshinstall.engine.staging import judging
+from meshinstall.engine.staging.judging import Checks
+from meshinstall.engine.staging.planned import Planned
 from meshinstall.engine.staging.terms import End
+from meshinstall.engine.upgrade.pieces import Piece
 from meshinstall.model.release import Manifest
 from tests.unit.engine.installed import PUBLIC
 from tests.unit.engine.staging.living import INGRESS, INJECTORS, LivingKube
@@ -66,6 +70,33 @@ async def test_a_tag_that_an_engine_puts_back_at_once_is_seen_and_its_stage_is_t
     (gate,) = [gate for gate in result.gates if "FAIL" in [check.outcome for check in gate.checks]]
     (check,) = [check for check in gate.checks if check.outcome == "FAIL"]
     assert "gets the proxy of revision default, expected that of Istio 1.31.0" in check.evidence[0]
+    assert proxies(run.there)["shop/web"] == [("default", OLD)]
+
+
+async def test_an_injector_that_an_engine_switches_on_again_is_told_with_who_did_it() -> None:
+    """GitOps of the old istiod: its chart has the injector on, and of two that select a pod the last by name wins."""
+    there = await start()
+    assert isinstance(there.kube, LivingKube)
+    injecting(there.kube, "shop")
+    injecting(there.kube, "lab")
+    run = Upgrade(there)
+
+    async def after_moving(session: Session, planned: Planned, piece: Piece) -> Checks:
+        if piece.takes_over:
+            live = there.kube.objects[f"{INJECTORS}/istio-sidecar-injector"]
+            selector = {"matchLabels": {"istio-injection": "enabled"}}
+            live["webhooks"] = [{**hook, "namespaceSelector": selector, "objectSelector": {}} for hook in live["webhooks"]]
+            hooks = {f'k:{{"name":"{hook["name"]}"}}': {"f:namespaceSelector": {}} for hook in live["webhooks"]}
+            live["metadata"]["managedFields"] = [by_engine({"f:webhooks": hooks})]
+        return await judging.after_moving(session, planned, piece)
+
+    result = await run.to(judges=replace(run.gates.judges(), after_moving=after_moving))
+    assert (result.end, result.stage) == (End.UNDONE, "tags")
+    assert "no namespace of these tags gets the new proxy" in result.why
+    assert (
+        "since the stage made it so, MutatingWebhookConfiguration istio-sidecar-injector was switched on again "
+        "by argocd-controller (Apply, 2026-11-20T01:02:03Z)"
+    ) in result.why
     assert proxies(run.there)["shop/web"] == [("default", OLD)]
 
 
