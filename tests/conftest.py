@@ -55,22 +55,25 @@ _RANKS = {f"test_{name}.py": rank for rank, name in enumerate(_LONGEST)}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run take one path of each kind."""
-    parser.addoption("--first-of-each", action="store_true", help="of each cluster test with several parameters the first")
+    parser.addoption(
+        "--one-of-each-kind", action="store_true", help="of cluster tests one of each kind: no extra ones, and the first parameters"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Start the longest files of cluster tests first."""
-    if config.option.first_of_each:
-        _leave_first(config, items)
+    if config.option.one_of_each_kind:
+        _leave_one(config, items)
     items.sort(key=lambda item: _RANKS.get(item.path.name, len(_RANKS)) if item.get_closest_marker("cluster") else -1)
 
 
-def _leave_first(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take the rest of each cluster test's parameters out."""
+def _leave_one(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out the extra cluster tests, and all but the first parameters of the others."""
     first: dict[str, pytest.Item] = {}
     for item in items:
         first.setdefault(item.nodeid.partition("[")[0], item)
-    kept = [item for item in items if not item.get_closest_marker("cluster") or first[item.nodeid.partition("[")[0]] is item]
+    chosen = {item for item in first.values() if not item.get_closest_marker("extra")}
+    kept = [item for item in items if not item.get_closest_marker("cluster") or item in chosen]
     config.hook.pytest_deselected(items=[*{*items} - {*kept}])
     items[:] = kept
 

@@ -1,4 +1,7 @@
-"""From a real Istio of the minor before to the next in place, and from there to a patch, under load."""
+"""From a real Istio of the minor before to the next in place, and from there to a patch, under load.
+
+A patch in place is also what test_nights has, in a pod of the cluster.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +12,7 @@ from testbed import pins
 from tests.cluster.dirty_mesh import BROKEN, GATEWAYS, INJECTED, under_load
 from tests.cluster.two_istios import EOL, TwoIstios, two_istios
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.extra]
 
 PROXIED = (*INJECTED, *GATEWAYS)
 # Requests of each kind that a load must at least have seen answered to prove something.
