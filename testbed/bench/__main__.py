@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from testbed import machine, paths, pins
-from testbed.bench import clouds, install, prove, report, scale, start, upgrade
+from testbed.bench import clouds, install, nights, prove, report, scale, start, upgrade
 from testbed.bench.session import Session
 from testbed.build import catalog
 from testbed.build.builder import build
@@ -25,6 +25,7 @@ class What(StrEnum):
     VERIFY = "verify"
     CLOUDS = "clouds"
     UPGRADE = "upgrade"
+    NIGHTS = "nights"
 
 
 _PARTS = {
@@ -34,6 +35,7 @@ _PARTS = {
     What.VERIFY: prove.PARTS,
     What.CLOUDS: (),
     What.UPGRADE: upgrade.PARTS,
+    What.NIGHTS: nights.PARTS,
 }
 
 app = typer.Typer(add_completion=False)
@@ -60,6 +62,7 @@ def bench(
         verify=prove.run(session) if What.VERIFY in wanted else None,
         install=install.run(session) if What.INSTALL in wanted else None,
         upgrade=upgrade.run(session) if What.UPGRADE in wanted else None,
+        nights=nights.run(session) if What.NIGHTS in wanted else None,
     )
     print(
         f"{os.cpu_count()} cores, load {load:.1f} before the start, {rounds} rounds; Python {platform.python_version()}, "

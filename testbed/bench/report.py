@@ -6,6 +6,7 @@ from statistics import median
 
 from testbed.bench.clouds import Times as CloudTimes
 from testbed.bench.install import Times as InstallTimes
+from testbed.bench.nights import Times as NightTimes
 from testbed.bench.prove import WORKLOADS
 from testbed.bench.prove import Times as VerifyTimes
 from testbed.bench.scale import NAMESPACES, PODS
@@ -25,6 +26,7 @@ class Results:
     verify: VerifyTimes | None = None
     clouds: Mapping[str, CloudTimes] | None = None
     upgrade: Mapping[str, UpgradeTimes] | None = None
+    nights: NightTimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ def markdown(results: Results) -> str:
         tables.append(clouds_table(results.clouds))
     if results.upgrade:
         tables.append(upgrade_table(results.upgrade))
+    if results.nights:
+        tables.append(nights_table(results.nights))
     tables.append(goals_table(list(goals(results))))
     return "\n\n".join(tables)
 
@@ -102,6 +106,12 @@ def upgrade_table(times: Mapping[str, UpgradeTimes]) -> str:
     return _table(("", "canary to the next minor, s", "ratio"), rows)
 
 
+def nights_table(times: NightTimes) -> str:
+    """Both with nothing to do; the ratio is the night's median over that of ``up``."""
+    rows = [("a night", _spread(times.night), _ratio(times.night, times.up)), ("`up`", _spread(times.up), "")]
+    return _table(("nothing to do", "s", "ratio"), rows)
+
+
 def goals(results: Results) -> Iterator[Goal]:
     """The goals that the measured parts decide."""
     if results.install:
@@ -123,6 +133,9 @@ def goals(results: Results) -> Iterator[Goal]:
     if results.upgrade:
         own, by_hand, *_ = (median(one.seconds) for one in results.upgrade.values())
         yield Goal("canary to the next minor against helm and kubectl", 1.5, own / by_hand, "x")
+    if results.nights:
+        ratio = median(results.nights.night) / median(results.nights.up)
+        yield Goal("a night with nothing to do against `up` with nothing to do", 1.2, ratio, "x")
     if results.start is not None:
         yield Goal("CPU of `--help` beyond the interpreter's", 100, results.start * 1000, "ms")
 
