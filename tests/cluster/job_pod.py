@@ -77,6 +77,26 @@ class Nights:
         log = self._log(name)
         return Ended(int(code), next((line for line in log.splitlines() if line.startswith(_LINE)), ""), log)
 
+    def kill(self, name: str, at: str) -> None:
+        """Begin a night, and end its pod with SIGKILL as soon as it has written ``at``; nothing is left of its Job."""
+        self.istios.shell.ok("kubectl", "create", "job", name, "-n", NAMESPACE, f"--from=cronjob/{ACCOUNT}")
+        until(lambda: at in self._log(name), _PATIENCE, lambda: f"the night {name} does not come to {at!r}:\n{self._log(name)}")
+        self.istios.shell.ok("kubectl", "delete", "pods", "-n", NAMESPACE, "-l", f"job-name={name}", "--grace-period=0", "--force")
+        self.istios.shell.ok("kubectl", "delete", "job", name, "-n", NAMESPACE)
+
+    @contextmanager
+    def broken(self) -> Iterator[None]:
+        """The job has a mistake in the values of istiod, by which no node can pull a new one."""
+        file = self.istios.folder / "values" / "components" / "istiod.yaml"
+        before = file.read_text()
+        file.write_text(json.dumps({**json.loads(before), "hub": "registry.invalid/istio"}))
+        self.apply()
+        try:
+            yield
+        finally:
+            file.write_text(before)
+            self.apply()
+
     def refused(self) -> list[Request]:
         """What the API server has refused to the job's account so far."""
         return [one for one in requests(self.istios.shell.cluster, NAMESPACE, ACCOUNT) if one.status == _FORBIDDEN]

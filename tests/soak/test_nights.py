@@ -4,9 +4,7 @@ One is outside of its windows, one has a broken patch, one has a window that clo
 minutes away: a schedule of cron that names this hour and minute.
 """
 
-import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,7 +61,7 @@ def test_a_broken_patch_is_taken_back_and_reported(nights: Nights) -> None:
     """No node can pull the new istiod."""
     before = nights.istios.where()
     nights.write("1.31", *WAVES)
-    with broken(nights), under_load(nights.istios.shell) as watched:
+    with nights.broken(), under_load(nights.istios.shell) as watched:
         night = nights.run("broken")
     assert night.status == 1, night
     assert night.line.startswith(f"night dev on in-cluster: Istio {pins.ISTIO} → {pins.RESTAMP}, taken back at stage control-plane")
@@ -94,17 +92,3 @@ def test_the_mended_patch_takes_two_windows(nights: Nights) -> None:
     assert last.line.startswith(f"night dev on in-cluster: Istio {pins.RESTAMP}, nothing to do (")
     assert nights.istios.program.pending() == {}
     assert nights.refused() == []
-
-
-@contextmanager
-def broken(nights: Nights) -> Iterator[None]:
-    """What somebody wrote into the values of istiod by mistake."""
-    file = nights.istios.folder / "values" / "components" / "istiod.yaml"
-    before = file.read_text()
-    file.write_text(json.dumps({**json.loads(before), "hub": "registry.invalid/istio"}))
-    nights.apply()
-    try:
-        yield
-    finally:
-        file.write_text(before)
-        nights.apply()

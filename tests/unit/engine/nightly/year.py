@@ -171,6 +171,12 @@ class Night:
     decision: Decision | None
     after: MeshPosition
     was_open: bool
+    is_killed: bool = False
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether what it may bring fails at some of its stages."""
+        return bool(self.decision and self.decision.plan and self.decision.plan.target in self.world.broken)
 
 
 def plan_to(position: MeshPosition, target: IstioVersion) -> UpgradePlan:
@@ -270,7 +276,8 @@ def night(world: World, position: MeshPosition, *, is_killed: bool = False) -> N
     found = decide(world.offer(), position, lambda version: plan_to(position, version), world.known, world.today)
     if found.kind is not Kind.MOVE or found.plan is None:
         return Night(world, position, found, position, was_open=True)
-    return Night(world, position, found, carry_out(world, position, found.plan, begins, is_killed=is_killed), was_open=True)
+    after = carry_out(world, position, found.plan, begins, is_killed=is_killed)
+    return Night(world, position, found, after, was_open=True, is_killed=is_killed)
 
 
 def nights(seed: int) -> Iterator[Night]:
