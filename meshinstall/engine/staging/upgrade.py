@@ -9,6 +9,7 @@ from functools import partial
 
 import anyio
 
+from meshinstall.checks.moving.in_hand import unexcused
 from meshinstall.engine.events import GateJudged, LockWaiting, StageEnded, StageStarted, StageWaiting
 from meshinstall.engine.gates.snapshot import Since
 from meshinstall.engine.observe.upgrade import observe_upgrade
@@ -33,11 +34,13 @@ from meshinstall.engine.staging.undo import Before, begun_before, charts_of, rem
 from meshinstall.engine.staging.waves import Waves
 from meshinstall.engine.tasks import soon, task_group
 from meshinstall.engine.upgrade.pieces import OF_OTHERS, Piece, coming, cut, left_to_others, own_moves
+from meshinstall.engine.upgrade.restarts import is_held
 from meshinstall.engine.upgrade.retirement import users
 from meshinstall.engine.upgrade.stages import STAGES_BACK, is_beyond
 from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, UnauthorizedError, UnreachableError, UsageError
 from meshinstall.model.desired import Desired
-from meshinstall.model.gate import Gate, GateCheck, GateOutcome, Moved, Snapshot, worst_of
+from meshinstall.model.gate import Gate, GateCheck, GateOutcome, Moved, Snapshot, workload_place, worst_of
+from meshinstall.model.place import Place
 from meshinstall.model.release import ChartRef, ReleaseKey
 from meshinstall.model.revision import DEFAULT_REVISION, istiod_release
 from meshinstall.model.upgrade import Stage, StageName, UpgradePlan
@@ -125,11 +128,16 @@ class _Run:
             refuse(again.value.plan, self.terms.allow)
             if own_moves(again.value.plan) != own_moves(self.plan):
                 raise PlanRefusedError("the mesh changed since the plan was shown", "run the same command again: it makes a new plan")
-            self.planned, self.start = again.value, start.value
+            self.planned, self.start = again.value, unexcused(start.value, self._left_in_hand(again.value))
             self.switched_off = _switched_off(self.plan)
             result = await self._in_turn()
             plans.cancel_scope.cancel()
         return result
+
+    def _left_in_hand(self, planned: Planned) -> frozenset[Place]:
+        """Gateways that an earlier run moved and did not prove; on the way back only what gets worse counts."""
+        held = () if planned.is_back else filter(is_held, planned.plan.position.proxied)
+        return frozenset(workload_place(one.kind, one.place) for one in held)
 
     def _coming(self) -> list[Desired]:
         """What is to be made so, in its order."""

@@ -1,17 +1,24 @@
 """An upgrade, or a rollback, that is killed at any of its events: the same command finishes it."""
 
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from meshinstall.engine.events import Event, GateJudged
+from meshinstall.engine.gates.snapshot import Since
+from meshinstall.engine.session import Session
 from meshinstall.engine.staging.terms import End
 from meshinstall.errors import UsageError
+from meshinstall.model.desired import Desired
+from meshinstall.model.gate import GateCheck, Moved, Snapshot
+from meshinstall.model.mesh import Dataplane
 from meshinstall.model.upgrade import StageName
+from meshinstall.model.verdict import Outcome, PortVerdict
 from tests.fakes import World
 from tests.unit.engine.staging.living import INGRESS
-from tests.unit.engine.staging.upgrading import NEW, Upgrade, killed, number, proxies, restart, start, state
+from tests.unit.engine.staging.upgrading import NEW, Gates, Upgrade, killed, number, proxies, restart, start, state
 
 pytestmark = pytest.mark.anyio
 
@@ -71,15 +78,16 @@ def _but_crds(there: World) -> dict[str, Any]:
     return {name: value for name, value in state(there).items() if name != "istio-system/istio-base"}
 
 
+def is_held(event: Event) -> bool:
+    """The pods of a gateway of before still serve beside the new ones."""
+    return isinstance(event, GateJudged) and event.gate.stage.startswith("gateways")
+
+
 async def test_the_hold_of_a_gateway_whose_run_was_killed_is_taken_away() -> None:
     there = await start(has_tenants=False)
     whole = await start(has_tenants=False)
     await upgraded(whole)
     run = Upgrade(there)
-
-    def is_held(event: Event) -> bool:
-        return isinstance(event, GateJudged) and event.gate.stage.startswith("gateways")
-
     assert await killed(run, is_held)
     pods = f"{INGRESS}/public"
     assert len(proxies(there)[pods]) == 2
@@ -89,3 +97,36 @@ async def test_the_hold_of_a_gateway_whose_run_was_killed_is_taken_away() -> Non
     assert proxies(there)[pods] == [("1-31", NEW)]
     await upgraded(there)
     assert state(there) == state(whole)
+
+
+@dataclass
+class Looking(Gates):
+    """The gateway is not proven at any look; ``excused`` is, for each gate, whether the start of its run says so."""
+
+    excused: list[bool] = field(default_factory=list)
+
+    async def _look(self, session: Session, desired: Desired, emit: object, *, since: Since | None = None) -> Snapshot:
+        seen = await super()._look(session, desired, emit, since=since)
+        port = PortVerdict(INGRESS, "Deployment public", 8080, Dataplane.GATEWAY, Outcome.NOT_PROVEN, ())
+        return replace(seen, verdict=replace(seen.verdict, ports=(port,)))
+
+    def _judge(self, start: Snapshot, now: Snapshot, moved: Moved, *, require_pass: bool) -> tuple[GateCheck, ...]:
+        self.excused.append(bool(start.verdict.ports))
+        return super()._judge(start, now, moved, require_pass=require_pass)
+
+
+async def test_what_an_earlier_run_did_not_prove_excuses_nothing() -> None:
+    """Its start would be that of before the upgrade only where the gateway was not touched yet."""
+    first, again = Looking(), Looking()
+    there = await start(has_tenants=False)
+    assert await killed(Upgrade(there, first), is_held)
+    assert set(first.excused) == {True}
+    await Upgrade(there, again, who="bob@desk/9-1").to()
+    assert set(again.excused) == {False}
+
+
+async def test_on_the_way_back_it_is_compared_as_it_is() -> None:
+    there, back = await start(has_tenants=False), Looking()
+    assert await killed(Upgrade(there), is_held)
+    await Upgrade(there, back, who="bob@desk/9-1").back()
+    assert set(back.excused) == {True}

@@ -86,7 +86,7 @@ async def test_an_injector_that_an_engine_switches_on_again_is_told_with_who_did
             live = there.kube.objects[f"{INJECTORS}/istio-sidecar-injector"]
             selector = {"matchLabels": {"istio-injection": "enabled"}}
             live["webhooks"] = [{**hook, "namespaceSelector": selector, "objectSelector": {}} for hook in live["webhooks"]]
-            hooks = {f'k:{{"name":"{hook["name"]}"}}': {"f:namespaceSelector": {}} for hook in live["webhooks"]}
+            hooks: dict[str, Any] = {f'k:{{"name":"{hook["name"]}"}}': {"f:namespaceSelector": {}} for hook in live["webhooks"]}
             live["metadata"]["managedFields"] = [by_engine({"f:webhooks": hooks})]
         return await judging.after_moving(session, planned, piece)
 
