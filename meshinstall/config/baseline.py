@@ -60,11 +60,6 @@ def baseline(project: Project, choice: Choice, releases: Sequence[Release], prob
             yield _form(project, (name, _GATEWAYS), {"rules": [{"from": [{"source": {"principals": accounts}}]}]}, place)
 
 
-def has_baseline(project: Project, choice: Choice) -> bool:
-    """Whether there are policies without a file."""
-    return _written(project, choice)[0] == _DENY
-
-
 def _written(project: Project, choice: Choice) -> tuple[str, Mapping[str, Origin], Origin]:
     """The nearest baseline, the nearest namespaces, each with its line, and the line of the baseline."""
     document, found = project.document, ""

@@ -192,7 +192,7 @@ class ProfileFile:
 class Project:
     """Every file of the configuration, read and checked; of files for one thing the built-in comes first.
 
-    ``values`` is keyed by folder and name: ("envs", "dev"). ``policies`` is None without such a folder.
+    ``values`` is keyed by folder and name: ("envs", "dev"). ``policies`` is None where they were not read.
     """
 
     folder: Path

@@ -62,14 +62,14 @@ def layer_of(path: Path) -> tuple[str, ...]:
 
 
 def has_policies(folder: Path) -> bool:
-    """Whether a project has layers of policies at all; without, nothing in the cluster is a policy of a file."""
+    """Whether a project has a folder of policies."""
     return os.path.lexists(folder / FOLDER)
 
 
-def read_policies(folder: Path, label: str, problems: list[Problem]) -> tuple[PolicyFile, ...] | None:
-    """Every file of every layer, in order; None for a project without the folder. What is wrong is added to ``problems``."""
+def read_policies(folder: Path, label: str, problems: list[Problem]) -> tuple[PolicyFile, ...]:
+    """Every file of every layer, in order; none without the folder. What is wrong is added to ``problems``."""
     if not has_policies(folder):
-        return None
+        return ()
     found = []
     for path, relative in policy_paths(folder, label, problems):
         source = str(Path(label) / relative)

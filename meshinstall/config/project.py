@@ -6,7 +6,7 @@ from pathlib import Path
 from meshinstall.config import bundled
 from meshinstall.config.check import check_project
 from meshinstall.config.documents import Profile, ProfileFile, Project, Settings, validate
-from meshinstall.config.layer_files import read_policies
+from meshinstall.config.layer_files import PolicyFile, read_policies
 from meshinstall.config.policy_layers import check_policies
 from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document, read
@@ -43,7 +43,7 @@ def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path, *, 
         settings,
         _profiles(roots, problems),
         _values(roots, problems),
-        read_policies(file.parent, _label(file.parent, cwd, environ), problems) if file and with_policies else None,
+        _policies(file, cwd, environ, problems) if with_policies else None,
     )
     # Where a file could not be read, names that it has would be missing elsewhere.
     is_whole = not problems
@@ -81,6 +81,10 @@ def _profiles(roots: list[tuple[Path, str]], problems: list[Problem]) -> dict[st
     for name, document in _read_folder(roots, "profiles", problems):
         found[name] = (*found.get(name, ()), ProfileFile(document, validate(document, Profile, problems)))
     return found
+
+
+def _policies(file: Path | None, cwd: Path, environ: Mapping[str, str], problems: list[Problem]) -> tuple[PolicyFile, ...]:
+    return read_policies(file.parent, _label(file.parent, cwd, environ), problems) if file else ()
 
 
 def _values(roots: list[tuple[Path, str]], problems: list[Problem]) -> dict[tuple[str, str], tuple[Document, ...]]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from meshinstall import catalog
 from meshinstall.config import bundled
-from meshinstall.config.baseline import has_baseline
 from meshinstall.config.check import check_version
 from meshinstall.config.choice import Choice, choose, cluster
 from meshinstall.config.default_revision import with_failure_policy
@@ -76,7 +75,7 @@ def resolve_all(request: Request, project: Project) -> Resolution:
     found = replace(
         found,
         warnings=(*found.warnings, *dropped_rules(layers)),
-        layered=policies_of(layers) if project.policies is not None or has_baseline(project, choice) else None,
+        layered=None if project.policies is None else policies_of(layers),
         version_origin=str(version_origin),
         revision=revisions.revision,
         tags=revisions.tags,

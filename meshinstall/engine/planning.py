@@ -122,7 +122,7 @@ async def _ask_before_changes(
 ) -> tuple[tuple[Finding, ...], Rehearsal | None]:
     """What matters only when something is to be changed: findings, and what came of trying every object."""
     async with task_group() as group:
-        inquiry = soon(group, inquire, desired, session.kube)
+        inquiry = soon(group, inquire, desired, session.kube, facts.layered.left)
         cloud = soon(group, cloud_findings, desired, session)
         values = soon(group, _check_values, steps, desired, session)
         helm = soon(group, helm_findings, session)

@@ -63,7 +63,8 @@ class Desired:
     may be a minor until it is settled; ``version_choice`` says then which version it stands for, and why. ``revision`` is empty on a mesh
     without revisions; ``tags`` are those that point to it, and ``revision_origin`` is where revisions are asked for. ``waves`` are
     those in which an upgrade restarts workloads; without any their owners do. ``windows`` are those of its nightly upgrades.
-    ``layered`` are the objects of policies/; None where there is no such folder, and then none that is there is looked for.
+    ``layered`` are the objects of policies/ and of a baseline, and those of ours that are not among them go; None is for work that leaves
+    all of them as they are.
     ``identity`` are the providers whose tokens policies go by.
     """
 

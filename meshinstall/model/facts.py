@@ -65,7 +65,8 @@ class Facts:
     ``tags`` are the objects of every tag that is there, ``wanted_tags`` those that should be, which are in ``live`` too.
     ``istiods`` are all releases of the chart istiod in the mesh's namespace, desired or not; ``revision_users`` is asked for only where
     istiods of other revisions than the desired one are there.
-    ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed;
+    ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed, and
+    ``peers_denied`` that a right is missing;
     ``strangers`` say why helm may not uninstall a release (engine/observe/belongings.py), which only a removal asks.
     """
 
@@ -88,6 +89,7 @@ class Facts:
     revision_users: RevisionUsers = field(default_factory=RevisionUsers)
     peers: tuple[PeerPolicy, ...] = ()
     peers_unseen: str = ""
+    peers_denied: bool = False
     strangers: Mapping[ReleaseKey, str] = field(default_factory=dict)
     layered: PolicyFacts = field(default_factory=PolicyFacts)
 

@@ -57,7 +57,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
     async with task_group() as group:
         live = soon(group, _live, kube, owned)
         peers = soon(group, _peers, kube) if has_peers else None
-    found_peers, unseen = peers.value if peers else ((), "")
+    found_peers, unseen, is_denied = peers.value if peers else ((), "", False)
     return Facts(
         kubernetes=str((version.value or {}).get("gitVersion", "")).removeprefix("v"),
         namespaces=spaces_seen.value,
@@ -75,6 +75,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
         missing_crds=tuple(_missing(releases.values(), crds.value)),
         peers=found_peers,
         peers_unseen=unseen,
+        peers_denied=is_denied,
     )
 
 
@@ -111,18 +112,18 @@ async def _live(kube: Kube, owned: Mapping[ReleaseKey, tuple[Manifest, ...]]) ->
     }
 
 
-async def _peers(kube: Kube) -> tuple[tuple[PeerPolicy, ...], str]:
-    """All PeerAuthentications, or why they are not known; an older Istio serves an older version alone."""
+async def _peers(kube: Kube) -> tuple[tuple[PeerPolicy, ...], str, bool]:
+    """All PeerAuthentications, or why they are not known, and whether a right is missing; an older Istio serves an older version alone."""
     try:
         for version in PEER_AUTHENTICATIONS.versions:
             path = object_path(f"{PEER_AUTHENTICATIONS.group}/{version}", PEER_AUTHENTICATIONS.plural)
             if found := await _all(kube, path, ""):
-                return tuple(map(peer_policy, found)), ""
+                return tuple(map(peer_policy, found)), "", False
     except ForbiddenError as error:
-        return (), error.message
+        return (), error.message, True
     except ValueError as error:
-        return (), f"one of them could not be parsed: {error}"
-    return (), ""
+        return (), f"one of them could not be parsed: {error}", False
+    return (), "", False
 
 
 def _istiods(records: Iterable[ReleaseRecord], namespace: str) -> Iterator[ReleaseRecord]:

@@ -29,6 +29,9 @@ Served = Mapping[tuple[str, str], str]
 async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
     """The facts, with the wanted policies and those that are left; where they may not be read, the reason."""
     wanted = [key_of(policy.manifest) for policy in desired.layered or ()]
+    if facts.peers_denied and not wanted:
+        # Whoever may not list one kind, and has no policies, is not refused the others in an audit log of every plan.
+        return replace(facts, layered=PolicyFacts(unseen=facts.peers_unseen))
     try:
         served = await find_served(kube)
         ours = {policy_key(key): (key, item) async for key, item in _listed(kube, served, _OURS)}

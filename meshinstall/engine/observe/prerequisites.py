@@ -8,7 +8,7 @@ from meshinstall.engine.objects import capacity
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ForbiddenError
 from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Ask, Inquiry, Shortage
+from meshinstall.model.facts import Ask, Inquiry, ObjectKey, Shortage, key_of
 from meshinstall.model.paths import object_path
 from meshinstall.model.policy_kinds import POLICY_KINDS, group_of
 from meshinstall.model.release import Component, Manifest
@@ -57,9 +57,9 @@ _RETIRING = (("coordination.k8s.io", "leases", ("list", "delete")),)
 _NODES = 10
 
 
-async def inquire(desired: Desired, kube: Kube) -> Inquiry:
-    """Ask everything; an administrator costs one review."""
-    denied = () if await _allowed(kube, Ask("*", "*", "*")) else await _denied(desired, kube)
+async def inquire(desired: Desired, kube: Kube, gone: Iterable[ObjectKey] = ()) -> Inquiry:
+    """Ask everything; an administrator costs one review. ``gone`` are policies that no file describes any more."""
+    denied = () if await _allowed(kube, Ask("*", "*", "*")) else await _denied(desired, kube, gone)
     nodes = [node async for node in kube.list(object_path("v1", "nodes"))] if not denied else []
     usable = [node for node in nodes if not node["spec"].get("unschedulable") and _is_ready(node.get("status") or {})]
     wanted = {(release.key.namespace, name) for release in desired.releases for name in _pull_secrets(release.values.merged())}
@@ -115,22 +115,23 @@ async def _instances(kube: Kube, space: str) -> list[str]:
     return [capacity.release_of(pod) async for pod in pods]
 
 
-async def _denied(desired: Desired, kube: Kube) -> tuple[Ask, ...]:
+async def _denied(desired: Desired, kube: Kube, gone: Iterable[ObjectKey]) -> tuple[Ask, ...]:
     spaces = [namespace.name for namespace in desired.namespaces]
     has_agents = any(release.component in {Component.CNI, Component.ZTUNNEL} for release in desired.releases)
     namespaced = (*_NAMESPACED, *(_NODE_AGENTS if has_agents else ()))
     asks = [Ask(verb, group, resource) for group, resource, verbs in _CLUSTER_WIDE for verb in verbs]
     asks += [Ask(verb, group, resource, space) for group, resource, verbs in namespaced for verb in verbs for space in spaces]
-    asks += [Ask(verb, group, resource) for group, resource in _policies(desired) for verb in _HELM]
+    asks += [Ask(verb, group, resource) for group, resource in _policies(desired, gone) for verb in _HELM]
     mesh_only = (*_MESH_ONLY, *(_RETIRING if desired.revision else ()))
     asks += [Ask(verb, group, resource, desired.mesh_namespace) for group, resource, verbs in mesh_only for verb in verbs]
     answers = await gather(asks, lambda ask: _allowed(kube, ask))
     return tuple(ask for ask in asks if not answers[ask])
 
 
-def _policies(desired: Desired) -> list[tuple[str, str]]:
-    """Group and resource of each kind that files describe."""
-    kinds = {(group_of(str(one.manifest["apiVersion"])), str(one.manifest["kind"])) for one in desired.layered or ()}
+def _policies(desired: Desired, gone: Iterable[ObjectKey]) -> list[tuple[str, str]]:
+    """Group and resource of each kind that files describe or described."""
+    keys = (*(key_of(one.manifest) for one in desired.layered or ()), *gone)
+    kinds = {(group_of(key.api_version), key.kind) for key in keys}
     return [(group, POLICY_KINDS[group, kind].plural) for group, kind in sorted(kinds)]
 
 

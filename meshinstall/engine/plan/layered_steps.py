@@ -19,7 +19,7 @@ from meshinstall.model.policy_kinds import GATEWAY_API, group_of
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.release import Manifest
 
-FOREIGN, IMPOSSIBLE, UNSEEN = "PRE033", "PRE050", "PRE051"
+FOREIGN, IMPOSSIBLE, UNSEEN, ALL_GO = "PRE033", "PRE050", "PRE051", "PRE056"
 _SHOWN = 5
 
 
@@ -36,7 +36,8 @@ def layered_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """What stops a run before it begins, and that nothing could be seen."""
     if desired.layered is None:
         return
-    yield from unseen(facts, Severity.ERROR)
+    yield from unseen(facts, Severity.ERROR if desired.layered else Severity.WARNING)
+    yield from _all_go(desired, facts)
     for policy in desired.layered:
         key = key_of(policy.manifest)
         live = facts.policies.get(key)
@@ -58,6 +59,17 @@ def unseen(facts: Facts, severity: Severity) -> Iterator[Finding]:
     if facts.layered.unseen:
         hint = "use an account that may list Istio's kinds in all namespaces"
         yield Finding(UNSEEN, severity, "policies that files describe could not be listed", facts.layered.unseen, hint=hint)
+
+
+def _all_go(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """That every policy would be deleted: files that were not checked out look the same as files that were removed."""
+    gone = sorted(str(policy_key(key)) for key in facts.layered.left)
+    if not gone or desired.layered:
+        return
+    more = f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
+    title = f"no file describes a policy, and {len(gone)} of earlier runs would be deleted"
+    hint = "run where the folder policies is beside meshinstall.yaml; or, if all of them should go: --allow no-policies"
+    yield Finding(ALL_GO, Severity.ERROR, title, f"{', '.join(gone[:_SHOWN])}{more}", hint=hint)
 
 
 def removed_policies(facts: Facts) -> tuple[ObjectStep, ...]:

@@ -105,6 +105,7 @@ def test_only_findings_with_a_name_can_be_allowed() -> None:
         "PRE048": "minor-in-place",
         "PRE049": "downtime",
         "PRE054": "plaintext",
+        "PRE056": "no-policies",
     }
     ports = dict.fromkeys(("EKS014", "EKS016", "EKS017", "GKE007"), "webhook-port")
     assert {**ours, **refused, **ports} == ALLOWABLE

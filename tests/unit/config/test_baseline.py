@@ -67,7 +67,7 @@ def test_the_nearest_place_counts_for_each_key(write: Write) -> None:
     text += "  prod: {clouds: {eks: {cluster: {name: a}, policies: {baseline: none}}}}\n"
     found = policies(write, {"meshinstall.yaml": text})
     assert [str(one.origin) for one in found.values()] == ["meshinstall.yaml:4", "meshinstall.yaml:4"]
-    assert resolved(write({}), environment="prod", cloud=Cloud.EKS).layered is None
+    assert resolved(write({}), environment="prod", cloud=Cloud.EKS).layered == ()
 
 
 def test_a_file_patches_the_baseline(write: Write) -> None:

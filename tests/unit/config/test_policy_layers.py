@@ -61,12 +61,14 @@ def refused(write: Write, files: Mapping[str, str]) -> list[str]:
     return caught.value.message.splitlines()
 
 
-def test_without_the_folder_nothing_is_layered(write: Write) -> None:
-    assert resolved(write, {}).layered is None
-
-
-def test_an_empty_folder_wants_that_there_are_none(write: Write) -> None:
+def test_without_the_folder_or_with_an_empty_one_no_policy_is_wanted(write: Write) -> None:
+    assert layered(write, {}) == ()
     assert layered(write, {"policies/base/.gitkeep": ""}) == ()
+
+
+def test_a_project_that_was_read_without_policies_leaves_them_as_they_are(write: Write) -> None:
+    project = load_project(None, {}, write({"meshinstall.yaml": PROJECT}), with_policies=False)
+    assert resolve(Request(environment="prod", cloud=Cloud.EKS), project).layered is None
 
 
 def test_each_value_knows_the_file_that_wrote_it_last(write: Write) -> None:

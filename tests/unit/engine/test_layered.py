@@ -7,6 +7,7 @@ import pytest
 
 from meshinstall.engine import pipeline
 from meshinstall.engine.events import Event, StepDone
+from meshinstall.engine.pipeline import Terms
 from meshinstall.engine.plan.policy_steps import comes_strict
 from meshinstall.engine.planning import make_plan, make_removal, refuse
 from meshinstall.errors import ClusterError, PlanRefusedError
@@ -22,7 +23,7 @@ from tests.cases import plans
 from tests.fake_kube import forbidden
 from tests.fakes import World
 from tests.unit.engine import stages
-from tests.unit.engine.installed import world
+from tests.unit.engine.installed import crd, world
 
 pytestmark = pytest.mark.anyio
 
@@ -147,12 +148,70 @@ async def test_an_object_that_no_file_has_any_more_is_deleted() -> None:
     assert (await planned(there, wanting(policy()))).is_empty
 
 
-async def test_without_the_folder_nothing_is_looked_for_or_deleted() -> None:
+async def test_when_the_last_file_or_the_whole_folder_goes_the_rest_is_deleted_once_that_is_allowed() -> None:
+    there, deny = cluster(), policy("deny", {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/admin"]}}]}]})
+    await up(there, wanting(policy(), deny, policy("pay", namespace="istio-ingress")))
+    plan = await planned(there, wanting())
+    assert {one.action for one in plan.pending} == {Action.DELETE}
+    # Nobody may call meanwhile who could not before: what denies goes last.
+    assert [one.name for one in plan.pending][-1] == "AuthorizationPolicy/shop/deny"
+    (finding,) = told(plan, "PRE056")
+    assert finding.title == "no file describes a policy, and 3 of earlier runs would be deleted"
+    assert finding.detail == "AuthorizationPolicy istio-ingress/pay, AuthorizationPolicy shop/deny, AuthorizationPolicy shop/web"
+    with pytest.raises(PlanRefusedError, match="PRE056"):
+        await up(there, wanting())
+    assert live(there, deny)
+    await stages.up(there, wanting(), [], Terms(prove=False, allow=frozenset({"no-policies"})))
+    assert [path for path in there.kube.objects if "authorizationpolicies" in path] == []
+    assert (await planned(there, wanting())).is_empty
+
+
+async def test_what_never_had_policies_has_nothing_to_do() -> None:
+    there = cluster()
+    await up(there, wanting())
+    plan = await planned(there, wanting())
+    assert plan.is_empty
+    assert plan.findings == ()
+
+
+async def test_whoever_may_not_list_policies_and_has_none_is_told_once_and_asks_no_more() -> None:
+    there = cluster()
+    there.kube.put(crd("peerauthentications.security.istio.io"))
+    await up(there, wanting(policy()))
+    there.kube.refusals["LIST /apis/security.istio.io/v1/peerauthentications"] = forbidden("list peerauthentications")
+    there.kube.calls.clear()
+    plan = await planned(there, wanting())
+    assert plan.is_empty
+    assert plan.refusals == ()
+    assert [one.severity for one in told(plan, "PRE051")] == [Severity.WARNING]
+    assert [call for call in there.kube.calls if "authorizationpolicies" in call] == []
+
+
+async def test_a_kind_that_may_not_be_listed_stops_no_run_without_policies() -> None:
+    there = cluster()
+    await up(there, wanting(policy()))
+    there.kube.refusals["LIST /apis/security.istio.io/v1/authorizationpolicies"] = forbidden("list authorizationpolicies")
+    plan = await planned(there, wanting())
+    assert (plan.is_empty, plan.refusals, [one.severity for one in told(plan, "PRE051")]) == (True, (), [Severity.WARNING])
+
+
+async def test_an_upgrade_looks_for_none_of_them() -> None:
     there = cluster()
     await up(there, wanting(policy()))
     there.kube.calls.clear()
-    assert (await planned(there, MESH)).is_empty
-    assert [call for call in there.kube.calls if "authorizationpolicies" in call or call.endswith("/networking.istio.io/v1")] == []
+    assert (await planned(there, replace(MESH, layered=None))).is_empty
+    assert [call for call in there.kube.calls if "authorizationpolicies" in call] == []
+
+
+async def test_a_run_asks_for_the_right_to_delete_what_no_file_describes() -> None:
+    there = cluster()
+    await up(there, wanting(policy(), policy("old", {"host": "web.other.example"}, kind="DestinationRule")))
+    there.kube.answers["/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"] = lambda review: {
+        **review,
+        "status": {"allowed": review["spec"]["resourceAttributes"]["resource"] not in {"*", "destinationrules"}},
+    }
+    (finding,) = told(await planned(there, wanting(policy())), "PRE010")
+    assert "delete destinationrules.networking.istio.io" in finding.title
 
 
 @pytest.mark.parametrize("labels", [{"app.kubernetes.io/managed-by": "meshinstall"}, {POLICY: "layers"}, {}])
