@@ -26,14 +26,14 @@ def own_files(project: Project) -> Mapping[str, str]:
     return project_files(project)
 
 
-def project_files(project: Project, *, with_policies: bool = False) -> Mapping[str, str]:
-    """The same of any project, with the layers of policies where they are asked for; empty without meshinstall.yaml.
+def project_files(project: Project) -> Mapping[str, str]:
+    """The same of any project; empty without meshinstall.yaml.
 
     Raises UsageError for what cannot be read.
     """
     if not (project.folder / FILE_NAME).is_file():
         return {}
-    paths = [*_paths(project.folder), *(_policies(project.folder) if with_policies else ())]
+    paths = [*_paths(project.folder), *_policies(project.folder)]
     return {path.relative_to(project.folder).as_posix(): _text(path) for path in paths}
 
 

@@ -44,6 +44,9 @@ _MADE = "server-side apply makes what is not there yet, which the log has as `pa
 _HELM = f"{_MADE}; helm deletes what a newer chart no longer has"
 _LEADERS = "`retire` removes the Leases of the istiod that goes"
 _CRD = "where its CRD is there"
+_SAME = "a night ends with a plan, which compares policies with the files"
+# A dry run needs the right to write.
+_DEFAULTS = f"{_SAME}, by a dry run where the API server itself adds fields; {_CRD}"
 _ROOTS = (ROOT_CERTIFICATE,)
 _ADMISSION, _NETWORKING, _SECURITY = "admissionregistration.k8s.io", "networking.istio.io", "security.istio.io"
 _GATEWAY_API, _AUTOSCALING = "gateway.networking.k8s.io", "autoscaling"
@@ -51,6 +54,9 @@ _LISTED: Mapping[str, tuple[str, ...]] = {
     "apps": ("daemonsets", "deployments", "statefulsets"),
     "discovery.k8s.io": ("endpointslices",),
     "extensions.istio.io": ("trafficextensions", "wasmplugins"),
+}
+# Those that files of policies may describe.
+_COMPARED: Mapping[str, tuple[str, ...]] = {
     _NETWORKING: (
         "destinationrules",
         "gateways",
@@ -63,6 +69,8 @@ _LISTED: Mapping[str, tuple[str, ...]] = {
     _SECURITY: ("authorizationpolicies", "peerauthentications", "requestauthentications"),
     "telemetry.istio.io": ("telemetries",),
 }
+
+_OTHER_ROUTES = ("backendtlspolicies", "gateways", "grpcroutes", "referencegrants", "tcproutes", "tlsroutes", "udproutes")
 
 GRANTS: tuple[Grant, ...] = (
     Grant(Where.CLUSTER, "", "namespaces", used=("create", "delete", "get", "list", "patch")),
@@ -82,11 +90,15 @@ GRANTS: tuple[Grant, ...] = (
     Grant(Where.CLUSTER, "", "configmaps", used=("get", "list"), names=_ROOTS),
     Grant(Where.CLUSTER, "policy", "poddisruptionbudgets", used=("list",)),
     *(Grant(Where.CLUSTER, group, resource, used=("list",)) for group, names in _LISTED.items() for resource in names),
-    Grant(Where.CLUSTER, _NETWORKING, "envoyfilters", used=("create", "list")),
-    Grant(Where.CLUSTER, _NETWORKING, "sidecars", used=("create", "list")),
-    Grant(Where.CLUSTER, _GATEWAY_API, "httproutes", used=("list",)),
-    Grant(Where.CLUSTER, _GATEWAY_API, "gateways", spare=("list",), why=_CRD),
-    Grant(Where.CLUSTER, _GATEWAY_API, "backendtlspolicies", spare=("list",), why=_CRD),
+    *(
+        Grant(Where.CLUSTER, group, resource, used=("list",), spare=("get",), why=_SAME)
+        for group, names in _COMPARED.items()
+        for resource in names
+    ),
+    Grant(Where.CLUSTER, _NETWORKING, "envoyfilters", used=("create", "list"), spare=("get",), why=_SAME),
+    Grant(Where.CLUSTER, _NETWORKING, "sidecars", used=("create", "list"), spare=("get",), why=_SAME),
+    Grant(Where.CLUSTER, _GATEWAY_API, "httproutes", used=("list",), spare=("get", "patch"), why=_DEFAULTS),
+    *(Grant(Where.CLUSTER, _GATEWAY_API, resource, spare=("get", "list", "patch"), why=_DEFAULTS) for resource in _OTHER_ROUTES),
     Grant(Where.CLUSTER, "networking.k8s.io", "ingressclasses", spare=("list",), why="load balancers of EKS (EKS018)"),
     Grant(Where.CLUSTER, "apiregistration.k8s.io", "apiservices", spare=("list",), why="asked where a port fails in `verify`, for its fix"),
     Grant(Where.CLUSTER, "apiextensions.k8s.io", "customresourcedefinitions", used=("get", "list", "patch"), spare=("create",), why=_MADE),

@@ -73,7 +73,7 @@ def take_snapshot(
 
         with draft_snapshot(into.absolute()) as draft:
             project, desired = read(request)
-            files = project_files(project, with_policies=True)
+            files = project_files(project)
             desired, session = await in_thread(partial(open_read, project, desired))
             verdict = None if no_verify else await _prove(desired, session, timeout)
             terms = Terms(

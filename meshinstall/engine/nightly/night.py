@@ -9,6 +9,7 @@ from meshinstall.engine.nightly.choice import TABLE, Decision, Kind, Known, deci
 from meshinstall.engine.nightly.offer import find_offer
 from meshinstall.engine.nightly.sight import see
 from meshinstall.engine.observe.upgrade import observe_upgrade
+from meshinstall.engine.plan.layered_steps import UNSEEN
 from meshinstall.engine.planning import make_plan
 from meshinstall.engine.session import Session
 from meshinstall.engine.staging.planned import Resolve
@@ -132,11 +133,14 @@ class NightRun:
 
     async def _settled(self, night: Night) -> Night:
         """Whether ``plan`` with the same files finds nothing more to do."""
-        pending = [step.name for step in (await make_plan(self.written, self.session)).pending]
+        plan = await make_plan(self.written, self.session)
+        pending = [step.name for step in plan.pending]
         if not pending:
             return night
         more = f" and {len(pending) - _SHOWN} more" if len(pending) > _SHOWN else ""
-        why = f"meshinstall plan has what no night does: {', '.join(pending[:_SHOWN])}{more}"
+        # Policies that could not be listed look as if they were not there.
+        unseen = next((f"{one.title} ({one.detail})" for one in plan.findings if one.code == UNSEEN), "")
+        why = unseen or f"meshinstall plan has what no night does: {', '.join(pending[:_SHOWN])}{more}"
         return replace(night, end=NightEnd.CHANGES, status=STATUS[NightEnd.CHANGES], why=why)
 
     def _hearing(self, emit: Callable[[Event], None]) -> Callable[[Event], None]:

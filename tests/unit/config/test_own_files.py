@@ -9,6 +9,13 @@ from meshinstall.config.project import load_project
 from meshinstall.errors import UsageError
 from tests.unit.config.projects import HEAD, Write
 
+POLICY = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec: {rules: [{from: [{source: {namespaces: [shop]}}]}]}
+"""
+REMOVAL = "remove: {kind: AuthorizationPolicy, namespace: shop, name: web}\n"
+
 
 def test_all_files_that_a_run_reads_are_carried(write: Write) -> None:
     files = {
@@ -18,8 +25,16 @@ def test_all_files_that_a_run_reads_are_carried(write: Write) -> None:
         "values/components/istiod.yaml": "autoscaleMin: 2\n",
         "values/clouds/eks.yaml": "{}\n",
         "values/envs/prod.yaml": "{}\n",
+        "policies/base/team/web.yaml": POLICY,
+        "policies/envs/prod/web.yaml": REMOVAL,
     }
-    others = {"README.md": "no\n", "values/notes.txt": "no\n", "values/other/x.yaml": "no: 1\n", "plan.json": "{}\n"}
+    others = {
+        "README.md": "no\n",
+        "values/notes.txt": "no\n",
+        "values/other/x.yaml": "no: 1\n",
+        "plan.json": "{}\n",
+        "policies/README.md": "no\n",
+    }
     folder = write({**files, **others})
     assert own_files(load_project(None, {}, folder)) == files
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,13 +10,32 @@ import pytest
 import yaml
 
 from meshinstall.cli.root import command_line
+from meshinstall.config.own_files import own_files
+from meshinstall.config.project import load_project
+from meshinstall.config.resolve import resolve
 from meshinstall.errors import UsageError
 from meshinstall.jobs.cronjob import Rendered, cronjob
 from meshinstall.model.cluster_ref import Cloud, ClusterRef
+from meshinstall.model.desired import Desired
+from meshinstall.model.request import Request
 from meshinstall.model.secrets import secrets
 from tests.cases.jobs import CLIENT, FILES, FOLDER, IMAGE, OBJECT, PLACE, ROLE, cluster, job, rendered, texts
 
 TEXTS = texts()
+PROJECT = {
+    "meshinstall.yaml": (
+        "apiVersion: meshinstall.dev/v1\nenvironments:\n  prod: {cloud: local, policies: {baseline: deny-by-default, namespaces: [shop]}}\n"
+    ),
+    "policies/base/shop/web.yaml": (
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: web, namespace: shop}\n"
+        "spec: {rules: [{from: [{source: {namespaces: [shop]}}]}]}\n"
+    ),
+    "policies/envs/prod/web.yaml": (
+        "patch: {kind: AuthorizationPolicy, namespace: shop, name: web}\noperations:\n"
+        "  - {op: test, path: /spec/rules/0/from/0/source/namespaces/0, value: shop}\n"
+        "  - {op: add, path: /spec/rules/0/from/0/source/namespaces/-, value: pay}\n"
+    ),
+}
 
 
 def of_kind(found: Rendered, kind: str) -> list[Any]:
@@ -142,9 +162,42 @@ def test_what_would_not_be_what_was_meant_is_refused(place: dict[str, Any], aske
         ({"values/envs/prod.yaml": "istiod: {env: {DB_PASSWORD: hunter22}}\n"}, "values/envs/prod.yaml holds what looks like a secret"),
         ({"meshinstall.yaml": "# token: abcdefgh12345678\na: 1\n"}, "meshinstall.yaml holds what looks like a secret"),
         ({"profiles/a b.yaml": "a: 1\n"}, "a ConfigMap cannot hold"),
-        ({"meshinstall.yaml": "é" * 500_001}, "1000002 bytes"),
+        ({"meshinstall.yaml": "é" * 500_000}, "1000016 bytes, 0 of them in policies/, and a ConfigMap holds 1000000"),
+        ({f"policies/base/{at:03}.yaml": "a: " + "b" * 4_000 for at in range(250)}, "1006750 bytes, 1006750 of them in policies/"),
+        ({"policies/base/a__b.yaml": "a: 1\n", "policies/base/a/b.yaml": "a: 1\n"}, "would have one name in a ConfigMap"),
+        ({f"policies/base/{'a' * 250}.yaml": "a: 1\n"}, "a ConfigMap cannot hold a file of this name"),
     ],
 )
 def test_files_that_no_config_map_may_hold_are_refused(files: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         cronjob(job(Cloud.LOCAL), PLACE, files)
+
+
+def test_a_pod_reads_the_whole_project_out_of_what_was_rendered(tmp_path: Path) -> None:
+    here, pod = tmp_path / "project", tmp_path / "pod"
+    for path, text in PROJECT.items():
+        (here / path).parent.mkdir(parents=True, exist_ok=True)
+        (here / path).write_text(text)
+    made = cronjob(job(Cloud.LOCAL), PLACE, own_files(load_project(None, {}, here)))
+    (carried,) = of_kind(made, "ConfigMap")
+    (volume,) = [one for one in night(made)["template"]["spec"]["volumes"] if one["name"] == "files"]
+    mount(pod, carried["data"], volume["configMap"]["items"])
+
+    def desired(folder: Path) -> Desired:
+        return resolve(Request(environment="prod", cloud=Cloud.LOCAL, folder=folder), load_project(folder, {}, tmp_path))
+
+    there = desired(pod).layered
+    assert there is not None
+    assert [one.manifest["metadata"]["name"] for one in there] == ["meshinstall-allow-gateways", "meshinstall-deny-by-default", "web"]
+    assert [one.manifest for one in there] == [one.manifest for one in desired(here).layered or ()]
+
+
+def mount(folder: Path, data: dict[str, str], items: list[dict[str, str]]) -> None:
+    """As the kubelet does: a folder with the time in its name, a link to that, and a link for each first part of a path."""
+    real = folder / "..2026_11_30_02_00_00.1"
+    for item in items:
+        (real / item["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (real / item["path"]).write_text(data[item["key"]])
+    (folder / "..data").symlink_to(real.name)
+    for first in {item["path"].partition("/")[0] for item in items}:
+        (folder / first).symlink_to(f"..data/{first}")

@@ -1,6 +1,7 @@
 """A night on a cluster in memory: what it moves, where it stops, and what it says of it."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,16 +14,18 @@ from meshinstall.engine.planning import make_plan
 from meshinstall.engine.session import Session
 from meshinstall.engine.staging.terms import Callbacks, Terms
 from meshinstall.errors import InterruptedRunError, PlanRefusedError, UsageError
-from meshinstall.model.desired import Desired
+from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.gate import GateOutcome
 from meshinstall.model.night import Night, NightEnd
 from meshinstall.model.release import ChartRef
 from meshinstall.model.upgrade import StageName
+from meshinstall.model.values import LayerKind, Origin
 from meshinstall.model.version import is_full
 from meshinstall.model.waves import Wave
 from meshinstall.model.windows import Kind, Window, Windows
-from tests.fake_kube import NOON
+from tests.fake_kube import NOON, forbidden
 from tests.fakes import World, digest_of
+from tests.unit.engine import stages
 from tests.unit.engine.staging.living import INGRESS
 from tests.unit.engine.staging.upgrading import Gates, Upgrade, agree, files, proxies, restart, start, state
 
@@ -32,6 +35,20 @@ PATCH = "1.30.5"
 # Noon of a Saturday is when these tests begin.
 OPEN = Windows((Window(Kind.ALLOW, "0 10 * * *", timedelta(hours=4), "Europe/Berlin"),))
 CLOSED = Windows((Window(Kind.ALLOW, "0 22 * * 1-5", timedelta(hours=4), "Europe/Berlin"),))
+
+
+POLICIES = tuple(
+    Policy(
+        {
+            "apiVersion": "security.istio.io/v1",
+            "kind": "AuthorizationPolicy",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"action": action, "rules": [{"from": [{"source": {"namespaces": ["pay"]}}]}]},
+        },
+        Origin(LayerKind.PROJECT, f"policies/base/{name}.yaml", 1),
+    )
+    for name, action in (("deny", "DENY"), ("web", "ALLOW"))
+)
 
 
 def lock(*versions: str) -> Lock:
@@ -50,6 +67,7 @@ class Nights:
     trusts_source: bool = False
     windows: Windows = OPEN
     waves: tuple[Wave, ...] = ()
+    policies: tuple[Policy, ...] | None = None
     gates: Gates = field(default_factory=Gates)
     terms: dict[str, object] = field(default_factory=dict)
     late: timedelta = timedelta()
@@ -63,7 +81,7 @@ class Nights:
         if not version and not is_full(self.written):
             minor = tuple(replace(one, chart=replace(one.chart, version=self.written)) for one in found.releases)
             found = replace(found, istio_version=self.written, releases=minor)
-        return replace(found, windows=self.windows, waves=self.waves, version_origin="meshinstall.yaml:2")
+        return replace(found, windows=self.windows, waves=self.waves, layered=self.policies, version_origin="meshinstall.yaml:2")
 
     async def night(self) -> Night:
         """One of them."""
@@ -132,6 +150,48 @@ async def test_after_a_night_that_is_done_the_plan_with_the_same_files_is_empty(
     assert night.sight is not None
     assert [(one.version, one.count) for one in night.sight.proxies] == [(PATCH, 2)]
     assert night.sight.support_ends == (("1.30", date(2026, 11, 30)),)
+
+
+async def test_a_night_neither_changes_nor_forgets_policies_and_the_plan_after_it_is_empty() -> None:
+    nights = Nights(await start(has_tenants=False), policies=POLICIES)
+    before = await policies_of(nights)
+    nights.there.kube.calls.clear()
+    assert (await nights.night()).end is NightEnd.DONE
+    assert [call for call in nights.there.kube.calls if "authorizationpolicies/" in call] == []
+    assert policies_there(nights) == before
+    assert (await make_plan(nights.files(), nights.session())).is_empty
+
+
+async def test_a_night_without_the_files_of_policies_leaves_them_and_says_that_plan_would_not() -> None:
+    nights = Nights(await start(has_tenants=False), policies=POLICIES)
+    before = await policies_of(nights)
+    nights.policies = ()
+    night = await nights.night()
+    assert night.end is NightEnd.CHANGES
+    assert night.why == "meshinstall plan has what no night does: AuthorizationPolicy/shop/web, AuthorizationPolicy/shop/deny"
+    assert policies_there(nights) == before
+
+
+async def test_a_night_that_may_not_list_policies_does_not_say_that_they_are_missing() -> None:
+    nights = Nights(await start(has_tenants=False), policies=POLICIES)
+    await policies_of(nights)
+    nights.there.kube.refusals["LIST /apis/security.istio.io/v1/authorizationpolicies"] = forbidden("list authorizationpolicies")
+    night = await nights.night()
+    assert night.end is NightEnd.CHANGES
+    assert night.why.startswith("policies that files describe could not be listed (")
+
+
+async def policies_of(nights: Nights) -> dict[str, object]:
+    """What ``up`` makes of the files' policies before the night, by their paths."""
+    nights.there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    await stages.up(nights.there, replace(files(), layered=nights.policies), [])
+    found = policies_there(nights)
+    assert len(found) == len(POLICIES)
+    return found
+
+
+def policies_there(nights: Nights) -> dict[str, object]:
+    return {path: deepcopy(item) for path, item in nights.there.kube.objects.items() if "authorizationpolicies" in path}
 
 
 async def test_what_plan_wants_beside_an_upgrade_is_told() -> None:
