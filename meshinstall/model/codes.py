@@ -94,6 +94,7 @@ _PLAN = (
     Check("PRE054", Phase.PLAN, _EITHER, "a DestinationRule would make clients send plaintext", "plaintext"),
     Check("PRE055", Phase.PLAN, _WARNING, "a DestinationRule is for a Service or pods that are not there"),
     Check("PRE056", Phase.PLAN, _ERROR, "every policy of the environment would be deleted", "no-policies"),
+    Check("PRE057", Phase.PLAN, _ERROR, "helm would render a secret"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),

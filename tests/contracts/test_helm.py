@@ -7,9 +7,12 @@ import pytest
 import yaml
 
 from meshinstall.adapters.helm.client import PyHelm
+from meshinstall.engine.objects.release_manifest import read_objects
 from meshinstall.errors import HelmError
 from meshinstall.model.cluster import Access
+from meshinstall.model.facts import key_of
 from meshinstall.model.release import ReleaseKey
+from meshinstall.model.secrets import hides
 from meshinstall.model.trial import ApiKind, Ground
 from meshinstall.ports import Helm
 
@@ -150,3 +153,13 @@ def kubeconfig(folder: Path, address: str) -> Path:
     }
     file.write_text(json.dumps(content))
     return file
+
+
+@pytest.mark.parametrize("chart", ["base", "cni", "gateway", "istiod", "ztunnel"])
+@pytest.mark.parametrize("values", [{}, {"profile": "ambient"}, {"profile": "demo", "revision": "1-31"}, {"global": {"platform": "gke"}}])
+async def test_charts_of_istio_have_nothing_that_looks_like_a_secret(
+    helm: Helm, charts_dir: Path, chart: str, values: dict[str, object]
+) -> None:
+    made = read_objects(await helm.template(KEY, charts_dir / f"{chart}-1.31.0.tgz", values, Ground("1.36.3")))
+    assert made
+    assert [key_of(one) for one in made if hides(one)] == []

@@ -8,6 +8,7 @@ from typing import Any
 from meshinstall.engine.rehearsal.blame import Still, find_value, lacking
 from meshinstall.engine.rehearsal.refusals import Reading
 from meshinstall.engine.rehearsal.rehearse import Part, Rehearsal
+from meshinstall.engine.rehearsal.rendered_secrets import has_secret, secret_findings
 from meshinstall.engine.rehearsal.rendering import Rendering, try_render
 from meshinstall.engine.rehearsal.stage import Try
 from meshinstall.engine.session import Session
@@ -59,6 +60,16 @@ class Tracer:
 
         async def still(values: Mapping[str, Any]) -> bool:
             return isinstance(await self._render(step, values), HelmError)
+
+        return self._origin(step, await self._find(step, still))
+
+    async def of_secret(self, release: str, text: str) -> str:
+        """Where the value is written without which a release has no such secret."""
+        step = self._rehearsal.steps[release]
+
+        async def still(values: Mapping[str, Any]) -> bool:
+            made = await self._render(step, values)
+            return isinstance(made, HelmError) or has_secret(made, text)
 
         return self._origin(step, await self._find(step, still))
 
@@ -126,6 +137,7 @@ async def findings(rehearsal: Rehearsal, desired: Desired, session: Session) -> 
         title = f"helm cannot render {step.name}"
         found.append(Finding("PRE030", Severity.ERROR, title, line(error.message), f"release {step.name}", origin, hint))
     refused = await tracer.of_objects([(part, tried) for part, tried in rehearsal.tries if tried.is_refused])
+    found += await secret_findings(rehearsal, tracer.of_secret)
     return (*found, *map(_refusal, refused), *_warnings(rehearsal), *_untried(rehearsal))
 
 

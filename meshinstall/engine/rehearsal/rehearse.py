@@ -35,13 +35,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What came of a plan: renderings by the step's name, helm's refusals to render, every part that changes and what came of it.
+    """What came of a plan: what helm is to do and renders, by the step's name, its refusals, every part that changes and what came of it.
 
     ``stage`` and ``ground`` serve to try more of the same.
     """
 
     stage: Stage
     ground: Ground
+    steps: dict[str, ReleaseStep]
     renderings: dict[str, Rendering]
     failures: tuple[tuple[ReleaseStep, HelmError], ...]
     tries: tuple[tuple[Part, Try], ...]
@@ -64,7 +65,7 @@ async def rehearse(plan: Plan, facts: Facts, session: Session) -> Rehearsal | No
     own = [step for step in plan.pending if isinstance(step, ObjectStep) and step.action is Action.APPLY]
     parts += [Part(step, stage.key(step.manifest, ""), step.manifest) for step in own]
     tries = await _try_all(parts, stage)
-    return Rehearsal(stage, ground, renderings, failures, tuple(zip(parts, tries, strict=True)))
+    return Rehearsal(stage, ground, steps, renderings, failures, tuple(zip(parts, tries, strict=True)))
 
 
 def _changing(step: ReleaseStep, rendering: Rendering, stage: Stage, facts: Facts) -> Iterator[Part]:
