@@ -19,7 +19,8 @@ class Caller(NamedTuple):
 class Callers:
     """What was counted in ``seconds``, None since the proxies started, by the proxies that were ``asked`` but for ``silent`` of them.
 
-    ``uncounted`` are workloads whose proxies count nothing.
+    ``uncounted`` are workloads whose proxies count nothing. ``identities`` are those who came with mutual TLS, by the principal of their
+    certificates.
     """
 
     seconds: float | None
@@ -27,3 +28,4 @@ class Callers:
     found: tuple[Caller, ...] = ()
     uncounted: tuple[str, ...] = ()
     silent: int = 0
+    identities: tuple[Caller, ...] = ()

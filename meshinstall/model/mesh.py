@@ -345,13 +345,15 @@ class ControlPlane:
 class History:
     """What Prometheuses (``source``, their pods) counted in the last ``days``, or why that is not all or nothing (``problem``).
 
-    ``plaintext`` are requests and connections without mutual TLS that reached a workload.
+    ``plaintext`` are requests and connections without mutual TLS that reached a workload; ``identities``, where they were asked for, who
+    reached it with mutual TLS, by the principal of the certificate.
     """
 
     days: int
     source: str = ""
     plaintext: tuple[tuple[Place, int], ...] = ()
     problem: str = ""
+    identities: frozenset[tuple[Place, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,14 @@ def refused(view: View, ports: Sequence[PortVerdict]) -> Iterator[str]:
     """Who is cut off when these ports are closed, as far as objects and proxies tell; whose fix comes first stands first."""
     yield from _first(ports)
     yield from _api_server(view, ports)
-    yield from _unknown(view)
+    yield from unknown_callers(view)
+    yield from _by_pods(view, ports)
+
+
+def known_refused(view: View, ports: Sequence[PortVerdict]) -> Iterator[str]:
+    """The same without what is not known."""
+    yield from _first(ports)
+    yield from _api_server(view, ports)
     yield from _by_pods(view, ports)
 
 
@@ -84,7 +91,8 @@ def _stops(client: ApiServerClient) -> str:
     return "every request that this webhook is asked about fails" if client.fails else "requests pass without this webhook"
 
 
-def _unknown(view: View) -> Iterator[str]:
+def unknown_callers(view: View) -> Iterator[str]:
+    """That objects which make the API server call ports could not be read."""
     if unread := [kind for kind in API_CLIENT_KINDS if kind in view.facts.unread]:
         yield f"it is not known whether the API server calls one of these ports: some {some(unread)} objects could not be read"
 

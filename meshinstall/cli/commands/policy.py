@@ -1,5 +1,6 @@
-"""The commands of ``policy``: what policies do, as they are written."""
+"""The commands of ``policy``: what policies do, as they are written, and what a mesh is ready for."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,16 +9,16 @@ import typer
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.request_options import CLOUD, CONFIG, DESIRED, OWN_ENVIRONMENT, requesting
-from meshinstall.cli.running import run
+from meshinstall.cli.request_options import CLOUD, CONFIG, DESIRED, ENVIRONMENT, OWN_ENVIRONMENT, SELECTORS, requesting
+from meshinstall.cli.running import AGAIN, in_thread, run
 from meshinstall.cli.settings import HELP
-from meshinstall.cli.target import read, warn
+from meshinstall.cli.target import open_environment, read, tell, warn
 from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.cluster_ref import Cloud
 from meshinstall.model.request import Request
 
 policy = typer.Typer(
-    help="Check policies as they are written, without a cluster.",
+    help="Check policies as they are written, and find what a mesh is ready for.",
     add_completion=False,
     rich_markup_mode=None,
     context_settings=HELP,
@@ -26,6 +27,8 @@ app.add_typer(policy, name="policy")
 
 # Seconds of reading the chart that has the schemas.
 _CHARTS = 300.0
+# Seconds of looking at a mesh, of opening a session, and days that a Prometheus is asked for.
+_LOOKING, _OPENING, _DAYS = 300.0, 60.0, 7
 # An environment that is always there: of it only the version of Istio is taken.
 _ANY = "dev"
 
@@ -92,3 +95,42 @@ def check(
             raise typer.Exit(ExitStatus.USAGE)
 
     run(work, seconds=timeout)
+
+
+@policy.command()
+@requesting(ENVIRONMENT, CLOUD, CONFIG, last=SELECTORS)
+def migrate(
+    request: Request,
+    *,
+    history: Annotated[
+        int, typer.Option("--history", min=1, max=365, metavar="DAYS", help="Days that the cluster's Prometheus is asked for.")
+    ] = _DAYS,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the files below this folder, the project's; none is overwritten.")
+    ] = None,
+    timeout: options.Seconds = _LOOKING,
+    output: options.OutputKind = Output.TABLE,
+) -> None:
+    """Say which namespaces are ready for STRICT and for deny by default, who would be refused, and which files to commit.
+
+    Changes nothing. Ready is only what proxies and a Prometheus counted; what was not seen is NOT PROVEN.
+    """
+
+    async def work() -> None:
+        from meshinstall.cli.output import migration, printers
+        from meshinstall.engine.report.migrate import plan_migration
+
+        desired, session = await in_thread(partial(open_environment, request), min(timeout, _OPENING))
+        found = await plan_migration(desired, session, history)
+        texts = migration.file_texts(found)
+        if output is Output.JSON:
+            typer.echo(printers.dump(migration.migration_json(found, session.cluster, desired.environment)))
+        else:
+            typer.echo(migration.migration_text(found))
+        if out is not None:
+            for path in migration.write_files(out, texts):
+                tell(f"wrote {path}")
+        elif output is Output.TABLE:
+            typer.echo(migration.printed_files(texts), nl=False)
+
+    run(work, "interrupted; nothing was changed", AGAIN, seconds=timeout)

@@ -22,8 +22,11 @@ _STATS = f"/stats/prometheus?filter={quote('|'.join(_COUNTERS), safe='')}"
 _LINE = re.compile(r"(\w+)\{(.*)\} (\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _UNKNOWN = "unknown"
+# Answers to whom a policy or the application refused: such a caller is none that a policy should allow.
+REFUSED = frozenset({"401", "403"})
 
-_Counts = Mapping[str, float]
+# By the source and whether it came without mutual TLS, where the source is a workload; with it, it is a principal.
+_Counts = Mapping[tuple[str, bool], float]
 
 
 async def ask_callers(pods: Sequence[Pod], ports: Pods, seconds: float | None) -> Callers:
@@ -34,7 +37,7 @@ async def ask_callers(pods: Sequence[Pod], ports: Pods, seconds: float | None) -
         before = await _all(wanted, ports)
         await anyio.sleep(seconds)
     now = await _all(wanted, ports)
-    found: dict[tuple[str, str], float] = {}
+    found: dict[tuple[str, str, bool], float] = {}
     uncounted, silent = set(), 0
     for index, counts in now.items():
         workload = f"{wanted[index].place.namespace}/{wanted[index].workload}"
@@ -43,13 +46,16 @@ async def ask_callers(pods: Sequence[Pod], ports: Pods, seconds: float | None) -
             uncounted.add(workload)
             silent += 1
             continue
-        for source, count in counts.items():
+        for (source, is_plain), count in counts.items():
             # A proxy that was restarted meanwhile counts from nothing.
-            added = count - (earlier or {}).get(source, 0.0)
-            if source and (added := count if added < 0 else added):
-                found[workload, source] = found.get((workload, source), 0.0) + added
-    callers = tuple(Caller(workload, source, round(count) or 1) for (workload, source), count in sorted(found.items()))
-    return Callers(seconds, len(wanted), callers, tuple(sorted(uncounted)), silent)
+            added = count - (earlier or {}).get((source, is_plain), 0.0)
+            if added := count if added < 0 else added:
+                found[workload, source, is_plain] = found.get((workload, source, is_plain), 0.0) + added
+    callers = [
+        (Caller(workload, source, round(count) or 1), is_plain) for (workload, source, is_plain), count in sorted(found.items()) if source
+    ]
+    plain, known = (tuple(one for one, kind in callers if kind is wanted_kind) for wanted_kind in (True, False))
+    return Callers(seconds, len(wanted), plain, tuple(sorted(uncounted)), silent, known)
 
 
 async def _all(pods: Sequence[Pod], ports: Pods) -> Mapping[int, _Counts | None]:
@@ -64,12 +70,13 @@ async def _all(pods: Sequence[Pod], ports: Pods) -> Mapping[int, _Counts | None]
 
 
 def _read(stats: bytes) -> _Counts:
-    """What came without mutual TLS, by its source, and under "" what came with it; raises ValueError for what is no such text."""
-    found: dict[str, float] = {}
+    """What came, by its source; raises ValueError for what is no such text."""
+    found: dict[tuple[str, bool], float] = {}
     for labels, value in _samples(stats.decode()):
         if labels.get("reporter") == "destination":
-            source = "" if labels.get("connection_security_policy") == "mutual_tls" else _source(labels)
-            found[source] = found.get(source, 0.0) + value
+            is_plain = labels.get("connection_security_policy") != "mutual_tls"
+            source = _source(labels) if is_plain else _principal(labels)
+            found[source, is_plain] = found.get((source, is_plain), 0.0) + value
     return found
 
 
@@ -85,3 +92,8 @@ def _samples(text: str) -> Iterator[tuple[Mapping[str, str], float]]:
 def _source(labels: Mapping[str, str]) -> str:
     namespace, workload = (labels.get(name, _UNKNOWN) for name in ("source_workload_namespace", "source_workload"))
     return _UNKNOWN if workload == _UNKNOWN else f"{namespace}/{workload}"
+
+
+def _principal(labels: Mapping[str, str]) -> str:
+    """Whoever came with mutual TLS; empty for a request that was refused."""
+    return "" if labels.get("response_code") in REFUSED else labels.get("source_principal", _UNKNOWN)

@@ -22,16 +22,24 @@ async def plaintext_facts(session: Session) -> MeshFacts | None:
     Raises UnreachableError when the API server is not there.
     """
     with anyio.move_on_after(_PATIENCE):
-        facts = await survey(session)
-        called = await ask_api_server_clients(session)
-        history = await ask_history(session, _DAYS)
-        return replace(
-            facts,
-            callers=await ask_callers(facts.pods, session.pods, None),
-            # A cluster without a Prometheus is nothing to tell.
-            history=history if history.source else None,
-            api_clients=called.clients,
-            gaps=tuple(dict.fromkeys((*facts.gaps, *called.gaps))),
-            unread=tuple(sorted({*facts.unread, *called.unread})),
-        )
+        facts = await caller_facts(session, _DAYS)
+        # A cluster without a Prometheus is nothing to tell.
+        return facts if facts.history and facts.history.source else replace(facts, history=None)
     return None
+
+
+async def caller_facts(session: Session, days: int, *, identities: bool = False) -> MeshFacts:
+    """The same in as much time as it takes, with why no Prometheus tells; with ``identities`` that tells who called by mutual TLS.
+
+    Raises UnreachableError.
+    """
+    facts = await survey(session)
+    called = await ask_api_server_clients(session)
+    return replace(
+        facts,
+        history=await ask_history(session, days, identities=identities),
+        callers=await ask_callers(facts.pods, session.pods, None),
+        api_clients=called.clients,
+        gaps=tuple(dict.fromkeys((*facts.gaps, *called.gaps))),
+        unread=tuple(sorted({*facts.unread, *called.unread})),
+    )

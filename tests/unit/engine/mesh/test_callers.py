@@ -75,3 +75,12 @@ async def test_a_proxy_that_went_away_is_named() -> None:
 async def test_a_proxy_that_counts_mtls_alone_is_counted() -> None:
     callers = await ask_callers([WEB], Counting(line(90, "mutual_tls", "api", "shop")), None)
     assert (callers.found, callers.uncounted) == ((), ())
+
+
+async def test_who_came_with_mtls_is_known_by_the_principal_of_its_certificate() -> None:
+    principal = "spiffe://cluster.local/ns/shop/sa/api"
+    known = line(90, "mutual_tls", "api", "shop").replace("{", f'{{source_principal="{principal}",', 1)
+    refused = known.replace("{", '{response_code="403",', 1).replace("sa/api", "sa/eve")
+    callers = await ask_callers([WEB], Counting("\n".join([known, refused, line(3, "mutual_tls"), line(2, "none")])), None)
+    assert callers.identities == (Caller("shop/Deployment web", principal, 90), Caller("shop/Deployment web", "unknown", 3))
+    assert callers.found == (Caller("shop/Deployment web", "unknown", 2),)

@@ -159,3 +159,30 @@ async def test_one_that_does_not_answer_may_be_the_real_one() -> None:
 async def test_a_crowd_does_not_push_the_real_one_out_unseen() -> None:
     history = await asked({**{f"aaa-{number}": vector(("shop", "web", "mutual_tls", "9")) for number in range(5)}, "monitoring": TRUE})
     assert history.problem == "6 pods are labelled as Prometheus, and 5 were asked"
+
+
+async def test_who_called_with_mtls_is_asked_for_by_principal() -> None:
+    labels = ("destination_workload_namespace", "destination_workload", "connection_security_policy", "source_principal", "response_code")
+    rows = [
+        ("shop", "web", "mutual_tls", "spiffe://a", "200"),
+        ("shop", "web", "none", "unknown", "403"),
+        ("shop", "api", "mutual_tls", "spiffe://b", "200"),
+        ("shop", "web", "mutual_tls", "spiffe://eve", "403"),
+    ]
+    result = [{"metric": dict(zip(labels, one, strict=True)), "value": [1, "0" if one[1] == "api" else "2"]} for one in rows]
+    there = cluster(json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode(), vector())
+    history = await ask_history(there.session(), 7, identities=True)
+    assert history.identities == {(WEB, "spiffe://a")}
+    assert history.plaintext == ((WEB, 2),)
+    assert isinstance(there.pods, Prometheus)
+    assert "connection_security_policy, source_principal, response_code)" in there.pods.queries[0]
+
+
+@pytest.mark.parametrize(("oldest", "problem"), [(vector(("", "", "", "4")), ""), (vector(), f"{SOURCE}: has no metrics of 7 days ago")])
+async def test_one_that_does_not_remember_the_first_day_says_so(oldest: bytes, problem: str) -> None:
+    there = cluster(vector(("shop", "web", "none", "2")), vector())
+    assert isinstance(there.pods, Prometheus)
+    there.pods.bodies = {"offset 7d": oldest, **there.pods.bodies}
+    history = await ask_history(there.session(), 7, identities=True)
+    assert history.problem.partition(": ask")[0] == problem
+    assert history.plaintext == ((WEB, 2),)
