@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from meshinstall.checks.authz import sources
-from meshinstall.checks.authz.paths import path_matching
-from meshinstall.checks.authz.seen import Seen, UnknownError
+from meshinstall.checks.authz.paths import path_matching, path_of
+from meshinstall.checks.authz.seen import Seen, UnknownError, some
 from meshinstall.checks.authz.texts import Match, header, matching
+from meshinstall.checks.policies.reading import port_number
 
 Test = Callable[[Seen], bool]
 # One value of a field; None for a value that Istio leaves out.
@@ -22,7 +23,6 @@ SOURCE_IP, REMOTE_IP, DESTINATION_IP, PORT, SERVER_NAME = "source.ip", "remote.i
 REQUEST_PRINCIPAL, AUDIENCES, PRESENTER = "request.auth.principal", "request.auth.audiences", "request.auth.presenter"
 HEADER, CLAIM, FILTER = "request.headers", "request.auth.claims", "experimental.envoy.filters."
 HOST, METHOD, PATH = "host", "method", "path"
-_HIGHEST_PORT = 65535
 
 
 class LeftOutError(Exception):
@@ -42,9 +42,9 @@ class Scope:
 def tests(key: str, values: list[str], others: list[str], scope: Scope) -> Iterator[Test]:
     """That a field has one of ``values``, and that it has none of ``others``; raises LeftOutError for the rule."""
     if found := list(_made(key, values, scope)):
-        yield lambda seen: any(test(seen) for test in found)
+        yield lambda seen: some(found, lambda test: test(seen))
     if not_wanted := list(_made(key, others, scope)):
-        yield lambda seen: not any(test(seen) for test in not_wanted)
+        yield lambda seen: not some(not_wanted, lambda test: test(seen))
 
 
 def _made(key: str, values: list[str], scope: Scope) -> Iterator[Test]:
@@ -114,9 +114,8 @@ def _address(key: str, field: str) -> Callable[[str], Made]:
 
 
 def _port(value: str) -> Made:
-    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) > _HIGHEST_PORT:
-        return None
-    return lambda seen: seen.request.port == int(value)
+    number = port_number(value)
+    return None if number is None else lambda seen: seen.request.port == number
 
 
 def _server_name(value: str) -> Made:
@@ -199,7 +198,12 @@ def _method(value: str) -> Made:
 
 def _path(value: str) -> Made:
     match = path_matching(value)
-    return None if match is None else lambda seen: match(seen.path)
+    return None if match is None else lambda seen: match(_path_of(seen))
+
+
+def _path_of(seen: Seen) -> str:
+    http = seen.request.http
+    return path_of(http.path, seen.normalization) if http else ""
 
 
 _CONNECTION: Mapping[str, Callable[[str], Made]] = {

@@ -7,18 +7,20 @@ gateways of the Gateway API do with policies that have targetRefs is not decided
 from dataclasses import dataclass, replace
 
 from meshinstall.checks.authz.identities import mode_at, object_of, peers
-from meshinstall.checks.authz.paths import path_of
 from meshinstall.checks.authz.rules import Action, Made, Placed, made
-from meshinstall.checks.authz.seen import Seen, UnknownError
+from meshinstall.checks.authz.seen import Seen, UnknownError, some
 from meshinstall.checks.authz.tokens import Authenticated, TokenRule, authenticate, token_rules
 from meshinstall.checks.mtls.peer_authentication import Policies as Peers
 from meshinstall.checks.policies.reading import ALLOW, CUSTOM, DENY, Policies
+from meshinstall.checks.words import first
 from meshinstall.model.authz import Http, Normalization, Outcome, Request, Verdict, Workload
 from meshinstall.model.mesh import Mode
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
 _GATEWAY_API = "gateway.networking.k8s.io/gateway-name"
+# Names in one reason.
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,15 @@ def decide(by: Guard, request: Request) -> Verdict:
     if _GATEWAY_API in by.workload.labels:
         return Verdict(Outcome.UNDECIDED, "policies of waypoints and of gateways of the Gateway API are not decided here")
     try:
-        return _decided(by, request)
+        found = _decided(by, request)
     except UnknownError as unknown:
-        return Verdict(Outcome.UNDECIDED, f"the decision depends on something unknown: {unknown}")
+        found = Verdict(Outcome.UNDECIDED, f"the decision depends on something unknown: {unknown}")
+    attached = [one for placed in (by.world.rules, by.world.tokens) for one in placed.attached_near(by.workload)]
+    if not attached:
+        return found
+    return replace(
+        found, reason=f"{found.reason}; without {first(list(map(str, attached)), _SHOWN)}: a sidecar has no policy with targetRefs"
+    )
 
 
 def _decided(by: Guard, request: Request) -> Verdict:
@@ -91,12 +99,12 @@ def _of_http(by: Guard, request: Request, http: Http) -> Verdict:
     if (rule := token.refused_by) is not None:
         what = "is for another audience" if token.outcome is Outcome.DENY else f"is not one that {rule.issuer or 'this rule'} signed"
         return _verdict(token.outcome, f"the token {what}", rule.policy, rule.path)
-    return _authorized(by.http, _seen(by, request, http, token))
+    return _authorized(by.http, _seen(by, request, token))
 
 
-def _seen(by: Guard, request: Request, http: Http, token: Authenticated) -> Seen:
+def _seen(by: Guard, request: Request, token: Authenticated) -> Seen:
     written = frozenset(name for rule in by.tokens for name in rule.written())
-    return Seen(request, path_of(http.path, by.world.normalization), token.claims, written | ({token.carrier} - {""}))
+    return Seen(request, by.world.normalization, token.claims, written | ({token.carrier} - {""}))
 
 
 def _without_identity(request: Request) -> Request:
@@ -107,19 +115,36 @@ def _without_identity(request: Request) -> Request:
 def _authorized(filters: Filters, seen: Seen) -> Verdict:
     if (rule := _matching(filters.custom, seen)) is not None:
         return _by_rule(Outcome.UNDECIDED, "a service outside of the mesh decides (CUSTOM)", rule)
-    if (rule := _matching(filters.deny, seen)) is not None:
-        return _by_rule(Outcome.DENY, "a DENY matches", rule)
-    if not filters.allow.policies:
+    try:
+        rule = _matching(filters.deny, seen)
+    except UnknownError:
+        # What no ALLOW lets in is denied in any case.
+        if (verdict := _allowed(filters.allow, seen)).outcome is Outcome.DENY:
+            return verdict
+        raise
+    return _allowed(filters.allow, seen) if rule is None else _by_rule(Outcome.DENY, "a DENY matches", rule)
+
+
+def _allowed(allow: Action, seen: Seen) -> Verdict:
+    if not allow.policies:
         return Verdict(Outcome.ALLOW, "no DENY matches, and no ALLOW is for this workload")
-    if (rule := _matching(filters.allow, seen)) is not None:
+    if (rule := _matching(allow, seen)) is not None:
         return _by_rule(Outcome.ALLOW, "an ALLOW matches", rule)
-    first, *others = filters.allow.policies
+    policy, *others = allow.policies
     more = f", nor of {len(others)} more" if others else ""
-    return _verdict(Outcome.DENY, f"no rule of this ALLOW matches{more}", first, ("spec",))
+    return _verdict(Outcome.DENY, f"no rule of this ALLOW matches{more}", policy, ("spec",))
 
 
 def _matching(action: Action, seen: Seen) -> Made | None:
-    return next((rule for rule in action.rules if rule.matches(seen)), None)
+    """The first rule that is for a request; raises UnknownError where none is known to be, and one may."""
+    found: list[Made] = []
+
+    def matches(rule: Made) -> bool:
+        if is_for := rule.matches(seen):
+            found.append(rule)
+        return is_for
+
+    return found[0] if some(action.rules, matches) else None
 
 
 def _by_rule(outcome: Outcome, reason: str, found: Made) -> Verdict:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from meshinstall.checks.authz.seen import UnknownError
 from meshinstall.checks.mtls.peer_authentication import Effective
 from meshinstall.checks.mtls.peer_authentication import Policies as Peers
-from meshinstall.checks.policies.reading import Policies, selector, table, word
+from meshinstall.checks.policies.reading import Policies, port_number, selector, table, word
 from meshinstall.model.authz import Workload
 from meshinstall.model.mesh import Dataplane, Mode, PeerPolicy, Place, Pod
 from meshinstall.model.policy_object import PolicyObject
@@ -30,13 +30,13 @@ def mode_at(found: Peers, workload: Workload, port: int) -> Effective:
 
 
 def _peer(policy: PolicyObject) -> PeerPolicy:
-    ports = {str(port): _mode(mtls) for port, mtls in table(policy.spec.get("portLevelMtls")).items()}
+    ports = {port_number(str(port)): _mode(mtls) for port, mtls in table(policy.spec.get("portLevelMtls")).items()}
     return PeerPolicy(
         place=Place(policy.namespace, policy.name),
         created=_NO_TIME,
         mode=_mode(policy.spec.get("mtls")),
         selector=selector(policy) or {},
-        ports={int(port): mode for port, mode in ports.items() if port.isdecimal()},
+        ports={port: mode for port, mode in ports.items() if port is not None},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from meshinstall.checks.authz import conditions
 from meshinstall.checks.authz.conditions import LeftOutError, Scope, Test, tests
-from meshinstall.checks.authz.seen import Seen
+from meshinstall.checks.authz.seen import Seen, every, some
 from meshinstall.checks.policies.reading import ALLOW, Policies, Rule, action, meets, rules, selector, texts, word
 from meshinstall.model.authz import Workload
 from meshinstall.model.policy_object import PolicyObject
@@ -43,8 +43,8 @@ class Made:
     operations: tuple[All, ...]
 
     def matches(self, seen: Seen) -> bool:
-        """Whether it is for a request; raises UnknownError."""
-        return _some(self.operations, seen) and _some(self.sources, seen)
+        """Whether it is for a request; raises UnknownError where nothing that is known decides."""
+        return every((self.operations, self.sources), lambda choices: _some(choices, seen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +56,38 @@ class Action:
 
 
 def _some(choices: tuple[All, ...], seen: Seen) -> bool:
-    return any(all(test(seen) for test in choice) for choice in choices)
+    return some(choices, lambda choice: every(choice, lambda test: test(seen)))
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Objects of one kind by namespace, each with its selector; read once for all workloads. Those with targetRefs are not here."""
+    """Objects of one kind by namespace, each with its selector; read once for all workloads. ``attached`` are those with targetRefs."""
 
     root_namespace: str
     by_namespace: Mapping[str, tuple[tuple[Mapping[str, str], PolicyObject], ...]]
+    attached: tuple[PolicyObject, ...]
 
     @classmethod
     def of(cls, policies: Policies, kind: str) -> "Placed":
         """All objects of a kind, those of a namespace by name."""
         found: dict[str, list[tuple[Mapping[str, str], PolicyObject]]] = {}
+        attached: list[PolicyObject] = []
         for one in sorted(policies.of(kind), key=lambda one: one.name):
-            if (wanted := selector(one)) is not None:
+            if (wanted := selector(one)) is None:
+                attached.append(one)
+            else:
                 found.setdefault(one.namespace, []).append((wanted, one))
-        return cls(policies.root_namespace, {namespace: tuple(some) for namespace, some in found.items()})
+        return cls(policies.root_namespace, {namespace: tuple(some) for namespace, some in found.items()}, tuple(attached))
 
     def selecting(self, workload: Workload) -> tuple[PolicyObject, ...]:
         """Those whose selector is met: of the root namespace, then of the workload's."""
         homes = dict.fromkeys((self.root_namespace, workload.namespace))
         some = (pair for home in homes for pair in self.by_namespace.get(home, ()))
         return tuple(one for wanted, one in some if meets(wanted, workload.labels))
+
+    def attached_near(self, workload: Workload) -> tuple[PolicyObject, ...]:
+        """Those with targetRefs that may be for a waypoint of the workload: a sidecar does not have them."""
+        return tuple(one for one in self.attached if one.namespace in {self.root_namespace, workload.namespace})
 
 
 def made(found: Iterable[PolicyObject], wanted: str, domains: tuple[str, ...], *, is_tcp: bool) -> Action:

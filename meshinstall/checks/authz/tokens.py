@@ -75,7 +75,12 @@ class TokenRule:
     def read(self, claims: Mapping[str, Any]) -> Mapping[str, Any]:
         """Claims as rules see them: some texts are lists of words."""
         lists = (*_LISTS, *texts(self.fields.get("spaceDelimitedClaims")))
-        return {name: value.split() if name in lists and isinstance(value, str) else value for name, value in claims.items()}
+        return {name: _words(value) if name in lists and isinstance(value, str) else value for name, value in claims.items()}
+
+
+def _words(text: str) -> list[str]:
+    """Its words, as Envoy divides it: at each space, and at nothing else."""
+    return [one for one in text.split(" ") if one]
 
 
 def _bare(audience: str) -> str:

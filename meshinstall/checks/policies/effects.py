@@ -19,6 +19,7 @@ from meshinstall.checks.policies.reading import (
     items,
     maps,
     meets,
+    port_number,
     rules,
     selector,
     table,
@@ -138,7 +139,7 @@ def _ports(policies: Policies, policy: PolicyObject) -> dict[str, bool]:
     for service in _services(policies, policy):
         for _, port in maps(service.spec.get("ports"), ()):
             number = word(port.get("targetPort")) or word(port.get("port"))
-            if number.isdecimal() and (protocol := _protocol(port)):
+            if port_number(number) and (protocol := _protocol(port)):
                 found[number] = found.get(number, True) and protocol in _HTTP
     return found
 

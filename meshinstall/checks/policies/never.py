@@ -7,7 +7,7 @@ and the reference of AuthorizationPolicy.
 import re
 from collections.abc import Iterator
 
-from meshinstall.checks.policies.reading import Policies, Rule, finding, rules, texts, word
+from meshinstall.checks.policies.reading import Policies, Rule, finding, port_number, rules, texts, word
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.policy_object import PolicyObject
@@ -20,7 +20,6 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 # What istiod replaces by the mesh's own trust domain and its aliases (istio: pilot/pkg/trustbundle, authz/trustdomain).
 _ANY_DOMAIN = DEFAULT_DOMAIN
 _TEMPLATE = re.compile(r"\{\*{1,2}\}")
-_HIGHEST = 65535
 _WITH_NAMESPACE = ("namespaces", "notNamespaces", "principals", "notPrincipals", "serviceAccounts", "notServiceAccounts")
 # Of DOMAIN/ns/NAMESPACE/sa/NAME.
 _PARTS = 5
@@ -108,7 +107,7 @@ def _operations(rule: Rule) -> Iterator[Finding]:
                 yield from _path(rule, (*path, name, str(index)), one)
         for name in ("ports", "notPorts"):
             for index, one in enumerate(texts(operation.get(name))):
-                if not (one.isascii() and one.isdecimal() and 0 < int(one) <= _HIGHEST):
+                if not port_number(one):
                     yield _never(rule, (*path, name, str(index)), f"{one} is not a port", "write the number of the container's port")
 
 

@@ -1,17 +1,22 @@
 """What policies say, read from files that may have any shape: what is not of its type reads as empty, for the schema names it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meshinstall.model.authz import Normalization
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.identity import IdentityProvider
 from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE
+from meshinstall.model.policy_kinds import SECURITY
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
 ALLOW, DENY, CUSTOM = "ALLOW", "DENY", "CUSTOM"
+_SERVICE = "Service"
+_HIGHEST_PORT = 65535
 # Fields that only requests of HTTP have (istio: pilot/pkg/security/authz/model).
 HTTP_SOURCES = ("requestPrincipals", "notRequestPrincipals")
 HTTP_OPERATIONS = ("hosts", "notHosts", "methods", "notMethods", "paths", "notPaths")
@@ -22,7 +27,7 @@ HTTP_KEYS = ("request.headers", "request.auth.")
 class Policies:
     """All that the files hold, and what is known of the mesh; ``providers`` is None where its configuration is not known.
 
-    ``identity`` are those whose tokens count; without any, every issuer may be meant.
+    ``identity`` are those whose tokens count; without any, every issuer may be meant. ``version`` is Istio's, empty where it is not known.
     """
 
     objects: tuple[PolicyObject, ...]
@@ -31,10 +36,11 @@ class Policies:
     version: str = ""
     providers: tuple[str, ...] | None = None
     identity: tuple[IdentityProvider, ...] = ()
+    normalization: Normalization = Normalization.BASE
 
     def of(self, kind: str) -> Iterator[PolicyObject]:
-        """Those of a kind."""
-        return (one for one in self.objects if one.kind == kind)
+        """Those of a kind of Istio's security, or Services; others have objects of the same kind, such as Linkerd's AuthorizationPolicy."""
+        return (one for one in self.objects if one.kind == kind and one.group == ("" if kind == _SERVICE else SECURITY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,11 @@ def items(value: Any) -> list[Any]:
 def word(value: Any) -> str:
     """A text; the number of a port as one."""
     return str(value) if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)) else ""
+
+
+def port_number(text: str) -> int | None:
+    """The port that a text names, from 0 to 65535 as Istio takes them; None for any other text."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) and int(text) <= _HIGHEST_PORT else None
 
 
 def texts(value: Any) -> list[str]:

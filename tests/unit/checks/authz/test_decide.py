@@ -211,3 +211,64 @@ def test_patterns_of_a_hostile_length_are_decided_at_once(ruled: Ruled) -> None:
     source = f"{{rules: [{{from: [{{source: {{namespaces: ['{stars}'], trustDomains: ['{stars}']}}}}]}}]}}"
     long = replace(CART, principal=f"{'a' * 4000}/ns/{'a' * 4000}/sa/x")
     assert ruled(long, policy("web", source)).outcome is Outcome.DENY
+
+
+def test_what_is_unknown_counts_only_where_nothing_else_decides(ruled: Ruled) -> None:
+    """The first rule goes by an address that the request does not say."""
+    near = "{from: [{source: {ipBlocks: [10.0.0.0/8]}}]}"
+    allow = policy("near", f"{{rules: [{near}, {{to: [{{operation: {{methods: [GET]}}}}]}}]}}")
+    assert ruled(CART, allow).outcome is Outcome.ALLOW
+    one_source = "{from: [{source: {ipBlocks: [10.0.0.0/8]}}, {source: {principals: ['*']}}]}"
+    assert ruled(CART, policy("near", f"{{rules: [{one_source}]}}")).outcome is Outcome.ALLOW
+    elsewhere = "{from: [{source: {ipBlocks: [10.0.0.0/8]}}], when: [{key: source.namespace, values: [bank]}]}"
+    assert ruled(CART, policy("near", f"{{action: DENY, rules: [{elsewhere}]}}")).outcome is Outcome.ALLOW
+
+
+def test_a_deny_that_is_unknown_does_not_matter_where_no_allow_lets_it_in(ruled: Ruled) -> None:
+    deny = policy("far", "{action: DENY, rules: [{from: [{source: {notIpBlocks: [10.0.0.0/8]}}]}]}")
+    assert ruled(STRANGER, ALLOW, deny).outcome is Outcome.DENY
+    assert ruled(CART, ALLOW, deny).outcome is Outcome.UNDECIDED
+    assert ruled(CART, deny).outcome is Outcome.UNDECIDED
+
+
+def test_a_path_that_is_not_read_matters_only_to_rules_that_go_by_paths(ruled: Ruled) -> None:
+    odd = replace(CART, http=Http(path="/a b"))
+    assert ruled(odd, policy("cart", "{rules: [{from: [{source: {principals: ['*']}}]}]}")).outcome is Outcome.ALLOW
+    assert ruled(replace(odd, principal=""), ALLOW).outcome is Outcome.DENY
+
+
+def test_a_host_that_the_request_does_not_say_is_undecided(ruled: Ruled) -> None:
+    deny = policy("host", "{action: DENY, rules: [{to: [{operation: {hosts: [web.shop]}}]}]}")
+    unsaid = replace(CART, http=Http("GET", "/api"))
+    assert ruled(unsaid, deny).outcome is Outcome.UNDECIDED
+    assert ruled(CART, deny).outcome is Outcome.DENY
+
+
+def test_a_header_that_is_there_and_empty_is_present(ruled: Ruled) -> None:
+    demand = policy("demand", "{rules: [{when: [{key: 'request.headers[x-team]', values: ['*']}]}]}")
+    assert ruled(replace(CART, http=Http(headers={"x-team": ""})), demand).outcome is Outcome.ALLOW
+    assert ruled(replace(CART, http=Http()), demand).outcome is Outcome.DENY
+
+
+@pytest.mark.parametrize(("scope", "outcome"), [("read write", Outcome.ALLOW), ("  read ", Outcome.ALLOW), ("read\twrite", Outcome.DENY)])
+def test_a_scope_is_a_list_of_words_between_spaces(ruled: Ruled, scope: str, outcome: Outcome) -> None:
+    demand = policy("demand", "{rules: [{when: [{key: 'request.auth.claims[scope]', values: [read]}]}]}")
+    assert ruled(with_token(replace(GOOD, claims={**GOOD.claims, "scope": scope})), TOKENS, demand).outcome is outcome
+
+
+def test_a_policy_with_target_refs_is_not_for_a_sidecar_and_that_is_said(ruled: Ruled) -> None:
+    refs = "{targetRefs: [{group: '', kind: Service, name: web}], action: DENY, rules: [{}]}"
+    found = ruled(CART, policy("waypoint", refs))
+    assert found.outcome is Outcome.ALLOW
+    assert found.reason.endswith("; without AuthorizationPolicy shop/waypoint: a sidecar has no policy with targetRefs")
+    assert "targetRefs" not in ruled(CART, policy("waypoint", refs, "bank")).reason
+
+
+def test_an_authorization_policy_of_another_mesh_decides_nothing(ruled: Ruled) -> None:
+    linkerd = policy("nobody", "{}").replace("security.istio.io/v1", "policy.linkerd.io/v1alpha1")
+    assert ruled(CART, linkerd).outcome is Outcome.ALLOW
+
+
+def test_a_port_of_a_hostile_length_is_none(ruled: Ruled) -> None:
+    ports = f"{{selector: {{matchLabels: {{app: web}}}}, portLevelMtls: {{? '{'9' * 5000}'\n : {{mode: DISABLE}}}}}}"
+    assert ruled(CART, policy("web", ports, kind="PeerAuthentication")).outcome is Outcome.ALLOW

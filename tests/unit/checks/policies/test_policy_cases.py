@@ -57,6 +57,19 @@ def test_no_shape_of_an_object_stops_it(kind: str, spec: object, metadata: objec
         assert CHECKS[found.code].severities
 
 
+def test_a_port_of_a_hostile_length_is_no_port(tmp_path: Path) -> None:
+    """Python refuses to read a number of so many digits, and says so by an exception."""
+    port = "9" * 5000
+    (tmp_path / "all.yaml").write_text(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n"
+        f"spec: {{selector: {{app: web}}, ports: [{{port: 80, name: tcp-x, targetPort: '{port}'}}, {{port: 81, name: tcp-y}}]}}\n"
+        "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: web, namespace: shop}\n"
+        f"spec: {{action: DENY, rules: [{{to: [{{operation: {{methods: [GET], ports: ['{port}']}}}}]}}]}}\n"
+    )
+    codes = [one.code for one in judge(Policies(read_objects([tmp_path], [])))]
+    assert codes == ["POL001"]
+
+
 def test_lines_are_those_of_the_file_whatever_document_they_are_in(tmp_path: Path) -> None:
     text = "# first\n---\nkind: A\napiVersion: v1\n--- # next\napiVersion: v1\nkind: B\nmetadata:\n  name: x\n"
     (tmp_path / "two.yaml").write_text(text)
