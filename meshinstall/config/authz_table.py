@@ -15,6 +15,8 @@ from meshinstall.model.authz import AUTHORIZATION, BEARER, Expectation, Http, Ou
 from meshinstall.model.foreign_text import plain
 
 _ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+# No certificate has a longer one (SPIFFE-ID, section 2.3), and to compare it takes time with the square of its length.
+_PRINCIPAL = re.compile(r"\S{1,2048}")
 _METHOD = re.compile(r"[A-Z]+")
 _HEADER = re.compile(r"[a-zA-Z0-9_-]+")
 _HIGHEST_PORT = 65535
@@ -104,6 +106,7 @@ def _wrong(document: Document, index: int, case: Case) -> Iterator[Problem]:
         yield document.problem((*at, "from"), "from needs one of serviceAccount, principal and plaintext: true", hint)
     texts = (
         (("from", "serviceAccount"), source.service_account, _ACCOUNT, "must be NAMESPACE/NAME"),
+        (("from", "principal"), source.principal, _PRINCIPAL, "must have at most 2048 characters, and no space"),
         (("request", "method"), request.method, _METHOD, "must be a method in capital letters"),
     )
     for path, value, form, text in texts:

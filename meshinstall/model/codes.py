@@ -216,6 +216,10 @@ _POLICY = (
     Check("POL027", Phase.POLICY, _WARNING, "an ALLOW lets everybody in"),
     Check("POL028", Phase.POLICY, _WARNING, "a namespace looks like a slip of another"),
     Check("POL029", Phase.POLICY, _ERROR, "a CUSTOM goes by who calls"),
+    Check("POL030", Phase.POLICY, _ERROR, "istiod refuses a rule"),
+    Check("POL031", Phase.POLICY, _WARNING, "a path with two slashes passes a rule"),
+    Check("POL032", Phase.POLICY, _WARNING, "a host with a port passes a rule"),
+    Check("POL033", Phase.POLICY, _ERROR, "a dot in a service account is any character to this Istio"),
 )
 
 _EKS = (

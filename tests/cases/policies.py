@@ -36,7 +36,7 @@ def desired() -> Desired:
 def check(path: Path) -> Checked:
     """What is said of a file of a case."""
     base = ChartFiles({"name": "base"}, "", definitions=_SCHEMAS.read_text())
-    mesh = replace(desired(), identity=_identity(path.parent))
+    mesh = replace(desired(), identity=_identity(path.parent), istio_version=_version(path.parent))
     return asyncio.run(check_policies([path], mesh, FakeCharts(files={"base": base}), Lock(()), knows_mesh=True))
 
 
@@ -46,6 +46,12 @@ def _identity(folder: Path) -> tuple[IdentityProvider, ...]:
         return ()
     request = Request(environment="dev", cloud=Cloud.LOCAL, folder=folder)
     return resolve(request, load_project(folder, {}, FOLDER)).identity
+
+
+def _version(folder: Path) -> str:
+    """The Istio of a case."""
+    file = folder / "version.txt"
+    return file.read_text().strip() if file.exists() else desired().istio_version
 
 
 def said(name: str) -> str:

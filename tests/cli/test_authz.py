@@ -131,3 +131,49 @@ def test_control_characters_of_files_do_not_reach_the_terminal(run: Run) -> None
     Path("table.yaml").write_text(TABLE.replace("the cart may read", '"the cart \\e[31m"'))
     done = run("authz", "test", "table.yaml", "policies.yaml")
     assert "\x1b" not in done.out + done.err
+
+
+def test_a_principal_that_no_certificate_can_have_is_a_mistake(run: Run) -> None:
+    """To compare it with a service account takes time with the square of its length."""
+    Path("table.yaml").write_text(
+        f"cases:\n  - {{from: {{principal: {'x/ns/shop/' * 300}}}, to: {{namespace: shop, port: 80}}, expect: deny}}\n"
+    )
+    done = run("authz", "test", "table.yaml", "policies.yaml")
+    assert done.status == 2
+    assert "principal must have at most 2048 characters" in done.err
+
+
+DENY = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nobody, namespace: shop}
+spec: {action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("methods: [GET]", "methods: GET", "policies.yaml:4:49: spec.rules.0.to.0.operation.methods must be a list"),
+        ("methods: [GET]", "ports: [80]", "policies.yaml:4:57: spec.rules.0.to.0.operation.ports.0 must be text (quote it)"),
+        ("methods: [GET]", "method: [GET]", "AuthorizationPolicy has no field spec.rules.0.to.0.operation.method (did you mean methods?)"),
+        ("[{to: [{operation: {methods: [GET]}}]}]", "[null]", "policies.yaml:4:30: spec.rules.0 must be a map"),
+        ("DENY", "deny", "spec.action must be one of ALLOW, DENY, AUDIT, CUSTOM"),
+        (", namespace: shop", "", "policies.yaml:3:1: AuthorizationPolicy nobody has no namespace"),
+        ("methods: [GET]", 'paths: ["/a{*}"]', "istiod refuses AuthorizationPolicy shop/nobody: /a{*} has a brace outside of {*} and {**}"),
+    ],
+)
+def test_an_object_that_no_cluster_has_decides_nothing(run: Run, before: str, after: str, said: str) -> None:
+    """Each of these would deny the request of the table, if the cluster took it."""
+    Path("policies.yaml").write_text(DENY.replace(before, after))
+    Path("table.yaml").write_text(TABLE.replace("expect: allow", "expect: deny"))
+    done = run("authz", "test", "table.yaml", "policies.yaml")
+    assert done.status == 2
+    assert said in done.err
+
+
+def test_one_object_twice_is_a_mistake(run: Run) -> None:
+    Path("policies.yaml").write_text(f"{DENY}---\n{DENY}")
+    Path("table.yaml").write_text(TABLE)
+    done = run("authz", "test", "table.yaml", "policies.yaml")
+    assert done.status == 2
+    assert "policies.yaml:6:1: AuthorizationPolicy shop/nobody is also in policies.yaml:1: the one that is applied last wins" in done.err

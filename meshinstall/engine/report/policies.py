@@ -16,6 +16,7 @@ from meshinstall.engine.objects.json_fields import rows, table, text
 from meshinstall.engine.observe.version import settle_version
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ChartError, IdentityError, Problem
+from meshinstall.model.authz import Normalization
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.identity import IdentityProvider, discovery_of
@@ -58,7 +59,7 @@ async def check_policies(
     except ChartError as missing:
         schemas, error = Schemas({}), missing
     problems += [problem for one in objects for problem in schemas.problems(one)]
-    problems += _twice(objects)
+    problems += defined_twice(objects)
     found = judge(known_mesh(objects, desired) if knows_mesh else Policies(objects))
     ordered = tuple(sorted(set(problems), key=lambda one: (one.source, one.line, one.column, one.text)))
     return Checked(len(objects), ordered, tuple(found), error)
@@ -88,7 +89,7 @@ async def _schemas(desired: Desired, charts: Charts, pins: Lock) -> Schemas:
     return read_schemas((await charts.read(pins.pin(base.chart))).definitions)
 
 
-def _twice(objects: tuple[PolicyObject, ...]) -> Iterator[Problem]:
+def defined_twice(objects: tuple[PolicyObject, ...]) -> Iterator[Problem]:
     """One object in two places: the one that is applied last wins; in two layers the nearer one is meant to."""
     seen: dict[tuple[str, ...], PolicyObject] = {}
     for one in objects:
@@ -106,4 +107,6 @@ def known_mesh(objects: tuple[PolicyObject, ...], desired: Desired) -> Policies:
     aliases = tuple(text(one) for one in rows(mesh.get("trustDomainAliases")))
     providers = tuple(text(table(one).get("name")) for one in rows(mesh.get("extensionProviders")))
     root = text(mesh.get("rootNamespace")) or desired.mesh_namespace
-    return Policies(objects, root, (domain, *aliases), desired.istio_version, providers, desired.identity)
+    how = text(table(mesh.get("pathNormalization")).get("normalization"))
+    normalization = Normalization(how) if how in set(Normalization) else Normalization.BASE
+    return Policies(objects, root, (domain, *aliases), desired.istio_version, providers, desired.identity, normalization)
