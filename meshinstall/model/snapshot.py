@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -179,8 +180,8 @@ def is_safe_path(path: str) -> bool:
 
 
 def _check_paths(paths: Sequence[str]) -> None:
-    """No path twice, by the rules of file systems that know no case either, and none below a file."""
-    folded = [path.casefold() for path in paths]
+    """No path twice, also where a file system tells neither case nor ways to write a letter apart, and none below a file."""
+    folded = [unicodedata.normalize("NFC", path).casefold() for path in (ENVELOPE, *paths)]
     if len(set(folded)) != len(folded):
         raise _refused("the manifest names a file twice")
     files = set(folded)

@@ -40,6 +40,7 @@ class Draft:
         self._folder = folder
         self._target = target
         self._entries: dict[str, FileEntry] = {}
+        self._left = MAX_TOTAL
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file."""
@@ -96,13 +97,14 @@ class Draft:
         try:
             full.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with os.fdopen(os.open(full, _PRIVATE, 0o600), "wb") as file:
-                out = _Hashed(path, file, MAX_TOTAL - sum(one.size for one in self._entries.values()))
+                out = _Hashed(path, file, self._left)
                 yield out
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise _unwritable(self._target, error) from error
         self._entries[path] = FileEntry(path, out.size, out.sha256)
+        self._left -= out.size
 
 
 class _Hashed:

@@ -61,6 +61,8 @@ class SnapshotFolder:
             raise UsageError(f"{self._path}: {error.strerror}", "name the folder of a snapshot") from error
         try:
             yield root
+        except FileNotFoundError as error:
+            raise refusal([f"{plain(error.filename or self._path)} is missing: a part of it is gone, or this is not a snapshot"]) from error
         except OSError as error:
             raise refusal([f"{plain(error.filename or self._path)} cannot be read: {error.strerror}"]) from error
         finally:
@@ -77,9 +79,12 @@ class Checked:
 
 
 def check(path: Path, key: Path | None) -> Checked:
-    """The signature first, then the list, then every byte; raises SnapshotError, and UsageError for a key that cannot be read."""
+    """The signature first, then the list, then every byte; raises SnapshotError, and UsageError for a key that proves nothing."""
     from meshinstall.adapters.recovery.signing import insist_on_signature, key_id, load_verifier
 
+    if key and key.resolve().is_relative_to(path.resolve()):
+        hint = "name the key that you keep elsewhere; whoever changes a snapshot changes a key in it, too"
+        raise UsageError(f"--key {key}: it is in the snapshot", hint)
     public = load_verifier(key) if key else None
     folder = SnapshotFolder(path)
     envelope = read_envelope(folder.envelope())

@@ -60,8 +60,9 @@ def load_verifier(path: Path) -> "PublicKey":
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    text = _read("--key", path)
     try:
-        key = load_pem_public_key(_read("--key", path))
+        key = load_pem_public_key(text)
     except Exception:  # noqa: BLE001 - as above
         raise UsageError(f"--key {path}: no public key in PEM", "openssl pkey -in snapshot.key -pubout writes it") from None
     if isinstance(key, ed25519.Ed25519PublicKey) or (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):

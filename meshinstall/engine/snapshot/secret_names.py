@@ -4,6 +4,7 @@ Requests: one for each Secret that an object names, in each namespace where it m
 """
 
 import base64
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
@@ -19,6 +20,8 @@ from meshinstall.model.snapshot_objects import SecretUse
 
 # Where certificates are in a Secret of a gateway (istio: pilot/pkg/credentials/kube/secrets.go).
 _CERTIFICATES = ("tls.crt", "cert", "ca.crt", "cacert")
+# Of another form no Secret is; ".." would lead a request to something else (RFC 1123, as the API server takes names).
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _REMOTE = "istio/multiCluster=true"
 _REMOTE_CLUSTER = "networking.istio.io/cluster"
 
@@ -40,6 +43,8 @@ async def secret_rows(session: Session, uses: Collection[SecretUse], gateways: C
 
 async def _look(session: Session, namespace: str, name: str) -> dict[str, Any]:
     row: dict[str, Any] = {"namespace": namespace, "name": name, "found": None, "fingerprints": [], "unread": None}
+    if not _NAME.fullmatch(name):
+        return {**row, "found": False}
     try:
         secret = await session.kube.get(object_path("v1", "secrets", namespace, name))
     except ForbiddenError as error:

@@ -5,6 +5,7 @@ import pytest
 from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document, parse
 from meshinstall.model.chart import ChartFiles
+from meshinstall.model.secrets import shape
 
 
 def found(text: str) -> list[str]:
@@ -29,6 +30,17 @@ def test_a_secret_is_known_by_its_shape_under_any_key(what: str) -> None:
     (problem,) = found(f"x:\n  y: ['{SHAPES[what]}']\n")
     assert problem == f"a.yaml:2:7: x.y.0 looks like {what}; secrets are not allowed in files or flags"
     assert SHAPES[what] not in problem
+
+
+@pytest.mark.parametrize("around", ["{}", "x-{}", "a_b.{} c", "eyJ-{}", "token={}&x"])
+def test_a_token_is_known_wherever_it_begins(around: str) -> None:
+    assert shape(around.format(SHAPES["a JSON web token"])) == "a JSON web token"
+
+
+def test_a_text_of_many_beginnings_of_tokens_is_searched_at_once() -> None:
+    """A tenant writes it; a search from each beginning to the end would take minutes."""
+    assert shape("eyJ-" * 250_000) == ""
+    assert shape("eyJ-" * 250_000 + ".eyJ-") == ""
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,9 @@ def test_a_path_that_leads_out_or_elsewhere_is_refused(path: str) -> None:
     [
         ([row(), row()], "twice"),
         ([row("A.json"), row("a.json")], "twice"),
+        ([row("caf\u00e9"), row("cafe\u0301")], "twice"),
+        ([row("Manifest.DSSE.json")], "twice"),
+        ([row("manifest.dsse.json/a")], "below a file"),
         ([row("a"), row("a/b")], "below a file"),
         ([row(size=-1)], "size"),
         ([row(size=True)], "size"),

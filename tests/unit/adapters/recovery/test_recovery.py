@@ -84,6 +84,28 @@ def test_a_key_that_did_not_sign_refuses(tmp_path: Path, other: str) -> None:
         check(target, public)
 
 
+def test_a_key_in_the_snapshot_proves_nothing(tmp_path: Path) -> None:
+    """Whoever makes a snapshot of their own signs it, and puts their key into it."""
+    target, public = snapshot(tmp_path)
+    inside = target / "objects" / "snapshot.pub"
+    inside.write_bytes(public.read_bytes())
+    with pytest.raises(UsageError, match="is in the snapshot"):
+        check(target, inside)
+
+
+def test_a_key_that_is_missing_is_reported_as_that(tmp_path: Path) -> None:
+    target, _ = snapshot(tmp_path)
+    with pytest.raises(UsageError, match="No such file"):
+        check(target, tmp_path / "none.pub")
+
+
+def test_a_folder_that_is_not_a_snapshot_is_reported_as_that(tmp_path: Path) -> None:
+    _, public = snapshot(tmp_path)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(SnapshotError, match=r"manifest\.dsse\.json is missing: a part of it is gone, or this is not a snapshot"):
+        check(tmp_path / "other", public)
+
+
 def test_an_unsigned_snapshot_is_not_taken_for_a_signed_one(tmp_path: Path) -> None:
     target, public = snapshot(tmp_path, None)
     with pytest.raises(SnapshotError, match="not signed"):
@@ -162,7 +184,7 @@ def _deep(target: Path) -> None:
         (lambda target: (target / "new.json").write_text("{}"), "new.json is not in the manifest"),
         (lambda target: (target / "mesh.json").unlink(), "mesh.json is missing"),
         (lambda target: (target / "empty").mkdir(), "the folder empty is not of the snapshot"),
-        (lambda target: (target / ENVELOPE).unlink(), "cannot be read"),
+        (lambda target: (target / ENVELOPE).unlink(), "is missing"),
         (_link, "mesh.json is a link"),
         (_folder_link, "objects is a link"),
         (_envelope_link, "cannot be read"),

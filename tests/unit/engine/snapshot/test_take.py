@@ -6,6 +6,7 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jsonschema
 import pyrage
@@ -96,6 +97,17 @@ async def test_secrets_are_named_with_the_fingerprints_of_certificates(tmp_path:
     assert shop["fingerprints"] == document(tmp_path / "kept", "mesh.json")["roots"]
     assert shop["namedBy"] == ["Gateway shop/web"]
     assert rows["istio-system", "remote"]["namedBy"] == ["cluster west"]
+
+
+@pytest.mark.parametrize("name", ["..", ".", "kubernetes-gateway://shop/tls"])
+async def test_what_is_not_a_name_of_a_secret_is_not_asked_for(tmp_path: Path, name: str) -> None:
+    """A tenant writes it, and a path of an API server with .. leads to something else."""
+    there = await mesh(tmp_path)
+    there.kube.put(istio("Gateway", "odd", {"servers": [{"tls": {"credentialName": name}}]}))
+    there.kube.objects[f"/api/v1/namespaces/shop/secrets/{quote(name, safe='')}"] = {"data": {}}
+    await taken(there, tmp_path / "kept")
+    found = [row for row in document(tmp_path / "kept", "secrets.json")["secrets"] if row["name"] == name]
+    assert {row["found"] for row in found} == {False}
 
 
 async def test_namespaces_keep_labels_of_istio_alone(tmp_path: Path) -> None:
