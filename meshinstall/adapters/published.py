@@ -28,6 +28,17 @@ class PublishedDocuments:
             raise IdentityError(f"{url} did not answer within {_SECONDS:g} s", _HINT) from error
 
 
+def _why(error: Exception) -> str:
+    """What went wrong, without the client library's own words for a connection."""
+    from urllib3 import exceptions
+
+    if isinstance(error, exceptions.NameResolutionError):
+        return "has a host name that cannot be resolved"
+    if isinstance(error, exceptions.NewConnectionError | exceptions.ProxyError):
+        return f"cannot be reached ({error.__cause__ or error})"
+    return f"cannot be read ({getattr(error, 'reason', None) or error})"
+
+
 def _read(url: str) -> bytes:
     from urllib3 import Timeout, exceptions
 
@@ -47,6 +58,6 @@ def _read(url: str) -> bytes:
     except TooLongError as error:
         raise IdentityError(f"{url} sends more than {_LIMIT // 1024**2} MiB", _HINT) from error
     except exceptions.HTTPError as error:
-        raise IdentityError(plain(f"{url}: {getattr(error, 'reason', None) or error}"), _HINT) from error
+        raise IdentityError(plain(f"{url} {_why(error)}"), _HINT) from error
     finally:
         pool.clear()

@@ -10,14 +10,11 @@ from typing import Any
 from meshinstall.checks.authz import conditions
 from meshinstall.checks.authz.conditions import LeftOutError, Scope, Test, tests
 from meshinstall.checks.authz.seen import Seen, every, some
-from meshinstall.checks.policies.reading import ALLOW, Policies, Rule, action, meets, rules, selector, texts, word
+from meshinstall.checks.policies.reading import ALLOW, Policies, Rule, action, is_dry_run, meets, rules, selector, texts, word
 from meshinstall.model.authz import Workload
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
-_DRY_RUN = "istio.io/dry-run"
-# What Go reads as true.
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _SOURCES = {
     "principals": conditions.PRINCIPAL,
     "requestPrincipals": conditions.REQUEST_PRINCIPAL,
@@ -94,11 +91,6 @@ def made(found: Iterable[PolicyObject], wanted: str, domains: tuple[str, ...], *
     """The policies of an action that are enforced, for HTTP or for TCP."""
     enforced = tuple(one for one in found if action(one) == wanted and not is_dry_run(one))
     return Action(enforced, tuple(_rules(enforced, domains, is_tcp=is_tcp)))
-
-
-def is_dry_run(policy: PolicyObject) -> bool:
-    """Whether a policy only counts what it would do."""
-    return word(policy.annotations.get(_DRY_RUN)) in _TRUE
 
 
 def _rules(policies: Iterable[PolicyObject], domains: tuple[str, ...], *, is_tcp: bool) -> Iterator[Made]:

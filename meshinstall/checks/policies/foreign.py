@@ -6,13 +6,12 @@ Source: istio, pilot/pkg/security: ALLOWs for one workload add up, and so do the
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from meshinstall.checks.policies.reading import ALLOW, action, applies_with, items, maps, word
+from meshinstall.checks.policies.reading import ALLOW, action, applies_with, is_dry_run, items, maps, word
 from meshinstall.checks.policies.tokens import demands
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.policy_object import PolicyObject
 
-_DRY_RUN = "istio.io/dry-run"
 # Names in one finding.
 _SHOWN = 3
 
@@ -27,7 +26,7 @@ class Foreign:
 
 def wider(ours: Sequence[PolicyObject], others: Sequence[Foreign], issuers: frozenset[str], root: str) -> Iterator[Finding]:
     """Each policy of others that lets more in for a workload of ours; ``issuers`` are those that the environment names itself."""
-    allows = [one for one in ours if one.kind == "AuthorizationPolicy" and action(one) == ALLOW and not _is_tried(one)]
+    allows = [one for one in ours if one.kind == "AuthorizationPolicy" and action(one) == ALLOW and not is_dry_run(one)]
     by_token = [one for one in ours if one.kind == "RequestAuthentication" or (one.kind == "AuthorizationPolicy" and any(demands(one)))]
     known = issuers.union(*(_issuers(one) for one in ours))
     for other in others:
@@ -39,7 +38,7 @@ def wider(ours: Sequence[PolicyObject], others: Sequence[Foreign], issuers: froz
 
 def _allow(other: Foreign, beside: Sequence[PolicyObject]) -> Iterator[Finding]:
     policy = other.policy
-    if not beside or action(policy) != ALLOW or _is_tried(policy) or not items(policy.spec.get("rules")):
+    if not beside or action(policy) != ALLOW or is_dry_run(policy) or not items(policy.spec.get("rules")):
         return
     title = f"{policy} allows more than the files of this environment: {other.by} made it, and ALLOWs for one workload add up"
     hint = "write what is meant into a file of policies/, and delete the object"
@@ -58,11 +57,6 @@ def _accepts(other: Foreign, issuers: frozenset[str], concerned: Sequence[Policy
 def _issuers(policy: PolicyObject) -> frozenset[str]:
     rules = maps(policy.spec.get("jwtRules"), ()) if policy.kind == "RequestAuthentication" else ()
     return frozenset(word(rule.get("issuer")) for _, rule in rules)
-
-
-def _is_tried(policy: PolicyObject) -> bool:
-    """Whether istiod only counts what it would do."""
-    return policy.annotations.get(_DRY_RUN) == "true"
 
 
 def _names(policies: Sequence[PolicyObject]) -> str:

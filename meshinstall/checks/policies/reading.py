@@ -16,6 +16,9 @@ from meshinstall.model.values import KeyPath
 
 ALLOW, DENY, CUSTOM = "ALLOW", "DENY", "CUSTOM"
 _SERVICE = "Service"
+_DRY_RUN = "istio.io/dry-run"
+# What Go reads as true.
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _HIGHEST_PORT = 65535
 # Fields that only requests of HTTP have (istio: pilot/pkg/security/authz/model).
 HTTP_SOURCES = ("requestPrincipals", "notRequestPrincipals")
@@ -74,6 +77,11 @@ class Rule:
 def action(policy: PolicyObject) -> str:
     """ALLOW where it says none."""
     return word(policy.spec.get("action")) or ALLOW
+
+
+def is_dry_run(policy: PolicyObject) -> bool:
+    """Whether a policy only counts what it would do."""
+    return word(policy.annotations.get(_DRY_RUN)) in _TRUE
 
 
 def rules(policy: PolicyObject) -> Iterator[Rule]:

@@ -7,7 +7,21 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from meshinstall.checks.policies.reading import ALLOW, Policies, action, applies_with, finding, items, maps, rules, table, texts, word
+from meshinstall.checks.policies.reading import (
+    ALLOW,
+    DENY,
+    Policies,
+    action,
+    applies_with,
+    finding,
+    is_dry_run,
+    items,
+    maps,
+    rules,
+    table,
+    texts,
+    word,
+)
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.identity import IdentityKind, kind_of
 from meshinstall.model.policy_object import PolicyObject
@@ -63,9 +77,20 @@ def _keys(policy: PolicyObject, path: KeyPath, value: Any) -> Iterator[Finding]:
 
 
 def _is_demanded(policies: Policies, policy: PolicyObject) -> bool:
-    """Whether some AuthorizationPolicy for a pod of it goes by tokens."""
+    """Whether some AuthorizationPolicy for a pod of it refuses a request without a token."""
     others = (one for one in policies.of("AuthorizationPolicy") if applies_with(policy, one, policies.root_namespace))
-    return any(True for one in others for _ in demands(one))
+    return any(_refuses_without(one) for one in others if not is_dry_run(one))
+
+
+def _refuses_without(policy: PolicyObject) -> bool:
+    """Whether a rule allows only by what a token has, or denies what has it not."""
+    names = {ALLOW: ("requestPrincipals", "values"), DENY: ("notRequestPrincipals", "notValues")}.get(action(policy))
+    if names is None:
+        return False
+    principals, values = names
+    by_source = any(items(source.get(principals)) for rule in rules(policy) for _, source in rule.sources)
+    keys = (part for rule in rules(policy) for _, part in rule.conditions if word(part.get("key")).startswith(_CLAIMS))
+    return by_source or any(items(part.get(values)) for part in keys)
 
 
 def demands(policy: PolicyObject) -> Iterator[KeyPath]:

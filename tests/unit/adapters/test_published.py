@@ -149,3 +149,14 @@ async def test_a_document_that_drips_is_left(api: ApiServer, monkeypatch: pytest
     api.respond = respond
     with pytest.raises(IdentityError, match="did not answer within"):
         await PublishedDocuments().read(f"{at(api)}{DOCUMENT}")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("https://none.invalid/x", "has a host name that cannot be resolved"), ("https://127.0.0.1:1/x", "cannot be reached (")],
+)
+async def test_why_a_document_is_not_read_is_told_without_the_words_of_a_library(address: str, said: str) -> None:
+    with pytest.raises(IdentityError) as caught:
+        await PublishedDocuments().read(address)
+    assert caught.value.message.startswith(f"{address} {said}")
+    assert "Connection(" not in caught.value.message
