@@ -20,6 +20,8 @@ _PRINCIPAL = re.compile(r"\S{1,2048}")
 _METHOD = re.compile(r"[A-Z]+")
 _HEADER = re.compile(r"[a-zA-Z0-9_-]+")
 _HIGHEST_PORT = 65535
+# A label of the pods of gateways, for the selectors of Gateways (istio: manifests/charts/gateway/templates/_helpers.tpl).
+_GATEWAY = "istio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,12 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which workload is called, and at which port of its containers."""
+    """Which workload is called, and at which port of its containers; ``gateway`` is null where its namespace or a label tells."""
 
     namespace: str
     port: int
     labels: Mapping[str, str] = field(default_factory=dict)
+    gateway: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,16 @@ class Table:
     cases: tuple[Case, ...] = ()
 
 
-def read_table(path: Path, trust_domain: str, problems: list[Problem]) -> tuple[Expectation, ...]:
-    """The rows of a table; service accounts are of ``trust_domain``. What is wrong is added to ``problems``."""
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """What a table does not say of its mesh: the trust domain of service accounts, and the namespaces that are of gateways alone."""
+
+    trust_domain: str
+    gateways: frozenset[str] = frozenset()
+
+
+def read_table(path: Path, mesh: Mesh, problems: list[Problem]) -> tuple[Expectation, ...]:
+    """The rows of a table; what is wrong is added to ``problems``."""
     document = read(path, str(path), problems)
     problems += find_secrets(document)
     before = len(problems)
@@ -95,7 +106,7 @@ def read_table(path: Path, trust_domain: str, problems: list[Problem]) -> tuple[
         problems.append(document.problem((), "the table has no cases", "write cases: with from, to and expect in each"))
     for index, case in enumerate(table.cases):
         problems += _wrong(document, index, case)
-    return tuple(_expectation(document, index, case, trust_domain) for index, case in enumerate(table.cases))
+    return tuple(_expectation(document, index, case, mesh) for index, case in enumerate(table.cases))
 
 
 def _wrong(document: Document, index: int, case: Case) -> Iterator[Problem]:
@@ -134,13 +145,14 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _expectation(document: Document, index: int, case: Case, trust_domain: str) -> Expectation:
+def _expectation(document: Document, index: int, case: Case, mesh: Mesh) -> Expectation:
     source, to, place = case.from_, case.to, document.place(("cases", str(index)))
     space, _, account = source.service_account.partition("/")
-    principal = f"{trust_domain}/ns/{space}/sa/{account}" if account else source.principal.removeprefix("spiffe://")
+    principal = f"{mesh.trust_domain}/ns/{space}/sa/{account}" if account else source.principal.removeprefix("spiffe://")
     known = source.server_name if principal or source.server_name else ""
     request = Request(to.port, principal, _http(case), source.ip, source.remote_ip or source.ip, server_name=known)
-    workload = Workload(to.namespace, to.labels)
+    is_gateway = _GATEWAY in to.labels or to.namespace in mesh.gateways if to.gateway is None else to.gateway
+    workload = Workload(to.namespace, to.labels, is_gateway)
     name = plain(case.name or _described(case, principal))
     return Expectation(name, f"{document.source}:{place[0]}", workload, request, Outcome(str(case.expect)))
 

@@ -16,17 +16,29 @@ MAX_FILES = 5_000
 _ENDINGS = (".yaml", ".yml", ".json")
 
 
-def read_objects(paths: Iterable[Path], problems: list[Problem]) -> tuple[PolicyObject, ...]:
-    """Every object, by file and line; what is wrong is added to ``problems``. Raises UsageError for a path that is not there."""
+def read_objects(paths: Iterable[Path], problems: list[Problem], *, takes_parts: bool = True) -> tuple[PolicyObject, ...]:
+    """Every object, by file and line; what is wrong is added to ``problems``. Raises UsageError for a path that is not there.
+
+    ``takes_parts``: a file of a layer that removes or patches an object, or names identity providers, is left out; else it is a mistake.
+    """
     found: list[PolicyObject] = []
     for path, is_named in _files(paths):
         count = len(problems)
         objects = tuple(_objects(path, problems))
-        # A file of a layer may remove or patch an object.
-        if is_named and not objects and len(problems) == count and not layer_of(path):
-            problems.append(Problem(str(path), 0, 0, "no object of Kubernetes is in this file: apiVersion and kind are missing"))
+        if not objects and len(problems) == count:
+            problems += _without_object(path, is_named=is_named, takes_parts=takes_parts)
         found += objects
     return tuple(found)
+
+
+def _without_object(path: Path, *, is_named: bool, takes_parts: bool) -> Iterator[Problem]:
+    """What is wrong with a file that has no object: nothing in a folder, where files of other programs are too."""
+    if layer_of(path):
+        if not takes_parts:
+            text = "no object of Kubernetes is in this file of a layer: what it means depends on an environment"
+            yield Problem(str(path), 0, 0, text, "name the environment, whose layers are made to objects: --env")
+    elif is_named:
+        yield Problem(str(path), 0, 0, "no object of Kubernetes is in this file: apiVersion and kind are missing")
 
 
 def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:

@@ -55,10 +55,11 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A workload that is called."""
+    """A workload that is called; ``is_gateway``: its proxy's own servers, and no PeerAuthentication, say who must have a certificate."""
 
     namespace: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_gateway: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,3 +177,44 @@ def test_one_object_twice_is_a_mistake(run: Run) -> None:
     done = run("authz", "test", "table.yaml", "policies.yaml")
     assert done.status == 2
     assert "policies.yaml:6:1: AuthorizationPolicy shop/nobody is also in policies.yaml:1: the one that is applied last wins" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "patch: {kind: AuthorizationPolicy, namespace: shop, name: nobody}\noperations: []\n",
+            "no object of Kubernetes is in this file of a layer",
+        ),
+        (DENY, "AuthorizationPolicy shop/nobody is also in policies/base/web.yaml:1"),
+    ],
+    ids=["a patch", "another layer"],
+)
+def test_layers_are_not_tested_without_their_environment(run: Run, text: str, said: str) -> None:
+    """What a nearer layer changes would be left out, or count beside what it replaces."""
+    for name, content in {"base/web.yaml": DENY, "envs/prod/web.yaml": text}.items():
+        Path("policies", name).parent.mkdir(parents=True)
+        Path("policies", name).write_text(content)
+    Path("table.yaml").write_text(TABLE)
+    done = run("authz", "test", "table.yaml", "policies")
+    assert done.status == 2
+    assert said in done.err
+    assert run("authz", "test", "table.yaml", "policies/base").status == 4
+
+
+@pytest.mark.parametrize(
+    ("to", "status"),
+    [
+        ("{namespace: edge, labels: {istio: edge}, port: 443}", 0),
+        ("{namespace: edge, gateway: true, port: 443}", 0),
+        ("{namespace: istio-ingress, port: 443}", 0),
+        ("{namespace: istio-ingress, gateway: false, port: 443}", 4),
+        ("{namespace: edge, port: 443}", 4),
+    ],
+)
+def test_strict_does_not_close_a_gateway(run: Run, folder: Path, to: str, status: int) -> None:
+    """Its servers say who must have a certificate: clients from outside have none."""
+    (folder / "meshinstall.yaml").write_text("apiVersion: meshinstall.dev/v1\nenvironments:\n  prod: {cloud: local, mtls: STRICT}\n")
+    Path("table.yaml").write_text(f"cases:\n  - {{from: {{plaintext: true}}, to: {to}, expect: allow}}\n")
+    done = run("authz", "test", "table.yaml", "policies.yaml", "--env", "prod")
+    assert done.status == status, done

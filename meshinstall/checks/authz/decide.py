@@ -10,6 +10,7 @@ from meshinstall.checks.authz.identities import mode_at, object_of, peers
 from meshinstall.checks.authz.rules import Action, Made, Placed, made
 from meshinstall.checks.authz.seen import Seen, UnknownError, some
 from meshinstall.checks.authz.tokens import Authenticated, TokenRule, authenticate, token_rules
+from meshinstall.checks.mtls.peer_authentication import Effective
 from meshinstall.checks.mtls.peer_authentication import Policies as Peers
 from meshinstall.checks.policies.reading import ALLOW, CUSTOM, DENY, Policies
 from meshinstall.checks.words import first
@@ -19,6 +20,7 @@ from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
 _GATEWAY_API = "gateway.networking.k8s.io/gateway-name"
+_OWN_SERVERS = Effective(Mode.PERMISSIVE, None)
 # Names in one reason.
 _SHOWN = 3
 
@@ -84,7 +86,8 @@ def decide(by: Guard, request: Request) -> Verdict:
 
 
 def _decided(by: Guard, request: Request) -> Verdict:
-    mode, source, _ = mode_at(by.world.peers, by.workload, request.port)
+    # istio, pilot/pkg/networking/core/gateway.go: listeners of gateways are made without PeerAuthentications.
+    mode, source, _ = _OWN_SERVERS if by.workload.is_gateway else mode_at(by.world.peers, by.workload, request.port)
     if mode is Mode.STRICT and not request.principal:
         reason = "mTLS is STRICT: a connection without a certificate of the mesh is closed"
         return _verdict(Outcome.DENY, reason, object_of(by.world.policies, source) if source else None, ("spec",))

@@ -6,7 +6,7 @@ from pathlib import Path
 from meshinstall.checks.authz.decide import decide, guard, world
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.checks.policies.refused import faults
-from meshinstall.config.authz_table import read_table
+from meshinstall.config.authz_table import Mesh, read_table
 from meshinstall.config.policy_files import read_objects
 from meshinstall.config.security_forms import malformed
 from meshinstall.engine.report.policies import defined_twice, known_mesh
@@ -15,6 +15,7 @@ from meshinstall.model.authz import Expectation, Tried
 from meshinstall.model.desired import Desired
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.policy_object import PolicyObject
+from meshinstall.model.release import Component
 
 
 def try_table(path: Path, sources: Iterable[Path | PolicyObject], desired: Desired | None) -> tuple[Tried, ...]:
@@ -24,12 +25,13 @@ def try_table(path: Path, sources: Iterable[Path | PolicyObject], desired: Desir
     """
     problems: list[Problem] = []
     given = tuple(sources)
-    read = read_objects((one for one in given if isinstance(one, Path)), problems)
+    read = read_objects((one for one in given if isinstance(one, Path)), problems, takes_parts=False)
     objects = (*(one for one in given if isinstance(one, PolicyObject)), *read)
     problems += [problem for one in objects for problem in _wrong(one)]
-    problems += defined_twice(objects)
+    problems += defined_twice(objects, in_layers=False)
     policies = known_mesh((*objects, *_mesh_wide(desired)), desired) if desired else Policies(objects)
-    rows = read_table(path, policies.trust_domains[0], problems)
+    gateways = frozenset(one.key.namespace for one in desired.releases if one.component is Component.GATEWAY) if desired else frozenset()
+    rows = read_table(path, Mesh(policies.trust_domains[0], gateways), problems)
     if problems:
         raise ConfigError(tuple(problems))
     return try_all(rows, policies)

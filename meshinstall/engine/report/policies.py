@@ -59,7 +59,7 @@ async def check_policies(
     except ChartError as missing:
         schemas, error = Schemas({}), missing
     problems += [problem for one in objects for problem in schemas.problems(one)]
-    problems += defined_twice(objects)
+    problems += defined_twice(objects, in_layers=True)
     found = judge(known_mesh(objects, desired) if knows_mesh else Policies(objects))
     ordered = tuple(sorted(set(problems), key=lambda one: (one.source, one.line, one.column, one.text)))
     return Checked(len(objects), ordered, tuple(found), error)
@@ -89,11 +89,11 @@ async def _schemas(desired: Desired, charts: Charts, pins: Lock) -> Schemas:
     return read_schemas((await charts.read(pins.pin(base.chart))).definitions)
 
 
-def defined_twice(objects: tuple[PolicyObject, ...]) -> Iterator[Problem]:
-    """One object in two places: the one that is applied last wins; in two layers the nearer one is meant to."""
+def defined_twice(objects: tuple[PolicyObject, ...], *, in_layers: bool) -> Iterator[Problem]:
+    """One object in two places: the one that is applied last wins; ``in_layers``: in two layers it is no mistake, the nearer one wins."""
     seen: dict[tuple[str, ...], PolicyObject] = {}
     for one in objects:
-        first = seen.setdefault((one.group, one.kind, one.namespace, one.name, *layer_of(Path(one.source))), one)
+        first = seen.setdefault((one.group, one.kind, one.namespace, one.name, *(layer_of(Path(one.source)) if in_layers else ())), one)
         if first is not one and one.name:
             where = f"{first.source}:{first.place(())[0]}"
             yield Problem(one.source, *one.place(()), f"{one} is also in {where}: the one that is applied last wins")

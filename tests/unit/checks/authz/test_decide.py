@@ -272,3 +272,11 @@ def test_an_authorization_policy_of_another_mesh_decides_nothing(ruled: Ruled) -
 def test_a_port_of_a_hostile_length_is_none(ruled: Ruled) -> None:
     ports = f"{{selector: {{matchLabels: {{app: web}}}}, portLevelMtls: {{? '{'9' * 5000}'\n : {{mode: DISABLE}}}}}}"
     assert ruled(CART, policy("web", ports, kind="PeerAuthentication")).outcome is Outcome.ALLOW
+
+
+@pytest.mark.parametrize("mode", ["STRICT", "DISABLE"])
+def test_peer_authentications_are_not_for_gateways(ruled: Ruled, mode: str) -> None:
+    gateway = Workload("shop", {"istio": "ingress"}, is_gateway=True)
+    peers = policy("default", f"{{mtls: {{mode: {mode}}}}}", kind="PeerAuthentication")
+    assert ruled(STRANGER, peers, workload=gateway).outcome is Outcome.ALLOW
+    assert ruled(CART, ALLOW, peers, workload=gateway).outcome is Outcome.ALLOW
