@@ -25,6 +25,7 @@ PAYLOAD_TYPE = "application/vnd.meshinstall.snapshot+json"
 ENVELOPE = "manifest.dsse.json"
 # The one file whose bytes differ between two snapshots of the same mesh, but for a sealed authority.
 TIMES = "times.json"
+MESH = "mesh.json"
 AUTHORITY = "authority.age"
 
 # Files of a snapshot, and bytes of the envelope, of one file, and of all.
@@ -32,6 +33,8 @@ MAX_FILES = 20_000
 MAX_ENVELOPE = 8 * 1024**2
 MAX_FILE = 512 * 1024**2
 MAX_TOTAL = 2 * 1024**3
+# Bytes of the documents that say which snapshot it is.
+MAX_DOCUMENT = 1024**2
 _MAX_PATH = 500
 _MAX_DEPTH = 12
 _MAX_SIGNATURES = 16
@@ -126,6 +129,19 @@ def read_manifest(payload: bytes) -> tuple[FileEntry, ...]:
         raise _refused(f"the files of the manifest have more than {MAX_TOTAL // 1024**2} MiB")
     _check_paths([one.path for one in files])
     return files
+
+
+def which(times: bytes, mesh: bytes) -> str:
+    """When a snapshot was taken, by whom and of which mesh: an older one is signed as well. Raises SnapshotError."""
+    taken, of = _object(times, TIMES, set(), more=True), _object(mesh, MESH, set(), more=True)
+
+    def told(found: Mapping[str, Any], name: str) -> str:
+        return plain(found.get(name) or "(unknown)")
+
+    return (
+        f"taken {told(taken, 'takenAt')} by {told(taken, 'by')}; "
+        f"environment {told(of, 'environment')} on {told(of, 'cluster')}, Istio {told(of, 'istioVersion')}"
+    )
 
 
 def differences(named: Iterable[FileEntry], there: Mapping[str, int]) -> list[str]:

@@ -27,7 +27,8 @@ def keys(tmp_path: Path) -> None:
 def kept(tmp_path: Path, keys: None) -> Path:  # noqa: ARG001 - a fixture
     """A signed snapshot."""
     with drafting(tmp_path / "kept") as draft:
-        draft.write("mesh.json", b"{}")
+        draft.write("mesh.json", b'{"environment": "prod", "cluster": "a", "istioVersion": "1.31.0"}')
+        draft.write("times.json", b'{"takenAt": "2026-11-30T12:00:00+00:00", "by": "ann\\u001b[31m"}')
         envelope = Envelope(manifest_bytes(draft.entries()), ())
         signature = load_signer(tmp_path / "key.pem").sign(envelope.signed)
         draft.publish(envelope_bytes(Envelope(envelope.payload, (signature,))))
@@ -69,7 +70,8 @@ def test_a_private_key_of_age_is_never_repeated(run: Run) -> None:
 def test_a_snapshot_is_checked_without_a_cluster(run: Run) -> None:
     done = run("snapshot", "verify", "kept", "--key", "key.pub")
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith("kept: 1 files, 2 bytes, as signed by ")
+    assert done.out.startswith("kept: 2 files, 128 bytes, as signed by ")
+    assert done.out.splitlines()[1:] == ["taken 2026-11-30T12:00:00+00:00 by ann[31m; environment prod on a, Istio 1.31.0"]
 
 
 @pytest.mark.usefixtures("kept")
@@ -80,7 +82,7 @@ def test_unsigned_is_said(run: Run) -> None:
 
 
 def test_an_altered_byte_is_refused(run: Run, kept: Path) -> None:
-    (kept / "mesh.json").write_bytes(b"[]")
+    (kept / "mesh.json").write_bytes((kept / "mesh.json").read_bytes().replace(b"prod", b"test"))
     done = run("snapshot", "verify", "kept", "--key", "key.pub")
     assert (done.status, done.out) == (1, "")
     assert "mesh.json is not what was recorded" in done.err

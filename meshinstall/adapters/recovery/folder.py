@@ -12,14 +12,18 @@ from meshinstall.errors import UsageError
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.snapshot import (
     ENVELOPE,
+    MAX_DOCUMENT,
     MAX_ENVELOPE,
     MAX_FILES,
+    MESH,
+    TIMES,
     FileEntry,
     differences,
     folders_of,
     read_envelope,
     read_manifest,
     refusal,
+    which,
 )
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,6 +56,16 @@ class SnapshotFolder:
             if altered := [f"{one.path} is not what was recorded" for one in named if _digest(root, one) != one.sha256]:
                 raise refusal(altered)
 
+    def document(self, entry: FileEntry) -> bytes:
+        """The bytes of a small file, which are those that were recorded; raises SnapshotError."""
+        if entry.size > MAX_DOCUMENT:
+            raise refusal([f"{entry.path} has more than {MAX_DOCUMENT // 1024**2} MiB"])
+        with self._root() as root, _opened(root, entry.path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(entry.size + 1)
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise refusal([f"{entry.path} is not what was recorded"])
+        return data
+
     @contextmanager
     def _root(self) -> Iterator[int]:
         try:
@@ -71,11 +85,15 @@ class SnapshotFolder:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A folder that is what its envelope says: files and bytes, and the ID of the key that signed it, empty where none was asked for."""
+    """A folder that is what its envelope says: files and bytes, the ID of the key that signed it, empty where none was asked for.
+
+    ``which`` is when it was taken, by whom, and of which mesh.
+    """
 
     files: int
     size: int
-    key: str = ""
+    key: str
+    which: str
 
 
 def check(path: Path, key: Path | None) -> Checked:
@@ -92,7 +110,11 @@ def check(path: Path, key: Path | None) -> Checked:
         insist_on_signature(envelope, public)
     named = read_manifest(envelope.payload)
     folder.insist_on(named)
-    return Checked(len(named), sum(one.size for one in named), key_id(public) if public else "")
+    by_path = {one.path: one for one in named}
+    if missing := [f"{path} is missing in the manifest" for path in (TIMES, MESH) if path not in by_path]:
+        raise refusal(missing)
+    said = which(*(folder.document(by_path[path]) for path in (TIMES, MESH)))
+    return Checked(len(named), sum(one.size for one in named), key_id(public) if public else "", said)
 
 
 def _listed(root: int) -> tuple[Mapping[str, int], frozenset[str]]:

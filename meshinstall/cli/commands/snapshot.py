@@ -110,6 +110,8 @@ def verify(
     if unsigned:
         warn("the signature was not checked: whoever changed the files may have changed the list of them, too")
     typer.echo(f"{folder}: {checked.files} files, {checked.size} bytes, as {f'signed by {checked.key}' if checked.key else 'listed'}")
+    # Whoever has an older snapshot, or one of another mesh, has one that is signed.
+    typer.echo(checked.which)
 
 
 def _signer(path: Path | None, *, unsigned: bool) -> "Signer | None":

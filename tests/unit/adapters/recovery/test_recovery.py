@@ -25,7 +25,7 @@ from meshinstall.adapters.recovery.signing import load_signer, load_verifier
 from meshinstall.errors import SnapshotError, UsageError
 from meshinstall.model.snapshot import ENVELOPE, PAYLOAD_TYPE, Envelope, Signature, envelope_bytes, manifest_bytes, pae
 
-FILES = {"mesh.json": b"{}\n", "objects/a.jsonl": b"1\n2\n", "charts/base.tgz": b"\x1f\x8b"}
+FILES = {"mesh.json": b"{}\n", "times.json": b"{}\n", "objects/a.jsonl": b"1\n2\n", "charts/base.tgz": b"\x1f\x8b"}
 Key = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 KEYS: dict[str, Key] = {"ed25519": ed25519.Ed25519PrivateKey.generate(), "p256": ec.generate_private_key(ec.SECP256R1())}
 
