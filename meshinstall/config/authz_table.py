@@ -13,6 +13,7 @@ from meshinstall.config.source import Document, read
 from meshinstall.errors import Problem
 from meshinstall.model.authz import AUTHORIZATION, BEARER, Expectation, Http, Outcome, Request, Token, Workload
 from meshinstall.model.foreign_text import plain
+from meshinstall.model.values import KeyPath
 
 _ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 # No certificate has a longer one (SPIFFE-ID, section 2.3), and to compare it takes time with the square of its length.
@@ -128,13 +129,27 @@ def _wrong(document: Document, index: int, case: Case) -> Iterator[Problem]:
             yield document.problem((*at, "from", name), f"{name} must be an IP address")
     if not 0 < to.port <= _HIGHEST_PORT:
         yield document.problem((*at, "to", "port"), "port must be the number of a container's port")
-    if case.token and request.tcp:
-        yield document.problem((*at, "token"), "a connection of TCP has no token")
-    for name in request.headers:
+    yield from _wrong_token(document, (*at, "token"), case)
+    yield from _wrong_headers(document, (*at, "request", "headers"), request.headers)
+
+
+def _wrong_token(document: Document, at: KeyPath, case: Case) -> Iterator[Problem]:
+    if case.token and case.request.tcp:
+        yield document.problem(at, "a connection of TCP has no token")
+    if case.token and case.token.param and case.token.cookie:
+        yield document.problem(at, "a token is in a param or in a cookie", "write a case for each")
+
+
+def _wrong_headers(document: Document, at: KeyPath, headers: Mapping[str, str]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for name in headers:
         if not _HEADER.fullmatch(name):
-            yield document.problem(
-                (*at, "request", "headers"), "a header's name is letters, digits, - and _", "host: and method: say the rest"
-            )
+            yield document.problem(at, "a header's name is letters, digits, - and _", "host: and method: say the rest")
+        elif name.lower() == "host":
+            yield document.problem((*at, name), "the host has a key of its own", "write request: {host: NAME}")
+        elif name.lower() in seen:
+            yield document.problem((*at, name), f"the header {name} is duplicate: names of headers have no case")
+        seen.add(name.lower())
 
 
 def _is_address(text: str) -> bool:

@@ -218,3 +218,20 @@ def test_strict_does_not_close_a_gateway(run: Run, folder: Path, to: str, status
     Path("table.yaml").write_text(f"cases:\n  - {{from: {{plaintext: true}}, to: {to}, expect: allow}}\n")
     done = run("authz", "test", "table.yaml", "policies.yaml", "--env", "prod")
     assert done.status == status, done
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ("request: {headers: {X-Team: a, x-team: b}}", "the header x-team is duplicate"),
+        ("request: {headers: {Host: shop.example}}", "the host has a key of its own (write request: {host: NAME})"),
+        ("token: {claims: {iss: a}, param: token, cookie: session}", "a token is in a param or in a cookie"),
+    ],
+)
+def test_a_row_that_means_two_things_is_a_mistake(run: Run, request_: str, said: str) -> None:
+    Path("table.yaml").write_text(
+        f"cases:\n  - {{from: {{plaintext: true}}, to: {{namespace: shop, port: 80}}, expect: allow, {request_}}}\n"
+    )
+    done = run("authz", "test", "table.yaml", "policies.yaml")
+    assert done.status == 2
+    assert said in done.err

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meshinstall.checks.authz.seen import UnknownError
 from meshinstall.checks.policies.reading import items, maps, texts, word
 from meshinstall.model.authz import AUTHORIZATION, BEARER, Http, Outcome, Token
 from meshinstall.model.policy_object import PolicyObject
@@ -42,6 +43,15 @@ class TokenRule:
         if token.param:
             return token.param in (texts(self.fields.get("fromParams")) if self._has_places else [_DEFAULT_PARAM])
         return any(name == token.header.lower() and prefix in token.prefix for name, prefix in self._headers())
+
+    def place_in(self, http: Http) -> str:
+        """A place where it looks and where the request has something that is not its token; empty where there is none."""
+        query = {part.partition("=")[0] for part in http.path.partition("?")[2].split("&")}
+        params = texts(self.fields.get("fromParams")) if self._has_places else [_DEFAULT_PARAM]
+        found = [f"the header {name}" for name, prefix in self._headers() if prefix in http.headers.get(name, "") and name in http.headers]
+        found += [f"the parameter {name}" for name in params if name in query]
+        found += ["the header cookie"] if items(self.fields.get("fromCookies")) and "cookie" in http.headers else []
+        return next(iter(found), "")
 
     def judge(self, token: Token) -> Outcome:
         """What becomes of a token that it finds: 401, or 403 for one of its issuer that is for somebody else, which Envoy sees first."""
@@ -113,8 +123,10 @@ def token_rules(policies: Iterable[PolicyObject]) -> tuple[TokenRule, ...]:
 
 
 def authenticate(rules: tuple[TokenRule, ...], http: Http) -> Authenticated:
-    """Read the token of a request; one that no rule looks for is not seen, and a request without one passes."""
+    """Read the token of a request; one that no rule looks for is not seen, and a request without one passes. Raises UnknownError."""
     token = http.token
+    if place := next(filter(None, (rule.place_in(http) for rule in rules)), "") if not _is_preflight(http) else "":
+        raise UnknownError(f"whether {place}, which is read for a token, has one that is valid")
     if token is None:
         return Authenticated()
     carrier = "cookie" if token.cookie else "" if token.param else token.header.lower()

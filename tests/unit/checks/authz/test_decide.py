@@ -280,3 +280,18 @@ def test_peer_authentications_are_not_for_gateways(ruled: Ruled, mode: str) -> N
     peers = policy("default", f"{{mtls: {{mode: {mode}}}}}", kind="PeerAuthentication")
     assert ruled(STRANGER, peers, workload=gateway).outcome is Outcome.ALLOW
     assert ruled(CART, ALLOW, peers, workload=gateway).outcome is Outcome.ALLOW
+
+
+@pytest.mark.parametrize(
+    ("request_", "outcome"),
+    [
+        (Http(headers={"authorization": "Bearer x"}), Outcome.UNDECIDED),
+        (Http(headers={"authorization": "Basic x"}), Outcome.ALLOW),
+        (Http(path="/api?a=1&access_token=x"), Outcome.UNDECIDED),
+        (Http(path="/api?a=access_token"), Outcome.ALLOW),
+    ],
+)
+def test_what_is_read_for_a_token_and_is_not_one_of_the_request_is_undecided(ruled: Ruled, request_: Http, outcome: Outcome) -> None:
+    """Envoy answers 401 where it finds something there that no issuer signed."""
+    assert ruled(replace(CART, http=request_), TOKENS).outcome is outcome
+    assert ruled(replace(CART, http=request_)).outcome is Outcome.ALLOW
