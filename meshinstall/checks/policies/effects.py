@@ -5,6 +5,7 @@ Practices.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from meshinstall.checks.policies.reading import (
@@ -31,6 +32,8 @@ from meshinstall.model.policy_object import PolicyObject
 
 # Protocols of a Service's port that Envoy reads as HTTP (istio: pkg/config/protocol); no name at all is found out by looking.
 _HTTP = ("http", "http2", "https-proxy", "grpc", "grpc-web")
+# Names in one finding.
+_SHOWN = 3
 _MTLS_ONLY = ("notPrincipals", "notNamespaces", "notServiceAccounts", "notTrustDomains")
 
 # What a CUSTOM may not go by (istio: pkg/config/validation).
@@ -102,10 +105,11 @@ def _open(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
     others = (
         one for one in policies.of("AuthorizationPolicy") if one is not policy and action(one) == ALLOW and items(one.spec.get("rules"))
     )
-    idle = [str(one) for one in others if applies_with(policy, one, policies.root_namespace)]
+    # No more are looked for than are named: all others of thousands would be, for each.
+    idle = list(islice((str(one) for one in others if applies_with(policy, one, policies.root_namespace)), _SHOWN))
     empty = next(rule.path for rule in rules(policy) if rule.is_empty)
     title = "an empty rule lets every request in, also from clients without an identity"
-    title = f"{title}; beside it {', '.join(idle[:3])} changes nothing" if idle else title
+    title = f"{title}; beside it {', '.join(idle)} changes nothing" if idle else title
     hint = "write who may call; leave rules out to let nobody in (spec: {})"
     yield finding("POL027", Severity.WARNING, (policy, empty), title, hint)
 

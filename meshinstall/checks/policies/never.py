@@ -46,7 +46,7 @@ def _principals(policies: Policies, rule: Rule) -> Iterator[Finding]:
 
 def _namespaces(policies: Policies, rule: Rule) -> Iterator[Finding]:
     """Namespaces that look like a slip of one that these files have."""
-    known = {one.namespace for one in policies.objects}
+    known = policies.namespaces()
     for path, source in rule.sources:
         for name in _WITH_NAMESPACE:
             for index, one in enumerate(texts(source.get(name))):
@@ -68,7 +68,10 @@ def is_slip(said: str, meant: str) -> bool:
         return len(at) == _PAIR and at[1] == at[0] + 1 and said[at[0]] == meant[at[1]] and said[at[1]] == meant[at[0]]
     long, short = sorted((said, meant), key=len, reverse=True)
     # Names that only end differently, such as shop and shops, are often two.
-    return any(long[:index] + long[index + 1 :] == short for index in range(1, len(long) - 1)) and not long.startswith(short)
+    if len(long) != len(short) + 1 or long.startswith(short):
+        return False
+    more = next(index for index, char in enumerate(long) if short[index : index + 1] != char)
+    return more > 0 and long[more + 1 :] == short[more:]
 
 
 def _identities(policies: Policies, rule: Rule, path: KeyPath, found: list[str]) -> Iterator[Finding]:

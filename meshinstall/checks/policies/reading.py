@@ -1,8 +1,8 @@
 """What policies say, read from files that may have any shape: what is not of its type reads as empty, for the schema names it."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from meshinstall.model.authz import Normalization
@@ -41,9 +41,23 @@ class Policies:
     identity: tuple[IdentityProvider, ...] = ()
     normalization: Normalization = Normalization.BASE
 
+    # By kind, and the namespaces; made when first asked for, as each policy asks for those beside it.
+    _by_kind: dict[str, list[PolicyObject]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _namespaces: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
     def of(self, kind: str) -> Iterator[PolicyObject]:
         """Those of a kind of Istio's security, or Services; others have objects of the same kind, such as Linkerd's AuthorizationPolicy."""
-        return (one for one in self.objects if one.kind == kind and one.group == ("" if kind == _SERVICE else SECURITY))
+        if not self._by_kind:
+            for one in self.objects:
+                if one.group == ("" if one.kind == _SERVICE else SECURITY):
+                    self._by_kind.setdefault(one.kind, []).append(one)
+        return iter(self._by_kind.get(kind, ()))
+
+    def namespaces(self) -> Collection[str]:
+        """Those of all objects."""
+        if not self._namespaces:
+            self._namespaces.update(one.namespace for one in self.objects)
+        return self._namespaces
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,3 +116,28 @@ def test_secrets_in_objects_are_named_and_never_shown(tmp_path: Path) -> None:
 )
 def test_a_slip_is_one_of_the_fingers_and_not_another_name(said: str, meant: str, *, slips: bool) -> None:
     assert is_slip(said, meant) == is_slip(meant, said) == slips
+
+
+def test_names_of_a_hostile_length_are_compared_at_once() -> None:
+    """A comparison that takes out each letter in turn takes time with the square of the length."""
+    assert not is_slip("a" * 1_000_000, "shop")
+    assert not is_slip("a" * 1_000_000 + "b", "a" * 999_999 + "b" * 3)
+    assert is_slip("a" * 1_000_000 + "b", "a" * 999_999 + "b")
+
+
+def test_thousands_of_policies_are_each_read_once() -> None:
+    """Each policy asks for those beside it: their kinds and namespaces are not read again for each."""
+
+    class Counted(PolicyObject):
+        reads = 0
+
+        @property
+        def kind(self) -> str:
+            Counted.reads += 1
+            return str(self.manifest["kind"])
+
+    spec = {"rules": [{"from": [{"source": {"namespaces": ["shop"]}}]}]}
+    metadata = {"name": "web", "namespace": "shop"}
+    manifest = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": metadata, "spec": spec}
+    list(judge(Policies(tuple(Counted("x.yaml", manifest, {}) for _ in range(300)))))
+    assert Counted.reads < 300 * 10
