@@ -22,7 +22,7 @@ LISTED = {
     "check": ("check", "Check a control plane, or with --pre whether a cluster is ready for one."),
     "lint": ("lint", "Check the configuration without a cluster, for CI and editors."),
     "policy": ("policy", "Check policies as they are written, without a cluster."),
-    "authz": ("authz", "Test who may call what, without a cluster."),
+    "authz": ("authz", "Who may call what, and tests of it."),
     "diff": ("diff", "Show in what two environments differ, without a cluster."),
     "status": ("inspect", "Show what is installed and whether it is healthy."),
     "proxies": ("inspect", "List every proxy: version, revision, age, and who replaces it."),

@@ -32,12 +32,13 @@ from meshinstall.engine.plan.planner import plan
 from meshinstall.engine.plan.policy_steps import comes_strict
 from meshinstall.engine.plan.removal import Leftovers, foreign, plan_removal, removable
 from meshinstall.engine.plan.tag_steps import removed_tags
+from meshinstall.engine.rehearsal.access_changes import access_changes
 from meshinstall.engine.rehearsal.concerned import ask_concerned
 from meshinstall.engine.rehearsal.diffing import object_changes
 from meshinstall.engine.rehearsal.dropped import dropped
 from meshinstall.engine.rehearsal.effects import effects, idle_values
 from meshinstall.engine.rehearsal.findings import findings as rehearsal_findings
-from meshinstall.engine.rehearsal.meaning import consequences
+from meshinstall.engine.rehearsal.meaning import by_concern, consequences
 from meshinstall.engine.rehearsal.rehearse import Rehearsal, rehearse
 from meshinstall.engine.rehearsal.sides import all_sides
 from meshinstall.engine.session import Session
@@ -106,6 +107,7 @@ async def _explained(decided: Plan, facts: Facts, rehearsal: Rehearsal, desired:
     found = await effects(decided, facts, rehearsal, desired, session)
     diff, sides = object_changes(decided, facts, rehearsal, found), all_sides(decided, facts, rehearsal)
     summary = consequences(diff, facts, await ask_concerned(diff, facts, desired, session.kube, sides), sides)
+    summary = by_concern((*summary, *await access_changes(decided, facts, desired, session.kube)))
     return replace(decided, findings=(*decided.findings, *idle_values(found, desired)), diff=diff, summary=summary)
 
 

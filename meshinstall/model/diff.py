@@ -44,7 +44,9 @@ class Concern(StrEnum):
     """What a change is about."""
 
     WEAKER = "weaker"
+    WIDER = "wider"
     STRONGER = "stronger"
+    NARROWER = "narrower"
     ACCESS = "access"
     RESTART = "restart"
     ADDRESS = "address"

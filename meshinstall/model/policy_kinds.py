@@ -45,6 +45,9 @@ POLICY_KINDS: Mapping[tuple[str, str], PolicyKind] = {
     (GATEWAY_API, "UDPRoute"): PolicyKind("udproutes", ("v1alpha2",)),
 }
 
+# Of SECURITY, those by which a request is allowed or denied.
+ACCESS_KINDS = ("AuthorizationPolicy", "RequestAuthentication", "PeerAuthentication")
+
 
 class PolicyKey(NamedTuple):
     """What names a policy, whatever version it is written in."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from meshinstall.model.foreign_text import plain
@@ -45,6 +46,14 @@ class PolicyObject:
     def annotations(self) -> Mapping[str, Any]:
         """Its annotations."""
         return _map(self._metadata.get("annotations"))
+
+    @property
+    def created(self) -> datetime | None:
+        """When a cluster made it; None for an object of a file."""
+        try:
+            return datetime.fromisoformat(_text(self._metadata.get("creationTimestamp")))
+        except ValueError:
+            return None
 
     @property
     def spec(self) -> Mapping[str, Any]:

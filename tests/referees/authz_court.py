@@ -67,7 +67,7 @@ class Court:
         return found
 
     def _compare(self, envoy: Enforcer, index: int, case: Case, how: Normalization, found: Judged) -> None:
-        by = guard(world(_policies(case), how), Workload(HOME, case.labels))
+        by = guard(world(replace(_policies(case), normalization=how)), Workload(HOME, case.labels))
         for request, by_tls in case.requests:
             ours = decide(by, request)
             found.outcomes[ours.outcome] += 1

@@ -14,9 +14,8 @@ from meshinstall.checks.authz.seen import Seen, UnknownError, some
 from meshinstall.checks.authz.texts import Match, header, matching
 from meshinstall.checks.policies.reading import port_number
 
-Test = Callable[[Seen], bool]
 # One value of a field; None for a value that Istio leaves out.
-Made = Test | None
+Made = Callable[[Seen], bool] | None
 
 PRINCIPAL, SERVICE_ACCOUNT, NAMESPACE, TRUST_DOMAIN = "source.principal", "source.serviceAccount", "source.namespace", "source.trustDomain"
 SOURCE_IP, REMOTE_IP, DESTINATION_IP, PORT, SERVER_NAME = "source.ip", "remote.ip", "destination.ip", "destination.port", "connection.sni"
@@ -39,15 +38,24 @@ class Scope:
     is_allow: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A test of one key of a request; ``values`` are what it is compared with, as istiod has them."""
+
+    key: str
+    values: tuple[str, ...]
+    holds: Callable[[Seen], bool]
+
+
 def tests(key: str, values: list[str], others: list[str], scope: Scope) -> Iterator[Test]:
     """That a field has one of ``values``, and that it has none of ``others``; raises LeftOutError for the rule."""
     if found := list(_made(key, values, scope)):
-        yield lambda seen: some(found, lambda test: test(seen))
+        yield Test(key, _migrated(key, values, scope), lambda seen: some(found, lambda test: test(seen)))
     if not_wanted := list(_made(key, others, scope)):
-        yield lambda seen: not some(not_wanted, lambda test: test(seen))
+        yield Test(key, _migrated(key, others, scope), lambda seen: not some(not_wanted, lambda test: test(seen)))
 
 
-def _made(key: str, values: list[str], scope: Scope) -> Iterator[Test]:
+def _made(key: str, values: list[str], scope: Scope) -> Iterator[Callable[[Seen], bool]]:
     make = _maker(key, scope)
     for value in _migrated(key, values, scope):
         if (made := make(value)) is not None:
@@ -56,16 +64,16 @@ def _made(key: str, values: list[str], scope: Scope) -> Iterator[Test]:
             raise LeftOutError
 
 
-def _migrated(key: str, values: list[str], scope: Scope) -> list[str]:
+def _migrated(key: str, values: list[str], scope: Scope) -> tuple[str, ...]:
     if key == PRINCIPAL:
-        return list(sources.with_aliases(values, scope.trust_domains))
-    return list(sources.expanded(values, scope.trust_domains)) if key == TRUST_DOMAIN else values
+        return tuple(sources.with_aliases(values, scope.trust_domains))
+    if key == SERVICE_ACCOUNT:
+        return tuple(value if "/" in value else f"{scope.namespace}/{value}" for value in values)
+    return tuple(sources.expanded(values, scope.trust_domains)) if key == TRUST_DOMAIN else tuple(values)
 
 
 def _maker(key: str, scope: Scope) -> Callable[[str], Made]:
     """What makes a test of one value; raises LeftOutError for a key that there is not."""
-    if key == SERVICE_ACCOUNT:
-        return lambda value: _identity(sources.service_account(value, scope.namespace))
     if key in _CONNECTION:
         return _CONNECTION[key]
     if key.startswith(FILTER):
@@ -167,11 +175,23 @@ def _header(bracketed: str) -> Callable[[str], Made]:
 
 
 def _claim(bracketed: str) -> Callable[[str], Made]:
-    name = _in_brackets(bracketed)
-    # [a][b] is b of a; brackets that do not pair are one name.
-    is_nested = re.fullmatch(r"(\[[^\[\]]*\])+", bracketed)
-    path = tuple(re.findall(r"\[([^\[\]]*)\]", bracketed)) if is_nested else (name,) if name is not None else None
+    path = claim_path(CLAIM + bracketed)
     return _nothing if path is None else _claims(path)
+
+
+def claim_path(key: str) -> tuple[str, ...] | None:
+    """The names of a claim that a key names: [a][b] is b of a, and brackets that do not pair are one name; None without brackets."""
+    bracketed = key.removeprefix(CLAIM)
+    if re.fullmatch(r"(\[[^\[\]]*\])+", bracketed):
+        return tuple(re.findall(r"\[([^\[\]]*)\]", bracketed))
+    name = _in_brackets(bracketed)
+    return None if name is None else (name,)
+
+
+def header_name(key: str) -> str | None:
+    """The header that a key names, in lower case; None without brackets."""
+    name = _in_brackets(key.removeprefix(HEADER))
+    return None if name is None else name.lower()
 
 
 def _claims(path: tuple[str, ...]) -> Callable[[str], Made]:
@@ -208,6 +228,7 @@ def _path_of(seen: Seen) -> str:
 
 _CONNECTION: Mapping[str, Callable[[str], Made]] = {
     PRINCIPAL: lambda value: _identity(sources.principal(value)),
+    SERVICE_ACCOUNT: lambda value: _identity(sources.service_account(value)),
     NAMESPACE: lambda value: _identity(sources.namespace(value)),
     TRUST_DOMAIN: lambda value: _identity(sources.trust_domain(value)),
     SOURCE_IP: _address(SOURCE_IP, "source_ip"),

@@ -14,12 +14,12 @@ from meshinstall.checks.mtls.peer_authentication import Effective
 from meshinstall.checks.mtls.peer_authentication import Policies as Peers
 from meshinstall.checks.policies.reading import ALLOW, CUSTOM, DENY, Policies
 from meshinstall.checks.words import first
-from meshinstall.model.authz import Http, Normalization, Outcome, Request, Verdict, Workload
+from meshinstall.model.authz import Http, Outcome, Request, Verdict, Workload
 from meshinstall.model.mesh import Mode
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
-_GATEWAY_API = "gateway.networking.k8s.io/gateway-name"
+GATEWAY_API = "gateway.networking.k8s.io/gateway-name"
 _OWN_SERVERS = Effective(Mode.PERMISSIVE, None)
 # Names in one reason.
 _SHOWN = 3
@@ -39,16 +39,15 @@ class World:
     """All policies of a mesh, read once."""
 
     policies: Policies
-    normalization: Normalization
     peers: Peers
     rules: Placed
     tokens: Placed
 
 
-def world(policies: Policies, normalization: Normalization = Normalization.BASE) -> World:
+def world(policies: Policies) -> World:
     """Sort the policies of a mesh by where they are."""
     rules, tokens = (Placed.of(policies, kind) for kind in ("AuthorizationPolicy", "RequestAuthentication"))
-    return World(policies, normalization, peers(policies), rules, tokens)
+    return World(policies, peers(policies), rules, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,11 @@ class Guard:
     http: Filters
     tcp: Filters
 
+    @property
+    def written(self) -> frozenset[str]:
+        """Headers that the proxy writes from tokens."""
+        return frozenset(name for rule in self.tokens for name in rule.written())
+
 
 def guard(of: World, workload: Workload) -> Guard:
     """Read the policies that are for a workload."""
@@ -71,7 +75,7 @@ def guard(of: World, workload: Workload) -> Guard:
 
 def decide(by: Guard, request: Request) -> Verdict:
     """What happens to a request."""
-    if _GATEWAY_API in by.workload.labels:
+    if GATEWAY_API in by.workload.labels:
         return Verdict(Outcome.UNDECIDED, "policies of waypoints and of gateways of the Gateway API are not decided here")
     try:
         found = _decided(by, request)
@@ -106,8 +110,15 @@ def _of_http(by: Guard, request: Request, http: Http) -> Verdict:
 
 
 def _seen(by: Guard, request: Request, token: Authenticated) -> Seen:
-    written = frozenset(name for rule in by.tokens for name in rule.written())
-    return Seen(request, by.world.normalization, token.claims, written | ({token.carrier} - {""}))
+    return Seen(request, by.world.policies.normalization, token.claims, by.written | ({token.carrier} - {""}))
+
+
+def seen_by(by: Guard, request: Request) -> Seen | None:
+    """A request as the rules for a workload see it, whatever its port does with identities; None for a token that is refused before."""
+    if request.http is None:
+        return Seen(request)
+    token = authenticate(by.tokens, request.http)
+    return None if token.refused_by else _seen(by, request, token)
 
 
 def _without_identity(request: Request) -> Request:
@@ -157,4 +168,6 @@ def _by_rule(outcome: Outcome, reason: str, found: Made) -> Verdict:
 def _verdict(outcome: Outcome, reason: str, policy: PolicyObject | None, path: KeyPath) -> Verdict:
     if policy is None:
         return Verdict(outcome, reason)
-    return Verdict(outcome, reason, str(policy), f"{policy.source}:{policy.place(path)[0]}")
+    # An object of a cluster is in no file.
+    place = f"{policy.source}:{policy.place(path)[0]}" if policy.source else ""
+    return Verdict(outcome, reason, str(policy), place)

@@ -14,7 +14,7 @@ from meshinstall.model.authz import Normalization
 _READ = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;:@=/\\]|%(?!00)[0-9A-Fa-f]{2})*", re.ASCII)
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]", re.ASCII)
-_ONE, _ANY = "{*}", "{**}"
+ONE, ANY = "{*}", "{**}"
 # Characters of a segment that a template takes, and those of several segments.
 _SEGMENT = r"[a-zA-Z0-9\-._~%!$&'()+,;:@=]+"
 _SEGMENTS = r"[a-zA-Z0-9\-._~%!$&'()+,;:@=/]*"
@@ -57,12 +57,22 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 def path_matching(pattern: str) -> Match | None:
     """Compare with the path of a rule, a template where it holds {*} or {**}; None for a template that istiod refuses."""
-    if _ONE not in pattern and _ANY not in pattern:
+    if not is_template(pattern):
         return matching(pattern)
     segments = pattern.strip("/").split("/")
-    operators = [segment for segment in segments if segment in {_ONE, _ANY}]
-    if _ANY in operators[:-1] or not all(segment in operators or _LITERAL.fullmatch(segment) for segment in segments):
+    operators = [segment for segment in segments if segment in {ONE, ANY}]
+    if ANY in operators[:-1] or not all(segment in operators or _LITERAL.fullmatch(segment) for segment in segments):
         return None
-    parts = (_SEGMENT if part == _ONE else _SEGMENTS if part == _ANY else re.escape(part) for part in re.split(r"(\{\*{1,2}\})", pattern))
+    parts = (_SEGMENT if part == ONE else _SEGMENTS if part == ANY else re.escape(part) for part in pieces_of(pattern))
     template = re.compile("".join(parts), re.ASCII)
     return lambda path: template.fullmatch(path) is not None
+
+
+def is_template(pattern: str) -> bool:
+    """Whether it is more than a text with * at one end."""
+    return ONE in pattern or ANY in pattern
+
+
+def pieces_of(template: str) -> list[str]:
+    """Its texts, and {*} and {**} between them."""
+    return re.split(r"(\{\*{1,2}\})", template)

@@ -53,7 +53,7 @@ class Action:
 
 
 def _some(choices: tuple[All, ...], seen: Seen) -> bool:
-    return some(choices, lambda choice: every(choice, lambda test: test(seen)))
+    return some(choices, lambda choice: every(choice, lambda test: test.holds(seen)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,9 @@ def namespace(pattern: str) -> Match:
     return between(pattern, "/ns/", "/")
 
 
-def service_account(pattern: str, home: str) -> Match:
-    """Whether the identity is a service account, NAME of the policy's own namespace or NAMESPACE/NAME; nothing in it is a pattern."""
-    first, slash, rest = pattern.partition("/")
-    space, name = (first, rest) if slash else (home, first)
+def service_account(account: str) -> Match:
+    """Whether the identity is a service account, NAMESPACE/NAME; nothing in it is a pattern."""
+    space, _, name = account.partition("/")
     wanted = re.compile(rf"{SCHEME}.+/ns/{re.escape(space)}/(.+/|)sa/{re.escape(name)}(/.+)?")
     return lambda identity: wanted.fullmatch(identity) is not None
 

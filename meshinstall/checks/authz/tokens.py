@@ -53,6 +53,15 @@ class TokenRule:
         found += ["the header cookie"] if items(self.fields.get("fromCookies")) and "cookie" in http.headers else []
         return next(iter(found), "")
 
+    def places(self) -> Iterator[tuple[Token, str]]:
+        """Where it looks: an empty token at each place, and the words for a place that is not the usual one."""
+        for name, prefix in self._headers():
+            is_usual = (name, prefix) == (AUTHORIZATION, BEARER)
+            yield Token({}, header=name, prefix=prefix), "" if is_usual else f" in {name}{prefix and f' after {prefix!r}'}"
+        for param in texts(self.fields.get("fromParams")) if self._has_places else [_DEFAULT_PARAM]:
+            yield Token({}, param=param), f" in ?{param}"
+        yield from ((Token({}, cookie=name), f" in cookie {name}") for name in texts(self.fields.get("fromCookies")))
+
     def judge(self, token: Token) -> Outcome:
         """What becomes of a token that it finds: 401, or 403 for one of its issuer that is for somebody else, which Envoy sees first."""
         is_whole = token.param or token.cookie or self._reads_whole(token)

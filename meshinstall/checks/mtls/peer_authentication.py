@@ -77,19 +77,18 @@ class Policies:
         """Merge for one pod: mesh, namespace, workload; the oldest of each scope alone counts and UNSET inherits."""
         mode, source = Mode.PERMISSIVE, None
         shadowed: list[tuple[PeerPolicy, PeerPolicy]] = []
-        scopes = self._scopes(pod)
+        scopes = self.scopes(pod.place.namespace, pod.labels)
         for scope in scopes:
             if scope and scope[0].mode is not Mode.UNSET:
                 mode, source = scope[0].mode, scope[0]
             shadowed += [(policy, scope[0]) for policy in scope[1:]]
         return Merged(mode, source, scopes[-1][0] if scopes[-1] else None, tuple(shadowed))
 
-    def _scopes(self, pod: Pod) -> tuple[tuple[PeerPolicy, ...], ...]:
-        """The policies of the mesh, of the pod's namespace and for the pod itself."""
-        home = pod.place.namespace
+    def scopes(self, home: str, labels: Mapping[str, str]) -> tuple[tuple[PeerPolicy, ...], ...]:
+        """The policies of the mesh, of a pod's namespace and for the pod itself, by its labels."""
         if home == self.root_namespace:
             return self.mesh_wide, (), ()
-        workload = tuple(self.special[home].of(pod.labels)) if home in self.special else ()
+        workload = tuple(self.special[home].of(labels)) if home in self.special else ()
         return self.mesh_wide, self.general.get(home, ()), workload
 
 

@@ -14,7 +14,9 @@ _VERSION = ("helm.sh/chart", "app.kubernetes.io/version")
 _NOTE = ("data.original-values", "data.merged-values")
 _WORDS = {
     Concern.WEAKER: "weaker",
+    Concern.WIDER: "wider",
     Concern.STRONGER: "stronger",
+    Concern.NARROWER: "narrower",
     Concern.ACCESS: "access",
     Concern.RESTART: "restarts",
     Concern.ADDRESS: "addresses",

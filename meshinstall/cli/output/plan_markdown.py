@@ -20,7 +20,7 @@ _LONGEST = 60_000
 # Lines of one object, and characters of one of them: others have to fit beside it.
 _MOST_LINES, _LONGEST_LINE = 100, 1_000
 _LONGEST_OBJECT = 15_000
-_SECURITY = frozenset({Concern.WEAKER, Concern.STRONGER, Concern.ACCESS})
+_SECURITY = frozenset({Concern.WEAKER, Concern.WIDER, Concern.STRONGER, Concern.NARROWER, Concern.ACCESS})
 _TICKS = re.compile(r"`+")
 
 

@@ -1,8 +1,8 @@
 """Reads the policies that files describe: each that is wanted, and those of ours in the cluster that no file has any more.
 
 Requests: one for each version of Istio's groups and of the Gateway API, one list for each kind that is served, one for each wanted object
-that is not among them, and one for each of their namespaces that the mesh does not have; where objects are wanted, two lists of what
-others made that may let more in.
+that is not among them, and one for each of their namespaces that the mesh does not have; where objects are wanted or some of ours are
+there, two lists of what others made that may let more in.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
@@ -15,7 +15,7 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, PolicyFacts, key_of, policy_key
 from meshinstall.model.ownership import LAYERED, MANAGED_BY, MANAGER, POLICY, is_ours
 from meshinstall.model.paths import object_path, path_of
-from meshinstall.model.policy_kinds import POLICY_KINDS, SECURITY, PolicyKey, PolicyKind, group_of
+from meshinstall.model.policy_kinds import ACCESS_KINDS, POLICY_KINDS, SECURITY, PolicyKey, PolicyKind, group_of
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
@@ -38,7 +38,7 @@ async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
         live: dict[ObjectKey, Manifest | None] = {key: ours[policy_key(key)][1] for key in wanted if policy_key(key) in ours}
         asked = [key for key in wanted if key not in live and (group_of(key.api_version), key.kind) in served]
         live |= await gather(asked, lambda key: kube.get(path_of(key)))
-        others = await _others(kube, served, {policy_key(key) for key in wanted}) if wanted else ()
+        others = await _others(kube, served, {policy_key(key) for key in wanted}) if wanted or ours else ()
     except ForbiddenError as error:
         return replace(facts, layered=PolicyFacts(unseen=error.message))
     kept = {policy_key(key) for key in (*wanted, *facts.policies)}
@@ -66,6 +66,12 @@ async def find_served(kube: Kube, kinds: Mapping[tuple[str, str], PolicyKind] = 
 
 def _names(answer: Manifest) -> Iterable[str]:
     return (text(at(one, "name")) for one in rows(at(answer, "resources")))
+
+
+async def list_access_policies(kube: Kube) -> tuple[Manifest, ...]:
+    """All policies of a cluster by which requests are allowed or denied, whoever made them; raises ClusterError."""
+    kinds = {(SECURITY, kind): POLICY_KINDS[SECURITY, kind] for kind in ACCESS_KINDS}
+    return tuple([item async for _, item in _listed(kube, await find_served(kube, kinds))])
 
 
 async def _others(kube: Kube, served: Served, wanted: Collection[PolicyKey]) -> tuple[Manifest, ...]:

@@ -31,6 +31,11 @@ def consequences(diff: Iterable[ObjectChange], facts: Facts, concerned: Concerne
     found = [one for change in changes for one in _of_one(change, both(change, facts, sides), concerned)]
     found += _crds(changes)
     found += _deletions(changes)
+    return by_concern(found)
+
+
+def by_concern(found: Iterable[Consequence]) -> tuple[Consequence, ...]:
+    """Each once, security first."""
     order = list(Concern)
     return tuple(sorted(dict.fromkeys(found), key=lambda one: order.index(one.concern)))
 

@@ -9,7 +9,8 @@ from meshinstall.checks.policies.refused import faults
 from meshinstall.config.authz_table import Mesh, read_table
 from meshinstall.config.policy_files import read_objects
 from meshinstall.config.security_forms import malformed
-from meshinstall.engine.report.policies import defined_twice, known_mesh
+from meshinstall.engine.objects.mesh_policies import known_mesh, mesh_wide
+from meshinstall.engine.report.policies import defined_twice
 from meshinstall.errors import ConfigError, Problem
 from meshinstall.model.authz import Expectation, Tried
 from meshinstall.model.desired import Desired
@@ -29,7 +30,7 @@ def try_table(path: Path, sources: Iterable[Path | PolicyObject], desired: Desir
     objects = (*(one for one in given if isinstance(one, PolicyObject)), *read)
     problems += [problem for one in objects for problem in _wrong(one)]
     problems += defined_twice(objects, in_layers=False)
-    policies = known_mesh((*objects, *_mesh_wide(desired)), desired) if desired else Policies(objects)
+    policies = known_mesh((*objects, *mesh_wide(desired)), desired)
     gateways = frozenset(one.key.namespace for one in desired.releases if one.component is Component.GATEWAY) if desired else frozenset()
     rows = read_table(path, Mesh(policies.trust_domains[0], gateways), problems)
     if problems:
@@ -40,7 +41,7 @@ def try_table(path: Path, sources: Iterable[Path | PolicyObject], desired: Desir
 def try_all(rows: Iterable[Expectation], policies: Policies) -> tuple[Tried, ...]:
     """Decide each row; the policies of a workload are read once for rows that follow each other."""
     found: list[Tried] = []
-    of, by = world(policies, policies.normalization), None
+    of, by = world(policies), None
     for row in rows:
         if by is None or by.workload != row.workload:
             by = guard(of, row.workload)
@@ -55,11 +56,3 @@ def _wrong(one: PolicyObject) -> Iterator[Problem]:
         return
     for fault in faults(one):
         yield Problem(one.source, *one.place(fault.path), plain(f"istiod refuses {one}: {fault.text}"), plain(fault.hint))
-
-
-def _mesh_wide(desired: Desired | None) -> Iterable[PolicyObject]:
-    """The policies that an environment itself makes, such as its mTLS mode."""
-    return (
-        PolicyObject(one.origin.source, one.manifest, {(): (one.origin.line, one.origin.column)})
-        for one in (desired.policies if desired else ())
-    )

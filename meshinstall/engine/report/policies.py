@@ -1,9 +1,8 @@
 """Judges files of policies without a cluster: their form by Istio's own CRDs, what they hold, and what they do."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from meshinstall.checks.policies.judge import judge
 from meshinstall.checks.policies.published import compare_document, judge_keys, not_read
@@ -12,15 +11,13 @@ from meshinstall.config.crd_schemas import Schemas, read_schemas
 from meshinstall.config.layer_files import layer_of
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.policy_files import read_objects
-from meshinstall.engine.objects.json_fields import rows, table, text
+from meshinstall.engine.objects.mesh_policies import known_mesh
 from meshinstall.engine.observe.version import settle_version
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ChartError, IdentityError, Problem
-from meshinstall.model.authz import Normalization
 from meshinstall.model.desired import Desired
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.identity import IdentityProvider, discovery_of
-from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.release import Component
 from meshinstall.ports import Charts, Published
@@ -97,16 +94,3 @@ def defined_twice(objects: tuple[PolicyObject, ...], *, in_layers: bool) -> Iter
         if first is not one and one.name:
             where = f"{first.source}:{first.place(())[0]}"
             yield Problem(one.source, *one.place(()), f"{one} is also in {where}: the one that is applied last wins")
-
-
-def known_mesh(objects: tuple[PolicyObject, ...], desired: Desired) -> Policies:
-    """Policies with what an environment says of its mesh."""
-    istiod = desired.istiod
-    mesh: Mapping[str, Any] = table(istiod.values.merged().get("meshConfig")) if istiod else {}
-    domain = text(mesh.get("trustDomain")) or DEFAULT_DOMAIN
-    aliases = tuple(text(one) for one in rows(mesh.get("trustDomainAliases")))
-    providers = tuple(text(table(one).get("name")) for one in rows(mesh.get("extensionProviders")))
-    root = text(mesh.get("rootNamespace")) or desired.mesh_namespace
-    how = text(table(mesh.get("pathNormalization")).get("normalization"))
-    normalization = Normalization(how) if how in set(Normalization) else Normalization.BASE
-    return Policies(objects, root, (domain, *aliases), desired.istio_version, providers, desired.identity, normalization)

@@ -1,0 +1,194 @@
+"""The aspects of a request that the policies of a workload look at, each with its classes, and what each class means to their rules."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any
+
+from meshinstall.checks.authz import classes, conditions
+from meshinstall.checks.authz.classes import Class, TooManyError
+from meshinstall.checks.authz.conditions import Test
+from meshinstall.checks.authz.decide import Guard, seen_by
+from meshinstall.checks.authz.identities import port_modes
+from meshinstall.checks.authz.path_classes import paths
+from meshinstall.checks.authz.rules import All
+from meshinstall.checks.authz.seen import Seen, UnknownError
+from meshinstall.checks.authz.source_classes import sources
+from meshinstall.checks.authz.token_classes import tokens
+from meshinstall.model.access import HTTP, METHOD, PATH, PORT, PROTOCOL, SOURCE, TCP
+from meshinstall.model.authz import Http, Request
+
+HOST, TOKEN = "host", "token"
+# Aspects that only a request of HTTP has, beside headers.
+_OF_HTTP = (METHOD, PATH, HOST, TOKEN)
+_FILLER, _OTHER_METHOD = "zq0qz", "ZQQZ"
+_SOURCES = (conditions.PRINCIPAL, conditions.SERVICE_ACCOUNT, conditions.NAMESPACE, conditions.TRUST_DOMAIN)
+_TOKENS = (conditions.REQUEST_PRINCIPAL, conditions.AUDIENCES, conditions.PRESENTER)
+_ADDRESSES = {conditions.SOURCE_IP: "source_ip", conditions.REMOTE_IP: "remote_ip", conditions.DESTINATION_IP: "destination_ip"}
+_PSEUDO = {"host": HOST, ":authority": HOST, ":method": METHOD}
+_MOST_BOXES = 4_000
+
+# A value for each aspect that matters.
+Point = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An aspect and its classes.
+
+    For each class there is a bit of a box: in ``sure`` where all tests of the box that look at the aspect hold, in ``never`` where one
+    of them does not; in neither where that is unknown. ``boxes`` are those that look at it at all. ``apart``: what else tells classes
+    apart.
+    """
+
+    name: str
+    classes: tuple[Class, ...]
+    boxes: int
+    sure: tuple[int, ...]
+    never: tuple[int, ...]
+    apart: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A source and an operation of a rule, as tests of which all hold: a request is for the rule if it is in one of its boxes."""
+
+    guard: int
+    protocol: str
+    tests: All
+
+
+def axes(guards: Sequence[Guard]) -> tuple[Axis, ...]:
+    """Those of all rules for one workload together, who calls first; raises TooManyError."""
+    boxes = list(boxes_of(guards))
+    by_name: dict[str, list[Test]] = {}
+    for test in {id(test): test for box in boxes for test in box.tests}.values():
+        by_name.setdefault(aspect(test.key), []).append(test)
+    first = (SOURCE, PORT, PROTOCOL, METHOD, PATH, HOST, TOKEN)
+    names = [*first, *sorted(by_name.keys() - set(first))]
+    found = {name: _classes(name, by_name.get(name, []), guards) for name in names}
+    carriers = carriers_of(guards, found[TOKEN])
+    return tuple(axis_of(name, found[name], boxes, guards, carriers) for name in names)
+
+
+def aspect(key: str) -> str:
+    """Of a key of a test: what of a request it looks at, in the words of conditions where it has none of its own."""
+    if key in _SOURCES:
+        return SOURCE
+    if key in _TOKENS or key.startswith(conditions.CLAIM):
+        return TOKEN
+    if key.startswith(conditions.HEADER):
+        name = conditions.header_name(key) or ""
+        return _PSEUDO.get(name, f"{conditions.HEADER}[{name}]")
+    return {conditions.PORT: PORT, conditions.METHOD: METHOD, conditions.PATH: PATH, conditions.HOST: HOST}.get(key, key)
+
+
+def request_at(point: Point) -> Request:
+    """The request that a value for each aspect makes; aspects that are not there are those of any request."""
+    http = None if point.get(PROTOCOL, HTTP) == TCP else _http(point)
+    known = {field: point[key] for key, field in _ADDRESSES.items() if key in point}
+    return Request(point.get(PORT, 1), point.get(SOURCE, ""), http, server_name=point.get(conditions.SERVER_NAME), **known)
+
+
+def _http(point: Point) -> Http:
+    headers = {name: value for key, value in point.items() if value is not None and (name := _header(key))}
+    return Http(point.get(METHOD, "GET"), point.get(PATH, "/"), point.get(HOST, ""), headers, point.get(TOKEN))
+
+
+def _header(name: str) -> str:
+    return (conditions.header_name(name) or "") if name.startswith(conditions.HEADER) else ""
+
+
+def boxes_of(guards: Sequence[Guard]) -> Iterator[Box]:
+    """Those of all rules, for HTTP and for TCP; raises TooManyError."""
+    count = 0
+    for index, guard in enumerate(guards):
+        for protocol, filters in ((HTTP, guard.http), (TCP, guard.tcp)):
+            for rule in (*filters.custom.rules, *filters.deny.rules, *filters.allow.rules):
+                count += len(rule.sources) * len(rule.operations)
+                if count > _MOST_BOXES:
+                    raise TooManyError(f"more than {_MOST_BOXES:,} pairs of a source and an operation in its rules")
+                yield from (Box(index, protocol, (*one, *other)) for one, other in product(rule.operations, rule.sources))
+
+
+def _classes(name: str, tests: Sequence[Test], guards: Sequence[Guard]) -> list[Class]:
+    values = [value for test in tests for value in test.values]
+    if name in _ADDRESSES:
+        return classes.addresses(values)
+    if name.startswith(conditions.HEADER):
+        return classes.optional_texts(values, _FILLER, None)
+    if name == conditions.SERVER_NAME:
+        return classes.optional_texts([value.lower() for value in values], _FILLER, "")
+    policies = guards[0].world.policies
+    made: Mapping[str, Callable[[], list[Class]]] = {
+        SOURCE: partial(sources, tests, policies.trust_domains[0]),
+        PORT: lambda: classes.ports([*(int(one) for one in values if one.isdecimal()), *_mtls_ports(guards)]),
+        PROTOCOL: lambda: [Class(HTTP, HTTP, frozenset({HTTP})), Class(TCP, TCP, frozenset({TCP}))],
+        METHOD: lambda: classes.texts(values, _OTHER_METHOD),
+        PATH: lambda: paths(values, guards[0].world.policies.normalization),
+        HOST: lambda: classes.hosts(values, _FILLER, by_case=any(test.key != conditions.HOST for test in tests)),
+        TOKEN: lambda: tokens(tests, (rule for guard in guards for rule in guard.tokens)),
+    }
+    return made[name]() if name in made else [Class(None, classes.REST)]
+
+
+def _mtls_ports(guards: Sequence[Guard]) -> Iterator[int]:
+    for guard in guards:
+        yield from port_modes(guard.world.peers, guard.workload)
+
+
+def carriers_of(guards: Sequence[Guard], found: Iterable[Class]) -> frozenset[str]:
+    """Headers of which a rule may not be sure, as they carry a token or what is made of one."""
+    written = frozenset().union(*(guard.written for guard in guards))
+    held = {one.value.header.lower() for one in found if one.value and not one.value.param and not one.value.cookie}
+    return written | held | {"cookie"}
+
+
+def axis_of(name: str, found: Sequence[Class], boxes: Sequence[Box], guards: Sequence[Guard], carriers: frozenset[str]) -> Axis:
+    """What classes of an aspect mean to each box."""
+    is_of_http = name in _OF_HTTP or name.startswith(conditions.HEADER)
+    concerned = [(1 << bit, box, [test for test in box.tests if aspect(test.key) == name]) for bit, box in enumerate(boxes)]
+    looking = [one for one in concerned if one[2] or name == PROTOCOL]
+    sure, never, apart = [], [], []
+    unsure = _header(name) in carriers
+    for one in found:
+        seen = [_seen(guard, name, one.value) for guard in guards]
+        holds = [(bit, one.value == box.protocol if name == PROTOCOL else _holds(tests, seen[box.guard])) for bit, box, tests in looking]
+        sure.append(sum(bit for bit, answer in holds if answer))
+        never.append(0 if unsure else sum(bit for bit, answer in holds if answer is False))
+        apart.append((*_apart(name, one.value, guards), *(one is None for one in seen if is_of_http)))
+    return Axis(name, tuple(found), sum(bit for bit, _, _ in looking), tuple(sure), tuple(never), tuple(apart))
+
+
+def _seen(guard: Guard, name: str, value: Any) -> Seen | None:
+    try:
+        return seen_by(guard, request_at({name: value}))
+    except UnknownError:
+        return None
+
+
+def _apart(name: str, value: Any, guards: Sequence[Guard]) -> tuple[Any, ...]:
+    """What decides beside rules: whether the client has an identity, the mode of mTLS of a port, and whether there may be a token."""
+    if name == SOURCE:
+        return (bool(value),)
+    if name == PROTOCOL:
+        return (value,)
+    if name != PORT:
+        return ()
+    return tuple(port_modes(guard.world.peers, guard.workload).get(value) for guard in guards)
+
+
+def _holds(tests: Sequence[Test], seen: Seen | None) -> bool | None:
+    """Whether all hold; None where that is not known."""
+    answers = [_answer(test, seen) for test in tests]
+    return False if False in answers else None if None in answers else True
+
+
+def _answer(test: Test, seen: Seen | None) -> bool | None:
+    if seen is None:
+        return False
+    try:
+        return test.holds(seen)
+    except UnknownError:
+        return None

@@ -1,0 +1,50 @@
+"""Requests that are decided alike, in words."""
+
+from collections.abc import Iterable
+
+from meshinstall.model.access import HTTP, METHOD, PATH, PORT, PROTOCOL, SOURCE, TCP, Aspect, Cell, Part
+
+_SOURCES = {"*/*": "any identity", "no identity": "clients without identity"}
+_OWN = frozenset({SOURCE, PORT, PROTOCOL, METHOD, PATH})
+
+
+def who(cell: Cell) -> str:
+    """Who calls."""
+    parts = cell.of(SOURCE)
+    return _listed(Part(_SOURCES.get(one.label, one.label), one.but) for one in parts) if parts else "anybody"
+
+
+def ports(cell: Cell) -> str:
+    """At which ports of the pod."""
+    parts = cell.of(PORT)
+    return _named("any", parts) or "any"
+
+
+def what(cell: Cell) -> str:
+    """What is called: methods and paths, TCP, or anything."""
+    protocols = {one.label for one in cell.of(PROTOCOL)} or {HTTP, TCP}
+    if protocols == {TCP}:
+        return "TCP"
+    methods, paths = _named("any method", cell.of(METHOD)), _named("any path", cell.of(PATH))
+    if methods or paths:
+        return f"{methods or 'any method'} {paths or 'any path'}"
+    return "anything" if TCP in protocols else "any HTTP request"
+
+
+def conditions(cell: Cell) -> tuple[str, ...]:
+    """All else that a request must have, one text for each aspect."""
+    return tuple(_condition(one) for one in cell.aspects if one.name not in _OWN)
+
+
+def _condition(aspect: Aspect) -> str:
+    told = _named("any", aspect.parts)
+    return told if aspect.name == "token" else f"{aspect.name} = {told}"
+
+
+def _named(rest: str, parts: Iterable[Part]) -> str:
+    """Parts, with the words for all values that no rule names."""
+    return _listed(Part(rest, one.but) if one.label == "*" else one for one in parts)
+
+
+def _listed(parts: Iterable[Part]) -> str:
+    return ", ".join(f"{one.label} but {' and '.join(one.but)}" if one.but else one.label for one in parts)

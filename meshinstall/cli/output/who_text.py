@@ -1,0 +1,111 @@
+"""Who may call what, as people and programs read it."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from meshinstall.checks.authz.wording import conditions, ports, what, who
+from meshinstall.engine.report.who import Difference, Who
+from meshinstall.model.access import HTTP, METHOD, PATH, PORT, PROTOCOL, SOURCE, TCP, Access, Aspect, Cell, Part, openness
+from meshinstall.model.authz import Outcome, Verdict
+from meshinstall.model.foreign_text import for_log, line
+
+SCHEMA = "meshinstall.dev/authz-who/v1"
+_HEAD = ("FROM", "PORT", "MAY CALL", "BY")
+# Characters of each column; with what is between and before them 80.
+_WIDTHS = (21, 6, 23, 22)
+_INDENT = "  "
+
+
+def who_text(found: Who) -> str:
+    """A table for each workload, and what could not be known at the end."""
+    lines = [text for access in found.accesses for text in _table(access, found)]
+    counts = {one: sum(found.difference(cell) is one for access in found.accesses for cell in access.cells) for one in Difference}
+    told = [f"{counts[one]} {one}" for one in (Difference.NOT_IN_GIT, Difference.NOT_APPLIED) if counts[one]]
+    count = len(found.accesses)
+    lines.append(
+        f"{count} {'workload' if count == 1 else 'workloads'}, by {' and '.join(found.sides)}{': ' if told else ''}{', '.join(told)}"
+    )
+    return for_log("\n".join([*lines, *(text for gap in found.gaps for text in textwrap.wrap(f"not known: {line(gap)}", 80))]))
+
+
+def _table(access: Access, found: Who) -> Iterator[str]:
+    yield line(access.callee.name)
+    if access.callee.unguarded:
+        yield from textwrap.wrap(access.callee.unguarded, 80, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    elif not access.cells:
+        yield f"{_INDENT}nobody"
+    else:
+        yield from _wrapped(_HEAD)
+        for cell in access.cells:
+            yield from _wrapped(_row(cell, found))
+    yield ""
+
+
+def _row(cell: Cell, found: Who) -> tuple[str, ...]:
+    when = f" when {' and '.join(conditions(cell))}" if conditions(cell) else ""
+    difference = found.difference(cell)
+    verdict = max(cell.verdicts, key=openness) if difference else cell.verdicts[-1]
+    # What files say has a line; of equal verdicts it is told.
+    verdict = cell.verdicts[0] if not difference and cell.verdicts[0].place else verdict
+    return who(cell), ports(cell), f"{what(cell)}{when}", f"{f'{difference}: ' if difference else ''}{_by(verdict)}"
+
+
+def _by(verdict: Verdict) -> str:
+    where = verdict.place or verdict.policy
+    if verdict.outcome is Outcome.UNDECIDED:
+        return f"undecided: {verdict.reason}{f' ({where})' if where else ''}"
+    return where or "no policy"
+
+
+def _wrapped(cells: Sequence[str]) -> Iterator[str]:
+    """A row, each cell in lines as wide as its column."""
+    columns = [textwrap.wrap(line(text), width) for text, width in zip(cells, _WIDTHS, strict=True)]
+    for parts in zip_longest(*columns, fillvalue=""):
+        yield (_INDENT + "  ".join(text.ljust(width) for text, width in zip(parts, _WIDTHS, strict=True))).rstrip()
+
+
+def who_json(found: Who) -> dict[str, Any]:
+    """The document that docs/schemas/authz-who.json describes."""
+    return {
+        "schema": SCHEMA,
+        "sides": list(found.sides),
+        "workloads": [_workload_json(access, found) for access in found.accesses],
+        "gaps": list(found.gaps),
+    }
+
+
+def _workload_json(access: Access, found: Who) -> dict[str, Any]:
+    callee = access.callee
+    return {
+        "name": callee.name,
+        "namespace": callee.workload.namespace,
+        "labels": dict(callee.workload.labels),
+        "unguarded": callee.unguarded,
+        "access": [_cell_json(cell, found) for cell in access.cells],
+    }
+
+
+def _cell_json(cell: Cell, found: Who) -> dict[str, Any]:
+    own = {"from": SOURCE, "ports": PORT, "methods": METHOD, "paths": PATH}
+    others = [one for one in cell.aspects if one.name not in {*own.values(), PROTOCOL}]
+    return {
+        **{key: _parts_json(cell.of(name)) for key, name in own.items()},
+        "protocols": [one.label for one in cell.of(PROTOCOL)] or [HTTP, TCP],
+        "conditions": [_condition_json(one) for one in others],
+        "verdicts": {side: _verdict_json(one) for side, one in zip(found.sides, cell.verdicts, strict=True)},
+        "difference": str(found.difference(cell)),
+    }
+
+
+def _condition_json(aspect: Aspect) -> dict[str, Any]:
+    return {"of": aspect.name, "any": _parts_json(aspect.parts)}
+
+
+def _parts_json(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    return [{"is": one.label, "but": list(one.but)} for one in parts]
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, str]:
+    return {"outcome": verdict.outcome, "reason": verdict.reason, "policy": verdict.policy, "place": verdict.place}

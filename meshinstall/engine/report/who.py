@@ -1,0 +1,89 @@
+"""Who may call what: by the policies of files, by those of a cluster, or by both, with where they differ."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from meshinstall.checks.authz.callees import described_by, selected
+from meshinstall.checks.authz.decide import world
+from meshinstall.checks.authz.matrix import Matrix, open_somehow
+from meshinstall.checks.mtls.peer_authentication import is_seen
+from meshinstall.config.policy_files import read_objects
+from meshinstall.engine.mesh.callees import list_callees
+from meshinstall.engine.mesh.reader import Asker
+from meshinstall.engine.objects.mesh_policies import known_mesh, mesh_wide
+from meshinstall.engine.observe.policies import list_access_policies
+from meshinstall.errors import ConfigError, Problem
+from meshinstall.model.access import Access, Callee, Cell, openness
+from meshinstall.model.desired import Desired
+from meshinstall.model.istio import DEFAULT_ROOT_NAMESPACE
+from meshinstall.model.labels import REVISION
+from meshinstall.model.policy_object import PolicyObject
+from meshinstall.ports import Kube
+
+FILES, LIVE = "files", "live"
+
+
+class Difference(StrEnum):
+    """How what a cluster does differs from what files say of some requests."""
+
+    NONE = ""
+    NOT_IN_GIT = "not in Git"
+    NOT_APPLIED = "not applied"
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Access of each workload; cells have a verdict for each of ``sides``. ``gaps`` are what the cluster did not tell."""
+
+    sides: tuple[str, ...]
+    accesses: tuple[Access, ...]
+    gaps: tuple[str, ...] = ()
+
+    def difference(self, cell: Cell) -> Difference:
+        """Of a cell: the cluster lets more through than the files, or less."""
+        files, live = openness(cell.verdicts[0]), openness(cell.verdicts[-1])
+        return Difference.NOT_IN_GIT if live > files else Difference.NOT_APPLIED if live < files else Difference.NONE
+
+
+def read_sources(sources: Iterable[Path | PolicyObject], desired: Desired | None) -> tuple[PolicyObject, ...]:
+    """All objects of files, with those that an environment makes; raises ConfigError with every mistake, or UsageError."""
+    problems: list[Problem] = []
+    given = tuple(sources)
+    read = read_objects((one for one in given if isinstance(one, Path)), problems)
+    if problems:
+        raise ConfigError(tuple(problems))
+    return (*(one for one in given if isinstance(one, PolicyObject)), *read, *mesh_wide(desired))
+
+
+async def who_may_call(
+    files: Sequence[PolicyObject] | None, kube: Kube | None, desired: Desired | None, namespaces: Collection[str] = ()
+) -> Who:
+    """Decide for all workloads, or for those of some namespaces; without ``kube`` they are those that the files tell of.
+
+    ``files`` is None for a cluster alone. Raises ClusterError.
+    """
+    sides = {FILES: tuple(files)} if files is not None else {}
+    asker, there = Asker(kube) if kube else None, tuple(described_by(files or ()))
+    if kube and asker:
+        sides[LIVE] = tuple(PolicyObject("", one, {}) for one in await list_access_policies(kube))
+        there = await list_callees(asker, desired.mesh_namespace if desired else DEFAULT_ROOT_NAMESPACE)
+    every = tuple(one for objects in sides.values() for one in objects)
+    callees = (*there, *(() if kube and there else selected(known_mesh(every, desired), there)))
+    worlds = [world(known_mesh(_seen(objects, desired), desired)) for objects in sides.values()]
+    wanted = [one for one in callees if not namespaces or one.workload.namespace in namespaces]
+    return Who(tuple(sides), tuple(Matrix(worlds, open_somehow).of(_named_apart(wanted))), tuple(asker.gaps if asker else ()))
+
+
+def _seen(objects: Iterable[PolicyObject], desired: Desired | None) -> tuple[PolicyObject, ...]:
+    """Those that an istiod of the environment's revision sees."""
+    return tuple(one for one in objects if is_seen(one.labels.get(REVISION), desired.revision if desired else ""))
+
+
+def _named_apart(callees: Sequence[Callee]) -> Iterable[Callee]:
+    """With their labels where two have one name, such as a Deployment whose pods are being replaced."""
+    names = [one.name for one in callees]
+    for one in callees:
+        labels = ",".join(f"{name}={value}" for name, value in sorted(one.workload.labels.items()))
+        yield one if names.count(one.name) == 1 else Callee(f"{one.name} ({labels})", one.workload, one.unguarded)
