@@ -32,7 +32,7 @@ def cells(guards: Sequence[Guard], wanted: Callable[[Verdicts], bool]) -> tuple[
     try:
         return tuple(_Diagram(guards, axes(guards), wanted).cells())
     except TooManyError as error:
-        reason = f"the policies of this workload are too many to be told apart: {error}"
+        reason = f"the policies of this workload distinguish too many kinds of requests: {error}"
         undecided = (Verdict(Outcome.UNDECIDED, reason),) * len(guards)
         return (Cell((), undecided),) if wanted(undecided) else ()
 

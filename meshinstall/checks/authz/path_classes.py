@@ -118,7 +118,7 @@ def _searched(templates: Sequence[str], plain: Patterns, how: Normalization) -> 
                 reached.add(state)
                 waiting.append((path + char, state))
         if len(reached) > _MOST:
-            raise TooManyError(f"templates of paths with more than {_MOST:,} ways to go on")
+            raise TooManyError(f"templates of paths with more than {_MOST:,} intermediate states")
 
 
 def _may_end(segment: str, how: Normalization) -> bool:

@@ -27,7 +27,7 @@ def what(cell: Cell) -> str:
         return "TCP"
     methods, paths = _named("any method", cell.of(METHOD)), _named("any path", cell.of(PATH))
     if methods or paths:
-        return f"{methods or 'any method'} {paths or 'any path'}"
+        return f"{methods} {paths or 'any path'}" if methods else f"any method, {paths}"
     return "anything" if TCP in protocols else "any HTTP request"
 
 

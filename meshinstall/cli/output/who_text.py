@@ -12,9 +12,9 @@ from meshinstall.model.authz import Outcome, Verdict
 from meshinstall.model.foreign_text import for_log, line
 
 SCHEMA = "meshinstall.dev/authz-who/v1"
-_HEAD = ("FROM", "PORT", "MAY CALL", "BY")
-# Characters of each column; with what is between and before them 80.
-_WIDTHS = (21, 6, 23, 22)
+_HEAD = ("FROM", "PORT", "MAY CALL")
+# Characters of each column, which are 80 with what is between and before them.
+_SCREEN, _WIDTHS = 80, (26, 10, 38)
 _INDENT = "  "
 
 
@@ -27,36 +27,42 @@ def who_text(found: Who) -> str:
     lines.append(
         f"{count} {'workload' if count == 1 else 'workloads'}, by {' and '.join(found.sides)}{': ' if told else ''}{', '.join(told)}"
     )
-    return for_log("\n".join([*lines, *(text for gap in found.gaps for text in textwrap.wrap(f"not known: {line(gap)}", 80))]))
+    return for_log("\n".join([*lines, *(text for gap in found.gaps for text in textwrap.wrap(f"cannot tell: {line(gap)}", _SCREEN))]))
 
 
 def _table(access: Access, found: Who) -> Iterator[str]:
     yield line(access.callee.name)
     if access.callee.unguarded:
-        yield from textwrap.wrap(access.callee.unguarded, 80, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        yield from textwrap.wrap(access.callee.unguarded, _SCREEN, initial_indent=_INDENT, subsequent_indent=_INDENT)
     elif not access.cells:
         yield f"{_INDENT}nobody"
     else:
         yield from _wrapped(_HEAD)
         for cell in access.cells:
-            yield from _wrapped(_row(cell, found))
+            when = f" when {' and '.join(conditions(cell))}" if conditions(cell) else ""
+            yield from _wrapped((who(cell), ports(cell), f"{what(cell)}{when}"))
+            # A file and its line stay one word, to be copied.
+            indent = _INDENT * 2
+            reason = line(_why(cell, found))
+            yield from textwrap.wrap(
+                reason, _SCREEN, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
     yield ""
 
 
-def _row(cell: Cell, found: Who) -> tuple[str, ...]:
-    when = f" when {' and '.join(conditions(cell))}" if conditions(cell) else ""
+def _why(cell: Cell, found: Who) -> str:
     difference = found.difference(cell)
     verdict = max(cell.verdicts, key=openness) if difference else cell.verdicts[-1]
     # What files say has a line; of equal verdicts it is told.
     verdict = cell.verdicts[0] if not difference and cell.verdicts[0].place else verdict
-    return who(cell), ports(cell), f"{what(cell)}{when}", f"{f'{difference}: ' if difference else ''}{_by(verdict)}"
+    return f"{f'{difference}: ' if difference else ''}{_by(verdict)}"
 
 
 def _by(verdict: Verdict) -> str:
-    where = verdict.place or verdict.policy
+    where = " ".join(text for text in (verdict.place, verdict.policy) if text)
     if verdict.outcome is Outcome.UNDECIDED:
         return f"undecided: {verdict.reason}{f' ({where})' if where else ''}"
-    return where or "no policy"
+    return f"by {where}" if where else "because no ALLOW policy is for it"
 
 
 def _wrapped(cells: Sequence[str]) -> Iterator[str]:

@@ -43,7 +43,9 @@ async def access_changes(plan: Plan, facts: Facts, desired: Desired, kube: Kube)
     there = await list_callees(asker, desired.mesh_namespace)
     before = live_objects(facts)
     found = changed(before, left_by(steps, before, desired), there, desired)
-    gaps = (Consequence(Concern.ACCESS, f"workloads are those that policies select, as not all are known: {gap}") for gap in asker.gaps)
+    gaps = (
+        Consequence(Concern.ACCESS, f"the workloads are those that policies select, because pods are missing: {gap}") for gap in asker.gaps
+    )
     return (*found, *gaps)
 
 
