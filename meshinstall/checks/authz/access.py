@@ -14,8 +14,8 @@ from meshinstall.checks.authz.decide import Guard, decide
 from meshinstall.model.access import Aspect, Cell
 from meshinstall.model.authz import Outcome, Verdict
 
-# Of one workload: decisions that are looked at, and rows that are made of them.
-_MOST_NODES, _MOST_CELLS = 20_000, 5_000
+# Of one workload: nodes, classes that are looked at for them, and rows that are made of them. Policies are tenants' and may mean harm.
+_MOST_NODES, _MOST_LOOKS, _MOST_CELLS = 20_000, 500_000, 5_000
 
 Verdicts = tuple[Verdict, ...]
 # For sets of classes, a bit for each, the number of the next node.
@@ -48,6 +48,7 @@ class _Diagram:
     leaves: list[Verdicts] = field(default_factory=list)
     numbers: dict[_Branches | Verdicts, int | None] = field(default_factory=dict)
     known: dict[tuple[Any, ...], int | None] = field(default_factory=dict)
+    looks: int = 0
 
     def cells(self) -> Iterator[Cell]:
         """All ways to verdicts that are wanted."""
@@ -65,7 +66,7 @@ class _Diagram:
         """
         key = (depth, open_boxes, sure & open_boxes, apart)
         if key not in self.known:
-            if len(self.known) > _MOST_NODES:
+            if len(self.known) > _MOST_NODES or self.looks > _MOST_LOOKS:
                 raise TooManyError(f"more than {_MOST_NODES:,} kinds of requests")
             is_last = depth == len(self.axes)
             self.known[key] = self._leaf(point) if is_last else self._branches(depth, open_boxes, sure, apart, point)
@@ -78,6 +79,7 @@ class _Diagram:
 
     def _branches(self, depth: int, open_boxes: int, sure: int, apart: tuple[Any, ...], point: Point) -> int | None:
         axis = self.axes[depth]
+        self.looks += len(axis.classes)
         groups: dict[tuple[Any, ...], int] = {}
         for index in range(len(axis.classes)):
             alike = (axis.sure[index] & open_boxes, axis.never[index] & open_boxes, axis.apart[index])

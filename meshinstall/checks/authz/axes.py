@@ -27,7 +27,7 @@ _SOURCES = (conditions.PRINCIPAL, conditions.SERVICE_ACCOUNT, conditions.NAMESPA
 _TOKENS = (conditions.REQUEST_PRINCIPAL, conditions.AUDIENCES, conditions.PRESENTER)
 _ADDRESSES = {conditions.SOURCE_IP: "source_ip", conditions.REMOTE_IP: "remote_ip", conditions.DESTINATION_IP: "destination_ip"}
 _PSEUDO = {"host": HOST, ":authority": HOST, ":method": METHOD}
-_MOST_BOXES = 4_000
+_MOST_BOXES, _MOST_TESTS = 4_000, 500_000
 
 # A value for each aspect that matters.
 Point = Mapping[str, Any]
@@ -150,6 +150,8 @@ def axis_of(name: str, found: Sequence[Class], boxes: Sequence[Box], guards: Seq
     is_of_http = name in _OF_HTTP or name.startswith(conditions.HEADER)
     concerned = [(1 << bit, box, [test for test in box.tests if aspect(test.key) == name]) for bit, box in enumerate(boxes)]
     looking = [one for one in concerned if one[2] or name == PROTOCOL]
+    if len(found) * len(looking) > _MOST_TESTS:
+        raise TooManyError(f"{len(found):,} classes of {name}, and {len(looking):,} tests of it")
     sure, never, apart = [], [], []
     unsure = _header(name) in carriers
     for one in found:

@@ -15,6 +15,8 @@ from meshinstall.model.access import Part
 
 REST = "*"
 ABSENT = "none"
+# Of one text: each is held against each pattern.
+_MOST = 1_500
 
 
 class TooManyError(Exception):
@@ -53,7 +55,13 @@ class Patterns:
         return frozenset((*(one for one in self.exact if one == text), *begins, *ends))
 
     def classes(self, between: Callable[[str, str], Iterable[str]]) -> Iterator[Class]:
-        """All of them, that of everything else first; ``between`` makes texts of a beginning and an end that meet no more than these."""
+        """All of them, that of everything else first; ``between`` makes texts of a beginning and an end that meet no more than these.
+
+        Raises TooManyError.
+        """
+        count = (len(self.begins) + 1) * (len(self.ends) + 1) + len(self.exact)
+        if count > _MOST:
+            raise TooManyError(f"{count:,} classes of a text")
         for begin, end in product(("", *self.begins), ("", *self.ends)):
             for text in between(begin, end):
                 yield Class(text, f"{begin}*{end}", self.met(text))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
@@ -139,3 +140,20 @@ def test_words_name_the_widest_and_what_of_it_is_left_out() -> None:
     assert described(found, 0b011) == (Part("*", ("/a/b",)),)
     assert described(found, 0b101) == (Part("*", ("/a*",)), Part("/a/b"))
     assert described(found, 0b110) == (Part("/a*"),)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"to": [{"operation": {"paths": [f"{star}{number}{'' if star else '*'}" for number in range(60) for star in ("*", "")]}}]},
+        {"from": [{"source": {"principals": [f"cluster.local/ns/{number}*" for number in range(2_000)]}}]},
+        {"from": [{"source": {"namespaces": [f"a*{number}*b" for number in range(6)]}}]},
+        {"to": [{"operation": {"ports": [str(number)]}} for number in range(100)], "from": [{"source": {"ipBlocks": ["::/0"]}}] * 100},
+    ],
+)
+def test_rules_that_tell_too_much_apart_are_one_cell_that_says_so(rule: dict[str, Any]) -> None:
+    """Whoever may write a policy must not keep others from their plans."""
+    manifest = {"kind": "AuthorizationPolicy", "metadata": {"name": "a", "namespace": "shop"}, "spec": {"rules": [rule]}}
+    found = cells([guard(world(Policies((PolicyObject("", manifest, {}),))), Workload("shop"))], lambda _: True)
+    assert [one.aspects for one in found] == [()]
+    assert found[0].verdicts[0].outcome is Outcome.UNDECIDED
