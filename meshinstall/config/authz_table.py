@@ -13,6 +13,7 @@ from meshinstall.config.source import Document, read
 from meshinstall.errors import Problem
 from meshinstall.model.authz import AUTHORIZATION, BEARER, Expectation, Http, Outcome, Request, Token, Workload
 from meshinstall.model.foreign_text import plain
+from meshinstall.model.labels import GATEWAY_LABEL
 from meshinstall.model.values import KeyPath
 
 _ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -21,8 +22,6 @@ _PRINCIPAL = re.compile(r"\S{1,2048}")
 _METHOD = re.compile(r"[A-Z]+")
 _HEADER = re.compile(r"[a-zA-Z0-9_-]+")
 _HIGHEST_PORT = 65535
-# A label of the pods of gateways, for the selectors of Gateways (istio: manifests/charts/gateway/templates/_helpers.tpl).
-_GATEWAY = "istio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def _expectation(document: Document, index: int, case: Case, mesh: Mesh) -> Expe
     principal = f"{mesh.trust_domain}/ns/{space}/sa/{account}" if account else source.principal.removeprefix("spiffe://")
     known = source.server_name if principal or source.server_name else ""
     request = Request(to.port, principal, _http(case), source.ip, source.remote_ip or source.ip, server_name=known)
-    is_gateway = _GATEWAY in to.labels or to.namespace in mesh.gateways if to.gateway is None else to.gateway
+    is_gateway = GATEWAY_LABEL in to.labels or to.namespace in mesh.gateways if to.gateway is None else to.gateway
     workload = Workload(to.namespace, to.labels, is_gateway)
     name = plain(case.name or _described(case, principal))
     return Expectation(name, f"{document.source}:{place[0]}", workload, request, Outcome(str(case.expect)))

@@ -6,6 +6,8 @@ TAG = "istio.io/tag"
 INJECTION = "istio-injection"
 INJECT = "sidecar.istio.io/inject"
 MODE = "istio.io/dataplane-mode"
+# On the pods of gateways, for the selectors of Gateways (istio: manifests/charts/gateway/templates/_helpers.tpl).
+GATEWAY_LABEL = "istio"
 # By this annotation istiod leaves a policy of the Gateway API to others (istio: pilot/pkg/config/kube/gateway).
 NOT_OURS = "istio.io/ignore-policy-attachment"
 # Annotations: what the injector did (istio: pkg/kube/inject/webhook.go), and that the CNI redirects a pod to ztunnel (cni/pkg/util).

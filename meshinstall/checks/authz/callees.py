@@ -6,6 +6,7 @@ from meshinstall.checks.policies.reading import Policies, meets, selector, table
 from meshinstall.model.access import Callee
 from meshinstall.model.authz import Workload
 from meshinstall.model.foreign_text import plain
+from meshinstall.model.labels import GATEWAY_LABEL
 from meshinstall.model.policy_kinds import ACCESS_KINDS
 from meshinstall.model.policy_object import PolicyObject
 
@@ -39,7 +40,11 @@ def _is_meant(callee: Callee, namespace: str, wanted: Mapping[str, str]) -> bool
 def _callee(namespace: str, labels: Mapping[str, str]) -> Callee:
     where = "any other namespace" if namespace == _OTHER else namespace
     what = ",".join(f"{name}={value}" for name, value in sorted(labels.items())) or "any other pod"
-    return Callee(plain(f"{where}: {what}"), Workload(namespace, labels))
+    return Callee(plain(f"{where}: {what}"), _workload(namespace, labels))
+
+
+def _workload(namespace: str, labels: Mapping[str, str]) -> Workload:
+    return Workload(namespace, labels, is_gateway=GATEWAY_LABEL in labels)
 
 
 def described_by(objects: Iterable[PolicyObject]) -> Iterator[Callee]:
@@ -48,4 +53,4 @@ def described_by(objects: Iterable[PolicyObject]) -> Iterator[Callee]:
         if one.kind in _TEMPLATES:
             labels = table(table(table(one.spec.get("template")).get("metadata")).get("labels"))
             texts = {str(name): value for name, value in labels.items() if isinstance(value, str)}
-            yield Callee(f"{one.namespace}/{one.name}", Workload(one.namespace, texts))
+            yield Callee(f"{one.namespace}/{one.name}", _workload(one.namespace, texts))

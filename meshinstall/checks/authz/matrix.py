@@ -25,8 +25,8 @@ class Matrix:
 
     def _cells(self, workload: Workload) -> tuple[Cell, ...]:
         applying = [_applying(world, workload) for world in self.worlds]
-        # By that label decide() knows what it does not decide.
-        key = (GATEWAY_API in workload.labels, *(tuple(map(id, one)) for one in applying))
+        # By these decide() knows what it does not decide, and what no PeerAuthentication is for.
+        key = (GATEWAY_API in workload.labels, workload.is_gateway, *(tuple(map(id, one)) for one in applying))
         if key not in self.known:
             self.known[key] = cells([guard(world, workload) for world in self.worlds], self.wanted)
         return self.known[key]

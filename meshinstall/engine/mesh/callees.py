@@ -41,5 +41,6 @@ async def list_callees(asker: Asker, mesh_namespace: str) -> tuple[Callee, ...]:
         labels = {name: value for name, value in one.labels.items() if name not in _OF_ONE_POD}
         unguarded = _UNGUARDED.get(one.dataplane, "")
         name = plain(f"{one.place.namespace}/{one.workload.rpartition(' ')[2]}")
-        found.setdefault((name, frozenset(labels.items()), unguarded), Callee(name, Workload(one.place.namespace, labels), unguarded))
+        workload = Workload(one.place.namespace, labels, is_gateway=one.dataplane is Dataplane.GATEWAY)
+        found.setdefault((name, frozenset(labels.items()), unguarded), Callee(name, workload, unguarded))
     return tuple(sorted(found.values(), key=lambda callee: callee.name))

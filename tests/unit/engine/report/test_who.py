@@ -50,6 +50,20 @@ async def test_a_pod_without_a_proxy_is_told_apart_and_nothing_is_claimed_of_it(
     assert "shop/job\n  it has no proxy: no policy counts, and whoever reaches it may call" in who_text(found)
 
 
+async def test_strict_closes_no_gateway() -> None:
+    """Its own servers say who must have a certificate: a client from outside has none, and is let in by a rule without a source."""
+    there = cluster()
+    there.kube.put(policy(spec={"rules": [{"to": [{"operation": {"methods": ["GET"]}}]}]}))
+    gateway = pod("edge", istio="edge")
+    gateway["spec"]["containers"] = [{"name": "istio-proxy", "image": "proxyv2", "args": ["proxy", "router"]}]
+    put(there, pod("web"), gateway)
+    mesh_wide = {"metadata": {"name": "default", "namespace": "istio-system"}, "spec": {"mtls": {"mode": "STRICT"}}}
+    there.kube.put({"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", **mesh_wide})
+    found = await who_may_call(None, there.kube, MESH)
+    who = {one.callee.name: {part.label for cell in one.cells for part in cell.of("source")} for one in found.accesses}
+    assert who == {"shop/edge": set(), "shop/web": {"*/*"}}
+
+
 async def test_two_revisions_of_a_deployment_with_other_labels_are_two_workloads() -> None:
     there = cluster()
     second = pod("web", tier="new")
