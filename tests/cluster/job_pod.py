@@ -26,7 +26,7 @@ from tests.cluster.two_istios import BuildPart, TwoIstios, two_istios
 _NEVER = "0 0 29 2 *"
 # Seconds for a night.
 _PATIENCE = 600.0
-_LINE = "night dev "
+_LINE = "night dev"
 _FORBIDDEN = 403
 
 

@@ -3,7 +3,7 @@
 Source: istio, pilot/pkg/security/authn/policy_applier.go (1.31); Envoy, source/extensions/filters/http/jwt_authn.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,15 +64,23 @@ class TokenRule:
 
     def judge(self, token: Token) -> Outcome:
         """What becomes of a token that it finds: 401, or 403 for one of its issuer that is for somebody else, which Envoy sees first."""
-        is_whole = token.param or token.cookie or self._reads_whole(token)
-        if not is_whole or (self.issuer and token.claims.get("iss") != self.issuer):
+        if not self._reads_whole(token) or self._is_foreign(token):
             return Outcome.UNAUTHENTICATED
         if not self._is_for(token.claims.get("aud")):
             return Outcome.DENY
         return Outcome.ALLOW if token.valid else Outcome.UNAUTHENTICATED
 
+    def passes_by(self, token: Token) -> bool:
+        """Whether it leaves a token to the rules of other issuers."""
+        return self._reads_whole(token) and self._is_foreign(token)
+
+    def _is_foreign(self, token: Token) -> bool:
+        return bool(self.issuer) and token.claims.get("iss") != self.issuer
+
     def _reads_whole(self, token: Token) -> bool:
         """Whether nothing stands between the prefix that it knows and the token."""
+        if token.param or token.cookie:
+            return True
         prefixes = [prefix for name, prefix in self._headers() if name == token.header.lower()]
         return any((token.prefix.endswith(prefix) if prefix else not token.prefix) for prefix in prefixes)
 
@@ -145,11 +153,20 @@ def authenticate(rules: tuple[TokenRule, ...], http: Http) -> Authenticated:
     judged = [(rule.judge(token), rule) for rule in finding]
     accepting = next((rule for outcome, rule in judged if outcome is Outcome.ALLOW), None)
     if accepting is None:
-        # A rule of the token's own issuer says more than that of another.
-        outcome, rule = min(judged, key=lambda one: one[0] is not Outcome.DENY)
+        outcome, rule = _refusing(judged, token)
         return Authenticated(carrier, refused_by=rule, outcome=outcome)
     is_removed = accepting.fields.get("forwardOriginalToken") is not True and not token.cookie
     return Authenticated("" if is_removed else carrier, accepting.read(token.claims))
+
+
+def _refusing(judged: Sequence[tuple[Outcome, TokenRule]], token: Token) -> tuple[Outcome, TokenRule]:
+    """Of rules that all refuse a token the one whose answer the client gets.
+
+    Envoy keeps the last answer, without those of rules for other issuers (any of all rules; envoy: jwt_authn/verifier.cc), and the last
+    that is asked is istiod's "each or none", which ends with the first that refuses (istio: pilot/pkg/security/authn, policy_applier.go).
+    """
+    telling = [one for one in judged if not one[1].passes_by(token)]
+    return judged[0] if not telling or telling[0] is judged[0] else telling[-1]
 
 
 def _is_preflight(http: Http) -> bool:

@@ -153,7 +153,8 @@ def test_words_name_the_widest_and_what_of_it_is_left_out() -> None:
 )
 def test_rules_that_tell_too_much_apart_are_one_cell_that_says_so(rule: dict[str, Any]) -> None:
     """Whoever may write a policy must not keep others from their plans."""
-    manifest = {"kind": "AuthorizationPolicy", "metadata": {"name": "a", "namespace": "shop"}, "spec": {"rules": [rule]}}
+    kind = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy"}
+    manifest = {**kind, "metadata": {"name": "a", "namespace": "shop"}, "spec": {"rules": [rule]}}
     found = cells([guard(world(Policies((PolicyObject("", manifest, {}),))), Workload("shop"))], lambda _: True)
     assert [one.aspects for one in found] == [()]
     assert found[0].verdicts[0].outcome is Outcome.UNDECIDED
