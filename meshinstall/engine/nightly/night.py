@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from meshinstall.engine.events import Event, StageEnded
 from meshinstall.engine.nightly.choice import TABLE, Decision, Kind, Known, decide
@@ -15,6 +16,7 @@ from meshinstall.engine.session import Session
 from meshinstall.engine.staging.planned import Resolve
 from meshinstall.engine.staging.terms import Callbacks, End, Result, Terms
 from meshinstall.engine.staging.upgrade import upgrade
+from meshinstall.engine.tasks import soon, task_group
 from meshinstall.engine.upgrade.pieces import cut, left_to_others
 from meshinstall.engine.upgrade.plan import plan_upgrade
 from meshinstall.engine.upgrade.waves import with_waves
@@ -22,7 +24,7 @@ from meshinstall.errors import ExitStatus, MeshinstallError
 from meshinstall.model.desired import Desired
 from meshinstall.model.istio_version import IstioVersion
 from meshinstall.model.mesh_position import MeshPosition
-from meshinstall.model.night import STATUS, Night, NightEnd, StageTime
+from meshinstall.model.night import STATUS, Night, NightEnd, Sight, StageTime
 from meshinstall.model.revision import DEFAULT_REVISION
 from meshinstall.model.upgrade import UpgradePlan
 from meshinstall.model.windows import time_words
@@ -63,15 +65,16 @@ class NightRun:
         """The night to its end; raises MeshinstallError with what stopped it before a stage, or in the middle of one."""
         if self.shut():
             return self.ended(NightEnd.OUTSIDE)
-        offer = await find_offer(self.written, self.session, trusts_source=self.trusts_source)
-        position = await observe_upgrade(self.written, self.session)
-        decision = decide(offer, position, lambda version: self._plan(position, version), self.known, self.session.now().date())
-        night = replace(await self._act(decision), before=_versions(position), passed=decision.passed)
-        if night.end in {NightEnd.DONE, NightEnd.NOTHING}:
-            night = await self._settled(night)
-        if decision.kind is Kind.MOVE:
-            position = await observe_upgrade(self.written, self.session)
-        return replace(night, sight=await see(position, self.session), seconds=self._seconds())
+        async with task_group() as group:
+            offer = soon(group, partial(find_offer, self.written, self.session, trusts_source=self.trusts_source))
+            position = soon(group, self._look)
+        begins = position.value
+        decision = decide(offer.value, begins, lambda version: self._plan(begins, version), self.known, self.session.now().date())
+        night = replace(await self._act(decision), before=_versions(begins), passed=decision.passed)
+        async with task_group() as group:
+            settled = soon(group, self._settled, night)
+            sight = soon(group, self._see, None if decision.kind is Kind.MOVE else begins)
+        return replace(settled.value, sight=sight.value, seconds=self._seconds())
 
     def shut(self) -> str:
         """Why nothing may begin now; empty while the windows are open."""
@@ -131,8 +134,18 @@ class NightRun:
         stages = [(stage, cut(stage, desired, plan.position)) for stage in plan.stages]
         return tuple(one for stage, pieces in stages for one in left_to_others(stage, plan.position, pieces))
 
+    async def _see(self, position: MeshPosition | None) -> Sight:
+        """What there is at the end, where it is now unless that is known."""
+        return await see(position or await self._look(), self.session)
+
+    async def _look(self) -> MeshPosition:
+        """Where the mesh is; helm is not asked, which most nights do not need, and an upgrade asks itself."""
+        return await observe_upgrade(self.written, self.session, asks_helm=False)
+
     async def _settled(self, night: Night) -> Night:
-        """Whether ``plan`` with the same files finds nothing more to do."""
+        """The night; where it ended well, whether ``plan`` with the same files finds nothing more to do."""
+        if night.end not in {NightEnd.DONE, NightEnd.NOTHING}:
+            return night
         plan = await make_plan(self.written, self.session)
         pending = [step.name for step in plan.pending]
         if not pending:

@@ -194,6 +194,23 @@ def policies_there(nights: Nights) -> dict[str, object]:
     return {path: deepcopy(item) for path, item in nights.there.kube.objects.items() if "authorizationpolicies" in path}
 
 
+async def test_a_night_with_nothing_to_do_starts_no_helm() -> None:
+    there = await start(has_tenants=False)
+    nights = Nights(there)
+    asked: list[str] = []
+
+    async def version() -> str:
+        asked.append("version")
+        return "4.0.0"
+
+    there.helm.version = version  # type: ignore[method-assign]
+    assert (await nights.night()).end is NightEnd.DONE
+    assert asked != []
+    asked.clear()
+    assert (await nights.night()).end is NightEnd.NOTHING
+    assert asked == []
+
+
 async def test_what_plan_wants_beside_an_upgrade_is_told() -> None:
     nights = Nights(await start(has_tenants=False))
     await nights.night()
