@@ -16,11 +16,14 @@ from testbed.referee.booth import Seen
 from testbed.referee.node import DOMAIN
 from testbed.referee.proxy import Proxy
 
-# Requests for each endpoint of a cluster, which chance picks.
-_TRIES = 4
+# Requests for each endpoint of a cluster, which chance picks; and at most, until each was picked: with three endpoints four of each miss
+# one in every fiftieth cluster.
+_TRIES, _MOST = 4, 40
 # Ports of a mesh that is read in pieces.
 _MANY = 10_000
 _Answer = TypeVar("_Answer")
+# An address or a host, a port, and what a connection there looks like.
+Way = tuple[str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +97,32 @@ def disagreements(proxy: Proxy, pod: Pod, objects: Sequence[Json]) -> list[str]:
     found = [] if outlook(proxy, pod, _MANY) == read else ["what is read in pieces is not what is read at once"]
     for target in targets(objects):
         cluster = next((one for one in read.clusters if (one.host, one.port, one.subset) == (target.host, target.port, "")), None)
-        tries = _TRIES * max(1, len(cluster.endpoints) if cluster else 1)
-        seen = {one for _ in range(tries) for one in proxy.send(target.address, target.port, target.host)}
-        found += [f"{target}: {problem}" for problem in _problems(target, cluster, read, seen)]
+        said = _said(target, cluster, read)
+        shown = _asked(proxy, target, max(1, len(cluster.endpoints) if cluster else 1), said if cluster else set())
+        found += [f"{target}: {problem}" for problem in _problems(cluster, said, shown)]
     return found
 
 
-def _problems(target: Target, cluster: OutboundCluster | None, read: Outlook, seen: set[Seen]) -> Iterator[str]:
+def _asked(proxy: Proxy, target: Target, endpoints: int, wanted: set[Way]) -> set[Way]:
+    """Where requests went, of which there are some for each endpoint, and more until what is ``wanted`` was seen."""
+    found: set[Way] = set()
+    for number in range(_MOST * endpoints):
+        if number >= _TRIES * endpoints and wanted <= found:
+            break
+        seen = proxy.send(target.address, target.port, target.host)
+        found |= {(one.host or one.address, one.port, _shown(one)) for one in seen}
+    return found
+
+
+def _problems(cluster: OutboundCluster | None, said: set[Way], shown: set[Way]) -> Iterator[str]:
     """What was seen and not read, and what was read and not seen."""
-    shown = {(one.host or one.address, one.port, _shown(one)) for one in seen}
-    said = _said(target, cluster, read)
     for one in sorted(shown - said):
         yield f"the wire shows {one}, the reading says {sorted(said)}"
     if cluster and (missing := said - shown):
         yield f"the reading says {sorted(missing)}, the wire shows {sorted(shown)}"
 
 
-def _said(target: Target, cluster: OutboundCluster | None, read: Outlook) -> set[tuple[str, int, str]]:
+def _said(target: Target, cluster: OutboundCluster | None, read: Outlook) -> set[Way]:
     if cluster is None:
         return {(target.address, target.port, "plaintext")} if read.passes_on else set()
     if cluster.anywhere:
