@@ -160,13 +160,15 @@ def authenticate(rules: tuple[TokenRule, ...], http: Http) -> Authenticated:
 
 
 def _refusing(judged: Sequence[tuple[Outcome, TokenRule]], token: Token) -> tuple[Outcome, TokenRule]:
-    """Of rules that all refuse a token the one whose answer the client gets.
+    """Of rules that all refuse a token the one that answers: one of the token's own issuer says more than that of another.
 
-    Envoy keeps the last answer, without those of rules for other issuers (any of all rules; envoy: jwt_authn/verifier.cc), and the last
-    that is asked is istiod's "each or none", which ends with the first that refuses (istio: pilot/pkg/security/authn, policy_applier.go).
+    Raises UnknownError where two of them answer otherwise: Envoy knows one provider by its issuer, and which of several that is goes by
+    the order of a map (envoy: jwt_authn/jwks_cache.cc).
     """
-    telling = [one for one in judged if not one[1].passes_by(token)]
-    return judged[0] if not telling or telling[0] is judged[0] else telling[-1]
+    telling = [one for one in judged if not one[1].passes_by(token)] or judged
+    if len({outcome for outcome, _ in telling}) > 1:
+        raise UnknownError("which of its issuer's rules refuses the token, one with 401 and one with 403")
+    return telling[0]
 
 
 def _is_preflight(http: Http) -> bool:
