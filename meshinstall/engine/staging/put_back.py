@@ -18,7 +18,7 @@ _NAMESPACE = "Namespace"
 async def changed_by_others(made: Desired, session: Session, *, is_switched_off: bool = False) -> str:
     """What of a part that a stage has made is no longer so, and whose change it is; empty where nothing is, or that cannot be seen.
 
-    ``is_switched_off``: the stage has switched off the injector of the istiod without a revision, which its chart would have on.
+    ``is_switched_off``: this run, or one before it, has switched off the injector of the istiod without a revision.
     """
     try:
         plan = await make_plan(made, session, explains=False)

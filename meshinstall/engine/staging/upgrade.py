@@ -213,7 +213,7 @@ class _Run:
         if result.end is End.DONE and piece.after:
             result, made = await self._judged(piece.stage, piece.name, partial(self._finish, piece)), piece.after
         if result.end is End.FAILED:
-            others = await changed_by_others(made, self.session, is_switched_off=piece.takes_over)
+            others = await changed_by_others(made, self.session, is_switched_off=bool(self.switched_off))
             result = replace(result, why=f"{result.why}; since the stage made it so, {others}") if others else result
         if result.end is End.FAILED and self.terms.undoes:
             return await self._undo(piece, before, charts, result)
@@ -226,8 +226,8 @@ class _Run:
         addresses = await self._addresses(piece)
         await make_so(piece.desired, self._execution, self.terms.allow, self.ahead, holds=piece.after is not None)
         if piece.takes_over:
-            self.switched_off = (DEFAULT_REVISION,)
             await switch_off(self.session.kube, piece.desired.mesh_namespace)
+            self.switched_off = (DEFAULT_REVISION,)
         if piece.gives_back:
             self.switched_off = ()
             await self._switch_on(piece)

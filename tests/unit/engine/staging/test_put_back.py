@@ -13,6 +13,7 @@ from meshinstall.engine.staging.judging import Checks
 from meshinstall.engine.staging.planned import Planned
 from meshinstall.engine.staging.terms import End
 from meshinstall.engine.upgrade.pieces import Piece
+from meshinstall.errors import ClusterError
 from meshinstall.model.release import Manifest
 from tests.unit.engine.installed import PUBLIC
 from tests.unit.engine.staging.living import INGRESS, INJECTORS, LivingKube
@@ -98,6 +99,22 @@ async def test_an_injector_that_an_engine_switches_on_again_is_told_with_who_did
         "by argocd-controller (Apply, 2026-11-20T01:02:03Z)"
     ) in result.why
     assert proxies(run.there)["shop/web"] == [("default", OLD)]
+
+
+async def test_an_injector_that_was_not_switched_off_yet_was_not_switched_on_again() -> None:
+    there = await start()
+    apply = there.kube.apply
+
+    async def refuse(path: str, body: Manifest, **how: Any) -> Manifest:
+        if path == TAG and not how.get("dry_run"):
+            raise ClusterError("the tag is refused", "")
+        return await apply(path, body, **how)
+
+    there.kube.apply = refuse  # type: ignore[method-assign]
+    result = await Upgrade(there).to()
+    assert (result.end, result.stage) == (End.UNDONE, "tags")
+    assert "the tag is refused" in result.why
+    assert "switched on again" not in result.why
 
 
 async def test_a_tag_that_stays_where_it_was_moved_passes() -> None:
