@@ -6,7 +6,7 @@ It stops, takes its stage back, and names who did it.
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from tests.cluster.dirty_mesh import under_load
 from tests.cluster.mesh import Shell
@@ -22,29 +22,26 @@ _RESYNC = 0.5
 
 
 def test_a_gateway_that_an_engine_puts_back_stops_its_stage_with_the_engines_name(old: TwoIstios) -> None:
-    before = old.where()
-    with under_load(old.shell) as watched:
-        with reverting(old.shell, ("deployment", "-n", GATEWAY, GATEWAY), '"istio.io/rev": "1-31"', old_gateway()):
-            done = old.carry_out("upgrade", *UPGRADE)
-            assert done.status == 1, done
-        assert "at stage gateways" in done.out
-        assert f"Deployment {GATEWAY}/{GATEWAY} was edited by {ENGINE}" in f"{done.out}{done.err}"
-        back = old.carry_out("upgrade rollback")
-        assert back.status == 0, back
-        assert old.where() == before
-    assert watched.failures == []
+    what = ("deployment", "-n", GATEWAY, GATEWAY)
+    told = f"Deployment {GATEWAY}/{GATEWAY} was edited by {ENGINE}"
+    stops_and_goes_back(old, reverting(old.shell, what, '"istio.io/rev": "1-31"', old_gateway()), "gateways", told)
 
 
 def test_an_injector_that_an_engine_switches_on_again_stops_the_tags_with_the_engines_name(old: TwoIstios) -> None:
     """The engine has the chart of the istiod without a revision, whose injector the stage switches off."""
+    engine = reverting(old.shell, ("mutatingwebhookconfiguration", INJECTOR), "never-match", injector(old.shell))
+    stops_and_goes_back(old, engine, "tags", f"MutatingWebhookConfiguration {INJECTOR} was switched on again by {ENGINE}")
+
+
+def stops_and_goes_back(old: TwoIstios, engine: AbstractContextManager[None], stage: str, told: str) -> None:
+    """Beside the engine the upgrade stops at a stage, and says why; without it, it goes back to where it was, and no request fails."""
     before = old.where()
-    in_git = injector(old.shell)
     with under_load(old.shell) as watched:
-        with reverting(old.shell, ("mutatingwebhookconfiguration", INJECTOR), "never-match", in_git):
+        with engine:
             done = old.carry_out("upgrade", *UPGRADE)
             assert done.status == 1, done
-        assert "at stage tags" in done.out
-        assert f"MutatingWebhookConfiguration {INJECTOR} was switched on again by {ENGINE}" in f"{done.out}{done.err}"
+        assert f"at stage {stage}" in done.out
+        assert told in f"{done.out}{done.err}"
         back = old.carry_out("upgrade rollback")
         assert back.status == 0, back
         assert old.where() == before
