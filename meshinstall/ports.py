@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from meshinstall.model.chart import ChartFiles
 from meshinstall.model.cluster import Chosen, CloudCluster, Credential, Listing
 from meshinstall.model.mesh import CertificateFacts
+from meshinstall.model.own_ca import CaChain, CaParts
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
 from meshinstall.model.snapshot import FileEntry, Signature
 from meshinstall.model.status import CertificateTimes
@@ -170,6 +171,9 @@ class Certificates(Protocol):
 
     def read_roots(self, pem: bytes) -> tuple[CertificateFacts, ...]:
         """Authorities that are trusted."""
+
+    def read_ca(self, parts: CaParts, trust_domain: str, namespace: str) -> CaChain:
+        """A CA that istiod in ``namespace`` should sign with."""
 
 
 class Provider(Protocol):

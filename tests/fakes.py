@@ -190,6 +190,7 @@ class FakeIstiod:
 class FakeCertificates:
     """Implements ports.Certificates by the real reader; ``chains`` are those that were read."""
 
+    read_ca = staticmethod(certificates.read_ca)
     read_certificates = staticmethod(certificates.read_certificates)
     read_roots = staticmethod(certificates.read_roots)
 

@@ -6,6 +6,7 @@ from datetime import date
 
 from meshinstall import catalog
 from meshinstall.checks.mtls.weaker_policies import weaker_policies
+from meshinstall.checks.own_ca import own_ca
 from meshinstall.checks.upgrades import told_of
 from meshinstall.checks.words import first, word
 from meshinstall.model.codes import CHECKS
@@ -35,6 +36,7 @@ def preflight(desired: Desired, facts: Facts, today: date) -> tuple[Finding, ...
         *_orphans(desired, facts),
         *_orphan_tags(desired, facts),
         *weaker_policies(desired, facts),
+        *own_ca(desired, facts, today),
     )
 
 

@@ -8,6 +8,7 @@ from meshinstall.config.baseline import check_baseline
 from meshinstall.config.documents import Environment, Gateway, Project, Settings, Site, suggestion
 from meshinstall.config.identity import check_identity
 from meshinstall.config.images import check_images
+from meshinstall.config.own_ca import check_ca
 from meshinstall.config.revisions import check_tags
 from meshinstall.config.source import Document
 from meshinstall.config.waves import check_waves
@@ -64,7 +65,7 @@ def _check_settings(project: Project) -> Iterator[Problem]:
 
 
 def _check_which(document: Document, path: KeyPath, found: Settings | Environment | Site) -> Iterator[Problem]:
-    """Which Istio, whose images, when it is upgraded, and whose tokens count."""
+    """Which Istio, whose images, when it is upgraded, whose tokens count, and who signs."""
     if found.istio.version and (wrong := check_version(found.istio.version)):
         yield document.problem((*path, "istio", "version"), wrong)
     yield from check_tags(document, found.istio, path)
@@ -73,6 +74,7 @@ def _check_which(document: Document, path: KeyPath, found: Settings | Environmen
     yield from check_windows(document, found.upgrade.windows, path)
     yield from check_identity(document, found.identity, path)
     yield from check_baseline(document, found.policies, path)
+    yield from check_ca(document, found.ca, path)
 
 
 def _check_environment(project: Project, name: str, environment: Environment) -> Iterator[Problem]:

@@ -114,8 +114,15 @@ class Policies:
 
 
 @dataclass(frozen=True, slots=True)
+class Ca:
+    """Which Secret istiod signs with: ``cacerts``; empty: its own, and what is null is left to what is farther."""
+
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
-    """One environment on one cloud: how its cluster is found, and which Istio, images and values are for it alone."""
+    """One environment on one cloud: how its cluster is found, and which Istio, images, CA and values are for it alone."""
 
     cluster: Mapping[str, str] = field(default_factory=dict)
     istio: Istio = field(default_factory=Istio)
@@ -123,6 +130,7 @@ class Site:
     upgrade: Upgrade = field(default_factory=Upgrade)
     identity: Mapping[str, WrittenProvider | None] = field(default_factory=dict)
     policies: Policies = field(default_factory=Policies)
+    ca: Ca = field(default_factory=Ca)
     values: Mapping[str, Values] = field(default_factory=dict)
 
 
@@ -146,6 +154,7 @@ class Environment:
     upgrade: Upgrade = field(default_factory=Upgrade)
     identity: Mapping[str, WrittenProvider | None] = field(default_factory=dict)
     policies: Policies = field(default_factory=Policies)
+    ca: Ca = field(default_factory=Ca)
     profile: str | None = None
     mtls: MtlsMode | None = None
     accept: Accept | None = None
@@ -164,6 +173,7 @@ class Settings:
     upgrade: Upgrade = field(default_factory=Upgrade)
     identity: Mapping[str, WrittenProvider | None] = field(default_factory=dict)
     policies: Policies = field(default_factory=Policies)
+    ca: Ca = field(default_factory=Ca)
     profile: str = catalog.DEFAULT_PROFILE
     environments: Mapping[str, Environment] = field(default_factory=dict)
 

@@ -14,6 +14,7 @@ from meshinstall.config.gateway_conflicts import check_gateway_names
 from meshinstall.config.issued import find_providers
 from meshinstall.config.layers import add_flags, check_gateways, check_syntax, file_layers
 from meshinstall.config.nights import find_windows
+from meshinstall.config.own_ca import find_ca
 from meshinstall.config.policy_layers import check_mesh_wide, dropped_rules, find_layer_secrets, layers_of, policies_of
 from meshinstall.config.removals import settle
 from meshinstall.config.revisions import check_unused_tags, find_revisions, with_revision
@@ -23,6 +24,7 @@ from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.desired import Desired, DesiredNamespace, MtlsMode, Policy, Release
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import line
+from meshinstall.model.istio import DEFAULT_DOMAIN
 from meshinstall.model.release import ChartRef, Component, ReleaseKey
 from meshinstall.model.request import Request
 from meshinstall.model.revision import istiod_release
@@ -83,6 +85,7 @@ def resolve_all(request: Request, project: Project) -> Resolution:
         waves=find_waves(project, choice),
         windows=find_windows(project, choice),
         identity=find_providers(project, choice),
+        ca=find_ca(project, choice, _mesh_setting(releases, "trustDomain") or DEFAULT_DOMAIN),
     )
     return Resolution(found, tuple(problems))
 
@@ -203,11 +206,14 @@ def _acceptance(project: Project, choice: Choice, policy: str) -> Acceptance | N
 
 def _root_namespace(releases: Iterable[Release]) -> str:
     """Where istiod looks for mesh-wide policies (chart istiod: templates/configmap.yaml)."""
-    for release in releases:
-        if release.component is Component.ISTIOD:
-            mesh = release.values.merged().get("meshConfig")
-            return str((mesh.get("rootNamespace") if isinstance(mesh, dict) else None) or catalog.MESH_NAMESPACE)
-    return catalog.MESH_NAMESPACE
+    return _mesh_setting(releases, "rootNamespace") or catalog.MESH_NAMESPACE
+
+
+def _mesh_setting(releases: Iterable[Release], name: str) -> str:
+    """What the values of istiod say in ``meshConfig``, empty where they say nothing."""
+    istiod = next((release for release in releases if release.component is Component.ISTIOD), None)
+    mesh = istiod.values.merged().get("meshConfig") if istiod else None
+    return str((mesh.get(name) if isinstance(mesh, dict) else None) or "")
 
 
 def _warnings(releases: Iterable[Release]) -> Iterable[Finding]:

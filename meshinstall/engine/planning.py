@@ -18,6 +18,7 @@ from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.istio_objects import orphans
 from meshinstall.engine.observe.istiods_beside import with_istiods_beside
 from meshinstall.engine.observe.namespace_contents import Going, why_kept
+from meshinstall.engine.observe.own_ca import with_own_ca
 from meshinstall.engine.observe.policies import with_policies
 from meshinstall.engine.observe.prerequisites import inquire
 from meshinstall.engine.observe.revision_users import with_revision_users
@@ -89,6 +90,7 @@ async def _make_plan(desired: Desired, session: Session, *, explains: bool) -> P
         facts = await with_revision_users(desired, facts, session.kube)
         facts = facts if desired.layered is None else await with_policies(desired, facts, session.kube)
         facts = await with_admission(desired, facts, session.kube)
+        facts = await with_own_ca(desired, facts, session)
     decided = decide(desired, facts, session.now().date())
     decided = replace(decided, findings=(*decided.findings, *other_run(at_work_now.value)), target=home.value)
     if decided.is_empty:

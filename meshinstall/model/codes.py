@@ -95,6 +95,8 @@ _PLAN = (
     Check("PRE055", Phase.PLAN, _WARNING, "a DestinationRule is for a Service or pods that are not there"),
     Check("PRE056", Phase.PLAN, _ERROR, "every policy of the environment would be deleted", "no-policies"),
     Check("PRE057", Phase.PLAN, _ERROR, "helm would render a secret"),
+    Check("PRE058", Phase.PLAN, _EITHER, "istiod cannot sign with the CA that the files name"),
+    Check("PRE059", Phase.PLAN, _EITHER, "the mesh would get another root", "new-root"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),

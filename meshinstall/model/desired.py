@@ -8,6 +8,7 @@ from meshinstall.model.acceptance import Acceptance
 from meshinstall.model.cluster import Cloud, ClusterRef
 from meshinstall.model.finding import Finding
 from meshinstall.model.identity import IdentityProvider
+from meshinstall.model.own_ca import OwnCa
 from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import KeyPath, Origin
@@ -65,7 +66,7 @@ class Desired:
     those in which an upgrade restarts workloads; without any their owners do. ``windows`` are those of its nightly upgrades.
     ``layered`` are the objects of policies/ and of a baseline, and those of ours that are not among them go; None is for work that leaves
     all of them as they are.
-    ``identity`` are the providers whose tokens policies go by.
+    ``identity`` are the providers whose tokens policies go by. ``ca`` is what istiod signs with; with None it makes its own.
     """
 
     environment: str
@@ -88,6 +89,7 @@ class Desired:
     windows: Windows = field(default_factory=Windows)
     layered: tuple[Policy, ...] | None = None
     identity: tuple[IdentityProvider, ...] = ()
+    ca: OwnCa | None = None
 
     @property
     def istiod(self) -> "Release | None":

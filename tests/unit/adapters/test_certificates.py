@@ -13,8 +13,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.adapters import certificates
-from meshinstall.adapters.certificates import read_certificates, read_chain, read_roots
+from meshinstall.adapters.certificates import read_certificates, read_chain, read_roots, reader
 from meshinstall.errors import ClusterError
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -144,13 +143,13 @@ def test_of_two_trusted_certificates_the_first_is_named() -> None:
 def signatures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[x509.Certificate, x509.Certificate]]:
     """Who was held against whom by signature, as it happens."""
     seen: list[tuple[x509.Certificate, x509.Certificate]] = []
-    verify = certificates._is_issued  # noqa: SLF001 - the class itself cannot be watched
+    verify = reader._is_issued  # noqa: SLF001 - the class itself cannot be watched
 
     def watched(one: x509.Certificate, issuer: x509.Certificate) -> bool:
         seen.append((one, issuer))
         return verify(one, issuer)
 
-    monkeypatch.setattr(certificates, "_is_issued", watched)
+    monkeypatch.setattr(reader, "_is_issued", watched)
     return seen
 
 

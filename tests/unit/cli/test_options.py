@@ -21,7 +21,7 @@ def test_a_name_that_allows_nothing_is_refused_with_those_that_do() -> None:
     with pytest.raises(UsageError, match="--allow everything") as caught:
         allowed(["eol", "everything"])
     names = "at-work, downgrade, downtime, environment, eol, foreign, gateway-outage, in-use, kubernetes, minor-in-place, missing-fix"
-    assert caught.value.hint == f"one of {names}, no-policies, plaintext, refused, skip-minor, strict, takeover, webhook-port"
+    assert caught.value.hint == f"one of {names}, new-root, no-policies, plaintext, refused, skip-minor, strict, takeover, webhook-port"
 
 
 def test_options_reach_what_is_desired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

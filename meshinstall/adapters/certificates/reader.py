@@ -22,8 +22,8 @@ _MOST_SIGNATURES = 300
 
 def read_certificates(pem: bytes) -> tuple[CertificateTimes, ...]:
     """Subject and dates of each certificate in ``pem``, in its order; raises ClusterError when it is not PEM."""
-    with _reading():
-        found = _load(pem)
+    with reading():
+        found = load(pem)
         return tuple(CertificateTimes(one.subject.rfc4514_string(), one.not_valid_before_utc, one.not_valid_after_utc) for one in found)
 
 
@@ -33,21 +33,21 @@ def read_chain(pem: bytes, roots: bytes) -> tuple[CertificateFacts, ...]:
     The way there is by signature, over the other certificates of the chain that are authorities. Dates are not looked at. A chain
     that takes too many signatures to follow is an error too.
     """
-    with _reading():
-        chain, anchors = _load(pem, _MOST_IN_CHAIN), _load(roots) if roots else ()
-        above = _above(chain, anchors)
-        return tuple(_facts(one, _root(one, above)) for one in chain)
+    with reading():
+        chain, anchors = load(pem, _MOST_IN_CHAIN), load(roots) if roots else ()
+        above = issuers(chain, anchors)
+        return tuple(facts_of(one, _root(one, above)) for one in chain)
 
 
 def read_roots(pem: bytes) -> tuple[CertificateFacts, ...]:
     """Each certificate of a bundle of roots, every one its own root; raises ClusterError."""
-    with _reading():
-        return tuple(_facts(one, _fingerprint(one)) for one in _load(pem))
+    with reading():
+        return tuple(facts_of(one, fingerprint(one)) for one in load(pem))
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
-    """Turn errors about a certificate into ClusterError, and silence warnings about unusual ones."""
+def reading() -> Iterator[None]:
+    """A block that reads certificates: turn errors about a certificate into ClusterError, and silence warnings about unusual ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -65,7 +65,8 @@ def _unreadable() -> tuple[type[Exception], ...]:
     return (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, *odd)
 
 
-def _load(pem: bytes, most: int = _MOST_ROOTS) -> Sequence["Certificate"]:
+def load(pem: bytes, most: int = _MOST_ROOTS) -> Sequence["Certificate"]:
+    """At least one certificate and at most ``most``; raises ClusterError."""
     from cryptography import x509
 
     try:
@@ -77,24 +78,24 @@ def _load(pem: bytes, most: int = _MOST_ROOTS) -> Sequence["Certificate"]:
     return found
 
 
-def _above(chain: Sequence["Certificate"], anchors: Sequence["Certificate"]) -> dict["Certificate", "_Above"]:
+def issuers(chain: Sequence["Certificate"], anchors: Sequence["Certificate"]) -> dict["Certificate", "Above"]:
     """The issuers of each certificate in a chain; a signature is verified once, and only for an issuer with the right name."""
     trusted = [(anchor, anchor.subject) for anchor in dict.fromkeys(anchors)]
     # Those that are trusted have been tried already.
-    authorities = [(one, one.subject) for one in dict.fromkeys(chain) if _is_authority(one) and one not in anchors]
-    above: dict[Certificate, _Above] = {}
+    authorities = [(one, one.subject) for one in dict.fromkeys(chain) if is_authority(one) and one not in anchors]
+    above: dict[Certificate, Above] = {}
     signatures = _Signatures()
     for one in dict.fromkeys(chain):
         issuer = one.issuer
         roots = (anchor for anchor, name in trusted if anchor == one or (name == issuer and signatures.has(one, anchor)))
         anchor = next(roots, None)
         signers = [other for other, name in authorities if name == issuer and other != one] if anchor is None else []
-        above[one] = _Above(anchor, tuple(other for other in signers if signatures.has(one, other)))
+        above[one] = Above(anchor, tuple(other for other in signers if signatures.has(one, other)))
     return above
 
 
-class _Above(NamedTuple):
-    """The trusted certificate that a certificate is, or was signed by; else those of its chain that signed it."""
+class Above(NamedTuple):
+    """What is above a certificate: the trusted one that it is, or was signed by; else those of its chain that signed it."""
 
     anchor: "Certificate | None"
     links: tuple["Certificate", ...]
@@ -114,12 +115,12 @@ class _Signatures:
         return _is_issued(certificate, issuer)
 
 
-def _root(certificate: "Certificate", above: Mapping["Certificate", _Above]) -> str:
+def _root(certificate: "Certificate", above: Mapping["Certificate", Above]) -> str:
     reached = [certificate]
     # It grows while it is walked.
     for one in reached:
         if anchor := above[one].anchor:
-            return _fingerprint(anchor)
+            return fingerprint(anchor)
         reached += [other for other in above[one].links if other not in reached]
     return ""
 
@@ -132,20 +133,22 @@ def _is_issued(certificate: "Certificate", issuer: "Certificate") -> bool:
     return True
 
 
-def _facts(certificate: "Certificate", root: str) -> CertificateFacts:
+def facts_of(certificate: "Certificate", root: str) -> CertificateFacts:
+    """What a certificate says; ``root`` is the fingerprint of what it leads to."""
     return CertificateFacts(
-        fingerprint=_fingerprint(certificate),
+        fingerprint=fingerprint(certificate),
         subject=certificate.subject.rfc4514_string(),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         uris=_uris(certificate),
-        is_authority=_is_authority(certificate),
+        is_authority=is_authority(certificate),
         key=_key(certificate),
         root=root,
     )
 
 
-def _fingerprint(certificate: "Certificate") -> str:
+def fingerprint(certificate: "Certificate") -> str:
+    """Its SHA-256 in hexadecimal."""
     from cryptography.hazmat.primitives.hashes import SHA256
 
     return certificate.fingerprint(SHA256()).hex()
@@ -161,7 +164,8 @@ def _uris(certificate: "Certificate") -> tuple[str, ...]:
     return tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
 
 
-def _is_authority(certificate: "Certificate") -> bool:
+def is_authority(certificate: "Certificate") -> bool:
+    """Whether it may sign others by its basic constraints."""
     from cryptography import x509
 
     try:
