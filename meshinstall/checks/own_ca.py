@@ -8,7 +8,7 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
-from meshinstall.model.own_ca import CaChain, OwnCaFacts
+from meshinstall.model.own_ca import CaChain, LostRoot, OwnCaFacts
 
 # A new CA needs weeks to reach every proxy; the same days as CHK009.
 _SOON = timedelta(days=60)
@@ -19,8 +19,10 @@ _PLUG_IN = "https://istio.io/latest/docs/tasks/security/cert-management/plugin-c
 
 
 def own_ca(desired: Desired, facts: Facts, today: date) -> Iterator[Finding]:
-    """Judge a CA before istiod starts with it; nothing where the files name none."""
+    """Judge a CA before istiod starts with it; where the files name none, that proxies are left which would not trust a new one."""
     found = facts.own_ca
+    if facts.lost_root:
+        yield _lost(facts.lost_root, desired.mesh_namespace)
     if found is None:
         return
     where = f"Secret {desired.mesh_namespace}/{found.wanted.secret}"
@@ -43,6 +45,24 @@ def own_ca(desired: Desired, facts: Facts, today: date) -> Iterator[Finding]:
             yield Finding("PRE059", Severity.WARNING, title, plain(found.unread), where, found.wanted.origin, hint)
         yield from _chain(found.chain, found, where, today)
         yield from _roots(found.chain, found, where, desired.mesh_namespace)
+
+
+def _lost(found: LostRoot, namespace: str) -> Finding:
+    number = sum(found.proxies.values())
+    proxies = "one proxy that is there trusts" if number == 1 else f"{number} proxies that are there trust"
+    title = f"{proxies} another root than istiod would have"
+    spaces = first(sorted(map(plain, found.proxies)), _SHOWN)
+    makes = (
+        f"it would sign with {plain(found.secret)}"
+        if found.secret
+        else f"no Secret in {namespace} has a CA, so that istiod makes a new one"
+    )
+    detail = f"they are in {spaces}; {makes}, and they refuse everything that it signs"
+    hint = (
+        "put the Secret of the CA back first, such as from a snapshot (docs/disaster-recovery.md);"
+        " or accept that, and restart these workloads afterwards: --allow new-root"
+    )
+    return Finding("PRE059", Severity.ERROR, title, detail, hint=hint)
 
 
 def _chain(chain: CaChain, found: OwnCaFacts, where: str, today: date) -> Iterator[Finding]:

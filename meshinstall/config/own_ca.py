@@ -15,7 +15,7 @@ def check_ca(document: Document, ca: Ca, path: KeyPath) -> Iterator[Problem]:
     """A Secret that istiod would not look at (istio: chart istiod, templates/deployment.yaml mounts one by this name)."""
     if ca.secret and ca.secret != USER_CA_SECRET:
         # What stands there may be a secret itself.
-        text = f"ca.secret is not {USER_CA_SECRET}, and istiod reads its CA from no other Secret"
+        text = f"ca.secret is not {USER_CA_SECRET}, the one Secret from which istiod reads a CA of yours"
         hint = f"write {USER_CA_SECRET}, and let that be its name: with cert-manager, spec.secretName of the Certificate in istio-system"
         yield document.problem((*path, "ca", "secret"), text, hint)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from meshinstall.model.mesh import PeerPolicy
-from meshinstall.model.own_ca import OwnCaFacts
+from meshinstall.model.own_ca import LostRoot, OwnCaFacts
 from meshinstall.model.policy_kinds import PolicyKey, group_of
 from meshinstall.model.position import RevisionUsers
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
@@ -68,7 +68,7 @@ class Facts:
     istiods of other revisions than the desired one are there.
     ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed, and
     ``peers_denied`` that a right is missing;
-    ``own_ca`` is asked for where the files name a CA;
+    ``own_ca`` is asked for where the files name a CA, ``lost_root`` where they name none and there is no control plane;
     ``strangers`` say why helm may not uninstall a release (engine/observe/belongings.py), which only a removal asks.
     """
 
@@ -95,6 +95,7 @@ class Facts:
     strangers: Mapping[ReleaseKey, str] = field(default_factory=dict)
     layered: PolicyFacts = field(default_factory=PolicyFacts)
     own_ca: OwnCaFacts | None = None
+    lost_root: LostRoot | None = None
 
     def own(self, key: ObjectKey) -> Manifest | None:
         """What is there of an object that meshinstall itself makes: a namespace, a policy or a tag."""

@@ -51,3 +51,11 @@ class OwnCaFacts:
     chain: CaChain | None = None
     unread: str = ""
     trusted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LostRoot:
+    """Proxies without a control plane, by namespace, that trust no root which a new istiod would have; ``secret`` is its CA, if any."""
+
+    proxies: Mapping[str, int]
+    secret: str = ""

@@ -1,19 +1,22 @@
 """Reads the CA that the files of a mesh name, and the roots that its namespaces trust now.
 
-Requests: one Secret, and one list of the ConfigMaps with roots. The key is held against its certificate, and kept nowhere.
+Requests: one Secret, and one list of the ConfigMaps with roots. The key is held against its certificate, and kept nowhere. Where the files
+name none these are asked for on a cluster without a control plane alone, and, where roots are left there, all pods.
 """
 
 import base64
+from collections.abc import Mapping
 from dataclasses import replace
 
-from meshinstall.engine.mesh.authorities import ask_roots
+from meshinstall.engine.mesh.authorities import ask_roots, ask_signers
 from meshinstall.engine.mesh.reader import Asker
 from meshinstall.engine.objects.json_fields import at, table, text
+from meshinstall.engine.observe.users import users
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, ForbiddenError
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts
-from meshinstall.model.own_ca import CaParts, OwnCa, OwnCaFacts
+from meshinstall.model.own_ca import CaParts, LostRoot, OwnCa, OwnCaFacts
 from meshinstall.model.paths import object_path
 from meshinstall.model.release import Manifest
 
@@ -24,19 +27,40 @@ _ISTIO = ("ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem")
 
 
 async def with_own_ca(desired: Desired, facts: Facts, session: Session) -> Facts:
-    """The facts, with what is there of the CA that the files name; as they are where they name none. Raises ClusterError."""
+    """The facts, with what is there of the CA that the files name, or with proxies whose root is lost. Raises ClusterError."""
     if desired.ca is None:
-        return facts
+        return facts if facts.control_planes else replace(facts, lost_root=await _lost_root(desired, session))
     asker = Asker(session.kube)
     roots = await ask_roots(asker)
     found = await _find(desired.ca, desired.mesh_namespace, session)
-    trusted, gaps = dict[str, tuple[str, ...]](), list(asker.gaps)
+    trusted = _fingerprints(roots, asker, session)
+    return replace(facts, own_ca=replace(found, trusted=trusted, unread=found.unread or next(iter(asker.gaps), "")))
+
+
+def _fingerprints(roots: Mapping[str, bytes], asker: Asker, session: Session) -> dict[str, tuple[str, ...]]:
+    found = dict[str, tuple[str, ...]]()
     for space, pem in sorted(roots.items()):
         try:
-            trusted[space] = tuple(one.fingerprint for one in session.certificates.read_roots(pem))
+            found[space] = tuple(one.fingerprint for one in session.certificates.read_roots(pem))
         except ClusterError as error:
-            gaps.append(f"the roots of namespace {space} could not be parsed: {error.message}")
-    return replace(facts, own_ca=replace(found, trusted=trusted, unread=found.unread or next(iter(gaps), "")))
+            asker.gaps.append(f"the roots of namespace {space} could not be parsed: {error.message}")
+    return found
+
+
+async def _lost_root(desired: Desired, session: Session) -> LostRoot | None:
+    """Pods whose proxies are left from a mesh whose CA is gone; None where there are none, and where that cannot be told."""
+    asker = Asker(session.kube)
+    trusted = _fingerprints(await ask_roots(asker), asker, session)
+    if not trusted:
+        return None
+    signers = await ask_signers(asker, {desired.mesh_namespace})
+    kept = {one for roots in _fingerprints(signers, asker, session).values() for one in roots}
+    if asker.gaps:
+        return None
+    strayed = {space for space, roots in trusted.items() if not kept & set(roots)}
+    found = await users(session.kube, desired) if strayed else None
+    proxies = {space: count for space, count in found.all_proxied.items() if space in strayed} if found else {}
+    return LostRoot(proxies, next(iter(signers), "")) if proxies else None
 
 
 async def _find(wanted: OwnCa, namespace: str, session: Session) -> OwnCaFacts:

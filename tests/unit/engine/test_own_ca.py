@@ -1,6 +1,7 @@
 """A CA that the files name is looked at before istiod starts, and held against the roots that the mesh has."""
 
 import base64
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from tests.unit.engine.installed import world
 pytestmark = pytest.mark.anyio
 
 MESH = replace(plans.load("fresh").desired, ca=OwnCa("cacerts", "meshinstall.yaml:9", "cluster.local"))
+WITHOUT = replace(MESH, ca=None)
 LASTS = Written(days=365)
 OLD = authority("old root", LASTS, None, KEYS[0])
 NEW = authority("new root", LASTS, None, KEYS[1])
@@ -149,5 +151,36 @@ async def test_what_may_not_be_read_is_said_and_nothing_is_claimed() -> None:
 
 async def test_without_a_ca_in_the_files_no_secret_is_asked_for() -> None:
     there = cluster(None)
-    assert await found(there, replace(MESH, ca=None)) == []
+    assert await found(there, WITHOUT) == []
     assert f"GET {PLACE}" not in there.kube.calls
+
+
+def proxied(there: World, namespace: str, revision: str | None = "default") -> None:
+    """A pod with a proxy, or without one."""
+    notes = {} if revision is None else {"sidecar.istio.io/status": json.dumps({"revision": revision})}
+    there.kube.objects[object_path("v1", "pods", namespace, "web")] = {
+        "metadata": {"name": "web", "namespace": namespace, "annotations": notes}
+    }
+
+
+async def test_proxies_that_are_left_without_their_ca_stop_an_istiod_with_another() -> None:
+    there = cluster(None, shop=pem(OLD[0]), bare=pem(OLD[0]))
+    proxied(there, "shop")
+    proxied(there, "bare", None)
+    (finding,) = await found(there, WITHOUT)
+    assert (finding.code, finding.severity) == ("PRE059", Severity.ERROR)
+    assert finding.title.startswith("one proxy that is there trusts another root")
+    assert "in shop;" in finding.detail
+    # Another CA than theirs is no better; their own is what they need.
+    there.kube.objects[PLACE] = cluster(files(NEW_SIGNER, NEW)).kube.objects[PLACE]
+    (finding,) = await found(there, WITHOUT)
+    assert "sign with Secret istio-system/cacerts" in finding.detail
+    there.kube.objects[PLACE] = cluster(files(OLD_SIGNER, OLD)).kube.objects[PLACE]
+    assert await found(there, WITHOUT) == []
+
+
+async def test_roots_that_are_left_where_no_proxy_is_stop_nothing() -> None:
+    there = cluster(None, shop=pem(OLD[0]))
+    proxied(there, "shop", None)
+    proxied(there, "other")
+    assert await found(there, WITHOUT) == []
