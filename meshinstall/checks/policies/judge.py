@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from meshinstall.checks.policies.attachment import attached
 from meshinstall.checks.policies.bypasses import passed_by
 from meshinstall.checks.policies.effects import other_effects
 from meshinstall.checks.policies.identity import against_providers, without_subject
@@ -19,6 +20,7 @@ def judge(policies: Policies) -> Iterator[Finding]:
         match (one.group, one.kind):
             case "security.istio.io", "AuthorizationPolicy":
                 yield from attached_twice(one)
+                yield from attached(policies, one)
                 yield from refused(one)
                 yield from never_matching(policies, one)
                 yield from other_effects(policies, one)
@@ -27,6 +29,8 @@ def judge(policies: Policies) -> Iterator[Finding]:
                 yield from without_subject(policies, one)
             case "security.istio.io", "RequestAuthentication":
                 yield from attached_twice(one)
+                yield from attached(policies, one)
+                yield from refused(one)
                 yield from issuers(policies, one)
                 yield from against_providers(policies, one)
             case "security.istio.io", "PeerAuthentication":

@@ -12,7 +12,7 @@ from meshinstall.model.policy_object import PolicyObject
 
 def attached_twice(policy: PolicyObject) -> Iterator[Finding]:
     """A selector beside targetRefs, which the API server refuses."""
-    if table(policy.spec.get("selector")) and (policy.spec.get("targetRefs") or policy.spec.get("targetRef")):
+    if isinstance(policy.spec.get("selector"), dict) and (policy.spec.get("targetRefs") or policy.spec.get("targetRef")):
         title = "it has a selector and targetRefs: the API server refuses both together"
         yield finding(
             "POL017", Severity.ERROR, (policy, ("spec", "selector")), title, "selector for sidecars, targetRefs for gateways and waypoints"

@@ -41,17 +41,20 @@ class Policies:
     identity: tuple[IdentityProvider, ...] = ()
     normalization: Normalization = Normalization.BASE
 
-    # By kind, and the namespaces; made when first asked for, as each policy asks for those beside it.
-    _by_kind: dict[str, list[PolicyObject]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # By group and kind, and the namespaces; made when first asked for, as each policy asks for those beside it.
+    _by_kind: dict[tuple[str, str], list[PolicyObject]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _namespaces: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def of(self, kind: str) -> Iterator[PolicyObject]:
         """Those of a kind of Istio's security, or Services; others have objects of the same kind, such as Linkerd's AuthorizationPolicy."""
+        return self.of_group("" if kind == _SERVICE else SECURITY, kind)
+
+    def of_group(self, group: str, kind: str) -> Iterator[PolicyObject]:
+        """Those of a kind of any group, which is empty for the core of Kubernetes."""
         if not self._by_kind:
             for one in self.objects:
-                if one.group == ("" if one.kind == _SERVICE else SECURITY):
-                    self._by_kind.setdefault(one.kind, []).append(one)
-        return iter(self._by_kind.get(kind, ()))
+                self._by_kind.setdefault((one.group, one.kind), []).append(one)
+        return iter(self._by_kind.get((group, kind), ()))
 
     def namespaces(self) -> Collection[str]:
         """Those of all objects."""
@@ -117,6 +120,14 @@ def selector(policy: PolicyObject) -> Mapping[str, str] | None:
         return None
     found = table(table(policy.spec.get("selector")).get("matchLabels"))
     return {name: word(value) for name, value in found.items()}
+
+
+def targets(policy: PolicyObject) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """What it is attached to, each with its place; the older targetRef counts where there are no targetRefs."""
+    if items(policy.spec.get("targetRefs")):
+        yield from maps(policy.spec.get("targetRefs"), ("spec", "targetRefs"))
+    elif policy.spec.get("targetRef"):
+        yield ("spec", "targetRef"), table(policy.spec.get("targetRef"))
 
 
 def meets(wanted: Mapping[str, str], labels: Mapping[str, Any]) -> bool:

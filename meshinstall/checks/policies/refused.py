@@ -1,6 +1,7 @@
 """Rules that istiod's webhook refuses, so that no cluster has the object.
 
-Source: istio, pkg/config/validation/validation.go (ValidateAuthorizationPolicy) and pkg/config/security/security.go (1.31).
+Source: istio, pkg/config/validation/validation.go (ValidateAuthorizationPolicy, ValidateRequestAuthentication) and
+pkg/config/security/security.go (1.31).
 """
 
 import re
@@ -8,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 
-from meshinstall.checks.policies.reading import CUSTOM, Rule, action, finding, items, maps, port_number, rules, texts, word
+from meshinstall.checks.policies.reading import CUSTOM, Rule, action, finding, items, maps, port_number, rules, table, targets, texts, word
 from meshinstall.model.finding import Finding, Severity
+from meshinstall.model.policy_kinds import GATEWAY_API, NETWORKING
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
@@ -36,6 +38,10 @@ _OF_KEY = {
 }
 
 
+# What targetRefs may name, by group and kind.
+_TARGETS = ((GATEWAY_API, "Gateway"), (GATEWAY_API, "GatewayClass"), ("", "Service"), ("core", "Service"), (NETWORKING, "ServiceEntry"))
+
+
 class Fault(NamedTuple):
     """Where a policy is refused, why, and what to do."""
 
@@ -45,7 +51,7 @@ class Fault(NamedTuple):
 
 
 def refused(policy: PolicyObject) -> Iterator[Finding]:
-    """Why istiod refuses an AuthorizationPolicy, place by place.
+    """Why istiod refuses an AuthorizationPolicy or a RequestAuthentication, place by place.
 
     POL006 has DENY and CUSTOM without rules, POL029 CUSTOM by who calls.
     """
@@ -56,8 +62,52 @@ def refused(policy: PolicyObject) -> Iterator[Finding]:
 
 def faults(policy: PolicyObject) -> Iterator[Fault]:
     """The same without a code; nothing for other kinds."""
-    if policy.kind != "AuthorizationPolicy":
-        return
+    if policy.kind in {"AuthorizationPolicy", "RequestAuthentication"}:
+        yield from _attached(policy)
+    if policy.kind == "RequestAuthentication":
+        for path, written in maps(policy.spec.get("jwtRules"), ("spec", "jwtRules")):
+            yield from _of_tokens(path, written)
+    if policy.kind == "AuthorizationPolicy":
+        yield from _of_policy(policy)
+
+
+def _attached(policy: PolicyObject) -> Iterator[Fault]:
+    for path, target in targets(policy):
+        group, kind = word(target.get("group")), word(target.get("kind"))
+        if target.get("namespace"):
+            hint = "put the policy into the namespace of what it is for, and remove namespace"
+            yield Fault((*path, "namespace"), "a targetRef names a namespace", hint)
+        if not word(target.get("name")):
+            yield Fault(path, "a targetRef has no name", "name what the policy is for")
+        if (group, kind) not in _TARGETS:
+            text = f"a targetRef names {kind or 'no kind'} of the group {group or 'of the core'}"
+            known = ", ".join(f"{kind} of {group}" if group else kind for group, kind in _TARGETS if group != "core")
+            yield Fault((*path, "kind"), text, f"known: {known}")
+    for key, value in table(table(policy.spec.get("selector")).get("matchLabels")).items():
+        if not key or "*" in f"{key}{word(value)}":
+            path = ("spec", "selector", "matchLabels", key)
+            yield Fault(path, "a selector has an empty label or a *", "write each label as the pods have it")
+
+
+def _of_tokens(path: KeyPath, rule: Mapping[str, Any]) -> Iterator[Fault]:
+    uri = word(rule.get("jwksUri"))
+    if not (word(rule.get("issuer")) or uri):
+        yield Fault(path, "a rule has neither issuer nor jwksUri", "write the issuer, letter by letter as iss in its tokens")
+    if uri and not uri.startswith(("https://", "http://")):
+        yield Fault((*path, "jwksUri"), f"{uri} does not begin with https://", "write the address of the issuer's keys")
+    for name in ("audiences", "fromParams", "fromCookies"):
+        for index, value in enumerate(texts(rule.get(name))):
+            if not value:
+                yield Fault((*path, name, str(index)), f"an entry of {name} is empty", "remove it")
+    for at, header in maps(rule.get("fromHeaders"), (*path, "fromHeaders")):
+        if not word(header.get("name")):
+            yield Fault(at, "an entry of fromHeaders has no name", "name the header")
+    for at, claim in maps(rule.get("outputClaimToHeaders"), (*path, "outputClaimToHeaders")):
+        if not (word(claim.get("header")) and word(claim.get("claim"))):
+            yield Fault(at, "an entry of outputClaimToHeaders lacks header or claim", "write both")
+
+
+def _of_policy(policy: PolicyObject) -> Iterator[Fault]:
     if policy.spec.get("provider") and action(policy) != CUSTOM:
         yield Fault(
             ("spec", "provider"), f"provider is for CUSTOM, and this is {action(policy)}", "remove provider, or write action: CUSTOM"
