@@ -225,6 +225,20 @@ _POLICY = (
     Check("POL034", Phase.POLICY, _WARNING, "nothing enforces a policy with these targetRefs"),
     Check("POL035", Phase.POLICY, _ERROR, "ztunnel enforces a policy otherwise, or not at all"),
     Check("POL036", Phase.POLICY, _WARNING, "a policy behind a waypoint goes by who calls"),
+    Check("POL037", Phase.POLICY, _WARNING, "a policy of the root namespace locks gateways"),
+    Check("POL038", Phase.POLICY, _WARNING, "policies refuse the preflights of browsers"),
+    Check("POL039", Phase.POLICY, _WARNING, "a DENY is passed by plaintext"),
+    Check("POL040", Phase.POLICY, _WARNING, "a path with another ending passes a rule"),
+    Check("POL041", Phase.POLICY, _ERROR, "this Istio has a fault by which a rule is passed"),
+    Check("POL042", Phase.POLICY, _ERROR, "this Istio does not know a field or a key"),
+    Check("POL043", Phase.POLICY, _WARNING, "a bad token passes beside a good one"),
+    Check("POL044", Phase.POLICY, _WARNING, "one issuer has two rules, which add up"),
+    Check("POL045", Phase.POLICY, _EITHER, "a rule for tokens has no issuer"),
+    Check("POL046", Phase.POLICY, _WARNING, "a claim may be of any issuer"),
+    Check("POL047", Phase.POLICY, _WARNING, "keys of an issuer are copied"),
+    Check("POL048", Phase.POLICY, _WARNING, "istiod or the proxies may not get the keys of an issuer"),
+    Check("POL049", Phase.POLICY, _WARNING, "Prometheus is refused"),
+    Check("POL050", Phase.POLICY, _WARNING, "a rule names a port of the proxy itself"),
 )
 
 _EKS = (

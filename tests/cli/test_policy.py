@@ -12,6 +12,13 @@ import jsonschema
 import pytest
 import trustme
 
+from meshinstall.checks.policies.judge import judge
+from meshinstall.checks.policies.reading import Policies
+from meshinstall.config.policy_files import read_objects
+from testbed import paths
+from testbed.build import catalog
+from testbed.build.builder import build
+from testbed.build.istio import RELEASE
 from tests.cases import policies
 from tests.cli.running import Run
 
@@ -86,6 +93,20 @@ def test_mistakes_of_form_and_of_meaning_are_said_with_their_places(run: Run, ch
         (8, "AuthorizationPolicy has no field spec.rules.0.from.0.source.principal")
     ]
     assert [(one["code"], one["line"]) for one in found["findings"]] == [("POL001", 8)]
+
+
+@pytest.fixture(scope="module")
+def samples() -> Path:
+    """The samples in the source of the Istio that the testbed builds."""
+    shop = build(catalog.PARTS, ("go",), paths.cache_dir(), lambda _: None)
+    return RELEASE.source(shop, "samples") / "samples"
+
+
+def test_istios_own_samples_have_no_findings(samples: Path) -> None:
+    files = sorted(samples.rglob("*.yaml"))
+    found = [one for file in files for one in judge(Policies(read_objects([file], [])))]
+    assert len(files) > 50
+    assert found == []
 
 
 def test_a_mesh_is_known_by_its_environment(run: Run, charts: Path, tmp_path: Path) -> None:

@@ -7,17 +7,27 @@ pilot/pkg/serviceregistry/ambient/authorization.go (ztunnel knows nothing of HTT
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshinstall.checks.policies.reading import ALLOW, DENY, Policies, action, finding, items, rules, selector, targets, texts, word
+from meshinstall.checks.policies.reading import (
+    ALLOW,
+    DENY,
+    GATEWAY_LABELS,
+    Policies,
+    action,
+    finding,
+    items,
+    rules,
+    selector,
+    targets,
+    texts,
+    word,
+)
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.policy_kinds import GATEWAY_API, NETWORKING
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
 WAYPOINT_CLASS = "istio-waypoint"
-GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 _MODE, _USE_WAYPOINT, _ITS_NAMESPACE = "istio.io/dataplane-mode", "istio.io/use-waypoint", "istio.io/use-waypoint-namespace"
-# Labels by which policies select gateways, which ztunnel does not stand in front of.
-_GATEWAYS = frozenset({"istio", GATEWAY_NAME})
 _GROUPS = {"Gateway": GATEWAY_API, "Service": "", "ServiceEntry": NETWORKING}
 _SHOWN = 3
 
@@ -34,7 +44,8 @@ def attached(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
         yield from _target(policies, policy, path, target)
     wanted = selector(policy)
     space = _namespace(policies, policy.namespace)
-    if wanted is None or space is None or policy.namespace == policies.root_namespace or _GATEWAYS & wanted.keys():
+    if wanted is None or space is None or policy.namespace == policies.root_namespace or GATEWAY_LABELS & wanted.keys():
+        # ztunnel does not stand in front of gateways.
         return
     if space.labels.get(_MODE) == "ambient":
         yield from _by_ztunnel(policies, policy, space)

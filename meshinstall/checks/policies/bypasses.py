@@ -1,6 +1,6 @@
 """Rules that a client can pass by writing the same request in another way.
 
-Sources: istio.io, Security Best Practices (path normalization, hosts with ports); CVE-2021-31920; CVE-2026-39350.
+Sources: istio.io, Security Best Practices (path and case normalization, hosts with ports); CVE-2021-31920; CVE-2026-39350.
 """
 
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ def passed_by(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
     for rule in rules(policy):
         if named:
             yield from _paths(policies, rule, named[0])
+            yield from _endings(rule, named[0])
             yield from _hosts(rule, named[1])
         if _reads_dots_as_patterns(policies.version):
             yield from _accounts(policies.version, rule)
@@ -38,6 +39,18 @@ def _paths(policies: Policies, rule: Rule, name: str) -> Iterator[Finding]:
                 title = f"/{one} passes {name} {one}: the mesh leaves slashes as they are sent, and many servers read two as one"
                 hint = "allow the paths that are meant instead, or set meshConfig.pathNormalization.normalization: MERGE_SLASHES"
                 yield finding("POL031", Severity.WARNING, (rule.policy, (*path, name, str(index))), title, hint)
+
+
+def _endings(rule: Rule, name: str) -> Iterator[Finding]:
+    """Exact paths: many servers take another ending for the same page."""
+    for path, operation in rule.operations:
+        found = texts(operation.get(name))
+        for index, one in enumerate(found):
+            beside = {f"{one}/", f"{one}/*"} & set(found) or any(other.endswith("*") and one.startswith(other[:-1]) for other in found)
+            if one.startswith("/") and one.strip("/") and not ("*" in one or "{" in one or one.endswith("/") or beside):
+                title = f"{one}/ and {one};x pass {name} {one}, and so does {one.upper()} where the server takes it for the same"
+                hint = f"allow the paths that are meant instead, or write {one}* in place of it"
+                yield finding("POL040", Severity.WARNING, (rule.policy, (*path, name, str(index))), title, hint)
 
 
 def _hosts(rule: Rule, name: str) -> Iterator[Finding]:

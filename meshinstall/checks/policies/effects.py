@@ -12,6 +12,7 @@ from meshinstall.checks.policies.reading import (
     ALLOW,
     CUSTOM,
     DENY,
+    GATEWAY_LABELS,
     Policies,
     Rule,
     action,
@@ -34,7 +35,6 @@ from meshinstall.model.policy_object import PolicyObject
 _HTTP = ("http", "http2", "https-proxy", "grpc", "grpc-web")
 # Names in one finding.
 _SHOWN = 3
-_MTLS_ONLY = ("notPrincipals", "notNamespaces", "notServiceAccounts", "notTrustDomains")
 
 # What a CUSTOM may not go by (istio: pkg/config/validation).
 _NAMED = ("principals", "namespaces", "serviceAccounts", "trustDomains", "requestPrincipals")
@@ -62,21 +62,7 @@ def _of_rule(policies: Policies, rule: Rule) -> Iterator[Finding]:
         title = f"this ALLOW lets nothing through port {', '.join(tcp)}: istiod leaves a rule with {fields[0][1]} out there"
         hint = "write a rule of its own for that port, with principals and ports alone"
         yield finding("POL004", Severity.ERROR, (rule.policy, fields[0][0]), title, hint)
-    if kind == ALLOW:
-        yield from _plaintext(rule)
     yield from _service_ports(policies, rule)
-
-
-def _plaintext(rule: Rule) -> Iterator[Finding]:
-    """A client without a certificate is none of the named ones."""
-    for path, source in rule.sources:
-        if any(items(source.get(name)) for name in ("principals", "namespaces", "serviceAccounts", "requestPrincipals")):
-            continue
-        for name in _MTLS_ONLY:
-            if items(source.get(name)):
-                title = f"{name} in an ALLOW lets in every client that sends plaintext, for it has no identity at all"
-                hint = 'add principals: ["*"] to this source, or allow those that are meant; PeerAuthentication STRICT also ends it'
-                yield finding("POL005", Severity.WARNING, (rule.policy, (*path, name)), title, hint)
 
 
 def _scope(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
@@ -140,7 +126,8 @@ def _is_for_all(policy: PolicyObject) -> bool:
 def _ports(policies: Policies, policy: PolicyObject) -> dict[str, bool]:
     """Ports of the containers that the policy is for, as Services in the same files say; whether each is HTTP."""
     found: dict[str, bool] = {}
-    for service in _services(policies, policy):
+    # At a gateway its Gateways' servers say what is HTTP, and not its Service.
+    for service in (one for one in _services(policies, policy) if not GATEWAY_LABELS & table(one.spec.get("selector")).keys()):
         for _, port in maps(service.spec.get("ports"), ()):
             number = word(port.get("targetPort")) or word(port.get("port"))
             if port_number(number) and (protocol := _protocol(port)):

@@ -7,7 +7,7 @@ model/identity.py.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshinstall.checks.policies.reading import Policies, applies_with, finding, maps, rules, texts, word
+from meshinstall.checks.policies.reading import Policies, Rule, applies_with, finding, maps, rules, texts, word
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.identity import IdentityKind, IdentityProvider, kind_of, same_but, trap_of
 from meshinstall.model.policy_object import PolicyObject
@@ -52,15 +52,28 @@ def without_subject(policies: Policies, policy: PolicyObject) -> Iterator[Findin
     """Of an AuthorizationPolicy: principals of tokens that have no sub, for Istio makes a principal of iss and sub alone."""
     lacking = {one.issuer: one.name for one in policies.identity if not one.has_subject}
     issuers = _issuers(policies, policy) if lacking else frozenset()
-    every = ", ".join(lacking[one] for one in sorted(issuers)) if issuers and issuers <= lacking.keys() else ""
+    some = ", ".join(lacking[one] for one in sorted(issuers & lacking.keys()))
+    every = some if issuers <= lacking.keys() else ""
     for rule in rules(policy):
-        for path, source in rule.sources:
-            for index, one in enumerate(texts(source.get("requestPrincipals"))):
-                if named := lacking.get(one.rpartition("/")[0]) or (every if one == "*" else ""):
-                    title = f"nobody has the principal {one}: tokens of {named} have no sub, and Istio makes no principal without"
+        for path, is_meant, values in _principals(rule):
+            for index, one in enumerate(values):
+                named = lacking.get(one.rpartition("/")[0]) or ((every if is_meant else some) if one == "*" else "")
+                if named:
+                    effect = f"nobody has the principal {one}" if is_meant else f"nobody is spared by the principal {one}"
+                    title = f"{effect}: tokens of {named} have no sub, and Istio makes no principal without"
                     hint = 'go by claims: when: [{key: "request.auth.claims[iss]", values: [ISSUER]}]'
-                    place = (policy, (*path, "requestPrincipals", str(index)))
-                    yield finding("POL024", Severity.ERROR, place, title, hint)
+                    yield finding("POL024", Severity.ERROR, (policy, (*path, str(index))), title, hint)
+
+
+def _principals(rule: Rule) -> Iterator[tuple[KeyPath, bool, list[str]]]:
+    """Lists of principals of tokens, each with its place and whether those in it are meant, or spared."""
+    for path, source in rule.sources:
+        yield (*path, "requestPrincipals"), True, texts(source.get("requestPrincipals"))
+        yield (*path, "notRequestPrincipals"), False, texts(source.get("notRequestPrincipals"))
+    for path, part in rule.conditions:
+        if word(part.get("key")) == "request.auth.principal":
+            yield (*path, "values"), True, texts(part.get("values"))
+            yield (*path, "notValues"), False, texts(part.get("notValues"))
 
 
 def _issuers(policies: Policies, policy: PolicyObject) -> frozenset[str]:

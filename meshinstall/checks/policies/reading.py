@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshinstall.model.authz import Normalization
 from meshinstall.model.finding import Finding, Severity
@@ -15,6 +15,9 @@ from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
 ALLOW, DENY, CUSTOM = "ALLOW", "DENY", "CUSTOM"
+# Labels that only gateways have: of the Gateway API, and of Istio's own chart.
+GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+GATEWAY_LABELS = frozenset({"istio", GATEWAY_NAME})
 _SERVICE = "Service"
 _DRY_RUN = "istio.io/dry-run"
 # What Go reads as true.
@@ -26,11 +29,21 @@ HTTP_OPERATIONS = ("hosts", "notHosts", "methods", "notMethods", "paths", "notPa
 HTTP_KEYS = ("request.headers", "request.auth.")
 
 
+class GatewayPods(NamedTuple):
+    """The pods of a gateway as something names them; ``namespace`` is empty where it is not said."""
+
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Policies:
     """All that the files hold, and what is known of the mesh; ``providers`` is None where its configuration is not known.
 
     ``identity`` are those whose tokens count; without any, every issuer may be meant. ``version`` is Istio's, empty where it is not known.
+    ``istiod`` are the values of its chart, ``gateways`` those of the environment, and ``is_strict`` is whether its mesh is, None where it
+    is not known.
     """
 
     objects: tuple[PolicyObject, ...]
@@ -40,6 +53,9 @@ class Policies:
     providers: tuple[str, ...] | None = None
     identity: tuple[IdentityProvider, ...] = ()
     normalization: Normalization = Normalization.BASE
+    istiod: Mapping[str, Any] = field(default_factory=dict)
+    gateways: tuple[GatewayPods, ...] = ()
+    is_strict: bool | None = None
 
     # By group and kind, and the namespaces; made when first asked for, as each policy asks for those beside it.
     _by_kind: dict[tuple[str, str], list[PolicyObject]] = field(default_factory=dict, init=False, repr=False, compare=False)

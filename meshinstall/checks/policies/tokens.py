@@ -4,7 +4,7 @@ Sources: istio, pilot/pkg/security/authn (a request without a token passes), pil
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from meshinstall.checks.policies.reading import (
@@ -118,6 +118,17 @@ def without_issuer(policies: Policies, policy: PolicyObject) -> Iterator[Finding
             for index, one in enumerate(texts(source.get("requestPrincipals"))):
                 issuer = one.rpartition("/")[0]
                 if issuer and "*" not in issuer and issuer not in known:
-                    title = f"no RequestAuthentication for this workload names the issuer {issuer}: nobody has this principal"
-                    place = (*path, "requestPrincipals", str(index))
-                    yield finding("POL016", Severity.ERROR, (policy, place), title, f"known: {', '.join(sorted(known))}")
+                    place = (policy, (*path, "requestPrincipals", str(index)))
+                    yield finding("POL016", Severity.ERROR, place, _of_nobody(one, issuer, known), f"known: {', '.join(sorted(known))}")
+
+
+def _of_nobody(principal: str, issuer: str, known: Collection[str]) -> str:
+    """Why no token has a principal: Istio takes what is before its last slash for the issuer."""
+    named = next((one for one in known if one and principal.startswith(f"{one}/")), "")
+    if named:
+        sub = principal.removeprefix(f"{named}/")
+        return (
+            f"nobody has the principal {principal}: Istio cuts it at its last slash, and so never compares the sub {sub}; "
+            'go by when: request.auth.claims[sub] beside requestPrincipals: ["ISSUER/*"]'
+        )
+    return f"no RequestAuthentication for this workload names the issuer {issuer}: nobody has this principal"
