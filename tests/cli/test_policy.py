@@ -130,6 +130,24 @@ def test_what_was_not_held_against_schemas_is_no_success(run: Run, tmp_path: Pat
     assert "gone" in done.err
 
 
+def test_a_cluster_that_cannot_be_asked_proves_nothing(run: Run, charts: Path, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    cluster = "{name: a, cluster: {server: 'https://127.0.0.1:1'}}"
+    kubeconfig.write_text(
+        f"apiVersion: v1\nkind: Config\nclusters: [{cluster}]\nusers: [{{name: a, user: {{token: t}}}}]\n"
+        "contexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n"
+    )
+    file = str(policies.FOLDER / "disabled" / "right.yaml")
+    here = ("policy", "check", file, "--charts", str(charts), "--dry-run", "--kubeconfig", str(kubeconfig))
+    done = run(*here, "-o", "json")
+    assert done.status == 5, done
+    found = json.loads(done.out)
+    jsonschema.validate(found, SCHEMA)
+    assert [(one["outcome"], one["line"]) for one in found["dryRun"]] == [("not proven", 1)]
+    assert "1 not proven in 1 object; dry run of 1: 0 accepted" in run(*here).out
+    assert run("policy", "check", file.replace("right", "wrong").replace("disabled", "spiffe-prefix"), *here[3:]).status == 2
+
+
 def test_identity_providers_are_compared_with_what_they_publish(
     run: Run, tmp_path: Path, oidc: Oidc, monkeypatch: pytest.MonkeyPatch
 ) -> None:

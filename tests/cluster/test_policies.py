@@ -159,6 +159,30 @@ def test_a_baseline_and_an_identity_provider_are_objects_as_all_others_and_what_
     assert "authorizationpolicy/meshinstall-deny-by-default" not in _names(shell)
 
 
+def test_a_dry_run_is_judged_by_crds_and_istiod_and_writes_nothing(program: Program, shell: Shell, tmp_path: Path) -> None:
+    before = _names(shell)
+    peer = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: ports, namespace: shop}\n"
+    files = {
+        "a-good.yaml": _WEB.replace("name: web", "name: tried"),
+        "b-field.yaml": _WEB.replace("name: web", "name: typo").replace("principals:", "principal:"),
+        "c-crd.yaml": f"{peer}spec:\n  portLevelMtls: {{8080: {{mode: STRICT}}}}\n",
+        "d-istiod.yaml": _WEB.replace("name: web", "name: port").replace('"8080"', '"70000"'),
+        "e-nowhere.yaml": _WEB.replace("namespace: shop", "namespace: nowhere"),
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    done = program.run("policy", "check", str(tmp_path), "--env", "dev", "--dry-run", "-o", "json")
+    assert done.status == 2
+    found = {Path(one["source"]).name: one for one in json.loads(done.out)["dryRun"]}
+    outcomes = {name: one["outcome"] for name, one in found.items()}
+    assert outcomes == {name: "accepted" if name[0] in "ae" else "refused" for name in files}
+    assert (found["b-field.yaml"]["line"], "principal" in found["b-field.yaml"]["text"]) == (6, True)
+    assert "portLevelMtls requires selector" in found["c-crd.yaml"]["text"]
+    assert "admission webhook" in found["d-istiod.yaml"]["text"]
+    assert found["e-nowhere.yaml"]["text"] == "namespace nowhere does not exist; tried in default"
+    assert _names(shell) == before
+
+
 def test_of_removed_files_the_objects_go_and_of_foreign_ones_none(program: Program, shell: Shell, project: Path) -> None:
     shell.apply({**_THEIRS, "spec": {}})
     (project / "policies/base/deny.yaml").unlink()

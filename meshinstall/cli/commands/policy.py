@@ -2,20 +2,29 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.options import Output
-from meshinstall.cli.request_options import CLOUD, CONFIG, DESIRED, ENVIRONMENT, OWN_ENVIRONMENT, SELECTORS, requesting
+from meshinstall.cli.request_options import CLOUD, CLUSTER, CONFIG, DESIRED, ENVIRONMENT, OWN_ENVIRONMENT, SELECTORS, requesting
 from meshinstall.cli.running import AGAIN, in_thread, run
 from meshinstall.cli.settings import HELP
-from meshinstall.cli.target import open_environment, read, tell, warn
-from meshinstall.errors import ExitStatus, UsageError
+from meshinstall.cli.target import open_cluster, open_environment, open_read, read, tell, warn
+from meshinstall.errors import ClusterError, ExitStatus, UsageError
 from meshinstall.model.cluster_ref import Cloud
 from meshinstall.model.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from meshinstall.config.project import Project
+    from meshinstall.engine.report.dry_run import Tried
+    from meshinstall.engine.session import Session
+    from meshinstall.model.desired import Desired
+    from meshinstall.model.policy_object import PolicyObject
 
 policy = typer.Typer(
     help="Check policies as they are written, and find what a mesh is ready for.",
@@ -51,19 +60,30 @@ def _policy() -> None:
     """A command of commands."""
 
 
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Also ask the cluster of --env, or of --context, by server-side dry runs; writes nothing.", show_default=False
+    ),
+]
+
+
 @policy.command()
-@requesting(OWN_ENVIRONMENT, last={**CLOUD, **CONFIG, **DESIRED})
+@requesting(OWN_ENVIRONMENT, last={**CLUSTER, **DESIRED, **SELECTORS})
 def check(
     request: Request,
     paths: Paths = None,
     *,
     online: Online = False,
+    dry_run: DryRun = False,
     timeout: options.Seconds = _CHARTS,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Say what is wrong with policies, and what they do that they do not say; exit status 2 for what must not be applied.
 
     With --env the mesh of that environment is known: its trust domains, its providers, its root namespace.
+
+    With --dry-run the exit status is 5 for what the cluster did not judge.
     """
 
     async def work() -> None:
@@ -86,6 +106,8 @@ def check(
         found = await check_policies(sources, desired, open_charts(warn), pins, knows_mesh=bool(request.environment))
         if online:
             found = replace(found, findings=(*found.findings, *await compare_published(desired.identity, open_published())))
+        if dry_run:
+            found = replace(found, tried=await _tried(found.read, partial(_opened, request, project, desired), timeout))
         typer.echo(printers.dump(policy_text.policy_json(found)) if output is Output.JSON else policy_text.policy_text(found))
         if found.chart_error and not found.has_errors:
             raise found.chart_error
@@ -93,8 +115,26 @@ def check(
             warn(f"files were not held against Istio's schemas: {found.chart_error.message}")
         if found.has_errors:
             raise typer.Exit(ExitStatus.USAGE)
+        if found.is_unproven:
+            raise typer.Exit(ExitStatus.NOT_PROVEN)
 
     run(work, seconds=timeout)
+
+
+def _opened(request: Request, project: "Project", desired: "Desired") -> "Session":
+    """The cluster of the environment, or the one that options name."""
+    return open_read(project, desired)[1] if request.environment else open_cluster(request)[0]
+
+
+async def _tried(objects: "Sequence[PolicyObject]", opening: "Callable[[], Session]", seconds: float) -> "tuple[Tried, ...]":
+    """What a cluster says of the objects; where it cannot be asked, that, and why."""
+    from meshinstall.engine.report.dry_run import try_policies, untried
+
+    try:
+        session = await in_thread(opening, min(seconds, _OPENING))
+        return await try_policies(objects, session.kube)
+    except ClusterError as error:
+        return untried(objects, f"{error.message}{f'; {error.hint}' if error.hint else ''}")
 
 
 @policy.command()

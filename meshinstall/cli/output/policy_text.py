@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from meshinstall.engine.report.dry_run import Outcome, Tried
 from meshinstall.engine.report.policies import Checked
 from meshinstall.errors import Problem
 from meshinstall.model.codes import address
@@ -21,10 +22,11 @@ def policy_json(found: Checked) -> dict[str, Any]:
     """The document that docs/schemas/policy-check.json describes."""
     return {
         "schema": SCHEMA,
-        "objects": found.objects,
+        "objects": len(found.read),
         "problems": [_problem_json(one) for one in found.problems],
         "findings": [_finding_json(one) for one in found.findings],
         "schemasRead": found.chart_error is None,
+        **({} if found.tried is None else {"dryRun": [_tried_json(one) for one in found.tried]}),
     }
 
 
@@ -36,6 +38,12 @@ def _finding_json(one: Finding) -> dict[str, Any]:
     source, line, column = _place(one)
     place = {"source": source, "line": line, "column": column}
     return {"code": one.code, "severity": one.severity, "object": one.object, **place, "text": one.title, "hint": one.hint}
+
+
+def _tried_json(one: Tried) -> dict[str, Any]:
+    line, column = one.place
+    place = {"source": one.policy.source, "line": line, "column": column}
+    return {"object": str(one.policy), **place, "outcome": one.outcome, "text": one.text, "warnings": list(one.warnings)}
 
 
 def _place(one: Finding) -> tuple[str, int, int]:
@@ -52,12 +60,26 @@ def _lines(found: Checked) -> Iterator[str]:
         yield f"{one.origin}: {one.severity} {one.code}: {one.object}: {one.title}"
         yield f"    {one.hint}"
         yield f"    see {address(one.code)}"
+    for tried in found.tried or ():
+        yield from _tried_lines(tried)
+
+
+def _tried_lines(one: Tried) -> Iterator[str]:
+    line, column = one.place
+    how = "error: dry run" if one.outcome is Outcome.REFUSED else "dry run"
+    said = f"{how}: {one.policy}: {one.outcome}{f': {one.text}' if one.text else ''}"
+    yield str(Problem(one.policy.source, line, column, said))
+    yield from (f"    the API server warns: {warning}" for warning in one.warnings)
 
 
 def _summary(found: Checked) -> str:
-    counts = {Severity.ERROR: len(found.problems), Severity.WARNING: 0, Severity.INFO: 0}
+    tried = [one.outcome for one in found.tried or ()]
+    counts = {Severity.ERROR: len(found.problems) + tried.count(Outcome.REFUSED), Severity.WARNING: 0, Severity.INFO: 0}
     for one in found.findings:
         counts[one.severity] += 1
     nouns = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"))
     told = [f"{counts[kind]} {noun}{'s' if counts[kind] > 1 else ''}" for kind, noun in nouns if counts[kind]]
-    return f"{', '.join(told) or 'no problems'} in {found.objects} object{'' if found.objects == 1 else 's'}"
+    told += [f"{unproven} not proven"] if (unproven := tried.count(Outcome.NOT_PROVEN)) else []
+    objects = f"{len(found.read)} object{'' if len(found.read) == 1 else 's'}"
+    dry_run = "" if found.tried is None else f"; dry run of {len(tried)}: {tried.count(Outcome.ACCEPTED)} accepted"
+    return f"{', '.join(told) or 'no problems'} in {objects}{dry_run}"

@@ -13,6 +13,7 @@ from meshinstall.config.lockfile import Lock
 from meshinstall.config.policy_files import read_objects
 from meshinstall.engine.objects.mesh_policies import known_mesh
 from meshinstall.engine.observe.version import settle_version
+from meshinstall.engine.report.dry_run import Outcome, Tried
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ChartError, IdentityError, Problem
 from meshinstall.model.desired import Desired
@@ -25,17 +26,27 @@ from meshinstall.ports import Charts, Published
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Mistakes of the files' form, and findings about what they do; ``chart_error`` is why no schema was asked."""
+    """Mistakes of the files' form, and findings about what they do; ``chart_error`` is why no schema was asked.
 
-    objects: int
+    ``read`` are the objects; ``tried`` is what a cluster says of them, None where none was asked.
+    """
+
+    read: tuple[PolicyObject, ...]
     problems: tuple[Problem, ...]
     findings: tuple[Finding, ...]
     chart_error: ChartError | None = None
+    tried: tuple[Tried, ...] | None = None
 
     @property
     def has_errors(self) -> bool:
         """Whether anything of it must not be applied."""
-        return bool(self.problems) or any(one.severity is Severity.ERROR for one in self.findings)
+        is_refused = any(one.outcome is Outcome.REFUSED for one in self.tried or ())
+        return bool(self.problems) or is_refused or any(one.severity is Severity.ERROR for one in self.findings)
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether a cluster was asked, and did not judge all of it."""
+        return any(one.outcome is Outcome.NOT_PROVEN for one in self.tried or ())
 
 
 async def check_policies(
@@ -59,7 +70,7 @@ async def check_policies(
     problems += defined_twice(objects, in_layers=True)
     found = judge(known_mesh(objects, desired) if knows_mesh else Policies(objects))
     ordered = tuple(sorted(set(problems), key=lambda one: (one.source, one.line, one.column, one.text)))
-    return Checked(len(objects), ordered, tuple(found), error)
+    return Checked(objects, ordered, tuple(found), error)
 
 
 async def compare_published(providers: Iterable[IdentityProvider], published: Published) -> tuple[Finding, ...]:
