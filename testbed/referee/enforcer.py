@@ -24,7 +24,9 @@ from testbed.waiting import until
 # Seconds until Envoy listens, and until it answers.
 _PATIENCE = 60
 _ANSWER = 20.0
-_TYPE = "type.googleapis.com/envoy.extensions."
+TYPE = "type.googleapis.com/envoy.extensions."
+# What answers on connections of TCP.
+ECHO = "envoy.filters.network.echo"
 # What it says to a request of HTTP that no filter refuses, and what a connection of TCP gives back.
 _ALLOWED, _DENIED, _UNAUTHENTICATED = 200, 403, 401
 # As long as the first record of TLS, which Envoy waits for before it knows that this is none.
@@ -123,6 +125,11 @@ class Enforcer(AbstractContextManager["Enforcer"]):
             with context.wrap_socket(plain, server_hostname=call.server_name or None) as secured:
                 return _outcome(secured, call)
 
+    def listeners(self) -> dict[str, Json]:
+        """What it says of its own listeners, by name: http-0 and tcp-0 are those of the first workload."""
+        found = json.loads(ask_socket(self._folder / ADMIN, "/config_dump?resource=static_listeners")[1])["configs"]
+        return {one["listener"]["name"]: one["listener"] for one in found}
+
     def _is_live(self) -> bool:
         if self._process.poll() is not None:
             message = f"this Envoy ended:\n{self._log()}"
@@ -176,7 +183,7 @@ _KINDS = ("http", "tcp")
 def _of(kind: str, case: Filters) -> list[Json]:
     """The network filters of a listener: those of the workload, then what answers."""
     if kind == "tcp":
-        return [*case.tcp, _extension("envoy.filters.network.echo", "filters.network.echo.v3.Echo", {})]
+        return [*case.tcp, _extension(ECHO, "filters.network.echo.v3.Echo", {})]
     router = _extension("envoy.filters.http.router", "filters.http.router.v3.Router", {})
     routes = [{"match": {"prefix": "/"}, "direct_response": {"status": _ALLOWED}}]
     fields = {
@@ -212,4 +219,4 @@ def _listener(name: str, filters: list[Json], keys: Keys) -> Json:
 
 
 def _extension(name: str, kind: str, fields: Json) -> Json:
-    return {"name": name, "typed_config": {"@type": f"{_TYPE}{kind}", **fields}}
+    return {"name": name, "typed_config": {"@type": f"{TYPE}{kind}", **fields}}

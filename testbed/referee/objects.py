@@ -18,6 +18,8 @@ _KINDS = {
     "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
     "PeerAuthentication": "/apis/security.istio.io/v1/namespaces/{namespace}/peerauthentications",
+    "AuthorizationPolicy": "/apis/security.istio.io/v1/namespaces/{namespace}/authorizationpolicies",
+    "RequestAuthentication": "/apis/security.istio.io/v1/namespaces/{namespace}/requestauthentications",
     "DestinationRule": "/apis/networking.istio.io/v1/namespaces/{namespace}/destinationrules",
     "Sidecar": "/apis/networking.istio.io/v1/namespaces/{namespace}/sidecars",
     "ServiceEntry": "/apis/networking.istio.io/v1/namespaces/{namespace}/serviceentries",

@@ -1,8 +1,9 @@
-"""Holds the evaluator against istiod's own filters in a real Envoy."""
+"""Holds the evaluators of policies and of proxies against istiod's own filters in a real Envoy."""
 
 import datetime as dt
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
@@ -14,12 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from meshinstall.checks.authz.decide import decide, guard, world
+from meshinstall.checks.authz.decide import Guard, decide, guard, world
+from meshinstall.checks.authz.enforced import Way
 from meshinstall.checks.policies.reading import Policies
+from meshinstall.engine.mesh.rbac.filters import read_way
 from meshinstall.model.authz import Http, Normalization, Outcome, Request, Token, Workload
 from meshinstall.model.policy_object import PolicyObject
 from testbed.api import Json
-from testbed.referee.enforcer import Call, Enforcer, Filters, Keys, ask_builder
+from testbed.referee.enforcer import ECHO, TYPE, Call, Enforcer, Filters, Keys, ask_builder
 from tests.referees.authz_cases import IDENTITIES, MANAGERS, TRUST_DOMAINS, Case, cases
 
 HOME = "shop"
@@ -27,18 +30,35 @@ Key = ec.EllipticCurvePrivateKey
 _DAY = dt.timedelta(days=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What we know of a workload: its policies, and what Envoy says that it does with requests of HTTP and with connections of TCP."""
+
+    policies: Guard
+    ways: Mapping[str, Way]
+
+
 @dataclass
 class Judged:
-    """What a court found: requests that were decided, by outcome, and those on which the two disagree."""
+    """What a court found: requests by what is decided of them, and those on which Envoy disagrees.
+
+    ``outcomes`` is by the policies, ``by_proxy`` by what Envoy says that it has.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter)
+    by_proxy: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     disagreements: list[str] = field(default_factory=list)
 
     @property
     def decided(self) -> int:
-        """Requests that both decided."""
+        """Requests that the policies decided, as Envoy did."""
         return sum(count for name, count in self.outcomes.items() if name != Outcome.UNDECIDED)
+
+    @property
+    def decided_by_proxy(self) -> int:
+        """Requests that were decided by what Envoy has, as Envoy did."""
+        return sum(count for name, count in self.by_proxy.items() if name != Outcome.UNDECIDED)
 
 
 class Court:
@@ -62,21 +82,24 @@ class Court:
         folder.mkdir()
         filters = [replace(answer, manager=MANAGERS[how]) for _, answer, how in accepted]
         with Enforcer(self._envoy, folder, filters, self._keys) as envoy:
+            listeners = envoy.listeners()
             for index, (case, _, how) in enumerate(accepted):
-                self._compare(envoy, index, case, how, found)
+                ours = {kind: _way(listeners[f"{kind}-{index}"]) for kind in ("http", "tcp")}
+                by = guard(world(replace(_policies(case), normalization=how)), Workload(HOME, case.labels))
+                self._compare(envoy, index, case, Ours(by, ours), found)
         return found
 
-    def _compare(self, envoy: Enforcer, index: int, case: Case, how: Normalization, found: Judged) -> None:
-        by = guard(world(replace(_policies(case), normalization=how)), Workload(HOME, case.labels))
+    def _compare(self, envoy: Enforcer, index: int, case: Case, ours: Ours, found: Judged) -> None:
         for request, by_tls in case.requests:
-            ours = decide(by, request)
-            found.outcomes[ours.outcome] += 1
-            if ours.outcome is Outcome.UNDECIDED:
-                continue
-            real = envoy.ask(index, self._call(request, by_tls=by_tls))
-            if real != ours.outcome:
+            verdicts = (decide(ours.policies, request), ours.ways["http" if request.http else "tcp"].decide(request))
+            for one, counted in zip(verdicts, (found.outcomes, found.by_proxy), strict=True):
+                counted[one.outcome] += 1
+            decided = [one for one in verdicts if one.outcome is not Outcome.UNDECIDED]
+            real = envoy.ask(index, self._call(request, by_tls=by_tls)) if decided else ""
+            if any(one.outcome != real for one in decided):
+                how = ours.policies.world.policies.normalization
                 text = json.dumps({"objects": case.objects, "labels": case.labels}, indent=1)
-                found.disagreements.append(f"Envoy: {real}, we ({how}): {ours}\n{request}\n{text}")
+                found.disagreements.append(f"Envoy: {real}, policies and proxy ({how}): {verdicts}\n{request}\n{text}")
 
     def _call(self, request: Request, *, by_tls: bool) -> Call:
         text = self._text(request.http) if request.http else ""
@@ -100,6 +123,13 @@ class Court:
     def _sign(self, token: Token) -> str:
         key = self._key if token.valid else self._foreign
         return jwt.encode(dict(token.claims), key, algorithm="ES256", headers={"kid": "one"})
+
+
+def _way(listener: Json) -> Way:
+    """What one of the two chains of a listener does, which are alike; where a connection of TCP ends istiod would have a proxy."""
+    filters = listener["filter_chains"][0]["filters"]
+    proxy = {"typed_config": {"@type": f"{TYPE}filters.network.tcp_proxy.v3.TcpProxy", "cluster": "inbound|80||"}}
+    return read_way([proxy if one["name"] == ECHO else one for one in filters])
 
 
 def _draw(number: int, wanted: int, keys: str, requests: int) -> list[Case]:

@@ -25,3 +25,5 @@ def test_requests_are_decided_as_envoy_decides_them(court: Court) -> None:
     assert found.outcomes["deny"] >= CASES * REQUESTS // 10
     assert found.outcomes["401"]
     assert found.decided >= CASES * REQUESTS * 3 // 4
+    # What Envoy has tells as much as the policies it was made of.
+    assert found.decided_by_proxy >= found.decided

@@ -23,3 +23,4 @@ def test_requests_are_decided_as_envoy_decides_them(court: Court, number: int) -
     found = court.judge(number, CASES, REQUESTS)
     assert not found.disagreements, first(found)
     assert found.decided >= LEAST
+    assert found.decided_by_proxy >= LEAST

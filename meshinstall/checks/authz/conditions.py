@@ -22,6 +22,8 @@ SOURCE_IP, REMOTE_IP, DESTINATION_IP, PORT, SERVER_NAME = "source.ip", "remote.i
 REQUEST_PRINCIPAL, AUDIENCES, PRESENTER = "request.auth.principal", "request.auth.audiences", "request.auth.presenter"
 HEADER, CLAIM, FILTER = "request.headers", "request.auth.claims", "experimental.envoy.filters."
 HOST, METHOD, PATH = "host", "method", "path"
+# What no policy can say, but a proxy may have.
+OTHER = ""
 
 
 class LeftOutError(Exception):
@@ -107,7 +109,8 @@ def _identity(match: Match) -> Made:
     return test
 
 
-def _known(key: str, value: str | None) -> str:
+def known(key: str, value: str | None) -> str:
+    """A value that a request says; raises UnknownError where it says none."""
     if value is None:
         raise UnknownError(key)
     return value
@@ -116,7 +119,7 @@ def _known(key: str, value: str | None) -> str:
 def _address(key: str, field: str) -> Callable[[str], Made]:
     def make(value: str) -> Made:
         match = sources.address(value)
-        return None if match is None else lambda seen: match(_known(key, getattr(seen.request, field)))
+        return None if match is None else lambda seen: match(known(key, getattr(seen.request, field)))
 
     return make
 
@@ -128,7 +131,7 @@ def _port(value: str) -> Made:
 
 def _server_name(value: str) -> Made:
     match = matching(value)
-    return lambda seen: match(_known(SERVER_NAME, seen.request.server_name).lower())
+    return lambda seen: match(known(SERVER_NAME, seen.request.server_name).lower())
 
 
 def _request_principal(value: str) -> Made:
@@ -218,10 +221,11 @@ def _method(value: str) -> Made:
 
 def _path(value: str) -> Made:
     match = path_matching(value)
-    return None if match is None else lambda seen: match(_path_of(seen))
+    return None if match is None else lambda seen: match(path_seen(seen))
 
 
-def _path_of(seen: Seen) -> str:
+def path_seen(seen: Seen) -> str:
+    """The path of a request as rules compare it; raises UnknownError."""
     http = seen.request.http
     return path_of(http.path, seen.normalization) if http else ""
 

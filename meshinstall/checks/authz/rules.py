@@ -41,7 +41,7 @@ class Made:
 
     def matches(self, seen: Seen) -> bool:
         """Whether it is for a request; raises UnknownError where nothing that is known decides."""
-        return every((self.operations, self.sources), lambda choices: _some(choices, seen))
+        return every((self.operations, self.sources), lambda choices: holds_somewhere(choices, seen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class Action:
     rules: tuple[Made, ...]
 
 
-def _some(choices: tuple[All, ...], seen: Seen) -> bool:
+def holds_somewhere(choices: tuple[All, ...], seen: Seen) -> bool:
+    """Whether all tests of one of the choices hold; raises UnknownError."""
     return some(choices, lambda choice: every(choice, lambda test: test.holds(seen)))
 
 

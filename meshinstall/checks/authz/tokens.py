@@ -20,9 +20,9 @@ _DEFAULT_PARAM = "access_token"
 
 @dataclass(frozen=True, slots=True)
 class TokenRule:
-    """One of the jwtRules of a RequestAuthentication."""
+    """One of the jwtRules of a RequestAuthentication; ``policy`` is None where a proxy has it, which does not tell of what it was made."""
 
-    policy: PolicyObject
+    policy: PolicyObject | None
     path: KeyPath
     fields: Mapping[str, Any]
 

@@ -1,0 +1,49 @@
+"""The inbound filter chains of a proxy, from its listeners (envoy: api/envoy/config/listener/v3)."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from typing import Any
+
+from meshinstall.checks.authz.chains import Chain
+from meshinstall.engine.mesh.rbac.filters import read_way
+from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text
+
+_TLS = "envoy.transport_sockets.tls"
+_RAW = ("", "envoy.transport_sockets.raw_buffer")
+_KNOWN = frozenset({"destination_port", "transport_protocol", "application_protocols", "server_names"})
+
+
+def read_chains(listener: Any, port: int | None = None) -> Iterator[Chain]:
+    """Those of a listener; ``port`` is its own where its chains name none. Raises MalformedError.
+
+    What a chain does is read when it is asked for: most are never.
+    """
+    if at(listener, "default_filter_chain"):
+        raise MalformedError("istiod gives no inbound listener a default filter chain")
+    for one in rows(at(listener, "filter_chains")):
+        yield _chain(one, port)
+
+
+def _chain(found: Any, port: int | None) -> Chain:
+    match = table(at(found, "filter_chain_match"))
+    own = match.get("destination_port")
+    tls, certificate = _tls(table(at(found, "transport_socket")))
+    return Chain(
+        port=port if own is None else number(own),
+        read=cache(partial(read_way, at(found, "filters"))),
+        transport=text(match.get("transport_protocol")),
+        protocols=tuple(text(one) for one in rows(match.get("application_protocols"))),
+        server_names=tuple(text(one).lower() for one in rows(match.get("server_names"))),
+        asks_more=bool(match.keys() - _KNOWN),
+        tls=tls,
+        certificate=certificate,
+    )
+
+
+def _tls(socket: Mapping[str, Any]) -> tuple[bool, bool]:
+    name = text(socket.get("name"))
+    if name in _RAW:
+        return False, False
+    if name != _TLS:
+        raise MalformedError(f"an inbound chain uses the unknown transport socket {name}")
+    return True, flag(at(socket, "typed_config", "require_client_certificate"))
