@@ -15,7 +15,7 @@ from meshinstall.model.snapshot import FileEntry, Signature
 from meshinstall.model.status import CertificateTimes
 from meshinstall.model.trial import Answer, Attempt, Ground, Kinds
 from meshinstall.model.values import Values
-from meshinstall.model.wire import Probe, Seen, WireTarget
+from meshinstall.model.wire import Call, Probe, Reply, Seen, WireTarget
 
 _Answer = TypeVar("_Answer")
 
@@ -151,6 +151,9 @@ class WireProbe(Protocol):
 
     def dial(self, roots: str, identity: str) -> Dial:
         """Conversations with a mesh that has these roots, in PEM, where the client has this SPIFFE name."""
+
+    def call(self, call: Call) -> Callable[[Stream], Reply]:
+        """One request, spoken on a stream to a client's listener, blocking; raises OSError when the way there is broken."""
 
 
 class IstiodDebug(Protocol):

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from meshinstall.engine.session import CloudSide, Session
     from meshinstall.model.cluster import Access, CloudCluster
     from meshinstall.model.doctor import Examination
-    from meshinstall.ports import Charts, Dial, Kube, Provider, Published, Sealer, Signer, SnapshotDraft
+    from meshinstall.model.wire import Call, Reply
+    from meshinstall.ports import Charts, Dial, Kube, Provider, Published, Sealer, Signer, SnapshotDraft, Stream
 
 Say = Callable[[str], None]
 
@@ -93,6 +95,12 @@ class _Wire:
         from meshinstall.adapters.wire.probes import dial
 
         return dial(roots, identity)
+
+    def call(self, call: "Call") -> "Callable[[Stream], Reply]":
+        """One request."""
+        from meshinstall.adapters.wire.calls import speak
+
+        return partial(speak, call=call)
 
 
 class _Way(NamedTuple):

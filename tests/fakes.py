@@ -21,6 +21,7 @@ from meshinstall.model.paths import KINDS, path_of
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord, ReleaseStatus
 from meshinstall.model.trial import Ground
 from meshinstall.model.values import Values
+from meshinstall.model.wire import Call, Reply
 from meshinstall.ports import Dial, Stream
 from tests.fake_kube import FakeKube, now
 
@@ -204,15 +205,22 @@ class FakeCertificates:
 
 
 class FakeWire:
-    """Implements ports.WireProbe by ``dialled``; without it nothing may be tried."""
+    """Implements ports.WireProbe by ``dialled`` and ``replies``; without them nothing may be tried."""
 
-    def __init__(self, dialled: Callable[[str, str], Dial] | None = None) -> None:
+    def __init__(self, dialled: Callable[[str, str], Dial] | None = None, replies: Callable[[Call], Reply] | None = None) -> None:
         self._dialled = dialled
+        self._replies = replies
 
     def dial(self, roots: str, identity: str) -> Dial:
         """What ``dialled`` makes of it."""
         assert self._dialled, "no port was to be tried"
         return self._dialled(roots, identity)
+
+    def call(self, call: Call) -> Callable[[Stream], Reply]:
+        """The reply to it."""
+        replies = self._replies
+        assert replies, "nothing was to be called"
+        return lambda _: replies(call)
 
 
 class World:

@@ -21,6 +21,7 @@ _ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-
 _PRINCIPAL = re.compile(r"\S{1,2048}")
 _METHOD = re.compile(r"[A-Z]+")
 _HEADER = re.compile(r"[a-zA-Z0-9_-]+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HIGHEST_PORT = 65535
 
 
@@ -48,7 +49,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class WrittenToken:
-    """A token and where it is; ``valid`` is false for one that its issuer did not sign or that has expired."""
+    """A token and where it is; ``valid`` is false for one that its issuer did not sign or that has expired.
+
+    ``env`` names the environment variable that holds the real one, for --live.
+    """
 
     claims: Mapping[str, Any]
     valid: bool = True
@@ -56,6 +60,7 @@ class WrittenToken:
     prefix: str = BEARER
     param: str = ""
     cookie: str = ""
+    env: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,9 @@ def _wrong_token(document: Document, at: KeyPath, case: Case) -> Iterator[Proble
         yield document.problem(at, "a connection of TCP has no token")
     if case.token and case.token.param and case.token.cookie:
         yield document.problem(at, "a token is in a param or in a cookie", "write a case for each")
+    if case.token and case.token.env and not _VARIABLE.fullmatch(case.token.env):
+        hint = "write the name of the variable alone, such as env: CART_TOKEN"
+        yield document.problem((*at, "env"), "env is not the name of an environment variable", hint)
 
 
 def _wrong_headers(document: Document, at: KeyPath, headers: Mapping[str, str]) -> Iterator[Problem]:
@@ -176,7 +184,7 @@ def _http(case: Case) -> Http | None:
     if request.tcp:
         return None
     headers = {name.lower(): value for name, value in request.headers.items()}
-    carried = Token(token.claims, token.valid, token.header, token.prefix, token.param, token.cookie) if token else None
+    carried = Token(token.claims, token.valid, token.header, token.prefix, token.param, token.cookie, token.env) if token else None
     return Http(request.method, request.path, request.host, headers, carried)
 
 

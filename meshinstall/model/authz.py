@@ -31,7 +31,8 @@ class Normalization(StrEnum):
 class Token:
     """A JSON Web Token and where the request carries it; ``valid``: its issuer signed it, and it is in time.
 
-    It is in a header behind a prefix, else in the query parameter ``param`` or the cookie ``cookie``.
+    It is in a header behind a prefix, else in the query parameter ``param`` or the cookie ``cookie``. ``variable`` is the environment
+    variable that holds the real one, empty where there is none.
     """
 
     claims: Mapping[str, Any]
@@ -40,6 +41,7 @@ class Token:
     prefix: str = BEARER
     param: str = ""
     cookie: str = ""
+    variable: str = ""
 
 
 @dataclass(frozen=True, slots=True)

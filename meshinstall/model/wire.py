@@ -65,3 +65,47 @@ class Probing:
     seen: Mapping[WireTarget, tuple[Seen, ...]] = field(default_factory=dict)
     skipped: str = ""
     problem: str = ""
+
+
+class Way(StrEnum):
+    """How a request goes to a port: as it is, or inside the mesh's TLS as a port gets it that the proxy reads as HTTP, or as TCP."""
+
+    PLAIN = "plaintext"
+    MESH_HTTP = "mutual TLS"
+    MESH_TCP = "mutual TLS for TCP"
+
+
+class End(StrEnum):
+    """How a conversation ended: HEAD is an answer of HTTP, BYTES any other, HELD a connection that was kept open without a word."""
+
+    HEAD = "an answer of HTTP"
+    BYTES = "other bytes"
+    HELD = "kept open"
+    RESET = "reset"
+    CLOSED = "closed"
+    FAILED = "could not be tried"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for one request: of HTTP its status, headers by lower-case name and the first bytes of its body.
+
+    ``words`` say why there is no answer, ``identity`` is the SPIFFE name that the client showed.
+    """
+
+    end: End
+    words: str = ""
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Bytes for a port of a pod; ``speaks_http``: the answer is one of HTTP."""
+
+    target: WireTarget
+    way: Way
+    data: bytes = field(repr=False)
+    speaks_http: bool = True

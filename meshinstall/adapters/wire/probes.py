@@ -6,15 +6,15 @@ handshake and nothing after it.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 
 from meshinstall.adapters.wire import foreign_tls
+from meshinstall.adapters.wire.heads import clean, failure, spiffe, told, why
 from meshinstall.adapters.wire.tunnel import Head, Tunnel, connected
 from meshinstall.engine.probe import probe_objects
-from meshinstall.model.foreign_text import plain, printable
+from meshinstall.model.foreign_text import printable
 from meshinstall.model.wire import Answer, Probe, Seen, WireTarget
 from meshinstall.ports import Dial, Heard, Stream, Talk
 
@@ -30,19 +30,8 @@ _READ = 4096
 # What a server that speaks nothing but TLS says to other bytes (RFC 8446 section 5.1), and how HTTP answers begin.
 _ALERT = re.compile(rb"\x15\x03[\x00-\x04]")
 _STATUS = re.compile(rb"HTTP/1\.[01] \d{3}")
-# Characters of what others say.
-_LONGEST = 200
 # What is not asked again: more time could not change it.
 _TELLING = frozenset({Answer.SERVED, Answer.REFUSED})
-# What Envoy says of a connection that it could not make: a part of its words, and what that means.
-_FAILURES: Mapping[str, tuple[Answer, str]] = {
-    "Connection_refused": (Answer.NOTHING, "connection refused"),
-    "connection_timeout": (Answer.SILENT, "no connection within 2 s"),
-    "No_route_to_host": (Answer.SILENT, "no route to the address"),
-    "Network_is_unreachable": (Answer.SILENT, "no route to the address"),
-}
-# The one telling part of what BoringSSL says through Envoy.
-_OPENSSL = re.compile(r"OPENSSL_internal:(\w+)")
 # How BoringSSL names the alerts by which a server refuses a certificate, and our own refusal of the server's.
 _REFUSED = re.compile(r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR|HANDSHAKE_FAILURE)|CERTIFICATE_VERIFY_FAILED")
 _TOO_OLD = re.compile(r"ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL")
@@ -119,8 +108,8 @@ def _meshed(stream: Stream, address: str, path: str) -> Heard:
     head = tunnel.head
     if head.status != HTTPStatus.OK:
         return _unmeshed(head, address, path)
-    identities = {"identity": _spiffe(head, probe_objects.PEER), "client_identity": _spiffe(head, probe_objects.OWN)}
-    words = _clean(head.headers.get(probe_objects.TLS, "TLS"))
+    identities = {"identity": spiffe(head, probe_objects.PEER), "client_identity": spiffe(head, probe_objects.OWN)}
+    words = clean(head.headers.get(probe_objects.TLS, "TLS"))
     try:
         held = bool(tunnel.receive(_READ, _HOLD))
     except TimeoutError:
@@ -138,17 +127,17 @@ def _meshed(stream: Stream, address: str, path: str) -> Heard:
 
 def _unmeshed(head: Head, address: str, path: str) -> Heard:
     """The result when the client's Envoy could not connect."""
-    why = _why(head)
-    if _TOO_OLD.search(why) and path == probe_objects.MESH_TLS12:
+    said = why(head)
+    if _TOO_OLD.search(said) and path == probe_objects.MESH_TLS12:
         newer = partial(_meshed, address=address, path=probe_objects.MESH_TLS13)
-        return replace(_heard(Probe.MESHED, Answer.FAILED, _told(why)), again=newer)
-    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return replace(_heard(Probe.MESHED, Answer.FAILED, told(said)), again=newer)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
         return _heard(Probe.MESHED, Answer.REFUSED, "the mesh's client refuses the server's certificate")
-    if _REFUSED.search(why):
-        return _heard(Probe.MESHED, Answer.REFUSED, f"the server refuses the mesh's client: {_told(why)}")
-    if _NO_TLS.search(why):
+    if _REFUSED.search(said):
+        return _heard(Probe.MESHED, Answer.REFUSED, f"the server refuses the mesh's client: {told(said)}")
+    if _NO_TLS.search(said):
         return _heard(Probe.MESHED, Answer.ENDED, "the server does not speak TLS")
-    if "TLS_error" in why and _GONE.search(why):
+    if "TLS_error" in said and _GONE.search(said):
         return replace(_heard(Probe.MESHED, Answer.ENDED, "closed during the handshake"), held=False)
     return _unconnected(Probe.MESHED, head)
 
@@ -163,36 +152,15 @@ def _without_trust(stream: Stream, address: str, who: foreign_tls.Client, probe:
     if found.unverified:
         stranger = _heard(probe, Answer.FAILED, f"the server's certificate is not from the mesh: {found.words}")
         return replace(stranger, again=partial(again, who=who.believing_anyone(), is_last=is_last))
-    heard = Heard(Seen(probe, found.answer, _clean(found.words), identity=printable(found.identity)))
+    heard = Heard(Seen(probe, found.answer, clean(found.words), identity=printable(found.identity)))
     is_telling = found.answer in _TELLING or not found.is_late
     return heard if is_last or is_telling else replace(heard, again=partial(again, who=who, is_last=True))
 
 
 def _unconnected(probe: Probe, head: Head) -> Heard:
-    why = _why(head)
-    answer, words = next((meaning for said, meaning in _FAILURES.items() if said in why), (Answer.FAILED, _told(why)))
+    answer, words = failure(why(head))
     return replace(_heard(probe, answer, words), connected=False)
 
 
 def _heard(probe: Probe, answer: Answer, words: str) -> Heard:
-    return Heard(Seen(probe, answer, _clean(words)))
-
-
-def _why(head: Head) -> str:
-    """Envoy's reason for a failed connection."""
-    said = (head.headers.get(name, "") for name in (probe_objects.WHY, probe_objects.DETAILS))
-    return next((text for text in said if text not in {"", "-"}), f"HTTP {head.status}")
-
-
-def _told(why: str) -> str:
-    """The reason in words for people."""
-    return ", ".join(name.lower() for name in _OPENSSL.findall(why)) or why
-
-
-def _spiffe(head: Head, name: str) -> str:
-    """The SPIFFE name in a header that lists a certificate's URIs."""
-    return printable(next((uri for uri in head.headers.get(name, "").split(",") if uri.startswith("spiffe://")), ""))
-
-
-def _clean(text: str) -> str:
-    return plain(text.replace("_", " "), _LONGEST)
+    return Heard(Seen(probe, answer, clean(words)))

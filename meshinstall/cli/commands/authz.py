@@ -1,19 +1,29 @@
 """The commands of ``authz``: who may call what."""
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
+from meshinstall.cli.asking import confirm
 from meshinstall.cli.options import Output
-from meshinstall.cli.request_options import CLOUD, CLUSTER, CONFIG, DESIRED, OWN_ENVIRONMENT, SELECTORS, requesting
+from meshinstall.cli.request_options import CLUSTER, DESIRED, OWN_ENVIRONMENT, SELECTORS, requesting
 from meshinstall.cli.running import in_thread, run
 from meshinstall.cli.settings import HELP
-from meshinstall.cli.target import open_cluster, open_read, read
+from meshinstall.cli.target import open_cluster, open_read, read, tell, warn
 from meshinstall.errors import UsageError
 from meshinstall.model.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from meshinstall.engine.gates.authz import Tokens
+    from meshinstall.model.authz import Expectation, Tried
+    from meshinstall.model.place import Place
 
 authz = typer.Typer(
     help="Who may call what, and tests of it.",
@@ -23,8 +33,8 @@ authz = typer.Typer(
 )
 app.add_typer(authz, name="authz")
 
-# Seconds of reading files, and of reading a cluster too.
-_FILES, _CLUSTER = 60.0, 120.0
+# Seconds of reading files, of reading a cluster too, and of calling there.
+_FILES, _CLUSTER, _LIVE = 60.0, 120.0, 300.0
 
 Paths = Annotated[
     list[Path] | None,
@@ -40,24 +50,30 @@ def _authz() -> None:
 
 
 @authz.command(name="test")
-@requesting(OWN_ENVIRONMENT, last={**CLOUD, **CONFIG, **DESIRED})
+@requesting(OWN_ENVIRONMENT, last={**CLUSTER, **DESIRED, **SELECTORS})
 def try_requests(
     request: Request,
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="YAML with requests and what must become of each.")],
     paths: Paths = None,
     *,
+    live: Annotated[bool, typer.Option("--live", help="Call on the cluster, from pods with the callers' own service accounts.")] = False,
+    yes: options.Yes = False,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML, too.")] = None,
-    timeout: options.Seconds = _FILES,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=1, metavar="SECONDS", help="Give up after so many; 60 by default, 300 with --live.")
+    ] = None,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
-    """Test policies against a table of requests: exit status 4 when one is decided otherwise, 5 when files do not tell.
+    """Test policies against a table of requests: exit status 4 when one is decided otherwise, 5 when files or the cluster do not tell.
 
-    With --env the mesh of that environment is known: its trust domains, its mTLS, its root namespace.
+    With --env the mesh of that environment is known: its trust domains, its mTLS, its root namespace. With --live files are not read:
+    every request is really sent, and the application gets those that are let through.
     """
+    if live:
+        _call(request, table, paths, yes=yes, junit=junit, seconds=timeout or _LIVE, output=output)
+        return
 
     async def work() -> None:
-        from meshinstall.cli.output import authz_text, printers
-        from meshinstall.cli.output.files import write_whole
         from meshinstall.config.policy_layers import objects_of, read_layers
         from meshinstall.engine.report.authz import try_table
 
@@ -65,17 +81,80 @@ def try_requests(
             raise UsageError("no policies are named", "name files or folders, or with --env an environment whose layers to test")
         project, desired = read(request) if request.environment else (None, None)
         sources = paths or (objects_of(read_layers(project, request, desired.releases)) if project and desired else ())
-        tried = try_table(table, sources, desired)
-        typer.echo(printers.dump(authz_text.authz_json(tried)) if output is Output.JSON else authz_text.authz_text(tried))
-        if junit:
-            try:
-                write_whole(junit, authz_text.authz_junit(tried))
-            except OSError as error:
-                raise UsageError(f"cannot write {junit}: {error.strerror}") from error
-        if status := authz_text.status_of(tried):
-            raise typer.Exit(status)
+        _show(try_table(table, sources, desired), junit, output, live=False)
 
-    run(work, seconds=timeout)
+    run(work, seconds=timeout or _FILES)
+
+
+def _call(
+    request: Request, table: Path, paths: list[Path] | None, *, yes: bool, junit: Path | None, seconds: float, output: Output
+) -> None:
+    """Try a table on a cluster; whoever may not be asked has agreed before."""
+    from meshinstall.engine.gates.authz import call_rows, sources_of
+    from meshinstall.engine.report.authz import rows_of
+
+    if paths:
+        raise UsageError("--live reads no policies: it calls what is there", "leave files out, or leave --live out")
+    project, desired = read(request) if request.environment else (None, None)
+    rows = rows_of(table, desired)
+    tokens = _tokens(rows)
+    sources = sources_of(rows, tokens)
+    if sources and not yes:
+        _ask_to_call(sources, len(rows))
+
+    async def work() -> None:
+        from functools import partial
+
+        if project and desired:
+            _, session = await in_thread(partial(open_read, project, desired), seconds)
+        else:
+            session, _ = await in_thread(partial(open_cluster, request), seconds)
+        called = await call_rows(session, rows, tokens, lambda doing: tell(f"… {doing}"))
+        for gap in called.gaps:
+            warn(gap)
+        _show(called.tried, junit, output, live=True)
+
+    run(work, "interrupted; the callers are removed", seconds=seconds)
+
+
+def _tokens(rows: "Iterable[Expectation]") -> "Tokens":
+    """The tokens of a table from the environment; raises UsageError for what is not one, and never says what it is."""
+    from meshinstall.checks.authz.sending import is_token
+    from meshinstall.engine.gates.authz import Tokens
+
+    found = {}
+    for name in sorted({row.request.http.token.variable for row in rows if row.request.http and row.request.http.token} - {""}):
+        if text := os.environ.get(name, "").strip():
+            if not is_token(text):
+                raise UsageError(
+                    f"the variable {name} does not hold a JSON Web Token", "it has three parts of base64url, with dots between"
+                )
+            found[name] = text
+    return Tokens(found)
+
+
+def _ask_to_call(sources: "Sequence[Place]", count: int) -> None:
+    """Ask about pods in namespaces of others; raises UsageError without a terminal, InterruptedRunError for a no."""
+    accounts = ", ".join(map(str, sources))
+    if not sys.stdin.isatty():
+        hint = f"add --yes: pods are started as {accounts}, and removed again"
+        raise UsageError("cannot ask whether to start pods in these namespaces: standard input is not a terminal", hint)
+    confirm(f"Start pods as {accounts}, send {count} {'request' if count == 1 else 'requests'} and remove the pods again?")
+
+
+def _show(tried: "tuple[Tried, ...]", junit: Path | None, output: Output, *, live: bool) -> None:
+    from meshinstall.cli.output import authz_text, printers
+    from meshinstall.cli.output.files import write_whole
+
+    found = printers.dump(authz_text.authz_json(tried, live=live)) if output is Output.JSON else authz_text.authz_text(tried, live=live)
+    typer.echo(found)
+    if junit:
+        try:
+            write_whole(junit, authz_text.authz_junit(tried, live=live))
+        except OSError as error:
+            raise UsageError(f"cannot write {junit}: {error.strerror}") from error
+    if status := authz_text.status_of(tried):
+        raise typer.Exit(status)
 
 
 @authz.command()

@@ -1,4 +1,4 @@
-"""What ``authz test`` found, as people and programs read it."""
+"""What ``authz test`` found, as people and programs read it; of what was tried on a cluster nothing is undecided, but NOT PROVEN."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,12 +9,14 @@ from meshinstall.model.authz import Outcome, Tried
 from meshinstall.model.foreign_text import for_log
 
 SCHEMA = "meshinstall.dev/authz-test/v1"
-PASS, FAIL, UNDECIDED = "PASS", "FAIL", "UNDECIDED"
+PASS, FAIL, UNDECIDED, NOT_PROVEN = "PASS", "FAIL", "UNDECIDED", "NOT PROVEN"
 
 
-def result_of(one: Tried) -> str:
-    """PASS, FAIL, or UNDECIDED where files do not tell."""
-    return UNDECIDED if one.verdict.outcome is Outcome.UNDECIDED else PASS if one.is_met else FAIL
+def result_of(one: Tried, *, live: bool = False) -> str:
+    """PASS, FAIL, or UNDECIDED where files do not tell, which is NOT PROVEN on a cluster."""
+    if one.verdict.outcome is Outcome.UNDECIDED:
+        return NOT_PROVEN if live else UNDECIDED
+    return PASS if one.is_met else FAIL
 
 
 def status_of(tried: Iterable[Tried]) -> ExitStatus:
@@ -23,17 +25,24 @@ def status_of(tried: Iterable[Tried]) -> ExitStatus:
     return ExitStatus.VIOLATION if FAIL in results else ExitStatus.NOT_PROVEN if UNDECIDED in results else ExitStatus.DONE
 
 
-def authz_text(tried: tuple[Tried, ...]) -> str:
-    """A line for each row, with the rule that decides below it, and a last line that counts."""
-    return for_log("\n".join([*_lines(tried), _summary(tried)]))
+def authz_text(tried: tuple[Tried, ...], *, live: bool = False) -> str:
+    """A line for each row, with what decides below it, and a last line that counts."""
+    return for_log("\n".join([*_lines(tried, live=live), _summary(tried, live=live)]))
 
 
-def _lines(tried: Iterable[Tried]) -> Iterator[str]:
+def _lines(tried: Iterable[Tried], *, live: bool) -> Iterator[str]:
+    width = len(NOT_PROVEN if live else UNDECIDED)
     for one in tried:
-        row, result = one.expectation, result_of(one)
-        said = row.expected if result == PASS else f"expected {row.expected}, is {one.verdict.outcome}"
-        yield f"{result:<9} {row.place}: {row.name}: {said}"
-        yield f"          {_why(one)}"
+        row, result = one.expectation, result_of(one, live=live)
+        yield f"{result:<{width}} {row.place}: {row.name}: {_said(one, live=live)}"
+        yield f"{'':<{width}} {_why(one)}"
+
+
+def _said(one: Tried, *, live: bool) -> str:
+    expected, outcome = one.expectation.expected, one.verdict.outcome
+    if one.is_met:
+        return expected
+    return f"expected {expected}, is {'unknown' if live and outcome is Outcome.UNDECIDED else outcome}"
 
 
 def _why(one: Tried) -> str:
@@ -41,23 +50,23 @@ def _why(one: Tried) -> str:
     return f"{verdict.place}: {verdict.policy}: {verdict.reason}" if verdict.policy else verdict.reason
 
 
-def _summary(tried: tuple[Tried, ...]) -> str:
-    results = [result_of(one) for one in tried]
-    counts = ((PASS, "passed"), (FAIL, "failed"), (UNDECIDED, "undecided"))
+def _summary(tried: tuple[Tried, ...], *, live: bool) -> str:
+    results = [result_of(one, live=live) for one in tried]
+    counts = ((PASS, "passed"), (FAIL, "failed"), (UNDECIDED, "undecided"), (NOT_PROVEN, "not proven"))
     return ", ".join(f"{results.count(name)} {word}" for name, word in counts if name == PASS or results.count(name))
 
 
-def authz_json(tried: tuple[Tried, ...]) -> dict[str, Any]:
+def authz_json(tried: tuple[Tried, ...], *, live: bool = False) -> dict[str, Any]:
     """The document that docs/schemas/authz-test.json describes."""
-    return {"schema": SCHEMA, "cases": [_case_json(one) for one in tried]}
+    return {"schema": SCHEMA, "live": live, "cases": [_case_json(one, live=live) for one in tried]}
 
 
-def _case_json(one: Tried) -> dict[str, Any]:
+def _case_json(one: Tried, *, live: bool) -> dict[str, Any]:
     row, verdict = one.expectation, one.verdict
     return {
         "name": row.name,
         "place": row.place,
-        "result": result_of(one),
+        "result": result_of(one, live=live),
         "expected": row.expected,
         "outcome": verdict.outcome,
         "reason": verdict.reason,
@@ -66,10 +75,11 @@ def _case_json(one: Tried) -> dict[str, Any]:
     }
 
 
-def authz_junit(tried: tuple[Tried, ...]) -> str:
-    """JUnit XML: what fails is a failure, what is undecided an error; characters that XML forbids are replaced."""
-    results = [result_of(one) for one in tried]
-    totals = {"tests": str(len(tried)), "failures": str(results.count(FAIL)), "errors": str(results.count(UNDECIDED))}
+def authz_junit(tried: tuple[Tried, ...], *, live: bool = False) -> str:
+    """JUnit XML: what fails is a failure, what is undecided or not proven an error; characters that XML forbids are replaced."""
+    results = [result_of(one, live=live) for one in tried]
+    errors = len(results) - results.count(PASS) - results.count(FAIL)
+    totals = {"tests": str(len(tried)), "failures": str(results.count(FAIL)), "errors": str(errors)}
     suites = Element("testsuites", {"name": "meshinstall authz test", **totals})
     suite = SubElement(suites, "testsuite", {"name": "authorization", **totals})
     for one, result in zip(tried, results, strict=True):
@@ -78,7 +88,7 @@ def authz_junit(tried: tuple[Tried, ...]) -> str:
         if result == PASS:
             SubElement(case, "system-out").text = safe(_why(one))
         else:
-            message = f"{row.place}: expected {row.expected}, is {one.verdict.outcome}"
+            message = f"{row.place}: {_said(one, live=live)}"
             SubElement(case, "failure" if result == FAIL else "error", message=safe(message)).text = safe(_why(one))
     indent(suites)
     return tostring(suites, encoding="unicode", xml_declaration=True) + "\n"

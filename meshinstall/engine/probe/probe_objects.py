@@ -8,14 +8,19 @@ becomes a connection to that address, its body and that of the answer the bytes
 TLS with the client's own identity. ``target`` is injected as any other pod and
 serves HTTP on a port that it declares, so that a mesh without workloads can be
 proven too.
+
+A caller is such a client elsewhere: a pod in the namespace of a service account that it runs as, whose certificate is the account's.
+It and its EnvoyFilter belong to the probes' namespace: whoever deletes that lets Kubernetes delete them too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from meshinstall.model.istio import PROXY_CONTAINER
 from meshinstall.model.labels import REVISION
 from meshinstall.model.ownership import HOLDER
+from meshinstall.model.place import Place
 from meshinstall.model.wire import PROBE_LABEL
 
 CLIENT = "client"
@@ -26,6 +31,8 @@ READY = "/ready"
 PLAIN = "/plain"
 MESH_TLS12 = "/mesh-tls12"
 MESH_TLS13 = "/mesh-tls13"
+MESH_HTTP = "/mesh-http"
+MESH_TCP = "/mesh-tcp"
 ADDRESS = "x-probe-address"
 PEER = "x-probe-peer"
 OWN = "x-probe-own"
@@ -37,7 +44,13 @@ _SERVED = 8080
 _ACCOUNT = "probe"
 _MANAGED = {"app.kubernetes.io/managed-by": "meshinstall"}
 _TYPES = "type.googleapis.com/envoy"
-_VERSIONS = {MESH_TLS12: "TLSv1_2", MESH_TLS13: "TLSv1_3"}
+# By path: the protocol that the client names, the oldest and the newest TLS. In TLS 1.2 a handshake ends only when the server has taken
+# the client's certificate. ``istio-peer-exchange`` is not named: it would have the server say more than TLS.
+_PROBED = {MESH_TLS12: ("istio", "TLSv1_2", "TLSv1_2"), MESH_TLS13: ("istio", "TLSv1_3", "TLSv1_3")}
+# As sidecars name them: where a proxy tells protocols apart, by these it takes a connection for HTTP, or for TCP.
+_CALLED = {MESH_HTTP: ("istio-http/1.1", "TLSv1_2", "TLSv1_3"), MESH_TCP: ("istio", "TLSv1_2", "TLSv1_3")}
+# Seconds after which a caller ends itself, whoever forgot it.
+_CALLERS_LIFE = 900
 _TELLS = {
     PEER: "%UPSTREAM_PEER_URI_SAN%",
     OWN: "%UPSTREAM_LOCAL_URI_SAN%",
@@ -67,7 +80,7 @@ def settings(*, ipv6: bool) -> tuple[Placed, ...]:
     """What is there before the pods, so that their first configuration is their last; ``ipv6`` when that is what pods have."""
     # The clients' own cluster configuration is all they need: nothing of any other namespace.
     alone = _object("networking.istio.io/v1beta1", "Sidecar", "probe", {"egress": [{"hosts": ["./*"]}]})
-    client = [_add("CLUSTER", _cluster(PLAIN)), *(_add("CLUSTER", _cluster(path)) for path in _VERSIONS), _add("LISTENER", _tunnels())]
+    client = _client(_PROBED)
     account = {**_object("v1", "ServiceAccount", _ACCOUNT), "automountServiceAccountToken": False}
     return (
         Placed("v1", "serviceaccounts", account),
@@ -97,6 +110,35 @@ def pod(name: str) -> _Json:
     return body
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The probes' namespace that callers belong to; ``revision`` injects them."""
+
+    name: str
+    uid: str
+    revision: str
+
+
+def caller(name: str, account: Place, owner: Owner) -> tuple[Placed, _Json]:
+    """A client with the identity of a service account, and what makes it one, which has to be there before."""
+    marked = {**_MANAGED, PROBE_LABEL: name}
+    belonging = [{"apiVersion": "v1", "kind": "Namespace", "name": owner.name, "uid": owner.uid}]
+    body, how = pod(CLIENT), _filter(name, _client(_CALLED))
+    for one in (body, how):
+        one["metadata"] |= {"name": name, "ownerReferences": belonging}
+    how["metadata"]["labels"] = marked
+    # Whatever the namespace says: the proxy is all that is in it.
+    body["metadata"]["labels"] = {**marked, "sidecar.istio.io/inject": "true", REVISION: owner.revision}
+    body["spec"] |= {"serviceAccountName": account.name, "activeDeadlineSeconds": _CALLERS_LIFE, "restartPolicy": "Never"}
+    return Placed("networking.istio.io/v1alpha3", "envoyfilters", how), body
+
+
+def _client(ways: Mapping[str, tuple[str, str, str]]) -> list[_Json]:
+    """What makes an Envoy a client: clusters of whatever is named, and a listener that leads to them."""
+    clusters = {PLAIN: _cluster(PLAIN), **{path: {**_cluster(path), "transport_socket": _mesh_tls(*way)} for path, way in ways.items()}}
+    return [*(_add("CLUSTER", cluster) for cluster in clusters.values()), _add("LISTENER", _tunnels(clusters))]
+
+
 def _object(api_version: str, kind: str, name: str, spec: _Json | None = None) -> _Json:
     body: _Json = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "labels": dict(_MANAGED)}}
     return body if spec is None else {**body, "spec": spec}
@@ -117,25 +159,20 @@ def _named(path: str) -> str:
 
 def _cluster(path: str) -> _Json:
     """A cluster of whatever address the request names."""
-    found: _Json = {
+    return {
         "name": _named(path),
         "type": "ORIGINAL_DST",
         "lb_policy": "CLUSTER_PROVIDED",
         "connect_timeout": "2s",
         "original_dst_lb_config": {"use_http_header": True, "http_header_name": ADDRESS},
     }
-    return {**found, "transport_socket": _mesh_tls(_VERSIONS[path])} if path in _VERSIONS else found
 
 
-def _mesh_tls(version: str) -> _Json:
-    """TLS as the mesh's own clients do it: their key, and trust in the mesh's root alone.
-
-    In TLS 1.2 a handshake ends only when the server has taken the client's certificate. Of the mesh's protocols only
-    ``istio`` is offered: ``istio-peer-exchange`` would have the server say more than TLS.
-    """
+def _mesh_tls(protocol: str, oldest: str, newest: str) -> _Json:
+    """TLS as the mesh's own clients do it: their key, and trust in the mesh's root alone."""
     common = {
-        "alpn_protocols": ["istio"],
-        "tls_params": {"tls_minimum_protocol_version": version, "tls_maximum_protocol_version": version},
+        "alpn_protocols": [protocol],
+        "tls_params": {"tls_minimum_protocol_version": oldest, "tls_maximum_protocol_version": newest},
         "tls_certificate_sds_secret_configs": [_secret("default")],
         "combined_validation_context": {"default_validation_context": {}, "validation_context_sds_secret_config": _secret("ROOTCA")},
     }
@@ -159,16 +196,13 @@ def _secret(name: str) -> _Json:
     }
 
 
-def _tunnels() -> _Json:
+def _tunnels(paths: Iterable[str]) -> _Json:
     """The client's listener; what of a connection the other side has reset ends at once, too."""
     tells = [{"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"} for key, value in _TELLS.items()]
     tunnel = {"timeout": "0s", "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {"allow_post": True}}]}
     routes = [
         {"match": {"path": READY}, "direct_response": {"status": 200}},
-        *(
-            {"match": {"path": path}, "route": {"cluster": _named(path), **tunnel}, "response_headers_to_add": tells}
-            for path in (PLAIN, *_VERSIONS)
-        ),
+        *({"match": {"path": path}, "route": {"cluster": _named(path), **tunnel}, "response_headers_to_add": tells} for path in paths),
     ]
     # Pods have this loopback whatever the family of their addresses, and a port-forward tries it first.
     return _listener("meshinstall-probe", {"address": "127.0.0.1", "port_value": LISTENER}, routes)

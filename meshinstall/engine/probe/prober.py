@@ -17,27 +17,23 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import anyio
 
 from meshinstall.checks.words import some
 from meshinstall.engine.mesh.control_planes import Planes, control_planes
-from meshinstall.engine.mesh.proxy_config import admin_port
 from meshinstall.engine.mesh.reader import Asker, Wanted, short
-from meshinstall.engine.objects import readiness
 from meshinstall.engine.objects.json_fields import at, text
 from meshinstall.engine.observe.run_holder import is_left
 from meshinstall.engine.probe import probe_objects
 from meshinstall.engine.probe.admission import create_admitted
+from meshinstall.engine.probe.starting import Starting, start_pod
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import closing, gather, task_group
 from meshinstall.errors import ClusterError, ForbiddenError
-from meshinstall.model import json_text
-from meshinstall.model.istio import ENVOY_ADMIN_PORT, ISTIOD_SELECTOR, PROXY_CONTAINER, ROOT_CERTIFICATE
+from meshinstall.model.istio import ISTIOD_SELECTOR, ROOT_CERTIFICATE
 from meshinstall.model.ownership import HOLDER
 from meshinstall.model.paths import object_path
-from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, PROBE_PREFIX, Answer, Probe, Probing, Seen, WireTarget
 from meshinstall.ports import Dial, Heard, Kube, Talk
 
@@ -54,9 +50,8 @@ _START = {probe_objects.CLIENT: 45.0, probe_objects.TARGET: 20.0}
 _EACH = 12.0
 _ALL = 300.0
 _CLEAN_UP = 15.0
-# Seconds between two looks, and after which a pod that cannot start is believed.
+# Seconds between two looks.
 _LOOK = 0.2
-_PATIENCE = 5.0
 # Seconds for istiod to give the namespace its roots, and after which it is said what is waited for. Only istiod's leader does
 # it: one that ended badly keeps its lease for 30 s, and who is next looks every 7.5 s (istio: pilot/pkg/leaderelection).
 _ROOTS = 45.0
@@ -72,13 +67,14 @@ async def _nobody(_name: str, _uid: str) -> None:
 class Prober:
     """Probes that are ready; with a ``problem`` there are none. ``gaps`` are what else went wrong, also while cleaning up.
 
-    ``placed`` tells whether its namespace may be there.
+    ``placed`` tells whether its namespace may be there, which is ``owner`` once it is.
     """
 
     def __init__(self, session: Session, namespace: str) -> None:
         self.namespace = namespace
         self.placed = False
         self.problem = ""
+        self.owner: probe_objects.Owner | None = None
         self.gaps: list[str] = []
         self._session = session
         self._dial: Dial | None = None
@@ -202,7 +198,8 @@ async def _remove(kube: Kube, namespace: str) -> None:
 
 async def _start(session: Session, prober: Prober, say: Say, revision: str, announce: Announce) -> None:
     try:
-        await announce(prober.namespace, await _place(session, prober, say, revision))
+        prober.owner = await _place(session, prober, say, revision)
+        await announce(prober.namespace, prober.owner.uid)
         roots = await _roots(session.kube, prober.namespace, say)
         async with task_group() as group:
             group.start_soon(_start_target, session, prober, say)
@@ -221,8 +218,8 @@ async def _start_target(session: Session, prober: Prober, say: Say) -> None:
         prober.gaps.append(f"the probes' own target cannot be started: {short(error)}")
 
 
-async def _place(session: Session, prober: Prober, say: Say, revision: str) -> str:
-    """Create everything but the pods; returns the namespace's uid."""
+async def _place(session: Session, prober: Prober, say: Say, revision: str) -> probe_objects.Owner:
+    """Create everything but the pods; returns the namespace."""
     planes = await _planes(session.kube)
     revision = revision or _revision(planes)
     ipv6 = await _is_ipv6(session.kube, planes)
@@ -239,7 +236,7 @@ async def _place(session: Session, prober: Prober, say: Say, revision: str) -> s
         for placed in probe_objects.settings(ipv6=ipv6):
             path = object_path(placed.api_version, placed.plural, prober.namespace)
             group.start_soon(create_admitted, session.kube, path, placed.body, say)
-    return text(at(made, "metadata", "uid"))
+    return probe_objects.Owner(prober.namespace, text(at(made, "metadata", "uid")), revision)
 
 
 async def _planes(kube: Kube) -> Planes:
@@ -284,51 +281,5 @@ async def _roots(kube: Kube, namespace: str, say: Say) -> str:
 
 async def _started(session: Session, namespace: str, name: str, say: Say) -> str:
     """Create a pod and wait until its Envoy has its configuration; returns its SPIFFE name. Raises ClusterError."""
-    path = object_path("v1", "pods", namespace)
-    pod = await create_admitted(session.kube, path, probe_objects.pod(name), say)
-    if any(container.get("image") == "auto" for container in pod["spec"]["containers"]):
-        raise ClusterError("the injection webhook did not inject a pod that asks for a sidecar")
-    started = anyio.current_time()
-    while True:
-        pod = await session.kube.get(f"{path}/{name}") or {}
-        waits = f"it is {(pod.get('status') or {}).get('phase', 'gone')}"
-        if waits == "it is Running":
-            identity, waits = await _identity(session, namespace, name, _admin_port(pod))
-            if identity:
-                return identity
-        passed = anyio.current_time() - started
-        for trouble in readiness.pod_troubles(pod) if pod else ():
-            if trouble.hopeless and passed > min(trouble.grace, _PATIENCE):
-                raise ClusterError(trouble.text, trouble.hint)
-            waits = trouble.text
-        if passed > _START[name]:
-            raise ClusterError(f"pod {name} was not ready within {_START[name]:.0f} s: {waits}")
-        await anyio.sleep(_LOOK)
-
-
-def _admin_port(pod: Manifest) -> int:
-    """Where its Envoy answers, as the injector wrote it down."""
-    containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-    proxy = next((container for container in containers if container.get("name") == PROXY_CONTAINER), None)
-    try:
-        return admin_port(proxy) or ENVOY_ADMIN_PORT
-    except ValueError:
-        return ENVOY_ADMIN_PORT
-
-
-async def _identity(session: Session, namespace: str, name: str, admin: int) -> tuple[str, str]:
-    """The SPIFFE name that a pod's Envoy has a certificate for, or why there is none yet; raises ForbiddenError."""
-    try:
-        await session.pods.get(namespace, name, admin, "/ready")
-        if name == probe_objects.CLIENT:
-            await session.pods.get(namespace, name, probe_objects.LISTENER, probe_objects.READY)
-        found: Any = json_text.load(await session.pods.get(namespace, name, admin, "/certs"))
-        chains = [certificate["cert_chain"] for certificate in found["certificates"]]
-        names = [entry["uri"] for chain in chains for one in chain for entry in one["subject_alt_names"] if "uri" in entry]
-    except ForbiddenError:
-        raise
-    except ClusterError as error:
-        return "", short(error)
-    except (ValueError, LookupError, TypeError):
-        return "", "its Envoy does not report its certificates"
-    return next((uri for uri in names if isinstance(uri, str) and uri.startswith("spiffe://")), ""), "its Envoy has no certificate yet"
+    wanted = Starting(probe_objects.pod(name), _START[name], listens=name == probe_objects.CLIENT)
+    return await start_pod(session, namespace, wanted, say)

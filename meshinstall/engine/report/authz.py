@@ -31,11 +31,24 @@ def try_table(path: Path, sources: Iterable[Path | PolicyObject], desired: Desir
     problems += [problem for one in objects for problem in _wrong(one)]
     problems += defined_twice(objects, in_layers=False)
     policies = known_mesh((*objects, *mesh_wide(desired)), desired)
-    gateways = frozenset(one.key.namespace for one in desired.releases if one.component is Component.GATEWAY) if desired else frozenset()
-    rows = read_table(path, Mesh(policies.trust_domains[0], gateways), problems)
+    rows = read_table(path, Mesh(policies.trust_domains[0], _gateways(desired)), problems)
     if problems:
         raise ConfigError(tuple(problems))
     return try_all(rows, policies)
+
+
+def rows_of(path: Path, desired: Desired | None) -> tuple[Expectation, ...]:
+    """The rows of a table for a mesh; raises ConfigError with every mistake, or UsageError for a path that is not there."""
+    problems: list[Problem] = []
+    rows = read_table(path, Mesh(known_mesh((), desired).trust_domains[0], _gateways(desired)), problems)
+    if problems:
+        raise ConfigError(tuple(problems))
+    return rows
+
+
+def _gateways(desired: Desired | None) -> frozenset[str]:
+    """Namespaces that are of gateways alone."""
+    return frozenset(one.key.namespace for one in desired.releases if one.component is Component.GATEWAY) if desired else frozenset()
 
 
 def try_all(rows: Iterable[Expectation], policies: Policies) -> tuple[Tried, ...]:

@@ -1,0 +1,133 @@
+"""Reads from a proxy's own listeners who answers at a port, and by which keys tokens are checked (Envoy's ``/config_dump``)."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from meshinstall.engine.mesh.large_answers import parsed
+from meshinstall.engine.objects.json_fields import at, flag, number, rows, table, text
+from meshinstall.errors import ClusterError
+from meshinstall.model.answering import FROM_BEHIND, Answering
+from meshinstall.model.wire import Call, Way
+
+# Bytes of the listeners of one port, and of all routes of a gateway.
+_MAX_DUMP = 4 * 1024**2
+# istiod's name for the listener that takes all inbound traffic (istio: pilot/pkg/model/context.go).
+_INBOUND = "virtualInbound"
+_MANAGER = "envoy.filters.network.http_connection_manager"
+# Filters that may write answers anew: what they do is not in the configuration.
+_PROGRAMS = re.compile(r"extensions\.filters\.http\.(lua|wasm|ext_proc|golang|dynamic_modules)\.")
+_RAW, _TLS = "raw_buffer", "tls"
+# The transport, and what a proxy takes a connection for that comes so: by what its inspector finds in it, or by what our client names.
+_SEEN_AS: Mapping[tuple[Way, bool], tuple[str, str]] = {
+    (Way.PLAIN, True): (_RAW, "http/1.1"),
+    (Way.PLAIN, False): (_RAW, ""),
+    (Way.MESH_HTTP, True): (_TLS, "istio-http/1.1"),
+    (Way.MESH_TCP, False): (_TLS, "istio"),
+}
+# How the key begins whose private part nobody has (istio: pilot/pkg/model/jwks_resolver.go, PublicOnlyJwks).
+_NOBODYS_KEY = "0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gUwqet"
+
+ROUTES = "/config_dump?resource=dynamic_route_configs"
+
+
+def listeners_path(port: int) -> str:
+    """What to ask a proxy for: the listener of a sidecar for all ports, and listeners on one port."""
+    return f"/config_dump?resource=dynamic_listeners&name_regex={quote(f'^({_INBOUND}|.*_{port})$', safe='')}"
+
+
+def read_answering(listeners: bytes, call: Call, routes: bytes | None = None) -> Answering:
+    """Who answers a call to a sidecar, or, with its ``routes``, to a gateway.
+
+    Raises ClusterError for what Envoy would not say, and where nothing listens.
+    """
+    port, is_gateway = call.target.port, routes is not None
+    transport, protocol = _SEEN_AS[call.way, call.speaks_http]
+    try:
+        listener = _listener(listeners, port, is_gateway=is_gateway)
+        reached = _reached(listener, port, transport, is_gateway=is_gateway)
+        plain = _reached(listener, port, _RAW, is_gateway=is_gateway)
+        spoken = [one for one in reached if protocol and protocol in _protocols(one)] or [one for one in reached if not _protocols(one)]
+        return Answering(
+            is_http=bool(spoken) and all(map(_is_http, spoken)),
+            takes_plaintext=not all(map(_secures, plain)),
+            hides=_hides(listener, routes),
+            unkeyed=tuple(sorted(set(_unkeyed(listener)))),
+        )
+    except ValueError as error:
+        raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
+
+
+def _listener(data: bytes, port: int, *, is_gateway: bool) -> Any:
+    found = [(text(at(one, "name")), at(one, "active_state", "listener")) for one in rows(at(parsed(data, _MAX_DUMP), "configs"))]
+    if is_gateway:
+        mine = [one for name, one in found if one and name != _INBOUND and _port(one) == port]
+    else:
+        mine = [one for name, one in found if one and name == _INBOUND]
+    if len(mine) != 1:
+        raise ClusterError(f"its proxy has {len(mine)} listeners for port {port}, and one is expected")
+    return mine[0]
+
+
+def _port(listener: Any) -> int:
+    return number(at(listener, "address", "socket_address", "port_value"))
+
+
+def _reached(listener: Any, port: int, transport: str, *, is_gateway: bool) -> list[Any]:
+    """The chains that may get a connection, as Envoy chooses: by port, then by transport; none where it closes all of them."""
+    chains: Sequence[Any] = rows(at(listener, "filter_chains"))
+    default = at(listener, "default_filter_chain")
+    if not is_gateway:
+        named = [one for one in chains if number(_match(one, "destination_port")) == port]
+        chains = named or [one for one in chains if not number(_match(one, "destination_port"))]
+    found = [one for one in chains if text(_match(one, "transport_protocol")) == transport]
+    found = found or [one for one in chains if not text(_match(one, "transport_protocol"))]
+    return [*found, default] if default else found
+
+
+def _match(chain: Any, field: str) -> Any:
+    return at(chain, "filter_chain_match", field)
+
+
+def _protocols(chain: Any) -> Sequence[Any]:
+    return rows(_match(chain, "application_protocols"))
+
+
+def _is_http(chain: Any) -> bool:
+    filters = rows(at(chain, "filters"))
+    return bool(filters) and text(at(filters[-1], "name")) == _MANAGER
+
+
+def _secures(chain: Any) -> bool:
+    return bool(table(at(chain, "transport_socket")))
+
+
+def _hides(listener: Any, routes: bytes | None) -> str:
+    for one in _within(listener):
+        if flag(one.get("suppress_envoy_headers")):
+            return "its proxy leaves Envoy's own headers out (proxyHeaders)"
+        if one.get("local_reply_config"):
+            return "its proxy writes its own answers in other words (local_reply_config)"
+        if found := _PROGRAMS.search(str(one.get("@type", ""))):
+            return f"its proxy has a filter that may write any answer ({found[1]})"
+    said = routes is not None and FROM_BEHIND.encode() in routes.lower()
+    return f"a route of the gateway names the header {FROM_BEHIND}" if said else ""
+
+
+def _unkeyed(listener: Any) -> Iterator[str]:
+    for one in _within(listener):
+        if _NOBODYS_KEY in str(at(one, "local_jwks", "inline_string") if isinstance(one.get("local_jwks"), dict) else ""):
+            yield text(one.get("issuer"))
+
+
+def _within(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a value."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            yield one
+            left += one.values()
+        elif isinstance(one, list):
+            left += one

@@ -1,0 +1,111 @@
+"""Who answers at a port, as a real Envoy's listeners say it."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshinstall.engine.mesh.answering import listeners_path, read_answering
+from meshinstall.errors import ClusterError
+from meshinstall.model.answering import Answering
+from meshinstall.model.place import Place
+from meshinstall.model.wire import Call, Way, WireTarget
+
+DUMP = json.loads((Path(__file__).parent / "envoy_dump.json").read_text())
+NOBODYS = '{"keys": [{"kty": "RSA", "n": "0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gUwqet-EzQB4d"}]}'
+TCP_PROXY = {"name": "envoy.filters.network.tcp_proxy"}
+MANAGER = {"name": "envoy.filters.network.http_connection_manager"}
+TLS = {"transport_socket": {"name": "envoy.transport_sockets.tls"}}
+
+
+def listener() -> dict[str, Any]:
+    """The one that takes all inbound traffic; port 9090 is PERMISSIVE and told apart by its protocol, 8080 is named as HTTP."""
+    part = next(one for one in DUMP["configs"] if "dynamic_listeners" in one)
+    found = next(one for one in part["dynamic_listeners"] if one["name"] == "virtualInbound")
+    return deepcopy(dict(found["active_state"]["listener"]))
+
+
+def dumped(*listeners: dict[str, Any], name: str = "virtualInbound") -> bytes:
+    return json.dumps({"configs": [{"name": name, "active_state": {"listener": one}} for one in listeners]}).encode()
+
+
+def call(port: int, way: Way) -> Call:
+    return Call(WireTarget(Place("shop", "web-1"), "10.0.0.7", port), way, b"", speaks_http=way is not Way.MESH_TCP)
+
+
+PLAIN_TCP = Call(WireTarget(Place("shop", "web-1"), "10.0.0.7", 9090), Way.PLAIN, b"", speaks_http=False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_http", "takes_plaintext"),
+    [
+        (call(8080, Way.MESH_HTTP), True, True),
+        (call(8080, Way.PLAIN), True, True),
+        (call(9090, Way.PLAIN), True, True),
+        (PLAIN_TCP, False, True),
+        # Nothing names it: what a client says decides, and TLS is asked for.
+        (call(5000, Way.MESH_HTTP), True, False),
+        (call(5000, Way.MESH_TCP), False, False),
+        (call(5000, Way.PLAIN), False, False),
+        (call(8080, Way.MESH_TCP), True, True),
+    ],
+)
+def test_a_port_is_read_as_its_chains_say(asked: Call, is_http: bool, takes_plaintext: bool) -> None:  # noqa: FBT001 - parametrized
+    assert read_answering(dumped(listener()), asked) == Answering(is_http=is_http, takes_plaintext=takes_plaintext)
+
+
+def test_a_default_chain_takes_what_no_other_does() -> None:
+    found = listener() | {"default_filter_chain": {"filters": [TCP_PROXY]}}
+    assert read_answering(dumped(found), call(5000, Way.PLAIN)).takes_plaintext
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"suppress_envoy_headers": True}, "proxyHeaders"),
+        ({"local_reply_config": {"mappers": []}}, "local_reply_config"),
+        ({"x": [{"@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"}]}, "(lua)"),
+        ({"x": {"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"}}, "(wasm)"),
+    ],
+)
+def test_what_keeps_answers_from_being_told_apart_is_named(more: dict[str, Any], said: str) -> None:
+    found = listener()
+    found["filter_chains"][-1]["filters"][-1]["typed_config"] = more
+    assert said in read_answering(dumped(found), call(8080, Way.MESH_HTTP)).hides
+
+
+def test_a_key_that_nobody_has_names_its_issuer() -> None:
+    providers = {"origins-0": {"issuer": "https://gone.example", "local_jwks": {"inline_string": NOBODYS}}}
+    providers["origins-1"] = {"issuer": "https://here.example", "local_jwks": {"inline_string": '{"keys": []}'}}
+    found = listener() | {"x": {"providers": providers}}
+    assert read_answering(dumped(found), call(8080, Way.MESH_HTTP)).unkeyed == ("https://gone.example",)
+
+
+def gateway(port: int = 80, **chain: Any) -> dict[str, Any]:
+    chains = [{"filters": [MANAGER], **chain}]
+    return {"address": {"socket_address": {"address": "0.0.0.0", "port_value": port}}, "filter_chains": chains}  # noqa: S104 - as Envoy says it
+
+
+def test_a_gateway_has_a_listener_of_its_own() -> None:
+    dump = dumped(gateway(), gateway(8443), name="0.0.0.0_80")
+    assert read_answering(dump, call(80, Way.PLAIN), b"{}") == Answering(is_http=True, takes_plaintext=True)
+    # A server with TLS: what is sent in plaintext is not read.
+    secured = dumped(gateway(443, filter_chain_match={"transport_protocol": "tls"}, **TLS), name="0.0.0.0_443")
+    assert read_answering(secured, call(443, Way.PLAIN), b"{}") == Answering(is_http=False, takes_plaintext=False)
+
+
+def test_a_route_that_takes_the_mark_away_is_named() -> None:
+    routes = b'{"response_headers_to_remove": ["X-Envoy-Upstream-Service-Time"]}'
+    assert "route" in read_answering(dumped(gateway(), name="0.0.0.0_80"), call(80, Way.PLAIN), routes).hides
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"configs": 1}', b'{"configs": []}', dumped({"filter_chains": 3}), dumped({}, {})])
+def test_what_envoy_would_not_say_is_an_error(data: bytes) -> None:
+    with pytest.raises(ClusterError):
+        read_answering(data, call(8080, Way.PLAIN))
+
+
+def test_one_request_asks_for_the_listeners_of_a_port() -> None:
+    assert listeners_path(80) == "/config_dump?resource=dynamic_listeners&name_regex=%5E%28virtualInbound%7C.%2A_80%29%24"
