@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from testbed.cluster import Cluster
+from testbed.waiting import until
+from tests.cluster import token_shop
 from tests.cluster.mesh import Shell, namespace
 from tests.cluster.meshinstall_run import Program, meshinstall
 
@@ -85,9 +89,9 @@ def project(own_module_cluster: Cluster, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def program(own_module_cluster: Cluster, project: Path, shell: Shell) -> Program:
-    """Meshinstall with a minimal mesh that its first run installed, the policies with it."""
+    """Meshinstall with a mesh that its first run installed, the policies with it."""
     assert shell.ok("kubectl", "get", "namespace", "shop")
-    found = meshinstall(own_module_cluster).having("--profile", "minimal", MESHINSTALL_CONFIG=str(project))
+    found = meshinstall(own_module_cluster).having(MESHINSTALL_CONFIG=str(project))
     found.up("--no-verify")
     return found
 
@@ -183,6 +187,94 @@ def test_a_dry_run_is_judged_by_crds_and_istiod_and_writes_nothing(program: Prog
     assert _names(shell) == before
 
 
+@pytest.fixture(scope="module")
+def issuer() -> token_shop.Issuer:
+    """An issuer of tokens."""
+    return token_shop.Issuer()
+
+
+@pytest.fixture(scope="module")
+def tokens(program: Program, shell: Shell, project: Path, issuer: token_shop.Issuer) -> None:
+    """A shop whose policies ask for tokens, as layers that a run installed."""
+    shell.apply(*token_shop.objects(issuer))
+    for place in (token_shop.TILL, token_shop.OUTSIDE):
+        shell.ok("kubectl", "wait", "-n", place, "pod", "--all", "--for=condition=Ready", "--timeout=60s")
+    for name, text in token_shop.policies(issuer).items():
+        (project / f"policies/base/till/{name}.yaml").parent.mkdir(exist_ok=True)
+        (project / f"policies/base/till/{name}.yaml").write_text(text)
+    program.up("--no-verify")
+
+
+def _decided(program: Program, project: Path, rows: tuple[token_shop.Row, ...]) -> dict[str, str]:
+    """What the files say of each request."""
+    table = project / "table.yaml"
+    table.write_text(yaml.safe_dump({"cases": [row.case() for row in rows]}))
+    done = program.run("authz test", str(table), "-o", "json")
+    return {case["name"]: case["outcome"] for case in json.loads(done.out)["cases"]}
+
+
+@pytest.mark.usefixtures("tokens")
+def test_the_wire_does_with_every_token_and_path_what_the_files_say(
+    program: Program, shell: Shell, project: Path, issuer: token_shop.Issuer
+) -> None:
+    rows = token_shop.rows(issuer)
+    decided = _decided(program, project, rows)
+    assert {"allow", "deny", "401"} == set(decided.values())
+    answered: dict[str, str] = {}
+
+    def same() -> bool:
+        answered.update(token_shop.on_the_wire(shell, issuer, rows))
+        return answered == decided
+
+    until(same, 20, lambda: str({name: (answered[name], said) for name, said in decided.items() if answered[name] != said}))
+
+
+@pytest.mark.usefixtures("tokens")
+def test_where_istiod_cannot_read_keys_every_token_is_refused(shell: Shell, issuer: token_shop.Issuer) -> None:
+    rows = tuple(map(token_shop.gone, ("cart", "gateway")))
+    assert set(token_shop.on_the_wire(shell, issuer, rows).values()) == {"401"}
+
+
+@pytest.mark.usefixtures("tokens")
+def test_called_by_pods_with_the_callers_accounts_every_row_passes_and_nothing_is_left(
+    program: Program, shell: Shell, project: Path, issuer: token_shop.Issuer
+) -> None:
+    gone = tuple(map(token_shop.gone, ("cart", "gateway")))
+    rows = (*token_shop.rows(issuer), token_shop.mimic())
+    decided = _decided(program, project, rows) | {row.name: "401" for row in gone}
+    variables = {f"TOKEN_{index}": row for index, row in enumerate((*rows, *gone))}
+    table = project / "table.yaml"
+    table.write_text(yaml.safe_dump({"cases": [row.case(decided[row.name], name) for name, row in variables.items()]}))
+    tokens = {name: row.signed(issuer) for name, row in variables.items() if row.claims is not None}
+    done = program.having(**tokens).run("authz test", str(table), "--live", "--yes", "-o", "json")
+    cases = {case["name"]: case for case in json.loads(done.out)["cases"]}
+    assert [case for case in cases.values() if case["result"] != "PASS"] == []
+    assert done.status == 0
+    for row in gone:
+        assert f"istiod could not read the keys of {token_shop.GONE}" in cases[row.name]["reason"]
+    assert "what is behind the proxy answered HTTP 403" in cases[token_shop.mimic().name]["reason"]
+    assert not any(token in done.out + done.err for token in tokens.values())
+    assert _made(shell) == ""
+
+
+@pytest.mark.extra
+@pytest.mark.usefixtures("tokens")
+def test_what_a_killed_call_left_in_namespaces_of_others_goes_with_the_next_one(program: Program, shell: Shell, project: Path) -> None:
+    table = project / "table.yaml"
+    table.write_text(yaml.safe_dump({"cases": [token_shop.mimic().case()]}))
+    with program.started("authz test", str(table), "--live", "--yes") as run:
+        run.until_it_says("calling for")
+        run.end(signal.SIGKILL)
+    assert _made(shell) != ""
+    program.ok("authz test", str(table), "--live", "--yes")
+    until(lambda: not _made(shell), 60, lambda: _made(shell))
+
+
+def _made(shell: Shell) -> str:
+    """What was made to call from the shop's namespace."""
+    return shell.ok("kubectl", "get", "pods,envoyfilters", "-n", token_shop.TILL, "-l", "meshinstall.dev/probe", "-o", "name")
+
+
 def test_of_removed_files_the_objects_go_and_of_foreign_ones_none(program: Program, shell: Shell, project: Path) -> None:
     shell.apply({**_THEIRS, "spec": {}})
     (project / "policies/base/deny.yaml").unlink()
@@ -199,6 +291,7 @@ def test_of_removed_files_the_objects_go_and_of_foreign_ones_none(program: Progr
 
 
 def test_down_removes_all_of_ours_and_nothing_else(program: Program, shell: Shell, project: Path) -> None:
+    shell.ok("kubectl", "delete", "namespace", token_shop.TILL, token_shop.OUTSIDE, "--ignore-not-found")
     shutil.rmtree(project / "policies")
     program.ok("down", "--yes")
     assert _names(shell) == ["authorizationpolicy/theirs"]
