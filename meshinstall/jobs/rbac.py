@@ -42,7 +42,6 @@ class Grant:
 
 _MADE = "server-side apply makes what is not there yet, which the log has as `patch`"
 _HELM = f"{_MADE}; helm deletes what a newer chart no longer has"
-_LEADERS = "`retire` removes the Leases of the istiod that goes"
 _CRD = "where its CRD is there"
 _SAME = "a night ends with a plan, which compares policies with the files"
 # A dry run needs the right to write.
@@ -106,27 +105,27 @@ GRANTS: tuple[Grant, ...] = (
         Where.CLUSTER, _ADMISSION, "mutatingwebhookconfigurations", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE
     ),
     Grant(
-        Where.CLUSTER, _ADMISSION, "validatingwebhookconfigurations", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM
+        Where.CLUSTER, _ADMISSION, "validatingwebhookconfigurations", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE
     ),
     Grant(
         Where.CLUSTER,
         _RBAC,
         "clusterroles",
-        used=("get", "list", "patch"),
-        spare=("bind", "create", "delete", "escalate"),
-        why=f"{_HELM}; `escalate` and `bind` are asked by the API server itself, when the rights of istiod are written",
+        used=("delete", "get", "list", "patch"),
+        spare=("bind", "create", "escalate"),
+        why=f"{_MADE}; `escalate` and `bind` are asked by the API server itself, when the rights of istiod are written",
     ),
-    Grant(Where.CLUSTER, _RBAC, "clusterrolebindings", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
-    Grant(Where.MESH, "", "configmaps", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
+    Grant(Where.CLUSTER, _RBAC, "clusterrolebindings", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE),
+    Grant(Where.MESH, "", "configmaps", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE),
     Grant(
         Where.MESH,
         "",
         "secrets",
-        used=("create", "get", "list", "update"),
-        spare=("delete", "patch"),
-        why="helm prunes its records, and repairs one that an interrupted run left; the keys of the mesh are beside them",
+        used=("create", "delete", "get", "list", "update"),
+        spare=("patch",),
+        why="helm repairs a record that an interrupted run left; the keys of the mesh are beside them",
     ),
-    Grant(Where.MESH, "", "serviceaccounts", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
+    Grant(Where.MESH, "", "serviceaccounts", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE),
     Grant(Where.MESH, "", "services", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE),
     Grant(Where.MESH, "", "pods", used=("patch",)),
     Grant(Where.MESH, "", "events", spare=("list",), why="why pods of a DaemonSet or a ReplicaSet are refused"),
@@ -140,18 +139,18 @@ GRANTS: tuple[Grant, ...] = (
     ),
     Grant(Where.MESH, "apps", "daemonsets", spare=("create", "delete", "get", "list", "patch"), why="node agents of an ambient mesh"),
     Grant(Where.MESH, "apps", "replicasets", used=("list",)),
-    Grant(Where.MESH, _AUTOSCALING, "horizontalpodautoscalers", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
+    Grant(Where.MESH, _AUTOSCALING, "horizontalpodautoscalers", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE),
     Grant(Where.MESH, "policy", "poddisruptionbudgets", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
     Grant(
         Where.MESH,
         _RBAC,
         "roles",
-        used=("get", "list", "patch"),
-        spare=("bind", "create", "delete", "escalate"),
-        why=f"{_HELM}; `escalate` and `bind` as for clusterroles",
+        used=("delete", "get", "list", "patch"),
+        spare=("bind", "create", "escalate"),
+        why=f"{_MADE}; `escalate` and `bind` as for clusterroles",
     ),
-    Grant(Where.MESH, _RBAC, "rolebindings", used=("get", "list", "patch"), spare=("create", "delete"), why=_HELM),
-    Grant(Where.MESH, "coordination.k8s.io", "leases", used=("create", "get", "patch"), spare=("delete", "list"), why=_LEADERS),
+    Grant(Where.MESH, _RBAC, "rolebindings", used=("delete", "get", "list", "patch"), spare=("create",), why=_MADE),
+    Grant(Where.MESH, "coordination.k8s.io", "leases", used=("create", "delete", "get", "list", "patch")),
     Grant(Where.MESH, _NETWORKING, "gateways", used=("create",)),
     Grant(Where.MESH, _SECURITY, "peerauthentications", used=("get", "patch"), spare=("create",), why=_MADE),
     *(
