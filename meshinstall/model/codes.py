@@ -97,6 +97,7 @@ _PLAN = (
     Check("PRE057", Phase.PLAN, _ERROR, "helm would render a secret"),
     Check("PRE058", Phase.PLAN, _EITHER, "istiod cannot sign with the CA that the files name"),
     Check("PRE059", Phase.PLAN, _EITHER, "the mesh would get another root", "new-root"),
+    Check("PRE060", Phase.PLAN, _WARNING, "an EnvoyFilter of somebody else may let in what policies refuse"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),
     Check("CFG002", Phase.PLAN, _WARNING, "automatic mTLS is off"),
@@ -239,6 +240,7 @@ _POLICY = (
     Check("POL048", Phase.POLICY, _WARNING, "istiod or the proxies may not get the keys of an issuer"),
     Check("POL049", Phase.POLICY, _WARNING, "Prometheus is refused"),
     Check("POL050", Phase.POLICY, _WARNING, "a rule names a port of the proxy itself"),
+    Check("POL051", Phase.POLICY, _INFO, "a bad token is refused where a rule asks for none"),
 )
 
 _EKS = (

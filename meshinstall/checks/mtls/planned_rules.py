@@ -32,8 +32,13 @@ class PlannedRule:
         return f"DestinationRule {self.rule.place}"
 
 
-def rule_findings(facts: MeshFacts, planned: Sequence[PlannedRule], gone: Collection[Place]) -> Iterator[Finding]:
-    """Rules that would make clients leave the mesh's TLS on the way to its workloads, and hosts and subsets that are not there."""
+def rule_findings(
+    facts: MeshFacts, planned: Sequence[PlannedRule], gone: Collection[Place], hosts: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Rules that would make clients leave the mesh's TLS on the way to its workloads, and hosts and subsets that are not there.
+
+    ``hosts`` are those of ServiceEntries that the plan brings.
+    """
     if unread := [kind for kind in ("DestinationRule", "MeshConfig", "Namespace", "Pod", "Service") if kind in facts.unread]:
         yield unknown(planned, f"some {some(unread)} objects could not be read")
     told = _told(facts, planned, gone)
@@ -43,7 +48,7 @@ def rule_findings(facts: MeshFacts, planned: Sequence[PlannedRule], gone: Collec
             hint = "remove tls from its trafficPolicy, or write mode: ISTIO_MUTUAL; up --allow plaintext applies it as it is"
             yield Finding(PLAINTEXT, Severity.ERROR, plain(title), plain(some(texts)), str(one), one.origin, hint)
         if "Service" not in facts.unread:
-            yield from _missing(facts, one)
+            yield from _missing(facts, one, hosts)
 
 
 def unknown(planned: Sequence[PlannedRule], why: str) -> Finding:
@@ -77,12 +82,15 @@ def _reached(view: View) -> Sequence[tuple[ServiceFacts, int]]:
     return [found[key] for key in sorted(found)]
 
 
-def _missing(facts: MeshFacts, one: PlannedRule) -> Iterator[Finding]:
-    """A Service of the cluster that is not there, and subsets that no pod of it is in."""
+def _missing(facts: MeshFacts, one: PlannedRule, hosts: Collection[str]) -> Iterator[Finding]:
+    """A Service or a host that is not there, and subsets that no pod of it is in."""
     domain = facts.control_planes[0].domain if facts.control_planes else DEFAULT_DOMAIN
     host = full_host(one.rule.host, one.rule.place.namespace, domain)
     name, _, rest = host.removesuffix(f".svc.{domain}").partition(".")
-    if host.startswith("*") or not host.endswith(f".svc.{domain}"):
+    if host.startswith("*"):
+        return
+    if not host.endswith(f".svc.{domain}"):
+        yield from _unnamed(facts, one, hosts, domain)
         return
     service = next((found for found in facts.services if found.place == Place(rest, name)), None)
     if service is None:
@@ -96,4 +104,21 @@ def _missing(facts: MeshFacts, one: PlannedRule) -> Iterator[Finding]:
     if empty and "Pod" not in facts.unread:
         title = f"{one} has subsets that no pod of Service {service.place} is in: {some(empty)}"
         hint = "write the labels of the pods; requests that a route sends to such a subset fail with 503"
+        yield Finding(MISSING, Severity.WARNING, plain(title), "", str(one), one.origin, hint)
+
+
+def _unnamed(facts: MeshFacts, one: PlannedRule, planned: Collection[str], domain: str) -> Iterator[Finding]:
+    """A host outside the cluster's names that no ServiceEntry has; a Service's name is complete as soon as it has a dot."""
+    name, _, rest = one.rule.host.removesuffix(".svc").partition(".")
+    if any(found.place == Place(rest, name) for found in facts.services):
+        title = f"{one} is for {one.rule.host}, which is not the name of a Service"
+        hint = f"write {name}.{rest}.svc.{domain}: a host with a dot is taken as it is"
+        yield Finding(MISSING, Severity.WARNING, plain(title), "", str(one), one.origin, plain(hint))
+        return
+    if facts.clients is None or "ServiceEntry" in facts.unread:
+        return
+    known = {*planned, *(host for entry in facts.clients.named for host in entry.hosts)}
+    if not any(one.rule.host == host or (host.startswith("*.") and one.rule.host.endswith(host[1:])) or host == "*" for host in known):
+        title = f"{one} is for {one.rule.host}, which is neither a Service nor a host of a ServiceEntry"
+        hint = "write the host as the ServiceEntry has it, or add a ServiceEntry: without one the rule has no effect"
         yield Finding(MISSING, Severity.WARNING, plain(title), "", str(one), one.origin, hint)

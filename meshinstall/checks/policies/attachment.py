@@ -28,7 +28,8 @@ from meshinstall.model.values import KeyPath
 
 WAYPOINT_CLASS = "istio-waypoint"
 _MODE, _USE_WAYPOINT, _ITS_NAMESPACE = "istio.io/dataplane-mode", "istio.io/use-waypoint", "istio.io/use-waypoint-namespace"
-_GROUPS = {"Gateway": GATEWAY_API, "Service": "", "ServiceEntry": NETWORKING}
+# The groups of what a targetRef names by itself, by kind.
+TARGET_GROUPS = {"Gateway": GATEWAY_API, "Service": "", "ServiceEntry": NETWORKING}
 _SHOWN = 3
 
 _IDENTITIES = ("principals", "notPrincipals", "namespaces", "notNamespaces", "serviceAccounts", "notServiceAccounts")
@@ -57,9 +58,9 @@ def _target(policies: Policies, policy: PolicyObject, path: KeyPath, target: Map
         title = f"nothing enforces it: a GatewayClass counts as {WAYPOINT_CLASS} in {policies.root_namespace} alone"
         hint = "name the waypoint itself, with kind: Gateway, in the namespace that it is in"
         yield finding("POL034", Severity.WARNING, (policy, (*path, "name")), title, hint)
-    if kind not in _GROUPS or not name:
+    if kind not in TARGET_GROUPS or not name:
         return
-    known = list(policies.of_group(_GROUPS[kind], kind))
+    known = list(policies.of_group(TARGET_GROUPS[kind], kind))
     here = [one for one in known if one.namespace == policy.namespace]
     found = next((one for one in here if one.name == name), None)
     there = [one.namespace for one in known if one.name == name]

@@ -15,7 +15,7 @@ from meshinstall.checks.policies.reading import Policies
 from meshinstall.checks.policies.refused import refused
 from meshinstall.checks.policies.scraping import own_ports, scraped
 from meshinstall.checks.policies.several_issuers import of_any_issuer, together
-from meshinstall.checks.policies.tokens import issuers, without_issuer
+from meshinstall.checks.policies.tokens import issuers, refused_all_the_same, without_issuer
 from meshinstall.checks.policies.versions import by_version
 from meshinstall.model.finding import Finding
 
@@ -37,6 +37,7 @@ def judge(policies: Policies) -> Iterator[Finding]:
                 yield from own_ports(one)
                 yield from without_issuer(policies, one)
                 yield from of_any_issuer(policies, one)
+                yield from refused_all_the_same(policies, one)
                 yield from without_subject(policies, one)
             case "security.istio.io", "RequestAuthentication":
                 yield from attached_twice(one)

@@ -155,10 +155,14 @@ def applies_with(one: PolicyObject, other: PolicyObject, root: str) -> bool:
     """Whether there may be a pod that both select: in one namespace, or of the whole mesh, and without labels that exclude each other."""
     if one.namespace != other.namespace and root not in {one.namespace, other.namespace}:
         return False
-    first, second = selector(one), selector(other)
-    if first is None or second is None:
-        return True
-    return all(second.get(name, value) == value for name, value in first.items())
+    second = selector(other)
+    return second is None or meets_also(one, second)
+
+
+def meets_also(policy: PolicyObject, labels: Mapping[str, Any]) -> bool:
+    """Whether there may be a pod with these labels that a policy is for."""
+    wanted = selector(policy)
+    return wanted is None or all(labels.get(name, value) == value for name, value in wanted.items())
 
 
 def finding(code: str, severity: Severity, where: tuple[PolicyObject, KeyPath], title: str, hint: str) -> Finding:

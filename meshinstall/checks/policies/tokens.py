@@ -132,3 +132,20 @@ def _of_nobody(principal: str, issuer: str, known: Collection[str]) -> str:
             'go by when: request.auth.claims[sub] beside requestPrincipals: ["ISSUER/*"]'
         )
     return f"no RequestAuthentication for this workload names the issuer {issuer}: nobody has this principal"
+
+
+def refused_all_the_same(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
+    """Of an ALLOW: paths for which it asks for no token, and where a bad one is refused before it is asked."""
+    if action(policy) != ALLOW:
+        return
+    readers = [one for one in policies.of("RequestAuthentication") if applies_with(policy, one, policies.root_namespace)]
+    reader = next((one for one in readers if items(one.spec.get("jwtRules"))), None)
+    for rule in rules(policy) if reader else ():
+        keys = any(word(part.get("key")).startswith(_CLAIMS) for _, part in rule.conditions)
+        if keys or any(items(source.get(name)) for _, source in rule.sources for name in source):
+            continue
+        for path, operation in rule.operations:
+            if items(operation.get("paths")):
+                title = f"a request with a token that has expired gets 401 here too: {reader} refuses it before this rule is asked"
+                hint = "clients leave the token out on these paths, or they are served by a workload without RequestAuthentication"
+                yield finding("POL051", Severity.INFO, (policy, (*path, "paths")), title, hint)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from meshinstall.engine.report.dry_run import Tried
     from meshinstall.engine.session import Session
     from meshinstall.model.desired import Desired
+    from meshinstall.model.finding import Finding
     from meshinstall.model.policy_object import PolicyObject
 
 policy = typer.Typer(
@@ -107,7 +108,8 @@ def check(
         if online:
             found = replace(found, findings=(*found.findings, *await compare_published(desired.identity, open_published())))
         if dry_run:
-            found = replace(found, tried=await _tried(found.read, partial(_opened, request, project, desired), timeout))
+            tried, missing = await _tried(found.read, partial(_opened, request, project, desired), timeout)
+            found = replace(found, tried=tried, findings=(*found.findings, *missing))
         typer.echo(printers.dump(policy_text.policy_json(found)) if output is Output.JSON else policy_text.policy_text(found))
         if found.chart_error and not found.has_errors:
             raise found.chart_error
@@ -126,15 +128,18 @@ def _opened(request: Request, project: "Project", desired: "Desired") -> "Sessio
     return open_read(project, desired)[1] if request.environment else open_cluster(request)[0]
 
 
-async def _tried(objects: "Sequence[PolicyObject]", opening: "Callable[[], Session]", seconds: float) -> "tuple[Tried, ...]":
-    """What a cluster says of the objects; where it cannot be asked, that, and why."""
+async def _tried(
+    objects: "Sequence[PolicyObject]", opening: "Callable[[], Session]", seconds: float
+) -> "tuple[tuple[Tried, ...], tuple[Finding, ...]]":
+    """What a cluster says of the objects, and what they name and it does not have; where it cannot be asked, that, and why."""
     from meshinstall.engine.report.dry_run import try_policies, untried
+    from meshinstall.engine.report.live_targets import missing_targets
 
     try:
         session = await in_thread(opening, min(seconds, _OPENING))
-        return await try_policies(objects, session.kube)
+        return await try_policies(objects, session.kube), await missing_targets(objects, session.kube)
     except ClusterError as error:
-        return untried(objects, f"{error.message}{f'; {error.hint}' if error.hint else ''}")
+        return untried(objects, f"{error.message}{f'; {error.hint}' if error.hint else ''}"), ()
 
 
 @policy.command()

@@ -35,8 +35,10 @@ async def planned_rule_findings(steps: Sequence[ObjectStep], desired: Desired, s
     gone = {
         Place(step.manifest["metadata"]["namespace"], step.manifest["metadata"]["name"]) for step in steps if step.action is Action.DELETE
     }
+    entries = [one.manifest for one in desired.layered or () if key_of(one.manifest).kind == "ServiceEntry"]
+    hosts = frozenset(text(host) for entry in entries for host in rows(at(entry, "spec", "hosts")))
     with anyio.move_on_after(_PATIENCE):
-        return tuple(rule_findings(await survey(session, ()), planned, gone))
+        return tuple(rule_findings(await survey(session, ()), planned, gone, hosts))
     return (unknown(planned, "the mesh could not be read in time"),)
 
 

@@ -2,7 +2,7 @@
 
 Requests: one for each version of Istio's groups and of the Gateway API, one list for each kind that is served, one for each wanted object
 that is not among them, and one for each of their namespaces that the mesh does not have; where objects are wanted or some of ours are
-there, two lists of what others made that may let more in.
+there, three lists of what others made that may let more in.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
@@ -15,12 +15,12 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, PolicyFacts, key_of, policy_key
 from meshinstall.model.ownership import LAYERED, MANAGED_BY, MANAGER, POLICY, is_ours
 from meshinstall.model.paths import object_path, path_of
-from meshinstall.model.policy_kinds import ACCESS_KINDS, POLICY_KINDS, SECURITY, PolicyKey, PolicyKind, group_of
+from meshinstall.model.policy_kinds import ACCESS_KINDS, NETWORKING, POLICY_KINDS, SECURITY, PolicyKey, PolicyKind, group_of
 from meshinstall.model.release import Manifest
 from meshinstall.ports import Kube
 
 _OURS = f"{MANAGED_BY}={MANAGER},{POLICY}={LAYERED}"
-_OPENING = frozenset({(SECURITY, "AuthorizationPolicy"), (SECURITY, "RequestAuthentication")})
+_OPENING = frozenset({(SECURITY, "AuthorizationPolicy"), (SECURITY, "RequestAuthentication"), (NETWORKING, "EnvoyFilter")})
 
 # Of each kind that is served, the version in which it is listed.
 Served = Mapping[tuple[str, str], str]

@@ -51,7 +51,7 @@ def foreign_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """What somebody else made and what opens more than the files."""
     ours = [PolicyObject("", policy.manifest, {}) for policy in desired.layered or ()]
     others = [Foreign(PolicyObject("", one, {}), _maker(one)) for one in facts.layered.others]
-    yield from wider(ours, others, frozenset(one.issuer for one in desired.identity), _root(desired))
+    yield from wider(ours, others, desired.identity, _root(desired))
 
 
 def unseen(facts: Facts, severity: Severity) -> Iterator[Finding]:

@@ -23,14 +23,22 @@ TOKEN = {"rules": [{"from": [{"source": {"requestPrincipals": ["*"]}}]}]}
 WEB, PAY = ({"selector": {"matchLabels": {"app": app}}} for app in ("web", "pay"))
 
 
-def reader(issuer: str, name: str = "tokens", **metadata: Any) -> dict[str, Any]:
-    named = {"name": name, "namespace": "shop", **metadata}
+def reader(issuer: str, name: str = "tokens", **rule: Any) -> dict[str, Any]:
     return {
         "apiVersion": "security.istio.io/v1",
         "kind": "RequestAuthentication",
-        "metadata": named,
-        "spec": {"jwtRules": [{"issuer": issuer}]},
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"jwtRules": [{"issuer": issuer, **rule}]},
     }
+
+
+def patching(operation: str, filter_name: str = "envoy.filters.http.rbac", kind: str = "HTTP_FILTER", **spec: Any) -> dict[str, Any]:
+    """An EnvoyFilter of somebody else."""
+    match = {"context": "SIDECAR_INBOUND", "listener": {"filterChain": {"filter": {"subFilter": {"name": filter_name}}}}}
+    patch = {"applyTo": kind, "match": match, "patch": {"operation": operation}}
+    metadata = {"name": "lua", "namespace": "shop", "managedFields": KUBECTL}
+    spec = {"configPatches": [patch], **spec}
+    return {"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter", "metadata": metadata, "spec": spec}
 
 
 async def found(desired: Desired, *there: Any) -> list[tuple[str, str]]:
@@ -39,7 +47,7 @@ async def found(desired: Desired, *there: Any) -> list[tuple[str, str]]:
     for one in there:
         world.kube.put(one)
     plan = await planned(world, desired)
-    return [(one.code, one.object) for code in ("PRE052", "PRE053") for one in told(plan, code)]
+    return [(one.code, one.object) for code in ("PRE052", "PRE053", "PRE060") for one in told(plan, code)]
 
 
 async def test_an_allow_beside_one_of_the_files_is_named_with_who_made_it() -> None:
@@ -92,12 +100,59 @@ async def test_an_identity_provider_of_the_environment_is_nobodys_surprise() -> 
     where = Origin(LayerKind.PROJECT, "meshinstall.yaml", 3)
     keys, issuer = "https://a.example.com/keys", "https://a.example.com"
     known = IdentityProvider("staff", IdentityKind.GENERIC, issuer, keys, ("web",), Tokens.ACCESS, has_subject=True, origin=where)
-    assert await found(replace(wanting(policy(spec=TOKEN)), identity=(known,)), reader("https://a.example.com", "other")) == []
+    desired = replace(wanting(policy(spec=TOKEN)), identity=(known,))
+    assert await found(desired, reader(issuer, "other", audiences=["web"])) == []
+    assert await found(desired, reader(issuer, "other", audiences=["web"], jwksUri=keys)) == []
+    for more in ({}, {"audiences": ["web", "pay"]}, {"audiences": ["web"], "jwksUri": "https://evil.example.com"}):
+        assert await found(desired, reader(issuer, "other", **more)) == [("PRE053", "RequestAuthentication shop/other")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "accepts"),
+    [
+        ({"jwksUri": "https://b.example.com/keys"}, "of https://a.example.com that other keys sign (https://b.example.com/keys)"),
+        ({"jwks": '{"keys": []}'}, "of https://a.example.com that other keys sign (written in it: {"),
+        ({"audiences": ["pay"]}, "of https://a.example.com for pay"),
+        ({}, "of https://a.example.com for any service"),
+        ({"issuer": "", "jwksUri": "https://b.example.com/keys"}, "of any issuer that its keys sign"),
+    ],
+)
+async def test_a_rule_of_somebody_else_adds_keys_and_audiences_to_an_issuer_of_ours(rule: dict[str, Any], accepts: str) -> None:
+    ours = PolicyObject("", reader("https://a.example.com", jwksUri="https://a.example.com/keys", audiences=["web"]), {})
+    theirs = PolicyObject("", reader(**{"issuer": "https://a.example.com", "name": "other", **rule}), {})
+    (finding,) = wider([ours], [Foreign(theirs, "kubectl")], (), "istio-system")
+    assert finding.title.startswith(f"RequestAuthentication shop/other accepts tokens that no file of this environment does: {accepts}")
+
+
+@pytest.mark.parametrize(
+    ("other", "is_named"),
+    [
+        (patching("REMOVE"), True),
+        (patching("MERGE", "envoy.filters.http.jwt_authn"), True),
+        (patching("ADD", "x", "FILTER_CHAIN"), True),
+        (patching("INSERT_BEFORE"), False),
+        (patching("MERGE", "envoy.filters.http.router"), False),
+        (patching("REMOVE", workloadSelector={"labels": {"app": "web"}}), True),
+        (patching("REMOVE", workloadSelector={"labels": {"app": "pay"}}), False),
+    ],
+)
+async def test_a_patch_of_what_enforces_policies_is_named(other: Any, *, is_named: bool) -> None:
+    assert await found(wanting(policy(spec={**RULES, **WEB})), other) == ([("PRE060", "EnvoyFilter shop/lua")] if is_named else [])
+
+
+async def test_verify_names_a_patch_with_who_made_it() -> None:
+    world = cluster()
+    world.kube.put(patching("REMOVE"))
+    (finding,) = await foreign_policies(wanting(policy()), world.session())
+    assert finding.title == (
+        "EnvoyFilter shop/lua may let in what policies refuse: manager kubectl-create (Update) made it, and it changes"
+        " filters.http.rbac (REMOVE)"
+    )
 
 
 async def test_names_of_others_never_reach_a_terminal_as_they_are() -> None:
     theirs = PolicyObject("", reader("https://evil\x1b[2J.example.com", "other\x1b]0;"), {})
-    (finding,) = wider([PolicyObject("", policy(spec=TOKEN), {})], [Foreign(theirs, "manager x\x1b]0;")], frozenset(), "istio-system")
+    (finding,) = wider([PolicyObject("", policy(spec=TOKEN), {})], [Foreign(theirs, "manager x\x1b]0;")], (), "istio-system")
     assert f"{finding.title}{finding.detail}{finding.object}".isprintable()
 
 

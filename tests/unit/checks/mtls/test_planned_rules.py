@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from meshinstall.checks.mtls.planned_rules import PlannedRule, rule_findings
+from meshinstall.model.clients import ClientFacts, NamedHosts
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.mesh import ClientRule, Dataplane, MeshFacts, Place
 from tests.cases import verdicts
@@ -77,6 +78,25 @@ def test_a_service_and_a_subset_that_are_not_there_are_named() -> None:
     assert finding.title == "DestinationRule shop/web has subsets that no pod of Service shop/web is in: v2"
     assert found(mesh(), rule(), v1={"app": "web"}) == []
     assert found(mesh(), rule(host="*.example.com")) == []
+
+
+def test_a_short_name_with_a_namespace_is_not_the_name_of_a_service() -> None:
+    for host in ("web.shop", "web.shop.svc"):
+        (finding,) = found(mesh(), rule(host=host))
+        assert (finding.code, finding.title) == ("PRE055", f"DestinationRule shop/web is for {host}, which is not the name of a Service")
+        assert finding.hint.startswith(f"write {WEB}")
+
+
+def test_a_host_that_no_service_entry_has_is_named() -> None:
+    seen = ClientFacts(named=(NamedHosts(Place("shop", "apis"), ("api.example.com", "*.example.net")),))
+    facts = replace(mesh(), clients=seen)
+    (finding,) = found(facts, rule(host="ipa.example.com"))
+    assert finding.title == "DestinationRule shop/web is for ipa.example.com, which is neither a Service nor a host of a ServiceEntry"
+    for host in ("api.example.com", "a.example.net", "*.example.org"):
+        assert found(facts, rule(host=host)) == []
+    planned = [PlannedRule(rule(host="ipa.example.com"), {}, "")]
+    assert list(rule_findings(facts, planned, (), {"ipa.example.com"})) == []
+    assert list(rule_findings(replace(facts, unread=("ServiceEntry",)), planned, ())) == []
 
 
 def test_what_could_not_be_read_is_told() -> None:

@@ -24,9 +24,10 @@ def rule(mode: str, host: str = "web", **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": metadata, "spec": found}
 
 
-async def found(mesh: Mesh, manifest: dict[str, Any], action: Action = Action.APPLY) -> list[tuple[str, str, str]]:
+async def found(mesh: Mesh, manifest: dict[str, Any], *more: dict[str, Any], action: Action = Action.APPLY) -> list[tuple[str, str, str]]:
     """Code, origin and detail."""
-    desired = replace(plans.load("fresh").desired, layered=(Policy(manifest, Origin(LayerKind.PROJECT, "policies/base/web.yaml", 1)),))
+    where = Origin(LayerKind.PROJECT, "policies/base/web.yaml", 1)
+    desired = replace(plans.load("fresh").desired, layered=tuple(Policy(one, where) for one in (manifest, *more)))
     step = ObjectStep(name="DestinationRule/shop/new", action=action, manifest=manifest)
     told = await planned_rule_findings([step], desired, mesh.session())
     return [(one.code, one.origin, one.detail or one.title) for one in told]
@@ -44,9 +45,20 @@ async def test_subsets_are_held_against_the_pods() -> None:
     assert await found(Mesh(), rule("ISTIO_MUTUAL", subsets=SUBSETS)) == [("PRE055", "policies/base/web.yaml:1", title)]
 
 
+async def test_hosts_are_held_against_service_entries_of_the_mesh_and_of_the_files() -> None:
+    title = "DestinationRule shop/new is for api.example.com, which is neither a Service nor a host of a ServiceEntry"
+    assert await found(Mesh(), rule("SIMPLE", "api.example.com")) == [("PRE055", "policies/base/web.yaml:1", title)]
+    metadata = {"name": "api", "namespace": "shop"}
+    entry = {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": {"hosts": ["api.example.com"]}}
+    assert await found(Mesh(), rule("SIMPLE", "api.example.com"), entry) == []
+    mesh = Mesh()
+    mesh.kube.put(entry)
+    assert await found(mesh, rule("SIMPLE", "api.example.com")) == []
+
+
 async def test_a_rule_that_goes_asks_for_nothing() -> None:
     mesh = Mesh()
-    assert await found(mesh, rule("DISABLE"), Action.DELETE) == []
+    assert await found(mesh, rule("DISABLE"), action=Action.DELETE) == []
     assert mesh.kube.calls == []
 
 

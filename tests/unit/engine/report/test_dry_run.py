@@ -7,9 +7,11 @@ import anyio
 
 from meshinstall.config.policy_files import read_objects
 from meshinstall.engine.report.dry_run import Outcome, Tried, try_policies, untried
+from meshinstall.engine.report.live_targets import missing_targets
 from meshinstall.errors import UnreachableError
+from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.trial import Answer, ApiKind, Attempt, Cause, Write
-from tests.fake_kube import FakeKube
+from tests.fake_kube import FakeKube, forbidden
 
 _KINDS = {
     ("security.istio.io/v1", "AuthorizationPolicy"): ApiKind("authorizationpolicies", namespaced=True),
@@ -133,3 +135,30 @@ def test_a_hostile_name_stays_a_name(tmp_path: Path) -> None:
     tried(tmp_path, _WEB.replace("name: web", "name: '../../secrets/x?a=b'"), kube)
     assert not any("/secrets/" in call for call in kube.calls)
     assert [one.outcome for one in tried(tmp_path, _WEB.replace("{name: web, namespace: shop}", "3"), kube)] == [Outcome.NOT_PROVEN]
+
+
+_ATTACHED = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: edge, namespace: shop}
+spec:
+  targetRefs:
+  - {group: gateway.networking.k8s.io, kind: Gateway, name: edge}
+"""
+
+
+def test_a_target_that_neither_files_nor_cluster_have_is_named(tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(_ATTACHED)
+    objects, kube = read_objects([tmp_path / "all.yaml"], []), cluster()
+    (found,) = anyio.run(missing_targets, objects, kube)
+    assert (found.code, found.title) == ("POL034", "nothing enforces it: neither the files nor the cluster have Gateway shop/edge")
+    assert found.origin.endswith("all.yaml:6:55")
+    kube.refusals["GET /apis/gateway.networking.k8s.io/v1/namespaces/shop/gateways/edge"] = forbidden("gateways")
+    (found,) = anyio.run(missing_targets, objects, kube)
+    assert found.title.startswith("cannot tell whether Gateway shop/edge is there: ")
+    kube.refusals.clear()
+    gateway = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "edge", "namespace": "shop"}}
+    kube.put(gateway)
+    assert anyio.run(missing_targets, objects, kube) == ()
+    kube.calls.clear()
+    assert anyio.run(missing_targets, (*objects, PolicyObject("x.yaml", gateway, {})), kube) == ()
+    assert kube.calls == []
