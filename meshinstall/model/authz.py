@@ -103,11 +103,21 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
+class ByProxy:
+    """What one proxy does to a request; ``proxy`` is its pod."""
+
+    proxy: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
-    """An expectation and what the policies do."""
+    """An expectation and what the policies do; where proxies were asked, what each does, and in ``notes`` where they differ."""
 
     expectation: Expectation
     verdict: Verdict
+    proxies: tuple[ByProxy, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def is_met(self) -> bool:

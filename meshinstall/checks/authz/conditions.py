@@ -21,9 +21,10 @@ PRINCIPAL, SERVICE_ACCOUNT, NAMESPACE, TRUST_DOMAIN = "source.principal", "sourc
 SOURCE_IP, REMOTE_IP, DESTINATION_IP, PORT, SERVER_NAME = "source.ip", "remote.ip", "destination.ip", "destination.port", "connection.sni"
 REQUEST_PRINCIPAL, AUDIENCES, PRESENTER = "request.auth.principal", "request.auth.audiences", "request.auth.presenter"
 HEADER, CLAIM, FILTER = "request.headers", "request.auth.claims", "experimental.envoy.filters."
+ISSUER, SUBJECT = f"{CLAIM}[iss]", f"{CLAIM}[sub]"
 HOST, METHOD, PATH = "host", "method", "path"
-# What no policy can say, but a proxy may have.
-OTHER = ""
+# What a proxy may have and no policy says: something that any request is or that nobody knows, and something that is like no key.
+ANYTHING, OTHER = "anything", "other"
 
 
 class LeftOutError(Exception):

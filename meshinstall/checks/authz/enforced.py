@@ -18,6 +18,14 @@ from meshinstall.model.foreign_text import plain
 _NAME = re.compile(r"(?:istio-ext-authz-(?:.*-)?)?ns\[(?P<namespace>[^\]]*)\]-policy\[(?P<name>[^\]]*)\]-rule\[\d+\]")
 
 
+_NO_HTTP = "; the proxy does not read this port as HTTP"
+
+
+def is_read_as_tcp(verdict: Verdict) -> bool:
+    """Whether a proxy decided a request of HTTP as a connection of TCP."""
+    return verdict.reason.endswith(_NO_HTTP)
+
+
 class Passed(NamedTuple):
     """A request goes on as it is seen now; ``by`` is the rule that allows it, empty where none had to."""
 
@@ -123,11 +131,10 @@ class Way:
     def decide(self, request: Request) -> Verdict:
         """What happens to a request, with the identity that its connection shows."""
         connected = _through(self.filters, Seen(replace(request, http=None)))
+        if self.http is None:
+            return replace(connected, reason=f"{connected.reason}{_NO_HTTP}") if request.http else connected
         if connected.outcome is not Outcome.ALLOW:
             return connected
-        if self.http is None:
-            read = "" if request.http is None else f"; the proxy does not read port {request.port} as HTTP"
-            return replace(connected, reason=connected.reason + read)
         if request.http is None:
             return Verdict(Outcome.UNDECIDED, f"the proxy reads port {request.port} as HTTP, and this connection is not HTTP")
         return _through(self.http.filters, Seen(request, self.http.normalization))

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,9 +22,16 @@ from meshinstall.model.request import Request
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from meshinstall.checks.policies.reading import Policies
+    from meshinstall.config.project import Project
     from meshinstall.engine.gates.authz import Tokens
+    from meshinstall.engine.session import Session
     from meshinstall.model.authz import Expectation, Tried
+    from meshinstall.model.desired import Desired
     from meshinstall.model.place import Place
+
+    # An environment's project and what it wants; both None without one.
+    Opened = tuple[Project | None, Desired | None]
 
 authz = typer.Typer(
     help="Who may call what, and tests of it.",
@@ -33,8 +41,8 @@ authz = typer.Typer(
 )
 app.add_typer(authz, name="authz")
 
-# Seconds of reading files, of reading a cluster too, and of calling there.
-_FILES, _CLUSTER, _LIVE = 60.0, 120.0, 300.0
+# Seconds of reading files, and a cluster where one is asked; and of calling there.
+_CLUSTER, _LIVE = 120.0, 300.0
 
 Paths = Annotated[
     list[Path] | None,
@@ -56,34 +64,46 @@ def try_requests(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="YAML with requests and what must become of each.")],
     paths: Paths = None,
     *,
+    by_proxies: Annotated[
+        bool, typer.Option("--by-proxies", help="Decide by what each running proxy of a workload enforces, and say where that differs.")
+    ] = False,
     live: Annotated[bool, typer.Option("--live", help="Call on the cluster, from pods with the callers' own service accounts.")] = False,
     yes: options.Yes = False,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML, too.")] = None,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", min=1, metavar="SECONDS", help="Give up after so many; 60 by default, 300 with --live.")
+        float | None, typer.Option("--timeout", min=1, metavar="SECONDS", help="Give up after so many; 120 by default, 300 with --live.")
     ] = None,
     output: options.OutputKind = Output.TABLE,
 ) -> None:
     """Test policies against a table of requests: exit status 4 when one is decided otherwise, 5 when files or the cluster do not tell.
 
-    With --env the mesh of that environment is known: its trust domains, its mTLS, its root namespace. With --live files are not read:
-    every request is really sent, and the application gets those that are let through.
+    With --env the mesh of that environment is known: its trust domains, its mTLS, its root namespace. With --by-proxies the rows are
+    decided by what istiod has pushed to each proxy of the workload, with or without files to compare with. With --live files are not
+    read: every request is really sent, and the application gets those that are let through.
     """
+    if live and by_proxies:
+        raise UsageError("--live and --by-proxies are two ways to try a table", "leave one of them out")
+    seconds = timeout or (_LIVE if live else _CLUSTER)
     if live:
-        _call(request, table, paths, yes=yes, junit=junit, seconds=timeout or _LIVE, output=output)
+        _call(request, table, paths, yes=yes, junit=junit, seconds=seconds, output=output)
         return
 
     async def work() -> None:
         from meshinstall.config.policy_layers import objects_of, read_layers
-        from meshinstall.engine.report.authz import try_table
+        from meshinstall.engine.report.authz import read_rows, try_all
 
-        if not paths and not request.environment:
+        if not paths and not request.environment and not by_proxies:
             raise UsageError("no policies are named", "name files or folders, or with --env an environment whose layers to test")
         project, desired = read(request) if request.environment else (None, None)
         sources = paths or (objects_of(read_layers(project, request, desired.releases)) if project and desired else ())
-        _show(try_table(table, sources, desired), junit, output, live=False)
+        rows, policies = read_rows(table, sources, desired)
+        if by_proxies:
+            tried = await _by_proxies(rows, policies if sources else None, request, (project, desired), seconds)
+        else:
+            tried = try_all(rows, policies)
+        _show(tried, junit, output, live=False)
 
-    run(work, seconds=timeout or _FILES)
+    run(work, seconds=seconds)
 
 
 def _call(
@@ -91,24 +111,19 @@ def _call(
 ) -> None:
     """Try a table on a cluster; whoever may not be asked has agreed before."""
     from meshinstall.engine.gates.authz import call_rows, sources_of
-    from meshinstall.engine.report.authz import rows_of
+    from meshinstall.engine.report.authz import read_rows
 
     if paths:
         raise UsageError("--live reads no policies: it calls what is there", "leave files out, or leave --live out")
     project, desired = read(request) if request.environment else (None, None)
-    rows = rows_of(table, desired)
+    rows, _ = read_rows(table, (), desired)
     tokens = _tokens(rows)
     sources = sources_of(rows, tokens)
     if sources and not yes:
         _ask_to_call(sources, len(rows))
 
     async def work() -> None:
-        from functools import partial
-
-        if project and desired:
-            _, session = await in_thread(partial(open_read, project, desired), seconds)
-        else:
-            session, _ = await in_thread(partial(open_cluster, request), seconds)
+        session, _ = await _open(request, (project, desired), seconds)
         called = await call_rows(session, rows, tokens, lambda doing: tell(f"… {doing}"))
         for gap in called.gaps:
             warn(gap)
@@ -157,6 +172,26 @@ def _show(tried: "tuple[Tried, ...]", junit: Path | None, output: Output, *, liv
         raise typer.Exit(status)
 
 
+async def _by_proxies(
+    rows: "Sequence[Expectation]", policies: "Policies | None", request: Request, of: "Opened", seconds: float
+) -> "tuple[Tried, ...]":
+    from meshinstall.checks.authz.decide import world
+    from meshinstall.engine.report.by_proxies import try_by_proxies
+
+    session, desired = await _open(request, of, seconds)
+    return await try_by_proxies(rows, world(policies) if policies else None, session, desired)
+
+
+async def _open(request: Request, of: "Opened", seconds: float) -> "tuple[Session, Desired | None]":
+    """The cluster of an environment that was read before, or one that options name; raises UsageError or ClusterError."""
+    project, desired = of
+    if project and desired:
+        desired, session = await in_thread(partial(open_read, project, desired), seconds)
+        return session, desired
+    session, _ = await in_thread(partial(open_cluster, request), seconds)
+    return session, None
+
+
 @authz.command()
 @requesting(OWN_ENVIRONMENT, last={**CLUSTER, **DESIRED, **SELECTORS})
 def who(
@@ -178,8 +213,6 @@ def who(
     """
 
     async def work() -> None:
-        from functools import partial
-
         from meshinstall.cli.output import printers, who_text
         from meshinstall.config.policy_layers import objects_of, read_layers
         from meshinstall.engine.report.who import read_sources, who_may_call
@@ -191,10 +224,8 @@ def who(
         layers = objects_of(read_layers(project, request, desired.releases)) if project and desired and not paths else ()
         files = read_sources(paths or layers, desired) if paths or desired else None
         session = None
-        if live and project and desired:
-            desired, session = await in_thread(partial(open_read, project, desired), timeout)
-        elif live:
-            session, _ = await in_thread(partial(open_cluster, request), timeout)
+        if live:
+            session, desired = await _open(request, (project, desired), timeout)
         found = await who_may_call(files, session.kube if session else None, desired, frozenset(namespace or ()))
         typer.echo(printers.dump(who_text.who_json(found)) if output is Output.JSON else who_text.who_text(found))
 

@@ -5,8 +5,8 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from meshinstall.errors import ExitStatus, safe
-from meshinstall.model.authz import Outcome, Tried
-from meshinstall.model.foreign_text import for_log
+from meshinstall.model.authz import ByProxy, Outcome, Tried
+from meshinstall.model.foreign_text import for_log, line
 
 SCHEMA = "meshinstall.dev/authz-test/v1"
 PASS, FAIL, UNDECIDED, NOT_PROVEN = "PASS", "FAIL", "UNDECIDED", "NOT PROVEN"
@@ -34,8 +34,8 @@ def _lines(tried: Iterable[Tried], *, live: bool) -> Iterator[str]:
     width = len(NOT_PROVEN if live else UNDECIDED)
     for one in tried:
         row, result = one.expectation, result_of(one, live=live)
-        yield f"{result:<{width}} {row.place}: {row.name}: {_said(one, live=live)}"
-        yield f"{'':<{width}} {_why(one)}"
+        yield f"{result:<{width}} {row.place}: {row.name}: {_said(one, live=live)}{_by(one)}"
+        yield from (f"{'':<{width}} {text}" for text in (_why(one), *map(line, one.notes)))
 
 
 def _said(one: Tried, *, live: bool) -> str:
@@ -45,9 +45,17 @@ def _said(one: Tried, *, live: bool) -> str:
     return f"expected {expected}, is {'unknown' if live and outcome is Outcome.UNDECIDED else outcome}"
 
 
+def _by(one: Tried) -> str:
+    """How many proxies say so, where they were asked."""
+    if not one.proxies:
+        return ""
+    count = sum(proxy.verdict.outcome is one.verdict.outcome for proxy in one.proxies)
+    return f" by {count} of {len(one.proxies)} {'proxy' if len(one.proxies) == 1 else 'proxies'}"
+
+
 def _why(one: Tried) -> str:
     verdict = one.verdict
-    return f"{verdict.place}: {verdict.policy}: {verdict.reason}" if verdict.policy else verdict.reason
+    return line(": ".join(text for text in (verdict.place, verdict.policy, verdict.reason) if text))
 
 
 def _summary(tried: tuple[Tried, ...], *, live: bool) -> str:
@@ -72,7 +80,13 @@ def _case_json(one: Tried, *, live: bool) -> dict[str, Any]:
         "reason": verdict.reason,
         "policy": verdict.policy,
         "policyPlace": verdict.place,
+        "proxies": [_proxy_json(proxy) for proxy in one.proxies],
+        "notes": list(one.notes),
     }
+
+
+def _proxy_json(one: ByProxy) -> dict[str, str]:
+    return {"name": one.proxy, "outcome": one.verdict.outcome, "reason": one.verdict.reason, "policy": one.verdict.policy}
 
 
 def authz_junit(tried: tuple[Tried, ...], *, live: bool = False) -> str:
@@ -86,9 +100,10 @@ def authz_junit(tried: tuple[Tried, ...], *, live: bool = False) -> str:
         row = one.expectation
         case = SubElement(suite, "testcase", classname=safe(row.place.rpartition(":")[0]), name=safe(row.name))
         if result == PASS:
-            SubElement(case, "system-out").text = safe(_why(one))
+            SubElement(case, "system-out").text = safe("\n".join((_why(one), *one.notes)))
         else:
             message = f"{row.place}: {_said(one, live=live)}"
-            SubElement(case, "failure" if result == FAIL else "error", message=safe(message)).text = safe(_why(one))
+            kind = "failure" if result == FAIL else "error"
+            SubElement(case, kind, message=safe(message)).text = safe("\n".join((_why(one), *one.notes)))
     indent(suites)
     return tostring(suites, encoding="unicode", xml_declaration=True) + "\n"

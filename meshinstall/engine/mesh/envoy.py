@@ -15,10 +15,11 @@ from meshinstall.engine.mesh.large_answers import parsed
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text
 from meshinstall.errors import ClusterError
 from meshinstall.model.mesh import InboundChain
+from meshinstall.model.place import Place
 
 # istiod's name for the listener that takes all inbound traffic, and the agent's names for the workload's secrets
 # (istio: pilot/pkg/model/context.go, pkg/security/security.go).
-_LISTENER = "virtualInbound"
+LISTENER = "virtualInbound"
 _CERTIFICATE = "default"
 _ROOT = "ROOTCA"
 # Addresses that stand for all of a pod's, of each IP family.
@@ -26,6 +27,7 @@ _ANY_4, _ANY_6 = "0.0.0.0", "::"  # noqa: S104 - nothing is bound here
 # Ports of its own that an Envoy is asked about, lest the request get too long.
 _MOST_PORTS = 500
 _INBOUND = "INBOUND"
+_LIVE = "LIVE"
 # Bytes: the bootstrap takes 0.1 MiB, and 20 ports with a policy for each another 0.1.
 _MAX_DUMP = 4 * 1024**2
 # Of a node's name: type, address, pod, domain.
@@ -78,7 +80,7 @@ def dump_path(address: str = "", ports: Iterable[int] = ()) -> str:
 
     Envoy cannot leave the bootstrap out, where its version stands: a field mask must fit every part.
     """
-    names = [_LISTENER, _CERTIFICATE, _ROOT]
+    names = [LISTENER, _CERTIFICATE, _ROOT]
     if own := "|".join(map(str, sorted({*ports})[:_MOST_PORTS])):
         addresses = "|".join(re.escape(one) for one in dict.fromkeys(filter(None, (_ANY_4, _ANY_6, address))))
         names.append(f"({addresses})_({own})")
@@ -95,8 +97,8 @@ def read_dump(data: bytes) -> EnvoyDump:
         }
         trusted = {name: trusted_by(at(secret, "validation_context")) for name, secret in secrets.items()}
         listeners = [(name, listener, fixed) for name, listener, fixed in _listeners(parts)]
-        chains = tuple(chain for name, listener, _ in listeners if name == _LISTENER for chain in _chains(listener, trusted))
-        bound = tuple(_bound(listener, trusted, fixed=fixed) for name, listener, fixed in listeners if name != _LISTENER)
+        chains = tuple(chain for name, listener, _ in listeners if name == LISTENER for chain in _chains(listener, trusted))
+        bound = tuple(_bound(listener, trusted, fixed=fixed) for name, listener, fixed in listeners if name != LISTENER)
         if any(_ROOT in chain.unread for chain in (*chains, *(chain for one in bound for chain in one.chains))):
             raise ClusterError("its Envoy still waits for its certificates")
         node = at(parts.get("BootstrapConfigDump"), "bootstrap", "node")
@@ -118,6 +120,15 @@ def node_name(identifier: str) -> str:
     return parts[2] if len(parts) == _NODE_PARTS else ""
 
 
+def insist_on(info: Any, place: Place, port: int) -> None:
+    """The answer to ``/server_info`` is of a pod's own Envoy, which has got all that it waits for at its start; raises ClusterError."""
+    name = node_name(text(at(info, "node", "id")))
+    if name != f"{place.name}.{place.namespace}":
+        raise ClusterError(f"its port {port} gives the configuration of another proxy: {name or 'one without a name'}")
+    if (state := text(at(info, "state")) or _LIVE) != _LIVE:
+        raise ClusterError(f"its Envoy is {state}")
+
+
 def _rows_of(parts: Mapping[str, Mapping[str, Any]], part: str, field: str) -> Iterator[Any]:
     yield from rows(at(parts.get(part), field))
 
@@ -137,7 +148,7 @@ def _listeners(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, An
     """Inbound listeners with their names, and whether they are of the bootstrap, where no direction is told."""
     for one in _rows_of(parts, "ListenersConfigDump", "dynamic_listeners"):
         listener, name = at(one, "active_state", "listener"), text(at(one, "name"))
-        if listener and (name == _LISTENER or at(listener, "traffic_direction") == _INBOUND):
+        if listener and (name == LISTENER or at(listener, "traffic_direction") == _INBOUND):
             yield name, listener, False
     for one in _rows_of(parts, "ListenersConfigDump", "static_listeners"):
         if listener := at(one, "listener"):

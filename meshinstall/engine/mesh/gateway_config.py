@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from meshinstall.engine.mesh.envoy import node_name, trusted_by
+from meshinstall.engine.mesh.envoy import insist_on, trusted_by
 from meshinstall.engine.mesh.gateway_pods import GatewayPod
 from meshinstall.engine.mesh.large_answers import Beside, parsed
 from meshinstall.engine.mesh.route_words import clusters_of, match_words, target_words
@@ -29,7 +29,6 @@ _MAX_ANSWER = 16 * 1024**2
 _MAX_VALUES = 1_000_000
 # Elements: some wildcards among the server names, and many hosts, would be multiplied.
 _MOST = 200_000
-_LIVE = "LIVE"
 # A sidecar's listeners for all traffic.
 _CATCH_ALL = frozenset({"virtualInbound", "virtualOutbound"})
 _TLS = "envoy.transport_sockets.tls"
@@ -52,7 +51,7 @@ def read_gateway_config(answers: Sequence[bytes], pod: GatewayPod, read_roots: R
     """The answers to ``PATHS``; raises ClusterError for what no Envoy of this pod says, or one that still waits for something."""
     try:
         info, listeners, routes, secrets = (parsed(answer, _MAX_ANSWER, _MAX_VALUES) for answer in answers)
-        _insist_on(info, pod)
+        insist_on(info, pod.place, pod.admin_port)
         held = [one for item in rows(at(listeners, "configs")) if (one := _active(item))]
         tables = {text(at(one, "name")): one for item in rows(at(routes, "configs")) if (one := at(item, "route_config"))}
         found = _Reading(tables, pod.ip)
@@ -65,15 +64,6 @@ def read_gateway_config(answers: Sequence[bytes], pod: GatewayPod, read_roots: R
         )
     except ValueError as error:
         raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
-
-
-def _insist_on(info: Any, pod: GatewayPod) -> None:
-    """Its own Envoy, which has got all that it waits for at its start."""
-    name = node_name(text(at(info, "node", "id")))
-    if name != f"{pod.place.name}.{pod.place.namespace}":
-        raise ClusterError(f"its port {pod.admin_port} gives the configuration of another proxy: {name or 'one without a name'}")
-    if (state := text(at(info, "state")) or _LIVE) != _LIVE:
-        raise ClusterError(f"its Envoy is {state}")
 
 
 def _active(item: Any) -> Any:

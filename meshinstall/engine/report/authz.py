@@ -19,8 +19,8 @@ from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.release import Component
 
 
-def try_table(path: Path, sources: Iterable[Path | PolicyObject], desired: Desired | None) -> tuple[Tried, ...]:
-    """Each row of a table with what the policies decide; ``desired`` is the mesh that they are for, None for Istio's defaults.
+def read_rows(path: Path, sources: Iterable[Path | PolicyObject], desired: Desired | None) -> tuple[tuple[Expectation, ...], Policies]:
+    """The rows of a table and the policies; ``desired`` is the mesh that they are for, None for Istio's defaults.
 
     Raises ConfigError with every mistake of the files, or UsageError for a path that is not there.
     """
@@ -34,16 +34,7 @@ def try_table(path: Path, sources: Iterable[Path | PolicyObject], desired: Desir
     rows = read_table(path, Mesh(policies.trust_domains[0], _gateways(desired)), problems)
     if problems:
         raise ConfigError(tuple(problems))
-    return try_all(rows, policies)
-
-
-def rows_of(path: Path, desired: Desired | None) -> tuple[Expectation, ...]:
-    """The rows of a table for a mesh; raises ConfigError with every mistake, or UsageError for a path that is not there."""
-    problems: list[Problem] = []
-    rows = read_table(path, Mesh(known_mesh((), desired).trust_domains[0], _gateways(desired)), problems)
-    if problems:
-        raise ConfigError(tuple(problems))
-    return rows
+    return rows, policies
 
 
 def _gateways(desired: Desired | None) -> frozenset[str]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from meshinstall.checks.authz.callees import described_by, selected
-from meshinstall.checks.authz.decide import world
+from meshinstall.checks.authz.decide import World, world
 from meshinstall.checks.authz.matrix import Matrix, open_somehow
 from meshinstall.checks.mtls.peer_authentication import is_seen
 from meshinstall.config.policy_files import read_objects
@@ -67,13 +67,23 @@ async def who_may_call(
     sides = {FILES: tuple(files)} if files is not None else {}
     asker, there = Asker(kube) if kube else None, tuple(described_by(files or ()))
     if kube and asker:
-        sides[LIVE] = tuple(PolicyObject("", one, {}) for one in await list_access_policies(kube))
+        sides[LIVE] = await read_live(kube)
         there = await list_callees(asker, desired.mesh_namespace if desired else DEFAULT_ROOT_NAMESPACE)
     every = tuple(one for objects in sides.values() for one in objects)
     callees = (*there, *(() if kube and there else selected(known_mesh(every, desired), there)))
-    worlds = [world(known_mesh(_seen(objects, desired), desired)) for objects in sides.values()]
+    worlds = [world_of(objects, desired) for objects in sides.values()]
     wanted = [one for one in callees if not namespaces or one.workload.namespace in namespaces]
     return Who(tuple(sides), tuple(Matrix(worlds, open_somehow).of(_named_apart(wanted))), tuple(asker.gaps if asker else ()))
+
+
+async def read_live(kube: Kube) -> tuple[PolicyObject, ...]:
+    """All policies of a cluster by which requests are decided, whoever made them; raises ClusterError."""
+    return tuple(PolicyObject("", one, {}) for one in await list_access_policies(kube))
+
+
+def world_of(objects: Iterable[PolicyObject], desired: Desired | None) -> World:
+    """Objects as an environment's istiod reads them, or one with Istio's defaults."""
+    return world(known_mesh(_seen(objects, desired), desired))
 
 
 def _seen(objects: Iterable[PolicyObject], desired: Desired | None) -> tuple[PolicyObject, ...]:

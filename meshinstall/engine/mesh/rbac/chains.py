@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
 from meshinstall.checks.authz.chains import Chain
@@ -10,27 +11,29 @@ from meshinstall.engine.objects.json_fields import MalformedError, at, flag, num
 
 _TLS = "envoy.transport_sockets.tls"
 _RAW = ("", "envoy.transport_sockets.raw_buffer")
+# What chooses a chain otherwise, in waypoints and by an EnvoyFilter.
+_STRANGE = ("default_filter_chain", "filter_chain_matcher")
 _KNOWN = frozenset({"destination_port", "transport_protocol", "application_protocols", "server_names"})
 
 
-def read_chains(listener: Any, port: int | None = None) -> Iterator[Chain]:
-    """Those of a listener; ``port`` is its own where its chains name none. Raises MalformedError.
+def read_chains(listener: Any, port: int | None = None, tables: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Chain]:
+    """Those of a listener; ``port`` is its own where its chains name none, ``tables`` are routes by name. Raises MalformedError.
 
     What a chain does is read when it is asked for: most are never.
     """
-    if at(listener, "default_filter_chain"):
-        raise MalformedError("istiod gives no inbound listener a default filter chain")
+    if strange := next((name for name in _STRANGE if at(listener, name) is not None), ""):
+        raise MalformedError(f"an inbound listener has a {strange}")
     for one in rows(at(listener, "filter_chains")):
-        yield _chain(one, port)
+        yield _chain(one, port, tables)
 
 
-def _chain(found: Any, port: int | None) -> Chain:
+def _chain(found: Any, port: int | None, tables: Mapping[str, Any]) -> Chain:
     match = table(at(found, "filter_chain_match"))
     own = match.get("destination_port")
     tls, certificate = _tls(table(at(found, "transport_socket")))
     return Chain(
         port=port if own is None else number(own),
-        read=cache(partial(read_way, at(found, "filters"))),
+        read=cache(partial(read_way, at(found, "filters"), tables)),
         transport=text(match.get("transport_protocol")),
         protocols=tuple(text(one) for one in rows(match.get("application_protocols"))),
         server_names=tuple(text(one).lower() for one in rows(match.get("server_names"))),

@@ -1,6 +1,7 @@
 """The filters of a chain, in their order; those that neither refuse a request nor change what rules see of it are left out."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from meshinstall.checks.authz.enforced import Asking, Filter, Manager, Rule, Rules, Unread, Way
@@ -44,21 +45,21 @@ _NORMALIZED: Mapping[tuple[Any, bool, str], Normalization] = {
 _KEPT = frozenset({"KEEP_UNCHANGED", "IMPLEMENTATION_SPECIFIC_DEFAULT"})
 
 
-def read_way(filters: Any) -> Way:
-    """The network filters of a chain; what could not be understood is in its place. Raises no MalformedError."""
+def read_way(filters: Any, tables: Mapping[str, Any] = MappingProxyType({})) -> Way:
+    """What the network filters of a chain do, unknown where they could not be parsed; ``tables`` are routes by name."""
     try:
-        return _way(rows(filters))
+        return _way(rows(filters), tables)
     except MalformedError as error:
         return Way((Unread(f"the proxy's configuration, which could not be parsed: {error}"),))
 
 
-def _way(filters: Any) -> Way:
+def _way(filters: Any, tables: Mapping[str, Any]) -> Way:
     found: list[Filter] = []
     waiting = _Shadow()
     for one in filters:
         kind, config = _typed(one)
         if kind == _MANAGER:
-            return Way(tuple(found), _manager(config))
+            return Way(tuple(found), _manager(config, tables))
         if kind == _TCP:
             is_closed = text(config.get("cluster")) == _BLACK_HOLE
             return Way((*found, *([Rules((), is_deny=False)] if is_closed else [])))
@@ -66,9 +67,8 @@ def _way(filters: Any) -> Way:
     return Way((*found, Unread("a chain of the proxy that leads nowhere")))
 
 
-def _manager(config: Mapping[str, Any]) -> Manager:
-    strange = _strange(config)
-    if strange:
+def _manager(config: Mapping[str, Any], tables: Mapping[str, Any]) -> Manager:
+    if strange := _strange(config, tables):
         return Manager(Normalization.BASE, (Unread(strange),))
     found: list[Filter] = []
     waiting = _Shadow()
@@ -87,13 +87,17 @@ def _paths(config: Mapping[str, Any]) -> tuple[Any, bool, str]:
     return config.get("normalize_path"), flag(config.get("merge_slashes")), "" if escaped in _KEPT else escaped
 
 
-def _strange(config: Mapping[str, Any]) -> str:
+def _strange(config: Mapping[str, Any], tables: Mapping[str, Any]) -> str:
     """What of a connection manager istiod does not write, and rules depend on."""
     if _paths(config) not in _NORMALIZED or config.keys() & _PATHS:
         return "how the proxy normalises paths"
     if any(flag(config.get(name)) for name in _HOSTS):
         return "how the proxy changes hosts"
-    if kind := next(_own_settings(config.get("route_config")), ""):
+    name = text(at(config, "rds", "route_config_name"))
+    routes = config.get("route_config") or tables.get(name)
+    if not routes:
+        return f"the routes {name} that the proxy waits for"[:200]
+    if kind := next(_own_settings(routes), ""):
         return f"the settings that a route of the proxy has for its filter {kind}"[:200]
     return ""
 

@@ -3,7 +3,7 @@
 A rule that is read only in part still decides where the rest does: what is not known is a test that raises UnknownError.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -14,6 +14,7 @@ from meshinstall.checks.authz.paths import path_matching
 from meshinstall.checks.authz.rules import All
 from meshinstall.checks.authz.seen import Seen, UnknownError, every, some
 from meshinstall.checks.authz.sources import SCHEME
+from meshinstall.engine.mesh.rbac.identities import identity_words
 from meshinstall.engine.mesh.rbac.texts import block, header_matcher, kind_of, text_matcher, value_matcher
 from meshinstall.engine.objects.json_fields import at, flag, number, rows, table, text
 
@@ -67,16 +68,43 @@ def _unknown(what: str) -> Test:
     def holds(_: Seen) -> bool:
         raise UnknownError(what)
 
-    return Test(conditions.OTHER, (), holds)
+    return Test(conditions.ANYTHING, (), holds)
 
 
 def _set(kind: str, wanted: Any) -> Test:
     field, quantify = _SETS[kind]
     tests = [_test(one) for one in rows(at(wanted, field))]
+    key, values = _said_by(tests) if quantify is some else _said_of_token(tests)
+    return Test(key, values, lambda seen: quantify(tests, lambda test: test.holds(seen)))
+
+
+def _said_by(tests: Sequence[Test]) -> tuple[str, tuple[str, ...]]:
+    """The key and the values of tests of which one holds, as a policy would say them."""
+    pairs = dict.fromkeys((one.key, value) for one in tests for value in one.values)
     keys = {one.key for one in tests}
-    is_alike = len(keys) == 1 and quantify is some
-    values = tuple(dict.fromkeys(value for one in tests for value in one.values)) if is_alike else ()
-    return Test(keys.pop() if is_alike else conditions.OTHER, values, lambda seen: quantify(tests, lambda test: test.holds(seen)))
+    if keys == {conditions.PRINCIPAL, conditions.TRUST_DOMAIN} and all(
+        "*" not in value for key, value in pairs if key != conditions.PRINCIPAL
+    ):
+        # Among principals a whole trust domain is one with * at its end.
+        return conditions.PRINCIPAL, tuple(value if key == conditions.PRINCIPAL else f"{value}/*" for key, value in pairs)
+    return (keys.pop(), tuple(value for _, value in pairs)) if len(keys) == 1 else (conditions.OTHER, ())
+
+
+def _said_of_token(tests: Sequence[Test]) -> tuple[str, tuple[str, ...]]:
+    """An issuer and a subject that both hold are the principal of a request, as istiod takes it apart (generator.go)."""
+    pairs = [(one.key, one.values) for one in tests]
+    match pairs:
+        case [(conditions.ISSUER, (issuer,)), (conditions.SUBJECT, (subject,))] if "/" not in subject:
+            return conditions.REQUEST_PRINCIPAL, (_principal(issuer, subject),)
+    return conditions.OTHER, ()
+
+
+def _principal(issuer: str, subject: str) -> str:
+    if issuer == subject == "*":
+        return "*"
+    if issuer == "*" and subject.startswith("*"):
+        return subject
+    return issuer if subject == "*" and issuer.endswith("*") else f"{issuer}/{subject}"
 
 
 def _of(key: str, value: str | None, holds: Callable[[Seen], bool]) -> Test:
@@ -87,7 +115,7 @@ def _of(key: str, value: str | None, holds: Callable[[Seen], bool]) -> Test:
 def _any(wanted: Any) -> Test:
     if not flag(wanted):
         raise UnknownError("a rule of any that is false")
-    return Test(conditions.OTHER, (), lambda _: True)
+    return Test(conditions.ANYTHING, (), lambda _: True)
 
 
 def _header(wanted: Any) -> Test:
@@ -161,7 +189,8 @@ def _identity(wanted: Any) -> Test:
             raise UnknownError("an identity that may be empty")
         return False
 
-    return Test(conditions.PRINCIPAL, (), holds)
+    key, value = identity_words(at(wanted, "principal_name"))
+    return _of(key, value, holds)
 
 
 def _metadata(wanted: Any) -> Test:
@@ -171,8 +200,10 @@ def _metadata(wanted: Any) -> Test:
     if path[:1] != (_PAYLOAD,) or not all(path):
         raise UnknownError("what another filter makes of tokens")
     matches, values = value_matcher(at(wanted, "value"))
-    key = conditions.CLAIM + "".join(f"[{name}]" for name in path[1:])
-    return Test(key if values else conditions.OTHER, values or (), lambda seen: matches(_claim(seen, path[1:])))
+    # A key of a policy has brackets around names alone.
+    is_said = values is not None and not any("[" in name or "]" in name for name in path)
+    key = conditions.CLAIM + "".join(f"[{name}]" for name in path[1:]) if is_said else conditions.OTHER
+    return Test(key, values or (), lambda seen: matches(_claim(seen, path[1:])))
 
 
 def _claim(seen: Seen, path: tuple[str, ...]) -> Any:

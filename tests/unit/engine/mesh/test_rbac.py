@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from meshinstall.checks.authz.chains import decide_by
 from meshinstall.checks.authz.decide import decide, guard, world
+from meshinstall.checks.authz.enforced import is_read_as_tcp
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.engine.mesh.rbac.chains import read_chains
 from meshinstall.engine.objects.json_fields import MalformedError
@@ -71,7 +72,8 @@ def test_a_verdict_names_the_policy_that_istiod_made_a_rule_of() -> None:
 def test_a_port_that_the_proxy_reads_as_tcp_is_decided_as_such_and_says_so() -> None:
     found = decided(listener("web"), Request(3306, JOBS, Http("GET", "/", "web")))
     # A DENY with paths denies all of TCP.
-    assert found.outcome is Outcome.DENY
+    assert (found.outcome, is_read_as_tcp(found)) == (Outcome.DENY, True)
+    assert not is_read_as_tcp(decided(listener("web"), Request(3306, JOBS)))
     assert decided(listener("web"), Request(8080, JOBS)).outcome is Outcome.UNDECIDED
 
 

@@ -1,0 +1,138 @@
+"""Asks proxies what they enforce, and decides requests by that: one question to each, of whose answer verdicts alone are kept."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import anyio
+
+from meshinstall.checks.authz.chains import Chain, decide_by
+from meshinstall.engine.mesh.envoy import LISTENER, insist_on
+from meshinstall.engine.mesh.large_answers import Beside, parsed
+from meshinstall.engine.mesh.pods import PodSeen
+from meshinstall.engine.mesh.rbac.chains import read_chains
+from meshinstall.engine.mesh.reader import short
+from meshinstall.engine.objects.json_fields import at, number, rows, text
+from meshinstall.engine.tasks import task_group
+from meshinstall.errors import ClusterError
+from meshinstall.model.authz import Outcome, Request, Verdict
+from meshinstall.model.foreign_text import plain
+from meshinstall.model.mesh import Dataplane
+from meshinstall.model.place import Place
+from meshinstall.ports import Pods
+
+_Answer = TypeVar("_Answer")
+
+_INFO = "/server_info"
+_INBOUND = f"/config_dump?resource=dynamic_listeners&name_regex={quote(f'^{LISTENER}$', safe='')}"
+_PATHS: Mapping[Dataplane, tuple[str, ...]] = {
+    Dataplane.SIDECAR: (_INFO, _INBOUND),
+    Dataplane.GATEWAY: (_INFO, "/config_dump?resource=dynamic_listeners", "/config_dump?resource=dynamic_route_configs"),
+}
+_OUTBOUND = "virtualOutbound"
+# Bytes and values of one answer, as of those of gateways (engine/mesh/gateway_config.py).
+_MAX_ANSWER, _MAX_VALUES = 16 * 1024**2, 1_000_000
+# Seconds for all proxies together, and more for each one.
+_PATIENCE, _EACH = 30.0, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A proxy of which something was asked; ``problem`` says why there is no answer, ``refused`` what it did not take from istiod."""
+
+    place: Place
+    problem: str = ""
+    refused: str = ""
+
+
+@dataclass(slots=True)
+class Enforced:
+    """What a proxy has, until its requests are decided; ``raw`` is what was read, in the proxy's own words."""
+
+    pod: PodSeen
+    chains: Sequence[Chain]
+    refused: str = ""
+    raw: Any = None
+
+    def digest(self) -> str:
+        """The same for proxies that have the same."""
+        return hashlib.sha256(json.dumps(self.raw, sort_keys=True).encode()).hexdigest()
+
+    def decide(self, request: Request) -> Verdict:
+        """What the proxy does to a request, if that comes to it at all."""
+        port, pod = request.port, self.pod.pod
+        if pod.dataplane is Dataplane.SIDECAR and (not pod.captured or self.pod.capture.leaves_out(port)):
+            return Verdict(Outcome.UNDECIDED, f"traffic to port {port} of the pod does not go through its proxy")
+        if pod.dataplane is Dataplane.GATEWAY and not any(one.port == port for one in self.chains):
+            return Verdict(Outcome.UNDECIDED, f"the gateway does not listen on port {port}")
+        return decide_by(self.chains, request)
+
+
+def paths_of(dataplane: Dataplane) -> tuple[str, ...]:
+    """What is asked of a proxy, in the order of the answers."""
+    return _PATHS[dataplane]
+
+
+async def ask_enforced(
+    seen: Sequence[PodSeen], pods: Pods, use: Callable[[PodSeen, Enforced], _Answer]
+) -> dict[Place, tuple[Asked, _Answer | None]]:
+    """What ``use`` makes of each proxy's decisions; None where it could not be read."""
+    seconds = _PATIENCE + _EACH * len(seen)
+    late = f"it was not read within {seconds:.0f} s"
+    answers: dict[Place, tuple[Asked, _Answer | None]] = {one.pod.place: (Asked(one.pod.place, late), None) for one in seen}
+    beside = Beside()
+
+    async def one(pod: PodSeen) -> None:
+        place = pod.pod.place
+        try:
+            answers[place] = await _ask(pod, pods, beside, use)
+        except ClusterError as error:
+            answers[place] = (Asked(place, short(error)), None)
+
+    with anyio.move_on_after(seconds):
+        async with task_group() as group:
+            for pod in seen:
+                group.start_soon(one, pod)
+    return answers
+
+
+async def _ask(seen: PodSeen, pods: Pods, beside: Beside, use: Callable[[PodSeen, Enforced], _Answer]) -> tuple[Asked, _Answer | None]:
+    paths = paths_of(seen.pod.dataplane)
+    answers = [answer or b"" for answer in await pods.get_all(*seen.pod.place, seen.pod.admin_port, paths)]
+
+    def read() -> tuple[Asked, _Answer | None]:
+        found = read_enforced(answers, seen)
+        return Asked(seen.pod.place, refused=found.refused), use(seen, found)
+
+    return await beside.read(max(answers, key=len), read)
+
+
+def read_enforced(answers: Sequence[bytes], seen: PodSeen) -> Enforced:
+    """The answers to what is asked of such a proxy; raises ClusterError for what no Envoy of this pod says."""
+    try:
+        info, listeners, *routes = (parsed(answer, _MAX_ANSWER, _MAX_VALUES) for answer in answers)
+        insist_on(info, seen.pod.place, seen.pod.admin_port)
+        configs = [at(item, "route_config") for answer in routes for item in rows(at(answer, "configs"))]
+        items = rows(at(listeners, "configs"))
+        tables = {text(at(one, "name")): one for one in configs}
+        chains = tuple(chain for item in items for chain in _chains(item, tables))
+        refused = [plain(text(at(item, "error_state", "details"))) for item in items]
+    except ValueError as error:
+        raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
+    if not chains and seen.pod.dataplane is Dataplane.SIDECAR:
+        raise ClusterError("its Envoy has no inbound listener yet")
+    active = [at(item, "active_state", "listener") for item in items]
+    return Enforced(seen, chains, next(filter(None, refused), ""), [active, configs])
+
+
+def _chains(item: Any, tables: Mapping[str, Any]) -> Iterator[Chain]:
+    """Those of a listener that takes connections from outside of its pod."""
+    listener = at(item, "active_state", "listener")
+    socket = at(listener, "address", "socket_address")
+    if text(at(item, "name")) == LISTENER:
+        yield from read_chains(listener, None, tables)
+    elif socket and text(at(item, "name")) != _OUTBOUND:
+        yield from read_chains(listener, number(at(socket, "port_value")), tables)

@@ -1,0 +1,196 @@
+"""Rows of a table are decided by what each running proxy of their workload has, and whatever differs from that is told."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+
+from meshinstall.checks.authz.decide import World as Policies
+from meshinstall.cli.output.authz_text import authz_json, authz_text, status_of
+from meshinstall.engine.mesh.proxy_rules import paths_of
+from meshinstall.engine.report.by_proxies import try_by_proxies
+from meshinstall.engine.report.who import world_of
+from meshinstall.model.authz import Expectation, Http, Outcome, Request, Tried, Workload
+from meshinstall.model.istio import ENVOY_ADMIN_PORT
+from meshinstall.model.mesh import Dataplane
+from meshinstall.model.paths import object_path
+from meshinstall.model.policy_object import PolicyObject
+from tests.fake_kube import forbidden
+from tests.fakes import World
+from tests.unit.engine.hostile import mutated
+from tests.unit.engine.mesh.kube_worlds import APP, init, pod
+from tests.unit.engine.test_layered import cluster
+
+pytestmark = pytest.mark.anyio
+DUMPS = Path(__file__).parents[1] / "mesh" / "rbac_dumps"
+SCHEMA = json.loads((Path(__file__).parents[4] / "docs" / "schemas" / "authz-test.json").read_text())
+POLICIES = tuple(one for one in yaml.safe_load_all((DUMPS / "policies.yaml").read_text()))
+CART = "cluster.local/ns/shop/sa/cart"
+READS = Request(8080, CART, Http("GET", "/api/v1", "web"), server_name="x")
+WRITES = replace(READS, http=Http("POST", "/api/v1", "web"))
+
+
+def dump(name: str = "web") -> bytes:
+    return (DUMPS / f"{name}.json").read_bytes()
+
+
+def row(request: Request = READS, expected: Outcome = Outcome.ALLOW, **labels: str) -> Expectation:
+    return Expectation("the cart", "t.yaml:2", Workload("shop", labels or {"app": "web"}), request, expected)
+
+
+def with_pod(there: World, name: str, data: bytes | None = None, *, node: str = "", **fields: Any) -> None:
+    there.kube.objects[object_path("v1", "pods", "shop", name)] = pod(name=name, **({"labels": {"app": "web"}} | fields))
+    info = json.dumps({"state": "LIVE", "node": {"id": f"sidecar~10.0.0.8~{node or name}.shop~shop.svc.cluster.local"}}).encode()
+    for path, answer in zip(paths_of(Dataplane.SIDECAR), (info, data or dump()), strict=True):
+        there.pods.answers["shop", name, ENVOY_ADMIN_PORT, path] = answer
+
+
+def pushed(*without: str) -> World:
+    """A cluster with the policies of which the dumps were made."""
+    there = cluster()
+    for one in POLICIES:
+        if one["metadata"]["name"] not in without:
+            there.kube.put(one)
+    return there
+
+
+async def tried(there: World, *rows: Expectation, files: Policies | None = None) -> tuple[Tried, ...]:
+    return await try_by_proxies(rows, files, there.session(), None)
+
+
+async def test_what_istiod_has_pushed_to_all_decides_and_nothing_is_told_beside_it() -> None:
+    there = pushed()
+    with_pod(there, "web-1")
+    with_pod(there, "web-2")
+    found = await tried(there, row(), row(WRITES, Outcome.DENY))
+    assert [(one.is_met, one.notes) for one in found] == [(True, ()), (True, ())]
+    assert authz_text(found).splitlines()[:2] == [
+        "PASS      t.yaml:2: the cart: allow by 2 of 2 proxies",
+        "          AuthorizationPolicy shop/web: an ALLOW of the proxy matches",
+    ]
+    jsonschema.validate(authz_json(found), SCHEMA)
+
+
+async def test_a_policy_that_no_proxy_has_yet_is_not_pushed() -> None:
+    there = pushed()
+    with_pod(there, "web-1")
+    there.kube.put(closing())
+    (found,) = await tried(there, row(expected=Outcome.DENY))
+    assert not found.is_met
+    said = "not pushed, or changed on its way: the cluster's policies say deny (AuthorizationPolicy shop/closed), not allow: shop/web-1"
+    assert found.notes == (said,)
+    assert status_of([found]) == 4
+
+
+def closing() -> dict[str, Any]:
+    named = {"name": "closed", "namespace": "shop"}
+    spec = {"action": "DENY", "rules": [{"from": [{"source": {"principals": [CART]}}]}]}
+    return {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": named, "spec": spec}
+
+
+async def test_of_two_proxies_that_differ_the_one_that_is_not_as_expected_decides() -> None:
+    there = pushed()
+    with_pod(there, "web-1")
+    with_pod(there, "web-2", dump().replace(b"sa/cart", b"sa/till"))
+    for expected in (Outcome.ALLOW, Outcome.DENY):
+        (found,) = await tried(there, row(expected=expected))
+        assert not found.is_met
+        assert found.notes[0] == "the proxies differ: allow by shop/web-1; deny by shop/web-2"
+        assert found.notes[1].endswith("the cluster's policies say allow (AuthorizationPolicy shop/web), not deny: shop/web-2")
+
+
+async def test_files_that_say_otherwise_than_the_cluster_are_told() -> None:
+    there = pushed()
+    with_pod(there, "web-1")
+    files = world_of([PolicyObject("f.yaml", one, {}) for one in (*POLICIES, closing())], None)
+    (found,) = await tried(there, row(), files=files)
+    assert found.notes == ("not in Git: the files say deny, the cluster's policies allow: shop/web-1",)
+
+
+async def test_the_labels_of_the_pod_and_not_those_of_the_row_choose_the_clusters_policies() -> None:
+    there = pushed()
+    with_pod(there, "web-1", labels={"app": "web", "tier": "front"})
+    there.kube.put({**closing(), "spec": {**closing()["spec"], "selector": {"matchLabels": {"tier": "front"}}}})
+    (found,) = await tried(there, row())
+    assert "not pushed" in found.notes[0]
+
+
+async def test_a_port_that_a_proxy_reads_as_tcp_is_told_and_is_not_taken_for_old_rules() -> None:
+    there = pushed("no-admin")
+    with_pod(there, "web-1", dump().replace(b'"DENY"', b'"LOG"'))
+    (found,) = await tried(there, row(replace(READS, port=3306), Outcome.DENY))
+    assert found.is_met
+    assert found.verdict.reason == "no rule of the proxy allows it; the proxy does not read this port as HTTP"
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"node": "other"}, "gives the configuration of another proxy: other.shop"),
+        ({"data": b"{}"}, "its Envoy has no inbound listener yet"),
+        ({"data": b"<html>"}, "could not be parsed"),
+        ({"data": dump().replace(b'"filter_chains"', b'"filter_chain_matcher":{},"filter_chains"')}, "filter_chain_matcher"),
+        ({"containers": [APP], "inits": []}, "has no proxy of its own"),
+        (
+            {"inits": [init(exclude="8080"), {"name": "istio-proxy", "args": ["proxy", "sidecar"], "restartPolicy": "Always"}]},
+            "go through its proxy",
+        ),
+    ],
+)
+async def test_a_pod_of_which_nothing_is_known_is_undecided_whatever_others_do(change: dict[str, Any], reason: str) -> None:
+    there = pushed()
+    with_pod(there, "web-1")
+    with_pod(there, "web-2", **change)
+    (found,) = await tried(there, row())
+    assert found.verdict.outcome is Outcome.UNDECIDED
+    assert reason in found.verdict.reason
+    assert status_of([found]) == 5
+
+
+async def test_a_proxy_that_cannot_be_asked_does_not_hide_one_that_is_wrong() -> None:
+    there = pushed()
+    with_pod(there, "web-1")
+    with_pod(there, "web-2", b"{}")
+    assert status_of(await tried(there, row(expected=Outcome.DENY))) == 4
+
+
+async def test_without_pods_nothing_is_decided() -> None:
+    there = pushed()
+    with_pod(there, "waits", status={"phase": "Pending"})
+    with_pod(there, "other", labels={"app": "db"})
+    (found,) = await tried(there, row())
+    assert (found.verdict.outcome, found.verdict.reason) == (Outcome.UNDECIDED, "no pod of this workload runs")
+
+
+async def test_pods_that_may_not_be_listed_leave_a_row_undecided() -> None:
+    there = pushed()
+    with_pod(there, "web-1")
+    there.kube.refusals[f"LIST {object_path('v1', 'pods', 'shop')}"] = forbidden("pods")
+    (found,) = await tried(there, row())
+    assert found.verdict.outcome is Outcome.UNDECIDED
+    assert "could not be listed" in found.verdict.reason
+
+
+async def test_what_a_proxy_did_not_take_from_istiod_is_told() -> None:
+    there = pushed()
+    refusing = json.loads(dump())
+    refusing["configs"][0]["error_state"] = {"details": "Didn't find a registered\nimplementation"}
+    with_pod(there, "web-1", json.dumps(refusing).encode())
+    (found,) = await tried(there, row())
+    assert found.is_met
+    assert found.notes == ("shop/web-1 did not take what istiod sent last: Didn't find a registered implementation",)
+
+
+@given(mutated(json.loads(dump("strict"))))
+def test_nothing_that_a_proxy_answers_is_an_error(data: Any) -> None:
+    there = pushed()
+    with_pod(there, "web-1", json.dumps(data).encode())
+    (found,) = anyio.run(tried, there, row())
+    assert len(found.proxies) == 1
