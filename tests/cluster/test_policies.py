@@ -3,17 +3,20 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from testbed import pins
 from testbed.cluster import Cluster
 from testbed.waiting import until
-from tests.cluster import token_shop
+from tests.cluster import token_shop, walk
 from tests.cluster.mesh import Shell, namespace
-from tests.cluster.meshinstall_run import Program, meshinstall
+from tests.cluster.meshinstall_run import REPOSITORY, Program, meshinstall
 
 pytestmark = pytest.mark.cluster
 
@@ -290,8 +293,25 @@ def test_of_removed_files_the_objects_go_and_of_foreign_ones_none(program: Progr
     assert "authorizationpolicy/theirs" in _names(shell)
 
 
+def test_the_page_leads_from_an_empty_folder_to_a_shop_that_denies(own_module_cluster: Cluster, program: Program, tmp_path: Path) -> None:
+    folder = tmp_path / "bakery"
+    shutil.copytree(meshinstall(own_module_cluster).env["MESHINSTALL_CONFIG"], folder, ignore=shutil.ignore_patterns("stderr.log"))
+    shutil.copy(REPOSITORY / "docs/policies/issuer.py", folder)
+    port = walk.free_port()
+    # The project is the testbed's, and its nodes have one image.
+    changes = {"8765": port, "meshinstall init": "true", "busybox:1.37": f"{pins.APP_IMAGE}\n          imagePullPolicy: Never"}
+    programs = f"{Path(sys.executable).parent}:{program.env['PATH']}"
+    env = {name: value for name, value in program.env.items() if name != "MESHINSTALL_CONFIG"} | {"PATH": programs}
+    found = walk.pieces(REPOSITORY / "docs/policies.md", "From an empty folder to a shop that denies")
+    try:
+        printed = walk.run(found, folder, env, changes)
+    finally:
+        subprocess.run(["bash", "-c", "kill $(cat issuer.pid)"], cwd=folder, check=False, capture_output=True)
+    walk.compare(found, printed, {"8765": port})
+
+
 def test_down_removes_all_of_ours_and_nothing_else(program: Program, shell: Shell, project: Path) -> None:
-    shell.ok("kubectl", "delete", "namespace", token_shop.TILL, token_shop.OUTSIDE, "--ignore-not-found")
+    shell.ok("kubectl", "delete", "namespace", token_shop.TILL, token_shop.OUTSIDE, "bakery", "--ignore-not-found")
     shutil.rmtree(project / "policies")
     program.ok("down", "--yes")
     assert _names(shell) == ["authorizationpolicy/theirs"]
