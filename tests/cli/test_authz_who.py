@@ -90,3 +90,9 @@ def test_a_workload_with_too_many_rules_is_undecided_with_the_reason(run: Run) -
     done = run("authz", "who", "policies.yaml")
     assert done.status == 0
     assert "too many" in " ".join(done.out.split())
+
+
+def test_proxies_are_asked_only_beside_a_cluster(run: Run) -> None:
+    done = run("authz", "who", "policies.yaml", "--by-proxies")
+    assert done.status == 2
+    assert "--by-proxies needs --live" in done.err

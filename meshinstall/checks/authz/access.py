@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshinstall.checks.authz.axes import Axis, Point, axes, request_at
+from meshinstall.checks.authz.axes import Axis, Deciding, Point, axes, request_at
 from meshinstall.checks.authz.classes import TooManyError, described
-from meshinstall.checks.authz.decide import Guard, decide
 from meshinstall.model.access import Aspect, Cell
 from meshinstall.model.authz import Outcome, Verdict
 
@@ -24,24 +23,29 @@ _Branches = tuple[tuple[int, int], ...]
 _Way = tuple[int, ...]
 
 
-def cells(guards: Sequence[Guard], wanted: Callable[[Verdicts], bool]) -> tuple[Cell, ...]:
+def cells(guards: Sequence[Deciding], wanted: Callable[[Verdicts], bool]) -> tuple[Cell, ...]:
     """The requests to a workload whose verdicts are wanted, one verdict for each set of policies that guards it.
 
     Where rules tell too much apart there is one cell for all requests, undecided, with the reason.
     """
     try:
-        return tuple(_Diagram(guards, axes(guards), wanted).cells())
+        return told_apart(guards, wanted)
     except TooManyError as error:
         reason = f"the policies of this workload distinguish too many kinds of requests: {error}"
         undecided = (Verdict(Outcome.UNDECIDED, reason),) * len(guards)
         return (Cell((), undecided),) if wanted(undecided) else ()
 
 
+def told_apart(guards: Sequence[Deciding], wanted: Callable[[Verdicts], bool]) -> tuple[Cell, ...]:
+    """The same; raises TooManyError."""
+    return tuple(_Diagram(guards, axes(guards), wanted).cells())
+
+
 @dataclass(slots=True)
 class _Diagram:
     """Nodes by their number, equal ones once; ``known`` are those that were made, by what matters of the way there."""
 
-    guards: Sequence[Guard]
+    guards: Sequence[Deciding]
     axes: tuple[Axis, ...]
     wanted: Callable[[Verdicts], bool]
     nodes: list[_Branches] = field(default_factory=list)
@@ -74,7 +78,7 @@ class _Diagram:
 
     def _leaf(self, point: Point) -> int | None:
         request = request_at(point)
-        verdicts = tuple(decide(guard, request) for guard in self.guards)
+        verdicts = tuple(guard.decide(request) for guard in self.guards)
         return _numbered(verdicts, self.leaves, self.numbers) if self.wanted(verdicts) else None
 
     def _branches(self, depth: int, open_boxes: int, sure: int, apart: tuple[Any, ...], point: Point) -> int | None:

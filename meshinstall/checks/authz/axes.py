@@ -4,20 +4,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 from meshinstall.checks.authz import classes, conditions
 from meshinstall.checks.authz.classes import Class, TooManyError
 from meshinstall.checks.authz.conditions import Test
-from meshinstall.checks.authz.decide import Guard, seen_by
-from meshinstall.checks.authz.identities import port_modes
 from meshinstall.checks.authz.path_classes import paths
 from meshinstall.checks.authz.rules import All
 from meshinstall.checks.authz.seen import Seen, UnknownError
 from meshinstall.checks.authz.source_classes import sources
 from meshinstall.checks.authz.token_classes import tokens
+from meshinstall.checks.authz.tokens import TokenRule
+from meshinstall.checks.policies.reading import Policies
 from meshinstall.model.access import HTTP, METHOD, PATH, PORT, PROTOCOL, SOURCE, TCP
-from meshinstall.model.authz import Http, Request
+from meshinstall.model.authz import Http, Request, Verdict
 
 HOST, TOKEN = "host", "token"
 # Aspects that only a request of HTTP has, beside headers.
@@ -31,6 +31,46 @@ _MOST_BOXES, _MOST_TESTS = 4_000, 500_000
 
 # A value for each aspect that matters.
 Point = Mapping[str, Any]
+
+
+class Chosen(Protocol):
+    """A rule: some of its operations and some of its sources hold."""
+
+    @property
+    def operations(self) -> tuple[All, ...]:
+        """Of what is called."""
+
+    @property
+    def sources(self) -> tuple[All, ...]:
+        """Of who calls."""
+
+
+class Deciding(Protocol):
+    """What decides requests to one workload, and all that its decisions depend on."""
+
+    @property
+    def policies(self) -> Policies:
+        """What is known of the mesh."""
+
+    @property
+    def tokens(self) -> tuple[TokenRule, ...]:
+        """Whose tokens are accepted, and where they are looked for."""
+
+    @property
+    def written(self) -> frozenset[str]:
+        """Headers that are written from tokens."""
+
+    def rules(self) -> Iterable[tuple[str, Chosen]]:
+        """All rules, each with the protocol that it is for."""
+
+    def ports(self) -> Mapping[int, object]:
+        """Ports with something of their own beside rules."""
+
+    def seen(self, request: Request) -> Seen | None:
+        """A request as rules see it; None for a token that is refused before. Raises UnknownError."""
+
+    def decide(self, request: Request) -> Verdict:
+        """What happens to a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +99,11 @@ class Box:
     tests: All
 
 
-def axes(guards: Sequence[Guard]) -> tuple[Axis, ...]:
+def axes(guards: Sequence[Deciding]) -> tuple[Axis, ...]:
     """Those of all rules for one workload together, who calls first; raises TooManyError."""
     boxes = list(boxes_of(guards))
+    if any(test.key == conditions.OTHER for box in boxes for test in box.tests):
+        raise TooManyError("a rule of a proxy that istiod does not write")
     by_name: dict[str, list[Test]] = {}
     for test in {id(test): test for box in boxes for test in box.tests}.values():
         by_name.setdefault(aspect(test.key), []).append(test)
@@ -100,19 +142,18 @@ def _header(name: str) -> str:
     return (conditions.header_name(name) or "") if name.startswith(conditions.HEADER) else ""
 
 
-def boxes_of(guards: Sequence[Guard]) -> Iterator[Box]:
+def boxes_of(guards: Sequence[Deciding]) -> Iterator[Box]:
     """Those of all rules, for HTTP and for TCP; raises TooManyError."""
     count = 0
     for index, guard in enumerate(guards):
-        for protocol, filters in ((HTTP, guard.http), (TCP, guard.tcp)):
-            for rule in (*filters.custom.rules, *filters.deny.rules, *filters.allow.rules):
-                count += len(rule.sources) * len(rule.operations)
-                if count > _MOST_BOXES:
-                    raise TooManyError(f"more than {_MOST_BOXES:,} pairs of a source and an operation in its rules")
-                yield from (Box(index, protocol, (*one, *other)) for one, other in product(rule.operations, rule.sources))
+        for protocol, rule in guard.rules():
+            count += len(rule.sources) * len(rule.operations)
+            if count > _MOST_BOXES:
+                raise TooManyError(f"more than {_MOST_BOXES:,} pairs of a source and an operation in its rules")
+            yield from (Box(index, protocol, (*one, *other)) for one, other in product(rule.operations, rule.sources))
 
 
-def _classes(name: str, tests: Sequence[Test], guards: Sequence[Guard]) -> list[Class]:
+def _classes(name: str, tests: Sequence[Test], guards: Sequence[Deciding]) -> list[Class]:
     values = [value for test in tests for value in test.values]
     if name in _ADDRESSES:
         return classes.addresses(values)
@@ -120,32 +161,32 @@ def _classes(name: str, tests: Sequence[Test], guards: Sequence[Guard]) -> list[
         return classes.optional_texts(values, _FILLER, None)
     if name == conditions.SERVER_NAME:
         return classes.optional_texts([value.lower() for value in values], _FILLER, "")
-    policies = guards[0].world.policies
+    policies = guards[0].policies
     made: Mapping[str, Callable[[], list[Class]]] = {
         SOURCE: partial(sources, tests, policies.trust_domains[0]),
-        PORT: lambda: classes.ports([*(int(one) for one in values if one.isdecimal()), *_mtls_ports(guards)]),
+        PORT: lambda: classes.ports([*(int(one) for one in values if one.isdecimal()), *_own_ports(guards)]),
         PROTOCOL: lambda: [Class(HTTP, HTTP, frozenset({HTTP})), Class(TCP, TCP, frozenset({TCP}))],
         METHOD: lambda: classes.texts(values, _OTHER_METHOD),
-        PATH: lambda: paths(values, guards[0].world.policies.normalization),
+        PATH: lambda: paths(values, policies.normalization),
         HOST: lambda: classes.hosts(values, _FILLER, by_case=any(test.key != conditions.HOST for test in tests)),
         TOKEN: lambda: tokens(tests, (rule for guard in guards for rule in guard.tokens)),
     }
     return made[name]() if name in made else [Class(None, classes.REST)]
 
 
-def _mtls_ports(guards: Sequence[Guard]) -> Iterator[int]:
+def _own_ports(guards: Sequence[Deciding]) -> Iterator[int]:
     for guard in guards:
-        yield from port_modes(guard.world.peers, guard.workload)
+        yield from guard.ports()
 
 
-def carriers_of(guards: Sequence[Guard], found: Iterable[Class]) -> frozenset[str]:
+def carriers_of(guards: Sequence[Deciding], found: Iterable[Class]) -> frozenset[str]:
     """Headers of which a rule may not be sure, as they carry a token or what is made of one."""
     written = frozenset().union(*(guard.written for guard in guards))
     held = {one.value.header.lower() for one in found if one.value and not one.value.param and not one.value.cookie}
     return written | held | {"cookie"}
 
 
-def axis_of(name: str, found: Sequence[Class], boxes: Sequence[Box], guards: Sequence[Guard], carriers: frozenset[str]) -> Axis:
+def axis_of(name: str, found: Sequence[Class], boxes: Sequence[Box], guards: Sequence[Deciding], carriers: frozenset[str]) -> Axis:
     """What classes of an aspect mean to each box."""
     is_of_http = name in _OF_HTTP or name.startswith(conditions.HEADER)
     concerned = [(1 << bit, box, [test for test in box.tests if aspect(test.key) == name]) for bit, box in enumerate(boxes)]
@@ -163,22 +204,22 @@ def axis_of(name: str, found: Sequence[Class], boxes: Sequence[Box], guards: Seq
     return Axis(name, tuple(found), sum(bit for bit, _, _ in looking), tuple(sure), tuple(never), tuple(apart))
 
 
-def _seen(guard: Guard, name: str, value: Any) -> Seen | None:
+def _seen(guard: Deciding, name: str, value: Any) -> Seen | None:
     try:
-        return seen_by(guard, request_at({name: value}))
+        return guard.seen(request_at({name: value}))
     except UnknownError:
         return None
 
 
-def _apart(name: str, value: Any, guards: Sequence[Guard]) -> tuple[Any, ...]:
-    """What decides beside rules: whether the client has an identity, the mode of mTLS of a port, and whether there may be a token."""
+def _apart(name: str, value: Any, guards: Sequence[Deciding]) -> tuple[Any, ...]:
+    """What decides beside rules: whether the client has an identity, what a port has of its own, and whether there may be a token."""
     if name == SOURCE:
         return (bool(value),)
     if name == PROTOCOL:
         return (value,)
     if name != PORT:
         return ()
-    return tuple(port_modes(guard.world.peers, guard.workload).get(value) for guard in guards)
+    return tuple(guard.ports().get(value) for guard in guards)
 
 
 def _holds(tests: Sequence[Test], seen: Seen | None) -> bool | None:

@@ -4,9 +4,10 @@ The order is Envoy's: the connection (PeerAuthentication), the token (RequestAut
 gateways of the Gateway API do with policies that have targetRefs is not decided.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from meshinstall.checks.authz.identities import mode_at, object_of, peers
+from meshinstall.checks.authz.identities import mode_at, object_of, peers, port_modes
 from meshinstall.checks.authz.rules import Action, Made, Placed, made
 from meshinstall.checks.authz.seen import Seen, UnknownError, some
 from meshinstall.checks.authz.tokens import Authenticated, TokenRule, authenticate, token_rules
@@ -14,6 +15,7 @@ from meshinstall.checks.mtls.peer_authentication import Effective
 from meshinstall.checks.mtls.peer_authentication import Policies as Peers
 from meshinstall.checks.policies.reading import ALLOW, CUSTOM, DENY, Policies
 from meshinstall.checks.words import first
+from meshinstall.model.access import HTTP, TCP
 from meshinstall.model.authz import Http, Outcome, Request, Verdict, Workload
 from meshinstall.model.mesh import Mode
 from meshinstall.model.policy_object import PolicyObject
@@ -61,9 +63,31 @@ class Guard:
     tcp: Filters
 
     @property
+    def policies(self) -> Policies:
+        """All policies of the mesh, and what is known of it."""
+        return self.world.policies
+
+    @property
     def written(self) -> frozenset[str]:
         """Headers that the proxy writes from tokens."""
         return frozenset(name for rule in self.tokens for name in rule.written())
+
+    def rules(self) -> Iterator[tuple[str, Made]]:
+        """All rules, each with the protocol that it is for."""
+        for protocol, filters in ((HTTP, self.http), (TCP, self.tcp)):
+            yield from ((protocol, rule) for rule in (*filters.custom.rules, *filters.deny.rules, *filters.allow.rules))
+
+    def ports(self) -> Mapping[int, object]:
+        """Ports with something of their own beside rules: a mode of mTLS."""
+        return port_modes(self.world.peers, self.workload)
+
+    def seen(self, request: Request) -> Seen | None:
+        """See ``seen_by``."""
+        return seen_by(self, request)
+
+    def decide(self, request: Request) -> Verdict:
+        """See ``decide``."""
+        return decide(self, request)
 
 
 def guard(of: World, workload: Workload) -> Guard:

@@ -201,6 +201,9 @@ def who(
     live: Annotated[
         bool, typer.Option("--live", help="Also by the policies that the cluster has, for the workloads that run there.")
     ] = False,
+    by_proxies: Annotated[
+        bool, typer.Option("--by-proxies", help="With --live, also ask each proxy what it has, and name those that lack a policy.")
+    ] = False,
     namespace: Annotated[
         list[str] | None, typer.Option("--namespace", "-n", help="Only workloads of this namespace; may be repeated.")
     ] = None,
@@ -217,6 +220,8 @@ def who(
         from meshinstall.config.policy_layers import objects_of, read_layers
         from meshinstall.engine.report.who import read_sources, who_may_call
 
+        if by_proxies and not live:
+            raise UsageError("--by-proxies needs --live", "add --live: what proxies have is compared with the cluster's policies")
         if not paths and not request.environment and not live:
             hint = "name files or folders, with --env an environment whose layers to read, or with --live a cluster"
             raise UsageError("no policies are named", hint)
@@ -226,7 +231,8 @@ def who(
         session = None
         if live:
             session, desired = await _open(request, (project, desired), timeout)
-        found = await who_may_call(files, session.kube if session else None, desired, frozenset(namespace or ()))
+        pods = session.pods if session and by_proxies else None
+        found = await who_may_call(files, session.kube if session else None, desired, frozenset(namespace or ()), pods)
         typer.echo(printers.dump(who_text.who_json(found)) if output is Output.JSON else who_text.who_text(found))
 
     run(work, seconds=timeout)

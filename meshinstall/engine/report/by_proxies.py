@@ -14,6 +14,7 @@ from meshinstall.checks.words import some
 from meshinstall.engine.mesh.pods import PodSeen, pod
 from meshinstall.engine.mesh.proxy_rules import Asked, Enforced, ask_enforced
 from meshinstall.engine.mesh.reader import Asker, Wanted
+from meshinstall.engine.report.pushed import NOT_PUSHED
 from meshinstall.engine.report.who import Difference, read_live, world_of
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
@@ -27,7 +28,6 @@ from meshinstall.model.paths import object_path
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 
-NOT_PUSHED = "not pushed"
 _PROXIED = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 # Verdicts of the rows that name a pod, by their number.
 _Answers = Mapping[Place, tuple[Asked, Mapping[int, Verdict] | None]]

@@ -10,17 +10,18 @@ from meshinstall.checks.authz.decide import World, world
 from meshinstall.checks.authz.matrix import Matrix, open_somehow
 from meshinstall.checks.mtls.peer_authentication import is_seen
 from meshinstall.config.policy_files import read_objects
-from meshinstall.engine.mesh.callees import list_callees
+from meshinstall.engine.mesh.callees import Running, list_running
 from meshinstall.engine.mesh.reader import Asker
 from meshinstall.engine.objects.mesh_policies import known_mesh, mesh_wide
 from meshinstall.engine.observe.policies import list_access_policies
+from meshinstall.engine.report.pushed import Unpushed, find_unpushed
 from meshinstall.errors import ConfigError, Problem
 from meshinstall.model.access import Access, Callee, Cell, openness
 from meshinstall.model.desired import Desired
 from meshinstall.model.istio import DEFAULT_ROOT_NAMESPACE
 from meshinstall.model.labels import REVISION
 from meshinstall.model.policy_object import PolicyObject
-from meshinstall.ports import Kube
+from meshinstall.ports import Kube, Pods
 
 FILES, LIVE = "files", "live"
 
@@ -35,11 +36,15 @@ class Difference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Access of each workload; cells have a verdict for each of ``sides``. ``gaps`` are what the cluster did not tell."""
+    """Access of each workload; cells have a verdict for each of ``sides``. ``gaps`` are what the cluster did not tell.
+
+    ``unpushed`` is what proxies do otherwise than the cluster's policies, where they were asked.
+    """
 
     sides: tuple[str, ...]
     accesses: tuple[Access, ...]
     gaps: tuple[str, ...] = ()
+    unpushed: tuple[Unpushed, ...] = ()
 
     def difference(self, cell: Cell) -> Difference:
         """Of a cell: the cluster lets more through than the files, or less."""
@@ -58,22 +63,30 @@ def read_sources(sources: Iterable[Path | PolicyObject], desired: Desired | None
 
 
 async def who_may_call(
-    files: Sequence[PolicyObject] | None, kube: Kube | None, desired: Desired | None, namespaces: Collection[str] = ()
+    files: Sequence[PolicyObject] | None,
+    kube: Kube | None,
+    desired: Desired | None,
+    namespaces: Collection[str] = (),
+    pods: Pods | None = None,
 ) -> Who:
     """Decide for all workloads, or for those of some namespaces; without ``kube`` they are those that the files tell of.
 
-    ``files`` is None for a cluster alone. Raises ClusterError.
+    ``files`` is None for a cluster alone; with ``pods`` each proxy is asked what it has. Raises ClusterError.
     """
     sides = {FILES: tuple(files)} if files is not None else {}
     asker, there = Asker(kube) if kube else None, tuple(described_by(files or ()))
+    running: tuple[Running, ...] = ()
     if kube and asker:
         sides[LIVE] = await read_live(kube)
-        there = await list_callees(asker, desired.mesh_namespace if desired else DEFAULT_ROOT_NAMESPACE)
+        running = await list_running(asker, desired.mesh_namespace if desired else DEFAULT_ROOT_NAMESPACE, namespaces if pods else None)
+        there = tuple(one.callee for one in running)
     every = tuple(one for objects in sides.values() for one in objects)
     callees = (*there, *(() if kube and there else selected(known_mesh(every, desired), there)))
     worlds = [world_of(objects, desired) for objects in sides.values()]
     wanted = [one for one in callees if not namespaces or one.workload.namespace in namespaces]
-    return Who(tuple(sides), tuple(Matrix(worlds, open_somehow).of(_named_apart(wanted))), tuple(asker.gaps if asker else ()))
+    accesses = tuple(Matrix(worlds, open_somehow).of(_named_apart(wanted)))
+    unpushed, untold = await find_unpushed(running, worlds[-1], pods) if pods else ((), ())
+    return Who(tuple(sides), accesses, (*(asker.gaps if asker else ()), *untold), unpushed)
 
 
 async def read_live(kube: Kube) -> tuple[PolicyObject, ...]:

@@ -1,12 +1,13 @@
 """The inbound filter chains of a proxy, from its listeners (envoy: api/envoy/config/listener/v3)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
 from meshinstall.checks.authz.chains import Chain
-from meshinstall.engine.mesh.rbac.filters import read_way
+from meshinstall.checks.authz.enforced import Way
+from meshinstall.engine.mesh.rbac.filters import Known, read_way
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, number, rows, table, text
 
 _TLS = "envoy.transport_sockets.tls"
@@ -23,17 +24,18 @@ def read_chains(listener: Any, port: int | None = None, tables: Mapping[str, Any
     """
     if strange := next((name for name in _STRANGE if at(listener, name) is not None), ""):
         raise MalformedError(f"an inbound listener has a {strange}")
+    known = Known()
     for one in rows(at(listener, "filter_chains")):
-        yield _chain(one, port, tables)
+        yield _chain(one, port, partial(read_way, at(one, "filters"), tables, known))
 
 
-def _chain(found: Any, port: int | None, tables: Mapping[str, Any]) -> Chain:
+def _chain(found: Any, port: int | None, read: Callable[[], Way]) -> Chain:
     match = table(at(found, "filter_chain_match"))
     own = match.get("destination_port")
     tls, certificate = _tls(table(at(found, "transport_socket")))
     return Chain(
         port=port if own is None else number(own),
-        read=cache(partial(read_way, at(found, "filters"), tables)),
+        read=cache(read),
         transport=text(match.get("transport_protocol")),
         protocols=tuple(text(one) for one in rows(match.get("application_protocols"))),
         server_names=tuple(text(one).lower() for one in rows(match.get("server_names"))),

@@ -1,10 +1,11 @@
 """The filters of a chain, in their order; those that neither refuse a request nor change what rules see of it are left out."""
 
+import json
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from meshinstall.checks.authz.enforced import Asking, Filter, Manager, Rule, Rules, Unread, Way
+from meshinstall.checks.authz.enforced import Asking, Filter, Manager, Rule, Rules, Tokens, Unread, Way
 from meshinstall.engine.mesh.rbac.rules import read_rules
 from meshinstall.engine.mesh.rbac.tokens import read_tokens
 from meshinstall.engine.objects.json_fields import MalformedError, at, flag, rows, table, text
@@ -45,21 +46,51 @@ _NORMALIZED: Mapping[tuple[Any, bool, str], Normalization] = {
 _KEPT = frozenset({"KEEP_UNCHANGED", "IMPLEMENTATION_SPECIFIC_DEFAULT"})
 
 
-def read_way(filters: Any, tables: Mapping[str, Any] = MappingProxyType({})) -> Way:
+class Known:
+    """What was read of a proxy: most of its chains have the same rules, which are kept once."""
+
+    def __init__(self) -> None:
+        self._rules: dict[str, tuple[Rule, ...]] = {}
+        self._tokens: dict[str, Tokens | Unread] = {}
+
+    def rules(self, policies: Any) -> tuple[Rule, ...]:
+        """The policies of an RBAC; raises MalformedError."""
+        key = json.dumps(policies, sort_keys=True)
+        if key not in self._rules:
+            self._rules[key] = read_rules(policies)
+        return self._rules[key]
+
+    def tokens(self, config: Mapping[str, Any]) -> Tokens | Unread:
+        """A check of tokens; raises MalformedError."""
+        key = json.dumps(config, sort_keys=True)
+        if key not in self._tokens:
+            self._tokens[key] = read_tokens({name: value for name, value in config.items() if name != "@type"})
+        return self._tokens[key]
+
+
+class _Shadow:
+    """Rules that do not enforce, which the filter behind them asks for."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.rules: tuple[Rule, ...] = ()
+
+
+def read_way(filters: Any, tables: Mapping[str, Any] = MappingProxyType({}), known: Known | None = None) -> Way:
     """What the network filters of a chain do, unknown where they could not be parsed; ``tables`` are routes by name."""
     try:
-        return _way(rows(filters), tables)
+        return _way(rows(filters), tables, known or Known())
     except MalformedError as error:
         return Way((Unread(f"the proxy's configuration, which could not be parsed: {error}"),))
 
 
-def _way(filters: Any, tables: Mapping[str, Any]) -> Way:
+def _way(filters: Any, tables: Mapping[str, Any], known: Known) -> Way:
     found: list[Filter] = []
-    waiting = _Shadow()
+    waiting = _Shadow(known)
     for one in filters:
         kind, config = _typed(one)
         if kind == _MANAGER:
-            return Way(tuple(found), _manager(config, tables))
+            return Way(tuple(found), _manager(config, tables, known))
         if kind == _TCP:
             is_closed = text(config.get("cluster")) == _BLACK_HOLE
             return Way((*found, *([Rules((), is_deny=False)] if is_closed else [])))
@@ -67,11 +98,11 @@ def _way(filters: Any, tables: Mapping[str, Any]) -> Way:
     return Way((*found, Unread("a chain of the proxy that leads nowhere")))
 
 
-def _manager(config: Mapping[str, Any], tables: Mapping[str, Any]) -> Manager:
+def _manager(config: Mapping[str, Any], tables: Mapping[str, Any], known: Known) -> Manager:
     if strange := _strange(config, tables):
         return Manager(Normalization.BASE, (Unread(strange),))
     found: list[Filter] = []
-    waiting = _Shadow()
+    waiting = _Shadow(known)
     for one in rows(config.get("http_filters")):
         if flag(at(one, "disabled")):
             continue
@@ -120,13 +151,6 @@ _PER_ROUTE = frozenset(
 )
 
 
-class _Shadow:
-    """Rules that do not enforce, which the filter behind them asks for."""
-
-    def __init__(self) -> None:
-        self.rules: tuple[Rule, ...] = ()
-
-
 def _typed(one: Any) -> tuple[str, Mapping[str, Any]]:
     return _kind(table(at(one, "typed_config")))
 
@@ -146,7 +170,7 @@ def _read(kind: str, config: Mapping[str, Any], waiting: _Shadow) -> Iterator[Fi
     elif kind in _ASKING:
         yield _asking(config, waiting)
     elif kind == _TOKENS:
-        yield read_tokens({name: value for name, value in config.items() if name != "@type"})
+        yield waiting.known.tokens(config)
     elif kind not in _HARMLESS:
         yield Unread(f"what the filter {kind or 'without a type'} of the proxy does"[:200])
 
@@ -156,14 +180,14 @@ def _rules(config: Mapping[str, Any], waiting: _Shadow) -> Iterator[Filter]:
         yield Unread(f"an RBAC of the proxy with {more[0]}"[:200])
         return
     if text(config.get("shadow_rules_stat_prefix")) == _ASKED_PREFIX:
-        waiting.rules = read_rules(at(config, "shadow_rules", "policies"))
+        waiting.rules = waiting.known.rules(at(config, "shadow_rules", "policies"))
     if (rules := config.get("rules")) is None:
         return
     action = text(at(rules, "action")) or "ALLOW"
     if more := sorted(table(rules).keys() - {"action", "policies"}):
         yield Unread(f"rules of the proxy with {more[0]}"[:200])
     elif action in {"ALLOW", "DENY"}:
-        yield Rules(read_rules(at(rules, "policies")), is_deny=action == "DENY")
+        yield Rules(waiting.known.rules(at(rules, "policies")), is_deny=action == "DENY")
     elif action != "LOG":
         yield Unread(f"rules of the proxy that {action}"[:200])
 

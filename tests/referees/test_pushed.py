@@ -1,0 +1,132 @@
+"""What istiod makes of policies is told to be pushed for these policies, and for others whatever differs is told."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from meshinstall.checks.authz.access import told_apart
+from meshinstall.checks.authz.axes import Deciding
+from meshinstall.checks.authz.chains import Chain
+from meshinstall.checks.authz.classes import TooManyError
+from meshinstall.checks.authz.decide import Guard, guard, world
+from meshinstall.checks.authz.pushed import Pushed, is_behind
+from meshinstall.checks.authz.tokens import authenticate
+from meshinstall.checks.policies.reading import Policies
+from meshinstall.engine.mesh.rbac.chains import read_chains
+from meshinstall.model.authz import Request, Workload
+from meshinstall.model.policy_object import PolicyObject
+from testbed.api import Json
+from testbed.referee.enforcer import TYPE, Filters, ask_builder
+from tests.referees.authz_cases import TRUST_DOMAINS, Case, cases
+
+pytestmark = pytest.mark.tools
+
+CASES, REQUESTS = 120, 6
+LABELS = {"app": "web", "tier": "front"}
+# As an istiod has it for a port of which it does not know the protocol.
+MESH_HTTP, MESH_TCP = ["istio-http/1.0", "istio-http/1.1", "istio-h2"], ["istio-peer-exchange", "istio"]
+
+
+@pytest.fixture(scope="module")
+def builder(build_part: Callable[[str], Path]) -> Path:
+    return build_part("authz") / "authz"
+
+
+def drawn(number: int) -> list[Case]:
+    found: list[Case] = []
+
+    @seed(number)
+    @settings(max_examples=CASES, phases=[Phase.generate], database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(case=cases('{"keys":[]}', REQUESTS))
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    collect()
+    return found
+
+
+def chains(filters: Filters) -> list[Chain]:
+    """A proxy with these filters, in the words of Envoy's own dump."""
+    router = {"typed_config": {"@type": f"{TYPE}filters.http.router.v3.Router"}}
+    manager = {
+        "typed_config": {
+            "@type": f"{TYPE}filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "normalize_path": True,
+            "http_filters": [*snaked(list(filters.http)), router],
+            "route_config": {"virtual_hosts": []},
+        }
+    }
+    proxy = {"typed_config": {"@type": f"{TYPE}filters.network.tcp_proxy.v3.TcpProxy", "cluster": "inbound|80||"}}
+    tcp = [*snaked(list(filters.tcp)), proxy]
+    secured = {"name": "envoy.transport_sockets.tls", "typed_config": {"require_client_certificate": True}}
+    found: tuple[tuple[str, list[str], Json, list[Json]], ...] = (
+        ("tls", MESH_HTTP, secured, [manager]),
+        ("raw_buffer", ["http/1.1", "h2c"], {}, [manager]),
+        ("tls", MESH_TCP, secured, tcp),
+        ("raw_buffer", [], {}, tcp),
+    )
+    listener = [
+        {"filter_chain_match": {"transport_protocol": one, "application_protocols": names}, "transport_socket": socket, "filters": some}
+        for one, names, socket, some in found
+    ]
+    return list(read_chains({"filter_chains": listener}))
+
+
+def snaked(found: Any) -> Any:
+    """Names of fields as Envoy writes them; those of policies and of providers stay."""
+    if isinstance(found, dict):
+        return {
+            name if re.search(r"[^A-Za-z]", name) else re.sub("([A-Z])", r"_\1", name).lower(): snaked(one) for name, one in found.items()
+        }
+    return [snaked(one) for one in found] if isinstance(found, list) else found
+
+
+def guarded(case: Case) -> Guard:
+    objects = tuple(PolicyObject("", one, {}) for one in case.objects)
+    return guard(world(Policies(objects, trust_domains=TRUST_DOMAINS)), Workload("shop", LABELS))
+
+
+def question(case: Case) -> Json:
+    domain, *aliases = TRUST_DOMAINS
+    return {"trustDomain": domain, "trustDomainAliases": aliases, "namespace": "shop", "labels": LABELS, "objects": list(case.objects)}
+
+
+def bare(request: Request, *by: Deciding) -> Request:
+    """Without a token that nobody accepts: whoever has one may leave it out."""
+    http = request.http
+    is_read = http is None or any(authenticate(one.tokens, http).claims is not None for one in by)
+    return request if http is None or is_read else replace(request, http=replace(http, token=None))
+
+
+@pytest.mark.parametrize("number", range(3000, 3003))
+def test_of_what_istiod_makes_of_the_same_policies_nothing_is_missing_and_of_others_all_that_differs_is_told(
+    builder: Path, number: int
+) -> None:
+    made = drawn(number)
+    known = [
+        (one, answer)
+        for one, answer in zip(made, ask_builder(builder, list(map(question, made))), strict=True)
+        if isinstance(answer, Filters)
+    ]
+    compared = differing = 0
+    for (case, filters), (_, others) in pairwise(known):
+        policies = guarded(case)
+        same, other = (Pushed.of(policies.policies, chains(one)) for one in (filters, others))
+        try:
+            assert told_apart([policies, same], is_behind) == (), case.objects
+            told = told_apart([policies, other], is_behind)
+        except TooManyError:
+            continue
+        compared += 1
+        for request in (bare(one, policies, other) for one, _ in case.requests):
+            if is_behind((policies.decide(request), other.decide(request))):
+                differing += 1
+                assert told, (request, case.objects)
+    assert compared >= len(known) * 3 // 4
+    assert differing >= len(known) // 10

@@ -1,0 +1,89 @@
+"""Who may call what by the cluster's policies beside what each proxy has: what differs is named with the proxies, and what is not known."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from meshinstall.cli.output.who_text import who_json, who_text
+from meshinstall.engine.report.who import Who, who_may_call
+from tests.fakes import World
+from tests.unit.engine.mesh.kube_worlds import APP
+from tests.unit.engine.report.test_by_proxies import closing, dump, pushed, with_pod
+
+pytestmark = pytest.mark.anyio
+SCHEMA = json.loads((Path(__file__).parents[4] / "docs" / "schemas" / "authz-who.json").read_text())
+OWNER = [{"kind": "StatefulSet", "name": "web", "controller": True}]
+
+
+async def asked(there: World, *namespaces: str) -> Who:
+    found = await who_may_call(None, there.kube, None, namespaces, there.pods)
+    jsonschema.validate(who_json(found), SCHEMA)
+    return found
+
+
+def with_two(there: World, second: bytes | None = None) -> None:
+    with_pod(there, "web-0", ownerReferences=OWNER)
+    with_pod(there, "web-1", second, ownerReferences=OWNER)
+
+
+async def test_proxies_that_have_all_policies_leave_nothing_to_tell() -> None:
+    there = pushed()
+    with_two(there)
+    found = await asked(there)
+    assert (found.unpushed, found.gaps) == ((), ())
+
+
+async def test_a_policy_that_proxies_have_not_is_named_with_the_requests_and_all_of_them() -> None:
+    there = pushed()
+    with_two(there)
+    there.kube.put(closing())
+    found = await asked(there)
+    told = " ".join(who_text(found).split())
+    assert "shop/web: not pushed to shop/web-0, shop/web-1 FROM PORT WHAT shop/cart" in told
+    assert "the cluster's policies say deny (AuthorizationPolicy shop/closed), the proxy allow: an ALLOW of the proxy matches" in told
+    assert "1 workload, by live: 3 not pushed" in told
+
+
+async def test_a_policy_that_is_gone_and_that_a_proxy_still_has_is_found_by_the_proxys_own_words() -> None:
+    """Nothing in the cluster names who may still call."""
+    there = pushed()
+    with_two(there, dump().replace(b"ns/shop/sa/cart", b"ns/old/sa/gone"))
+    found = await asked(there)
+    (one,) = found.unpushed
+    assert one.proxies == ("shop/web-1",)
+    opened = {cell.of("source")[0].label: [str(verdict.outcome) for verdict in cell.verdicts] for cell in one.cells}
+    assert opened == {"old/gone": ["deny", "allow"], "shop/cart": ["allow", "deny"]}
+
+
+async def test_strict_that_a_proxy_has_not_yet_is_not_pushed() -> None:
+    there = pushed()
+    with_two(there)
+    named = {"name": "default", "namespace": "shop"}
+    there.kube.put(
+        {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": named, "spec": {"mtls": {"mode": "STRICT"}}}
+    )
+    (one,) = (await asked(there)).unpushed
+    assert {part.label for cell in one.cells for part in cell.of("source")} == {"no identity"}
+
+
+async def test_what_cannot_be_told_of_a_proxy_is_told_as_such() -> None:
+    there = pushed()
+    lua = b'"http_filters":[{"typed_config":{"@type":"type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"}},'
+    with_two(there, dump().replace(b'"http_filters":[', lua))
+    with_pod(there, "web-2", b"{}", ownerReferences=OWNER)
+    found = await asked(there)
+    begin = "whether the proxies of these pods have what the cluster's policies say"
+    assert found.gaps == (
+        f"{begin}: shop/web-1: what the filter envoy.extensions.filters.http.lua.v3.Lua of the proxy does",
+        f"{begin}: shop/web-2: its Envoy has no inbound listener yet",
+    )
+
+
+async def test_only_pods_of_the_wanted_namespaces_are_asked_and_none_without_a_proxy() -> None:
+    there = pushed()
+    with_two(there, b"{}")
+    with_pod(there, "bare", containers=[APP], inits=[])
+    assert (await asked(there, "bank")).gaps == ()
+    assert [gap.rpartition(": ")[0].rpartition(": ")[2] for gap in (await asked(there)).gaps] == ["shop/web-1"]
