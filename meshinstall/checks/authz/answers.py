@@ -45,6 +45,8 @@ def _of_tcp(reply: Reply, proxy: Answering) -> Verdict:
 
 
 def _of_http(http: Http, reply: Reply, proxy: Answering) -> Verdict:
+    if FROM_BEHIND in reply.headers and not proxy.is_marked:
+        return _unknown(f"answered {reply.words}, and it is unknown who did: {proxy.hides}")
     if FROM_BEHIND in reply.headers:
         return Verdict(Outcome.ALLOW, f"what is behind the proxy answered {reply.words}")
     refusal = _refusal(reply)

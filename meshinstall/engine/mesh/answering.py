@@ -17,7 +17,7 @@ _MAX_DUMP = 4 * 1024**2
 _INBOUND = "virtualInbound"
 _MANAGER = "envoy.filters.network.http_connection_manager"
 # Filters that may write answers anew: what they do is not in the configuration.
-_PROGRAMS = re.compile(r"extensions\.filters\.http\.(lua|wasm|ext_proc|golang|dynamic_modules)\.")
+_PROGRAMS = re.compile(r"extensions\.filters\.http\.(lua|wasm|ext_proc|golang|dynamic_modules|header_mutation)\.")
 _RAW, _TLS = "raw_buffer", "tls"
 # The transport, and what a proxy takes a connection for that comes so: by what its inspector finds in it, or by what our client names.
 _SEEN_AS: Mapping[tuple[Way, bool], tuple[str, str]] = {
@@ -46,13 +46,15 @@ def read_answering(listeners: bytes, call: Call, routes: bytes | None = None) ->
     transport, protocol = _SEEN_AS[call.way, call.speaks_http]
     try:
         listener = _listener(listeners, port, is_gateway=is_gateway)
+        forges = _forges(listener, routes)
         reached = _reached(listener, port, transport, is_gateway=is_gateway)
         plain = _reached(listener, port, _RAW, is_gateway=is_gateway)
         spoken = [one for one in reached if protocol and protocol in _protocols(one)] or [one for one in reached if not _protocols(one)]
         return Answering(
             is_http=bool(spoken) and all(map(_is_http, spoken)),
             takes_plaintext=not all(map(_secures, plain)),
-            hides=_hides(listener, routes),
+            hides=forges or _hides(listener),
+            is_marked=not forges,
             unkeyed=tuple(sorted(set(_unkeyed(listener)))),
         )
     except ValueError as error:
@@ -103,16 +105,27 @@ def _secures(chain: Any) -> bool:
     return bool(table(at(chain, "transport_socket")))
 
 
-def _hides(listener: Any, routes: bytes | None) -> str:
+def _forges(listener: Any, routes: bytes | None) -> str:
+    """Why even a mark may be written by others than Envoy's router; Envoy also writes headers of routes into its own answers."""
+    if routes is not None and FROM_BEHIND.encode() in routes.lower():
+        return f"a route of the gateway names the header {FROM_BEHIND}"
+    for one in _within(listener):
+        if one.get("local_reply_config"):
+            return "its proxy writes its own answers in other words (local_reply_config)"
+        added = (text(at(entry, "header", "key")) for entry in rows(one.get("response_headers_to_add")))
+        if FROM_BEHIND in {name.lower() for name in (*added, *map(text, rows(one.get("response_headers_to_remove"))))}:
+            return f"a route of its proxy names the header {FROM_BEHIND}"
+    return ""
+
+
+def _hides(listener: Any) -> str:
+    """Why an answer of the application may have no mark."""
     for one in _within(listener):
         if flag(one.get("suppress_envoy_headers")):
             return "its proxy leaves Envoy's own headers out (proxyHeaders)"
-        if one.get("local_reply_config"):
-            return "its proxy writes its own answers in other words (local_reply_config)"
         if found := _PROGRAMS.search(str(one.get("@type", ""))):
             return f"its proxy has a filter that may write any answer ({found[1]})"
-    said = routes is not None and FROM_BEHIND.encode() in routes.lower()
-    return f"a route of the gateway names the header {FROM_BEHIND}" if said else ""
+    return ""
 
 
 def _unkeyed(listener: Any) -> Iterator[str]:

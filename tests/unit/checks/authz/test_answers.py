@@ -70,6 +70,12 @@ def test_where_an_application_may_have_said_it_nothing_is_known(proxy: Answering
     assert judge_reply(WEB, reply, proxy).outcome is Outcome.UNDECIDED
 
 
+def test_a_mark_that_others_write_proves_nothing() -> None:
+    known, unknown = (Answering(is_http=True, takes_plaintext=False, hides="x", is_marked=is_marked) for is_marked in (True, False))
+    assert judge_reply(WEB, answer(200, behind=True), known).outcome is Outcome.ALLOW
+    assert judge_reply(WEB, answer(200, behind=True), unknown).outcome is Outcome.UNDECIDED
+
+
 @pytest.mark.parametrize("identity", ["", "spiffe://cluster.local/ns/shop/sa/other", "spiffe://other.domain/ns/shop/sa/cart"])
 def test_a_caller_with_another_certificate_proves_nothing(identity: str) -> None:
     found = judge_reply(WEB, answer(200, behind=True, identity=identity), STRICT)

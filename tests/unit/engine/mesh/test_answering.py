@@ -9,7 +9,7 @@ import pytest
 
 from meshinstall.engine.mesh.answering import listeners_path, read_answering
 from meshinstall.errors import ClusterError
-from meshinstall.model.answering import Answering
+from meshinstall.model.answering import FROM_BEHIND, Answering
 from meshinstall.model.place import Place
 from meshinstall.model.wire import Call, Way, WireTarget
 
@@ -62,18 +62,40 @@ def test_a_default_chain_takes_what_no_other_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "said", "is_marked"),
     [
-        ({"suppress_envoy_headers": True}, "proxyHeaders"),
-        ({"local_reply_config": {"mappers": []}}, "local_reply_config"),
-        ({"x": [{"@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"}]}, "(lua)"),
-        ({"x": {"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"}}, "(wasm)"),
+        ({"suppress_envoy_headers": True}, "proxyHeaders", True),
+        ({"local_reply_config": {"mappers": []}}, "local_reply_config", False),
+        ({"x": [{"@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"}]}, "(lua)", True),
+        ({"x": {"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"}}, "(wasm)", True),
+        (
+            {"x": {"@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"}},
+            "(header_mutation)",
+            True,
+        ),
+        ({"routes": [{"response_headers_to_remove": ["X-Envoy-Upstream-Service-Time"]}]}, "names the header", False),
+        ({"routes": [{"response_headers_to_add": [{"header": {"key": FROM_BEHIND, "value": "1"}}]}]}, "names the header", False),
     ],
 )
-def test_what_keeps_answers_from_being_told_apart_is_named(more: dict[str, Any], said: str) -> None:
+def test_what_keeps_answers_from_being_told_apart_is_named(more: dict[str, Any], said: str, is_marked: bool) -> None:  # noqa: FBT001
     found = listener()
     found["filter_chains"][-1]["filters"][-1]["typed_config"] = more
-    assert said in read_answering(dumped(found), call(8080, Way.MESH_HTTP)).hides
+    answering = read_answering(dumped(found), call(8080, Way.MESH_HTTP))
+    assert said in answering.hides
+    assert answering.is_marked is is_marked
+
+
+def test_the_worst_that_is_found_counts() -> None:
+    found = listener()
+    found["filter_chains"][0]["filters"][-1]["typed_config"] = {"suppress_envoy_headers": True}
+    found["filter_chains"][-1]["filters"][-1]["typed_config"] = {"local_reply_config": {"mappers": []}}
+    assert not read_answering(dumped(found), call(8080, Way.MESH_HTTP)).is_marked
+
+
+def test_what_is_logged_of_an_answer_changes_none() -> None:
+    found = listener()
+    found["filter_chains"][-1]["filters"][-1]["typed_config"] = {"access_log": [{"format": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"}]}
+    assert read_answering(dumped(found), call(8080, Way.MESH_HTTP)).hides == ""
 
 
 def test_a_key_that_nobody_has_names_its_issuer() -> None:
@@ -98,7 +120,9 @@ def test_a_gateway_has_a_listener_of_its_own() -> None:
 
 def test_a_route_that_takes_the_mark_away_is_named() -> None:
     routes = b'{"response_headers_to_remove": ["X-Envoy-Upstream-Service-Time"]}'
-    assert "route" in read_answering(dumped(gateway(), name="0.0.0.0_80"), call(80, Way.PLAIN), routes).hides
+    found = read_answering(dumped(gateway(), name="0.0.0.0_80"), call(80, Way.PLAIN), routes)
+    assert "route" in found.hides
+    assert not found.is_marked
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"configs": 1}', b'{"configs": []}', dumped({"filter_chains": 3}), dumped({}, {})])
