@@ -54,11 +54,11 @@ def _until_it_reads(pid: int) -> None:
         time.sleep(0.01)
 
 
-def _answered(folder: Path, command: str, key: bytes) -> tuple[int, str]:
+def _answered(folder: Path, command: str, key: bytes, question: str = "Do this?") -> tuple[int, str]:
     """Exit status of a command whose question is answered with one key, and what it said after it."""
     master, slave = pty.openpty()
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
-    argv = [sys.executable, "-c", PROGRAM, command, "--env", "dev", "--cloud", "local"]
+    argv = [sys.executable, "-c", PROGRAM, *command.split(), "--env", "dev", "--cloud", "local"]
     with subprocess.Popen(
         argv,
         cwd=folder,
@@ -71,8 +71,8 @@ def _answered(folder: Path, command: str, key: bytes) -> tuple[int, str]:
     ) as process:
         os.close(slave)
         try:
-            asked = _read(master, lambda said: said.endswith("Do this? [y/N]: "))
-            assert "Do this?" in asked, asked
+            asked = _read(master, lambda said: said.endswith(f"{question} [y/N]: "))
+            assert question in asked, asked
             _until_it_reads(process.pid)
             os.write(master, key)
             said = _read(master, lambda _: False)
@@ -89,3 +89,14 @@ def test_one_key_leaves_the_question_and_nothing_is_done(tmp_path: Path, command
     assert status == 130, said
     assert "meshinstall: stopped before the first step; nothing was changed" in said, said
     assert "Traceback" not in said, said
+
+
+@pytest.mark.parametrize("key", [b"\x03", b"\x04", b"n\n"], ids=["ctrl-c", "ctrl-d", "no"])
+def test_no_pod_is_started_in_a_namespace_of_others_without_a_yes(tmp_path: Path, key: bytes) -> None:
+    rows = "cases: [{from: {serviceAccount: shop/cart}, to: {namespace: shop, port: 8080}, expect: allow}]\n"
+    (tmp_path / "table.yaml").write_text(rows)
+    question = "Start pods as shop/cart, send 1 request and remove the pods again?"
+    status, said = _answered(tmp_path, "authz test table.yaml --live", key, question)
+    assert status == 130, said
+    assert "nothing was changed" in said, said
+    assert "looking for the pods" not in said, said
