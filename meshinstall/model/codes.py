@@ -224,7 +224,7 @@ _POLICY = (
     Check("POL032", Phase.POLICY, _WARNING, "a host with a port passes a rule"),
     Check("POL033", Phase.POLICY, _ERROR, "a dot in a service account is any character to this Istio"),
     Check("POL034", Phase.POLICY, _WARNING, "nothing enforces a policy with these targetRefs"),
-    Check("POL035", Phase.POLICY, _ERROR, "ztunnel enforces a policy otherwise, or not at all"),
+    Check("POL035", Phase.POLICY, _EITHER, "ztunnel enforces a policy otherwise, or not at all"),
     Check("POL036", Phase.POLICY, _WARNING, "a policy behind a waypoint goes by who calls"),
     Check("POL037", Phase.POLICY, _WARNING, "a policy of the root namespace locks gateways"),
     Check("POL038", Phase.POLICY, _WARNING, "policies refuse the preflights of browsers"),

@@ -6,6 +6,9 @@ TAG = "istio.io/tag"
 INJECTION = "istio-injection"
 INJECT = "sidecar.istio.io/inject"
 MODE = "istio.io/dataplane-mode"
+# On a namespace or a Service: its waypoint, or none, and the waypoint's namespace where that is another.
+USE_WAYPOINT = "istio.io/use-waypoint"
+USE_WAYPOINT_NAMESPACE = "istio.io/use-waypoint-namespace"
 # On the pods of gateways, for the selectors of Gateways (istio: manifests/charts/gateway/templates/_helpers.tpl).
 GATEWAY_LABEL = "istio"
 # By this annotation istiod leaves a policy of the Gateway API to others (istio: pilot/pkg/config/kube/gateway).

@@ -8,7 +8,6 @@ AuthorizationPolicies), 1.31.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshinstall.checks.policies.attachment import WAYPOINT_CLASS
 from meshinstall.checks.policies.reading import (
     ALLOW,
     DENY,
@@ -30,6 +29,7 @@ from meshinstall.checks.policies.reading import (
     texts,
     word,
 )
+from meshinstall.checks.policies.waypoints import WAYPOINT_CLASS
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.policy_kinds import GATEWAY_API, NETWORKING
 from meshinstall.model.policy_object import PolicyObject

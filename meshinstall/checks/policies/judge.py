@@ -17,6 +17,7 @@ from meshinstall.checks.policies.scraping import own_ports, scraped
 from meshinstall.checks.policies.several_issuers import of_any_issuer, together
 from meshinstall.checks.policies.tokens import issuers, refused_all_the_same, without_issuer
 from meshinstall.checks.policies.versions import by_version
+from meshinstall.checks.policies.waypoints import not_by_sidecars
 from meshinstall.model.finding import Finding
 
 
@@ -27,6 +28,7 @@ def judge(policies: Policies) -> Iterator[Finding]:
             case "security.istio.io", "AuthorizationPolicy":
                 yield from attached_twice(one)
                 yield from attached(policies, one)
+                yield from not_by_sidecars(policies, one)
                 yield from refused(one)
                 yield from never_matching(policies, one)
                 yield from other_effects(policies, one)
@@ -42,6 +44,7 @@ def judge(policies: Policies) -> Iterator[Finding]:
             case "security.istio.io", "RequestAuthentication":
                 yield from attached_twice(one)
                 yield from attached(policies, one)
+                yield from not_by_sidecars(policies, one)
                 yield from refused(one)
                 yield from issuers(policies, one)
                 yield from against_providers(policies, one)

@@ -10,6 +10,7 @@ from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.identity import IdentityProvider
 from meshinstall.model.istio import DEFAULT_DOMAIN, DEFAULT_ROOT_NAMESPACE
+from meshinstall.model.labels import GATEWAY_LABEL
 from meshinstall.model.policy_kinds import SECURITY
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
@@ -17,7 +18,7 @@ from meshinstall.model.values import KeyPath
 ALLOW, DENY, CUSTOM = "ALLOW", "DENY", "CUSTOM"
 # Labels that only gateways have: of the Gateway API, and of Istio's own chart.
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
-GATEWAY_LABELS = frozenset({"istio", GATEWAY_NAME})
+GATEWAY_LABELS = frozenset({GATEWAY_LABEL, GATEWAY_NAME})
 _SERVICE = "Service"
 _DRY_RUN = "istio.io/dry-run"
 # What Go reads as true.

@@ -25,13 +25,13 @@ from meshinstall.checks.policies.reading import (
 )
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.istio import AGENT_PORT
+from meshinstall.model.labels import INJECT
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
 # The proxy's own: merged metrics, health, and its own metrics. They are taken out of what comes to a workload.
 _OWN_PORTS = {str(AGENT_PORT): "merged metrics", "15021": "health", "15090": "the proxy's metrics"}
 _SCRAPE, _PORT, _MERGE = "prometheus.io/scrape", "prometheus.io/port", "prometheus.istio.io/merge-metrics"
-_INJECT = "sidecar.istio.io/inject"
 _NO = ("false", "False", "FALSE", "f", "F", "0")
 _MODES = frozenset({"STRICT", "PERMISSIVE", "DISABLE"})
 _HINT = (
@@ -80,7 +80,7 @@ def _annotated(policies: Policies, workload: PolicyObject) -> Iterator[_Pods]:
     """A workload whose own port is scraped, as the proxy does not merge its metrics."""
     metadata = table(table(workload.spec.get("template")).get("metadata"))
     notes, labels = table(metadata.get("annotations")), table(metadata.get("labels"))
-    port, inject = word(notes.get(_PORT)), (word(labels.get(_INJECT)), word(notes.get(_INJECT)))
+    port, inject = word(notes.get(_PORT)), (word(labels.get(INJECT)), word(notes.get(INJECT)))
     mesh = table(policies.istiod.get("meshConfig"))
     is_merged = word(notes[_MERGE]) not in _NO if _MERGE in notes else mesh.get("enablePrometheusMerge") is not False
     if word(notes.get(_SCRAPE)).lower() == "true" and port_number(port) and not is_merged and "false" not in inject:
