@@ -28,13 +28,14 @@ def parsed(data: bytes, most: int, values: int = _MAX_VALUES) -> Any:
 
 
 class Beside:
-    """Reads answers of one look at a mesh."""
+    """Reads answers of one look at a mesh; ``large`` is from how many bytes on one is read in a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, large: int = _LARGE) -> None:
+        self._large = large
         self._limiter = CapacityLimiter(_THREADS)
 
     async def read(self, data: bytes, read: Callable[[], _Answer]) -> _Answer:
         """What ``read`` makes of ``data``."""
-        if len(data) < _LARGE:
+        if len(data) < self._large:
             return read()
         return await anyio.to_thread.run_sync(read, limiter=self._limiter, abandon_on_cancel=True)

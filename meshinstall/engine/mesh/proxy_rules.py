@@ -35,6 +35,8 @@ _PATHS: Mapping[Dataplane, tuple[str, ...]] = {
 _OUTBOUND = "virtualOutbound"
 # Bytes and values of one answer, as of those of gateways (engine/mesh/gateway_config.py).
 _MAX_ANSWER, _MAX_VALUES = 16 * 1024**2, 1_000_000
+# Bytes from which on an answer is read in a thread: to decide by it takes longer than to read it.
+_LARGE = 64 * 1024
 # Seconds for all proxies together, and more for each one.
 _PATIENCE, _EACH = 30.0, 0.25
 
@@ -83,7 +85,7 @@ async def ask_enforced(
     seconds = _PATIENCE + _EACH * len(seen)
     late = f"it was not read within {seconds:.0f} s"
     answers: dict[Place, tuple[Asked, _Answer | None]] = {one.pod.place: (Asked(one.pod.place, late), None) for one in seen}
-    beside = Beside()
+    beside = Beside(_LARGE)
 
     async def one(pod: PodSeen) -> None:
         place = pod.pod.place

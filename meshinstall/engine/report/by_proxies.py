@@ -29,6 +29,7 @@ from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 
 _PROXIED = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
+Labels = tuple[str, bool, frozenset[tuple[str, str]]]
 # Verdicts of the rows that name a pod, by their number.
 _Answers = Mapping[Place, tuple[Asked, Mapping[int, Verdict] | None]]
 
@@ -75,7 +76,7 @@ class _Court:
     live: World
     files: World | None
     gaps: tuple[str, ...]
-    guards: dict[tuple[int, str], Guard] = field(default_factory=dict)
+    guards: dict[tuple[int, Labels], Guard] = field(default_factory=dict)
 
     def tried(self, index: int, row: Expectation) -> Tried:
         """A row with what each proxy does to it: what is not as expected decides, then what is undecided."""
@@ -101,8 +102,13 @@ class _Court:
         if len({one.verdict.outcome for one in proxies}) > 1:
             yield f"the proxies differ: {'; '.join(_said(proxies))}"
         behind: dict[str, list[str]] = {}
+        differences: dict[tuple[Labels, Verdict], tuple[str, ...]] = {}
         for seen, by in zip(mine, proxies, strict=True):
-            for words in self._differences(seen, row.request, by.verdict):
+            # Pods with the same labels have the same policies.
+            key = (self._labels(seen), by.verdict)
+            if key not in differences:
+                differences[key] = tuple(self._differences(seen, row.request, by.verdict))
+            for words in differences[key]:
                 behind.setdefault(words, []).append(by.proxy)
         yield from (f"{words}: {some(names)}" for words, names in behind.items())
         for seen in mine:
@@ -122,11 +128,15 @@ class _Court:
             yield f"{what}: the files say {files.outcome}, the cluster's policies {live.outcome}"
 
     def _decide(self, by: World, seen: PodSeen, request: Request) -> Verdict:
-        workload = Workload(seen.pod.place.namespace, seen.pod.labels, is_gateway=seen.pod.dataplane is Dataplane.GATEWAY)
-        key = (id(by), str(workload))
+        key = (id(by), self._labels(seen))
         if key not in self.guards:
-            self.guards[key] = guard(by, workload)
+            is_gateway = seen.pod.dataplane is Dataplane.GATEWAY
+            self.guards[key] = guard(by, Workload(seen.pod.place.namespace, seen.pod.labels, is_gateway))
         return decide(self.guards[key], request)
+
+    def _labels(self, seen: PodSeen) -> Labels:
+        """All by which policies are chosen for a pod."""
+        return seen.pod.place.namespace, seen.pod.dataplane is Dataplane.GATEWAY, frozenset(seen.pod.labels.items())
 
 
 def _differ(one: Verdict, other: Verdict) -> bool:

@@ -194,3 +194,51 @@ def test_nothing_that_a_proxy_answers_is_an_error(data: Any) -> None:
     with_pod(there, "web-1", json.dumps(data).encode())
     (found,) = anyio.run(tried, there, row())
     assert len(found.proxies) == 1
+
+
+_MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+
+
+def with_gateway(there: World, routes: Any) -> None:
+    """A gateway that serves plaintext on port 8080 and lets GET through."""
+    container = {"name": "istio-proxy", "image": "proxyv2", "args": ["proxy", "router"]}
+    path = object_path("v1", "pods", "shop", "edge")
+    there.kube.objects[path] = pod(name="edge", labels={"app": "edge"}, containers=[container], inits=[])
+    get = {"header": {"name": ":method", "string_match": {"exact": "GET"}}}
+    rules = {"policies": {"ns[shop]-policy[edge]-rule[0]": {"permissions": [get], "principals": [{"any": True}]}}}
+    filters = [
+        {"typed_config": {"@type": f"{_FILTERS}.rbac.v3.RBAC", "rules": rules}},
+        {"typed_config": {"@type": f"{_FILTERS}.router.v3.Router"}},
+    ]
+    manager = {"@type": _MANAGER, "normalize_path": True, "http_filters": filters, "rds": {"route_config_name": "http.8080"}}
+    address = {"socket_address": {"address": "0.0.0.0", "port_value": 8080}}  # noqa: S104 - as a dump says it
+    listener = {"address": address, "filter_chains": [{"filters": [{"typed_config": manager}]}]}
+    answers = (
+        {"state": "LIVE", "node": {"id": "router~10.0.0.8~edge.shop~shop.svc.cluster.local"}},
+        {"configs": [{"name": "0.0.0.0_8080", "active_state": {"listener": listener}}]},
+        {"configs": [{"route_config": {"name": "http.8080", "virtual_hosts": [routes]}}]},
+    )
+    for path, answer in zip(paths_of(Dataplane.GATEWAY), answers, strict=True):
+        there.pods.answers["shop", "edge", ENVOY_ADMIN_PORT, path] = json.dumps(answer).encode()
+
+
+@pytest.mark.parametrize(
+    ("routes", "port", "outcome", "reason"),
+    [
+        ({}, 8080, Outcome.ALLOW, "an ALLOW of the proxy matches"),
+        ({}, 8443, Outcome.UNDECIDED, "the gateway does not listen on port 8443"),
+        (
+            {"routes": [{"typed_per_filter_config": {"rbac": {"@type": f"{_FILTERS}.rbac.v3.RBACPerRoute"}}}]},
+            8080,
+            Outcome.UNDECIDED,
+            "the settings that a route of the proxy has for its filter rbac",
+        ),
+    ],
+)
+async def test_a_gateway_is_decided_by_its_own_listeners_and_routes(routes: Any, port: int, outcome: Outcome, reason: str) -> None:
+    there = pushed()
+    with_gateway(there, routes)
+    (found,) = await tried(there, row(replace(READS, port=port, principal="", server_name=""), app="edge"))
+    assert found.verdict.outcome is outcome
+    assert found.verdict.reason.endswith(reason)
