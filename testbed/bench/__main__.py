@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from testbed import machine, paths, pins
-from testbed.bench import clouds, install, nights, prove, report, scale, start, upgrade
+from testbed.bench import clouds, install, nights, policies, prove, report, scale, start, upgrade
 from testbed.bench.session import Session
 from testbed.build import catalog
 from testbed.build.builder import build
@@ -26,6 +26,7 @@ class What(StrEnum):
     CLOUDS = "clouds"
     UPGRADE = "upgrade"
     NIGHTS = "nights"
+    POLICIES = "policies"
 
 
 _PARTS = {
@@ -36,6 +37,7 @@ _PARTS = {
     What.CLOUDS: (),
     What.UPGRADE: upgrade.PARTS,
     What.NIGHTS: nights.PARTS,
+    What.POLICIES: policies.PARTS,
 }
 
 app = typer.Typer(add_completion=False)
@@ -63,6 +65,7 @@ def bench(
         install=install.run(session) if What.INSTALL in wanted else None,
         upgrade=upgrade.run(session) if What.UPGRADE in wanted else None,
         nights=nights.run(session) if What.NIGHTS in wanted else None,
+        policies=policies.run(session) if What.POLICIES in wanted else None,
     )
     print(
         f"{os.cpu_count()} cores, load {load:.1f} before the start, {rounds} rounds; Python {platform.python_version()}, "

@@ -7,6 +7,9 @@ from statistics import median
 from testbed.bench.clouds import Times as CloudTimes
 from testbed.bench.install import Times as InstallTimes
 from testbed.bench.nights import Times as NightTimes
+from testbed.bench.policies import POLICIES
+from testbed.bench.policies import WORKLOADS as POLICY_WORKLOADS
+from testbed.bench.policies import Costs as PolicyCosts
 from testbed.bench.prove import WORKLOADS
 from testbed.bench.prove import Times as VerifyTimes
 from testbed.bench.scale import NAMESPACES, PODS
@@ -27,6 +30,7 @@ class Results:
     clouds: Mapping[str, CloudTimes] | None = None
     upgrade: Mapping[str, UpgradeTimes] | None = None
     nights: NightTimes | None = None
+    policies: PolicyCosts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,12 @@ def goals(results: Results) -> Iterator[Goal]:
     if results.nights:
         ratio = median(results.nights.night) / median(results.nights.up)
         yield Goal("a night with nothing to do against `up` with nothing to do", 1.2, ratio, "x")
+    if results.policies:
+        files = f"{POLICIES} policies and {POLICY_WORKLOADS} workloads"
+        both = [check.seconds + who.seconds for check, who in zip(results.policies.check, results.policies.who, strict=True)]
+        yield Goal(f"`policy check` and `authz who` of {files}, together", 3, median(both), "s")
+        most = max(cost.memory for cost in (*results.policies.check, *results.policies.who))
+        yield Goal(f"memory of either with {files}", 200, most / _MEGABYTE, "MB")
     if results.start is not None:
         yield Goal("CPU of `--help` beyond the interpreter's", 100, results.start * 1000, "ms")
 
