@@ -89,7 +89,9 @@ def _scope(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
 def _open(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
     """An ALLOW that lets everybody in."""
     others = (
-        one for one in policies.of("AuthorizationPolicy") if one is not policy and action(one) == ALLOW and items(one.spec.get("rules"))
+        one
+        for one in policies.near("AuthorizationPolicy", policy)
+        if one is not policy and action(one) == ALLOW and items(one.spec.get("rules"))
     )
     # No more are looked for than are named: all others of thousands would be, for each.
     idle = list(islice((str(one) for one in others if applies_with(policy, one, policies.root_namespace)), _SHOWN))
@@ -138,9 +140,9 @@ def _ports(policies: Policies, policy: PolicyObject) -> dict[str, bool]:
 def _services(policies: Policies, policy: PolicyObject) -> Iterator[PolicyObject]:
     """Services for pods that the policy certainly selects."""
     wanted = selector(policy)
-    for service in policies.of("Service"):
+    for service in policies.within("Service", (policy.namespace,)):
         labels = table(service.spec.get("selector"))
-        if wanted is not None and labels and service.namespace == policy.namespace and meets(wanted, labels):
+        if wanted is not None and labels and meets(wanted, labels):
             yield service
 
 

@@ -6,6 +6,7 @@ AuthorizationPolicies), 1.31.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from meshinstall.checks.policies.reading import (
@@ -110,7 +111,7 @@ def preflights(policies: Policies, route: PolicyObject) -> Iterator[Finding]:
     if place is None:
         return
     for pods in _gateways_of(policies, route):
-        for by in _refusing(policies, pods):
+        for by in policies.once(("preflights", pods.name), partial(_refusing, policies, pods)):
             title = f"{by} refuses the preflights of browsers at {pods.name}: they carry no token, and CORS is answered after policies"
             hint = 'let them pass: an ALLOW with methods: ["OPTIONS"], and notMethods: ["OPTIONS"] in a DENY'
             yield finding("POL038", Severity.WARNING, (route, place), title, hint)

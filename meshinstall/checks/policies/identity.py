@@ -78,5 +78,5 @@ def _principals(rule: Rule) -> Iterator[tuple[KeyPath, bool, list[str]]]:
 
 def _issuers(policies: Policies, policy: PolicyObject) -> frozenset[str]:
     """Issuers that a workload of the policy may know."""
-    readers = (one for one in policies.of("RequestAuthentication") if applies_with(policy, one, policies.root_namespace))
+    readers = (one for one in policies.near("RequestAuthentication", policy) if applies_with(policy, one, policies.root_namespace))
     return frozenset(word(rule.get("issuer")) for one in readers for _, rule in maps(one.spec.get("jwtRules"), ()))

@@ -72,7 +72,7 @@ def is_strict(policies: Policies, policy: PolicyObject) -> bool | None:
     root, wanted = policies.root_namespace, selector(policy) or {}
     special, of_namespace, of_mesh = set[str](), set[str](), set[str]()
     covered = False
-    for one in policies.of("PeerAuthentication"):
+    for one in policies.near("PeerAuthentication", policy):
         if not applies_with(policy, one, root):
             continue
         mode, labels = word(table(one.spec.get("mtls")).get("mode")), selector(one) or {}

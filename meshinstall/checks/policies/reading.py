@@ -1,7 +1,7 @@
 """What policies say, read from files that may have any shape: what is not of its type reads as empty, for the schema names it."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -60,6 +60,8 @@ class Policies:
 
     # By group and kind, and the namespaces; made when first asked for, as each policy asks for those beside it.
     _by_kind: dict[tuple[str, str], list[PolicyObject]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _by_namespace: dict[str, dict[str, list[PolicyObject]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _found: dict[tuple[str, ...], tuple[PolicyObject, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _namespaces: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def of(self, kind: str) -> Iterator[PolicyObject]:
@@ -72,6 +74,27 @@ class Policies:
             for one in self.objects:
                 self._by_kind.setdefault((one.group, one.kind), []).append(one)
         return iter(self._by_kind.get((group, kind), ()))
+
+    def near(self, kind: str, policy: PolicyObject) -> Iterator[PolicyObject]:
+        """Those of a kind that may count for pods of a policy: of its namespace and of the root namespace; all for a policy of that."""
+        if policy.namespace == self.root_namespace:
+            return self.of(kind)
+        return self.within(kind, dict.fromkeys((policy.namespace, self.root_namespace)))
+
+    def within(self, kind: str, namespaces: Iterable[str]) -> Iterator[PolicyObject]:
+        """Those of a kind in some namespaces."""
+        if kind not in self._by_namespace:
+            found: dict[str, list[PolicyObject]] = {}
+            for one in self.of(kind):
+                found.setdefault(one.namespace, []).append(one)
+            self._by_namespace[kind] = found
+        return (one for name in namespaces for one in self._by_namespace[kind].get(name, ()))
+
+    def once(self, name: tuple[str, ...], make: Callable[[], Iterable[PolicyObject]]) -> tuple[PolicyObject, ...]:
+        """What ``make`` finds, asked for once."""
+        if name not in self._found:
+            self._found[name] = tuple(make())
+        return self._found[name]
 
     def namespaces(self) -> Collection[str]:
         """Those of all objects."""

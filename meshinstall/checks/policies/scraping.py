@@ -93,9 +93,9 @@ def _monitored(policies: Policies, monitor: PolicyObject) -> Iterator[_Pods]:
     wanted = {key: word(value) for key, value in table(table(monitor.spec.get("selector")).get("matchLabels")).items()}
     spaces = table(monitor.spec.get("namespaceSelector"))
     names = texts(spaces.get("matchNames")) or [monitor.namespace]
-    for service in policies.of("Service"):
+    for service in policies.of("Service") if spaces.get("any") is True else policies.within("Service", names):
         pods = table(service.spec.get("selector"))
-        if pods and wanted and meets(wanted, service.labels) and (spaces.get("any") is True or service.namespace in names):
+        if pods and wanted and meets(wanted, service.labels):
             for path, endpoint in maps(monitor.spec.get("endpoints"), ("spec", "endpoints")):
                 number = _number(service, endpoint)
                 if number and number not in _OWN_PORTS and word(endpoint.get("scheme")).lower() != "https":
@@ -113,9 +113,9 @@ def _number(service: PolicyObject, endpoint: Mapping[str, Any]) -> str:
 def _is_strict(policies: Policies, pods: _Pods) -> bool:
     """Whether files, or the mesh where they say nothing, close the port to plaintext."""
     modes: dict[int, set[str]] = {}
-    for one in policies.of("PeerAuthentication"):
+    for one in policies.within("PeerAuthentication", dict.fromkeys((pods.namespace, policies.root_namespace))):
         labels, root = selector(one) or {}, one.namespace == policies.root_namespace
-        if not meets(labels, pods.labels) or one.namespace not in {pods.namespace, policies.root_namespace} or (labels and root):
+        if not meets(labels, pods.labels) or (labels and root):
             continue
         ports = table(one.spec.get("portLevelMtls"))
         at = next((word(table(mode).get("mode")) for port, mode in ports.items() if str(port) == pods.port), "")
@@ -127,11 +127,10 @@ def _is_strict(policies: Policies, pods: _Pods) -> bool:
 
 def _closing(policies: Policies, pods: _Pods) -> PolicyObject | None:
     """The first ALLOW for these pods, where none of them takes the port."""
-    spaces = {pods.namespace, policies.root_namespace}
     allows = [
         one
-        for one in policies.of("AuthorizationPolicy")
-        if action(one) == ALLOW and not is_dry_run(one) and one.namespace in spaces and not list(targets(one))
+        for one in policies.within("AuthorizationPolicy", dict.fromkeys((pods.namespace, policies.root_namespace)))
+        if action(one) == ALLOW and not is_dry_run(one) and not list(targets(one))
         if meets(selector(one) or {}, pods.labels)
     ]
     taken = (rule.ports() for one in allows for rule in rules(one))

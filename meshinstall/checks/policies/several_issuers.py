@@ -69,8 +69,11 @@ def together(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
 
 
 def _readers(policies: Policies, policy: PolicyObject) -> list[Reader]:
-    """All rules for workloads of a policy, in the order of the files."""
-    others = [one for one in policies.of("RequestAuthentication") if one is policy or applies_with(policy, one, policies.root_namespace)]
+    """All rules for workloads of a policy, in one order whichever of them is asked about."""
+    others = [
+        one for one in policies.near("RequestAuthentication", policy) if one is policy or applies_with(policy, one, policies.root_namespace)
+    ]
+    others.sort(key=lambda one: (one.source, one.place(())))
     return [Reader(one, path, rule) for one in others for path, rule in maps(one.spec.get("jwtRules"), ("spec", "jwtRules"))]
 
 
@@ -108,7 +111,7 @@ def of_any_issuer(policies: Policies, policy: PolicyObject) -> Iterator[Finding]
         place = _claims(rule)
         if place is None or _names_issuer(rule):
             continue
-        readers = [one for one in policies.of("RequestAuthentication") if applies_with(policy, one, policies.root_namespace)]
+        readers = [one for one in policies.near("RequestAuthentication", policy) if applies_with(policy, one, policies.root_namespace)]
         issuers = sorted({word(part.get("issuer")) for one in readers for _, part in maps(one.spec.get("jwtRules"), ())} - {""})
         if len(issuers) > 1:
             key, path = place

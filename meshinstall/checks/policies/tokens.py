@@ -57,7 +57,7 @@ def _is_by_client(policies: Policies, policy: PolicyObject, issuer: str) -> bool
     """Whether tokens of Cognito are told apart by their client, as those for access have no audience."""
     if kind_of(issuer) is not IdentityKind.COGNITO:
         return False
-    others = (one for one in policies.of("AuthorizationPolicy") if applies_with(policy, one, policies.root_namespace))
+    others = (one for one in policies.near("AuthorizationPolicy", policy) if applies_with(policy, one, policies.root_namespace))
     return any(word(part.get("key")) == _CLIENT for one in others for rule in rules(one) for _, part in rule.conditions)
 
 
@@ -78,7 +78,7 @@ def _keys(policy: PolicyObject, path: KeyPath, value: Any) -> Iterator[Finding]:
 
 def _is_demanded(policies: Policies, policy: PolicyObject) -> bool:
     """Whether some AuthorizationPolicy for a pod of it refuses a request without a token."""
-    others = (one for one in policies.of("AuthorizationPolicy") if applies_with(policy, one, policies.root_namespace))
+    others = (one for one in policies.near("AuthorizationPolicy", policy) if applies_with(policy, one, policies.root_namespace))
     return any(_refuses_without(one) for one in others if not is_dry_run(one))
 
 
@@ -106,7 +106,7 @@ def without_issuer(policies: Policies, policy: PolicyObject) -> Iterator[Finding
     demanded = next(demands(policy), None)
     if demanded is None:
         return
-    readers = [one for one in policies.of("RequestAuthentication") if applies_with(policy, one, policies.root_namespace)]
+    readers = [one for one in policies.near("RequestAuthentication", policy) if applies_with(policy, one, policies.root_namespace)]
     if not readers:
         effect = "no request ever has one, and this rule lets nothing through" if action(policy) == ALLOW else "no request ever has one"
         title = f"it goes by a token, and no RequestAuthentication of these files reads one for this workload: {effect}"
@@ -138,7 +138,7 @@ def refused_all_the_same(policies: Policies, policy: PolicyObject) -> Iterator[F
     """Of an ALLOW: paths for which it asks for no token, and where a bad one is refused before it is asked."""
     if action(policy) != ALLOW:
         return
-    readers = [one for one in policies.of("RequestAuthentication") if applies_with(policy, one, policies.root_namespace)]
+    readers = [one for one in policies.near("RequestAuthentication", policy) if applies_with(policy, one, policies.root_namespace)]
     reader = next((one for one in readers if items(one.spec.get("jwtRules"))), None)
     for rule in rules(policy) if reader else ():
         keys = any(word(part.get("key")).startswith(_CLAIMS) for _, part in rule.conditions)

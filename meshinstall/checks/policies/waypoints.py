@@ -78,8 +78,8 @@ def _front(policies: Policies, policy: PolicyObject, wanted: Mapping[str, str]) 
     space = namespace_of(policies, policy.namespace)
     services = (
         one
-        for one in policies.of("Service")
-        if one.namespace == policy.namespace and one.labels.get(USE_WAYPOINT) and meets(wanted, table(one.spec.get("selector")))
+        for one in policies.within("Service", (policy.namespace,))
+        if one.labels.get(USE_WAYPOINT) and meets(wanted, table(one.spec.get("selector")))
     )
     service = next(services, None)
     used = used_waypoint(service, space)

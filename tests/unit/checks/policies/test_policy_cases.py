@@ -141,3 +141,39 @@ def test_thousands_of_policies_are_each_read_once() -> None:
     manifest = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": metadata, "spec": spec}
     list(judge(Policies(tuple(Counted("x.yaml", manifest, {}) for _ in range(300)))))
     assert Counted.reads < 300 * 10
+
+
+def test_policies_of_many_namespaces_are_held_against_their_own_alone() -> None:
+    """Each asks for what is beside it: with all objects of all namespaces for each, time would go with the square of their number."""
+
+    class Counted(PolicyObject):
+        reads = 0
+
+        @property
+        def namespace(self) -> str:
+            Counted.reads += 1
+            return str(self.manifest["metadata"]["namespace"])
+
+    def judged(count: int) -> int:
+        Counted.reads = 0
+        selected = {"selector": {"matchLabels": {"app": "web"}}}
+        source = {"requestPrincipals": ["https://a.example.com/*"], "namespaces": ["shop"]}
+        specs = {
+            ("security.istio.io/v1", "AuthorizationPolicy"): {**selected, "action": "DENY", "rules": [{"from": [{"source": source}]}]},
+            ("security.istio.io/v1", "RequestAuthentication"): {**selected, "jwtRules": [{"issuer": "https://a.example.com"}]},
+            ("security.istio.io/v1", "PeerAuthentication"): {**selected, "mtls": {"mode": "PERMISSIVE"}},
+            ("v1", "Service"): {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}]},
+            ("monitoring.coreos.com/v1", "ServiceMonitor"): {"selector": {"matchLabels": {"app": "web"}}, "endpoints": [{"port": "http"}]},
+            ("networking.istio.io/v1", "VirtualService"): {"gateways": ["edge/edge"], "http": [{"corsPolicy": {}}]},
+        }
+        objects = [
+            Counted(
+                "x.yaml", {"apiVersion": version, "kind": kind, "metadata": {"name": "web", "namespace": f"n{number}"}, "spec": spec}, {}
+            )
+            for number in range(count)
+            for (version, kind), spec in specs.items()
+        ]
+        list(judge(Policies(tuple(objects))))
+        return Counted.reads
+
+    assert judged(200) < 2.5 * judged(100)
