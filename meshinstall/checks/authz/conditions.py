@@ -23,8 +23,8 @@ REQUEST_PRINCIPAL, AUDIENCES, PRESENTER = "request.auth.principal", "request.aut
 HEADER, CLAIM, FILTER = "request.headers", "request.auth.claims", "experimental.envoy.filters."
 ISSUER, SUBJECT = f"{CLAIM}[iss]", f"{CLAIM}[sub]"
 HOST, METHOD, PATH = "host", "method", "path"
-# What a proxy may have and no policy says: something that any request is or that nobody knows, and something that is like no key.
-ANYTHING, OTHER = "anything", "other"
+# What a proxy may have and no policy says: what any request meets, what is not known (its value says what), and what is like no key.
+ANYTHING, UNKNOWN, OTHER = "anything", "unknown", "other"
 
 
 class LeftOutError(Exception):

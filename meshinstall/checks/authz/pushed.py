@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshinstall.checks.authz.chains import Chain, decide_by
-from meshinstall.checks.authz.enforced import Asking, Filter, Rule, Rules, Tokens, Unread, is_read_as_tcp
+from meshinstall.checks.authz.conditions import UNKNOWN
+from meshinstall.checks.authz.enforced import Asking, Filter, Passed, Rule, Rules, Tokens, Unread, is_read_as_tcp
 from meshinstall.checks.authz.seen import Seen
-from meshinstall.checks.authz.tokens import TokenRule, authenticate
+from meshinstall.checks.authz.tokens import TokenRule
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.model.access import HTTP, TCP, Openness, openness
 from meshinstall.model.authz import Outcome, Request, Verdict
@@ -19,43 +20,37 @@ from meshinstall.model.mesh import PROXY_PORTS
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a proxy has, read once."""
+    """What a proxy has, read once; ``unread`` is what of it may decide and is not known, ``asks``: a service outside of the mesh may."""
 
     policies: Policies
     chains: Sequence[Chain]
-    tokens: tuple[TokenRule, ...]
-    unread: tuple[str, ...]
+    checks: tuple[Tokens, ...]
     found: tuple[tuple[str, Rule], ...]
     marks: Mapping[int, object]
+    unread: tuple[str, ...]
+    asks: bool
 
     @classmethod
     def of(cls, policies: Policies, chains: Sequence[Chain]) -> "Pushed":
         """Read all chains; ``policies`` are of the mesh that they are compared with."""
         kept = [one for one in chains if one.port not in PROXY_PORTS]
-        rules: dict[tuple[str, int], tuple[str, Rule]] = {}
-        tokens: dict[int, TokenRule] = {}
-        unread: dict[str, None] = {}
+        filters = [(protocol, one) for chain in kept for protocol, one in _filters(chain)]
+        # Most chains have the same ones.
+        checks = {id(one): one for _, one in filters if isinstance(one, Tokens)}
+        rules = {(protocol, id(rule)): (protocol, rule) for protocol, one in filters for rule in _rules(one)}
         marks: dict[int, list[object]] = {}
         for chain in kept:
-            way = chain.read()
-            of_http = way.http.filters if way.http else ()
-            for one in (*way.filters, *of_http):
-                tokens |= {id(rule): rule for rule in (one.rules if isinstance(one, Tokens) else ())}
-                unread |= {one.what: None} if isinstance(one, Unread) else {}
-            for protocol, filters in ((HTTP, of_http), (TCP, way.filters)):
-                rules |= {(protocol, id(rule)): (protocol, rule) for rule in _rules(filters)}
             if chain.port is not None:
-                mark = (
-                    chain.transport,
-                    chain.protocols,
-                    chain.tls,
-                    chain.certificate,
-                    way.http is None,
-                    *map(id, (*way.filters, *of_http)),
-                )
-                marks.setdefault(chain.port, []).append(mark)
-        own = {port: tuple(found) for port, found in marks.items()}
-        return cls(policies, kept, tuple(tokens.values()), tuple(unread), tuple(rules.values()), own)
+                marks.setdefault(chain.port, []).append(_mark(chain))
+        unread = (*_unread(kept, [one for _, one in filters]), *(["several checks of tokens"] if len(checks) > 1 else []))
+        asks = any(isinstance(one, Asking) for _, one in filters)
+        found, own = tuple(rules.values()), {port: tuple(some_marks) for port, some_marks in marks.items()}
+        return cls(policies, kept, tuple(checks.values()), found, own, tuple(dict.fromkeys((*unread, *_unknown(found)))), asks)
+
+    @property
+    def tokens(self) -> tuple[TokenRule, ...]:
+        """Whose tokens are accepted, and where they are looked for."""
+        return tuple(rule for one in self.checks for rule in one.rules)
 
     @property
     def written(self) -> frozenset[str]:
@@ -74,9 +69,11 @@ class Pushed:
         """A request as rules see it; None for a token that is refused before. Raises UnknownError."""
         if request.http is None:
             return Seen(request)
-        token = authenticate(self.tokens, request.http)
-        carriers = self.written | ({token.carrier} - {""})
-        return None if token.refused_by else Seen(request, self.policies.normalization, token.claims, carriers)
+        seen = Seen(request, self.policies.normalization)
+        for check in self.checks[:1]:
+            found = check.judge(seen)
+            return found.seen if isinstance(found, Passed) else None
+        return seen
 
     def decide(self, request: Request) -> Verdict:
         """What the proxy does to a request that it reads as such."""
@@ -90,17 +87,37 @@ class Pushed:
         return verdict
 
 
-def _mark(one: Filter) -> object:
-    """The same for filters that do the same."""
-    if isinstance(one, Rules):
-        return one.is_deny, id(one.rules)
-    return tuple(map(id, one.rules)) if isinstance(one, Asking | Tokens) else one.what
+def _filters(chain: Chain) -> Iterator[tuple[str, Filter]]:
+    way = chain.read()
+    yield from ((TCP, one) for one in way.filters)
+    yield from ((HTTP, one) for one in (way.http.filters if way.http else ()))
 
 
-def _rules(filters: Sequence[Filter]) -> Iterator[Rule]:
+def _rules(one: Filter) -> Iterator[Rule]:
+    if isinstance(one, Rules | Asking):
+        yield from one.rules
+
+
+def _mark(chain: Chain) -> object:
+    """The same for chains of a port that do the same."""
+    does = tuple((protocol, getattr(one, "is_deny", None), *map(id, getattr(one, "rules", ()))) for protocol, one in _filters(chain))
+    return chain.transport, chain.protocols, chain.tls, chain.certificate, chain.read().http is None, does
+
+
+def _unread(chains: Sequence[Chain], filters: Sequence[Filter]) -> Iterator[str]:
+    if any(one.asks_more for one in chains):
+        yield "filter chains that go by more than a request tells"
     for one in filters:
-        if isinstance(one, Rules | Asking):
-            yield from one.rules
+        if isinstance(one, Unread):
+            yield one.what
+        elif isinstance(one, Tokens):
+            yield from (f"whether it has the keys of {issuer}, which it fetches itself" for issuer in sorted(one.remote))
+
+
+def _unknown(found: Sequence[tuple[str, Rule]]) -> Iterator[str]:
+    for _, rule in found:
+        for test in (test for choice in (*rule.operations, *rule.sources) for test in choice):
+            yield from test.values if test.key == UNKNOWN else ()
 
 
 def is_behind(verdicts: tuple[Verdict, ...]) -> bool:

@@ -18,6 +18,7 @@ from meshinstall.model.place import Place
 from meshinstall.ports import Pods
 
 NOT_PUSHED = "not pushed"
+_CUSTOM = "what a service outside of the mesh says: only the proxy, or only a policy, asks one (CUSTOM)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ async def find_unpushed(workloads: Sequence[Running], live: World, pods: Pods) -
     callees = {seen.pod.place: one.callee for one in workloads for seen in one.pods if not one.callee.unguarded}
     pods_there = [seen for one in workloads for seen in one.pods if seen.pod.place in callees]
     asked = [seen for seen in pods_there if _is_compared(seen)]
-    known: dict[tuple[str, str], Compared] = {}
+    known: dict[tuple[int, str], Compared] = {}
 
     def use(seen: PodSeen, by: Enforced) -> Compared:
         callee = callees[seen.pod.place]
         # Proxies of a workload have the same, as a rule: that is compared once.
-        key = (callee.name, by.digest())
+        key = (id(callee), by.digest())
         if key not in known:
             known[key] = _compared(callee, live, by)
         return known[key]
@@ -72,11 +73,12 @@ def _is_compared(seen: PodSeen) -> bool:
 
 
 def _compared(callee: Callee, live: World, by: Enforced) -> Compared:
-    pushed = Pushed.of(live.policies, by.chains)
+    policies, pushed = guard(live, callee.workload), Pushed.of(live.policies, by.chains)
+    unread = (*pushed.unread, *([_CUSTOM] if pushed.asks != bool(policies.http.custom.policies) else []))
     try:
-        return Compared(told_apart([guard(live, callee.workload), pushed], is_behind), pushed.unread)
+        return Compared(told_apart([policies, pushed], is_behind), unread)
     except TooManyError as error:
-        return Compared((), (*pushed.unread, f"its rules and the policies distinguish too many kinds of requests: {error}"))
+        return Compared((), (*unread, f"its rules and the policies distinguish too many kinds of requests: {error}"))
 
 
 def _by_workload(callees: Mapping[Place, Callee], found: Sequence[tuple[Place, Compared]]) -> tuple[Unpushed, ...]:

@@ -68,7 +68,7 @@ def _unknown(what: str) -> Test:
     def holds(_: Seen) -> bool:
         raise UnknownError(what)
 
-    return Test(conditions.ANYTHING, (), holds)
+    return Test(conditions.UNKNOWN, (what,), holds)
 
 
 def _set(kind: str, wanted: Any) -> Test:

@@ -81,6 +81,35 @@ async def test_what_cannot_be_told_of_a_proxy_is_told_as_such() -> None:
     )
 
 
+async def test_a_rule_that_is_not_known_is_told_although_it_decides_nothing_here() -> None:
+    there = pushed()
+    strange = b'"principals":[{"filter_state":{"key":"a"}}],"permissions"'
+    with_two(there, dump().replace(b'"permissions"', strange, 1))
+    with_pod(there, "web-2", dump().replace(b'{"url_path"', b'{"destination_port_range"'), ownerReferences=OWNER)
+    begin = "whether the proxies of these pods have what the cluster's policies say"
+    assert f"{begin}: shop/web-2: a rule of destination_port_range" in (await asked(there)).gaps
+
+
+async def test_custom_in_the_cluster_alone_is_told() -> None:
+    there = pushed()
+    with_two(there)
+    asking = {**closing(), "spec": {"action": "CUSTOM", "provider": {"name": "opa"}, "rules": [{"to": [{"operation": {"ports": ["1"]}}]}]}}
+    there.kube.put(asking)
+    (gap,) = (await asked(there)).gaps
+    assert gap.endswith(
+        "shop/web-0, shop/web-1: what a service outside of the mesh says: only the proxy, or only a policy, asks one (CUSTOM)"
+    )
+
+
+async def test_tokens_whose_keys_istiod_could_not_fetch_are_told_apart_from_none() -> None:
+    there = pushed()
+    with_pod(there, "off-0", dump("off"), labels={"app": "off"})
+    there.kube.put({**closing(), "spec": {"rules": [{}]}, "metadata": {"name": "all", "namespace": "shop"}})
+    (one,) = (await asked(there)).unpushed
+    reasons = {cell.verdicts[1].reason for cell in one.cells}
+    assert "istiod could not fetch the keys of https://other.example" in reasons
+
+
 async def test_only_pods_of_the_wanted_namespaces_are_asked_and_none_without_a_proxy() -> None:
     there = pushed()
     with_two(there, b"{}")
