@@ -42,15 +42,26 @@ def _paths(policies: Policies, rule: Rule, name: str) -> Iterator[Finding]:
 
 
 def _endings(rule: Rule, name: str) -> Iterator[Finding]:
-    """Exact paths: many servers take another ending for the same page."""
+    """Many servers take another ending for the same page: of an exact path, and of all that is below one the path itself."""
     for path, operation in rule.operations:
         found = texts(operation.get(name))
         for index, one in enumerate(found):
-            beside = {f"{one}/", f"{one}/*"} & set(found) or any(other.endswith("*") and one.startswith(other[:-1]) for other in found)
-            if one.startswith("/") and one.strip("/") and not ("*" in one or "{" in one or one.endswith("/") or beside):
+            base = one.removesuffix("/*").rstrip("/")
+            if not base.startswith("/") or "*" in base or "{" in base or _is_covered(base, found):
+                continue
+            if one == base and not {f"{one}/", f"{one}/*"} & set(found):
                 title = f"{one}/ and {one};x pass {name} {one}, and so does {one.upper()} where the server takes it for the same"
-                hint = f"allow the paths that are meant instead, or write {one}* in place of it"
-                yield finding("POL040", Severity.WARNING, (rule.policy, (*path, name, str(index))), title, hint)
+            elif one != base and base not in found:
+                title = f"{base} and {base};x pass {name} {one}, and many servers take them for the same"
+            else:
+                continue
+            hint = f"allow the paths that are meant instead, or write {base}* in place of it"
+            yield finding("POL040", Severity.WARNING, (rule.policy, (*path, name, str(index))), title, hint)
+
+
+def _is_covered(base: str, found: list[str]) -> bool:
+    """Whether an entry is for all that begins like a path, with the path itself."""
+    return any(one.endswith("*") and base.startswith(one[:-1]) for one in found)
 
 
 def _hosts(rule: Rule, name: str) -> Iterator[Finding]:

@@ -104,20 +104,27 @@ def _of_everybody(own: Reader, others: list[str]) -> Iterator[Finding]:
 
 
 def of_any_issuer(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
-    """Of an ALLOW: rules by claims that each of several issuers may write."""
+    """Of an ALLOW: rules by tokens that each of several issuers may make."""
     if action(policy) != ALLOW:
         return
     for rule in rules(policy):
-        place = _claims(rule)
+        place = _claims(rule) or _everybody(rule)
         if place is None or _names_issuer(rule):
             continue
         readers = [one for one in policies.near("RequestAuthentication", policy) if applies_with(policy, one, policies.root_namespace)]
         issuers = sorted({word(part.get("issuer")) for one in readers for _, part in maps(one.spec.get("jwtRules"), ())} - {""})
         if len(issuers) > 1:
-            key, path = place
-            title = f"{key} may be of any issuer here ({', '.join(issuers[:_SHOWN])}): each of them decides who is let in"
-            hint = f'add requestPrincipals: ["ISSUER/*"], or a second condition: {{key: "{_ISSUER}", values: [ISSUER]}}'
+            what, path = place
+            title = f"{what} may be of any issuer here ({', '.join(issuers[:_SHOWN])}): each of them decides who is let in"
+            hint = f'name each issuer that is meant: requestPrincipals: ["ISSUER/*"], or {{key: "{_ISSUER}", values: [ISSUER]}}'
             yield finding("POL046", Severity.WARNING, (policy, path), title, hint)
+
+
+def _everybody(rule: Rule) -> tuple[str, KeyPath] | None:
+    """Where a rule takes every principal of a token."""
+    return next(
+        (("*", (*path, "requestPrincipals")) for path, source in rule.sources if "*" in texts(source.get("requestPrincipals"))), None
+    )
 
 
 def _claims(rule: Rule) -> tuple[str, KeyPath] | None:
