@@ -39,6 +39,8 @@ _AT_ONCE = 16
 _SOMEWHERE = "default"
 _AUTHORIZATION = (f"{SECURITY}/v1", "AuthorizationPolicy")
 _WEBHOOK = "admission webhook"
+# istiod's own, of a revision or of the default one: a refusal by another says nothing of it.
+_OF_ISTIOD = re.compile(r'^[^"]*admission webhook "(?:rev\.)?validation\.istio\.io" denied')
 # A field in the words of the API server, of a CRD or of a webhook.
 _FIELD = re.compile(r"\b(?:spec|metadata)(?:\.[A-Za-z0-9_-]+|\[\d+\])*")
 
@@ -144,7 +146,7 @@ class _Trial:
         reasons = []
         for namespace in dict.fromkeys((where.namespace, _SOMEWHERE)):
             answer = await self._ask(_refusable(kind, where._replace(namespace=namespace)))
-            if not answer.is_accepted and _WEBHOOK in answer.message and refusals.read(answer).reading is Reading.REFUSED:
+            if not answer.is_accepted and _OF_ISTIOD.match(answer.message) and refusals.read(answer).reading is Reading.REFUSED:
                 return ""
             if answer.status != HTTPStatus.NOT_FOUND:
                 reason = "it took a DENY without rules" if answer.is_accepted else answer.message

@@ -73,6 +73,15 @@ def test_a_refusal_has_the_line_of_its_field_and_the_warnings(tmp_path: Path) ->
     assert (found.outcome, found.place, found.text) == (Outcome.REFUSED, (1, 1), _DENIED)
 
 
+def test_a_refusal_by_another_webhook_says_nothing_of_istiod(tmp_path: Path) -> None:
+    others = 'admission webhook "validate.kyverno.svc-fail" denied the request: a DENY needs rules; not "validation.istio.io"'
+    (found,) = tried(tmp_path, _WEB, cluster(lambda attempt: Answer(400, others) if attempt.write is Write.CREATE else None))
+    assert found.outcome is Outcome.NOT_PROVEN
+    named = _DENIED.replace('"validation', '"rev.validation')
+    (found,) = tried(tmp_path, _WEB, cluster(lambda attempt: Answer(400, named) if attempt.write is Write.CREATE else None))
+    assert found.outcome is Outcome.ACCEPTED
+
+
 def test_what_istiod_lets_through_or_is_not_asked_is_not_proven(tmp_path: Path) -> None:
     kube = FakeKube()
     kube.served = _KINDS
