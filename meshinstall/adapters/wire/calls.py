@@ -16,13 +16,15 @@ _PATHS: Mapping[Way, str] = {
     Way.MESH_HTTP: probe_objects.MESH_HTTP,
     Way.MESH_TCP: probe_objects.MESH_TCP,
 }
-# Seconds: for an answer to begin, for the rest of a head, and for the rest of what is looked at of a body.
+# Seconds: for an answer to begin, for the rest of a head or for what follows bytes of TCP, and for the rest of what is looked at of a body.
 _BEGIN = 4.0
 _HEAD = 2.0
 _BODY = 0.5
 # Bytes: of a head, of the part of a body that is looked at, of one read.
 _MOST_HEAD = 64 * 1024
 _MOST_BODY = 256
+_MOST_TCP = 64 * 1024
+_LENGTH = re.compile(r"[0-9]{1,9}")
 _READ = 4096
 _STATUS = re.compile(r"HTTP/1\.[01] (\d{3})(?: .*)?")
 # Answers below it go before the one that counts (RFC 9110 section 15.2).
@@ -44,11 +46,24 @@ def _read(incoming: "_Incoming", *, speaks_http: bool) -> Reply:
     try:
         if not incoming.more(_BEGIN):
             return Reply(End.CLOSED, "closed the connection without an answer")
-        return _answer(incoming) if speaks_http else Reply(End.BYTES, "answered")
+        return _answer(incoming) if speaks_http else _rest(incoming)
     except ConnectionResetError:
         return Reply(End.RESET, "reset the connection without an answer")
     except TimeoutError:
         return Reply(End.HELD, f"kept the connection open without an answer for {_BEGIN:.0f} s")
+
+
+def _rest(incoming: "_Incoming") -> Reply:
+    """What follows the first bytes: a server may have said them before its proxy judged the connection, by the client's first byte."""
+    try:
+        for _ in range(_MOST_TCP // _READ):
+            if not incoming.more(_HEAD):
+                return Reply(End.CLOSED, "answered, and then closed the connection")
+    except ConnectionResetError:
+        return Reply(End.RESET, "answered, and then reset the connection")
+    except TimeoutError:
+        pass
+    return Reply(End.BYTES, "answered")
 
 
 def _answer(incoming: "_Incoming") -> Reply:
@@ -63,7 +78,7 @@ def _answer(incoming: "_Incoming") -> Reply:
     # The last of each name: Envoy writes over what an application said.
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
     length = headers.get("content-length", "")
-    most = min(int(length), _MOST_BODY) if length.isascii() and length.isdecimal() else _MOST_BODY
+    most = min(int(length), _MOST_BODY) if _LENGTH.fullmatch(length) else _MOST_BODY
     return Reply(End.HEAD, f"HTTP {code}", code, headers, incoming.body(most).decode("utf-8", "replace"))
 
 

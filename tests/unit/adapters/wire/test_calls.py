@@ -83,6 +83,18 @@ def test_bytes_of_tcp_are_answered_by_any_bytes(way: Way, path: str) -> None:
     assert envoy.seen[0][0] == path
 
 
+@pytest.mark.parametrize(("then", "end"), [(Peer.reset, End.RESET), (Peer.finish, End.CLOSED)])
+def test_a_greeting_before_the_connection_is_closed_proves_nothing(then: Callable[[Peer], None], end: End) -> None:
+    """A server may speak first: a proxy judges a connection of TCP only when the client's first byte is there."""
+    call = Call(TARGET, Way.MESH_TCP, b"\0\0\1\0\0", speaks_http=False)
+    assert spoken(says(b"SSH-2.0-x\r\n", then=then), call)[0].end is end
+
+
+def test_a_length_that_no_number_holds_is_none() -> None:
+    reply, _ = spoken(says(b"HTTP/1.1 200 OK\r\ncontent-length: " + b"9" * 5000 + b"\r\n\r\nbody"))
+    assert (reply.status, reply.body) == (200, "body")
+
+
 def test_without_a_connection_the_reason_is_envoys() -> None:
     reply, _ = spoken(unreachable("x", "delayed_connect_error:_Connection_refused"))
     assert (reply.end, reply.words) == (End.FAILED, "connection refused")
