@@ -15,6 +15,7 @@ from meshinstall.engine.probe.prober import Say
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError, UsageError
+from meshinstall.model.answering import Answering
 from meshinstall.model.authz import Expectation, Outcome, Request, Tried, Verdict, Workload
 from meshinstall.model.mesh import Dataplane
 from meshinstall.model.paths import object_path
@@ -91,10 +92,16 @@ async def call_rows(session: Session, rows: Sequence[Expectation], tokens: Token
         replies = await by.call_all(calls)
         say("removing the callers")
     tried = []
+    # What a proxy says may be long: it is read once for each way in which it is called.
+    proxies: dict[tuple[WireTarget, Way, bool], Answering | str] = {}
     for index, aim in enumerate(aims):
-        found = [
-            (one.pod.place, _judged(aim.row, calls[index, one.pod.place][1], replies[index, one.pod.place], dumps)) for one in aim.pods
-        ]
+        found = []
+        for place in (one.pod.place for one in aim.pods):
+            call = calls[index, place][1]
+            way = (call.target, call.way, call.speaks_http)
+            if way not in proxies:
+                proxies[way] = _answering(call, dumps[place, call.target.port])
+            found.append((place, _judged(aim.row, replies[index, place], proxies[way])))
         tried.append(Tried(aim.row, _worst(aim, found)))
     return Called(tuple(tried), tuple(by.gaps))
 
@@ -151,15 +158,18 @@ async def _ask(session: Session, port: _Port, one: PodSeen) -> tuple[bytes, byte
         return f"the proxy of {place} could not be asked who answers: {short(error)}"
 
 
-def _judged(row: Expectation, call: Call, reply: Reply, dumps: Mapping[_Port, tuple[bytes, bytes | None] | str]) -> Verdict:
-    dump = dumps[call.target.pod, call.target.port]
+def _answering(call: Call, dump: tuple[bytes, bytes | None] | str) -> Answering | str:
+    """Who answers a call, or why it is not known."""
     if isinstance(dump, str):
-        return _unknown(dump)
+        return dump
     try:
-        proxy = read_answering(dump[0], call, dump[1])
+        return read_answering(dump[0], call, dump[1])
     except ClusterError as error:
-        return _unknown(f"it is unknown who answers: {short(error)}")
-    return judge_reply(row.request, reply, proxy)
+        return f"it is unknown who answers: {short(error)}"
+
+
+def _judged(row: Expectation, reply: Reply, proxy: Answering | str) -> Verdict:
+    return _unknown(proxy) if isinstance(proxy, str) else judge_reply(row.request, reply, proxy)
 
 
 def _worst(aim: _Aim, found: Sequence[tuple[Place, Verdict]]) -> Verdict:

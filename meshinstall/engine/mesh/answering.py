@@ -16,8 +16,13 @@ _MAX_DUMP = 4 * 1024**2
 # istiod's name for the listener that takes all inbound traffic (istio: pilot/pkg/model/context.go).
 _INBOUND = "virtualInbound"
 _MANAGER = "envoy.filters.network.http_connection_manager"
-# Filters that may write answers anew: what they do is not in the configuration.
+# Filters that may write answers anew, and their marks: what they do is not in the configuration.
 _PROGRAMS = re.compile(r"extensions\.filters\.http\.(lua|wasm|ext_proc|golang|dynamic_modules|header_mutation)\.")
+_ASKING = "extensions.filters.http.ext_authz."
+# Filters for which a connection may wait longer than an answer is waited for.
+_WAITING = re.compile(r"extensions\.filters\.network\.(ext_authz|wasm|ext_proc|golang|dynamic_modules)\.")
+# How bodies begin by which a refusal is known (checks/authz/answers.py).
+_REFUSALS = ("RBAC: ", "Audiences in Jwt ", "Jwt ", "Jwks ")
 _RAW, _TLS = "raw_buffer", "tls"
 # The transport, and what a proxy takes a connection for that comes so: by what its inspector finds in it, or by what our client names.
 _SEEN_AS: Mapping[tuple[Way, bool], tuple[str, str]] = {
@@ -46,16 +51,17 @@ def read_answering(listeners: bytes, call: Call, routes: bytes | None = None) ->
     transport, protocol = _SEEN_AS[call.way, call.speaks_http]
     try:
         listener = _listener(listeners, port, is_gateway=is_gateway)
-        forges = _forges(listener, routes)
-        reached = _reached(listener, port, transport, is_gateway=is_gateway)
-        plain = _reached(listener, port, _RAW, is_gateway=is_gateway)
+        found = [*_within(listener), *(_within(parsed(routes, _MAX_DUMP)) if routes else ())]
+        rewritten, hidden, asked, waits = (next(filter(None, map(why, found)), "") for why in (_rewrites, _hides, _asks, _waits))
+        reached, *any_way = (_reached(listener, port, one, is_gateway=is_gateway) for one in (transport, _RAW, _TLS))
         spoken = [one for one in reached if protocol and protocol in _protocols(one)] or [one for one in reached if not _protocols(one)]
         return Answering(
             is_http=bool(spoken) and all(map(_is_http, spoken)),
-            takes_plaintext=not all(map(_secures, plain)),
-            hides=forges or _hides(listener),
-            is_marked=not forges,
-            unkeyed=tuple(sorted(set(_unkeyed(listener)))),
+            takes_anybody=not all(_asks_for_certificate(one) for chains in any_way for one in chains),
+            hides=rewritten or hidden,
+            forges=rewritten or asked,
+            waits=waits,
+            unkeyed=tuple(sorted(set(_unkeyed(found)))),
         )
     except ValueError as error:
         raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
@@ -101,35 +107,58 @@ def _is_http(chain: Any) -> bool:
     return bool(filters) and text(at(filters[-1], "name")) == _MANAGER
 
 
-def _secures(chain: Any) -> bool:
-    return bool(table(at(chain, "transport_socket")))
+def _asks_for_certificate(chain: Any) -> bool:
+    return flag(at(chain, "transport_socket", "typed_config", "require_client_certificate"))
 
 
-def _forges(listener: Any, routes: bytes | None) -> str:
-    """Why even a mark may be written by others than Envoy's router; Envoy also writes headers of routes into its own answers."""
-    if routes is not None and FROM_BEHIND.encode() in routes.lower():
-        return f"a route of the gateway names the header {FROM_BEHIND}"
-    for one in _within(listener):
-        if one.get("local_reply_config"):
-            return "its proxy writes its own answers in other words (local_reply_config)"
-        added = (text(at(entry, "header", "key")) for entry in rows(one.get("response_headers_to_add")))
-        if FROM_BEHIND in {name.lower() for name in (*added, *map(text, rows(one.get("response_headers_to_remove"))))}:
-            return f"a route of its proxy names the header {FROM_BEHIND}"
+def _types(one: Mapping[str, Any]) -> str:
+    """The types that a configuration names: its own, that inside a TypedStruct, those of what is fetched from elsewhere."""
+    return " ".join(map(str, (one.get("@type"), one.get("type_url"), *rows(at(one, "config_discovery", "type_urls")))))
+
+
+def _rewrites(one: Mapping[str, Any]) -> str:
+    """Why answers and marks may be written by others than Envoy's router; Envoy also writes headers of routes into its own answers."""
+    if one.get("local_reply_config"):
+        return "its proxy writes its own answers in other words (local_reply_config)"
+    added = (text(at(entry, "header", "key")) for entry in rows(one.get("response_headers_to_add")))
+    if FROM_BEHIND in {name.lower() for name in (*added, *map(text, rows(one.get("response_headers_to_remove"))))}:
+        return f"a route of its proxy names the header {FROM_BEHIND}"
+    if found := _PROGRAMS.search(_types(one)):
+        return f"its proxy has a filter that may write any answer ({found[1]})"
     return ""
 
 
-def _hides(listener: Any) -> str:
-    """Why an answer of the application may have no mark."""
-    for one in _within(listener):
-        if flag(one.get("suppress_envoy_headers")):
-            return "its proxy leaves Envoy's own headers out (proxyHeaders)"
-        if found := _PROGRAMS.search(str(one.get("@type", ""))):
-            return f"its proxy has a filter that may write any answer ({found[1]})"
+def _asks(one: Mapping[str, Any]) -> str:
+    """Why a refusal may have the mark: it is in what the service answered that was asked."""
+    is_asked = _ASKING in _types(one) and not _keeps_marks(one)
+    return "a service outside of the mesh (CUSTOM) may have written the answer" if is_asked else ""
+
+
+def _keeps_marks(one: Mapping[str, Any]) -> bool:
+    """Whether no header of the service that is asked can be the mark; by default its refusal has all of them (envoy: ext_authz.proto)."""
+    answers = table(at(one, "http_service", "authorization_response"))
+    refused, passed = (rows(at(answers, name, "patterns")) for name in ("allowed_client_headers", "allowed_client_headers_on_success"))
+    names = [text(at(each, "exact")).lower() for each in (*refused, *passed)]
+    return bool(refused) and all(name and name != FROM_BEHIND for name in names)
+
+
+def _hides(one: Mapping[str, Any]) -> str:
+    """Why an answer of the application may have no mark, or one of a route may have the words of a policy."""
+    if flag(one.get("suppress_envoy_headers")):
+        return "its proxy leaves Envoy's own headers out (proxyHeaders)"
+    body = table(at(one, "direct_response", "body")) if isinstance(one.get("direct_response"), dict) else {}
+    if body and (body.keys() != {"inline_string"} or text(body["inline_string"]).startswith(_REFUSALS)):
+        return "a route of its proxy answers itself, and perhaps in the words of policies (directResponse)"
     return ""
 
 
-def _unkeyed(listener: Any) -> Iterator[str]:
-    for one in _within(listener):
+def _waits(one: Mapping[str, Any]) -> str:
+    found = _WAITING.search(_types(one))
+    return f"its proxy has a filter that may hold connections up ({found[1]})" if found else ""
+
+
+def _unkeyed(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in found:
         if _NOBODYS_KEY in str(at(one, "local_jwks", "inline_string") if isinstance(one.get("local_jwks"), dict) else ""):
             yield text(one.get("issuer"))
 

@@ -14,9 +14,9 @@ WEB = Request(8080, CART, Http())
 TCP = Request(3306, CART)
 PLAIN = Request(8080, http=Http())
 PLAIN_TCP = Request(3306)
-STRICT = Answering(is_http=True, takes_plaintext=False)
-OPEN = Answering(is_http=True, takes_plaintext=True)
-STRICT_TCP = Answering(is_http=False, takes_plaintext=False)
+STRICT = Answering(is_http=True, takes_anybody=False)
+OPEN = Answering(is_http=True, takes_anybody=True)
+STRICT_TCP = Answering(is_http=False, takes_anybody=False)
 RBAC = "RBAC: access denied"
 CHALLENGE = {"www-authenticate": 'Bearer realm="http://web/api", error="invalid_token"'}
 
@@ -62,16 +62,14 @@ def test_a_refusal_counts_where_the_proxy_gave_it(reply: Reply, outcome: Outcome
     assert judge_reply(WEB, reply, STRICT).outcome is outcome
 
 
-@pytest.mark.parametrize(
-    "proxy", [Answering(is_http=False, takes_plaintext=False), Answering(is_http=True, takes_plaintext=False, hides="x")]
-)
+@pytest.mark.parametrize("proxy", [Answering(is_http=False, takes_anybody=False), Answering(is_http=True, takes_anybody=False, hides="x")])
 @pytest.mark.parametrize("reply", [answer(403, RBAC), unauthorized("Jwt is expired")])
 def test_where_an_application_may_have_said_it_nothing_is_known(proxy: Answering, reply: Reply) -> None:
     assert judge_reply(WEB, reply, proxy).outcome is Outcome.UNDECIDED
 
 
 def test_a_mark_that_others_write_proves_nothing() -> None:
-    known, unknown = (Answering(is_http=True, takes_plaintext=False, hides="x", is_marked=is_marked) for is_marked in (True, False))
+    known, unknown = (Answering(is_http=True, takes_anybody=False, hides="x", forges=forges) for forges in ("", "x"))
     assert judge_reply(WEB, answer(200, behind=True), known).outcome is Outcome.ALLOW
     assert judge_reply(WEB, answer(200, behind=True), unknown).outcome is Outcome.UNDECIDED
 
@@ -90,10 +88,15 @@ def test_a_caller_with_another_certificate_proves_nothing(identity: str) -> None
         (PLAIN_TCP, STRICT_TCP, End.RESET, Outcome.DENY),
         # Where plaintext is taken an application may reset, too.
         (PLAIN, OPEN, End.RESET, Outcome.UNDECIDED),
-        (PLAIN_TCP, Answering(is_http=False, takes_plaintext=True), End.RESET, Outcome.UNDECIDED),
+        (PLAIN_TCP, Answering(is_http=False, takes_anybody=True), End.RESET, Outcome.UNDECIDED),
         (PLAIN, STRICT, End.CLOSED, Outcome.UNDECIDED),
         (PLAIN_TCP, STRICT_TCP, End.CLOSED, Outcome.UNDECIDED),
-        (PLAIN_TCP, STRICT_TCP, End.HELD, Outcome.ALLOW),
+        (PLAIN_TCP, Answering(is_http=False, takes_anybody=True), End.HELD, Outcome.ALLOW),
+        # What it says and what it does cannot both be true.
+        (PLAIN_TCP, STRICT_TCP, End.HELD, Outcome.UNDECIDED),
+        (TCP, STRICT_TCP, End.HELD, Outcome.ALLOW),
+        # The service that it asks may not have answered yet.
+        (TCP, replace(STRICT_TCP, waits="x"), End.HELD, Outcome.UNDECIDED),
         (TCP, STRICT_TCP, End.BYTES, Outcome.ALLOW),
         (TCP, STRICT_TCP, End.RESET, Outcome.UNDECIDED),
         # Its proxy answers what is no HTTP.
@@ -108,9 +111,32 @@ def test_a_closed_connection_counts_where_only_the_proxy_can_have_closed_it(
 
 
 def test_keys_that_istiod_could_not_read_are_named_with_the_refusal() -> None:
-    proxy = Answering(is_http=True, takes_plaintext=False, unkeyed=("https://gone.example",))
+    proxy = Answering(is_http=True, takes_anybody=False, unkeyed=("https://gone.example",))
     signed, other = (replace(WEB, http=Http(token=Token({"iss": issuer}))) for issuer in ("https://gone.example", "https://here.example"))
     reason = judge_reply(signed, unauthorized("Jwt verification fails"), proxy).reason
     assert "istiod could not read the keys of https://gone.example" in reason
     assert "istiod" not in judge_reply(signed, answer(403, RBAC), proxy).reason
     assert "istiod" not in judge_reply(other, unauthorized("Jwt is expired"), proxy).reason
+
+
+REPEATED = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl"
+SIGNED = replace(WEB, http=Http(token=Token({"iss": "x"}, variable="ANN_TOKEN")))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(200, f"authorization: Bearer {REPEATED}"),
+        answer(403, " ".join(REPEATED)),
+        unauthorized(f"Jwt {REPEATED} is not good"),
+        unauthorized(REPEATED),
+    ],
+)
+def test_a_token_that_an_answer_repeats_is_not_shown(reply: Reply) -> None:
+    """Where Envoy's own headers are left out an application that repeats what it got looks like its proxy."""
+    reason = judge_reply(SIGNED, reply, STRICT).reason
+    assert all(part not in reason for part in (*REPEATED.split("."), " ".join(REPEATED[:9])))
+
+
+def test_words_of_envoy_are_shown_beside_a_token() -> None:
+    assert "Jwt is expired" in judge_reply(SIGNED, unauthorized("Jwt is expired"), STRICT).reason
