@@ -37,7 +37,7 @@ _RULES = frozenset(
 _PATHS = frozenset({"path_normalization_options", "early_header_mutation_extensions"})
 _HOSTS = ("strip_matching_host_port", "strip_any_host_port", "strip_trailing_host_dot")
 # normalize_path, merge_slashes and path_with_escaped_slashes_action, as istiod writes them (listener_builder.go).
-_NORMALIZED: Mapping[tuple[Any, bool, str], Normalization] = {
+_NORMALIZED: Mapping[tuple[bool | None, bool, str], Normalization] = {
     (False, False, ""): Normalization.NONE,
     (True, False, ""): Normalization.BASE,
     (True, True, ""): Normalization.MERGE_SLASHES,
@@ -113,9 +113,10 @@ def _manager(config: Mapping[str, Any], tables: Mapping[str, Any], known: Known)
     return Manager(_NORMALIZED[_paths(config)], tuple(found))
 
 
-def _paths(config: Mapping[str, Any]) -> tuple[Any, bool, str]:
+def _paths(config: Mapping[str, Any]) -> tuple[bool | None, bool, str]:
     escaped = text(config.get("path_with_escaped_slashes_action"))
-    return config.get("normalize_path"), flag(config.get("merge_slashes")), "" if escaped in _KEPT else escaped
+    found = config.get("normalize_path")
+    return None if found is None else flag(found), flag(config.get("merge_slashes")), "" if escaped in _KEPT else escaped
 
 
 def _strange(config: Mapping[str, Any], tables: Mapping[str, Any]) -> str:
@@ -124,6 +125,8 @@ def _strange(config: Mapping[str, Any], tables: Mapping[str, Any]) -> str:
         return "how the proxy normalises paths"
     if any(flag(config.get(name)) for name in _HOSTS):
         return "how the proxy changes hosts"
+    if text(at(config, "common_http_protocol_options", "headers_with_underscores_action")) not in {"", "ALLOW"}:
+        return "what the proxy does with names of headers that have underscores"
     name = text(at(config, "rds", "route_config_name"))
     routes = config.get("route_config") or tables.get(name)
     if not routes:

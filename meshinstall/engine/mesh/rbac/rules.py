@@ -214,7 +214,7 @@ def _claim(seen: Seen, path: tuple[str, ...]) -> Any:
 
 
 def _sourced_metadata(wanted: Any) -> Test:
-    if at(wanted, "metadata_source") not in {None, "DYNAMIC"}:
+    if at(wanted, "metadata_source") not in (None, "DYNAMIC"):
         raise UnknownError("what a route says")
     return _metadata(at(wanted, "metadata_matcher"))
 

@@ -161,6 +161,9 @@ _DISCOVERED: dict[str, Any] = {"name": "any", "config_discovery": {}}
         (_with_leaf("principals", {"authenticated": {}}), "whoever has a certificate"),
         (_with_leaf("permissions", {"any": "yes"}), "could not be parsed"),
         (_with_field(http_filters={}), "could not be parsed"),
+        (_with_field(normalize_path=[]), "could not be parsed"),
+        (_with_leaf("principals", {"sourced_metadata": {"metadata_source": {}, "metadata_matcher": {}}}), "what a route says"),
+        (_with_field(common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"}), "names of headers"),
     ],
 )
 def test_what_is_not_known_is_undecided_with_its_reason(change: Callable[[Any], None], reason: str) -> None:
