@@ -19,9 +19,12 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.ownership import RUN_OBJECT, audit_labels, summary_path
 from meshinstall.model.paths import object_path
 from meshinstall.model.plan import ObjectStep, Plan, ReleaseStep
+from meshinstall.ports import Kube
 
 # Seconds for the summary, however the run ends.
 _LAST_WORDS = 10
+# Seconds for which the end of a namespace with nothing in it is waited for, and between two looks.
+_EMPTY_NAMESPACE, _LOOK = 60, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ async def remove(plan: Plan, desired: Desired, execution: Execution) -> None:
 async def _place(plan: Plan, desired: Desired, execution: Execution, look: Callable[[str], Awaitable[str]]) -> AsyncIterator[bool]:
     """Whether the mesh's namespace can hold the lock; where an earlier down removed it, it is made for as long as this run lasts.
 
-    While it is being deleted no other run can take a lock in it either.
+    While it is being deleted no other run can take a lock in it either. One that was made is waited for until it is gone: the next
+    command would find a namespace that is being deleted.
     """
     kube, name = execution.session.kube, plan.mesh_namespace
     if await kube.get(object_path("v1", "namespaces", name=name)) is not None:
@@ -84,6 +88,14 @@ async def _place(plan: Plan, desired: Desired, execution: Execution, look: Calla
         with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORDS):
             if not execution.lock.is_lost and not await look(name):
                 await kube.delete(object_path("v1", "namespaces", name=name), uid=made["metadata"]["uid"])
+    with anyio.move_on_after(_EMPTY_NAMESPACE):
+        while not execution.lock.is_lost and await _is_going(kube, name):
+            await anyio.sleep(_LOOK)
+
+
+async def _is_going(kube: Kube, name: str) -> bool:
+    live = await kube.get(object_path("v1", "namespaces", name=name))
+    return live is not None and "deletionTimestamp" in live["metadata"]
 
 
 def _looking_again(plan: Plan, desired: Desired, session: Session) -> Callable[[str], Awaitable[str]]:

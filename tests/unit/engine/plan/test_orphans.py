@@ -6,7 +6,7 @@ import pytest
 
 from meshinstall.engine.planning import make_removal
 from meshinstall.errors import StepError
-from meshinstall.model.release import ReleaseKey
+from meshinstall.model.release import Manifest, ReleaseKey
 from tests.cases import plans
 from tests.fakes import World, settled
 from tests.unit.engine import stages
@@ -79,3 +79,28 @@ async def test_what_other_releases_left_is_not_ours() -> None:
     assert await steps(there) == {}
     await stages.down(there, DESIRED, [])
     assert [path for path in there.kube.objects if "istio-sidecar-injector-two" in path]
+
+
+async def test_the_namespace_that_a_removal_made_for_its_lock_is_gone_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = await forgotten(left(WEBHOOKS, "istio-sidecar-injector", ISTIOD))
+    path, delete, get = "/api/v1/namespaces/istio-system", there.kube.delete, there.kube.get
+    looks: list[bool] = []
+
+    async def slowly(at: str, *, uid: str = "") -> None:
+        if at == path:
+            there.kube.objects[path]["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
+        else:
+            await delete(at, uid=uid)
+
+    async def looked(at: str) -> Manifest | None:
+        found = await get(at)
+        if at == path and found and "deletionTimestamp" in found["metadata"]:
+            looks.append(True)
+            if len(looks) > 2:
+                del there.kube.objects[path]
+        return found
+
+    monkeypatch.setattr(there.kube, "delete", slowly)
+    monkeypatch.setattr(there.kube, "get", looked)
+    await stages.down(there, DESIRED, [])
+    assert path not in there.kube.objects
