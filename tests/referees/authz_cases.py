@@ -1,10 +1,13 @@
 """Policies, workloads and requests that hypothesis makes: few words, so that rules and requests often meet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
 
+from meshinstall.checks.authz.axes import Deciding
+from meshinstall.checks.authz.seen import UnknownError
+from meshinstall.checks.authz.tokens import authenticate
 from meshinstall.model.authz import Http, Normalization, Request, Token
 from testbed.api import Json
 
@@ -298,3 +301,17 @@ MANAGERS: dict[Normalization, Json] = {
         "path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD",
     },
 }
+
+
+def bare(request: Request, *by: Deciding) -> Request:
+    """Without a token that nobody accepts: whoever has one may leave it out."""
+    http = request.http
+    return request if http is None or any(_is_accepted(one, http) for one in by) else replace(request, http=replace(http, token=None))
+
+
+def _is_accepted(by: Deciding, http: Http) -> bool:
+    """Whether a token is, or may be."""
+    try:
+        return authenticate(by.tokens, http).claims is not None
+    except UnknownError:
+        return True

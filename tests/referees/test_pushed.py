@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from meshinstall.checks.authz.access import told_apart
-from meshinstall.checks.authz.axes import Deciding
 from meshinstall.checks.authz.chains import Chain
 from meshinstall.checks.authz.classes import TooManyError
 from meshinstall.checks.authz.decide import Guard, guard, world
 from meshinstall.checks.authz.pushed import Pushed, is_behind
-from meshinstall.checks.authz.seen import UnknownError
-from meshinstall.checks.authz.tokens import authenticate
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.engine.mesh.rbac.chains import read_chains
-from meshinstall.model.authz import Http, Request, Workload
+from meshinstall.model.authz import Workload
 from meshinstall.model.policy_object import PolicyObject
 from testbed.api import Json
 from testbed.referee.enforcer import TYPE, Filters, ask_builder
-from tests.referees.authz_cases import TRUST_DOMAINS, Case, cases
+from tests.referees.authz_cases import TRUST_DOMAINS, Case, bare, cases
 
 pytestmark = pytest.mark.tools
 
@@ -96,20 +92,6 @@ def guarded(case: Case) -> Guard:
 def question(case: Case) -> Json:
     domain, *aliases = TRUST_DOMAINS
     return {"trustDomain": domain, "trustDomainAliases": aliases, "namespace": "shop", "labels": LABELS, "objects": list(case.objects)}
-
-
-def bare(request: Request, *by: Deciding) -> Request:
-    """Without a token that nobody accepts: whoever has one may leave it out."""
-    http = request.http
-    return request if http is None or any(is_accepted(one, http) for one in by) else replace(request, http=replace(http, token=None))
-
-
-def is_accepted(by: Deciding, http: Http) -> bool:
-    """Whether a token is, or may be."""
-    try:
-        return authenticate(by.tokens, http).claims is not None
-    except UnknownError:
-        return True
 
 
 @pytest.mark.parametrize("number", range(3000, 3003))

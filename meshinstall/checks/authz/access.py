@@ -26,14 +26,13 @@ _Way = tuple[int, ...]
 def cells(guards: Sequence[Deciding], wanted: Callable[[Verdicts], bool]) -> tuple[Cell, ...]:
     """The requests to a workload whose verdicts are wanted, one verdict for each set of policies that guards it.
 
-    Where rules tell too much apart there is one cell for all requests, undecided, with the reason.
+    Where rules tell too much apart there is one cell for all requests, undecided, with the reason, whatever is wanted: it may be there.
     """
     try:
         return told_apart(guards, wanted)
     except TooManyError as error:
         reason = f"the policies of this workload distinguish too many kinds of requests: {error}"
-        undecided = (Verdict(Outcome.UNDECIDED, reason),) * len(guards)
-        return (Cell((), undecided),) if wanted(undecided) else ()
+        return (Cell((), (Verdict(Outcome.UNDECIDED, reason),) * len(guards)),)
 
 
 def told_apart(guards: Sequence[Deciding], wanted: Callable[[Verdicts], bool]) -> tuple[Cell, ...]:

@@ -103,7 +103,8 @@ def _told(found: Iterable[Access]) -> Iterator[Consequence]:
     for access in found:
         for cell in access.cells:
             before, after = map(openness, cell.verdicts)
-            concern = Concern.WIDER if after > before else Concern.NARROWER
+            # Where all is unknown before and after, it may be wider.
+            concern = Concern.NARROWER if after < before else Concern.WIDER
             texts[concern].setdefault(_sentence(cell, before, after), []).append(access.callee.name)
     for concern, told in texts.items():
         sentences = [f"{begin} of {first(names, _WORKLOADS)}{end}" for (begin, end), names in told.items()]
@@ -120,6 +121,7 @@ def _sentence(cell: Cell, before: Openness, after: Openness) -> tuple[str, str]:
     how = {
         (Openness.CLOSED, Openness.OPEN): "becomes open to",
         (Openness.CLOSED, Openness.UNKNOWN): "may become open to",
+        (Openness.UNKNOWN, Openness.UNKNOWN): "may become open or closed to",
         (Openness.UNKNOWN, Openness.OPEN): "is open in any case to",
         (Openness.OPEN, Openness.CLOSED): "is closed to",
         (Openness.OPEN, Openness.UNKNOWN): "may be closed to",
@@ -127,5 +129,7 @@ def _sentence(cell: Cell, before: Openness, after: Openness) -> tuple[str, str]:
     }[before, after]
     when = f" when {' and '.join(conditions(cell))}" if conditions(cell) else ""
     doubt = f": {verdict.reason}" if after is Openness.UNKNOWN else ""
+    if before is after:
+        return what(cell), f"{where} {how} {who(cell)}{when}{doubt}"
     by = verdict.place or verdict.policy or "no policy is for it any more"
     return what(cell), f"{where} {how} {who(cell)}{when}{doubt} ({by})"

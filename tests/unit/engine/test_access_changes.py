@@ -8,12 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meshinstall.checks.authz.decide import Guard, decide, guard, world
-from meshinstall.checks.authz.tokens import authenticate
 from meshinstall.engine.objects.mesh_policies import known_mesh
 from meshinstall.engine.planning import make_plan
 from meshinstall.engine.rehearsal.access_changes import Objects, changed
 from meshinstall.model.access import Callee, Openness, openness
-from meshinstall.model.authz import Outcome, Request, Workload
+from meshinstall.model.authz import Outcome, Workload
 from meshinstall.model.desired import Desired
 from meshinstall.model.diff import Concern
 from meshinstall.model.facts import key_of, policy_key
@@ -21,7 +20,7 @@ from meshinstall.model.paths import object_path
 from meshinstall.model.policy_object import PolicyObject
 from tests.fake_kube import forbidden
 from tests.fakes import World
-from tests.referees.authz_cases import Case, cases
+from tests.referees.authz_cases import Case, bare, cases
 from tests.unit.engine.test_layered import MESH, RULE, cluster, policy, up, wanting
 
 ADMIN = {
@@ -131,6 +130,26 @@ async def test_a_policy_for_another_revision_no_longer_closes_anything() -> None
     assert [one.concern for one in changed(before, after, (), desired)] == [Concern.WIDER]
 
 
+def test_what_rules_tell_too_much_apart_of_is_never_silent() -> None:
+    when = [{"key": f"request.auth.claims[{name}]", "values": ["red"]} for name in "abcdefghij"]
+    narrow, wide = ([{"from": [{"source": {"namespaces": ["bank"]}}], "when": when}], [{}])
+    before, after = (
+        {policy_key(key_of(one)): PolicyObject("", one, {})} for one in (policy(spec={"rules": rules}) for rules in (narrow, wide))
+    )
+    tokens = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "RequestAuthentication",
+        "metadata": {"name": "tokens", "namespace": "shop"},
+        "spec": {"jwtRules": [{"issuer": "https://id.example/one", "jwks": "{}"}]},
+    }
+    both = {policy_key(key_of(tokens)): PolicyObject("", tokens, {})}
+    (said,) = changed({**before, **both}, {**after, **both}, (Callee("shop/web", Workload("shop", {"app": "web"})),), MESH)
+    assert said.concern is Concern.WIDER
+    assert said.text.startswith(
+        "anything of shop/web may become open or closed to anybody: the policies of this workload distinguish too many"
+    )
+
+
 def objects(case: Case) -> Objects:
     found = (PolicyObject("", one, {}) for one in case.objects)
     return {policy_key(key_of(one.manifest)): one for one in found}
@@ -139,13 +158,6 @@ def objects(case: Case) -> Objects:
 def guards(*sides: Objects, labels: dict[str, str]) -> list[Guard]:
     worlds = (world(known_mesh(tuple(one.values()), MESH)) for one in sides)
     return [guard(one, Workload("shop", labels)) for one in worlds]
-
-
-def bare(request: Request, by: list[Guard]) -> Request:
-    """Without a token that nobody accepts: it may be left out."""
-    http = request.http
-    is_read = http is None or any(authenticate(one.tokens, http).claims is not None for one in by)
-    return request if http is None or is_read else replace(request, http=replace(http, token=None))
 
 
 PAIRS = (cases("{}", 12), cases("{}", 12), st.sampled_from(({"app": "web", "tier": "front"}, {"app": "web"}, {})))
@@ -165,7 +177,7 @@ def check_named(first: Case, second: Case, labels: dict[str, str]) -> None:
     there = (Callee("shop/web", Workload("shop", labels)),)
     named = [one for one in changed(before, after, there, MESH) if one.concern is Concern.WIDER and "of shop/web" in one.text]
     for request, _ in (*first.requests, *second.requests):
-        old, new = (decide(one, bare(request, by)) for one in by)
+        old, new = (decide(one, bare(request, *by)) for one in by)
         if openness(old) is Openness.CLOSED and new.outcome is Outcome.ALLOW:
             assert named, (request, old, new)
 

@@ -1,6 +1,5 @@
 """Who may call what: that no request is in a class whose requests are decided otherwise, and how classes are told."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,12 +14,11 @@ from meshinstall.checks.authz.conditions import DESTINATION_IP, REMOTE_IP, SERVE
 from meshinstall.checks.authz.decide import Guard, decide, guard, world
 from meshinstall.checks.authz.paths import path_of
 from meshinstall.checks.authz.seen import UnknownError
-from meshinstall.checks.authz.tokens import authenticate
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.model.access import HTTP, METHOD, PATH, PORT, PROTOCOL, SOURCE, TCP, Aspect, Cell, Part
 from meshinstall.model.authz import Normalization, Outcome, Request, Workload
 from meshinstall.model.policy_object import PolicyObject
-from tests.referees.authz_cases import TRUST_DOMAINS, Case, cases
+from tests.referees.authz_cases import TRUST_DOMAINS, Case, bare, cases
 
 PAIRS = st.tuples(cases("{}", 6), cases("{}", 6))
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -77,14 +75,6 @@ def has(request: Request, name: str) -> bool:
     return request.http is not None or not (name in {METHOD, PATH, HOST, TOKEN} or name.startswith("request.headers"))
 
 
-def bare(request: Request, guards: tuple[Guard, ...]) -> Request:
-    """Without a token that nobody reads: it may be left out."""
-    http = request.http
-    if http is None or any(authenticate(one.tokens, http).claims is not None for one in guards):
-        return request
-    return replace(request, http=replace(http, token=None))
-
-
 def is_read(request: Request, how: Normalization) -> bool:
     try:
         return request.http is None or bool(path_of(request.http.path, how))
@@ -102,7 +92,7 @@ def guards_of(draw: st.DrawFn) -> tuple[Classes, list[Request]]:
         classes = Classes(guards, how)
     except TooManyError:
         reject()
-    return classes, [bare(one, guards) for one, _ in (*first.requests, *second.requests) if is_read(one, how)]
+    return classes, [bare(one, *guards) for one, _ in (*first.requests, *second.requests) if is_read(one, how)]
 
 
 @FEW
