@@ -1,5 +1,6 @@
 """Reads the CA of a user as istiod and the proxies do: its key, the way to its root, and what its certificates may sign."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 _Extension = TypeVar("_Extension", bound="ExtensionType")
 
+# How a block of PEM begins, and those that istiod takes for a key and for a certificate (istio: security/pkg/pki/util/crypto.go).
+_BLOCK = re.compile(rb"^-----BEGIN ([A-Z0-9 ]{1,40})-----", re.MULTILINE)
+_KEYS = frozenset({"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"})
+_CERTIFICATES = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
 # As many as are read of any chain.
 _MOST_SENT = 16
 # The name that agents and webhooks check of istiod's own certificate, which the CA signs too (istio: pilot/pkg/bootstrap/server.go).
@@ -23,7 +28,11 @@ def read_ca(parts: CaParts, trust_domain: str, namespace: str) -> CaChain:
         signer = load(parts.signer)[0]
         sent, anchors = load(parts.sent, _MOST_SENT), load(parts.roots)
         path = _path(signer, issuers((signer, *sent), anchors))
-        flaws = [*_key_flaws(signer, parts.key), *_path_flaws(signer, sent, anchors, path)]
+        flaws = [
+            *_first_flaws("certificate", parts.signer, _CERTIFICATES),
+            *_key_flaws(signer, parts.key),
+            *_path_flaws(signer, sent, anchors, path),
+        ]
         for below, one in enumerate(path):
             flaws += _own_flaws(one, path[:below], _ISTIOD.format(namespace=namespace), trust_domain)
         root = fingerprint(path[-1]) if path else ""
@@ -44,6 +53,12 @@ def _path(signer: "Certificate", above: Mapping["Certificate", Above]) -> tuple[
     return ()
 
 
+def _first_flaws(what: str, pem: bytes, known: frozenset[str]) -> Iterator[str]:
+    found = _BLOCK.search(pem)
+    if found and (first := found[1].decode()) not in known:
+        yield f"its {what} stands behind {first}, and istiod reads the first block alone"
+
+
 def _key_flaws(signer: "Certificate", pem: bytes) -> Iterator[str]:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -55,6 +70,7 @@ def _key_flaws(signer: "Certificate", pem: bytes) -> Iterator[str]:
     except (ValueError, UnsupportedAlgorithm):
         yield "its private key is not one in PEM that istiod can read"
     else:
+        yield from _first_flaws("private key", pem, _KEYS)
         form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         if key.public_key().public_bytes(*form) != signer.public_key().public_bytes(*form):
             yield "its private key is that of another certificate"

@@ -21,6 +21,7 @@ from tests.authorities import KEYS, Signed, Written, authority, key_pem, leaf, p
 DOMAIN = "shop.example"
 SPACE = "istio-system"
 DNS = f"istiod.{SPACE}.svc"
+PARAMETERS = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
 
 
 def parts(chain: Sequence[Signed], sent: bytes, roots: bytes) -> CaParts:
@@ -110,8 +111,19 @@ def test_a_key_that_istiod_cannot_use_is_named() -> None:
         (key_pem(KEYS[1]), ("its private key is that of another certificate",)),
         (encrypted, ("its private key is encrypted, which istiod cannot read",)),
         (b"no key", ("its private key is not one in PEM that istiod can read",)),
+        # As openssl ecparam -genkey writes it: istiod reads what comes first, and nothing else.
+        (PARAMETERS + key_pem(KEYS[0]), ("its private key stands behind EC PARAMETERS, and istiod reads the first block alone",)),
+        (whole + key_pem(KEYS[0]), ("its private key stands behind CERTIFICATE, and istiod reads the first block alone",)),
+        (b"in words\n" + key_pem(KEYS[0]), ()),
     ):
         assert read_ca(CaParts(whole, key, whole, whole), DOMAIN, SPACE).flaws == flaw
+
+
+def test_a_certificate_behind_something_else_is_not_what_istiod_reads() -> None:
+    ca = authority("root", Written(), None, KEYS[0])
+    whole, key = pem(ca[0]), key_pem(KEYS[0])
+    found = read_ca(CaParts(key + whole, key, whole, whole), DOMAIN, SPACE)
+    assert found.flaws == ("its certificate stands behind PRIVATE KEY, and istiod reads the first block alone",)
 
 
 def test_the_path_is_from_the_signer_to_the_root_whatever_else_is_sent() -> None:
