@@ -30,7 +30,8 @@ _AT_ONCE = 8
 _START = 45.0
 _EACH = 15.0
 _CLEAN_UP = 15.0
-_FILTERS = "networking.istio.io/v1alpha3"
+# What a caller is, with the version of each.
+_KINDS = (("pods", "v1"), ("envoyfilters", "networking.istio.io/v1alpha3"))
 
 
 @dataclass
@@ -108,14 +109,22 @@ async def _start(found: Callers, account: Place, name: str, owner: probe_objects
 
 
 async def _clean_up(session: Session, names: Mapping[Place, str], prober: Prober) -> None:
-    async def remove(account: Place, name: str) -> None:
-        for version, plural in (("v1", "pods"), (_FILTERS, "envoyfilters")):
-            try:
-                await session.kube.delete(object_path(version, plural, account.namespace, name))
-            except ClusterError as error:
-                prober.gaps.append(f"{plural} {account.namespace}/{name} could not be removed: {short(error)}")
+    """All at the same time, so that one that hangs keeps no other; what is not answered in time may be there still."""
+    left = [(plural, version, account, name) for account, name in names.items() for plural, version in _KINDS]
+    waiting = dict.fromkeys(left, "not in time")
+
+    async def remove(one: tuple[str, str, Place, str]) -> None:
+        plural, version, account, name = one
+        try:
+            await session.kube.delete(object_path(version, plural, account.namespace, name))
+            del waiting[one]
+        except ClusterError as error:
+            waiting[one] = short(error)
 
     with closing(_CLEAN_UP):
         async with task_group() as group:
-            for account, name in names.items():
-                group.start_soon(remove, account, name)
+            for one in left:
+                group.start_soon(remove, one)
+    prober.gaps += [
+        f"{plural} {account.namespace}/{name} could not be removed: {why}" for (plural, _, account, name), why in waiting.items()
+    ]

@@ -152,11 +152,15 @@ async def probes(session: Session, say: Say, revision: str = "", announce: Annou
 
 
 async def _clean_up(kube: Kube, prober: Prober) -> None:
+    problem = "not in time"
     with closing(_CLEAN_UP):
         try:
             await _remove(kube, prober.namespace)
+            problem = ""
         except ClusterError as error:
-            prober.gaps.append(f"namespace {prober.namespace} could not be removed: {short(error)}")
+            problem = short(error)
+    if problem:
+        prober.gaps.append(f"namespace {prober.namespace} could not be removed: {problem}")
 
 
 async def _be_alone(session: Session, say: Say) -> None:

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import anyio
 import pytest
 
 from meshinstall.engine.gates.authz import Tokens, sources_of
+from meshinstall.engine.probe import callers
 from meshinstall.errors import ClusterError, ForbiddenError, UsageError
 from meshinstall.model.authz import Http, Outcome, Token
 from meshinstall.model.ownership import HOLDER
@@ -169,6 +171,22 @@ async def test_what_could_not_be_removed_is_told(shop: Shop) -> None:
     (gap,) = found.gaps
     assert gap.startswith("pods shop/meshinstall-probe-")
     assert gap.endswith("could not be removed: busy")
+
+
+async def test_what_was_not_removed_in_time_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server that does not answer leaves no caller behind in silence."""
+    delete = shop.kube.delete
+
+    async def slowly(path: str, *, uid: str = "") -> None:
+        if "/namespaces/shop/" in path:
+            await anyio.sleep_forever()
+        await delete(path, uid=uid)
+
+    monkeypatch.setattr(shop.kube, "delete", slowly)
+    monkeypatch.setattr(callers, "_CLEAN_UP", 0.05)
+    found = await shop.call(row())
+    assert [gap.partition(" shop/")[0] for gap in found.gaps] == ["pods", "envoyfilters"]
+    assert all(gap.endswith("could not be removed: not in time") for gap in found.gaps)
 
 
 def test_a_table_that_is_too_large_is_a_mistake() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
+from meshinstall.engine.probe import prober as prober_module
 from meshinstall.engine.probe.prober import probes, remove_leftovers
 from meshinstall.errors import ForbiddenError
 from meshinstall.model.ownership import HOLDER
@@ -266,3 +267,16 @@ async def test_leftovers_that_cannot_be_listed_stop_nothing(cluster: Cluster) ->
     assert ["probes of an earlier run" in gap for gap in prober.gaps] == [True]
     with pytest.raises(ForbiddenError):
         await remove_leftovers(cluster.session())
+
+
+async def test_what_is_not_cleaned_up_in_time_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(path: str, *, uid: str = "") -> None:
+        assert path or uid
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(prober_module, "_CLEAN_UP", 0.05)
+    async with probes(cluster.session(), cluster.said.append) as prober:
+        delete = cluster.nodes.delete
+        monkeypatch.setattr(cluster.nodes, "delete", hang)
+    assert prober.gaps == [f"namespace {prober.namespace} could not be removed: not in time"]
+    await delete(f"/api/v1/namespaces/{prober.namespace}")
