@@ -89,7 +89,9 @@ async def _place(plan: Plan, desired: Desired, execution: Execution, look: Calla
             if not execution.lock.is_lost and not await look(name):
                 await kube.delete(object_path("v1", "namespaces", name=name), uid=made["metadata"]["uid"])
     with anyio.move_on_after(_EMPTY_NAMESPACE):
-        while not execution.lock.is_lost and await _is_going(kube, name):
+        while not execution.lock.is_lost:
+            if not await _is_going(kube, name):
+                break
             await anyio.sleep(_LOOK)
 
 
