@@ -78,7 +78,11 @@ def _taking(chains: Sequence[Chain], request: Request) -> Iterator[Chain]:
         yield from at_port
         return
     tls = _named([one for one in at_port if one.takes_tls], request.server_name)
-    plain = [one for one in at_port if one.takes_plaintext]
+    if request.server_name is not None or not any(one.server_names for one in tls):
+        tls = _nearest(tls, _TLS)
+    # Plaintext names no server.
+    unnamed = [one for one in at_port if one.transport in {"", _RAW} and not one.server_names]
+    plain = [one for one in _nearest(unnamed, _RAW) if one.takes_plaintext]
     is_http = request.http is not None
     if request.principal and tls:
         yield from _spoken(tls, _MESH_HTTP if is_http else _MESH_TCP)
@@ -89,6 +93,11 @@ def _taking(chains: Sequence[Chain], request: Request) -> Iterator[Chain]:
     if not request.principal:
         anonymous = tls if request.server_name else [one for one in tls if one.tls and not one.certificate]
         yield from _spoken(anonymous, _OFFERED if is_http else ())
+
+
+def _nearest(chains: Sequence[Chain], transport: str) -> Sequence[Chain]:
+    """Those that name the transport, before those that take any."""
+    return [one for one in chains if one.transport == transport] or chains
 
 
 def _spoken(chains: Sequence[Chain], offered: Iterable[Collection[str]]) -> Sequence[Chain]:

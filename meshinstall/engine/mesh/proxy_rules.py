@@ -66,8 +66,9 @@ class Enforced:
     def decide(self, request: Request) -> Verdict:
         """What the proxy does to a request, if that comes to it at all."""
         port, pod = request.port, self.pod.pod
-        if pod.dataplane is Dataplane.SIDECAR and (not pod.captured or self.pod.capture.leaves_out(port)):
-            return Verdict(Outcome.UNDECIDED, f"traffic to port {port} of the pod does not go through its proxy")
+        is_past = not pod.captured or self.pod.capture.leaves_out(port) or bool(pod.interfaces)
+        if pod.dataplane is Dataplane.SIDECAR and is_past:
+            return Verdict(Outcome.UNDECIDED, f"traffic to port {port} of the pod does not go through its proxy, or not all of it")
         if pod.dataplane is Dataplane.GATEWAY and not any(one.port == port for one in self.chains):
             return Verdict(Outcome.UNDECIDED, f"the gateway does not listen on port {port}")
         return decide_by(self.chains, request)

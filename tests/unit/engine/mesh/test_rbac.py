@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshinstall.checks.authz.chains import decide_by
+from meshinstall.checks.authz.chains import Chain, decide_by
 from meshinstall.checks.authz.decide import decide, guard, world
-from meshinstall.checks.authz.enforced import is_read_as_tcp
+from meshinstall.checks.authz.enforced import Rules, Way, is_read_as_tcp
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.engine.mesh.rbac.chains import read_chains
 from meshinstall.engine.objects.json_fields import MalformedError
@@ -212,6 +212,43 @@ def test_chains_that_go_by_more_than_a_request_tells_decide_only_together() -> N
             chain["filter_chain_match"]["source_prefix_ranges"] = [{"address_prefix": "10.0.0.0", "prefix_len": 8}]
     verdict = decided(found, Request(8080, CART, Http("GET", "/api/v1", "web")))
     assert (verdict.outcome, "filter chains" in verdict.reason) == (Outcome.UNDECIDED, True)
+
+
+DENYING, OPEN = (Way(filters) for filters in ((Rules((), is_deny=False),), ()))
+MESH: dict[str, Any] = {"tls": True, "certificate": True}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "request_"),
+    [
+        (
+            Chain(None, lambda: DENYING, transport="tls", **MESH),
+            Chain(None, lambda: OPEN, protocols=("istio",), **MESH),
+            Request(3306, CART),
+        ),
+        (Chain(None, lambda: DENYING, transport="raw_buffer"), Chain(None, lambda: OPEN), Request(3306, server_name="")),
+        (
+            Chain(None, lambda: DENYING, transport="raw_buffer"),
+            Chain(None, lambda: OPEN, protocols=("http/1.1",)),
+            Request(80, "", Http(), server_name=""),
+        ),
+        # TLS that is passed on: plaintext names no server.
+        (
+            Chain(None, lambda: DENYING, transport="tls"),
+            Chain(None, lambda: OPEN, server_names=("web.example",)),
+            Request(443, server_name=""),
+        ),
+    ],
+)
+def test_a_chain_that_names_its_transport_comes_before_one_that_does_not(first: Chain, second: Chain, request_: Request) -> None:
+    """Envoy looks for the transport before it looks at protocols, and at the server's name before both."""
+    assert decide_by([first, second], request_).outcome is Outcome.DENY
+    assert decide_by([second, first], request_).outcome is Outcome.DENY
+
+
+def test_where_the_name_of_the_server_is_not_known_all_chains_may_take_it() -> None:
+    chains = (Chain(None, lambda: DENYING, transport="tls", **MESH), Chain(None, lambda: OPEN, server_names=("web.example",), **MESH))
+    assert decide_by(chains, Request(443, CART)).outcome is Outcome.UNDECIDED
 
 
 def test_a_default_chain_and_a_strange_socket_are_not_read() -> None:

@@ -142,6 +142,15 @@ async def test_a_port_that_a_proxy_reads_as_tcp_is_told_and_is_not_taken_for_old
             {"inits": [init(exclude="8080"), {"name": "istio-proxy", "args": ["proxy", "sidecar"], "restartPolicy": "Always"}]},
             "go through its proxy",
         ),
+        (
+            {
+                "inits": [
+                    init("*", "15021", "istio-init", "-c", "eth1"),
+                    {"name": "istio-proxy", "args": ["proxy", "sidecar"], "restartPolicy": "Always"},
+                ]
+            },
+            "go through its proxy",
+        ),
     ],
 )
 async def test_a_pod_of_which_nothing_is_known_is_undecided_whatever_others_do(change: dict[str, Any], reason: str) -> None:
