@@ -15,6 +15,8 @@ _FORMS = (
     (re.compile(r"spiffe://\.\*(?P<two>.*)"), conditions.PRINCIPAL),
 )
 _BETWEEN = {conditions.SERVICE_ACCOUNT: "/", conditions.TRUST_DOMAIN: "*"}
+# Characters of an expression: names and their quotes need far fewer, and a longer one takes time that grows by its square.
+_LONGEST = 1024
 _QUOTED = re.compile(r"\\(\W)")
 _SPECIAL = re.compile(r"[.+*?()|\[\]{}^$\\]")
 
@@ -29,7 +31,7 @@ def identity_words(matcher: Any) -> tuple[str, str | None]:
     expression = text(at(matcher, "safe_regex", "regex"))
     if expression == ".+":
         return conditions.PRINCIPAL, "*"
-    for form, key in _FORMS:
+    for form, key in _FORMS if len(expression) <= _LONGEST else ():
         if found := form.fullmatch(expression):
             return key, _value(key, *(_unquoted(part, is_pattern=key == conditions.NAMESPACE) for part in found.groups()))
     return conditions.OTHER, None

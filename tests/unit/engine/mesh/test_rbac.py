@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -12,11 +13,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshinstall.checks.authz import conditions
 from meshinstall.checks.authz.chains import Chain, decide_by
 from meshinstall.checks.authz.decide import decide, guard, world
 from meshinstall.checks.authz.enforced import Rules, Way, is_read_as_tcp
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.engine.mesh.rbac.chains import read_chains
+from meshinstall.engine.mesh.rbac.identities import identity_words
 from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.model.authz import Http, Outcome, Request, Token, Verdict, Workload
 from meshinstall.model.policy_object import PolicyObject
@@ -249,6 +252,23 @@ def test_a_chain_that_names_its_transport_comes_before_one_that_does_not(first: 
 def test_where_the_name_of_the_server_is_not_known_all_chains_may_take_it() -> None:
     chains = (Chain(None, lambda: DENYING, transport="tls", **MESH), Chain(None, lambda: OPEN, server_names=("web.example",), **MESH))
     assert decide_by(chains, Request(443, CART)).outcome is Outcome.UNDECIDED
+
+
+@pytest.mark.parametrize("part", ["/(.+/|)sa/", "[^/]*/.*"])
+def test_a_long_expression_of_an_identity_takes_no_time(part: str) -> None:
+    """Any tenant writes them into a proxy of his own: half a million characters would take hours."""
+    started = time.monotonic()
+    assert identity_words({"safe_regex": {"regex": f"spiffe://.+/ns/{part * 50_000}x"}}) == (conditions.OTHER, None)
+    assert time.monotonic() - started < 1
+
+
+def test_a_long_name_of_a_rule_takes_no_time() -> None:
+    found = listener("web")
+    for rules in _rules(found):
+        rules["policies"] = {"istio-ext-authz-" + "-ns[" * 100_000: {"permissions": [{"any": True}], "principals": [{"any": True}]}}
+    started = time.monotonic()
+    assert decided(found, Request(8080, CART, Http("GET", "/api/v1", "web"))).outcome is Outcome.ALLOW
+    assert time.monotonic() - started < 2
 
 
 def test_a_default_chain_and_a_strange_socket_are_not_read() -> None:
