@@ -313,5 +313,6 @@ def _is_accepted(by: Deciding, http: Http) -> bool:
     """Whether a token is, or may be."""
     try:
         return authenticate(by.tokens, http).claims is not None
-    except UnknownError:
-        return True
+    except UnknownError as doubt:
+        # Of a token that is refused it may be unknown with which status.
+        return "refuses the token" not in str(doubt)
