@@ -1,23 +1,29 @@
 """Reads the CA of a user as istiod and the proxies do: its key, the way to its root, and what its certificates may sign."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from meshinstall.adapters.certificates.reader import Above, facts_of, fingerprint, is_authority, issuers, load, reading
+from meshinstall.adapters.certificates.reader import (
+    MOST_IN_CHAIN,
+    extension,
+    facts_of,
+    fingerprint,
+    is_authority,
+    issuers,
+    load,
+    reading,
+    way_up,
+)
 from meshinstall.model.own_ca import CaChain, CaParts
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate, Extensions, ExtensionType, GeneralName, NameConstraints
-
-_Extension = TypeVar("_Extension", bound="ExtensionType")
+    from cryptography.x509 import Certificate, GeneralName, NameConstraints
 
 # How a block of PEM begins, and those that istiod takes for a key and for a certificate (istio: security/pkg/pki/util/crypto.go).
 _BLOCK = re.compile(rb"^-----BEGIN ([A-Z0-9 ]{1,40})-----", re.MULTILINE)
 _KEYS = frozenset({"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"})
 _CERTIFICATES = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
-# As many as are read of any chain.
-_MOST_SENT = 16
 # The name that agents and webhooks check of istiod's own certificate, which the CA signs too (istio: pilot/pkg/bootstrap/server.go).
 _ISTIOD = "istiod.{namespace}.svc"
 
@@ -26,8 +32,8 @@ def read_ca(parts: CaParts, trust_domain: str, namespace: str) -> CaChain:
     """Hold the parts of a CA against each other; ``namespace`` is istiod's. Raises ClusterError for certificates that cannot be read."""
     with reading():
         signer = load(parts.signer)[0]
-        sent, anchors = load(parts.sent, _MOST_SENT), load(parts.roots)
-        path = _path(signer, issuers((signer, *sent), anchors))
+        sent, anchors = load(parts.sent, MOST_IN_CHAIN), load(parts.roots)
+        path = way_up(signer, issuers((signer, *sent), anchors))
         flaws = [
             *_first_flaws("certificate", parts.signer, _CERTIFICATES),
             *_key_flaws(signer, parts.key),
@@ -37,20 +43,6 @@ def read_ca(parts: CaParts, trust_domain: str, namespace: str) -> CaChain:
             flaws += _own_flaws(one, path[:below], _ISTIOD.format(namespace=namespace), trust_domain)
         root = fingerprint(path[-1]) if path else ""
         return CaChain(tuple(facts_of(one, root) for one in path), tuple(dict.fromkeys(map(fingerprint, anchors))), tuple(flaws))
-
-
-def _path(signer: "Certificate", above: Mapping["Certificate", Above]) -> tuple["Certificate", ...]:
-    """The shortest way from the signer to a root, both included; empty when none leads there."""
-    waiting: list[tuple[Certificate, ...]] = [(signer,)]
-    seen = {signer}
-    # It grows while it is walked.
-    for way in waiting:
-        found = above[way[-1]]
-        if found.anchor is not None:
-            return way if found.anchor == way[-1] else (*way, found.anchor)
-        waiting += [(*way, one) for one in found.links if one not in seen]
-        seen.update(found.links)
-    return ()
 
 
 def _first_flaws(what: str, pem: bytes, known: frozenset[str]) -> Iterator[str]:
@@ -90,20 +82,21 @@ def _own_flaws(one: "Certificate", below: Sequence["Certificate"], istiod: str, 
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 
-    extensions, name = one.extensions, _name(one)
+    name = _name(one)
     if not is_authority(one):
         yield f"{name} is not a CA"
         return
-    length = extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+    constraints = extension(one, x509.BasicConstraints)
+    length = constraints.path_length if constraints else None
     if length is not None and sum(each.subject != each.issuer for each in below) > length:
         yield f"{name} allows {length} CAs below it, and there are more"
-    usage = _value(extensions, x509.KeyUsage)
+    usage = extension(one, x509.KeyUsage)
     if usage is not None and not usage.key_cert_sign:
         yield f"{name} may not sign certificates (key usage)"
-    purposes = _value(extensions, x509.ExtendedKeyUsage)
+    purposes = extension(one, x509.ExtendedKeyUsage)
     if purposes is not None and Usage.ANY_EXTENDED_KEY_USAGE not in purposes and not {Usage.SERVER_AUTH, Usage.CLIENT_AUTH} <= {*purposes}:
         yield f"{name} may not sign for servers and clients both (extended key usage)"
-    names = _value(extensions, x509.NameConstraints)
+    names = extension(one, x509.NameConstraints)
     if names is not None:
         yield from (f"{name} may not sign for {what} (name constraints)" for what in _refused(names, istiod, trust_domain))
 
@@ -137,15 +130,6 @@ def _is_within(host: str, constraint: str, *, is_url: bool) -> bool:
     if is_url:
         return is_below if constraint.startswith(".") else host.lower() == bare
     return is_below or (host.lower() == bare and not constraint.startswith("."))
-
-
-def _value(extensions: "Extensions", kind: type[_Extension]) -> "_Extension | None":
-    from cryptography import x509
-
-    try:
-        return extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
 
 
 def _name(certificate: "Certificate") -> str:

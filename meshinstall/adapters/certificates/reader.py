@@ -3,17 +3,19 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from meshinstall.errors import ClusterError
 from meshinstall.model.mesh import CertificateFacts
 from meshinstall.model.status import CertificateTimes
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from cryptography.x509 import Certificate, ExtensionType
+
+_Extension = TypeVar("_Extension", bound="ExtensionType")
 
 # Certificates in one text: a chain is short, and each is held against each other; bundles of authorities hold some hundred.
-_MOST_IN_CHAIN = 16
+MOST_IN_CHAIN = 16
 _MOST_ROOTS = 500
 # Signatures that are verified for one chain, 0.1 ms to 2 ms each while nothing else runs. A chain of four, all of one name as istiod
 # names them, beside five roots of that name takes 32 at most; only a hostile one takes thousands.
@@ -34,7 +36,7 @@ def read_chain(pem: bytes, roots: bytes) -> tuple[CertificateFacts, ...]:
     that takes too many signatures to follow is an error too.
     """
     with reading():
-        chain, anchors = load(pem, _MOST_IN_CHAIN), load(roots) if roots else ()
+        chain, anchors = load(pem, MOST_IN_CHAIN), load(roots) if roots else ()
         above = issuers(chain, anchors)
         return tuple(facts_of(one, _root(one, above)) for one in chain)
 
@@ -115,14 +117,23 @@ class _Signatures:
         return _is_issued(certificate, issuer)
 
 
-def _root(certificate: "Certificate", above: Mapping["Certificate", Above]) -> str:
-    reached = [certificate]
+def way_up(certificate: "Certificate", above: Mapping["Certificate", Above]) -> tuple["Certificate", ...]:
+    """The shortest way to a root that is trusted, both ends included; empty when none leads there."""
+    ways: list[tuple[Certificate, ...]] = [(certificate,)]
+    seen = {certificate}
     # It grows while it is walked.
-    for one in reached:
-        if anchor := above[one].anchor:
-            return fingerprint(anchor)
-        reached += [other for other in above[one].links if other not in reached]
-    return ""
+    for way in ways:
+        found = above[way[-1]]
+        if found.anchor is not None:
+            return way if found.anchor == way[-1] else (*way, found.anchor)
+        ways += [(*way, one) for one in found.links if one not in seen]
+        seen.update(found.links)
+    return ()
+
+
+def _root(certificate: "Certificate", above: Mapping["Certificate", Above]) -> str:
+    way = way_up(certificate, above)
+    return fingerprint(way[-1]) if way else ""
 
 
 def _is_issued(certificate: "Certificate", issuer: "Certificate") -> bool:
@@ -157,21 +168,26 @@ def fingerprint(certificate: "Certificate") -> str:
 def _uris(certificate: "Certificate") -> tuple[str, ...]:
     from cryptography import x509
 
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
+    names = extension(certificate, x509.SubjectAlternativeName)
+    return () if names is None else tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
 
 
 def is_authority(certificate: "Certificate") -> bool:
     """Whether it may sign others by its basic constraints."""
     from cryptography import x509
 
+    constraints = extension(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def extension(certificate: "Certificate", kind: type[_Extension]) -> "_Extension | None":
+    """What a certificate says of a kind; None when it has none of it."""
+    from cryptography import x509
+
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
-        return False
+        return None
 
 
 def _key(certificate: "Certificate") -> str:
