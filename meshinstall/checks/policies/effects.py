@@ -13,6 +13,9 @@ from meshinstall.checks.policies.reading import (
     CUSTOM,
     DENY,
     GATEWAY_LABELS,
+    HTTP_SOURCES,
+    IDENTITIES,
+    NOT_IDENTITIES,
     Policies,
     Rule,
     action,
@@ -37,8 +40,7 @@ _HTTP = ("http", "http2", "https-proxy", "grpc", "grpc-web")
 _SHOWN = 3
 
 # What a CUSTOM may not go by (istio: pkg/config/validation).
-_NAMED = ("principals", "namespaces", "serviceAccounts", "trustDomains", "requestPrincipals")
-_IDENTITIES = (*_NAMED, *(f"not{name[0].upper()}{name[1:]}" for name in _NAMED))
+_CALLERS = (*IDENTITIES, HTTP_SOURCES[0], *NOT_IDENTITIES, HTTP_SOURCES[1])
 _IDENTITY_KEYS = ("source.principal", "source.namespace", "source.serviceAccount", "source.trustDomain", "request.auth.")
 
 
@@ -111,7 +113,7 @@ def _custom(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
         hint = f"known: {', '.join(policies.providers) or 'none'}"
         yield finding("POL009", Severity.ERROR, (policy, ("spec", "provider", "name")), title, hint)
     for rule in rules(policy):
-        sources = [((*path, name), name) for path, source in rule.sources for name in _IDENTITIES if items(source.get(name))]
+        sources = [((*path, name), name) for path, source in rule.sources for name in _CALLERS if items(source.get(name))]
         keys = [
             ((*path, "key"), word(part.get("key"))) for path, part in rule.conditions if word(part.get("key")).startswith(_IDENTITY_KEYS)
         ]

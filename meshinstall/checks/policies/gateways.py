@@ -14,6 +14,8 @@ from meshinstall.checks.policies.reading import (
     DENY,
     GATEWAY_NAME,
     HTTP_SOURCES,
+    IDENTITIES,
+    NOT_IDENTITIES,
     GatewayPods,
     Policies,
     Rule,
@@ -36,8 +38,6 @@ from meshinstall.model.policy_kinds import GATEWAY_API, NETWORKING
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
-_NOBODY_OUTSIDE = ("notPrincipals", "notNamespaces", "notServiceAccounts", "notTrustDomains")
-_IDENTITIES = ("principals", "namespaces", "serviceAccounts", "trustDomains")
 _TOKENS = "request.auth."
 _PREFLIGHT = "OPTIONS"
 _SHOWN = 3
@@ -61,8 +61,8 @@ def locked(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
 
 def _denied_outside(policies: Policies, rule: Rule) -> Iterator[Finding]:
     for path, source in rule.sources:
-        named = [name for name in _NOBODY_OUTSIDE if items(source.get(name))]
-        if named and set(source) <= {*_NOBODY_OUTSIDE} and not rule.ports():
+        named = [name for name in NOT_IDENTITIES if items(source.get(name))]
+        if named and set(source) <= {*NOT_IDENTITIES} and not rule.ports():
             title = f"this DENY is in {policies.root_namespace}: {named[0]} means every client from outside, and gateways refuse them all"
             hint = "put it into the namespaces that are meant: no ALLOW, wherever it is, lets in what a DENY refuses"
             yield finding("POL037", Severity.WARNING, (rule.policy, (*path, named[0])), title, hint)
@@ -183,6 +183,6 @@ def _is_by_token(rule: Rule) -> bool:
 def _lets_pass(rule: Rule) -> bool:
     """Whether a rule of an ALLOW may let a preflight in."""
     keys = any(word(part.get("key")).startswith((_TOKENS, "source.")) and items(part.get("values")) for _, part in rule.conditions)
-    wants = (HTTP_SOURCES[0], *_IDENTITIES)
+    wants = (HTTP_SOURCES[0], *IDENTITIES)
     by_source = bool(rule.sources) and all(any(items(source.get(name)) for name in wants) for _, source in rule.sources)
     return not keys and not by_source and _takes(rule.operations)

@@ -10,6 +10,9 @@ from meshinstall.checks.policies.reading import (
     ALLOW,
     DENY,
     GATEWAY_LABELS,
+    IDENTITIES,
+    MODES,
+    NOT_IDENTITIES,
     Policies,
     Rule,
     action,
@@ -24,10 +27,7 @@ from meshinstall.checks.policies.reading import (
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.policy_object import PolicyObject
 
-_IDENTITIES = ("principals", "namespaces", "serviceAccounts", "trustDomains")
-_OTHERS = ("notPrincipals", "notNamespaces", "notServiceAccounts", "notTrustDomains")
-_OPEN = frozenset({"PERMISSIVE", "DISABLE"})
-_MODES = frozenset({*_OPEN, "STRICT"})
+_OPEN = MODES - {"STRICT"}
 
 
 def without_identity(policies: Policies, policy: PolicyObject) -> Iterator[Finding]:
@@ -46,9 +46,9 @@ def without_identity(policies: Policies, policy: PolicyObject) -> Iterator[Findi
 def _allowed(rule: Rule) -> Iterator[Finding]:
     """A client without a certificate is none of those that an ALLOW excepts."""
     for path, source in rule.sources:
-        if any(items(source.get(name)) for name in (*_IDENTITIES, "requestPrincipals")):
+        if any(items(source.get(name)) for name in (*IDENTITIES, "requestPrincipals")):
             continue
-        for name in _OTHERS:
+        for name in NOT_IDENTITIES:
             if items(source.get(name)):
                 title = f"{name} in an ALLOW lets in every client that sends plaintext, for it has no identity at all"
                 hint = 'add principals: ["*"] to this source, or allow those that are meant; PeerAuthentication STRICT also ends it'
@@ -60,7 +60,7 @@ def _not_denied(rule: Rule) -> Iterator[Finding]:
     if GATEWAY_LABELS & (selector(rule.policy) or {}).keys() or selector(rule.policy) is None:
         return
     for path, source in rule.sources:
-        name = next((one for one in _IDENTITIES if items(source.get(one))), "")
+        name = next((one for one in IDENTITIES if items(source.get(one))), "")
         if name:
             title = f"whoever this DENY names by {name} passes it by sending plaintext, which has no identity: these pods accept it"
             hint = "add a PeerAuthentication with mode STRICT, or deny notPrincipals of those who may call"
@@ -88,5 +88,5 @@ def is_strict(policies: Policies, policy: PolicyObject) -> bool | None:
         return True
     if policy.namespace == root and of_namespace & _OPEN:
         return False
-    near = (set() if policy.namespace == root else of_namespace & _MODES) or of_mesh & _MODES
+    near = (set() if policy.namespace == root else of_namespace & MODES) or of_mesh & MODES
     return near == {"STRICT"} if near else policies.is_strict

@@ -25,6 +25,11 @@ _DRY_RUN = "istio.io/dry-run"
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _HIGHEST_PORT = 65535
 # Fields that only requests of HTTP have (istio: pilot/pkg/security/authz/model).
+# What a PeerAuthentication may say; UNSET is as if it said nothing.
+MODES = frozenset({"STRICT", "PERMISSIVE", "DISABLE"})
+# Fields of a source that go by the certificate of a client, and those that except some.
+IDENTITIES = ("principals", "namespaces", "serviceAccounts", "trustDomains")
+NOT_IDENTITIES = ("notPrincipals", "notNamespaces", "notServiceAccounts", "notTrustDomains")
 HTTP_SOURCES = ("requestPrincipals", "notRequestPrincipals")
 HTTP_OPERATIONS = ("hosts", "notHosts", "methods", "notMethods", "paths", "notPaths")
 HTTP_KEYS = ("request.headers", "request.auth.")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from meshinstall.checks.policies.reading import (
     ALLOW,
+    MODES,
     Policies,
     action,
     finding,
@@ -33,7 +34,6 @@ from meshinstall.model.values import KeyPath
 _OWN_PORTS = {str(AGENT_PORT): "merged metrics", "15021": "health", "15090": "the proxy's metrics"}
 _SCRAPE, _PORT, _MERGE = "prometheus.io/scrape", "prometheus.io/port", "prometheus.istio.io/merge-metrics"
 _NO = ("false", "False", "FALSE", "f", "F", "0")
-_MODES = frozenset({"STRICT", "PERMISSIVE", "DISABLE"})
 _HINT = (
     f"let the proxy merge the metrics at port {AGENT_PORT}, which it does unless an annotation or the mesh says no; "
     "or let plaintext in at this port alone: portLevelMtls PERMISSIVE, and an ALLOW with to.operation.ports"
@@ -120,7 +120,7 @@ def _is_strict(policies: Policies, pods: _Pods) -> bool:
         ports = table(one.spec.get("portLevelMtls"))
         at = next((word(table(mode).get("mode")) for port, mode in ports.items() if str(port) == pods.port), "")
         for rank, mode in ((0, at if labels else ""), (1 if labels else 3 if root else 2, word(table(one.spec.get("mtls")).get("mode")))):
-            modes.setdefault(rank, set()).update({mode} & _MODES)
+            modes.setdefault(rank, set()).update({mode} & MODES)
     nearest = next((modes[rank] for rank in sorted(modes) if modes[rank]), None)
     return policies.is_strict is True if nearest is None else nearest == {"STRICT"}
 
