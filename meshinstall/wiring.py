@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meshinstall.adapters.kube.kubeconfig import Kubeconfig
     from meshinstall.adapters.kube.tokens import TokenSource
     from meshinstall.adapters.recovery.folder import Checked
+    from meshinstall.adapters.recovery.opening import OpenSnapshot
     from meshinstall.config.project import Project
     from meshinstall.engine.events import Emit
     from meshinstall.engine.session import CloudSide, Session
@@ -297,6 +298,20 @@ def check_snapshot(folder: Path, key: Path | None) -> "Checked":
     from meshinstall.adapters.recovery.folder import check
 
     return check(folder, key)
+
+
+def open_snapshot(folder: Path, key: Path | None) -> "AbstractContextManager[OpenSnapshot]":
+    """What such a folder holds, as long as the block lasts; raises SnapshotError and UsageError."""
+    from meshinstall.adapters.recovery.opening import open_snapshot as opened
+
+    return opened(folder, key)
+
+
+def kept_charts(snapshot: "OpenSnapshot", beside: "Charts") -> "Charts":
+    """The charts of a snapshot, and those of ``beside`` for any other."""
+    from meshinstall.adapters.charts.kept import KeptCharts
+
+    return KeptCharts(snapshot.folder, snapshot.content.charts, beside)
 
 
 def lock_path(project: "Project") -> Path:

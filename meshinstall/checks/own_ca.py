@@ -21,7 +21,9 @@ _PLUG_IN = "https://istio.io/latest/docs/tasks/security/cert-management/plugin-c
 def own_ca(desired: Desired, facts: Facts, today: date) -> Iterator[Finding]:
     """Judge a CA before istiod starts with it; where the files name none, that proxies are left which would not trust a new one."""
     found = facts.own_ca
-    if facts.lost_root:
+    # A restore brings the CA along, and compares it with what the mesh trusted.
+    comes_along = desired.restored is not None and bool(desired.restored.opened)
+    if facts.lost_root and not comes_along:
         yield _lost(facts.lost_root, desired.mesh_namespace)
     if found is None:
         return
@@ -31,7 +33,7 @@ def own_ca(desired: Desired, facts: Facts, today: date) -> Iterator[Finding]:
         title = f"the CA in {where} cannot be read" if is_there else f"the CA in {where} was not checked"
         severity = Severity.ERROR if is_there else Severity.WARNING
         yield Finding("PRE058", severity, title, plain(found.unread), where, found.wanted.origin, f"what it must hold: {_PLUG_IN}")
-    elif found.missing is None:
+    elif found.missing is None and not comes_along:
         detail = "istiod would make a CA of its own, with a root that nobody else has"
         hint = f"create it before istiod starts: {_PLUG_IN}; or remove ca.secret"
         yield Finding("PRE058", Severity.ERROR, f"{where} does not exist", detail, where, found.wanted.origin, hint)

@@ -17,6 +17,7 @@ LISTED = {
     "down": ("change", "Remove what up installed, gateways first, and prove that it is gone."),
     "upgrade": ("upgrade", "Go from the Istio that runs to another one, in stages."),
     "snapshot": ("snapshot", "Keep a mesh in a signed folder, for the day on which its cluster is gone."),
+    "restore": ("restore", "Make a mesh of a snapshot again, anywhere, and compare it with what it was."),
     "job": ("job", "Write the files of a job that upgrades at night, for Kubernetes or GitHub Actions."),
     "verify": ("verify", "Prove that mTLS is in force, on any mesh."),
     "check": ("check", "Check a control plane, or with --pre whether a cluster is ready for one."),

@@ -50,13 +50,16 @@ class Terms:
 
     ``allow`` names findings that do not stop it; ``saved`` says in which points the plan is not the saved one, and raises
     PlanRefusedError where that is another cluster's; ``seconds`` are for the plan, and again for the run and its proof together,
-    without the time that a person takes to agree; ``prove``: it ends with a verdict.
+    without the time that a person takes to agree; ``prove``: it ends with a verdict. ``first`` is done under the lock before the first
+    step, and ``command`` names the run.
     """
 
     allow: frozenset[str] = frozenset()
     saved: Callable[[Plan], Sequence[str]] | None = None
     seconds: float = 600.0
     prove: bool = True
+    first: Callable[[], Awaitable[None]] | None = None
+    command: str = "up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ async def run_stage(desired: Desired, session: Session, terms: Terms, callbacks:
     await _agree(plan, terms, callbacks)
     deadline = anyio.current_time() + terms.seconds
     if not plan.is_empty:
-        await install(plan, desired, Execution(session, callbacks.emit, lock, terms.seconds))
+        await install(plan, desired, Execution(session, callbacks.emit, lock, terms.seconds, terms.command, terms.first))
         if any(isinstance(step, ReleaseStep) and step.component is Component.ISTIOD and step.revision for step in plan.pending):
             await _tell_of_older_proxies(plan, session, callbacks.emit)
     if not terms.prove:

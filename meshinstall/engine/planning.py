@@ -7,6 +7,7 @@ from datetime import date
 
 from meshinstall.checks.ownership import at_work, environment, in_use, other_run, owners, revision, strict, strict_already
 from meshinstall.checks.preflight import ALLOWABLE, before_changes, preflight
+from meshinstall.checks.restoration import restoration
 from meshinstall.checks.upgrades import upgrades
 from meshinstall.config.lockfile import Lock
 from meshinstall.config.schema import check_values
@@ -21,6 +22,7 @@ from meshinstall.engine.observe.namespace_contents import Going, why_kept
 from meshinstall.engine.observe.own_ca import with_own_ca
 from meshinstall.engine.observe.policies import with_policies
 from meshinstall.engine.observe.prerequisites import inquire
+from meshinstall.engine.observe.restoration import with_restoration
 from meshinstall.engine.observe.revision_users import with_revision_users
 from meshinstall.engine.observe.root_certificates import other_istiods, root_certificates
 from meshinstall.engine.observe.run_holder import other_run as find_other_run
@@ -91,6 +93,7 @@ async def _make_plan(desired: Desired, session: Session, *, explains: bool) -> P
         facts = facts if desired.layered is None else await with_policies(desired, facts, session.kube)
         facts = await with_admission(desired, facts, session.kube)
         facts = await with_own_ca(desired, facts, session)
+        facts = await with_restoration(desired, facts, session)
     decided = decide(desired, facts, session.now().date())
     decided = replace(decided, findings=(*decided.findings, *other_run(at_work_now.value)), target=home.value)
     if decided.is_empty:
@@ -118,7 +121,8 @@ def decide(desired: Desired, facts: Facts, today: date) -> Plan:
     steps = plan(desired, facts)
     whose = (*environment(desired, facts), *owners(steps, facts), *revision(desired, facts))
     between = upgrades(desired, facts, steps)
-    return replace(steps, findings=(*steps.findings, *preflight(desired, facts, today), *whose, *between))
+    kept = restoration(desired, facts)
+    return replace(steps, findings=(*steps.findings, *preflight(desired, facts, today), *whose, *between, *kept))
 
 
 async def _ask_before_changes(

@@ -10,6 +10,7 @@ from meshinstall.model.finding import Finding
 from meshinstall.model.identity import IdentityProvider
 from meshinstall.model.own_ca import OwnCa
 from meshinstall.model.release import ChartRef, Component, Manifest, ReleaseKey
+from meshinstall.model.restoring import Restoration
 from meshinstall.model.stack import ValuesStack
 from meshinstall.model.values import KeyPath, Origin
 from meshinstall.model.waves import Wave
@@ -67,6 +68,7 @@ class Desired:
     ``layered`` are the objects of policies/ and of a baseline, and those of ours that are not among them go; None is for work that leaves
     all of them as they are.
     ``identity`` are the providers whose tokens policies go by. ``ca`` is what istiod signs with; with None it makes its own.
+    ``restored`` is what a restore makes beside all that.
     """
 
     environment: str
@@ -90,6 +92,7 @@ class Desired:
     layered: tuple[Policy, ...] | None = None
     identity: tuple[IdentityProvider, ...] = ()
     ca: OwnCa | None = None
+    restored: Restoration | None = None
 
     @property
     def istiod(self) -> "Release | None":

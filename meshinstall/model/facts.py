@@ -9,6 +9,7 @@ from meshinstall.model.own_ca import LostRoot, OwnCaFacts
 from meshinstall.model.policy_kinds import PolicyKey, group_of
 from meshinstall.model.position import RevisionUsers
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey, ReleaseRecord
+from meshinstall.model.restoring import RestorationFacts
 
 
 class ObjectKey(NamedTuple):
@@ -69,7 +70,8 @@ class Facts:
     ``peers`` are all PeerAuthentications of the cluster, ``peers_unseen`` says why they could not be listed, and
     ``peers_denied`` that a right is missing;
     ``own_ca`` is asked for where the files name a CA, ``lost_root`` where they name none and there is no control plane;
-    ``strangers`` say why helm may not uninstall a release (engine/observe/belongings.py), which only a removal asks.
+    ``strangers`` say why helm may not uninstall a release (engine/observe/belongings.py), which only a removal asks;
+    ``restored`` is asked for by a restore alone.
     """
 
     kubernetes: str
@@ -96,6 +98,7 @@ class Facts:
     layered: PolicyFacts = field(default_factory=PolicyFacts)
     own_ca: OwnCaFacts | None = None
     lost_root: LostRoot | None = None
+    restored: RestorationFacts | None = None
 
     def own(self, key: ObjectKey) -> Manifest | None:
         """What is there of an object that meshinstall itself makes: a namespace, a policy or a tag."""

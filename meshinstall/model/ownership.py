@@ -20,6 +20,8 @@ LAYERED = "layers"
 SOURCE = "meshinstall.dev/source"
 # What no file may write on its own object.
 RESERVED = frozenset({MANAGED_BY, ENVIRONMENT, PROFILE, POLICY, SOURCE})
+# A label: on the namespaces of a mesh that a restore made, and on the mesh's own, the start of its snapshot's digest.
+RESTORED = "meshinstall.dev/restored-from"
 # An annotation: the run that made an object which is there for a moment only.
 HOLDER = "meshinstall.dev/holder"
 # An annotation: on the Lease of a mesh, the namespace of its run's probes and its uid, as ``NAME/UID``.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from meshinstall.model.facts import ObjectKey
-from meshinstall.model.policy_kinds import POLICY_KINDS, group_of
+from meshinstall.model.policy_kinds import OTHER_KINDS, POLICY_KINDS, group_of
 
 
 def object_path(group_version: str, plural: str, namespace: str = "", name: str = "", *rest: str) -> str:
@@ -49,7 +49,8 @@ LIST_KEYS = ("name", "containerPort", "port", "mountPath", "key")
 
 def resource_of(key: ObjectKey) -> tuple[str, bool] | None:
     """The resource of a known kind, and whether it lives in a namespace; None for any other."""
-    policy = POLICY_KINDS.get((group_of(key.api_version), key.kind))
+    named = (group_of(key.api_version), key.kind)
+    policy = POLICY_KINDS.get(named) or OTHER_KINDS.get(named)
     return KINDS.get(key.kind) or ((policy.plural, True) if policy else None)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 SECURITY = "security.istio.io"
 NETWORKING = "networking.istio.io"
 TELEMETRY = "telemetry.istio.io"
+EXTENSIONS = "extensions.istio.io"
 GATEWAY_API = "gateway.networking.k8s.io"
 
 _STABLE = ("v1", "v1beta1")
@@ -44,6 +45,9 @@ POLICY_KINDS: Mapping[tuple[str, str], PolicyKind] = {
     (GATEWAY_API, "TLSRoute"): PolicyKind("tlsroutes", ("v1", "v1alpha3", "v1alpha2")),
     (GATEWAY_API, "UDPRoute"): PolicyKind("udproutes", ("v1alpha2",)),
 }
+
+# Beside those, what layers may not hold and a mesh has.
+OTHER_KINDS: Mapping[tuple[str, str], PolicyKind] = {(EXTENSIONS, "WasmPlugin"): PolicyKind("wasmplugins", ("v1alpha1",))}
 
 # Of SECURITY, those by which a request is allowed or denied.
 ACCESS_KINDS = ("AuthorizationPolicy", "RequestAuthentication", "PeerAuthentication")

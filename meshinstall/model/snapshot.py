@@ -27,6 +27,8 @@ ENVELOPE = "manifest.dsse.json"
 TIMES = "times.json"
 MESH = "mesh.json"
 AUTHORITY = "authority.age"
+# What the gateways serve; older snapshots do not have it.
+SERVING = "gateway-config.json"
 
 # Files of a snapshot, and bytes of the envelope, of one file, and of all.
 MAX_FILES = 20_000

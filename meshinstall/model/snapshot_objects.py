@@ -5,17 +5,13 @@ from typing import Any, NamedTuple
 
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.ownership import kept_by, owner_of
-from meshinstall.model.policy_kinds import GATEWAY_API, NETWORKING, POLICY_KINDS, PolicyKind
+from meshinstall.model.policy_kinds import EXTENSIONS, GATEWAY_API, NETWORKING, OTHER_KINDS, POLICY_KINDS, PolicyKind
 from meshinstall.model.release import Manifest
 from meshinstall.model.secrets import hides
 from meshinstall.model.yaml_text import load
 
-EXTENSIONS = "extensions.istio.io"
 # By group and kind.
-SNAPSHOT_KINDS: Mapping[tuple[str, str], PolicyKind] = {
-    **POLICY_KINDS,
-    (EXTENSIONS, "WasmPlugin"): PolicyKind("wasmplugins", ("v1alpha1",)),
-}
+SNAPSHOT_KINDS: Mapping[tuple[str, str], PolicyKind] = {**POLICY_KINDS, **OTHER_KINDS}
 
 # What kubectl and controllers write for themselves.
 _DROPPED = frozenset({"kubectl.kubernetes.io/last-applied-configuration", "kubectl.kubernetes.io/restartedAt"})

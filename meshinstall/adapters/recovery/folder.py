@@ -56,10 +56,10 @@ class SnapshotFolder:
             if altered := [f"{one.path} is not what was recorded" for one in named if _digest(root, one) != one.sha256]:
                 raise refusal(altered)
 
-    def document(self, entry: FileEntry) -> bytes:
-        """The bytes of a small file, which are those that were recorded; raises SnapshotError."""
-        if entry.size > MAX_DOCUMENT:
-            raise refusal([f"{entry.path} has more than {MAX_DOCUMENT // 1024**2} MiB"])
+    def document(self, entry: FileEntry, most: int = MAX_DOCUMENT) -> bytes:
+        """The bytes of a file of at most so many, which are those that were recorded; raises SnapshotError."""
+        if entry.size > most:
+            raise refusal([f"{entry.path} has more than {most // 1024**2} MiB"])
         with self._root() as root, _opened(root, entry.path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(entry.size + 1)
         if hashlib.sha256(data).hexdigest() != entry.sha256:
@@ -96,7 +96,24 @@ class Checked:
     which: str
 
 
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """A folder whose every byte is the envelope's: its files by path, the SHA-256 of the manifest, and the ID of the key."""
+
+    folder: SnapshotFolder
+    files: Mapping[str, FileEntry]
+    digest: str
+    key: str
+
+
 def check(path: Path, key: Path | None) -> Checked:
+    """Look at every byte; raises SnapshotError, and UsageError for a key that proves nothing."""
+    found = trusted(path, key)
+    said = which(*(found.folder.document(found.files[path]) for path in (TIMES, MESH)))
+    return Checked(len(found.files), sum(one.size for one in found.files.values()), found.key, said)
+
+
+def trusted(path: Path, key: Path | None) -> Trusted:
     """The signature first, then the list, then every byte; raises SnapshotError, and UsageError for a key that proves nothing."""
     from meshinstall.adapters.recovery.signing import insist_on_signature, key_id, load_verifier
 
@@ -113,8 +130,7 @@ def check(path: Path, key: Path | None) -> Checked:
     by_path = {one.path: one for one in named}
     if missing := [f"{path} is missing in the manifest" for path in (TIMES, MESH) if path not in by_path]:
         raise refusal(missing)
-    said = which(*(folder.document(by_path[path]) for path in (TIMES, MESH)))
-    return Checked(len(named), sum(one.size for one in named), key_id(public) if public else "", said)
+    return Trusted(folder, by_path, hashlib.sha256(envelope.payload).hexdigest(), key_id(public) if public else "")
 
 
 def _listed(root: int) -> tuple[Mapping[str, int], frozenset[str]]:

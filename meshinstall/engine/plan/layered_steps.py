@@ -8,7 +8,8 @@ from meshinstall.checks.policies.foreign import Foreign, wider
 from meshinstall.engine.objects.field_managers import owned_fields
 from meshinstall.engine.objects.field_paths import dotted
 from meshinstall.engine.plan.policy_order import Move, arranged
-from meshinstall.engine.plan.policy_steps import deciding_paths, differing, labelled, object_step
+from meshinstall.engine.plan.policy_steps import deciding_paths, differing, labelled, mesh_wide_name, object_step
+from meshinstall.engine.plan.restored_steps import restored_moves
 from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.facts import Facts, ObjectKey, key_of, policy_key
 from meshinstall.model.finding import Finding, Severity
@@ -29,11 +30,16 @@ def layered_steps(desired: Desired, facts: Facts, releases: tuple[str, ...]) -> 
     kept = tuple(step for step in wanted if not step.is_pending)
     moves = [Move(step, facts.policies.get(key_of(step.manifest)), step.manifest) for step in wanted if step.is_pending]
     gone = _gone(facts, releases, "no file of this environment has it any more")
-    return (*kept, *arranged([*moves, *gone], _root(desired)))
+    mesh_wide = tuple(map(mesh_wide_name, desired.policies))
+    restored = tuple(restored_moves(desired, facts, (*releases, *mesh_wide)))
+    kept = (*kept, *(move.step for move in restored if not move.step.is_pending))
+    pending = (move for move in restored if move.step.is_pending)
+    return (*kept, *arranged([*moves, *gone, *pending], _root(desired)))
 
 
 def layered_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """What stops a run before it begins, and that nothing could be seen."""
+    yield from _in_the_way(desired, facts)
     if desired.layered is None:
         return
     yield from unseen(facts, Severity.ERROR if desired.layered else Severity.WARNING)
@@ -45,6 +51,16 @@ def layered_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
             yield told
         yield from _impossible(policy, key, facts)
     yield from foreign_findings(desired, facts)
+
+
+def _in_the_way(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """Objects of a snapshot that are there already, and differ: whoever changed them since meant it."""
+    for one in desired.restored.objects if desired.restored else ():
+        live = facts.policies.get(key_of(one.manifest))
+        if live is not None and (paths := _differences(Policy(one.manifest, one.origin), live, facts)):
+            title, detail = f"{one} exists already, and is not as it was kept", f"it differs in {', '.join(paths[:_SHOWN])}"
+            hint = "delete it to have it as it was, or leave it as it is: --leave-out"
+            yield Finding(FOREIGN, Severity.ERROR, title, detail, str(one), str(one.origin), f"{hint} {one.name}")
 
 
 def foreign_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from meshinstall.engine.plan.drift_findings import drift_findings, policy_findin
 from meshinstall.engine.plan.image_origins import image_origins
 from meshinstall.engine.plan.layered_steps import layered_findings, layered_steps
 from meshinstall.engine.plan.policy_steps import policy_step
+from meshinstall.engine.plan.restored_steps import marked, restored_namespaces
 from meshinstall.engine.plan.tag_steps import after_tags, tag_edits, tag_steps
 from meshinstall.model.desired import Desired, DesiredNamespace, Release
 from meshinstall.model.facts import Facts
@@ -25,7 +26,8 @@ from meshinstall.model.version import is_full, order
 
 def plan(desired: Desired, facts: Facts) -> Plan:
     """Decide what to do for every namespace, release and policy."""
-    namespaces = tuple(_namespace_step(namespace, desired, facts) for namespace in desired.namespaces)
+    own = tuple(_namespace_step(marked(namespace, desired), desired, facts) for namespace in desired.namespaces)
+    namespaces = (*own, *restored_namespaces(desired, facts))
     edits = {release.key: drift(facts, release.key) if release.key in facts.releases else () for release in desired.releases}
     images = image_origins(desired.releases)
     releases = tuple(replace(_release_step(release, facts, edits[release.key]), images=images[release.key]) for release in desired.releases)

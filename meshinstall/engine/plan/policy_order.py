@@ -31,7 +31,7 @@ _SCOPE: tuple[Path, ...] = (
 )
 _RULES: Path = ("spec", "rules")
 _STRICT = "STRICT"
-# Routes lead to what stands before them.
+# Routes lead to what stands before them; a namespace whose pods get proxies does after all that decides for these.
 _ROUTES = frozenset({"VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"})
 _MIDDLE = frozenset({"Gateway"})
 # Of the name of an object that is there while another one changes; names have 253 characters.
@@ -143,7 +143,7 @@ def _placed(move: Move) -> Iterator[tuple[tuple[int, int], ObjectStep]]:
     elif move.is_security:
         yield (_security(move), 0), move.step
     else:
-        rank = 2 if move.kind in _ROUTES else 1 if move.kind in _MIDDLE else 0
+        rank = 3 if move.kind in _ROUTES else 2 if move.kind in _MIDDLE else 1 if move.kind == "Namespace" else 0
         yield ((Phase.ROUTES_COME, rank) if move.after else (Phase.ROUTES_GO, -rank)), move.step
 
 

@@ -32,8 +32,13 @@ def policy_step(policy: Policy, releases: tuple[str, ...], desired: Desired, fac
     live = facts.policies.get(key)
     # Our labels on what somebody else made would have down delete it.
     labels = audit_labels(desired) if live is None or is_ours(live) else {}
-    name = f"{key.kind}/{key.namespace}/{key.name}"
-    return object_step(policy, labelled(policy.manifest, labels), name, releases, facts)
+    return object_step(policy, labelled(policy.manifest, labels), mesh_wide_name(policy), releases, facts)
+
+
+def mesh_wide_name(policy: Policy) -> str:
+    """The name of the step for a policy that every mesh has."""
+    key = key_of(policy.manifest)
+    return f"{key.kind}/{key.namespace}/{key.name}"
 
 
 def labelled(manifest: Manifest, labels: Mapping[str, str]) -> dict[str, Any]:

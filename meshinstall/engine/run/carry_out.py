@@ -29,13 +29,17 @@ _EMPTY_NAMESPACE, _LOOK = 60, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a plan is carried out: through which ports, who hears of it, under which lock, the seconds that it may take, and for whom."""
+    """How a plan is carried out: through which ports, who hears of it, under which lock, the seconds that it may take, and for whom.
+
+    ``first`` is done under the lock before the first step.
+    """
 
     session: Session
     emit: Emit
     lock: RunLock
     seconds: float
     command: str = "up"
+    first: Callable[[], Awaitable[None]] | None = None
 
 
 async def install(plan: Plan, desired: Desired, execution: Execution) -> None:
@@ -51,6 +55,8 @@ async def install(plan: Plan, desired: Desired, execution: Execution) -> None:
         if not is_planned_under_lock:
             await _refuse_if_overtaken(plan, session)
         async with _summarised(execution, desired, plan, run):
+            if execution.first:
+                await execution.first()
             await runner.run()
 
 

@@ -1,6 +1,6 @@
 """The documents of a snapshot that are made of what is known already; pure. Nothing in them tells a time."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from meshinstall.model.desired import Desired, Policy, Release
@@ -113,10 +113,10 @@ def plane_rows(planes: Iterable[Manifest]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["namespace"], row["name"]))
 
 
-def gateway_keys(desired: Desired, facts: Facts) -> dict[ObjectKey, ReleaseKey]:
-    """The Services of the gateways' releases."""
+def gateway_keys(desired: Desired, facts: Facts, kinds: Collection[str]) -> dict[ObjectKey, ReleaseKey]:
+    """The objects of these kinds that the gateways' releases have."""
     gateways = {release.key for release in desired.releases if release.component is Component.GATEWAY}
-    return {key: facts_owner for key in facts.live if key.kind == "Service" and (facts_owner := _owner(key, facts, gateways))}
+    return {key: owner for key in facts.live if key.kind in kinds and (owner := _owner(key, facts, gateways))}
 
 
 def _owner(key: ObjectKey, facts: Facts, releases: Iterable[ReleaseKey]) -> ReleaseKey | None:

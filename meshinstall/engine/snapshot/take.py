@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from meshinstall.engine.mesh.gateways_serving import ask_gateways
 from meshinstall.engine.observe.cloud import explaining
 from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.run_holder import other_run
@@ -30,7 +31,8 @@ from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.release import Component
-from meshinstall.model.snapshot import AUTHORITY, TIMES, Envelope, Signature, envelope_bytes, manifest_bytes
+from meshinstall.model.snapshot import AUTHORITY, SERVING, TIMES, Envelope, Signature, envelope_bytes, manifest_bytes
+from meshinstall.model.snapshot_serving import serving_document
 from meshinstall.model.verdict import Verdict
 from meshinstall.ports import Sealer, Signer, SnapshotDraft
 
@@ -91,9 +93,11 @@ async def take(desired: Desired, session: Session, draft: SnapshotDraft, terms: 
         _write_releases(work, facts)
         passing = await passing_namespaces(session.kube)
         count, uses = await write_objects(session.kube, work.search, work.writer, passing)
-        gateways = gateway_keys(desired, facts)
+        gateways = gateway_keys(desired, facts, {"Service"})
         charted = [(facts.live[key], str(release)) for key, release in gateways.items()]
         work.writer.document("gateways.json", {"gateways": await gateway_rows(session.kube, charted, work.search)})
+        workloads = {key: facts.live[key] for key in gateway_keys(desired, facts, {"Deployment", "DaemonSet"})}
+        work.writer.document(SERVING, serving_document(await ask_gateways(session, workloads)))
         work.writer.document("namespaces.json", {"namespaces": await namespace_rows(session.kube, work.search, passing)})
         homes = {release.key.namespace for release in desired.releases if release.component is Component.GATEWAY}
         work.writer.document("secrets.json", {"secrets": await secret_rows(session, uses, homes, desired.mesh_namespace)})

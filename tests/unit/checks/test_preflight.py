@@ -107,6 +107,8 @@ def test_only_findings_with_a_name_can_be_allowed() -> None:
         "PRE054": "plaintext",
         "PRE056": "no-policies",
         "PRE059": "new-root",
+        "PRE061": "occupied",
+        "PRE064": "kept-policies",
     }
     ports = dict.fromkeys(("EKS014", "EKS016", "EKS017", "GKE007"), "webhook-port")
     assert {**ours, **refused, **ports} == ALLOWABLE

@@ -20,8 +20,9 @@ def test_every_finding_that_may_be_allowed_has_its_name() -> None:
 def test_a_name_that_allows_nothing_is_refused_with_those_that_do() -> None:
     with pytest.raises(UsageError, match="--allow everything") as caught:
         allowed(["eol", "everything"])
-    names = "at-work, downgrade, downtime, environment, eol, foreign, gateway-outage, in-use, kubernetes, minor-in-place, missing-fix"
-    assert caught.value.hint == f"one of {names}, new-root, no-policies, plaintext, refused, skip-minor, strict, takeover, webhook-port"
+    names = "at-work, downgrade, downtime, environment, eol, foreign, gateway-outage, in-use, kept-policies, kubernetes, minor-in-place"
+    more = "missing-fix, new-root, no-policies, occupied, plaintext, refused, skip-minor, strict, takeover, webhook-port"
+    assert caught.value.hint == f"one of {names}, {more}"
 
 
 def test_options_reach_what_is_desired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

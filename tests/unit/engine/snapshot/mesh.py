@@ -1,6 +1,7 @@
 """A mesh with objects of every sort, of which snapshots are taken with the real folder and the real keys."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,10 +34,15 @@ class PackedCharts(FakeCharts):
         super().__init__()
         self.folder = folder
 
+    async def resolve(self, chart: ChartRef) -> ChartRef:
+        """The chart with the digest of its archive."""
+        await super().resolve(chart)
+        return replace(chart, digest=f"sha256:{hashlib.sha256((await self.fetch(chart)).read_bytes()).hexdigest()}")
+
     async def fetch(self, chart: ChartRef) -> Path:
         """The archive."""
         await super().fetch(chart)
-        path = self.folder / f"{chart.name}.tgz"
+        path = self.folder / f"{chart.name}-{chart.version}.tgz"
         if not path.exists():
             path.write_bytes(packed(chart.name, chart.version))
         return path

@@ -275,7 +275,7 @@ async def test_every_document_is_as_its_schema_says(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     await taken(there, kept, leave_out=frozenset({"EnvoyFilter/shop/lua"}), verdict=VERDICT)
     documents = [path for path in contents(kept) if path.endswith(".json") and not path.startswith(("files/", "manifest"))]
-    assert len(documents) == 9
+    assert len(documents) == 10
     for path in documents:
         _insist(path.removesuffix(".json"), document(kept, path))
     for path in contents(kept):
