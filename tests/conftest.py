@@ -29,6 +29,7 @@ _LONGEST = (
         "upgrade",
         "upgrade_in_place",
         "nights",
+        "restore",
         "faults",
         "truth",
         "drift",

@@ -66,7 +66,8 @@ def _objects(content: SnapshotContent, now: Rebuilt, desired: Desired, left_out:
             f"of {count} all are as they were, but {left} that others make, or that were left out",
             evidence,
         )
-    return check("objects", GateOutcome.PASS, f"{count} are as they were", evidence)
+    more = f"; {len(added)} more are here" if added else ""
+    return check("objects", GateOutcome.PASS, f"{count} are as they were{more}", evidence)
 
 
 def _excuse(one: KeptObject, left_out: frozenset[str], restored: set[str]) -> str:

@@ -6,12 +6,15 @@ from pathlib import Path
 _FENCE = "```"
 _CUT = "[…]"
 _VARYING = (
+    # In a column, and in a line.
+    re.compile(r"^ +\d+\.\d s\b"),
     re.compile(r"\d+\.\d s\b"),
     re.compile(r"\(\d+ s\)$"),
     re.compile(r"\d+\.\d+\.\d+\.\d+\b"),
     re.compile(r"\S*meshinstall\.yaml:\d+"),
     # What an earlier test has done is left out.
     re.compile(r"^stage \d+ of \d+"),
+    re.compile(r"the same \d+ objects"),
 )
 
 

@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from meshinstall.engine.recovery.terms import Result
+from meshinstall.engine.recovery.terms import REMOVAL, Result
 from meshinstall.model.foreign_text import for_log, line
-from meshinstall.model.gate import GateCheck
+from meshinstall.model.gate import GateCheck, GateOutcome
 from meshinstall.model.plan import Change
 
 SCHEMA = "meshinstall.dev/restore/v1"
@@ -33,18 +33,25 @@ def restore_text(result: Result, width: int = _WIDTH) -> str:
     lines = [f"Snapshot: {result.content.which}", ""]
     for one in (*result.checks, *(result.removed or ())):
         lines += _check(one, width, is_accepted=one.name in result.accepted and one not in result.counted)
-    lines += ["", "Time:", *(f"  {one.seconds:7.1f} s  {one.name}" for one in result.phases), f"  {result.seconds:7.1f} s  together"]
+    lines += ["", "Time:", *_times(result)]
     lines += ["", "Values that are not the snapshot's:", *values_lines(dict(result.values))] if result.values else []
     lines += ["", "Left to do:", *(f"  {line(one)}" for one in result.left)] if result.left else []
     what = "Drill" if result.removed is not None else "Restore"
     return for_log("\n".join([*lines, "", f"{what}: {result.outcome}"]))
 
 
+def _times(result: Result) -> Iterator[str]:
+    yield from (f"  {one.seconds:7.1f} s  {one.name}" for one in result.phases if one.name != REMOVAL)
+    yield f"  {result.seconds:7.1f} s  recovery"
+    yield from (f"  {one.seconds:7.1f} s  {one.name}" for one in result.phases if one.name == REMOVAL)
+
+
 def _check(one: GateCheck, width: int, *, is_accepted: bool) -> Iterator[str]:
-    """Commands in the evidence are not broken."""
+    """What is as it was needs no evidence here; commands in it are not broken."""
     said = f"{one.outcome:<10}  {one.name}: {one.words}{' (accepted)' if is_accepted else ''}"
     yield from textwrap.wrap(said, width, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
-    yield from (f"{' ' * 12}{text}" for text in one.evidence)
+    if one.outcome is not GateOutcome.PASS:
+        yield from (f"{' ' * 12}{text}" for text in one.evidence)
 
 
 def restore_json(result: Result) -> dict[str, Any]:

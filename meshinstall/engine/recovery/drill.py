@@ -10,8 +10,7 @@ from meshinstall.checks.scout import check
 from meshinstall.engine import pipeline
 from meshinstall.engine.pipeline import Callbacks
 from meshinstall.engine.recovery.restore import restore
-from meshinstall.engine.recovery.terms import Phase, Result, Terms
-from meshinstall.engine.recovery.watch import REMOVE
+from meshinstall.engine.recovery.terms import REMOVAL, Phase, Result, Terms
 from meshinstall.engine.run.run_lock import run_lock
 from meshinstall.engine.run.take_away import take_authority, take_labels, take_namespaces, take_objects
 from meshinstall.engine.session import Session
@@ -64,7 +63,7 @@ async def drill(desired: Desired, session: Session, terms: Terms, callbacks: Cal
     started = session.clock()
     kept = await _take_away(desired, session, terms, callbacks)
     removed = _judged(before, await _inventory(session), kept)
-    return replace(result, removed=(removed,), phases=(*result.phases, Phase(REMOVE, session.clock() - started)))
+    return replace(result, removed=(removed,), phases=(*result.phases, Phase(REMOVAL, session.clock() - started)))
 
 
 async def _is_begun(desired: Desired, session: Session) -> bool:

@@ -26,6 +26,10 @@ class Terms:
     authority: Manifest | None = None
 
 
+# The phase that is no part of a recovery.
+REMOVAL = "removal"
+
+
 @dataclass(frozen=True, slots=True)
 class Phase:
     """A part of a restore, and the seconds that it took."""
@@ -64,5 +68,5 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        """Of all phases together: the recovery time, without the time that a person takes to agree."""
-        return sum(one.seconds for one in self.phases)
+        """The recovery time: of all phases but the removal that ends a drill, and without the time that a person takes to agree."""
+        return sum(one.seconds for one in self.phases if one.name != REMOVAL)

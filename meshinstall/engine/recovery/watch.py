@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from meshinstall.engine.events import Emit, Event, RunEnded, RunStarted, StepDone, StepStarted, Verifying
-from meshinstall.engine.recovery.terms import Phase
+from meshinstall.engine.recovery.terms import REMOVAL, Phase
 from meshinstall.model.labels import TAG
 from meshinstall.model.plan import ObjectStep, ReleaseStep, Step
 from meshinstall.model.release import Component
 
-PLAN, PREPARE, PLANE, GATEWAYS, OBJECTS, PROVE, COMPARE, REMOVE = (
+PLAN, PREPARE, PLANE, GATEWAYS, OBJECTS, PROVE, COMPARE = (
     "plan",
     "lock, namespaces and CA",
     "control plane",
@@ -16,7 +16,6 @@ PLAN, PREPARE, PLANE, GATEWAYS, OBJECTS, PROVE, COMPARE, REMOVE = (
     "policies, routes and labels",
     "proof of mTLS",
     "comparison",
-    "removal",
 )
 
 
@@ -58,7 +57,7 @@ class Watch:
         self._now, self._since = name, now
 
 
-_ORDER = ("", PLAN, PREPARE, PLANE, GATEWAYS, OBJECTS, PROVE, COMPARE, REMOVE)
+_ORDER = ("", PLAN, PREPARE, PLANE, GATEWAYS, OBJECTS, PROVE, COMPARE, REMOVAL)
 
 
 def _rank(name: str) -> int:
