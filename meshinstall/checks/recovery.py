@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from meshinstall.checks.scout import Terms, check, compare
+from meshinstall.checks.scout import Terms, check, compare, served
 from meshinstall.checks.words import first, some, word
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import key_of, policy_key
@@ -112,9 +112,7 @@ def _served(title: str, before: GatewayConfig, after: GatewayConfig, now: Rebuil
     missing = [lack.words for lack in found.missing]
     lines = (*_shown(f"missing: {one}" for one in missing), *_shown(f"added: {one}" for one in found.added))
     if not missing:
-        return check(
-            title, GateOutcome.PASS, f"it serves all that it served: {len(before.listeners)} listeners, {len(before.routes)} routes", lines
-        )
+        return check(title, GateOutcome.PASS, f"it serves all that it served: {served(before)}", lines)
     if now.lacking:
         names = some(f"{one.namespace}/{one.name}" for one in now.lacking)
         return check(title, GateOutcome.NOT_PROVEN, f"it lacks {some(missing)}, but Secrets are missing: {names}", lines)

@@ -149,6 +149,11 @@ def _counts(config: GatewayConfig) -> str:
     return ", ".join(_count(config, part) for part in _PARTS)
 
 
+def served(config: GatewayConfig) -> str:
+    """How many listeners and routes there are, in words."""
+    return f"{_count(config, 'listeners')}, {_count(config, 'routes')}"
+
+
 def _count(config: GatewayConfig, part: str) -> str:
     number = len({each._replace(server_name="") for each in config.routes} if part == "routes" else getattr(config, part))
     return f"{number} {_PARTS[part]}{'' if number == 1 else 's'}"

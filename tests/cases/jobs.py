@@ -10,7 +10,7 @@ from meshinstall.jobs.cronjob import Place, Rendered, cronjob
 from meshinstall.jobs.rbac import GRANTS
 from meshinstall.jobs.terms import EksIdentity, Job
 from meshinstall.jobs.text import manifests_text, workflow_text
-from meshinstall.jobs.workflow import workflow
+from meshinstall.jobs.workflow import Snapshot, drill_workflow, workflow
 from meshinstall.model.cluster_ref import Cloud, ClusterRef
 
 FOLDER = Path(__file__).parent / "job"
@@ -72,6 +72,7 @@ def texts() -> Mapping[str, str]:
     flows = {
         f"github-{cloud}": workflow(job(cloud, object_id=""), "requirements.txt", PROVIDER) for cloud in (Cloud.EKS, Cloud.AKS, Cloud.GKE)
     }
+    flows["drill-eks"] = drill_workflow(job(Cloud.EKS), "requirements.txt", "", Snapshot("snapshots/prod", "snapshot.pub"))
     once = {f"{name}.once.txt": "".join(f"{line}\n" for line in found.once) for name, found in crons.items() if found.once}
     return {
         **{f"{name}.yaml": manifests_text(found.objects) for name, found in crons.items()},

@@ -9,6 +9,7 @@ import pytest
 
 from testbed import paths
 from testbed.cluster import Cluster
+from testbed.waiting import until
 from tests.cluster.mesh import Shell
 from tests.cluster.meshinstall_run import Program, meshinstall
 
@@ -106,3 +107,53 @@ def test_down_cleans_up_what_a_deleted_namespace_left(program: Program, shell: S
     assert done.status == 0, done
     left = shell.ok("kubectl", "get", f"{_KINDS},crds", "-o", "name").split()
     assert [name for name in left if "istio" in name] == []
+
+
+def test_a_control_plane_that_is_half_there_is_named_and_completed(program: Program, shell: Shell) -> None:
+    """Its records are gone as well: whoever lost them may have lost more."""
+    _delete(shell, "deployment", "-n", _SYSTEM, "istiod")
+    _delete(shell, "configmap", "-n", _SYSTEM, "istio")
+    shell.ok("kubectl", "delete", "secret", "-n", _SYSTEM, "-l", "owner=helm,name=istiod")
+    assert "CHK001" in _codes(program)
+    program.up("--no-verify")
+    assert program.pending() == {}
+    assert _codes(program) == set()
+
+
+def test_an_install_that_was_killed_is_completed_or_cleaned_up(program: Program, shell: Shell) -> None:
+    _delete(shell, "namespace", "shop")
+    for command in ("up", "down"):
+        program.ok("down", "--yes", "--crds")
+        with program.started("up", "--yes", "--no-verify") as running:
+            running.until_it_says(r"istio-system/istiod: … helm install")
+            running.process.kill()
+            running.process.wait()
+        assert _codes(program)
+        program.ok(command, "--yes", *(("--no-verify",) if command == "up" else ("--crds",)))
+    left = shell.ok("kubectl", "get", f"{_KINDS},crds,namespaces", "-o", "name").split()
+    assert [name for name in left if "istio" in name] == []
+
+
+def test_a_namespace_that_does_not_end_is_named_with_what_holds_it(program: Program, shell: Shell) -> None:
+    kept = _ca(shell)
+    held = {"metadata": {"name": "held", "namespace": _SYSTEM, "finalizers": ["example.com/hold"]}}
+    shell.apply({"apiVersion": "v1", "kind": "ConfigMap", **held})
+    shell.ok("kubectl", "delete", "namespace", _SYSTEM, "--wait=false")
+    until(lambda: "CHK001" in _codes(program), 60, lambda: "istiod is still there")
+    said = program.run("check").out
+    assert "namespace istio-system is being deleted" in said
+    refused = program.run("up", "--yes", "--no-verify")
+    assert refused.status == 1, refused
+    assert "PRE003" in refused.err, refused
+    assert "example.com/hold" in refused.err, refused
+    assert "PRE031" not in refused.err, refused
+    # What can be removed is, and what holds the rest is named.
+    down = program.run("down", "--yes", "--allow", "in-use")
+    assert "configmaps/held" in down.err, down
+
+    shell.ok("kubectl", "patch", "configmap", "-n", _SYSTEM, "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    shell.ok("kubectl", "wait", "--for=delete", f"namespace/{_SYSTEM}", "--timeout=60s")
+    shell.ok("kubectl", "create", "namespace", _SYSTEM)
+    shell.apply(kept)
+    program.up("--no-verify", *_STRICT)
+    assert program.pending() == {}

@@ -23,13 +23,13 @@ def presence(facts: HealthFacts) -> Iterator[Finding]:
     """There is an istiod."""
     if not facts.mesh.control_planes and not {*VOUCHING_KINDS, "Service", "Deployment"} & {*facts.mesh.unread}:
         hint = "install one: meshinstall up --cloud local --env dev"
-        yield Finding(
-            "CHK001",
-            Severity.ERROR,
-            "the cluster has no istiod",
-            f"no webhook configuration of Istio leads to a Deployment with a container {ISTIOD_CONTAINER}",
-            hint=hint,
-        )
+        detail = f"no webhook configuration of Istio leads to a Deployment with a container {ISTIOD_CONTAINER}"
+        home = facts.mesh.namespaces.get(catalog.MESH_NAMESPACE)
+        if home and home.ending:
+            detail = f"namespace {home.name} is being deleted, and nothing can be created in it; {detail}"
+            held = f"kubectl get namespace {home.name} -o jsonpath='{{.status.conditions[*].message}}'"
+            hint = f"see what holds it: {held}; when it is gone, {hint}"
+        yield Finding("CHK001", Severity.ERROR, "the cluster has no istiod", detail, hint=hint)
 
 
 def webhook_path(facts: HealthFacts) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ class Kind(StrEnum):
 
     CRONJOB = "cronjob"
     GITHUB = "github"
+    DRILL = "drill"
 
 
 @job.callback()
@@ -45,7 +46,10 @@ def group() -> None:
 def render(
     request: Request,
     *,
-    kind: Annotated[Kind, typer.Option("--kind", help="What runs it: Kubernetes in the cluster itself, or GitHub Actions.")],
+    kind: Annotated[
+        Kind,
+        typer.Option("--kind", help="What runs it: Kubernetes in the cluster itself, or GitHub Actions; drill restores a snapshot there."),
+    ],
     image: Annotated[str, typer.Option("--image", help="Image with meshinstall and helm, by digest: NAME@sha256:... (cronjob).")] = "",
     namespace: Annotated[str, typer.Option("--namespace", help="Namespace of the job, which must exist (cronjob).")] = NAME,
     workloads: Annotated[
@@ -63,6 +67,8 @@ def render(
     requirements: Annotated[
         str, typer.Option("--requirements", help="File in the repository that pins meshinstall by hashes (github).")
     ] = "requirements.txt",
+    snapshot: Annotated[str, typer.Option("--snapshot", help="Folder of a snapshot in the repository (drill).")] = "",
+    key: Annotated[str, typer.Option("--key", help="Public key in the repository of whoever signed it (drill).")] = "",
     schedule: Annotated[str, typer.Option("--schedule", help="When it starts: minute, hour, day, month, weekday.")] = "0 2 * * *",
     time_zone: Annotated[str, typer.Option("--time-zone", help="Time zone of the schedule (cronjob).")] = "Etc/UTC",
     deadline: Annotated[str, typer.Option("--deadline", help="When it is ended, counted from its start, such as 90m.")] = "2h",
@@ -84,22 +90,25 @@ def render(
         object_id=object_id,
         identity=identity,
     )
-    if kind is Kind.GITHUB:
+    if (snapshot or key) and kind is not Kind.DRILL:
+        raise UsageError("--snapshot and --key are for --kind drill", "the nightly job takes no snapshot")
+    if kind is not Kind.CRONJOB:
         if image or workloads or object_id:
             raise UsageError(
-                "--image, --workloads and --object-id are for --kind cronjob", "the workflow installs --requirements on its runner"
+                "--image, --workloads and --object-id are for --kind cronjob", "a workflow installs --requirements on its runner"
             )
-        _print_workflow(asked, requirements, provider)
+        _print_workflow(asked, requirements, provider, (snapshot, key) if kind is Kind.DRILL else None)
         return
     mesh = tuple(each.name for each in desired.namespaces)
     _print_cronjob(asked, Place(namespace=namespace, image=image, mesh=mesh, workloads=tuple(workloads or ())), project)
 
 
-def _print_workflow(asked: Job, requirements: str, provider: str) -> None:
+def _print_workflow(asked: Job, requirements: str, provider: str, drilled: tuple[str, str] | None) -> None:
     from meshinstall.jobs.text import workflow_text
-    from meshinstall.jobs.workflow import workflow
+    from meshinstall.jobs.workflow import Snapshot, drill_workflow, workflow
 
-    typer.echo(workflow_text(workflow(asked, requirements, provider)), nl=False)
+    found = drill_workflow(asked, requirements, provider, Snapshot(*drilled)) if drilled else workflow(asked, requirements, provider)
+    typer.echo(workflow_text(found), nl=False)
 
 
 def _print_cronjob(asked: Job, place: "Place", project: "Project") -> None:

@@ -13,7 +13,7 @@ from meshinstall.cli import options
 from meshinstall.cli.app import app
 from meshinstall.cli.asking import ask_to_run, telling
 from meshinstall.cli.options import Output
-from meshinstall.cli.request_options import CLOUD, CONTEXT, OWN_ENVIRONMENT, SELECTORS, requesting
+from meshinstall.cli.request_options import CHARTS, CLOUD, CONTEXT, OWN_ENVIRONMENT, SELECTORS, requesting
 from meshinstall.cli.running import in_thread, run
 from meshinstall.cli.target import open_read, tell, warn
 from meshinstall.errors import ExitStatus, UsageError
@@ -37,7 +37,7 @@ _INTERRUPTED = ("interrupted; steps marked ✓ are done", "run the same command 
 
 
 @app.command()
-@requesting(OWN_ENVIRONMENT, CLOUD, CONTEXT, last=SELECTORS)
+@requesting(OWN_ENVIRONMENT, CLOUD, CONTEXT, {"charts": CHARTS["charts"]}, last=SELECTORS)
 def restore(
     folder: Annotated[Path, typer.Argument(metavar="SNAPSHOT", help="Folder of a snapshot.")],
     request: Request,

@@ -6,10 +6,9 @@ from datetime import datetime
 from meshinstall.cli.output.markup import Html, join, tag
 from meshinstall.cli.output.page import banner, document, pill, section, terms_table
 from meshinstall.cli.output.restore_text import values_lines
-from meshinstall.engine.recovery.terms import Result
+from meshinstall.engine.recovery.terms import REMOVAL, Result
 from meshinstall.model.gate import GateCheck
 
-# Width of a whole bar, in the unit of the page.
 _WHOLE = 100.0
 
 
@@ -56,18 +55,17 @@ def _check(one: GateCheck, accepted: bool) -> Html:  # noqa: FBT001 - a pair of 
 
 def _time(result: Result) -> Html:
     whole = result.seconds or 1.0
+    shares = [f"{one.seconds * _WHOLE / whole:.0f} %" if one.name != REMOVAL else "afterwards" for one in result.phases]
     rows = [
-        tag("tr", tag("th", one.name, scope="row"), tag("td", f"{one.seconds:.1f} s"), tag("td", f"{one.seconds * _WHOLE / whole:.0f} %"))
-        for one in result.phases
+        tag("tr", tag("th", one.name, scope="row"), tag("td", f"{one.seconds:.1f} s"), tag("td", share))
+        for one, share in zip(result.phases, shares, strict=True)
     ]
     head = tag("tr", *(tag("th", name, scope="col") for name in ("Phase", "Time", "Share")))
     return section("Recovery time by phase", tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="scroll"))
 
 
 def _values(result: Result) -> Html:
-    return (
-        section("Values that are not the snapshot's", tag("pre", "\n".join(values_lines(dict(result.values))))) if result.values else join()
-    )
+    return section("Values that are not the snapshot's", tag("pre", "\n".join(values_lines(result.values)))) if result.values else join()
 
 
 def _left(result: Result) -> Html:

@@ -2,11 +2,12 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from meshinstall.cli.output.plan_diff import wrapped
 from meshinstall.engine.recovery.terms import REMOVAL, Result
-from meshinstall.model.foreign_text import for_log, line
+from meshinstall.model.foreign_text import for_log, line, whole
 from meshinstall.model.gate import GateCheck, GateOutcome
 from meshinstall.model.plan import Change
 
@@ -16,16 +17,19 @@ _WIDTH = 80
 _MOST = 10
 
 
-def values_lines(result_values: dict[str, tuple[Change, ...]]) -> list[str]:
+def values_lines(values: Mapping[str, tuple[Change, ...]]) -> list[str]:
     """Where the values here differ from those of the snapshot: another cloud, region or version."""
     lines = []
-    for name, changes in sorted(result_values.items()):
+    for name, changes in sorted(values.items()):
         lines.append(f"  {name}:")
-        lines += [
-            f"    {one.path}: {line(one.before)} → {line(one.after)}{f'   ({one.origin})' if one.origin else ''}" for one in changes[:_MOST]
-        ]
+        lines += [text for one in changes[:_MOST] for text in wrapped(_value(one), " " * 4)]
         lines += [f"    and {len(changes) - _MOST} more"] if len(changes) > _MOST else []
     return lines
+
+
+def _value(one: Change) -> str:
+    before, after = ("(not set)" if value is None else whole(value) for value in (one.before, one.after))
+    return f"{one.path}: {before} → {after}{f'   ({one.origin})' if one.origin else ''}"
 
 
 def restore_text(result: Result, width: int = _WIDTH) -> str:
@@ -34,7 +38,7 @@ def restore_text(result: Result, width: int = _WIDTH) -> str:
     for one in (*result.checks, *(result.removed or ())):
         lines += _check(one, width, is_accepted=one.name in result.accepted and one not in result.counted)
     lines += ["", "Time:", *_times(result)]
-    lines += ["", "Values that are not the snapshot's:", *values_lines(dict(result.values))] if result.values else []
+    lines += ["", "Values that are not the snapshot's:", *values_lines(result.values)] if result.values else []
     lines += ["", "Left to do:", *(f"  {line(one)}" for one in result.left)] if result.left else []
     what = "Drill" if result.removed is not None else "Restore"
     return for_log("\n".join([*lines, "", f"{what}: {result.outcome}"]))

@@ -50,6 +50,7 @@ class Stage:
             if isinstance(step, ObjectStep) and step.manifest["kind"] == "Namespace"
         )
         self._missing = frozenset(name for name in names if facts.namespaces.get(name) is None)
+        self._ending = frozenset(name for name, live in facts.namespaces.items() if live and _is_ending(live))
         self._before = {release: self.by_key(manifests, release.namespace) for release, manifests in facts.owned.items()}
 
     def before(self, release: ReleaseKey) -> Mapping[ObjectKey, Manifest]:
@@ -77,6 +78,8 @@ class Stage:
             return Try(replace(trial, why="helm runs it as a hook"))
         if kind is None:
             return Try(replace(trial, why=_unserved(key)))
+        if key.namespace in self._ending:
+            return Try(replace(trial, why=_doomed(key)))
         record, before = self._facts.releases.get(release), self.before(release)
         by_server = self._applies and (record is None or record.by_server)
         wanted = sending.owned(manifest, release, namespaced=kind.namespaced)
@@ -93,6 +96,8 @@ class Stage:
         trial, kind = Trial(key, None, How.NOT_TRIED), self._kind(key)
         if kind is None:
             return Try(replace(trial, why=_unserved(key)))
+        if key.namespace in self._ending:
+            return Try(replace(trial, why=_doomed(key)))
         if key.namespace in self._missing:
             return Try(replace(trial, why=f"namespace {key.namespace} does not exist yet"))
         live = self._facts.own(key)
@@ -137,6 +142,15 @@ class Stage:
             return self._ground.kinds.get((key.api_version, key.kind))
         found = resource_of(key)
         return ApiKind(*found) if found else None
+
+
+def _is_ending(namespace: Manifest) -> bool:
+    return (namespace.get("status") or {}).get("phase") == "Terminating"
+
+
+def _doomed(key: ObjectKey) -> str:
+    """That a namespace is being deleted is a finding of its own, told once."""
+    return f"namespace {key.namespace} is being deleted"
 
 
 def _unserved(key: ObjectKey) -> str:

@@ -2,13 +2,15 @@
 
 import re
 import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from meshinstall.errors import UsageError
-from meshinstall.jobs.workflow import workflow
+from meshinstall.jobs.workflow import Snapshot, drill_workflow, workflow
 from meshinstall.model.cluster_ref import Cloud, ClusterRef
 from tests.cases.jobs import PROVIDER, job, texts
 
@@ -68,3 +70,45 @@ def test_github_ends_a_job_of_six_hours() -> None:
 def test_what_cannot_sign_in_is_refused(cloud: Cloud, changed: dict[str, Any], provider: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         workflow(job(cloud, **{"object_id": "", **changed}), "requirements.txt", provider)
+
+
+KEPT = Snapshot("snapshots/prod", "snapshot.pub")
+
+
+def drilled(snapshot: Snapshot = KEPT) -> str:
+    """What the step of a drill runs."""
+    (only,) = drill_workflow(job(Cloud.EKS), "requirements.txt", "", snapshot)["jobs"].values()
+    (step,) = [step["run"] for step in only["steps"] if step.get("name") == "Drill"]
+    return str(step)
+
+
+def test_a_drill_names_its_cluster_and_opens_no_ca() -> None:
+    words = shlex.split(drilled().splitlines()[1])
+    assert words[:5] == ["venv/bin/meshinstall", "restore", "snapshots/prod", "--key", "snapshot.pub"]
+    assert words[words.index("--cluster") + 1] == "prod"
+    assert words[words.index("--region") + 1] == "eu-west-1"
+    assert "--drill" in words
+    assert "--identity" not in words
+
+
+@pytest.mark.parametrize(("status", "ends"), [(0, 0), (5, 0), (4, 4), (1, 1)])
+def test_what_is_not_proven_alone_does_not_fail_the_job(tmp_path: Path, status: int, ends: int) -> None:
+    """The step as GitHub's runner runs it."""
+    program = tmp_path / "venv/bin/meshinstall"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\necho '{{}}'\nexit {status}\n")
+    program.chmod(0o755)
+    (tmp_path / "results").mkdir()
+    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", drilled()]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == ends
+    assert ("::notice::" in done.stdout) == (status == 5)
+    assert (tmp_path / "results/drill.json").read_text() == "{}\n"
+
+
+@pytest.mark.parametrize("path", ["", "/kept", "../kept", "--env", "${{ secrets.X }}", "a\nb"])
+def test_a_path_outside_the_repository_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match="--snapshot"):
+        drilled(Snapshot(path, "snapshot.pub"))
+    with pytest.raises(UsageError, match="--key"):
+        drilled(Snapshot("kept", path))

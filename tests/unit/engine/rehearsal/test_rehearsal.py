@@ -218,3 +218,13 @@ async def test_a_field_that_cannot_be_changed_says_what_it_costs() -> None:
     (finding,) = found(await planned(there), "PRE032")
     assert "must be deleted and created again" in finding.title
     assert "its pods stop before the new ones start" in finding.hint
+
+
+async def test_what_a_namespace_that_is_being_deleted_would_refuse_is_told_once() -> None:
+    there = await installed()
+    edited(there)
+    there.kube.objects["/api/v1/namespaces/istio-ingress"]["status"] = {"phase": "Terminating"}
+    there.kube.judges.append(lambda one: Answer(403, "because it is being terminated") if "namespaces/istio-ingress/" in one.path else None)
+    plan = await planned(there)
+    assert [finding.code for finding in plan.refusals] == ["PRE003"]
+    assert {trial.why for trial in plan.trials if trial.key.namespace == "istio-ingress"} == {"namespace istio-ingress is being deleted"}
