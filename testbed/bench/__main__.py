@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from testbed import machine, paths, pins
-from testbed.bench import clouds, install, nights, policies, prove, report, scale, start, upgrade
+from testbed.bench import clouds, install, nights, policies, prove, recovery, report, scale, start, upgrade
 from testbed.bench.session import Session
 from testbed.build import catalog
 from testbed.build.builder import build
@@ -27,6 +27,7 @@ class What(StrEnum):
     UPGRADE = "upgrade"
     NIGHTS = "nights"
     POLICIES = "policies"
+    RECOVERY = "recovery"
 
 
 _PARTS = {
@@ -38,6 +39,7 @@ _PARTS = {
     What.UPGRADE: upgrade.PARTS,
     What.NIGHTS: nights.PARTS,
     What.POLICIES: policies.PARTS,
+    What.RECOVERY: recovery.PARTS,
 }
 
 app = typer.Typer(add_completion=False)
@@ -66,6 +68,7 @@ def bench(
         upgrade=upgrade.run(session) if What.UPGRADE in wanted else None,
         nights=nights.run(session) if What.NIGHTS in wanted else None,
         policies=policies.run(session) if What.POLICIES in wanted else None,
+        recovery=recovery.run(session) if What.RECOVERY in wanted else None,
     )
     print(
         f"{os.cpu_count()} cores, load {load:.1f} before the start, {rounds} rounds; Python {platform.python_version()}, "

@@ -12,6 +12,8 @@ from testbed.bench.policies import WORKLOADS as POLICY_WORKLOADS
 from testbed.bench.policies import Costs as PolicyCosts
 from testbed.bench.prove import WORKLOADS
 from testbed.bench.prove import Times as VerifyTimes
+from testbed.bench.recovery import SPACES
+from testbed.bench.recovery import Times as RecoveryTimes
 from testbed.bench.scale import NAMESPACES, PODS
 from testbed.bench.scale import Times as ScaleTimes
 from testbed.bench.upgrade import Times as UpgradeTimes
@@ -31,6 +33,7 @@ class Results:
     upgrade: Mapping[str, UpgradeTimes] | None = None
     nights: NightTimes | None = None
     policies: PolicyCosts | None = None
+    recovery: RecoveryTimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ def markdown(results: Results) -> str:
         tables.append(upgrade_table(results.upgrade))
     if results.nights:
         tables.append(nights_table(results.nights))
+    if results.recovery:
+        tables.append(recovery_table(results.recovery))
     tables.append(goals_table(list(goals(results))))
     return "\n\n".join(tables)
 
@@ -116,15 +121,19 @@ def nights_table(times: NightTimes) -> str:
     return _table(("nothing to do", "s", "ratio"), rows)
 
 
+def recovery_table(times: RecoveryTimes) -> str:
+    """The ratio is the restore's median over that of the work by hand."""
+    rows = [
+        ("`restore`", _spread(times.restore), _ratio(times.restore, times.by_hand)),
+        ("`up` and `kubectl apply`", _spread(times.by_hand), ""),
+    ]
+    return _table((f"a mesh with {2 * SPACES} objects", "s", "ratio"), rows)
+
+
 def goals(results: Results) -> Iterator[Goal]:
     """The goals that the measured parts decide."""
     if results.install:
-        ours, *others = results.install.items()
-        for name, one in others:
-            yield Goal(f"fresh install against {name}", 1.0, median(ours[1].fresh) / median(one.fresh), "x")
-        name, last = others[-1]
-        yield Goal(f"nothing to change against {name}", 0.8, median(ours[1].again) / median(last.again), "x")
-        yield Goal("peak memory of `up`", 120, ours[1].memory / _MEGABYTE, "MB")
+        yield from _install_goals(results.install)
     if results.scale:
         plans = (results.scale.first_plan, results.scale.empty_plan, results.scale.full_plan)
         yield Goal("slowest of the three `plan` medians", 1.0, max(median(times) for times in plans), "s")
@@ -140,6 +149,9 @@ def goals(results: Results) -> Iterator[Goal]:
     if results.nights:
         ratio = median(results.nights.night) / median(results.nights.up)
         yield Goal("a night with nothing to do against `up` with nothing to do", 1.2, ratio, "x")
+    if results.recovery:
+        ratio = median(results.recovery.restore) / median(results.recovery.by_hand)
+        yield Goal("a restore against a fresh `up` and `kubectl apply` of its objects", 1.5, ratio, "x")
     if results.policies:
         files = f"{POLICIES} policies and {POLICY_WORKLOADS} workloads"
         both = [check.seconds + who.seconds for check, who in zip(results.policies.check, results.policies.who, strict=True)]
@@ -148,6 +160,15 @@ def goals(results: Results) -> Iterator[Goal]:
         yield Goal(f"memory of either with {files}", 200, most / _MEGABYTE, "MB")
     if results.start is not None:
         yield Goal("CPU of `--help` beyond the interpreter's", 100, results.start * 1000, "ms")
+
+
+def _install_goals(times: Mapping[str, InstallTimes]) -> Iterator[Goal]:
+    ours, *others = times.items()
+    for name, one in others:
+        yield Goal(f"fresh install against {name}", 1.0, median(ours[1].fresh) / median(one.fresh), "x")
+    name, last = others[-1]
+    yield Goal(f"nothing to change against {name}", 0.8, median(ours[1].again) / median(last.again), "x")
+    yield Goal("peak memory of `up`", 120, ours[1].memory / _MEGABYTE, "MB")
 
 
 def goals_table(found: Sequence[Goal]) -> str:

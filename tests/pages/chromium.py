@@ -102,6 +102,16 @@ def show(browser: Tab, page: str, width: int, scheme: str = "light") -> None:
     browser.wait_for("Page.loadEventFired")
 
 
+def insist_on_readable(browser: Tab, page: str, width: int, scheme: str, text: str) -> None:
+    """A page fits its screen, has this text, can be read, asks nobody for anything, and has no mistake that a browser would tell."""
+    show(browser, page, width, scheme)
+    assert browser.value("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    assert browser.value(CONTRASTS) == []
+    assert text in browser.value("document.body.innerText")
+    assert [request["request"]["url"] for request in browser.told("Network.requestWillBeSent")] == [page]
+    assert browser.told("Log.entryAdded") == []
+
+
 # Texts whose contrast with what is behind them is below 4.5 (WCAG 2.2, 1.4.3).
 CONTRASTS = """
 (() => {

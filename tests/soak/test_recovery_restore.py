@@ -19,10 +19,10 @@ from testbed import cluster as testbed_cluster
 from testbed import paths, pins
 from testbed.build import catalog
 from testbed.build.builder import build
-from testbed.clouds.process.kinds import kind_of
+from testbed.clouds.process.kinds import kind, kind_of
 from testbed.cluster import Cluster
 from testbed.shell import environment as variables
-from testbed.spec import Cloud, Nodes
+from testbed.spec import Authentication, Cloud, Nodes
 from testbed.waiting import until
 from tests.authorities import KEYS, Written, authority, key_pem, pem
 from tests.cluster.load import load
@@ -193,11 +193,19 @@ def worlds(build_part: Callable[[str], Path]) -> Iterator[tuple[Cluster, Cluster
     build_part("kubectl")
     found: list[Cluster] = []
     try:
-        found += [testbed_cluster.up(f"restore-{cloud}", Nodes.REAL, print, cloud=cloud) for cloud in (Cloud.EKS, Cloud.AKS)]
+        for cloud in (Cloud.EKS, Cloud.AKS):
+            wanted = kind(cloud)
+            found.append(_beside(cloud, wanted.parts, wanted.flags))
         yield found[0], found[1]
     finally:
         for one in found:
             testbed_cluster.down(one.spec.name)
+
+
+def _beside(cloud: Cloud, parts: tuple[str, ...], flags: tuple[str, ...]) -> Cluster:
+    return testbed_cluster.up(
+        f"restore-{cloud}-{os.getpid()}", Nodes.REAL, print, parts, authenticate=lambda _: Authentication(flags), cloud=cloud
+    )
 
 
 def test_a_mesh_of_one_cloud_is_made_in_another_with_its_own_words(worlds: tuple[Cluster, Cluster], tmp_path: Path) -> None:
