@@ -70,8 +70,8 @@ def _open(shell: Shell) -> None:
     """The load asks for the gateway by its address."""
     anybody = json.dumps([{"op": "replace", "path": "/spec/hosts", "value": ["*"]}])
     server = json.dumps([{"op": "replace", "path": "/spec/servers/0/hosts", "value": ["*"]}])
-    for kind, patch in (("virtualservices.networking.istio.io", anybody), ("gateways.networking.istio.io", server)):
-        shell.ok("kubectl", "patch", kind, "-n", "shop", "shop", "--type=json", "-p", patch)
+    for what, patch in (("virtualservices.networking.istio.io", anybody), ("gateways.networking.istio.io", server)):
+        shell.ok("kubectl", "patch", what, "-n", "shop", "shop", "--type=json", "-p", patch)
     reaches(shell)
 
 
