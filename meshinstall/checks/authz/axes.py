@@ -17,7 +17,7 @@ from meshinstall.checks.authz.token_classes import tokens
 from meshinstall.checks.authz.tokens import TokenRule
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.model.access import HTTP, METHOD, PATH, PORT, PROTOCOL, SOURCE, TCP
-from meshinstall.model.authz import Http, Request, Verdict
+from meshinstall.model.authz import Http, Outcome, Request, Verdict
 
 HOST, TOKEN = "host", "token"
 # Aspects that only a request of HTTP has, beside headers.
@@ -66,8 +66,8 @@ class Deciding(Protocol):
     def ports(self) -> Mapping[int, object]:
         """Ports with something of their own beside rules."""
 
-    def seen(self, request: Request) -> Seen | None:
-        """A request as rules see it; None for a token that is refused before. Raises UnknownError."""
+    def seen(self, request: Request) -> Seen | Outcome:
+        """A request as rules see it; how a token is answered that is refused before. Raises UnknownError."""
 
     def decide(self, request: Request) -> Verdict:
         """What happens to a request."""
@@ -200,15 +200,15 @@ def axis_of(name: str, found: Sequence[Class], boxes: Sequence[Box], guards: Seq
         holds = [(bit, one.value == box.protocol if name == PROTOCOL else _holds(tests, seen[box.guard])) for bit, box, tests in looking]
         sure.append(sum(bit for bit, answer in holds if answer))
         never.append(0 if unsure else sum(bit for bit, answer in holds if answer is False))
-        apart.append((*_apart(name, one.value, guards), *(one is None for one in seen if is_of_http)))
+        apart.append((*_apart(name, one.value, guards), *(one if isinstance(one, Outcome) else None for one in seen if is_of_http)))
     return Axis(name, tuple(found), sum(bit for bit, _, _ in looking), tuple(sure), tuple(never), tuple(apart))
 
 
-def _seen(guard: Deciding, name: str, value: Any) -> Seen | None:
+def _seen(guard: Deciding, name: str, value: Any) -> Seen | Outcome:
     try:
         return guard.seen(request_at({name: value}))
     except UnknownError:
-        return None
+        return Outcome.UNDECIDED
 
 
 def _apart(name: str, value: Any, guards: Sequence[Deciding]) -> tuple[Any, ...]:
@@ -222,14 +222,14 @@ def _apart(name: str, value: Any, guards: Sequence[Deciding]) -> tuple[Any, ...]
     return tuple(guard.ports().get(value) for guard in guards)
 
 
-def _holds(tests: Sequence[Test], seen: Seen | None) -> bool | None:
+def _holds(tests: Sequence[Test], seen: Seen | Outcome) -> bool | None:
     """Whether all hold; None where that is not known."""
     answers = [_answer(test, seen) for test in tests]
     return False if False in answers else None if None in answers else True
 
 
-def _answer(test: Test, seen: Seen | None) -> bool | None:
-    if seen is None:
+def _answer(test: Test, seen: Seen | Outcome) -> bool | None:
+    if isinstance(seen, Outcome):
         return False
     try:
         return test.holds(seen)

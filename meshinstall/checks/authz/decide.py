@@ -81,7 +81,7 @@ class Guard:
         """Ports with something of their own beside rules: a mode of mTLS."""
         return port_modes(self.world.peers, self.workload)
 
-    def seen(self, request: Request) -> Seen | None:
+    def seen(self, request: Request) -> Seen | Outcome:
         """See ``seen_by``."""
         return seen_by(self, request)
 
@@ -137,12 +137,15 @@ def _seen(by: Guard, request: Request, token: Authenticated) -> Seen:
     return Seen(request, by.world.policies.normalization, token.claims, by.written | ({token.carrier} - {""}))
 
 
-def seen_by(by: Guard, request: Request) -> Seen | None:
-    """A request as the rules for a workload see it, whatever its port does with identities; None for a token that is refused before."""
+def seen_by(by: Guard, request: Request) -> Seen | Outcome:
+    """A request as the rules for a workload see it, whatever its port does with identities; the answer to a token that is refused before.
+
+    Raises UnknownError.
+    """
     if request.http is None:
         return Seen(request)
     token = authenticate(by.tokens, request.http)
-    return None if token.refused_by else _seen(by, request, token)
+    return token.outcome if token.refused_by else _seen(by, request, token)
 
 
 def _without_identity(request: Request) -> Request:

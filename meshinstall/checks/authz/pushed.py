@@ -65,14 +65,14 @@ class Pushed:
         """Ports with filter chains of their own."""
         return self.marks
 
-    def seen(self, request: Request) -> Seen | None:
-        """A request as rules see it; None for a token that is refused before. Raises UnknownError."""
+    def seen(self, request: Request) -> Seen | Outcome:
+        """A request as rules see it; how a token is answered that is refused before. Raises UnknownError."""
         if request.http is None:
             return Seen(request)
         seen = Seen(request, self.policies.normalization)
         for check in self.checks[:1]:
             found = check.judge(seen)
-            return found.seen if isinstance(found, Passed) else None
+            return found.seen if isinstance(found, Passed) else found.outcome
         return seen
 
     def decide(self, request: Request) -> Verdict:

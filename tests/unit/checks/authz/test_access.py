@@ -148,3 +148,19 @@ def test_rules_that_tell_too_much_apart_are_one_cell_that_says_so(rule: dict[str
     found = cells([guard(world(Policies((PolicyObject("", manifest, {}),))), Workload("shop"))], lambda _: True)
     assert [one.aspects for one in found] == [()]
     assert found[0].verdicts[0].outcome is Outcome.UNDECIDED
+
+
+def test_tokens_that_are_refused_in_two_ways_are_told_apart_although_both_are_closed() -> None:
+    """Of which the one set of policies lets both in: no rule looks at who signed them."""
+    kind = {"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": {"name": "a", "namespace": "shop"}}
+    accepting = [{"issuer": "one"}, {"issuer": "two"}]
+    guards = [
+        guard(world(Policies((PolicyObject("", {**kind, "spec": {"jwtRules": rules}}, {}),))), Workload("shop"))
+        for rules in (accepting, [{"issuer": "one", "audiences": ["till"]}])
+    ]
+    found = cells(guards, lambda verdicts: verdicts[0].outcome is Outcome.ALLOW)
+    refused = {
+        part.label: one.verdicts[1].outcome for one in found for aspect in one.aspects if aspect.name == TOKEN for part in aspect.parts
+    }
+    assert refused["token of two"] is Outcome.UNAUTHENTICATED
+    assert refused["token of one"] is Outcome.DENY
