@@ -31,8 +31,25 @@ _TABLE = "cases:\n" + "".join(
 )
 
 
-def policy(name: str, **spec: Any) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "shop"}
+_AT_GATEWAY = """  - name: {name}
+    from: {source}
+    to: {{namespace: istio-ingress, labels: {{istio: ingress}}, port: {port}}}
+    request: {{method: {method}, path: /api/items, host: shop.example}}
+    expect: {expect}
+"""
+_GATEWAY_TABLE = "cases:\n" + "".join(
+    _AT_GATEWAY.format(name=name, source=source, port=port, method=method, expect=expect)
+    for name, source, port, method, expect in (
+        ("anybody reads", "{plaintext: true}", 80, "GET", "allow"),
+        ("the cart reads by plaintext", "{serviceAccount: shop/cart}", 80, "GET", "allow"),
+        ("the cart reads", "{serviceAccount: shop/cart}", 8443, "GET", "allow"),
+        ("nobody writes", "{plaintext: true}", 80, "POST", "deny"),
+    )
+)
+
+
+def policy(name: str, place: str = "shop", **spec: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": place}
     return {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": metadata, "spec": spec}
 
 
@@ -42,6 +59,26 @@ READING = policy(
     rules=[{"from": [{"source": {"principals": ["cluster.local/ns/shop/sa/cart"]}}], "to": [{"operation": {"methods": ["GET"]}}]}],
 )
 CLOSED = policy("closed", action="DENY", rules=[{"from": [{"source": {"namespaces": ["shop"]}}]}])
+AT_GATEWAY = {"selector": {"matchLabels": {"istio": "ingress"}}}
+READS = [{"to": [{"operation": {"methods": ["GET"]}}]}]
+GATEWAY_READING = policy("edge", "istio-ingress", **AT_GATEWAY, rules=READS)
+GATEWAY_CLOSED = policy("closed", "istio-ingress", **AT_GATEWAY, action="DENY", rules=READS)
+
+
+def servers() -> tuple[dict[str, Any], ...]:
+    """What the gateway serves: plaintext, TLS of the mesh, and TLS that it passes on."""
+    plain = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    mutual = {"port": {"number": 8443, "name": "https", "protocol": "HTTPS"}, "hosts": ["shop.example"], "tls": {"mode": "ISTIO_MUTUAL"}}
+    passed = {"port": {"number": 9443, "name": "tls", "protocol": "TLS"}, "hosts": ["db.example"], "tls": {"mode": "PASSTHROUGH"}}
+    found, metadata = {"apiVersion": "networking.istio.io/v1"}, {"name": "edge", "namespace": "istio-ingress"}
+    gateway = {"selector": {"istio": "ingress"}, "servers": [plain, mutual, passed]}
+    to = {"host": "web.shop.svc.cluster.local", "port": {"number": 80}}
+    tls = {"match": [{"port": 9443, "sniHosts": ["db.example"]}], "route": [{"destination": to}]}
+    route = {"hosts": ["*.example"], "gateways": ["edge"], "http": [{"route": [{"destination": to}]}], "tls": [tls]}
+    return (
+        {**found, "kind": "Gateway", "metadata": metadata, "spec": gateway},
+        {**found, "kind": "VirtualService", "metadata": metadata, "spec": route},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +89,8 @@ def shell(own_module_cluster: Cluster, build_part: Callable[[str], Path]) -> She
 
 @pytest.fixture(scope="module")
 def program(own_module_cluster: Cluster, shell: Shell) -> Program:
-    """Meshinstall with a minimal mesh, in which two pods are one workload."""
-    found = meshinstall(own_module_cluster).having("--profile", "minimal")
+    """Meshinstall with a mesh in which two pods are one workload behind its gateway."""
+    found = meshinstall(own_module_cluster)
     found.up("--no-verify")
     pods = []
     for name in ("web-1", "web-2"):
@@ -63,7 +100,7 @@ def program(own_module_cluster: Cluster, shell: Shell) -> Program:
     service["metadata"] = {"name": "web", "namespace": "shop"}
     service["spec"]["selector"] = {"app": "web"}
     shell.apply(namespace("shop", **{"istio-injection": "enabled"}))
-    shell.apply(service, READING, *pods)
+    shell.apply(service, READING, *servers(), GATEWAY_READING, *pods)
     shell.ok("kubectl", "wait", "-n", "shop", "pod/web-1", "pod/web-2", "--for=condition=Ready", "--timeout=90s")
     return found
 
@@ -73,6 +110,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of the table."""
     file = tmp_path_factory.mktemp("table") / "table.yaml"
     file.write_text(_TABLE)
+    return file
+
+
+@pytest.fixture(scope="module")
+def gateway_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a table of requests to the gateway."""
+    file = tmp_path_factory.mktemp("table") / "gateway.yaml"
+    file.write_text(_GATEWAY_TABLE)
     return file
 
 
@@ -87,12 +132,22 @@ def test_what_istiod_has_pushed_is_as_the_policies_say(program: Program, table: 
     assert "not pushed" not in done.out
 
 
-def test_a_policy_that_istiod_cannot_push_is_named_with_the_proxies_until_it_can(program: Program, table: Path, shell: Shell) -> None:
+def test_a_gateway_is_decided_by_its_own_servers_and_has_what_the_policies_say(program: Program, gateway_table: Path) -> None:
+    done = until(lambda: _ended(tried(program, gateway_table), 0), 60, lambda: str(tried(program, gateway_table)))
+    assert "AuthorizationPolicy istio-ingress/edge: an ALLOW of the proxy matches" in done.out
+    assert "not pushed" not in done.out
+    document = json.loads(program.ok("authz who", "--live", "--by-proxies", "-n", "istio-ingress", "-o", "json").out)
+    assert (document["notPushed"], document["gaps"]) == ([], [])
+
+
+def test_a_policy_that_istiod_cannot_push_is_named_with_the_proxies_until_it_can(
+    program: Program, table: Path, gateway_table: Path, shell: Shell
+) -> None:
     # Its webhook would judge the policy, and it is not there.
     shell.ok("kubectl", "delete", "validatingwebhookconfigurations", "--all")
     shell.ok("kubectl", "scale", "deployment/istiod", "-n", "istio-system", "--replicas=0")
     shell.ok("kubectl", "wait", "-n", "istio-system", "pod", "-l", "app=istiod", "--for=delete", "--timeout=90s")
-    shell.apply(CLOSED)
+    shell.apply(CLOSED, GATEWAY_CLOSED)
     done = tried(program, table)
     assert done.status == 0, str(done)
     said = "the cluster's policies say deny (AuthorizationPolicy shop/closed), not allow: shop/web-1, shop/web-2"
@@ -101,6 +156,14 @@ def test_a_policy_that_istiod_cannot_push_is_named_with_the_proxies_until_it_can
     assert [len(case["notes"]) for case in document["cases"]] == [1, 0, 0]
     told = " ".join(program.ok("authz who", "--live", "--by-proxies", "-n", "shop").out.split())
     assert "shop/web-1: not pushed to shop/web-1 FROM PORT WHAT shop/cart any GET" in told
+    document = json.loads(tried(program, gateway_table, "-o", "json").out)
+    said = "the cluster's policies say deny (AuthorizationPolicy istio-ingress/closed), not allow: istio-ingress/istio-ingress-"
+    assert [[note.partition(": ")[2].startswith(said) for note in case["notes"]] for case in document["cases"]] == [[True]] * 3 + [[]]
+    document = json.loads(program.ok("authz who", "--live", "--by-proxies", "-n", "istio-ingress", "-o", "json").out)
+    assert document["gaps"] == []
+    (unpushed,) = document["notPushed"]
+    assert {port["is"] for row in unpushed["access"] for port in row["ports"]} == {"80", "8443"}
+    assert {(row["verdicts"]["live"]["outcome"], row["verdicts"]["proxy"]["outcome"]) for row in unpushed["access"]} == {("deny", "allow")}
     shell.ok("kubectl", "scale", "deployment/istiod", "-n", "istio-system", "--replicas=1")
     # It does not reach both at the same moment.
     done = until(lambda: _ended(tried(program, table), 4, "by 2 of 2 proxies"), 90, lambda: str(tried(program, table)))

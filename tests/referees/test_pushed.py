@@ -48,8 +48,8 @@ def drawn(number: int) -> list[Case]:
     return found
 
 
-def chains(filters: Filters) -> list[Chain]:
-    """A proxy with these filters, in the words of Envoy's own dump."""
+def chains(filters: Filters, *, is_gateway: bool) -> list[Chain]:
+    """A proxy with these filters, in the words of Envoy's own dump: a sidecar, or a gateway with a server of each kind."""
     router = {"typed_config": {"@type": f"{TYPE}filters.http.router.v3.Router"}}
     manager = {
         "typed_config": {
@@ -62,6 +62,19 @@ def chains(filters: Filters) -> list[Chain]:
     proxy = {"typed_config": {"@type": f"{TYPE}filters.network.tcp_proxy.v3.TcpProxy", "cluster": "inbound|80||"}}
     tcp = [*snaked(list(filters.tcp)), proxy]
     secured = {"name": "envoy.transport_sockets.tls", "typed_config": {"require_client_certificate": True}}
+    if is_gateway:
+        ends = {"name": "envoy.transport_sockets.tls", "typed_config": {}}
+        servers: tuple[tuple[int, Json, Json, list[Json]], ...] = (
+            (80, {}, {}, [manager]),
+            (443, {"server_names": ["shop.example"]}, ends, [manager]),
+            (8080, {"server_names": ["shop.example"]}, secured, [manager]),
+            (9090, {"transport_protocol": "tls", "server_names": ["shop.example"]}, {}, tcp),
+        )
+        return [
+            one
+            for port, match, socket, some in servers
+            for one in read_chains({"filter_chains": [{"filter_chain_match": match, "transport_socket": socket, "filters": some}]}, port)
+        ]
     found: tuple[tuple[str, list[str], Json, list[Json]], ...] = (
         ("tls", MESH_HTTP, secured, [manager]),
         ("raw_buffer", ["http/1.1", "h2c"], {}, [manager]),
@@ -84,9 +97,9 @@ def snaked(found: Any) -> Any:
     return [snaked(one) for one in found] if isinstance(found, list) else found
 
 
-def guarded(case: Case) -> Guard:
+def guarded(case: Case, *, is_gateway: bool) -> Guard:
     objects = tuple(PolicyObject("", one, {}) for one in case.objects)
-    return guard(world(Policies(objects, trust_domains=TRUST_DOMAINS)), Workload("shop", LABELS))
+    return guard(world(Policies(objects, trust_domains=TRUST_DOMAINS)), Workload("shop", LABELS, is_gateway))
 
 
 def question(case: Case) -> Json:
@@ -94,9 +107,11 @@ def question(case: Case) -> Json:
     return {"trustDomain": domain, "trustDomainAliases": aliases, "namespace": "shop", "labels": LABELS, "objects": list(case.objects)}
 
 
-@pytest.mark.parametrize("number", range(3000, 3003))
+@pytest.mark.parametrize(("number", "is_gateway"), [(3000, False), (3001, True), (3002, False), (3003, True)])
 def test_of_what_istiod_makes_of_the_same_policies_nothing_is_missing_and_of_others_all_that_differs_is_told(
-    builder: Path, number: int
+    builder: Path,
+    number: int,
+    is_gateway: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     made = drawn(number)
     known = [
@@ -106,8 +121,8 @@ def test_of_what_istiod_makes_of_the_same_policies_nothing_is_missing_and_of_oth
     ]
     compared = differing = 0
     for (case, filters), (_, others) in pairwise(known):
-        policies = guarded(case)
-        same, other = (Pushed.of(policies.policies, chains(one)) for one in (filters, others))
+        policies = guarded(case, is_gateway=is_gateway)
+        same, other = (Pushed.of(policies.policies, chains(one, is_gateway=is_gateway), is_gateway=is_gateway) for one in (filters, others))
         try:
             assert told_apart([policies, same], is_behind) == (), case.objects
             told = told_apart([policies, other], is_behind)

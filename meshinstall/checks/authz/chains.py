@@ -41,6 +41,11 @@ class Chain:
         return self.transport in {"", _RAW} and not self.tls
 
     @property
+    def is_of_tls(self) -> bool:
+        """Whether it ends TLS, or passes it on."""
+        return self.tls or self.transport == _TLS
+
+    @property
     def takes_tls(self) -> bool:
         """Whether a connection with TLS may come here."""
         return self.transport in {"", _TLS}
@@ -52,19 +57,40 @@ def decide_by(chains: Iterable[Chain], request: Request) -> Verdict:
     if not verdicts:
         what = "with the mesh's TLS" if request.principal else "without a certificate of the mesh"
         return Verdict(Outcome.DENY, f"no filter chain of the proxy takes a connection to port {request.port} {what}")
+    return _of_one_mind(verdicts, "the proxy's filter chains")
+
+
+def _of_one_mind(verdicts: Sequence[Verdict], of: str) -> Verdict:
     if len({one.outcome for one in verdicts}) == 1:
         return verdicts[0]
     said = " or ".join(dict.fromkeys(one.outcome for one in verdicts))
-    return Verdict(Outcome.UNDECIDED, f"the request does not say which of the proxy's filter chains takes it: {said}")
+    return Verdict(Outcome.UNDECIDED, f"the request does not say which of {of} takes it: {said}")
+
+
+def decide_as_gateway(chains: Iterable[Chain], request: Request) -> Verdict:
+    """What the rules of a gateway say, whichever of its servers takes a request.
+
+    Undecided where none does: what servers a gateway has, and whom they ask for a certificate, is not of policies.
+    """
+    at_port = [one for one in chains if one.port == request.port and (one.read().http is None) == (request.http is None)]
+    is_tls = bool(request.principal or request.server_name)
+    taking = [one for one in at_port if (one.tls if request.principal else not one.certificate) and (one.is_of_tls or not is_tls)]
+    verdicts = [verdict for one in taking for verdict in _let_in(one, request)]
+    if not verdicts:
+        return Verdict(Outcome.UNDECIDED, f"no server of the gateway takes it at port {request.port}")
+    return _of_one_mind(verdicts, "servers of the gateway")
 
 
 def _decided(chain: Chain, request: Request) -> Iterator[Verdict]:
-    """One verdict, or one with the client's identity and one without it, where nobody asks for it."""
-    shows = chain.tls and bool(request.principal)
     if chain.tls and chain.certificate and not request.principal:
         yield Verdict(Outcome.DENY, "the proxy asks for a certificate of the mesh")
         return
-    way = chain.read()
+    yield from _let_in(chain, request)
+
+
+def _let_in(chain: Chain, request: Request) -> Iterator[Verdict]:
+    """One verdict, or one with the client's identity and one without it, where nobody asks for it."""
+    shows, way = chain.tls and bool(request.principal), chain.read()
     if shows:
         yield way.decide(request)
     if not shows or not chain.certificate:

@@ -1,13 +1,13 @@
 """A proxy as one that decides requests, beside the policies that it should have; pure.
 
 What differs between both by their nature is undecided: requests of HTTP at ports that the proxy reads as TCP, connections of TCP at those
-that it reads as HTTP, and TLS without a certificate of the mesh.
+that it reads as HTTP, TLS without a certificate of the mesh at a sidecar, and what no server of a gateway takes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from meshinstall.checks.authz.chains import Chain, decide_by
+from meshinstall.checks.authz.chains import Chain, decide_as_gateway, decide_by
 from meshinstall.checks.authz.conditions import UNKNOWN
 from meshinstall.checks.authz.enforced import Asking, Filter, Passed, Rule, Rules, Tokens, Unread, is_read_as_tcp
 from meshinstall.checks.authz.seen import Seen
@@ -20,7 +20,10 @@ from meshinstall.model.mesh import PROXY_PORTS
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a proxy has, read once; ``unread`` is what of it may decide and is not known, ``asks``: a service outside of the mesh may."""
+    """What a proxy has, read once; ``unread`` is what of it may decide and is not known, ``asks``: a service outside of the mesh may.
+
+    A gateway has servers of its own, which no PeerAuthentication is for.
+    """
 
     policies: Policies
     chains: Sequence[Chain]
@@ -29,9 +32,10 @@ class Pushed:
     marks: Mapping[int, object]
     unread: tuple[str, ...]
     asks: bool
+    is_gateway: bool = False
 
     @classmethod
-    def of(cls, policies: Policies, chains: Sequence[Chain]) -> "Pushed":
+    def of(cls, policies: Policies, chains: Sequence[Chain], *, is_gateway: bool = False) -> "Pushed":
         """Read all chains; ``policies`` are of the mesh that they are compared with."""
         kept = [one for one in chains if one.port not in PROXY_PORTS]
         filters = [(protocol, one) for chain in kept for protocol, one in _filters(chain)]
@@ -43,9 +47,11 @@ class Pushed:
             if chain.port is not None:
                 marks.setdefault(chain.port, []).append(_mark(chain))
         unread = (*_unread(kept, [one for _, one in filters]), *(["several checks of tokens"] if len(checks) > 1 else []))
+        unread += tuple(_unlike(kept)) if is_gateway else ()
         asks = any(isinstance(one, Asking) for _, one in filters)
         found, own = tuple(rules.values()), {port: tuple(some_marks) for port, some_marks in marks.items()}
-        return cls(policies, kept, tuple(checks.values()), found, own, tuple(dict.fromkeys((*unread, *_unknown(found)))), asks)
+        known = tuple(dict.fromkeys((*unread, *_unknown(found))))
+        return cls(policies, kept, tuple(checks.values()), found, own, known, asks, is_gateway)
 
     @property
     def tokens(self) -> tuple[TokenRule, ...]:
@@ -79,6 +85,8 @@ class Pushed:
         """What the proxy does to a request that it reads as such."""
         if request.port in PROXY_PORTS:
             return Verdict(Outcome.UNDECIDED, "a port of the proxy's own")
+        if self.is_gateway:
+            return decide_as_gateway(self.chains, request)
         if request.server_name and not request.principal:
             return Verdict(Outcome.UNDECIDED, "TLS without a certificate of the mesh, which policies do not tell from plaintext")
         verdict = decide_by(self.chains, request)
@@ -100,8 +108,21 @@ def _rules(one: Filter) -> Iterator[Rule]:
 
 def _mark(chain: Chain) -> object:
     """The same for chains of a port that do the same."""
+    return chain.transport, chain.protocols, chain.tls, chain.certificate, *_does(chain)
+
+
+def _does(chain: Chain) -> tuple[bool, object]:
     does = tuple((protocol, getattr(one, "is_deny", None), *map(id, getattr(one, "rules", ()))) for protocol, one in _filters(chain))
-    return chain.transport, chain.protocols, chain.tls, chain.certificate, chain.read().http is None, does
+    return chain.read().http is None, does
+
+
+def _unlike(chains: Sequence[Chain]) -> Iterator[str]:
+    """Ports of a gateway whose servers do not do alike: istiod gives all of them the same rules."""
+    known: dict[tuple[int | None, bool], object] = {}
+    for one in chains:
+        is_tcp, does = _does(one)
+        if known.setdefault((one.port, is_tcp), does) != does:
+            yield f"servers at port {one.port} with different rules"
 
 
 def _unread(chains: Sequence[Chain], filters: Sequence[Filter]) -> Iterator[str]:

@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import anyio
 
-from meshinstall.checks.authz.chains import Chain, decide_by
+from meshinstall.checks.authz.chains import Chain, decide_as_gateway, decide_by
+from meshinstall.checks.authz.enforced import is_read_as_tcp
 from meshinstall.engine.mesh.envoy import LISTENER, insist_on
 from meshinstall.engine.mesh.large_answers import Beside, parsed
 from meshinstall.engine.mesh.pods import PodSeen
 from meshinstall.engine.mesh.rbac.chains import read_chains
+from meshinstall.engine.mesh.rbac.filters import Known
 from meshinstall.engine.mesh.reader import short
 from meshinstall.engine.objects.json_fields import at, number, rows, text
 from meshinstall.engine.tasks import task_group
@@ -62,6 +65,19 @@ class Enforced:
     def digest(self) -> str:
         """The same for proxies that have the same."""
         return hashlib.sha256(json.dumps(self.raw, sort_keys=True).encode()).hexdigest()
+
+    def beside_policies(self, request: Request) -> tuple[Request, Verdict]:
+        """What policies are asked, and what the proxy's own rules say to the same: only as much of a request as its connection shows."""
+        verdict = self.decide(request)
+        read = replace(request, http=None) if is_read_as_tcp(verdict) else request
+        if self.pod.pod.dataplane is not Dataplane.GATEWAY:
+            return read, verdict
+        at_port = [one for one in self.chains if one.port == request.port]
+        if not any(one.tls for one in at_port):
+            read = replace(read, principal="")
+        if not any(one.is_of_tls for one in at_port):
+            read = replace(read, server_name=read.server_name and "")
+        return read, decide_as_gateway(self.chains, read)
 
     def decide(self, request: Request) -> Verdict:
         """What the proxy does to a request, if that comes to it at all."""
@@ -121,7 +137,8 @@ def read_enforced(answers: Sequence[bytes], seen: PodSeen) -> Enforced:
         configs = [at(item, "route_config") for answer in routes for item in rows(at(answer, "configs"))]
         items = rows(at(listeners, "configs"))
         tables = {text(at(one, "name")): one for one in configs}
-        chains = tuple(chain for item in items for chain in _chains(item, tables))
+        known = Known()
+        chains = tuple(_apart([tuple(_chains(item, tables, known)) for item in items]))
         refused = [plain(text(at(item, "error_state", "details"))) for item in items]
     except ValueError as error:
         raise ClusterError(f"its Envoy's answer could not be parsed: {error}") from error
@@ -131,11 +148,19 @@ def read_enforced(answers: Sequence[bytes], seen: PodSeen) -> Enforced:
     return Enforced(seen, chains, next(filter(None, refused), ""), [active, configs])
 
 
-def _chains(item: Any, tables: Mapping[str, Any]) -> Iterator[Chain]:
-    """Those of a listener that takes connections from outside of its pod."""
+def _chains(item: Any, tables: Mapping[str, Any], known: Known) -> Iterator[Chain]:
+    """Those of a listener that takes connections from outside of its pod; raises ClusterError for one of a waypoint."""
     listener = at(item, "active_state", "listener")
+    if at(listener, "internal_listener") is not None:
+        raise ClusterError("it has listeners of a waypoint, which are not decided here")
     socket = at(listener, "address", "socket_address")
     if text(at(item, "name")) == LISTENER:
-        yield from read_chains(listener, None, tables)
+        yield from read_chains(listener, None, tables, known)
     elif socket and text(at(item, "name")) != _OUTBOUND:
-        yield from read_chains(listener, number(at(socket, "port_value")), tables)
+        yield from read_chains(listener, number(at(socket, "port_value")), tables, known)
+
+
+def _apart(listeners: Sequence[Sequence[Chain]]) -> Iterator[Chain]:
+    """All chains; of several listeners at one port the address decides, which no request names."""
+    at_ports = Counter(port for chains in listeners for port in {one.port for one in chains})
+    yield from (replace(one, asks_more=one.asks_more or at_ports[one.port] > 1) for chains in listeners for one in chains)

@@ -5,10 +5,9 @@ workload that a row names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from meshinstall.checks.authz.decide import Guard, World, decide, guard
-from meshinstall.checks.authz.enforced import is_read_as_tcp
 from meshinstall.checks.policies.reading import meets
 from meshinstall.checks.words import some
 from meshinstall.engine.mesh.pods import PodSeen, pod
@@ -30,8 +29,9 @@ from meshinstall.model.release import Manifest
 
 _PROXIED = frozenset({Dataplane.SIDECAR, Dataplane.GATEWAY})
 Labels = tuple[str, bool, frozenset[tuple[str, str]]]
-# Verdicts of the rows that name a pod, by their number.
-_Answers = Mapping[Place, tuple[Asked, Mapping[int, Verdict] | None]]
+# Of the rows that name a pod, by their number: what its proxy does, and the same beside policies.
+_Said = Mapping[int, tuple[Verdict, tuple[Request, Verdict]]]
+_Answers = Mapping[Place, tuple[Asked, _Said | None]]
 
 
 async def try_by_proxies(rows: Sequence[Expectation], files: World | None, session: Session, desired: Desired | None) -> tuple[Tried, ...]:
@@ -53,10 +53,17 @@ async def try_by_proxies(rows: Sequence[Expectation], files: World | None, sessi
     pods = tuple(sorted((one for listed in found.values() for one in listed), key=lambda one: one.pod.place))
     known: dict[Verdict, Verdict] = {}
 
-    def use(seen: PodSeen, by: Enforced) -> Mapping[int, Verdict]:
+    def once(verdict: Verdict) -> Verdict:
         # Most proxies decide alike: a verdict is kept once.
-        verdicts = ((index, by.decide(row.request)) for index, row in enumerate(rows) if _is_of(seen, row))
-        return {index: known.setdefault(one, one) for index, one in verdicts}
+        return known.setdefault(verdict, verdict)
+
+    def use(seen: PodSeen, by: Enforced) -> _Said:
+        said: dict[int, tuple[Verdict, tuple[Request, Verdict]]] = {}
+        for index, row in enumerate(rows):
+            if _is_of(seen, row):
+                shown, beside = by.beside_policies(row.request)
+                said[index] = once(by.decide(row.request)), (row.request if shown == row.request else shown, once(beside))
+        return said
 
     answers = await ask_enforced([one for one in pods if one.pod.dataplane in _PROXIED], session.pods, use)
     court = _Court(pods, answers, live, files, tuple(asker.gaps))
@@ -88,7 +95,7 @@ class _Court:
         ordered = sorted(proxies, key=lambda one: (one.verdict.outcome is row.expected, one.verdict.outcome is Outcome.UNDECIDED))
         missing = Verdict(Outcome.UNDECIDED, f"some pods could not be listed: {'; '.join(self.gaps)}")
         is_whole = not self.gaps or ordered[0].verdict.outcome is not row.expected
-        return Tried(row, ordered[0].verdict if is_whole else missing, proxies, tuple(self._notes(row, mine, proxies)))
+        return Tried(row, ordered[0].verdict if is_whole else missing, proxies, tuple(self._notes(index, row, mine, proxies)))
 
     def _verdict(self, seen: PodSeen, index: int) -> Verdict:
         if seen.pod.dataplane not in _PROXIED:
@@ -96,18 +103,23 @@ class _Court:
         asked, verdicts = self.answers[seen.pod.place]
         if verdicts is None:
             return Verdict(Outcome.UNDECIDED, plain(f"{seen.pod.place}: {asked.problem}"))
-        return verdicts[index]
+        return verdicts[index][0]
 
-    def _notes(self, row: Expectation, mine: Sequence[PodSeen], proxies: Sequence[ByProxy]) -> Iterator[str]:
+    def _beside(self, seen: PodSeen, index: int) -> tuple[Request, Verdict] | None:
+        _, said = self.answers.get(seen.pod.place, (None, None))
+        return said[index][1] if said else None
+
+    def _notes(self, index: int, row: Expectation, mine: Sequence[PodSeen], proxies: Sequence[ByProxy]) -> Iterator[str]:
         if len({one.verdict.outcome for one in proxies}) > 1:
             yield f"the proxies differ: {'; '.join(_said(proxies))}"
         behind: dict[str, list[str]] = {}
-        differences: dict[tuple[Labels, Verdict], tuple[str, ...]] = {}
+        differences: dict[tuple[Labels, object], tuple[str, ...]] = {}
         for seen, by in zip(mine, proxies, strict=True):
             # Pods with the same labels have the same policies.
-            key = (self._labels(seen), by.verdict)
+            beside = self._beside(seen, index)
+            key = (self._labels(seen), beside and beside[1])
             if key not in differences:
-                differences[key] = tuple(self._differences(seen, row.request, by.verdict))
+                differences[key] = tuple(self._differences(seen, row.request, beside))
             for words in differences[key]:
                 behind.setdefault(words, []).append(by.proxy)
         yield from (f"{words}: {some(names)}" for words, names in behind.items())
@@ -115,11 +127,13 @@ class _Court:
             if (found := self.answers.get(seen.pod.place)) and found[0].refused:
                 yield f"{seen.pod.place} did not take what istiod sent last: {found[0].refused}"
 
-    def _differences(self, seen: PodSeen, request: Request, verdict: Verdict) -> Iterator[str]:
-        live = self._decide(self.live, seen, replace(request, http=None) if is_read_as_tcp(verdict) else request)
-        if _differ(verdict, live):
+    def _differences(self, seen: PodSeen, request: Request, beside: tuple[Request, Verdict] | None) -> Iterator[str]:
+        if beside:
+            shown, verdict = beside
+            live = self._decide(self.live, seen, shown)
             by = f" ({live.policy})" if live.policy else ""
-            yield f"{NOT_PUSHED}, or changed on its way: the cluster's policies say {live.outcome}{by}, not {verdict.outcome}"
+            if _differ(verdict, live):
+                yield f"{NOT_PUSHED}, or changed on its way: the cluster's policies say {live.outcome}{by}, not {verdict.outcome}"
         if self.files is None:
             return
         files, live = (self._decide(by, seen, request) for by in (self.files, self.live))

@@ -17,14 +17,17 @@ _STRANGE = ("default_filter_chain", "filter_chain_matcher")
 _KNOWN = frozenset({"destination_port", "transport_protocol", "application_protocols", "server_names"})
 
 
-def read_chains(listener: Any, port: int | None = None, tables: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Chain]:
+def read_chains(
+    listener: Any, port: int | None = None, tables: Mapping[str, Any] = MappingProxyType({}), known: Known | None = None
+) -> Iterator[Chain]:
     """Those of a listener; ``port`` is its own where its chains name none, ``tables`` are routes by name. Raises MalformedError.
 
+    ``known`` is what was read of the same proxy's other listeners.
     What a chain does is read when it is asked for: most are never.
     """
     if strange := next((name for name in _STRANGE if at(listener, name) is not None), ""):
         raise MalformedError(f"an inbound listener has a {strange}")
-    known = Known()
+    known = known or Known()
     for one in rows(at(listener, "filter_chains")):
         yield _chain(one, port, partial(read_way, at(one, "filters"), tables, known))
 

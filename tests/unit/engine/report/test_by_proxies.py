@@ -209,24 +209,43 @@ _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 
 
-def with_gateway(there: World, routes: Any) -> None:
-    """A gateway that serves plaintext on port 8080 and lets GET through."""
+# A test of the method, which only GET meets.
+GET = {"header": {"name": ":method", "string_match": {"exact": "GET"}}}
+ANYBODY = ({"any": True},)
+
+
+def server(port: int, rules: Any, *, tls: Any = None, sni: str = "", tcp: bool = False) -> dict[str, Any]:
+    """A listener of a gateway, with the rules of its RBAC."""
+    layer = "network" if tcp else "http"
+    rbac = {"typed_config": {"@type": f"type.googleapis.com/envoy.extensions.filters.{layer}.rbac.v3.RBAC", "rules": rules}}
+    router = {"typed_config": {"@type": f"{_FILTERS}.router.v3.Router"}}
+    manager = {"@type": _MANAGER, "normalize_path": True, "http_filters": [rbac, router], "rds": {"route_config_name": f"http.{port}"}}
+    proxy = {"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "cluster": "outbound|443||web"}
+    filters = [rbac, {"typed_config": proxy}] if tcp else [{"typed_config": manager}]
+    match = {"server_names": [sni], **({} if tls else {"transport_protocol": "tls"})} if sni else {}
+    socket = {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": tls}} if tls else {}
+    address = {"socket_address": {"address": "0.0.0.0", "port_value": port}}  # noqa: S104 - as a dump says it
+    chain = {"filters": filters, **({"filter_chain_match": match} if match else {}), **socket}
+    return {"name": f"0.0.0.0_{port}", "active_state": {"listener": {"address": address, "filter_chains": [chain]}}}
+
+
+def rules_of(namespace: str, name: str, *principals: Any, permission: Any = None, action: str = "ALLOW") -> dict[str, Any]:
+    """Of an RBAC, as istiod names them."""
+    policy = {"permissions": [permission or {"any": True}], "principals": list(principals or ANYBODY)}
+    return {"action": action, "policies": {f"ns[{namespace}]-policy[{name}]-rule[0]": policy}}
+
+
+def with_gateway(there: World, routes: Any, *servers: Any, **fields: Any) -> None:
+    """A gateway with these servers; without any it serves plaintext on port 8080 and lets GET through."""
     container = {"name": "istio-proxy", "image": "proxyv2", "args": ["proxy", "router"]}
     path = object_path("v1", "pods", "shop", "edge")
-    there.kube.objects[path] = pod(name="edge", labels={"app": "edge"}, containers=[container], inits=[])
-    get = {"header": {"name": ":method", "string_match": {"exact": "GET"}}}
-    rules = {"policies": {"ns[shop]-policy[edge]-rule[0]": {"permissions": [get], "principals": [{"any": True}]}}}
-    filters = [
-        {"typed_config": {"@type": f"{_FILTERS}.rbac.v3.RBAC", "rules": rules}},
-        {"typed_config": {"@type": f"{_FILTERS}.router.v3.Router"}},
-    ]
-    manager = {"@type": _MANAGER, "normalize_path": True, "http_filters": filters, "rds": {"route_config_name": "http.8080"}}
-    address = {"socket_address": {"address": "0.0.0.0", "port_value": 8080}}  # noqa: S104 - as a dump says it
-    listener = {"address": address, "filter_chains": [{"filters": [{"typed_config": manager}]}]}
+    there.kube.objects[path] = pod(name="edge", inits=[], **({"labels": {"app": "edge"}, "containers": [container]} | fields))
+    listeners = servers or (server(8080, rules_of("shop", "edge", permission=GET)),)
+    ports = [one["active_state"]["listener"]["address"].get("socket_address", {}).get("port_value") for one in listeners]
     answers = (
         {"state": "LIVE", "node": {"id": "router~10.0.0.8~edge.shop~shop.svc.cluster.local"}},
-        {"configs": [{"name": "0.0.0.0_8080", "active_state": {"listener": listener}}]},
-        {"configs": [{"route_config": {"name": "http.8080", "virtual_hosts": [routes]}}]},
+        {"configs": listeners},
+        {"configs": [{"route_config": {"name": f"http.{port}", "virtual_hosts": [routes]}} for port in ports]},
     )
     for path, answer in zip(paths_of(Dataplane.GATEWAY), answers, strict=True):
         there.pods.answers["shop", "edge", ENVOY_ADMIN_PORT, path] = json.dumps(answer).encode()
@@ -251,3 +270,45 @@ async def test_a_gateway_is_decided_by_its_own_listeners_and_routes(routes: Any,
     (found,) = await tried(there, row(replace(READS, port=port, principal="", server_name=""), app="edge"))
     assert found.verdict.outcome is outcome
     assert found.verdict.reason.endswith(reason)
+
+
+def edge_policy(name: str = "edge", **spec: Any) -> dict[str, Any]:
+    """An AuthorizationPolicy of the gateway."""
+    metadata, selector = {"name": name, "namespace": "shop"}, {"matchLabels": {"app": "edge"}}
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": metadata,
+        "spec": {"selector": selector, **spec},
+    }
+
+
+GETS = [{"to": [{"operation": {"methods": ["GET"]}}]}]
+CLOSING = {"action": "DENY", "rules": [{"to": [{"operation": {"methods": ["GET"]}}]}]}
+
+
+def at_edge(port: int = 8080, principal: str = "", **fields: Any) -> Request:
+    return replace(READS, port=port, principal=principal, **({"server_name": None} | fields))
+
+
+@pytest.mark.parametrize("principal", ["", CART])
+async def test_a_policy_of_a_gateway_that_it_has_not_is_not_pushed(principal: str) -> None:
+    """Also where the row says who calls: a server of plaintext is told of no identity."""
+    there = pushed("no-admin")
+    with_gateway(there, {})
+    there.kube.put(edge_policy(rules=GETS))
+    (found,) = await tried(there, row(at_edge(principal=principal), app="edge"))
+    assert (found.is_met, found.notes) == (True, ())
+    there.kube.put(edge_policy("closed", **CLOSING))
+    (found,) = await tried(there, row(at_edge(principal=principal), app="edge"))
+    said = "not pushed, or changed on its way: the cluster's policies say deny (AuthorizationPolicy shop/closed), not allow: shop/edge"
+    assert found.notes == (said,)
+
+
+async def test_who_calls_a_server_of_plaintext_is_no_difference_between_policies_and_the_gateway() -> None:
+    there = pushed("no-admin")
+    cart = {"authenticated": {"principal_name": {"exact": f"spiffe://{CART}"}}}
+    with_gateway(there, {}, server(8080, rules_of("shop", "edge", cart)))
+    there.kube.put(edge_policy(rules=[{"from": [{"source": {"principals": [CART]}}]}]))
+    (found,) = await tried(there, row(at_edge(principal=CART), Outcome.DENY, app="edge"))
+    assert (found.is_met, found.notes) == (True, ())

@@ -10,7 +10,20 @@ from meshinstall.cli.output.who_text import who_json, who_text
 from meshinstall.engine.report.who import Who, who_may_call
 from tests.fakes import World
 from tests.unit.engine.mesh.kube_worlds import APP
-from tests.unit.engine.report.test_by_proxies import closing, dump, pushed, with_pod
+from tests.unit.engine.report.test_by_proxies import (
+    CLOSING,
+    GET,
+    GETS,
+    closing,
+    dump,
+    edge_policy,
+    pushed,
+    rules_of,
+    server,
+    with_gateway,
+    with_pod,
+)
+from tests.unit.engine.test_layered import cluster
 
 pytestmark = pytest.mark.anyio
 SCHEMA = json.loads((Path(__file__).parents[4] / "docs" / "schemas" / "authz-who.json").read_text())
@@ -116,3 +129,80 @@ async def test_only_pods_of_the_wanted_namespaces_are_asked_and_none_without_a_p
     with_pod(there, "bare", containers=[APP], inits=[])
     assert (await asked(there, "bank")).gaps == ()
     assert [gap.rpartition(": ")[0].rpartition(": ")[2] for gap in (await asked(there)).gaps] == ["shop/web-1"]
+
+
+TLS = {"require_client_certificate": False}
+MUTUAL = {"require_client_certificate": True}
+# Servers of every kind, all with the rules of one policy: whoever reads.
+SERVERS = (
+    server(8080, rules_of("shop", "edge", permission=GET)),
+    server(8443, rules_of("shop", "edge", permission=GET), tls=TLS, sni="shop.example"),
+    server(9443, rules_of("shop", "edge", permission=GET), tls=MUTUAL),
+    server(10443, {"action": "ALLOW", "policies": {}}, sni="db.example", tcp=True),
+)
+
+
+def edge() -> World:
+    there = cluster()
+    there.kube.put(edge_policy(rules=GETS))
+    return there
+
+
+async def test_a_gateway_that_has_its_policies_leaves_nothing_to_tell_whatever_servers_it_has() -> None:
+    there = edge()
+    with_gateway(there, {}, *SERVERS)
+    found = await asked(there)
+    assert (found.unpushed, found.gaps) == ((), ())
+
+
+async def test_a_policy_that_a_gateway_has_not_is_named_at_each_of_its_servers() -> None:
+    there = edge()
+    with_gateway(there, {}, *SERVERS)
+    there.kube.put(edge_policy("closed", **CLOSING))
+    (one,) = (await asked(there)).unpushed
+    assert (one.callee.name, one.proxies) == ("shop/edge", ("shop/edge",))
+    assert {part.label for cell in one.cells for part in cell.of("port")} == {"8080", "8443", "9443"}
+    assert {tuple(str(verdict.outcome) for verdict in cell.verdicts) for cell in one.cells} == {("deny", "allow")}
+
+
+async def test_a_policy_that_a_gateway_still_has_is_found_although_nothing_names_it_any_more() -> None:
+    there = edge()
+    old = {"authenticated": {"principal_name": {"exact": "spiffe://cluster.local/ns/old/sa/gone"}}}
+    with_gateway(there, {}, server(9443, rules_of("shop", "edge", old, permission=GET), tls=MUTUAL))
+    (one,) = (await asked(there)).unpushed
+    # By the policy everybody reads; by the gateway those alone that nobody knows any more.
+    assert {tuple(str(verdict.outcome) for verdict in cell.verdicts) for cell in one.cells} == {("allow", "deny")}
+    assert any("old/gone" in part.but for cell in one.cells for part in cell.of("source"))
+
+
+async def test_servers_of_a_gateway_that_do_not_do_alike_are_told() -> None:
+    there = edge()
+    one, other = (server(8443, rules_of("shop", name, permission=GET), tls=TLS, sni=name) for name in ("edge", "other"))
+    one["active_state"]["listener"]["filter_chains"] += other["active_state"]["listener"]["filter_chains"]
+    with_gateway(there, {}, one)
+    (gap,) = (await asked(there)).gaps
+    assert gap.endswith("shop/edge: servers at port 8443 with different rules")
+
+
+@pytest.mark.parametrize("role", ["router", "waypoint"])
+async def test_waypoints_and_gateways_of_the_gateway_api_are_named_as_undecided(role: str) -> None:
+    there = edge()
+    container = {"name": "istio-proxy", "image": "proxyv2", "args": ["proxy", role]}
+    with_gateway(there, {}, labels={"app": "edge", "gateway.networking.k8s.io/gateway-name": "edge"}, containers=[container])
+    found = await asked(there)
+    assert found.unpushed == ()
+    (gap,) = found.gaps
+    assert gap.endswith("shop/edge: policies of waypoints and of gateways of the Gateway API are not decided here")
+
+
+async def test_a_waypoint_without_a_label_of_one_is_known_by_its_listeners() -> None:
+    there = edge()
+    listener = {"name": "main_internal", "active_state": {"listener": {"internal_listener": {}, "address": {}, "filter_chains": []}}}
+    with_gateway(there, {}, listener)
+    assert [gap.rpartition(": ")[2] for gap in (await asked(there)).gaps] == ["it has listeners of a waypoint, which are not decided here"]
+
+
+async def test_two_listeners_at_one_port_of_a_gateway_are_not_taken_for_one() -> None:
+    there = edge()
+    with_gateway(there, {}, *SERVERS[:1], {**SERVERS[0], "name": "127.0.0.1_8080"})
+    assert [gap.rpartition(": ")[2] for gap in (await asked(there)).gaps] == ["filter chains that go by more than a request tells"]
