@@ -96,3 +96,28 @@ def test_proxies_are_asked_only_beside_a_cluster(run: Run) -> None:
     done = run("authz", "who", "policies.yaml", "--by-proxies")
     assert done.status == 2
     assert "--by-proxies needs --live" in done.err
+
+
+def test_a_gateway_that_targetrefs_name_is_a_workload_and_undecided_where_no_file_says_that_it_is_one(run: Run) -> None:
+    target = "{group: gateway.networking.k8s.io, kind: Gateway, name: edge}"
+    policy = f"""apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: edge, namespace: front}}
+spec: {{targetRefs: [{target}], rules: [{{to: [{{operation: {{methods: [GET]}}}}]}}]}}
+"""
+    gateway = """---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: front}
+spec: {gatewayClassName: istio}
+"""
+    Path("front.yaml").write_text(policy)
+    assert "front: gateway edge" in (found := run("authz", "who", "front.yaml").out)
+    assert "undecided: it is unknown whether it is a gateway or a waypoint" in " ".join(found.split())
+    Path("front.yaml").write_text(policy + gateway)
+    assert run("authz", "who", "front.yaml").out.splitlines()[:4] == [
+        "front: gateway edge",
+        "  FROM                        PORT        MAY CALL",
+        "  anybody                     any         GET any path",
+        "    by front.yaml:4 AuthorizationPolicy front/edge",
+    ]

@@ -14,7 +14,7 @@ import yaml
 from testbed import pins
 from testbed.cluster import Cluster
 from testbed.waiting import until
-from tests.cluster import token_shop, walk
+from tests.cluster import gateway_api, token_shop, walk
 from tests.cluster.mesh import Shell, namespace
 from tests.cluster.meshinstall_run import REPOSITORY, Program, meshinstall
 
@@ -291,6 +291,56 @@ def test_of_removed_files_the_objects_go_and_of_foreign_ones_none(program: Progr
     (project / "policies/base/theirs.yaml").unlink()
     assert program.pending() == {}
     assert "authorizationpolicy/theirs" in _names(shell)
+
+
+@pytest.mark.usefixtures("tokens")
+def test_a_gateway_of_the_gateway_api_is_told_to_lack_its_crds_before_anything_is_written(
+    program: Program, shell: Shell, project: Path
+) -> None:
+    shell.apply(namespace(gateway_api.FRONT))
+    for name, text in gateway_api.files(token_shop.TILL).items():
+        (project / f"policies/base/front/{name}.yaml").parent.mkdir(exist_ok=True)
+        (project / f"policies/base/front/{name}.yaml").write_text(text)
+    refused = program.run("up", "--yes", "--no-verify")
+    assert refused.status != 0
+    assert "the cluster has no kind Gateway of gateway.networking.k8s.io" in refused.err, refused
+    assert shell.ok("kubectl", "get", "authorizationpolicies", "-n", gateway_api.FRONT, "-o", "name") == ""
+
+
+@pytest.mark.usefixtures("tokens")
+def test_a_gateway_of_the_gateway_api_comes_with_its_policies_and_does_what_they_say_and_goes_with_its_files(
+    program: Program, shell: Shell, project: Path, build_part: Callable[[str], Path]
+) -> None:
+    shell.ok("kubectl", "apply", "--server-side", "-f", str(build_part("gateway-api") / "crds.yaml"))
+    shell.ok("kubectl", "wait", "--for=condition=Established", "crd", "gateways.gateway.networking.k8s.io", "--timeout=30s")
+    program.up("--no-verify")
+    assert program.pending() == {}
+    table = project / "gateway-table.yaml"
+    table.write_text(gateway_api.table())
+    decided = _told(program, table)
+    assert decided == {"reads": "allow", "writes": "deny", "is no admin": "deny", "nor nearly": "deny"}
+    where, answered = gateway_api.address(shell), {}
+
+    def same() -> bool:
+        answered.update(gateway_api.on_the_wire(where))
+        return answered == decided
+
+    until(same, 30, lambda: str(answered))
+    assert _told(program, table, "--by-proxies") == decided
+    document = json.loads(program.ok("authz who", "--live", "--by-proxies", "-n", gateway_api.FRONT, "-o", "json").out)
+    assert (document["notPushed"], document["gaps"]) == ([], [])
+    shutil.rmtree(project / "policies/base/front")
+    assert {step["action"] for step in program.pending().values()} == {"delete"}
+    assert program.pending().keys() == gateway_api.STEPS
+    program.up("--no-verify")
+    assert program.pending() == {}
+    kinds = "gateways.gateway.networking.k8s.io,httproutes,referencegrants,authorizationpolicies"
+    assert shell.ok("kubectl", "get", kinds, "-n", gateway_api.FRONT, "-o", "name") == ""
+
+
+def _told(program: Program, table: Path, *flags: str) -> dict[str, str]:
+    """What each row of a table becomes."""
+    return {case["name"]: case["outcome"] for case in json.loads(program.run("authz test", str(table), *flags, "-o", "json").out)["cases"]}
 
 
 def test_the_page_leads_from_an_empty_folder_to_a_shop_that_denies(own_module_cluster: Cluster, program: Program, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What istiod makes of policies is told to be pushed for these policies, and for others whatever differs is told."""
 
+import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,13 @@ pytestmark = pytest.mark.tools
 
 CASES, REQUESTS = 120, 6
 LABELS = {"app": "web", "tier": "front"}
+EDGE = {"gateway.networking.k8s.io/gateway-name": "edge", "gateway.istio.io/managed": "istio.io-gateway-controller"}
+HALF = 0.5
+TARGETS = (
+    *({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": name} for name in ("edge", "edge", "other")),
+    {"group": "gateway.networking.k8s.io", "kind": "GatewayClass", "name": "istio-waypoint"},
+    {"group": "", "kind": "Service", "name": "edge"},
+)
 # As an istiod has it for a port of which it does not know the protocol.
 MESH_HTTP, MESH_TCP = ["istio-http/1.0", "istio-http/1.1", "istio-h2"], ["istio-peer-exchange", "istio"]
 
@@ -33,6 +42,19 @@ MESH_HTTP, MESH_TCP = ["istio-http/1.0", "istio-http/1.1", "istio-h2"], ["istio-
 @pytest.fixture(scope="module")
 def builder(build_part: Callable[[str], Path]) -> Path:
     return build_part("authz") / "authz"
+
+
+def attached(case: Case, number: int) -> Case:
+    """The same policies at a gateway of the Gateway API: some for it, some for others, some with their selectors."""
+    chance = random.Random(number)  # noqa: S311 - to be the same each time
+    objects = []
+    for one in case.objects:
+        spec = {name: value for name, value in one["spec"].items() if name != "selector"}
+        target = chance.choice(TARGETS)
+        field, what = chance.choice([("targetRefs", [target]), ("targetRefs", [TARGETS[-1], target]), ("targetRef", target)])
+        is_attached = one["kind"] != "PeerAuthentication" and chance.random() < HALF
+        objects.append({**one, "spec": {**spec, field: what}} if is_attached else one)
+    return replace(case, objects=tuple(objects), labels={**case.labels, **EDGE})
 
 
 def drawn(number: int) -> list[Case]:
@@ -98,22 +120,27 @@ def snaked(found: Any) -> Any:
 
 
 def guarded(case: Case, *, is_gateway: bool) -> Guard:
+    """Policies for the workload, which is a gateway of the Gateway API where its labels say so."""
     objects = tuple(PolicyObject("", one, {}) for one in case.objects)
-    return guard(world(Policies(objects, trust_domains=TRUST_DOMAINS)), Workload("shop", LABELS, is_gateway))
+    return guard(world(Policies(objects, trust_domains=TRUST_DOMAINS)), Workload("shop", case.labels, is_gateway))
 
 
 def question(case: Case) -> Json:
     domain, *aliases = TRUST_DOMAINS
-    return {"trustDomain": domain, "trustDomainAliases": aliases, "namespace": "shop", "labels": LABELS, "objects": list(case.objects)}
+    return {"trustDomain": domain, "trustDomainAliases": aliases, "namespace": "shop", "labels": case.labels, "objects": list(case.objects)}
 
 
-@pytest.mark.parametrize(("number", "is_gateway"), [(3000, False), (3001, True), (3002, False), (3003, True)])
+@pytest.mark.parametrize(
+    ("number", "is_gateway", "is_attached"),
+    [(3000, False, False), (3001, True, False), (3002, False, False), (3003, True, False), (3004, True, True), (3005, True, True)],
+)
 def test_of_what_istiod_makes_of_the_same_policies_nothing_is_missing_and_of_others_all_that_differs_is_told(
     builder: Path,
     number: int,
     is_gateway: bool,  # noqa: FBT001 - a parameter of the test
+    is_attached: bool,  # noqa: FBT001 - the same
 ) -> None:
-    made = drawn(number)
+    made = [attached(one, index) if is_attached else replace(one, labels=LABELS) for index, one in enumerate(drawn(number))]
     known = [
         (one, answer)
         for one, answer in zip(made, ask_builder(builder, list(map(question, made))), strict=True)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from meshinstall.checks.policies.reading import Policies, meets, selector, table
+from meshinstall.checks.policies.reading import GATEWAY_NAME, Policies, meets, selector, table, targets, word
 from meshinstall.model.access import Callee
 from meshinstall.model.authz import Workload
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.labels import GATEWAY_LABEL
-from meshinstall.model.policy_kinds import ACCESS_KINDS
+from meshinstall.model.policy_kinds import ACCESS_KINDS, GATEWAY_API
 from meshinstall.model.policy_object import PolicyObject
 
 # A namespace that no file names.
@@ -16,30 +16,38 @@ _TEMPLATES = ("Deployment", "StatefulSet", "DaemonSet")
 
 
 def selected(policies: Policies, there: Iterable[Callee] = ()) -> tuple[Callee, ...]:
-    """One for each selector and each whole namespace that policies are for, unless a callee that is ``there`` is meant by it.
+    """One for each selector, whole namespace and gateway of the Gateway API that policies are for, unless one that is ``there`` is meant.
 
     What two selectors pick out together is not among them.
     """
     listed = tuple(there)
     found: dict[str, Callee] = {}
     for one in policies.objects:
-        wanted = selector(one) if one.kind in ACCESS_KINDS else None
-        if wanted is None:
+        if one.kind not in ACCESS_KINDS:
             continue
-        namespace = _OTHER if one.namespace == policies.root_namespace else one.namespace
-        if not any(_is_meant(callee, namespace, wanted) for callee in listed):
-            callee = _callee(namespace, wanted)
-            found.setdefault(callee.name, callee)
+        for namespace, wanted, words in _meant(one, policies.root_namespace):
+            if not any(_is_meant(callee, namespace, wanted) for callee in listed):
+                callee = _callee(namespace, wanted, words)
+                found.setdefault(callee.name, callee)
     return tuple(found.values())
+
+
+def _meant(one: PolicyObject, root_namespace: str) -> Iterator[tuple[str, Mapping[str, str], str]]:
+    """The namespace and the labels of what a policy is for, in words where labels are none that people write."""
+    if (wanted := selector(one)) is not None:
+        yield (_OTHER if one.namespace == root_namespace else one.namespace), wanted, ""
+    for _, target in targets(one) if wanted is None else ():
+        if (word(target.get("group")), word(target.get("kind"))) == (GATEWAY_API, "Gateway") and (name := word(target.get("name"))):
+            yield one.namespace, {GATEWAY_NAME: name}, f"gateway {name}"
 
 
 def _is_meant(callee: Callee, namespace: str, wanted: Mapping[str, str]) -> bool:
     return namespace in {_OTHER, callee.workload.namespace} and meets(wanted, callee.workload.labels)
 
 
-def _callee(namespace: str, labels: Mapping[str, str]) -> Callee:
+def _callee(namespace: str, labels: Mapping[str, str], words: str) -> Callee:
     where = "any other namespace" if namespace == _OTHER else namespace
-    what = ",".join(f"{name}={value}" for name, value in sorted(labels.items())) or "any other pod"
+    what = words or ",".join(f"{name}={value}" for name, value in sorted(labels.items())) or "any other pod"
     return Callee(plain(f"{where}: {what}"), _workload(namespace, labels))
 
 

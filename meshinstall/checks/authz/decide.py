@@ -1,19 +1,20 @@
-"""Decides one request to a workload with a sidecar, or to a gateway of Istio's own charts.
+"""Decides one request to a workload with a sidecar, or to a gateway.
 
-The order is Envoy's: the connection (PeerAuthentication), the token (RequestAuthentication), CUSTOM, DENY, ALLOW. What waypoints and
-gateways of the Gateway API do with policies that have targetRefs is not decided.
+The order is Envoy's: the connection (PeerAuthentication), the token (RequestAuthentication), CUSTOM, DENY, ALLOW. What waypoints do with
+policies is not decided.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from meshinstall.checks.authz.fronts import Fronts
 from meshinstall.checks.authz.identities import mode_at, object_of, peers, port_modes
 from meshinstall.checks.authz.rules import Action, Made, Placed, made
 from meshinstall.checks.authz.seen import Seen, UnknownError, some
 from meshinstall.checks.authz.tokens import Authenticated, TokenRule, authenticate, token_rules
 from meshinstall.checks.mtls.peer_authentication import Effective
 from meshinstall.checks.mtls.peer_authentication import Policies as Peers
-from meshinstall.checks.policies.reading import ALLOW, CUSTOM, DENY, Policies
+from meshinstall.checks.policies.reading import ALLOW, CUSTOM, DENY, GATEWAY_NAME, Policies
 from meshinstall.checks.words import first
 from meshinstall.model.access import HTTP, TCP
 from meshinstall.model.authz import Http, Outcome, Request, Verdict, Workload
@@ -21,7 +22,6 @@ from meshinstall.model.mesh import Mode
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
-GATEWAY_API = "gateway.networking.k8s.io/gateway-name"
 _OWN_SERVERS = Effective(Mode.PERMISSIVE, None)
 # Names in one reason.
 _SHOWN = 3
@@ -44,12 +44,19 @@ class World:
     peers: Peers
     rules: Placed
     tokens: Placed
+    fronts: Fronts
+
+    def applying(self, kind: Placed, workload: Workload) -> tuple[PolicyObject, ...]:
+        """Those of ``rules`` or of ``tokens`` that are for a workload."""
+        if GATEWAY_NAME not in workload.labels:
+            return kind.selecting(workload)
+        return tuple(one for one in kind.near(workload) if self.fronts.is_for(one, workload))
 
 
 def world(policies: Policies) -> World:
     """Sort the policies of a mesh by where they are."""
     rules, tokens = (Placed.of(policies, kind) for kind in ("AuthorizationPolicy", "RequestAuthentication"))
-    return World(policies, peers(policies), rules, tokens)
+    return World(policies, peers(policies), rules, tokens, Fronts.of(policies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +99,21 @@ class Guard:
 
 def guard(of: World, workload: Workload) -> Guard:
     """Read the policies that are for a workload."""
-    found, domains = of.rules.selecting(workload), of.policies.trust_domains
+    found, domains = of.applying(of.rules, workload), of.policies.trust_domains
     http, tcp = (Filters(*(made(found, one, domains, is_tcp=tcp) for one in (CUSTOM, DENY, ALLOW))) for tcp in (False, True))
-    return Guard(of, workload, token_rules(of.tokens.selecting(workload)), http, tcp)
+    return Guard(of, workload, token_rules(of.applying(of.tokens, workload)), http, tcp)
 
 
 def decide(by: Guard, request: Request) -> Verdict:
     """What happens to a request."""
-    if GATEWAY_API in by.workload.labels:
-        return Verdict(Outcome.UNDECIDED, "policies of waypoints and of gateways of the Gateway API are not decided here")
+    if why := by.world.fronts.why_undecided(by.workload):
+        return Verdict(Outcome.UNDECIDED, why)
     try:
         found = _decided(by, request)
     except UnknownError as unknown:
         found = Verdict(Outcome.UNDECIDED, f"the decision depends on something unknown: {unknown}")
+    if GATEWAY_NAME in by.workload.labels:
+        return found
     attached = [one for placed in (by.world.rules, by.world.tokens) for one in placed.attached_near(by.workload)]
     if not attached:
         return found
@@ -115,7 +124,8 @@ def decide(by: Guard, request: Request) -> Verdict:
 
 def _decided(by: Guard, request: Request) -> Verdict:
     # istio, pilot/pkg/networking/core/gateway.go: listeners of gateways are made without PeerAuthentications.
-    mode, source, _ = _OWN_SERVERS if by.workload.is_gateway else mode_at(by.world.peers, by.workload, request.port)
+    has_servers = by.workload.is_gateway or GATEWAY_NAME in by.workload.labels
+    mode, source, _ = _OWN_SERVERS if has_servers else mode_at(by.world.peers, by.workload, request.port)
     if mode is Mode.STRICT and not request.principal:
         reason = "mTLS is STRICT: a connection without a certificate of the mesh is closed"
         return _verdict(Outcome.DENY, reason, object_of(by.world.policies, source) if source else None, ("spec",))

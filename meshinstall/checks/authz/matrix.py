@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshinstall.checks.authz.access import Verdicts, cells
-from meshinstall.checks.authz.decide import GATEWAY_API, World, guard
+from meshinstall.checks.authz.decide import World, guard
+from meshinstall.checks.policies.reading import GATEWAY_NAME
 from meshinstall.model.access import Access, Callee, Cell, Openness, openness
 from meshinstall.model.authz import Workload
 
@@ -26,7 +27,8 @@ class Matrix:
     def _cells(self, workload: Workload) -> tuple[Cell, ...]:
         applying = [_applying(world, workload) for world in self.worlds]
         # By these decide() knows what it does not decide, and what no PeerAuthentication is for.
-        key = (GATEWAY_API in workload.labels, workload.is_gateway, *(tuple(map(id, one)) for one in applying))
+        fronts = [world.fronts.why_undecided(workload) for world in self.worlds]
+        key = (*fronts, GATEWAY_NAME in workload.labels, workload.is_gateway, *(tuple(map(id, one)) for one in applying))
         if key not in self.known:
             self.known[key] = cells([guard(world, workload) for world in self.worlds], self.wanted)
         return self.known[key]
@@ -35,7 +37,7 @@ class Matrix:
 def _applying(world: World, workload: Workload) -> tuple[object, ...]:
     """All that decides for a workload; objects of one world are the same ones whenever they are asked for."""
     modes = [one for scope in world.peers.scopes(workload.namespace, workload.labels) for one in scope]
-    return (*world.rules.selecting(workload), None, *world.tokens.selecting(workload), None, *modes)
+    return (*world.applying(world.rules, workload), None, *world.applying(world.tokens, workload), None, *modes)
 
 
 def open_somehow(verdicts: Verdicts) -> bool:

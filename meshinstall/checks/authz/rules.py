@@ -83,6 +83,11 @@ class Placed:
         some = (pair for home in homes for pair in self.by_namespace.get(home, ()))
         return tuple(one for wanted, one in some if meets(wanted, workload.labels))
 
+    def near(self, workload: Workload) -> tuple[PolicyObject, ...]:
+        """All of the root namespace and of the workload's, whatever they are for."""
+        homes = dict.fromkeys((self.root_namespace, workload.namespace))
+        return (*(one for home in homes for _, one in self.by_namespace.get(home, ())), *self.attached_near(workload))
+
     def attached_near(self, workload: Workload) -> tuple[PolicyObject, ...]:
         """Those with targetRefs that may be for a waypoint of the workload: a sidecar does not have them."""
         return tuple(one for one in self.attached if one.namespace in {self.root_namespace, workload.namespace})

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from meshinstall.checks.policies.reading import GATEWAY_NAME
 from meshinstall.engine.mesh.pods import PodSeen, pod
 from meshinstall.engine.mesh.reader import Asker, Wanted
 from meshinstall.model.access import Callee
@@ -67,8 +68,12 @@ async def list_running(asker: Asker, mesh_namespace: str, namespaces: Collection
 def _callee(one: Pod) -> Callee:
     labels = {name: value for name, value in one.labels.items() if name not in _OF_ONE_POD}
     name = plain(f"{one.place.namespace}/{one.workload.rpartition(' ')[2]}")
-    workload = Workload(one.place.namespace, labels, is_gateway=one.dataplane is Dataplane.GATEWAY)
-    return Callee(name, workload, _UNGUARDED.get(one.dataplane, ""))
+    return Callee(name, Workload(one.place.namespace, labels, is_gateway(one)), _UNGUARDED.get(one.dataplane, ""))
+
+
+def is_gateway(one: Pod) -> bool:
+    """Whether a pod is a gateway with servers of its own; what is of the Gateway API may be a waypoint."""
+    return one.dataplane is Dataplane.GATEWAY and GATEWAY_NAME not in one.labels
 
 
 def _key(callee: Callee) -> _Key:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from meshinstall.checks.authz.decide import Guard, World, decide, guard
 from meshinstall.checks.policies.reading import meets
 from meshinstall.checks.words import some
+from meshinstall.engine.mesh.callees import is_gateway
 from meshinstall.engine.mesh.pods import PodSeen, pod
 from meshinstall.engine.mesh.proxy_rules import Asked, Enforced, ask_enforced
 from meshinstall.engine.mesh.reader import Asker, Wanted
@@ -144,13 +145,12 @@ class _Court:
     def _decide(self, by: World, seen: PodSeen, request: Request) -> Verdict:
         key = (id(by), self._labels(seen))
         if key not in self.guards:
-            is_gateway = seen.pod.dataplane is Dataplane.GATEWAY
-            self.guards[key] = guard(by, Workload(seen.pod.place.namespace, seen.pod.labels, is_gateway))
+            self.guards[key] = guard(by, Workload(seen.pod.place.namespace, seen.pod.labels, is_gateway(seen.pod)))
         return decide(self.guards[key], request)
 
     def _labels(self, seen: PodSeen) -> Labels:
         """All by which policies are chosen for a pod."""
-        return seen.pod.place.namespace, seen.pod.dataplane is Dataplane.GATEWAY, frozenset(seen.pod.labels.items())
+        return seen.pod.place.namespace, is_gateway(seen.pod), frozenset(seen.pod.labels.items())
 
 
 def _differ(one: Verdict, other: Verdict) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from meshinstall.checks.authz.access import told_apart
 from meshinstall.checks.authz.classes import TooManyError
-from meshinstall.checks.authz.decide import GATEWAY_API, World, guard
+from meshinstall.checks.authz.decide import World, guard
 from meshinstall.checks.authz.pushed import Pushed, is_behind
 from meshinstall.checks.words import some
 from meshinstall.engine.mesh.callees import Running
@@ -42,7 +42,7 @@ async def find_unpushed(workloads: Sequence[Running], live: World, pods: Pods) -
     """What proxies have not got yet, and in sentences of which that cannot be told."""
     callees = {seen.pod.place: one.callee for one in workloads for seen in one.pods if not one.callee.unguarded}
     pods_there = [seen for one in workloads for seen in one.pods if seen.pod.place in callees]
-    asked = [seen for seen in pods_there if not _why_not_compared(seen)]
+    asked = [seen for seen in pods_there if not _why_not_compared(seen, callees[seen.pod.place], live)]
     known: dict[tuple[int, str], Compared] = {}
 
     def use(seen: PodSeen, by: Enforced) -> Compared:
@@ -57,7 +57,7 @@ async def find_unpushed(workloads: Sequence[Running], live: World, pods: Pods) -
     found = [(place, one) for place, (_, one) in answers.items() if one]
     untold: dict[str, list[str]] = {}
     for seen in pods_there:
-        if why := _why_not_compared(seen):
+        if why := _why_not_compared(seen, callees[seen.pod.place], live):
             untold.setdefault(why, []).append(str(seen.pod.place))
     for place, (one, answer) in answers.items():
         for what in answer.unread if answer else (one.problem,):
@@ -68,18 +68,16 @@ async def find_unpushed(workloads: Sequence[Running], live: World, pods: Pods) -
     return _by_workload(callees, found), tuple(map(plain, words))
 
 
-def _why_not_compared(seen: PodSeen) -> str:
+def _why_not_compared(seen: PodSeen, callee: Callee, live: World) -> str:
     """Empty where policies and the proxy can be compared."""
-    if GATEWAY_API in seen.pod.labels:
-        return "policies of waypoints and of gateways of the Gateway API are not decided here"
     if seen.pod.dataplane is Dataplane.SIDECAR and not seen.pod.captured:
         return "traffic to it does not go through it"
-    return ""
+    return live.fronts.why_undecided(callee.workload)
 
 
 def _compared(callee: Callee, live: World, by: Enforced) -> Compared:
     policies = guard(live, callee.workload)
-    pushed = Pushed.of(live.policies, by.chains, is_gateway=callee.workload.is_gateway)
+    pushed = Pushed.of(live.policies, by.chains, is_gateway=by.pod.pod.dataplane is Dataplane.GATEWAY)
     unread = (*pushed.unread, *([_CUSTOM] if pushed.asks != bool(policies.http.custom.policies) else []))
     try:
         return Compared(told_apart([policies, pushed], is_behind), unread)

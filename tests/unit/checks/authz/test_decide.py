@@ -118,9 +118,77 @@ def test_a_custom_that_matches_is_undecided(ruled: Ruled) -> None:
     assert ruled(elsewhere, custom).outcome is Outcome.ALLOW
 
 
-def test_a_gateway_of_the_gateway_api_is_undecided(ruled: Ruled) -> None:
-    gateway = Workload("shop", {"gateway.networking.k8s.io/gateway-name": "waypoint"})
-    assert ruled(CART, ALLOW, workload=gateway).outcome is Outcome.UNDECIDED
+EDGE = {"gateway.networking.k8s.io/gateway-name": "edge"}
+MADE = "gateway.istio.io/managed"
+TO_EDGE = "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]"
+
+
+def of_class(name: str) -> str:
+    metadata = "{name: edge, namespace: shop}"
+    return f"\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {metadata}\nspec: {{gatewayClassName: {name}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "made", "reason"),
+    [
+        ({MADE: "istio.io-gateway-controller"}, (), ""),
+        ({MADE: "istio.io-mesh-controller"}, (of_class("istio"),), "waypoints and east-west gateways"),
+        ({MADE: "istio.io-eastwest-controller"}, (), "waypoints and east-west gateways"),
+        ({}, (of_class("istio"),), ""),
+        ({}, (of_class("istio-waypoint"),), "waypoints and east-west gateways"),
+        ({}, (of_class("other"),), "a gateway or a waypoint"),
+        ({}, (), "a gateway or a waypoint"),
+    ],
+)
+def test_a_gateway_of_the_gateway_api_is_decided_where_it_is_known_to_be_no_waypoint(
+    ruled: Ruled, labels: dict[str, str], made: tuple[str, ...], reason: str
+) -> None:
+    closed = policy("closed", f"{{{TO_EDGE}, action: DENY, rules: [{{}}]}}")
+    found = ruled(CART, closed, *made, workload=Workload("shop", EDGE | labels))
+    assert found.outcome is (Outcome.UNDECIDED if reason else Outcome.DENY)
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("spec", "namespace", "is_for"),
+    [
+        (f"{{{TO_EDGE}}}", "shop", True),
+        (f"{{{TO_EDGE}}}", "bank", False),
+        (f"{{{TO_EDGE}}}", "istio-system", False),
+        ("{targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: edge}}", "shop", True),
+        ("{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: other}]}", "shop", False),
+        ("{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge, namespace: bank}]}", "shop", False),
+        ("{targetRefs: [{group: gateway.networking.k8s.io, kind: GatewayClass, name: istio-waypoint}]}", "istio-system", False),
+        ('{targetRefs: [{group: "", kind: Service, name: edge}]}', "shop", False),
+        ("{targetRefs: [{group: networking.istio.io, kind: Gateway, name: edge}]}", "shop", False),
+        ("{}", "shop", True),
+        ("{}", "istio-system", True),
+        ("{selector: {matchLabels: {gateway.networking.k8s.io/gateway-name: edge}}}", "shop", True),
+        ("{selector: {matchLabels: {app: web}}}", "shop", False),
+    ],
+)
+def test_policies_of_a_gateway_of_the_gateway_api_are_those_with_targetrefs_to_it_and_those_that_select_it(
+    ruled: Ruled,
+    spec: str,
+    namespace: str,
+    is_for: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """An ALLOW without rules closes what it is for."""
+    found = ruled(CART, policy("closed", spec, namespace), of_class("istio"), workload=Workload("shop", EDGE))
+    assert found.outcome is (Outcome.DENY if is_for else Outcome.ALLOW)
+
+
+def test_an_istiod_may_be_told_that_gateways_of_the_gateway_api_go_by_targetrefs_alone(tmp_path: Path) -> None:
+    (tmp_path / "policies.yaml").write_text("---".join((policy("closed", "{}"), of_class("istio"))))
+    objects = read_objects([tmp_path / "policies.yaml"], [])
+    by_env = Policies(objects, istiod={"env": {"ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY": False}})
+    gateway = Workload("shop", EDGE)
+    assert [decide(guard(world(one), gateway), CART).outcome for one in (Policies(objects), by_env)] == [Outcome.DENY, Outcome.ALLOW]
+
+
+def test_strict_closes_no_gateway_of_the_gateway_api(ruled: Ruled) -> None:
+    strict = policy("default", "{mtls: {mode: STRICT}}", "istio-system", "PeerAuthentication")
+    assert ruled(STRANGER, strict, of_class("istio"), workload=Workload("shop", EDGE)).outcome is Outcome.ALLOW
 
 
 def test_what_the_request_does_not_say_is_undecided(ruled: Ruled) -> None:

@@ -184,15 +184,35 @@ async def test_servers_of_a_gateway_that_do_not_do_alike_are_told() -> None:
     assert gap.endswith("shop/edge: servers at port 8443 with different rules")
 
 
-@pytest.mark.parametrize("role", ["router", "waypoint"])
-async def test_waypoints_and_gateways_of_the_gateway_api_are_named_as_undecided(role: str) -> None:
+FRONT = {"app": "edge", "gateway.networking.k8s.io/gateway-name": "edge", "gateway.istio.io/managed": "istio.io-gateway-controller"}
+TO_EDGE = {"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge"}]}
+
+
+async def test_a_gateway_of_the_gateway_api_is_compared_with_policies_that_have_targetrefs_to_it() -> None:
+    there = cluster()
+    there.kube.put({**edge_policy(), "spec": {**TO_EDGE, "rules": GETS}})
+    with_gateway(there, {}, *SERVERS, labels=FRONT)
+    found = await asked(there)
+    assert (found.unpushed, found.gaps) == ((), ())
+    there.kube.put({**edge_policy("closed"), "spec": {**TO_EDGE, **CLOSING}})
+    (one,) = (await asked(there)).unpushed
+    assert {str(verdict.outcome) for cell in one.cells for verdict in cell.verdicts[:1]} == {"deny"}
+
+
+@pytest.mark.parametrize(
+    ("managed", "reason"),
+    [
+        ("istio.io-mesh-controller", "what waypoints and east-west gateways do with policies is not decided here"),
+        ("somebody", "it is unknown whether it is a gateway or a waypoint: the files have no Gateway of class istio of this name"),
+    ],
+)
+async def test_waypoints_are_named_as_undecided(managed: str, reason: str) -> None:
     there = edge()
-    container = {"name": "istio-proxy", "image": "proxyv2", "args": ["proxy", role]}
-    with_gateway(there, {}, labels={"app": "edge", "gateway.networking.k8s.io/gateway-name": "edge"}, containers=[container])
+    container = {"name": "istio-proxy", "image": "proxyv2", "args": ["proxy", "waypoint"]}
+    with_gateway(there, {}, labels=FRONT | {"gateway.istio.io/managed": managed}, containers=[container])
     found = await asked(there)
     assert found.unpushed == ()
-    (gap,) = found.gaps
-    assert gap.endswith("shop/edge: policies of waypoints and of gateways of the Gateway API are not decided here")
+    assert [gap.partition(": shop/edge: ")[2] for gap in found.gaps] == [reason]
 
 
 async def test_a_waypoint_without_a_label_of_one_is_known_by_its_listeners() -> None:
