@@ -245,6 +245,7 @@ _POLICY = (
     Check("POL049", Phase.POLICY, _WARNING, "Prometheus is refused"),
     Check("POL050", Phase.POLICY, _WARNING, "a rule names a port of the proxy itself"),
     Check("POL051", Phase.POLICY, _INFO, "a bad token is refused where a rule asks for none"),
+    Check("POL052", Phase.POLICY, _WARNING, "a selector matches no workload"),
 )
 
 _EKS = (

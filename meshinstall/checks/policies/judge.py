@@ -14,16 +14,21 @@ from meshinstall.checks.policies.plaintext import without_identity
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.checks.policies.refused import refused
 from meshinstall.checks.policies.scraping import own_ports, scraped
+from meshinstall.checks.policies.selectors import Workloads
 from meshinstall.checks.policies.several_issuers import of_any_issuer, together
 from meshinstall.checks.policies.tokens import issuers, refused_all_the_same, without_issuer
 from meshinstall.checks.policies.versions import by_version
 from meshinstall.checks.policies.waypoints import not_by_sidecars
 from meshinstall.model.finding import Finding
+from meshinstall.model.policy_kinds import ACCESS_KINDS, SECURITY
 
 
 def judge(policies: Policies) -> Iterator[Finding]:
     """What the policies do that they do not say, or say and never do; object by object, in the order of the files."""
+    workloads = Workloads(policies)
     for one in policies.objects:
+        if one.group == SECURITY and one.kind in ACCESS_KINDS:
+            yield from workloads.unmatched(one)
         match (one.group, one.kind):
             case "security.istio.io", "AuthorizationPolicy":
                 yield from attached_twice(one)
