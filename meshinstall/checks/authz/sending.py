@@ -54,8 +54,17 @@ def _why_not_carried(token: Token, tokens: Mapping[str, str]) -> str:
     if token.variable not in tokens:
         return f"the variable {token.variable} is not set"
     said = claims_of(tokens[token.variable])
-    differs = sorted(name for name, value in token.claims.items() if said.get(name) != value)
+    differs = sorted(name for name, value in token.claims.items() if name not in said or not _is_same(said[name], value))
     return f"the token in {token.variable} says something else than the row: {some(differs)}" if differs else ""
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values of JSON are the same; Python takes true for 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def claims_of(token: str) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """Rows as they are sent, and those that cannot be."""
 
+import json
 from base64 import urlsafe_b64encode
 from dataclasses import replace
 
@@ -45,6 +46,30 @@ def test_without_a_host_the_address_is_one_and_a_body_is_empty() -> None:
 def test_a_token_is_where_the_row_has_it(token: Token, line: str) -> None:
     row = replace(GET, http=replace(GET.http or Http(), token=token, headers={"cookie": "a=b"}))
     assert line in text_of(row, "", TOKENS).decode()
+
+
+@pytest.mark.parametrize(
+    ("row", "said", "is_same"),
+    [
+        ("1", "true", False),
+        ("true", "1", False),
+        ("0", "false", False),
+        ('[1, "a"]', '[true, "a"]', False),
+        ('{"a": {"b": 0}}', '{"a": {"b": false}}', False),
+        ("1", "1.0", True),
+        ('{"a": 1, "b": [true]}', '{"b": [true], "a": 1}', True),
+        ("null", "null", True),
+    ],
+)
+def test_a_number_of_a_token_is_no_true_or_false(row: str, said: str, is_same: bool) -> None:  # noqa: FBT001 - a column of the table
+    token = Token({"vip": json.loads(row)}, variable="ANN")
+    why = why_not(replace(GET, http=Http(token=token)), is_gateway=False, tokens={"ANN": signed(f'{{"vip": {said}}}')})
+    assert (why == "") is is_same
+
+
+def test_a_claim_that_a_token_has_not_is_not_null() -> None:
+    token = Token({"vip": None}, variable="ANN")
+    assert "something else" in why_not(replace(GET, http=Http(token=token)), is_gateway=False, tokens=TOKENS)
 
 
 @pytest.mark.parametrize(
