@@ -23,6 +23,8 @@ _TOKENS, _PAYLOAD = "envoy.filters.http.jwt_authn", "payload"
 _TEMPLATE = "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
 _SETS = {"and_rules": ("rules", every), "or_rules": ("rules", some), "and_ids": ("ids", every), "or_ids": ("ids", some)}
 _NOT = ("not_rule", "not_id")
+# Characters of a path template: what anybody may write beyond them takes time and memory.
+_LONGEST = 4_096
 _POLICY = frozenset({"permissions", "principals"})
 
 
@@ -136,6 +138,8 @@ def _template(wanted: Any) -> Test:
     config = table(at(wanted, "typed_config"))
     if not text(config.get("@type")).endswith(f"/{_TEMPLATE}"):
         raise UnknownError("a path template of another kind")
+    if len(text(config.get("path_template"))) > _LONGEST:
+        raise UnknownError("a very long path template")
     pattern = "/".join({"*": "{*}", "**": "{**}"}.get(part, part) for part in text(config.get("path_template")).split("/"))
     matches = path_matching(pattern)
     if matches is None or "{" not in pattern:

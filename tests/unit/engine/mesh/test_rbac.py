@@ -262,6 +262,18 @@ def test_a_long_expression_of_an_identity_takes_no_time(part: str) -> None:
     assert time.monotonic() - started < 1
 
 
+@pytest.mark.parametrize("template", ["/*" * 500_000, "/" + "a" * 1_000_000 + "/*", "/**" + "/a" * 500_000])
+def test_a_long_template_of_a_path_takes_no_time_and_is_unknown(template: str) -> None:
+    kind = "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
+    long = {"uri_template": {"typed_config": {"@type": kind, "path_template": template}}}
+    found = listener("web")
+    for rules in _rules(found):
+        rules["policies"] = {"a": {"permissions": [long], "principals": [{"any": True}]}}
+    started = time.monotonic()
+    assert decided(found, Request(8080, CART, Http("GET", "/a/b", "web"))).outcome is Outcome.UNDECIDED
+    assert time.monotonic() - started < 2
+
+
 def test_a_long_name_of_a_rule_takes_no_time() -> None:
     found = listener("web")
     for rules in _rules(found):
