@@ -91,9 +91,19 @@ def test_one_key_leaves_the_question_and_nothing_is_done(tmp_path: Path, command
     assert "Traceback" not in said, said
 
 
+def test_no_request_of_plaintext_is_sent_without_a_yes_either(tmp_path: Path) -> None:
+    rows = "cases: [{from: {plaintext: true}, to: {namespace: shop, port: 8080}, request: {method: DELETE}, expect: deny}]\n"
+    (tmp_path / "table.yaml").write_text(rows)
+    question = "Send 1 request from a namespace of its own, and remove that again?"
+    status, said = _answered(tmp_path, "authz test table.yaml --live", b"n\n", question)
+    assert status == 130, said
+    assert "looking for the pods" not in said, said
+
+
 @pytest.mark.parametrize("key", [b"\x03", b"\x04", b"n\n"], ids=["ctrl-c", "ctrl-d", "no"])
 def test_no_pod_is_started_in_a_namespace_of_others_without_a_yes(tmp_path: Path, key: bytes) -> None:
-    rows = "cases: [{from: {serviceAccount: shop/cart}, to: {namespace: shop, port: 8080}, expect: allow}]\n"
+    untried = "{from: {serviceAccount: shop/cart, ip: 10.0.0.1}, to: {namespace: shop, port: 8080}, expect: deny}"
+    rows = f"cases: [{{from: {{serviceAccount: shop/cart}}, to: {{namespace: shop, port: 8080}}, expect: allow}}, {untried}]\n"
     (tmp_path / "table.yaml").write_text(rows)
     question = "Start pods as shop/cart, send 1 request and remove the pods again?"
     status, said = _answered(tmp_path, "authz test table.yaml --live", key, question)

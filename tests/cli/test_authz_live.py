@@ -71,6 +71,14 @@ def test_without_a_terminal_it_does_not_start_pods_in_namespaces_of_others_unask
     assert api.requests == []
 
 
+def test_without_a_terminal_it_sends_nothing_unasked(run: Run, api: Api) -> None:
+    done = run("authz", "test", table(ROW.format(name="anybody", source="{plaintext: true}", carrying="null")), "--live")
+    assert done.status == 2
+    assert "standard input is not a terminal" in done.err
+    assert "add --yes: 1 request is sent from a namespace of its own, which is removed again" in done.err
+    assert api.requests == []
+
+
 def test_what_cannot_be_started_is_not_proven_and_exit_status_5(run: Run, api: Api, tmp_path: Path) -> None:
     done = run("authz", "test", table(READS, CLAIMS), "--live", "--yes", "--junit", "junit.xml")
     assert done.status == 5
@@ -108,7 +116,7 @@ def test_a_variable_that_holds_something_else_is_named_and_never_shown(
 
 def test_a_token_is_neither_in_the_output_nor_in_what_the_api_server_hears(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANN", "e30.eyJzdWIiOiAiYW5uIn0.c2lnbmVk")
-    done = run("authz", "test", table(SIGNED), "--live", "-o", "json")
+    done = run("authz", "test", table(SIGNED), "--live", "--yes", "-o", "json")
     assert done.status == 5
     assert "c2lnbmVk" not in done.out + done.err + "".join(api.requests)
 

@@ -110,7 +110,7 @@ def _call(
     request: Request, table: Path, paths: list[Path] | None, *, yes: bool, junit: Path | None, seconds: float, output: Output
 ) -> None:
     """Try a table on a cluster; whoever may not be asked has agreed before."""
-    from meshinstall.engine.gates.authz import call_rows, sources_of
+    from meshinstall.engine.gates.authz import call_rows, count_able, sources_of
     from meshinstall.engine.report.authz import read_rows
 
     if paths:
@@ -119,8 +119,8 @@ def _call(
     rows, _ = read_rows(table, (), desired)
     tokens = _tokens(rows)
     sources = sources_of(rows, tokens)
-    if sources and not yes:
-        _ask_to_call(sources, len(rows))
+    if (count := count_able(rows, tokens)) and not yes:
+        _ask_to_call(sources, count)
 
     async def work() -> None:
         session, _ = await _open(request, (project, desired), seconds)
@@ -149,12 +149,16 @@ def _tokens(rows: "Iterable[Expectation]") -> "Tokens":
 
 
 def _ask_to_call(sources: "Sequence[Place]", count: int) -> None:
-    """Ask about pods in namespaces of others; raises UsageError without a terminal, InterruptedRunError for a no."""
-    accounts = ", ".join(map(str, sources))
+    """Ask about real requests, and pods in namespaces of others; raises UsageError without a terminal, InterruptedRunError for a no."""
+    accounts, requests = ", ".join(map(str, sources)), "1 request" if count == 1 else f"{count} requests"
+    question = f"Send {requests} from a namespace of its own, and remove that again?"
+    told = f"{requests} {'is' if count == 1 else 'are'} sent from a namespace of its own, which is removed again"
+    if sources:
+        question = f"Start pods as {accounts}, send {requests} and remove the pods again?"
+        told = f"pods are started as {accounts}, and removed again"
     if not sys.stdin.isatty():
-        hint = f"add --yes: pods are started as {accounts}, and removed again"
-        raise UsageError("cannot ask whether to start pods in these namespaces: standard input is not a terminal", hint)
-    confirm(f"Start pods as {accounts}, send {count} {'request' if count == 1 else 'requests'} and remove the pods again?")
+        raise UsageError("cannot ask whether to call the workloads: standard input is not a terminal", f"add --yes: {told}")
+    confirm(question)
 
 
 def _show(tried: "tuple[Tried, ...]", junit: Path | None, output: Output, *, live: bool) -> None:

@@ -61,6 +61,11 @@ class _Aim:
         return Call(WireTarget(one.pod.place, one.pod.ip, request.port), way, data, speaks_http=request.http is not None)
 
 
+def count_able(rows: Sequence[Expectation], tokens: Tokens) -> int:
+    """How many rows can be tried: as many requests are sent to a workload, to each of its pods."""
+    return sum(not _why_not(row, tokens) for row in rows)
+
+
 def sources_of(rows: Sequence[Expectation], tokens: Tokens) -> tuple[Place, ...]:
     """The service accounts as which pods are started: those of rows that can be tried. Raises UsageError for a table that is too large."""
     able = [row for row in rows if not _why_not(row, tokens)]
