@@ -147,8 +147,9 @@ def _unproxied(one: PodSeen, workload: Workload, request: Request) -> str:
         return f"containers beside the proxy of {pod.place} may answer" if pod.shared or port in pod.bypassed else ""
     if pod.dataplane is not Dataplane.SIDECAR:
         return f"pod {pod.place} has no sidecar"
-    is_past = not pod.captured or one.capture.leaves_out(port) or bool(pod.interfaces)
-    return f"what is sent to port {port} of pod {pod.place} may pass its proxy by: see its annotations" if is_past else ""
+    is_past = not pod.captured or one.capture.leaves_out(port) or bool(pod.interfaces) or pod.one_family
+    where = "it has addresses of two IP families" if pod.one_family else "see its annotations"
+    return f"what is sent to port {port} of pod {pod.place} may pass its proxy by: {where}" if is_past else ""
 
 
 async def _ask(session: Session, port: _Port, one: PodSeen) -> tuple[bytes, bytes | None] | str:

@@ -82,7 +82,7 @@ class Enforced:
     def decide(self, request: Request) -> Verdict:
         """What the proxy does to a request, if that comes to it at all."""
         port, pod = request.port, self.pod.pod
-        is_past = not pod.captured or self.pod.capture.leaves_out(port) or bool(pod.interfaces)
+        is_past = not pod.captured or self.pod.capture.leaves_out(port) or bool(pod.interfaces) or pod.one_family
         if pod.dataplane is Dataplane.SIDECAR and is_past:
             return Verdict(Outcome.UNDECIDED, f"traffic to port {port} of the pod does not go through its proxy, or not all of it")
         if pod.dataplane is Dataplane.GATEWAY and not any(one.port == port for one in self.chains):

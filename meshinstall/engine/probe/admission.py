@@ -17,11 +17,15 @@ _LOOK = 0.5
 
 
 async def create_admitted(kube: Kube, path: str, body: Manifest, say: Callable[[str], None]) -> Manifest:
-    """Create an object, again while its webhook cannot be called and time is left; raises ClusterError."""
+    """Create an object, again while its webhook cannot be called and time is left; raises ClusterError.
+
+    A request that is on its way arrives before a run ends: else it could make the object after all was removed.
+    """
     started, told = anyio.current_time(), False
     while True:
         try:
-            return await kube.create(path, body)
+            with anyio.CancelScope(shield=True):
+                return await kube.create(path, body)
         except ClusterError as error:
             if CALL_FAILED not in error.message or anyio.current_time() - started + _LOOK > _PATIENCE:
                 raise

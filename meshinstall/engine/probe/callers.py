@@ -98,10 +98,8 @@ async def _start(found: Callers, account: Place, name: str, owner: probe_objects
     """A caller that cannot be started is a problem of its own."""
     settings, pod = probe_objects.caller(name, account, owner)
     try:
-        # A request that is on its way must have arrived before anything is removed.
-        with anyio.CancelScope(shield=True):
-            path = object_path(settings.api_version, settings.plural, account.namespace)
-            await create_admitted(found.session.kube, path, settings.body, say)
+        path = object_path(settings.api_version, settings.plural, account.namespace)
+        await create_admitted(found.session.kube, path, settings.body, say)
         await start_pod(found.session, account.namespace, Starting(pod, _START, listens=True), say)
         found.pods[account] = Place(account.namespace, name)
     except ClusterError as error:

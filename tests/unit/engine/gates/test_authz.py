@@ -11,8 +11,9 @@ from meshinstall.errors import ClusterError, ForbiddenError, UsageError
 from meshinstall.model.authz import Http, Outcome, Token
 from meshinstall.model.ownership import HOLDER
 from meshinstall.model.place import Place
+from meshinstall.model.release import Manifest
 from meshinstall.model.wire import PROBE_LABEL, Call, End, Reply, Way
-from tests.unit.engine.gates.calling_world import CART, DENIED, GOOD, TOKENS, Shop, row
+from tests.unit.engine.gates.calling_world import CART, DENIED, GOOD, READY, TOKENS, Shop, row
 from tests.unit.engine.mesh.kube_worlds import init
 
 pytestmark = pytest.mark.anyio
@@ -171,6 +172,37 @@ async def test_what_could_not_be_removed_is_told(shop: Shop) -> None:
     (gap,) = found.gaps
     assert gap.startswith("pods shop/meshinstall-probe-")
     assert gap.endswith("could not be removed: busy")
+
+
+@pytest.mark.parametrize("kind", ["pods", "envoyfilters"])
+async def test_a_run_that_is_ended_waits_for_what_the_api_server_was_asked_to_make(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It may make the object also after the run looked for what is left."""
+    create = shop.kube.create
+
+    async def slowly(path: str, body: Manifest, *, dry_run: bool = False) -> Manifest:
+        if not path.endswith(f"/namespaces/shop/{kind}"):
+            return await create(path, body, dry_run=dry_run)
+        scope.cancel()
+        await anyio.sleep(0.01)
+        arrived.append(path)
+        return await create(path, body, dry_run=dry_run)
+
+    arrived: list[str] = []
+    monkeypatch.setattr(shop.kube, "create", slowly)
+    with anyio.CancelScope() as scope:
+        await shop.call(row())
+    assert len(arrived) == 1
+    assert shop.left() == []
+
+
+async def test_of_two_ip_families_the_second_may_pass_the_proxy_by(shop: Shop) -> None:
+    status = {**READY, "podIPs": [{"ip": "10.0.0.8"}, {"ip": "fd00::8"}]}
+    shop.put_web("web-1", status=status)
+    (tried,) = (await shop.call(row())).tried
+    assert tried.verdict.outcome is Outcome.UNDECIDED
+    assert "may pass its proxy by" in tried.verdict.reason
 
 
 async def test_what_was_not_removed_in_time_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

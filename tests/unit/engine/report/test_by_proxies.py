@@ -138,6 +138,7 @@ async def test_a_port_that_a_proxy_reads_as_tcp_is_told_and_is_not_taken_for_old
         ({"data": b"<html>"}, "could not be parsed"),
         ({"data": dump().replace(b'"filter_chains"', b'"filter_chain_matcher":{},"filter_chains"')}, "filter_chain_matcher"),
         ({"containers": [APP], "inits": []}, "has no proxy of its own"),
+        ({"status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.8"}, {"ip": "fd00::8"}]}}, "go through its proxy"),
         (
             {"inits": [init(exclude="8080"), {"name": "istio-proxy", "args": ["proxy", "sidecar"], "restartPolicy": "Always"}]},
             "go through its proxy",
