@@ -52,14 +52,14 @@ def read_answering(listeners: bytes, call: Call, routes: bytes | None = None) ->
     try:
         listener = _listener(listeners, port, is_gateway=is_gateway)
         found = [*_within(listener), *(_within(parsed(routes, _MAX_DUMP)) if routes else ())]
-        rewritten, hidden, asked, waits = (next(filter(None, map(why, found)), "") for why in (_rewrites, _hides, _asks, _waits))
+        rewritten, hidden, asked, marked, waits = (next(filter(None, map(why, found)), "") for why in _WHY)
         reached, *any_way = (_reached(listener, port, one, is_gateway=is_gateway) for one in (transport, _RAW, _TLS))
         spoken = [one for one in reached if protocol and protocol in _protocols(one)] or [one for one in reached if not _protocols(one)]
         return Answering(
             is_http=bool(spoken) and all(map(_is_http, spoken)),
             takes_anybody=not all(_asks_for_certificate(one) for chains in any_way for one in chains),
-            hides=rewritten or hidden,
-            forges=rewritten or asked,
+            hides=rewritten or hidden or asked,
+            forges=rewritten or marked,
             waits=waits,
             unkeyed=tuple(sorted(set(_unkeyed(found)))),
         )
@@ -129,9 +129,13 @@ def _rewrites(one: Mapping[str, Any]) -> str:
 
 
 def _asks(one: Mapping[str, Any]) -> str:
+    """Why a refusal may be in the words of policies: the service that is asked writes its own."""
+    return "a service outside of the mesh (CUSTOM) may have written the answer" if _ASKING in _types(one) else ""
+
+
+def _marks(one: Mapping[str, Any]) -> str:
     """Why a refusal may have the mark: it is in what the service answered that was asked."""
-    is_asked = _ASKING in _types(one) and not _keeps_marks(one)
-    return "a service outside of the mesh (CUSTOM) may have written the answer" if is_asked else ""
+    return "" if _keeps_marks(one) else _asks(one)
 
 
 def _keeps_marks(one: Mapping[str, Any]) -> bool:
@@ -161,6 +165,9 @@ def _unkeyed(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for one in found:
         if _NOBODYS_KEY in str(at(one, "local_jwks", "inline_string") if isinstance(one.get("local_jwks"), dict) else ""):
             yield text(one.get("issuer"))
+
+
+_WHY = (_rewrites, _hides, _asks, _marks, _waits)
 
 
 def _within(value: Any) -> Iterator[dict[str, Any]]:

@@ -115,8 +115,8 @@ def test_a_service_that_decides_may_write_the_mark_and_is_no_application(how: di
     found["filter_chains"][-1]["filters"][-1]["typed_config"] = {"x": [{"@type": f"{FILTERS}http.ext_authz.v3.ExtAuthz", **how}]}
     answering = read_answering(dumped(found), call(8080, Way.MESH_HTTP))
     assert (not answering.forges) is is_marked
-    # It is asked before the filters for policies, whose own words stay theirs.
-    assert answering.hides == ""
+    # It may refuse in the words of the filters behind it.
+    assert answering.hides == "a service outside of the mesh (CUSTOM) may have written the answer"
 
 
 def test_a_connection_that_a_service_is_asked_about_is_not_taken_because_it_is_held() -> None:
