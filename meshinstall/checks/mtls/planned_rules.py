@@ -3,7 +3,7 @@
 Told by the same rules as verify tells it of those that are there (client_rules).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from meshinstall.checks.mtls.client_rules import future_evidence
@@ -37,38 +37,55 @@ def rule_findings(
 ) -> Iterator[Finding]:
     """Rules that would make clients leave the mesh's TLS on the way to its workloads, and hosts and subsets that are not there.
 
-    ``hosts`` are those of ServiceEntries that the plan brings.
+    Those too that were there before, and count when others are ``gone`` or changed. ``hosts`` are of ServiceEntries that the plan brings.
     """
+    names = [*map(str, planned), *(f"DestinationRule {place}" for place in sorted(gone))]
     if unread := [kind for kind in ("DestinationRule", "MeshConfig", "Namespace", "Pod", "Service") if kind in facts.unread]:
-        yield unknown(planned, f"some {some(unread)} objects could not be read")
+        yield unknown(names, f"some {some(unread)} objects could not be read")
     told = _told(facts, planned, gone)
     for one in planned:
         if texts := told.get(str(one)):
             title = f"{one} would make clients send something else than mutual TLS of the mesh"
             hint = "remove tls from its trafficPolicy, or write mode: ISTIO_MUTUAL; up --allow plaintext applies it as it is"
             yield Finding(PLAINTEXT, Severity.ERROR, plain(title), plain(some(texts)), str(one), one.origin, hint)
+    for name, texts in told.items():
+        if name not in names:
+            title = f"{name} would make clients send something else than mutual TLS of the mesh, without {some(names)}"
+            hint = f"delete {name} first, or remove its tls; up --allow plaintext goes on as it is"
+            yield Finding(PLAINTEXT, Severity.ERROR, plain(title), plain(some(texts)), plain(name), "", plain(hint))
+    for one in planned:
         if "Service" not in facts.unread:
             yield from _missing(facts, one, hosts)
 
 
-def unknown(planned: Sequence[PlannedRule], why: str) -> Finding:
-    """That it cannot be told what rules would do."""
-    title = f"cannot tell whether {some(map(str, planned))} would make clients send plaintext"
+def unknown(names: Iterable[str], why: str) -> Finding:
+    """That it cannot be told what rules would do, when they come or go."""
+    title = f"cannot tell whether a change of {some(names)} would make clients send plaintext"
     return Finding(PLAINTEXT, Severity.WARNING, plain(title), why, hint="meshinstall verify tells it when they are there")
 
 
 def _told(facts: MeshFacts, planned: Sequence[PlannedRule], gone: Collection[Place]) -> Mapping[str, list[str]]:
-    """What clients would do that is not the mesh's TLS, by the planned rule that makes them."""
+    """What clients would do that is not the mesh's TLS, by the rule that makes them; of one that is not planned what they do not do yet."""
     seen = {rule.place: rule for rule in facts.client_rules}
     rules = [replace(one.rule, created=seen[one.rule.place].created) if one.rule.place in seen else one.rule for one in planned]
     kept = [rule for place, rule in seen.items() if place not in {one.rule.place for one in planned} and place not in gone]
-    # Without what proxies say of today.
-    view = View.of(replace(facts, client_rules=(*kept, *rules), clients=None))
-    names, found = {str(one) for one in planned}, dict[str, list[str]]()
-    for pair in _reached(view):
-        for evidence in (one for rules_of in view.rules.values() for one in future_evidence(rules_of, (pair,))):
-            if evidence.outcome is Outcome.FAIL and evidence.object in names and evidence.text not in found.setdefault(evidence.object, []):
-                found[evidence.object].append(evidence.text)
+    told, names = _failing(facts, (*kept, *rules)), {str(one) for one in planned}
+    before = _failing(facts, facts.client_rules) if any(name not in names for name, _, _ in told) else {}
+    found: dict[str, list[str]] = {}
+    for key, texts in told.items():
+        if key[0] in names or key not in before:
+            found.setdefault(key[0], []).extend(texts)
+    return found
+
+
+def _failing(facts: MeshFacts, rules: Iterable[ClientRule]) -> Mapping[tuple[str, Place, int], list[str]]:
+    """What clients do with some rules that is not the mesh's TLS, by the rule and the port; without what proxies say of today."""
+    view, found = View.of(replace(facts, client_rules=tuple(rules), clients=None)), dict[tuple[str, Place, int], list[str]]()
+    for service, port in _reached(view):
+        for evidence in (one for rules_of in view.rules.values() for one in future_evidence(rules_of, ((service, port),))):
+            texts = found.setdefault((evidence.object, service.place, port), []) if evidence.outcome is Outcome.FAIL else None
+            if texts is not None and evidence.text not in texts:
+                texts.append(evidence.text)
     return found
 
 

@@ -23,23 +23,20 @@ _LAST = "9999-12-31T00:00:00Z"
 
 
 async def planned_rule_findings(steps: Sequence[ObjectStep], desired: Desired, session: Session) -> tuple[Finding, ...]:
-    """What is found of DestinationRules, of which these are the steps; nothing is asked without one that is written.
+    """What is found of DestinationRules, of which these are the steps.
 
     Raises UnreachableError when the API server is not there.
     """
     origins = {policy_key(key_of(policy.manifest)): str(policy.origin) for policy in desired.layered or ()}
     written = [step.manifest for step in steps if step.action is not Action.DELETE]
     planned = [_planned(manifest, origins.get(policy_key(key_of(manifest)), "")) for manifest in written]
-    if not planned:
-        return ()
-    gone = {
-        Place(step.manifest["metadata"]["namespace"], step.manifest["metadata"]["name"]) for step in steps if step.action is Action.DELETE
-    }
+    metadata = [step.manifest["metadata"] for step in steps if step.action is Action.DELETE]
+    gone = {Place(one["namespace"], one["name"]) for one in metadata}
     entries = [one.manifest for one in desired.layered or () if key_of(one.manifest).kind == "ServiceEntry"]
     hosts = frozenset(text(host) for entry in entries for host in rows(at(entry, "spec", "hosts")))
     with anyio.move_on_after(_PATIENCE):
         return tuple(rule_findings(await survey(session, ()), planned, gone, hosts))
-    return (unknown(planned, "the mesh could not be read in time"),)
+    return (unknown((step.name for step in steps), "the mesh could not be read in time"),)
 
 
 def _planned(manifest: Manifest, origin: str) -> PlannedRule:

@@ -59,6 +59,24 @@ def test_an_older_rule_of_somebody_else_that_counts_instead_is_left_to_verify() 
     assert [one.code for one in found(facts, rule("DISABLE"), "older")] == ["PRE054"]
 
 
+@pytest.mark.parametrize("planned", [None, rule("ISTIO_MUTUAL", host="other", name="good", created=FIRST)])
+def test_a_rule_that_goes_or_is_for_another_host_now_uncovers_one_that_was_there_before(planned: ClientRule | None) -> None:
+    good, bad = rule("ISTIO_MUTUAL", name="good", created=FIRST), rule("DISABLE", name="bad", created=datetime(2026, 2, 1, tzinfo=UTC))
+    facts = replace(mesh(), client_rules=(good, bad))
+    changed = [PlannedRule(planned, {}, "policies/base/good.yaml:1")] if planned else []
+    (finding,) = [one for one in rule_findings(facts, changed, () if planned else {good.place}) if one.code == "PRE054"]
+    assert finding.severity is Severity.ERROR
+    assert finding.title == (
+        "DestinationRule shop/bad would make clients send something else than mutual TLS of the mesh, without DestinationRule shop/good"
+    )
+    assert "--allow plaintext" in finding.hint
+
+
+def test_a_rule_that_made_clients_send_plaintext_before_is_no_news_of_a_plan() -> None:
+    facts = replace(mesh(), client_rules=(rule("DISABLE", name="bad", created=FIRST),))
+    assert found(facts, rule("ISTIO_MUTUAL", host="api.example.com"), "other") == []
+
+
 def test_a_rule_that_is_changed_keeps_its_age() -> None:
     there = rule("ISTIO_MUTUAL", created=FIRST)
     facts = replace(mesh(), client_rules=(there, rule("ISTIO_MUTUAL", name="a-younger", created=datetime(2026, 2, 1, tzinfo=UTC))))

@@ -56,10 +56,15 @@ async def test_hosts_are_held_against_service_entries_of_the_mesh_and_of_the_fil
     assert await found(mesh, rule("SIMPLE", "api.example.com")) == []
 
 
-async def test_a_rule_that_goes_asks_for_nothing() -> None:
+async def test_a_rule_that_goes_and_uncovers_an_older_one_of_plaintext_is_told() -> None:
     mesh = Mesh()
-    assert await found(mesh, rule("DISABLE"), action=Action.DELETE) == []
-    assert mesh.kube.calls == []
+    new, old = rule("ISTIO_MUTUAL"), rule("DISABLE")
+    mesh.kube.put({**new, "metadata": {**new["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}})
+    assert await found(mesh, new, action=Action.DELETE) == []
+    mesh.kube.put({**old, "metadata": {"name": "old", "namespace": "shop", "creationTimestamp": "2026-02-01T00:00:00Z"}})
+    (one,) = await found(mesh, new, action=Action.DELETE)
+    assert one[0] == "PRE054"
+    assert one[2].startswith("tls.mode DISABLE: clients send plaintext to port 80 of Service shop/web")
 
 
 async def test_what_may_not_be_read_is_told() -> None:
