@@ -51,7 +51,7 @@ def rule_findings(
     for name, texts in told.items():
         if name not in names:
             title = f"{name} would make clients send something else than mutual TLS of the mesh, without {some(names)}"
-            hint = f"delete {name} first, or remove its tls; up --allow plaintext goes on as it is"
+            hint = f"delete {name} first, or remove its tls; up --allow plaintext leaves it as it is"
             yield Finding(PLAINTEXT, Severity.ERROR, plain(title), plain(some(texts)), plain(name), "", plain(hint))
     for one in planned:
         if "Service" not in facts.unread:
