@@ -41,6 +41,12 @@ def weaker_policies(desired: Desired, facts: Facts) -> Iterator[Finding]:
         yield from _weaker(desired, facts, policies)
 
 
+def wants_strict(desired: Desired) -> bool:
+    """Whether the environment closes the mesh to plaintext."""
+    ours = _mesh_wide(desired)
+    return ours is not None and ours.mode is Mode.STRICT
+
+
 def _mesh_wide(desired: Desired) -> PeerPolicy | None:
     for policy in desired.policies:
         metadata, spec = policy.manifest["metadata"], policy.manifest.get("spec") or {}
@@ -50,9 +56,9 @@ def _mesh_wide(desired: Desired) -> PeerPolicy | None:
 
 
 def _revision(desired: Desired, facts: Facts) -> str:
-    """That of the istiod which is there; "" for all before there is one."""
+    """That of the istiod which is there; before it is looked for, or before there is one, that which is wanted."""
     planes = (plane["metadata"] for plane in facts.control_planes if plane["metadata"]["namespace"] == desired.mesh_namespace)
-    return next(((plane.get("labels") or {}).get(REVISION, "") for plane in planes), "")
+    return next(((plane.get("labels") or {}).get(REVISION, "") for plane in planes), desired.revision)
 
 
 def _second(ours: PeerPolicy, mesh_wide: Sequence[PeerPolicy]) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ async def observe(desired: Desired, kube: Kube, records: Releases, charts: Chart
     has_peers = any(crd["metadata"]["name"] == _PEERS_CRD for crd in crds.value)
     async with task_group() as group:
         live = soon(group, _live, kube, owned)
-        peers = soon(group, _peers, kube) if has_peers else None
+        peers = soon(group, list_peers, kube) if has_peers else None
     found_peers, unseen, is_denied = peers.value if peers else ((), "", False)
     return Facts(
         kubernetes=str((version.value or {}).get("gitVersion", "")).removeprefix("v"),
@@ -112,7 +112,7 @@ async def _live(kube: Kube, owned: Mapping[ReleaseKey, tuple[Manifest, ...]]) ->
     }
 
 
-async def _peers(kube: Kube) -> tuple[tuple[PeerPolicy, ...], str, bool]:
+async def list_peers(kube: Kube) -> tuple[tuple[PeerPolicy, ...], str, bool]:
     """All PeerAuthentications, or why they are not known, and whether a right is missing; an older Istio serves an older version alone."""
     try:
         for version in PEER_AUTHENTICATIONS.versions:

@@ -7,7 +7,7 @@ import pytest
 
 from meshinstall.checks.policies.foreign import Foreign, wider
 from meshinstall.engine.gates.foreign import foreign_policies
-from meshinstall.model.desired import Desired
+from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.finding import Severity
 from meshinstall.model.identity import IdentityKind, IdentityProvider, Tokens
 from meshinstall.model.policy_object import PolicyObject
@@ -30,6 +30,12 @@ def reader(issuer: str, name: str = "tokens", **rule: Any) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": "shop"},
         "spec": {"jwtRules": [{"issuer": issuer, **rule}]},
     }
+
+
+def peers(name: str, namespace: str, spec: Any) -> dict[str, Any]:
+    """A PeerAuthentication."""
+    metadata = {"name": name, "namespace": namespace, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": metadata, "spec": spec}
 
 
 def patching(operation: str, filter_name: str = "envoy.filters.http.rbac", kind: str = "HTTP_FILTER", **spec: Any) -> dict[str, Any]:
@@ -172,8 +178,23 @@ async def test_verify_tells_the_same_and_asks_nothing_without_files() -> None:
     world.kube.put(policy("hole", RULES))
     assert [one.code for one in await foreign_policies(wanting(policy()), world.session())] == ["PRE052"]
     world.kube.calls.clear()
-    assert await foreign_policies(wanting(), world.session()) == ()
+    assert await foreign_policies(replace(wanting(), policies=()), world.session()) == ()
     assert world.kube.calls == []
+
+
+@pytest.mark.parametrize(("mode", "codes"), [("PERMISSIVE", ["PRE019"]), ("STRICT", [])])
+async def test_verify_names_a_peer_authentication_that_accepts_plaintext_also_without_files(mode: str, codes: list[str]) -> None:
+    world = cluster()
+    spec = {"selector": {"matchLabels": {"app": "web"}}, "mtls": {"mode": mode}}
+    world.kube.put(peers("open", "shop", spec))
+    ours = peers("default", "istio-system", {"mtls": {"mode": "STRICT"}})
+    where = Origin(LayerKind.PROJECT, "meshinstall.yaml", 1)
+    strict = replace(wanting(), policies=(Policy(ours, where),))
+    found = await foreign_policies(strict, world.session())
+    assert [one.code for one in found] == codes
+    assert all("shop/open" in one.title for one in found)
+    world.kube.refusals["LIST /apis/security.istio.io/v1/peerauthentications"] = forbidden("peerauthentications")
+    assert [one.code for one in await foreign_policies(strict, world.session())] == ["PRE020"]
 
 
 async def test_verify_says_that_it_may_not_look() -> None:
