@@ -14,7 +14,7 @@ import yaml
 from testbed import pins
 from testbed.cluster import Cluster
 from testbed.waiting import until
-from tests.cluster import gateway_api, token_shop, walk
+from tests.cluster import gateway_api, good_policies, token_shop, walk
 from tests.cluster.mesh import Shell, namespace
 from tests.cluster.meshinstall_run import REPOSITORY, Program, meshinstall
 
@@ -67,6 +67,7 @@ _STEPS = {
     "VirtualService/shop/web",
     "Telemetry/shop/logs",
 }
+_OUTCOMES = ("accepted", "refused", "not proven")
 _THEIRS = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "theirs", "namespace": "shop"}}
 _KINDS = "authorizationpolicies,peerauthentications.security.istio.io,virtualservices,telemetries"
 
@@ -188,6 +189,29 @@ def test_a_dry_run_is_judged_by_crds_and_istiod_and_writes_nothing(program: Prog
     assert "admission webhook" in found["d-istiod.yaml"]["text"]
     assert found["e-nowhere.yaml"]["text"] == "namespace nowhere does not exist; tried in default"
     assert _names(shell) == before
+
+
+def test_a_webhook_without_rules_for_some_kinds_has_a_say_about_the_others_alone(program: Program, shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(good_policies.text())
+
+    def tried() -> dict[str, set[str]]:
+        found = json.loads(program.run("policy check", str(tmp_path), "--dry-run", "-o", "json").out)["dryRun"]
+        return {outcome: {one["object"].partition(" ")[0] for one in found if one["outcome"] == outcome} for outcome in _OUTCOMES}
+
+    kinds = good_policies.KINDS
+    assert tried() == {"accepted": kinds, "refused": set(), "not proven": set()}
+    hooks = json.loads(shell.ok("kubectl", "get", "validatingwebhookconfigurations", "-o", "json"))["items"]
+    for hook in hooks:
+        rules = [{**rule, "apiGroups": ["security.istio.io"]} for rule in hook["webhooks"][0]["rules"]]
+        patch = [{"op": "replace", "path": "/webhooks/0/rules", "value": rules}]
+        shell.ok("kubectl", "patch", "validatingwebhookconfiguration", hook["metadata"]["name"], "--type=json", "-p", json.dumps(patch))
+    of_security = {"AuthorizationPolicy", "RequestAuthentication", "PeerAuthentication"}
+    try:
+        until(lambda: tried() == {"accepted": of_security, "refused": set(), "not proven": kinds - of_security}, 20, lambda: str(tried()))
+    finally:
+        for hook in hooks:
+            patch = [{"op": "replace", "path": "/webhooks/0/rules", "value": hook["webhooks"][0]["rules"]}]
+            shell.ok("kubectl", "patch", "validatingwebhookconfiguration", hook["metadata"]["name"], "--type=json", "-p", json.dumps(patch))
 
 
 @pytest.fixture(scope="module")

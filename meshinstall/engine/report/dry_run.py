@@ -1,7 +1,7 @@
 """Asks an API server whether it would take policies as they are written: strictly, with the rules of its CRDs and istiod's webhook.
 
 Writes nothing: every request is a server-side dry run. A webhook that fails open lets everything through while istiod is away, so
-istiod is asked to refuse a policy that it must refuse: what is accepted beside one that it let through is not proven.
+istiod is asked to refuse an object of each kind that it must refuse: what is accepted beside one that it let through is not proven.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import anyio
 
+from meshinstall.engine.objects.refusable import SPECS, refusable_kind, versions_of
 from meshinstall.engine.rehearsal import refusals, sending
 from meshinstall.engine.rehearsal.refusals import Reading
 from meshinstall.engine.rehearsal.sending import Standing
@@ -23,7 +24,7 @@ from meshinstall.model.foreign_text import plain
 from meshinstall.model.labels import REVISION
 from meshinstall.model.ownership import MANAGER
 from meshinstall.model.paths import resource_of
-from meshinstall.model.policy_kinds import GATEWAY_API, POLICY_KINDS, SECURITY
+from meshinstall.model.policy_kinds import GATEWAY_API, POLICY_KINDS
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.release import Manifest
 from meshinstall.model.trial import Answer, ApiKind, Attempt, Kinds, Write
@@ -37,7 +38,6 @@ _Answer = TypeVar("_Answer")
 _AT_ONCE = 16
 # The namespace that every cluster has.
 _SOMEWHERE = "default"
-_AUTHORIZATION = (f"{SECURITY}/v1", "AuthorizationPolicy")
 _WEBHOOK = "admission webhook"
 # istiod's own, of a revision or of the default one: a refusal by another says nothing of it.
 _OF_ISTIOD = re.compile(r'^[^"]*admission webhook "(?:rev\.)?validation\.istio\.io" denied')
@@ -65,10 +65,11 @@ class Tried:
 
 
 class _Where(NamedTuple):
-    """The webhooks that judge an object: those of its namespace and of its revision."""
+    """The webhooks that judge an object: those of its namespace, of its revision, and of the kind by which its own is tried."""
 
     namespace: str
     revision: str
+    kind: tuple[str, str]
 
 
 def untried(objects: Iterable[PolicyObject], why: str) -> tuple[Tried, ...]:
@@ -97,7 +98,7 @@ def _is_istios(policy: PolicyObject) -> bool:
 
 def _where(policy: PolicyObject) -> _Where:
     revision = policy.labels.get(REVISION)
-    return _Where(policy.namespace, revision if isinstance(revision, str) else "")
+    return _Where(policy.namespace, revision if isinstance(revision, str) else "", refusable_kind(policy.group, policy.kind))
 
 
 def _with_webhook(one: Tried, unjudged: Mapping[_Where, str]) -> Tried:
@@ -139,17 +140,18 @@ class _Trial:
         return Tried(policy, found.outcome, text, found.warnings, found.place)
 
     async def webhook(self, where: _Where) -> str:
-        """Why it is not known that istiod judges the objects of a namespace and a revision; empty where it does."""
-        kind = self._kind(ObjectKey(*_AUTHORIZATION, where.namespace, ""))
-        if kind is None:
-            return f"the API server does not serve {_AUTHORIZATION[1]}, with which istiod's webhook is tried"
+        """Why it is not known that istiod judges the objects of a namespace, a revision and a kind; empty where it does."""
+        keys = (ObjectKey(version, where.kind[1], "", "meshinstall-trial") for version in versions_of(where.kind))
+        key, kind = next(((one, found) for one in keys if (found := self._kind(one))), (None, None))
+        if key is None or kind is None:
+            return f"the API server does not serve {where.kind[1]}, with which istiod's webhook is tried"
         reasons = []
         for namespace in dict.fromkeys((where.namespace, _SOMEWHERE)):
-            answer = await self._ask(_refusable(kind, where._replace(namespace=namespace)))
+            answer = await self._ask(_refusable(key._replace(namespace=namespace), kind, where))
             if not answer.is_accepted and _OF_ISTIOD.match(answer.message) and refusals.read(answer).reading is Reading.REFUSED:
                 return ""
             if answer.status != HTTPStatus.NOT_FOUND:
-                reason = "it took a DENY without rules" if answer.is_accepted else answer.message
+                reason = f"it took an object ({where.kind[1]}) that istiod refuses" if answer.is_accepted else answer.message
                 reasons.append(plain(f"accepted, and istiod's webhook did not judge it: {reason}"))
                 break
         return reasons[0] if reasons else "accepted, and istiod's webhook could not be tried"
@@ -167,13 +169,10 @@ class _Trial:
         return ApiKind(*found) if found else None
 
 
-def _refusable(kind: ApiKind, where: _Where) -> Attempt:
-    """A policy that istiod refuses and the API server does not (istio: pkg/config/validation, ValidateAuthorizationPolicy)."""
-    version, name = _AUTHORIZATION
-    metadata = {"name": "meshinstall-trial", "namespace": where.namespace, "labels": {REVISION: where.revision} if where.revision else {}}
-    body = {"apiVersion": version, "kind": name, "metadata": metadata, "spec": {"action": "DENY"}}
-    path = sending.path_to(ObjectKey(version, name, where.namespace, "meshinstall-trial"), kind)
-    return Attempt(Write.CREATE, path.rpartition("/")[0], body, MANAGER)
+def _refusable(key: ObjectKey, kind: ApiKind, where: _Where) -> Attempt:
+    metadata = {"name": key.name, "namespace": key.namespace, "labels": {REVISION: where.revision} if where.revision else {}}
+    body = {"apiVersion": key.api_version, "kind": key.kind, "metadata": metadata, "spec": SPECS[where.kind]}
+    return Attempt(Write.CREATE, sending.path_to(key, kind).rpartition("/")[0], body, MANAGER)
 
 
 def _read(policy: PolicyObject, answer: Answer) -> Tried:

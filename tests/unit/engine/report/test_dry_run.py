@@ -87,13 +87,45 @@ def test_what_istiod_lets_through_or_is_not_asked_is_not_proven(tmp_path: Path) 
     kube.served = _KINDS
     (found,) = tried(tmp_path, _WEB, kube)
     assert found.outcome is Outcome.NOT_PROVEN
-    assert found.text == "accepted, and istiod's webhook did not judge it: it took a DENY without rules"
+    assert found.text == "accepted, and istiod's webhook did not judge it: it took an object (AuthorizationPolicy) that istiod refuses"
     away = 'failed calling webhook "validation.istio.io": connection refused'
     (found,) = tried(tmp_path, _WEB, cluster(lambda _: Answer(500, away)))
     assert (found.outcome, found.text) == (Outcome.NOT_PROVEN, away)
     # Of the Gateway API istiod's webhook judges nothing.
     gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: a, namespace: shop}\nspec: {}\n"
     assert [one.outcome for one in tried(tmp_path, gateway, kube)] == [Outcome.ACCEPTED]
+
+
+_ROUTE = """---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec: {hosts: [web], http: [{route: [{destination: {host: web}}]}]}
+"""
+_PEERS = """---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: web, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
+_PROXY = _ROUTE.replace("networking.istio.io/v1", "networking.istio.io/v1beta1").replace("VirtualService", "ProxyConfig")
+
+
+def test_a_webhook_without_rules_for_a_kind_has_no_say_about_that_kind_alone(tmp_path: Path) -> None:
+    kube = cluster()
+    kube.served = {
+        **_KINDS,
+        ("networking.istio.io/v1", "VirtualService"): ApiKind("virtualservices", namespaced=True),
+        ("networking.istio.io/v1beta1", "ProxyConfig"): ApiKind("proxyconfigs", namespaced=True),
+        ("networking.istio.io/v1alpha3", "Gateway"): ApiKind("gateways", namespaced=True),
+    }
+    found = tried(tmp_path, _WEB + _ROUTE + _PEERS + _PROXY, kube)
+    outcomes = [(one.policy.kind, one.outcome) for one in found]
+    accepted, not_proven = Outcome.ACCEPTED, Outcome.NOT_PROVEN
+    kinds = ("AuthorizationPolicy", "VirtualService", "PeerAuthentication", "ProxyConfig")
+    assert outcomes == list(zip(kinds, (accepted, not_proven, accepted, not_proven), strict=True))
+    kube.judges.append(lambda attempt: Answer(400, _DENIED) if attempt.body["spec"] in ({"hosts": ["trial"]}, {}) else None)
+    assert {one.outcome for one in tried(tmp_path, _WEB + _ROUTE + _PEERS + _PROXY, kube)} == {accepted}
 
 
 def test_each_revision_has_a_webhook_of_its_own(tmp_path: Path) -> None:
