@@ -351,6 +351,7 @@ def test_a_gateway_of_the_gateway_api_comes_with_its_policies_and_does_what_they
 
     until(same, 30, lambda: str(answered))
     assert _told(program, table, "--by-proxies") == decided
+    assert _told(program, table, "--live", "--yes") == decided
     document = json.loads(program.ok("authz who", "--live", "--by-proxies", "-n", gateway_api.FRONT, "-o", "json").out)
     assert (document["notPushed"], document["gaps"]) == ([], [])
     shutil.rmtree(project / "policies/base/front")

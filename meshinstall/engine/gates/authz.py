@@ -6,6 +6,7 @@ from functools import partial
 
 from meshinstall.checks.authz.answers import judge_reply
 from meshinstall.checks.authz.sending import account_of, text_of, why_not
+from meshinstall.checks.policies.reading import GATEWAY_NAME
 from meshinstall.engine.mesh.answering import ROUTES, listeners_path, read_answering
 from meshinstall.engine.mesh.pods import PodSeen
 from meshinstall.engine.mesh.pods import pod as read_pod
@@ -112,7 +113,11 @@ async def call_rows(session: Session, rows: Sequence[Expectation], tokens: Token
 
 
 def _why_not(row: Expectation, tokens: Tokens) -> str:
-    return why_not(row.request, is_gateway=row.workload.is_gateway, tokens=tokens.by_variable)
+    return why_not(row.request, is_gateway=_is_gateway(row.workload), tokens=tokens.by_variable)
+
+
+def _is_gateway(workload: Workload) -> bool:
+    return workload.is_gateway or GATEWAY_NAME in workload.labels
 
 
 async def _pods_of(session: Session, namespace: str) -> list[PodSeen] | str:
@@ -141,7 +146,7 @@ def _aim(row: Expectation, spaces: Mapping[str, list[PodSeen] | str], tokens: To
 def _unproxied(one: PodSeen, workload: Workload, request: Request) -> str:
     """Why a call to a pod may never meet its proxy, or another one than the row means."""
     pod, port = one.pod, request.port
-    if workload.is_gateway:
+    if _is_gateway(workload):
         if pod.dataplane is not Dataplane.GATEWAY:
             return f"pod {pod.place} is not a gateway"
         return f"containers beside the proxy of {pod.place} may answer" if pod.shared or port in pod.bypassed else ""

@@ -8,7 +8,7 @@ import pytest
 from meshinstall.engine.gates.authz import Tokens, sources_of
 from meshinstall.engine.probe import callers
 from meshinstall.errors import ClusterError, ForbiddenError, UsageError
-from meshinstall.model.authz import Http, Outcome, Token
+from meshinstall.model.authz import Http, Outcome, Token, Workload
 from meshinstall.model.ownership import HOLDER
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
@@ -203,6 +203,16 @@ async def test_of_two_ip_families_the_second_may_pass_the_proxy_by(shop: Shop) -
     (tried,) = (await shop.call(row())).tried
     assert tried.verdict.outcome is Outcome.UNDECIDED
     assert "may pass its proxy by" in tried.verdict.reason
+
+
+async def test_a_row_for_a_gateway_of_the_gateway_api_is_one_for_a_gateway(shop: Shop) -> None:
+    front = {"gateway.networking.k8s.io/gateway-name": "edge"}
+    shop.put_web("web-1", front)
+    called = replace(row(), workload=Workload("shop", front))
+    (tried,) = (await shop.call(replace(called, request=replace(called.request, principal="")))).tried
+    assert tried.verdict.reason == "pod shop/web-1 is not a gateway"
+    (tried,) = (await shop.call(called)).tried
+    assert tried.verdict.reason.startswith("a client shows a gateway no certificate of the mesh")
 
 
 async def test_what_was_not_removed_in_time_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
