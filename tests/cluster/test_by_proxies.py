@@ -1,15 +1,18 @@
 """A table that is decided by what real proxies have: as their policies say, and otherwise while istiod has not pushed these."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from testbed.cluster import Cluster
 from testbed.waiting import until
+from tests.cluster import token_shop
 from tests.cluster.mesh import Shell, namespace, web
 from tests.cluster.meshinstall_run import Done, Program, meshinstall
 
@@ -43,6 +46,7 @@ _GATEWAY_TABLE = "cases:\n" + "".join(
         ("anybody reads", "{plaintext: true}", 80, "GET", "allow"),
         ("the cart reads by plaintext", "{serviceAccount: shop/cart}", 80, "GET", "allow"),
         ("the cart reads", "{serviceAccount: shop/cart}", 8443, "GET", "allow"),
+        ("anybody reads by TLS", "{plaintext: true, serverName: shop.example}", 7443, "GET", "allow"),
         ("nobody writes", "{plaintext: true}", 80, "POST", "deny"),
     )
 )
@@ -60,18 +64,24 @@ READING = policy(
 )
 CLOSED = policy("closed", action="DENY", rules=[{"from": [{"source": {"namespaces": ["shop"]}}]}])
 AT_GATEWAY = {"selector": {"matchLabels": {"istio": "ingress"}}}
-READS = [{"to": [{"operation": {"methods": ["GET"]}}]}]
+READS = [{"to": [{"operation": {"methods": ["GET"]}}]}, {"from": [{"source": {"requestPrincipals": [f"{token_shop.INLINE}/ann"]}}]}]
 GATEWAY_READING = policy("edge", "istio-ingress", **AT_GATEWAY, rules=READS)
+GATEWAY_TOKENS = {
+    **policy("edge", "istio-ingress", **AT_GATEWAY, jwtRules=[{"issuer": token_shop.INLINE, "jwks": token_shop.Issuer().keys}]),
+    "kind": "RequestAuthentication",
+}
 GATEWAY_CLOSED = policy("closed", "istio-ingress", **AT_GATEWAY, action="DENY", rules=READS)
 
 
 def servers() -> tuple[dict[str, Any], ...]:
-    """What the gateway serves: plaintext, TLS of the mesh, and TLS that it passes on."""
+    """What the gateway serves: plaintext, TLS of the mesh, TLS that it ends, and TLS that it passes on."""
     plain = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
     mutual = {"port": {"number": 8443, "name": "https", "protocol": "HTTPS"}, "hosts": ["shop.example"], "tls": {"mode": "ISTIO_MUTUAL"}}
     passed = {"port": {"number": 9443, "name": "tls", "protocol": "TLS"}, "hosts": ["db.example"], "tls": {"mode": "PASSTHROUGH"}}
+    ended = {"port": {"number": 7443, "name": "tls-7443", "protocol": "HTTPS"}, "hosts": ["shop.example"]}
+    ended["tls"] = {"mode": "SIMPLE", "credentialName": "edge"}
     found, metadata = {"apiVersion": "networking.istio.io/v1"}, {"name": "edge", "namespace": "istio-ingress"}
-    gateway = {"selector": {"istio": "ingress"}, "servers": [plain, mutual, passed]}
+    gateway = {"selector": {"istio": "ingress"}, "servers": [plain, mutual, ended, passed]}
     to = {"host": "web.shop.svc.cluster.local", "port": {"number": 80}}
     tls = {"match": [{"port": 9443, "sniHosts": ["db.example"]}], "route": [{"destination": to}]}
     route = {"hosts": ["*.example"], "gateways": ["edge"], "http": [{"route": [{"destination": to}]}], "tls": [tls]}
@@ -79,6 +89,15 @@ def servers() -> tuple[dict[str, Any], ...]:
         {**found, "kind": "Gateway", "metadata": metadata, "spec": gateway},
         {**found, "kind": "VirtualService", "metadata": metadata, "spec": route},
     )
+
+
+def certificate() -> dict[str, Any]:
+    """The Secret of the server that ends TLS."""
+    made = trustme.CA().issue_cert("shop.example")
+    pem = {"tls.crt": made.cert_chain_pems[0].bytes(), "tls.key": made.private_key_pem.bytes()}
+    data = {name: b64encode(one).decode() for name, one in pem.items()}
+    metadata = {"name": "edge", "namespace": "istio-ingress"}
+    return {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata, "data": data}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +119,7 @@ def program(own_module_cluster: Cluster, shell: Shell) -> Program:
     service["metadata"] = {"name": "web", "namespace": "shop"}
     service["spec"]["selector"] = {"app": "web"}
     shell.apply(namespace("shop", **{"istio-injection": "enabled"}))
-    shell.apply(service, READING, *servers(), GATEWAY_READING, *pods)
+    shell.apply(service, READING, certificate(), *servers(), GATEWAY_READING, GATEWAY_TOKENS, *pods)
     shell.ok("kubectl", "wait", "-n", "shop", "pod/web-1", "pod/web-2", "--for=condition=Ready", "--timeout=90s")
     return found
 
@@ -158,11 +177,11 @@ def test_a_policy_that_istiod_cannot_push_is_named_with_the_proxies_until_it_can
     assert "shop/web-1: not pushed to shop/web-1 FROM PORT WHAT shop/cart any GET" in told
     document = json.loads(tried(program, gateway_table, "-o", "json").out)
     said = "the cluster's policies say deny (AuthorizationPolicy istio-ingress/closed), not allow: istio-ingress/istio-ingress-"
-    assert [[note.partition(": ")[2].startswith(said) for note in case["notes"]] for case in document["cases"]] == [[True]] * 3 + [[]]
+    assert [[note.partition(": ")[2].startswith(said) for note in case["notes"]] for case in document["cases"]] == [[True]] * 4 + [[]]
     document = json.loads(program.ok("authz who", "--live", "--by-proxies", "-n", "istio-ingress", "-o", "json").out)
     assert document["gaps"] == []
     (unpushed,) = document["notPushed"]
-    assert {port["is"] for row in unpushed["access"] for port in row["ports"]} == {"80", "8443"}
+    assert {port["is"] for row in unpushed["access"] for port in row["ports"]} == {"80", "7443", "8443"}
     assert {(row["verdicts"]["live"]["outcome"], row["verdicts"]["proxy"]["outcome"]) for row in unpushed["access"]} == {("deny", "allow")}
     shell.ok("kubectl", "scale", "deployment/istiod", "-n", "istio-system", "--replicas=1")
     # It does not reach both at the same moment.

@@ -85,8 +85,11 @@ class Enforced:
         is_past = not pod.captured or self.pod.capture.leaves_out(port) or bool(pod.interfaces) or pod.one_family
         if pod.dataplane is Dataplane.SIDECAR and is_past:
             return Verdict(Outcome.UNDECIDED, f"traffic to port {port} of the pod does not go through its proxy, or not all of it")
-        if pod.dataplane is Dataplane.GATEWAY and not any(one.port == port for one in self.chains):
+        at_port = [one for one in self.chains if one.port == port]
+        if pod.dataplane is Dataplane.GATEWAY and not at_port:
             return Verdict(Outcome.UNDECIDED, f"the gateway does not listen on port {port}")
+        if pod.dataplane is Dataplane.GATEWAY and not (request.principal or request.server_name) and all(one.is_of_tls for one in at_port):
+            return Verdict(Outcome.UNDECIDED, f"the servers of the gateway at port {port} take TLS alone: say which with serverName")
         return decide_by(self.chains, request)
 
 

@@ -306,6 +306,26 @@ async def test_a_policy_of_a_gateway_that_it_has_not_is_not_pushed(principal: st
     assert found.notes == (said,)
 
 
+@pytest.mark.parametrize(
+    ("server_name", "outcome", "reason"),
+    [
+        ("", Outcome.UNDECIDED, "the servers of the gateway at port 8443 take TLS alone: say which with serverName"),
+        ("shop.example", Outcome.ALLOW, "an ALLOW of the proxy matches"),
+    ],
+)
+async def test_a_server_of_tls_is_called_by_its_name(server_name: str, outcome: Outcome, reason: str) -> None:
+    """Else a row would pass as denied because nobody speaks plaintext there, whatever the policies are."""
+    there = cluster()
+    ended = server(8443, rules_of("shop", "edge", permission=GET), tls={"require_client_certificate": False}, sni="shop.example")
+    with_gateway(there, {}, ended)
+    there.kube.put(edge_policy(rules=GETS))
+    (found,) = await tried(there, row(at_edge(8443, server_name=server_name), app="edge"))
+    assert (found.verdict.outcome, found.verdict.reason) == (outcome, reason)
+    there.kube.put(edge_policy("closed", **CLOSING))
+    (found,) = await tried(there, row(at_edge(8443, server_name=server_name), app="edge"))
+    assert [note.partition(",")[0] for note in found.notes] == ["not pushed"]
+
+
 async def test_who_calls_a_server_of_plaintext_is_no_difference_between_policies_and_the_gateway() -> None:
     there = pushed("no-admin")
     cart = {"authenticated": {"principal_name": {"exact": f"spiffe://{CART}"}}}

@@ -2,24 +2,34 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import anyio
 import jsonschema
 import pytest
+from hypothesis import given
 
 from meshinstall.cli.output.who_text import who_json, who_text
+from meshinstall.engine.mesh.proxy_rules import paths_of
 from meshinstall.engine.report.who import Who, who_may_call
+from meshinstall.model.istio import ENVOY_ADMIN_PORT
+from meshinstall.model.mesh import Dataplane
 from tests.fakes import World
+from tests.unit.engine.hostile import mutated
 from tests.unit.engine.mesh.kube_worlds import APP
 from tests.unit.engine.report.test_by_proxies import (
     CLOSING,
     GET,
     GETS,
+    at_edge,
     closing,
     dump,
     edge_policy,
     pushed,
+    row,
     rules_of,
     server,
+    tried,
     with_gateway,
     with_pod,
 )
@@ -226,3 +236,14 @@ async def test_two_listeners_at_one_port_of_a_gateway_are_not_taken_for_one() ->
     there = edge()
     with_gateway(there, {}, *SERVERS[:1], {**SERVERS[0], "name": "127.0.0.1_8080"})
     assert [gap.rpartition(": ")[2] for gap in (await asked(there)).gaps] == ["filter chains that go by more than a request tells"]
+
+
+@given(mutated({"configs": list(SERVERS)}))
+def test_nothing_that_a_gateway_answers_is_an_error(data: Any) -> None:
+    there = edge()
+    with_gateway(there, {}, *SERVERS)
+    there.pods.answers["shop", "edge", ENVOY_ADMIN_PORT, paths_of(Dataplane.GATEWAY)[1]] = json.dumps(data).encode()
+    found = anyio.run(asked, there)
+    assert len(found.accesses) == 1
+    rows = [row(at_edge(port), app="edge") for port in (8080, 8443)]
+    assert all(len(one.proxies) == 1 for one in anyio.run(tried, there, *rows))
