@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from meshinstall.checks.words import first
 from meshinstall.model.desired import Desired
-from meshinstall.model.facts import Facts
+from meshinstall.model.facts import Facts, policy_key
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.ownership import RESTORED
@@ -36,11 +36,18 @@ def _occupied(wanted: Restoration, found: RestorationFacts, desired: Desired, fa
         return
     planes = [f"Deployment {plane['metadata']['namespace']}/{plane['metadata']['name']}" for plane in facts.control_planes]
     releases = [f"release {key}" for key, record in facts.releases.items() if record.status is not ReleaseStatus.UNINSTALLED]
-    there = [plain(one) for one in (*planes, *releases, *found.strangers)]
+    there = [plain(one) for one in (*planes, *releases, *found.strangers, *(_would_go(facts) if wanted.is_drill else ()))]
     if there:
-        title = "the cluster is not empty of Istio, and a restore needs one that is"
-        hint = "choose the right cluster; meshinstall down removes a mesh; or continue beside what is there: --allow occupied"
+        title = f"the cluster is not empty of Istio, and a {'drill' if wanted.is_drill else 'restore'} needs one that is"
+        beside = "" if wanted.is_drill else "; or continue beside what is there: --allow occupied"
+        hint = f"choose the right cluster; meshinstall down removes a mesh, with --crds its CRDs, too{beside}"
         yield Finding("PRE061", Severity.ERROR, title, f"there are {first(there, _SHOWN)}", hint=hint)
+
+
+def _would_go(facts: Facts) -> Iterator[str]:
+    """What a drill would take down though it was there before: the same objects, as of one repository, and CRDs with all in them."""
+    yield from sorted(str(policy_key(key)) for key, live in facts.policies.items() if live is not None)
+    yield from (f"CRD {name}" for name in sorted(facts.crds))
 
 
 def _trust(wanted: Restoration, found: RestorationFacts, namespace: str) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.release import ChartRef, Manifest, ReleaseKey
 from meshinstall.model.values import Origin, Values
 
-# Characters of a label's value that name a snapshot.
-_MARK = 32
+# Characters of a label's value that name a snapshot, and what stands before those of a drill.
+_MARK, _DRILL = 32, "drill-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class SnapshotContent:
 
     def mark(self, *, drill: bool) -> str:
         """What names the snapshot on the namespaces of a mesh that was made of it; a drill takes down what bears its own mark alone."""
-        return f"{'drill-' if drill else ''}{self.digest[:_MARK]}"
+        return f"{_DRILL if drill else ''}{self.digest[:_MARK]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,11 @@ class Restoration:
     roots: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
     sealed: bool = False
+
+    @property
+    def is_drill(self) -> bool:
+        """Whether it is taken away again."""
+        return self.mark.startswith(_DRILL)
 
 
 @dataclass(frozen=True, slots=True)

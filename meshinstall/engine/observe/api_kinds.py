@@ -47,28 +47,29 @@ async def served(kube: Kube, crds: Collection[str]) -> dict[str, str]:
     return {name: version for name, version in known.items() if name in crds}
 
 
-async def deletable(kube: Kube) -> list[Resource]:
+async def deletable(kube: Kube, *, everywhere: bool = False) -> list[Resource]:
     """Every kind of objects in namespaces that can be listed and deleted, each in the version that its group prefers; raises ClusterError.
 
+    With ``everywhere`` those that are in no namespace, too.
     What can only be read is computed and not stored (metrics.k8s.io). The core group comes first. Empty where not even that is told.
     """
     kinds = (await kube.kinds()).items()
-    found = [Resource(version, kind.plural, name) for (version, name), kind in kinds if kind.namespaced and kind.stored]
+    found = [Resource(version, kind.plural, name) for (version, name), kind in kinds if (kind.namespaced or everywhere) and kind.stored]
     if _SECRETS not in found:
-        found = [one async for one in _asked(kube)]
+        found = [one async for one in _asked(kube, everywhere=everywhere)]
     if _SECRETS not in found:
         return []
     return sorted({one.name: one for one in reversed(found)}.values(), key=lambda one: ("/" in one.group_version, one))
 
 
-async def _asked(kube: Kube) -> AsyncIterator[Resource]:
+async def _asked(kube: Kube, *, everywhere: bool) -> AsyncIterator[Resource]:
     """The same of an API server that does not tell all kinds at once (before Kubernetes 1.30): one request for each version."""
     groups = (await kube.get("/apis") or {}).get("groups") or ()
     versions = ["v1", *(version["groupVersion"] for group in groups for version in _preferred(group))]
     lists = await gather(versions, lambda version: kube.get(f"/apis/{version}" if "/" in version else f"/api/{version}"))
     for version in versions:
         for one in (lists[version] or {}).get("resources") or ():
-            if one.get("namespaced") and "/" not in one["name"] and set(one.get("verbs") or ()) >= STORED:
+            if (one.get("namespaced") or everywhere) and "/" not in one["name"] and set(one.get("verbs") or ()) >= STORED:
                 yield Resource(version, one["name"], one["kind"])
 
 

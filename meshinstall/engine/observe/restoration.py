@@ -39,7 +39,7 @@ async def with_restoration(desired: Desired, facts: Facts, session: Session) -> 
     strangers: list[str] = []
     for kind, items in (await gather(served, lambda one: _all(session.kube, one, served))).items():
         for item in items:
-            key = PolicyKey(*kind, item["metadata"].get("namespace", ""), item["metadata"]["name"])
+            key = _key(kind, item)
             missing.pop(key, None)
             if key in named:
                 live[named[key]] = item
@@ -59,6 +59,17 @@ async def with_restoration(desired: Desired, facts: Facts, session: Session) -> 
         namespaces={**facts.namespaces, **{name: spaces.get(name) for name in names}},
         restored=await _with_ca(found, desired.mesh_namespace, session),
     )
+
+
+async def find_foreign(kube: Kube) -> list[PolicyKey]:
+    """Istio's objects that no run made of a file; raises ClusterError."""
+    served = await find_served(kube, SNAPSHOT_KINDS)
+    found = await gather([kind for kind in served if kind[0] != GATEWAY_API], lambda kind: _all(kube, kind, served))
+    return [_key(kind, item) for kind, items in found.items() for item in items if not is_ours(item)]
+
+
+def _key(kind: tuple[str, str], item: Manifest) -> PolicyKey:
+    return PolicyKey(*kind, item["metadata"].get("namespace", ""), item["metadata"]["name"])
 
 
 async def _all(kube: Kube, kind: tuple[str, str], served: Served) -> list[Manifest]:
