@@ -32,6 +32,14 @@ def load(text: str | bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None
     return found
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object each of whose keys stands once, for ``pairs``; raises ValueError: readers disagree on which of two counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
+
+
 def _whole(match: re.Match[str]) -> str:
     return _UNKNOWN if len(match[0]) == _HALF else match[0]
 

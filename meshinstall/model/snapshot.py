@@ -234,18 +234,11 @@ def _base64(value: Any, name: str) -> bytes:
 def _object(data: bytes, called: str, fields: set[str], *, more: bool = False) -> dict[str, Any]:
     """A JSON object with these fields, each once; ``more`` may be there too."""
     try:
-        found = json_text.load(data, _once)
+        found = json_text.load(data, json_text.once)
     except (ValueError, UnicodeDecodeError) as error:
         raise _refused(f"{called} is not JSON: {plain(error)}") from None
     if not isinstance(found, dict) or not fields <= found.keys() or (found.keys() != fields and not more):
         raise _refused(f"{called} has not the fields {', '.join(sorted(fields))}{'' if more else ' alone'}")
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("an object has a key twice")
     return found
 
 

@@ -45,9 +45,13 @@ def read_serving(document: Any) -> dict[str, GatewayConfig | str]:
     """What ``serving_document`` made; raises SnapshotError for anything else."""
     try:
         rows = document["gateways"]
-        return {str(row["gateway"]): str(row["unread"]) if row["config"] is None else _config(row["config"]) for row in rows}
+        found = {str(row["gateway"]): str(row["unread"]) if row["config"] is None else _config(row["config"]) for row in rows}
+        is_once = len(found) == len(rows)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError(f"the snapshot's document of what gateways serve is not one: {plain(error)}") from None
+    if not is_once:
+        raise SnapshotError("the snapshot's document of what gateways serve lists one of them twice")
+    return found
 
 
 def _config(row: Any) -> GatewayConfig:

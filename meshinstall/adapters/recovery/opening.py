@@ -1,6 +1,8 @@
 """Opens a snapshot whose bytes were checked: what it says, its files and charts in a folder of this run, and its CA in memory."""
 
+import base64
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,17 +12,19 @@ from typing import Any
 
 from meshinstall.adapters.recovery.folder import Trusted, trusted
 from meshinstall.adapters.recovery.sealing import opened
-from meshinstall.errors import SnapshotError
+from meshinstall.errors import SnapshotError, UsageError
 from meshinstall.model import json_text
 from meshinstall.model.istio import CA_SECRETS
 from meshinstall.model.release import Manifest
 from meshinstall.model.restoring import SnapshotContent
 from meshinstall.model.snapshot import AUTHORITY, refusal
-from meshinstall.model.snapshot_content import OBJECTS, read_content
+from meshinstall.model.snapshot_content import DOCUMENTS, OBJECTS, read_content
 
-# Bytes of a document, of all objects together, and of a file that is unpacked.
-_MAX_DOCUMENT, _MAX_OBJECTS, _MAX_UNPACKED = 64 * 1024**2, 256 * 1024**2, 64 * 1024**2
+# Bytes of all documents and objects together, which are in memory, and of a file that is unpacked.
+_MAX_READ, _MAX_UNPACKED = 256 * 1024**2, 64 * 1024**2
 _PRIVATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# Of a Secret's data (kubernetes: IsConfigMapKey).
+_KEY = re.compile(r"(?!\.\.)[-._a-zA-Z0-9]{1,253}")
 FILES, CHARTS = "files/", "charts/"
 PROJECT = "meshinstall.yaml"
 # A snapshot of a mesh that no file describes.
@@ -55,12 +59,10 @@ class OpenSnapshot:
 def open_snapshot(path: Path, key: Path | None) -> Iterator[OpenSnapshot]:
     """A snapshot to make a mesh of; raises SnapshotError for what was changed, and UsageError."""
     found = trusted(path, key)
-    documents, left = {}, _MAX_OBJECTS
-    for name, entry in found.files.items():
-        if not name.startswith((FILES, CHARTS)) and name != AUTHORITY:
-            documents[name] = found.folder.document(entry, min(_MAX_DOCUMENT, left))
-            left -= entry.size if name.startswith(OBJECTS) else 0
-    content = read_content(found.digest, documents)
+    read = [entry for name, entry in found.files.items() if name.startswith(OBJECTS) or name in DOCUMENTS]
+    if sum(entry.size for entry in read) > _MAX_READ:
+        raise refusal([f"its documents and objects have more than {_MAX_READ // 1024**2} MiB"])
+    content = read_content(found.digest, {entry.path: found.folder.document(entry, _MAX_READ) for entry in read})
     _insist_on_charts(content, found)
     with TemporaryDirectory(prefix="meshinstall-restore.") as made:
         folder = Path(made)
@@ -81,9 +83,24 @@ def _insist_on_charts(content: SnapshotContent, found: Trusted) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, _PRIVATE, 0o600), "wb") as file:
-        file.write(data)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, _PRIVATE, 0o600), "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(
+            f"the snapshot's files could not be unpacked: {error.strerror}", "name a folder with room: TMPDIR=FOLDER"
+        ) from None
+
+
+def _is_part(key: str, value: Any) -> bool:
+    if not _KEY.fullmatch(key) or not isinstance(value, str):
+        return False
+    try:
+        base64.b64decode(value, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _secret(data: bytes, namespace: str) -> Manifest:
@@ -91,7 +108,7 @@ def _secret(data: bytes, namespace: str) -> Manifest:
         found: Any = json_text.load(data)
         metadata, values = found["metadata"], found["data"]
         is_ca = found["kind"] == "Secret" and metadata["name"] in CA_SECRETS and metadata["namespace"] == namespace
-        is_one = is_ca and isinstance(found["type"], str) and all(isinstance(one, str) for one in values.values())
+        is_one = is_ca and isinstance(found["type"], str) and all(_is_part(*one) for one in values.items())
     except (ValueError, KeyError, TypeError, AttributeError):
         is_one = False
     if not is_one:

@@ -97,7 +97,7 @@ def restore(
 def _prepared(snapshot: "OpenSnapshot", request: Request, identity: Path | None, wishes: "Wishes") -> "tuple[Desired, Session, Terms]":
     """What the snapshot's own files want here, its cluster, and what is restored beside that."""
     from meshinstall.config.restored import pins, restoration, with_options
-    from meshinstall.engine.observe.restoration import ca_fingerprints
+    from meshinstall.engine.observe.restoration import opened_ca
     from meshinstall.engine.recovery.terms import Terms
     from meshinstall.wiring import kept_charts
 
@@ -114,7 +114,7 @@ def _prepared(snapshot: "OpenSnapshot", request: Request, identity: Path | None,
         session, charts=kept_charts(snapshot, session.charts), chart_pins=pins(content, session.chart_pins, desired.istio_version)
     )
     secret = snapshot.authority(identity) if identity else None
-    opened = ca_fingerprints(secret, session) if secret else ()
+    opened = opened_ca(secret, content.authority, session) if secret else ()
     wanted = restoration(content, desired, wishes, opened)
     return replace(desired, restored=wanted), session, Terms(content=content, authority=secret)
 

@@ -12,7 +12,7 @@ from meshinstall.engine.mesh.ca_objects import ca_of
 from meshinstall.engine.observe.policies import Served, find_served
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
-from meshinstall.errors import ClusterError
+from meshinstall.errors import ClusterError, SnapshotError
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of, policy_key
 from meshinstall.model.istio import CA_SECRETS
@@ -108,6 +108,17 @@ async def _with_ca(found: RestorationFacts, namespace: str, session: Session) ->
                 return replace(found, ca_secret=name, ca=ca_fingerprints(secret, session))
     except (ClusterError, ValueError) as error:
         return replace(found, ca_unread=str(error))
+    return found
+
+
+def opened_ca(secret: Manifest, expected: tuple[str, ...], session: Session) -> tuple[str, ...]:
+    """The fingerprints of the CA that was sealed; raises SnapshotError where it is not the one that the snapshot names."""
+    try:
+        found = ca_fingerprints(secret, session)
+    except (ClusterError, ValueError):
+        found = ()
+    if not found or (expected and set(found) != set(expected)):
+        raise SnapshotError("what is sealed in the snapshot is not the CA that mesh.json names", "take another copy of the snapshot")
     return found
 
 

@@ -13,12 +13,12 @@ from meshinstall.adapters.recovery.opening import open_snapshot
 from meshinstall.checks.recovery import compared
 from meshinstall.config.restored import Wishes, restoration
 from meshinstall.engine.events import Event, StepDone
-from meshinstall.engine.observe.restoration import ca_fingerprints
+from meshinstall.engine.observe.restoration import ca_fingerprints, opened_ca
 from meshinstall.engine.recovery.drill import drill
 from meshinstall.engine.recovery.looking import look
 from meshinstall.engine.recovery.restore import restore
 from meshinstall.engine.recovery.terms import Result, Terms
-from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, UsageError
+from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, SnapshotError, UsageError
 from meshinstall.model.desired import Desired
 from meshinstall.model.gate import GateOutcome
 from meshinstall.model.ownership import RESTORED
@@ -142,6 +142,18 @@ async def test_the_ca_is_there_before_istiod_is(kept: Path, tmp_path: Path) -> N
     result = await restored(kept, there, [], authority())
     assert seen == [True]
     assert {one.name: one.outcome for one in result.checks}["trust"] is GateOutcome.PASS
+
+
+@pytest.mark.parametrize("text", ["", "hello"])
+async def test_what_was_sealed_has_to_be_the_ca_that_the_snapshot_names(kept: Path, tmp_path: Path, text: str) -> None:
+    session = home(tmp_path).session()
+    other = {**authority(), "data": {"ca-cert.pem": base64.b64encode(text.encode()).decode()}}
+    with opened(kept) as content:
+        assert opened_ca(authority(), content.authority, session) == content.authority
+        with pytest.raises(SnapshotError, match="not the CA"):
+            opened_ca(other, content.authority, session)
+        with pytest.raises(SnapshotError, match="not the CA"):
+            opened_ca(authority(), ("ab" * 32,), session)
 
 
 async def test_what_others_keep_is_left_to_them_and_restored_by_word(kept: Path, tmp_path: Path) -> None:
