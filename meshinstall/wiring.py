@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from meshinstall.model.cluster import Access, CloudCluster
     from meshinstall.model.doctor import Examination
     from meshinstall.model.wire import Call, Reply
-    from meshinstall.ports import Charts, Dial, Kube, Provider, Published, Sealer, Signer, SnapshotDraft, Stream
+    from meshinstall.ports import Charts, Dial, Helm, Kube, Provider, Published, Sealer, Signer, SnapshotDraft, Stream
 
 Say = Callable[[str], None]
 
@@ -248,6 +248,13 @@ def open_charts(say: Say) -> "Charts":
     from meshinstall.adapters.charts.store import ChartStore, default_cache
 
     return ChartStore(default_cache(), say)
+
+
+def open_helm() -> "Helm":
+    """The helm program alone, for what it does without a cluster."""
+    from meshinstall.adapters.helm.client import PyHelm
+
+    return PyHelm()
 
 
 def open_published() -> "Published":

@@ -105,6 +105,12 @@ def support(version: str) -> Support | None:
     return _SUPPORT.get(minor_of(version))
 
 
+def newest_kubernetes(version: str) -> str:
+    """The newest Kubernetes that an Istio is known to run on, as 1.36.0; of one that is not in the table, that of the newest in it."""
+    known = [row.kubernetes_max for row in (_SUPPORT.get(minor_of(version)), *_SUPPORT.values()) if row and row.kubernetes_max]
+    return f"1.{known[0] if minor_of(version) in _SUPPORT else max(known)}.0"
+
+
 # 1.31 only adds fields to those of 1.30.
 _CRD_GROUPS = {
     "extensions": ("trafficextensions", "wasmplugins"),

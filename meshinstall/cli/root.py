@@ -18,6 +18,7 @@ LISTED = {
     "upgrade": ("upgrade", "Go from the Istio that runs to another one, in stages."),
     "snapshot": ("snapshot", "Keep a mesh in a signed folder, for the day on which its cluster is gone."),
     "restore": ("restore", "Make a mesh of a snapshot again, anywhere, and compare it with what it was."),
+    "render": ("render", "Write what up would install as files, for GitOps."),
     "job": ("job", "Write the files of a job that upgrades at night, for Kubernetes or GitHub Actions."),
     "verify": ("verify", "Prove that mTLS is in force, on any mesh."),
     "check": ("check", "Check a control plane, or with --pre whether a cluster is ready for one."),

@@ -1,38 +1,15 @@
 """The rendered objects as YAML that people review."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from meshinstall.jobs.workflow import CHECKOUT, LOGINS, UPLOAD
-
-_WIDTH = 160
-
-
-def manifests_text(objects: Iterable[Mapping[str, Any]]) -> str:
-    """Objects of Kubernetes, one document for each."""
-    return "---\n".join(_yaml(one) for one in objects)
+from meshinstall.model.yaml_dump import dump
 
 
 def workflow_text(found: Mapping[str, Any]) -> str:
     """A workflow, with the version of each action behind its commit, where updaters look for it."""
-    text = _yaml(found)
+    text = dump(found)
     for pin in (CHECKOUT, UPLOAD, *LOGINS.values()):
         text = text.replace(f"{pin.use}\n", f"{pin.use} # {pin.version}\n")
     return text
-
-
-def _yaml(found: Mapping[str, Any]) -> str:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Texts of several lines as blocks."""
-
-        def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
-            return True
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-    Dumper.add_representer(str, text)
-    plain: str = yaml.dump(found, Dumper=Dumper, sort_keys=False, width=_WIDTH, allow_unicode=True)
-    return plain

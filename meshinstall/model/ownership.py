@@ -72,6 +72,12 @@ def policy_labels(desired: Desired) -> dict[str, str]:
     return {**audit_labels(desired), POLICY: LAYERED}
 
 
+def labelled(manifest: Manifest, labels: Mapping[str, str]) -> dict[str, Any]:
+    """An object with labels beside its own."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, **({"labels": {**(metadata.get("labels") or {}), **labels}} if labels else {})}}
+
+
 def is_ours(live: Manifest) -> bool:
     """Whether an object carries the label of what meshinstall makes."""
     return bool((live["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER)

@@ -91,6 +91,11 @@ def plain(text: str) -> str | float | bool | None:
     return text
 
 
+def reads_as_text(text: str) -> bool:
+    """Whether an unquoted scalar is the text itself to every reader: kubectl, helm and kustomize, by YAML 1.1 or 1.2."""
+    return isinstance(plain(text), str) and text not in _OLD_WORDS
+
+
 def is_integer(text: str) -> bool:
     """Whether an unquoted scalar is written as an integer, of whatever size."""
     return bool(_INT.fullmatch(_bare(text)))

@@ -28,7 +28,7 @@ DEMO = (*REAL, "charts", "helm4")
 SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
-    "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", "authz", *WITHOUT_NODES),
+    "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", "authz", "kustomize", *WITHOUT_NODES),
     "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks", "job-python", *UPGRADES),
 }
 
@@ -178,6 +178,7 @@ def _parts() -> tuple[Part, ...]:
             ldflags=f"-X go.szostok.io/version.version=v{pins.HELMFILE}",
             seconds=150,
         ),
+        _go("kustomize", {"kustomize": "sigs.k8s.io/kustomize/kustomize/v5"}, seconds=30),
         _go("eks", {"aws-iam-authenticator": "sigs.k8s.io/aws-iam-authenticator/cmd/aws-iam-authenticator"}, seconds=80),
         _go("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, seconds=60),
         _custom("kwok-stages", _collect_stages, *(GO_MODULES / "kwok" / name for name in ("go.mod", "go.sum")), needs=("go",)),

@@ -9,9 +9,10 @@ from meshinstall.config.reference import reference
 from meshinstall.jobs.cronjob import Place, Rendered, cronjob
 from meshinstall.jobs.rbac import GRANTS
 from meshinstall.jobs.terms import EksIdentity, Job
-from meshinstall.jobs.text import manifests_text, workflow_text
+from meshinstall.jobs.text import workflow_text
 from meshinstall.jobs.workflow import Snapshot, drill_workflow, workflow
 from meshinstall.model.cluster_ref import Cloud, ClusterRef
+from meshinstall.model.yaml_dump import dump_all
 
 FOLDER = Path(__file__).parent / "job"
 PAGE = Path(__file__).parents[2] / "docs" / "jobs.md"
@@ -75,7 +76,7 @@ def texts() -> Mapping[str, str]:
     flows["drill-eks"] = drill_workflow(job(Cloud.EKS), "requirements.txt", "", Snapshot("snapshots/prod", "snapshot.pub"))
     once = {f"{name}.once.txt": "".join(f"{line}\n" for line in found.once) for name, found in crons.items() if found.once}
     return {
-        **{f"{name}.yaml": manifests_text(found.objects) for name, found in crons.items()},
+        **{f"{name}.yaml": dump_all(found.objects) for name, found in crons.items()},
         **once,
         **{f"{name}.yaml": workflow_text(found) for name, found in flows.items()},
     }

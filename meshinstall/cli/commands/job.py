@@ -114,9 +114,9 @@ def _print_workflow(asked: Job, requirements: str, provider: str, drilled: tuple
 def _print_cronjob(asked: Job, place: "Place", project: "Project") -> None:
     from meshinstall.config.own_files import own_files
     from meshinstall.jobs.cronjob import cronjob
-    from meshinstall.jobs.text import manifests_text
+    from meshinstall.model.yaml_dump import dump_all
 
     found = cronjob(asked, place, own_files(project))
-    typer.echo(manifests_text(found.objects), nl=False)
+    typer.echo(dump_all(found.objects), nl=False)
     if found.once:
         tell("run once, as somebody who may:\n" + "\n".join(f"  {line}" for line in found.once))

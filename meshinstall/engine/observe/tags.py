@@ -11,14 +11,14 @@ from meshinstall.engine.objects.release_manifest import read_objects
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ChartError, HelmError
-from meshinstall.model.desired import Desired, Release
+from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, ObjectKey, key_of
 from meshinstall.model.labels import TAG
 from meshinstall.model.ownership import audit_labels
 from meshinstall.model.paths import KINDS, object_path, path_of
-from meshinstall.model.release import Manifest
+from meshinstall.model.release import ChartRef, Manifest
 from meshinstall.model.trial import Ground
-from meshinstall.ports import Kube
+from meshinstall.ports import Charts, Helm, Kube
 
 WEBHOOKS = "MutatingWebhookConfiguration"
 _KINDS: Mapping[str, str] = {WEBHOOKS: "admissionregistration.k8s.io/v1", "Service": "v1"}
@@ -28,7 +28,8 @@ async def with_tags(desired: Desired, facts: Facts, session: Session) -> Facts:
     """The facts with the tags that are there and those that should be; raises ClusterError, HelmError and ChartError."""
     there = await find_tags(session.kube, desired.mesh_namespace)
     istiod = desired.istiod
-    wanted = await _rendered(desired, istiod, facts, session) if desired.tags and istiod else ()
+    chart = facts.charts.get(istiod.chart.name, istiod.chart) if istiod else None
+    wanted = await render_tags(desired, chart, Ground(facts.kubernetes), session.charts, session.helm) if chart else ()
     keys = [key_of(manifest) for manifest in wanted]
     # What has the name of a tag of ours and not its label is found too; tags of other meshes are not this one's objects.
     others = await gather([key for key in keys if key not in there], lambda key: session.kube.get(path_of(key)))
@@ -49,11 +50,14 @@ async def find_tags(kube: Kube, namespace: str) -> dict[ObjectKey, Manifest]:
     return {key: item for kind in _KINDS for key, item in found[kind]}
 
 
-async def _rendered(desired: Desired, istiod: Release, facts: Facts, session: Session) -> tuple[Manifest, ...]:
-    chart = facts.charts.get(istiod.chart.name, istiod.chart)
-    archive = await session.charts.fetch(chart)
+async def render_tags(desired: Desired, chart: ChartRef, ground: Ground, charts: Charts, helm: Helm) -> tuple[Manifest, ...]:
+    """The objects of every tag that the mesh should have, by the chart of its istiod; raises HelmError and ChartError."""
+    istiod = desired.istiod
+    if not desired.tags or istiod is None:
+        return ()
+    archive = await charts.fetch(chart)
     values = {**istiod.values.merged(), "revisionTags": list(desired.tags)}
-    text = await session.helm.template(istiod.key, archive, values, Ground(facts.kubernetes))
+    text = await helm.template(istiod.key, archive, values, ground)
     try:
         made = tuple(_ours(one, desired) for one in read_objects(text) if TAG in (one["metadata"].get("labels") or {}))
     except ValueError as error:

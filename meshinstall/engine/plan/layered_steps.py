@@ -8,13 +8,13 @@ from meshinstall.checks.policies.foreign import Foreign, wider
 from meshinstall.engine.objects.field_managers import owned_fields
 from meshinstall.engine.objects.field_paths import dotted
 from meshinstall.engine.plan.policy_order import Move, arranged
-from meshinstall.engine.plan.policy_steps import deciding_paths, differing, labelled, mesh_wide_name, object_step
+from meshinstall.engine.plan.policy_steps import deciding_paths, differing, mesh_wide_name, object_step
 from meshinstall.engine.plan.restored_steps import restored_moves
 from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.facts import Facts, ObjectKey, key_of, policy_key
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
-from meshinstall.model.ownership import MANAGED_BY, is_ours, kept_by, owner_of, policy_labels
+from meshinstall.model.ownership import MANAGED_BY, is_ours, kept_by, labelled, owner_of, policy_labels
 from meshinstall.model.plan import Action, ObjectStep
 from meshinstall.model.policy_kinds import GATEWAY_API, group_of
 from meshinstall.model.policy_object import PolicyObject

@@ -12,7 +12,7 @@ from meshinstall.engine.plan.compare import Difference, changed, exact, exact_in
 from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.facts import Facts, key_of
 from meshinstall.model.labels import REVISION
-from meshinstall.model.ownership import POLICY, audit_labels, is_ours
+from meshinstall.model.ownership import POLICY, audit_labels, is_ours, labelled
 from meshinstall.model.plan import Action, Change, ObjectStep, Plan
 from meshinstall.model.policy_kinds import SECURITY, group_of
 from meshinstall.model.release import Manifest
@@ -39,12 +39,6 @@ def mesh_wide_name(policy: Policy) -> str:
     """The name of the step for a policy that every mesh has."""
     key = key_of(policy.manifest)
     return f"{key.kind}/{key.namespace}/{key.name}"
-
-
-def labelled(manifest: Manifest, labels: Mapping[str, str]) -> dict[str, Any]:
-    """An object with labels beside its own."""
-    metadata = manifest["metadata"]
-    return {**manifest, "metadata": {**metadata, **({"labels": {**(metadata.get("labels") or {}), **labels}} if labels else {})}}
 
 
 def object_step(policy: Policy, manifest: Manifest, name: str, releases: tuple[str, ...], facts: Facts) -> ObjectStep:

@@ -12,7 +12,7 @@ from meshinstall.model.secrets import secrets, shape
 RENDERED = "PRE057"
 # Secrets of a plan that are told one by one, and objects of one that are named.
 _TOLD, _NAMED = 10, 3
-_HINT = "refer to an existing Secret by its name instead: helm keeps values, and what it renders, in the cluster"
+HINT = "refer to an existing Secret by its name instead: helm keeps values, and what it renders, in the cluster"
 
 # Where the value is written without which a release is rendered without a text; empty where there is no such value.
 Trace = Callable[[str, str], Awaitable[str]]
@@ -33,13 +33,18 @@ async def secret_findings(rehearsal: Rehearsal, trace: Trace) -> list[Finding]:
     found = [_finding(one, await trace(one.release, one.text)) for one in every[:_TOLD]]
     if left := every[_TOLD:]:
         where = ", ".join(dict.fromkeys(one.objects[0] for one in left[:_NAMED]))
-        found.append(Finding(RENDERED, Severity.ERROR, f"helm would render {len(left)} more secrets", f"such as in {where}", hint=_HINT))
+        found.append(Finding(RENDERED, Severity.ERROR, f"helm would render {len(left)} more secrets", f"such as in {where}", hint=HINT))
     return found
 
 
 def has_secret(rendering: Rendering, text: str) -> bool:
     """Whether a text is still among the secrets of a rendering."""
     return any(text in secrets(manifest) for manifest in rendering.objects)
+
+
+def told(secret: str, where: str) -> str:
+    """That a rendered object holds a secret, without it."""
+    return f"helm would render {shape(secret) or 'what looks like a secret'} into {where}"
 
 
 def _of_release(release: str, rehearsal: Rehearsal) -> Iterator[_Rendered]:
@@ -54,8 +59,7 @@ def _of_release(release: str, rehearsal: Rehearsal) -> Iterator[_Rendered]:
 
 def _finding(one: _Rendered, origin: str) -> Finding:
     more = f" and {len(one.objects) - _NAMED} more" if len(one.objects) > _NAMED else ""
-    what = shape(one.text) or "what looks like a secret"
-    title = f"helm would render {what} into {one.objects[0]}"
+    title = told(one.text, one.objects[0])
     detail = f"it is in {', '.join(one.objects[:_NAMED])}{more}" if len(one.objects) > 1 else ""
-    hint = _HINT if origin else f"no single value makes it: look at the chart; {_HINT}"
+    hint = HINT if origin else f"no single value makes it: look at the chart; {HINT}"
     return Finding(RENDERED, Severity.ERROR, title, detail, f"release {one.release}", origin, hint)
