@@ -29,6 +29,9 @@ class Charts(Protocol):
     async def versions(self, chart: ChartRef) -> tuple[str, ...]:
         """Every version of the chart that its source has; raises ChartError, also where it has none."""
 
+    async def manifest(self, chart: ChartRef) -> str:
+        """The digest by which a registry and what pulls from it know this archive; empty for other sources. Raises ChartError."""
+
     async def fetch(self, chart: ChartRef) -> Path:
         """Path of the verified archive (.tgz); raises ChartError when it is not the one that ``digest`` names."""
 

@@ -10,6 +10,12 @@ HELM4 = "4.3.1"
 HELM3 = "3.22.0"
 HELMFILE = "1.8.0"
 
+# Modules whose CRDs say what Argo CD 3.5.7 and Flux 2.9.4 read: nothing of them is built. Each with its checksum as in a go.sum.
+ENGINES = {
+    "github.com/argoproj/argo-cd/v3@v3.5.7": "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
+    "github.com/controlplaneio-fluxcd/flux-operator@v0.58.0": "h1:7fbGeGRzp7sEwfg7jjc3a3bJvMYTAgPv+hl5qf9SBxo=",
+}
+
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 APP_IMAGE = "testbed.local/app:1"
 ISTIO_HUB = "docker.io/istio"

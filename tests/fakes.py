@@ -132,6 +132,11 @@ class FakeCharts:
         self._find("versions", chart)
         return tuple(self.offered.get(chart.name, ("1.30.0", "1.31.0")))
 
+    async def manifest(self, chart: ChartRef) -> str:
+        """None: what is asked is no registry."""
+        self._find("manifest", chart)
+        return ""
+
     async def fetch(self, chart: ChartRef) -> Path:
         """A path that names it."""
         self._find("fetch", chart)

@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,19 @@ _UPDATE_HINT = "run `meshinstall lock --update --env NAME`"
 # An update reads the file too: what it holds for other environments stays.
 _REPAIR_HINT = "restore the file from version control, or delete it and run `meshinstall lock --update --env NAME`"
 _FIELDS = ("name", "version", "source", "digest")
+_MANIFEST = "manifest"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Pinned charts, without duplicates; each has a full version and a digest."""
+    """Pinned charts, without duplicates; each has a full version and a digest.
+
+    ``manifests`` are the digests by which registries know them, by name and version, of those that are from one.
+    """
 
     charts: tuple[ChartRef, ...]
+    manifests: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def pinned(self, name: str, version: str) -> ChartRef | None:
         """The entry for a chart at a version."""
@@ -49,7 +54,8 @@ def load(path: Path) -> Lock:
     charts = _charts(document, problems) if not problems else ()
     if problems:
         raise ConfigError(tuple(_whole(problem) for problem in problems))
-    return Lock(charts)
+    manifests = {(entry["name"], entry["version"]): entry[_MANIFEST] for entry in document.values["charts"] if _MANIFEST in entry}
+    return Lock(charts, manifests)
 
 
 def _whole(problem: Problem) -> Problem:
@@ -61,7 +67,10 @@ def dump(lock: Lock) -> str:
     """The text of a lock file: one field a line, in an order that does not depend on how the charts came."""
     lines = [_HEADER.rstrip(), f"apiVersion: {API_VERSION}", "charts:"]
     for chart in sorted(lock.charts, key=lambda chart: (chart.name, chart.version)):
-        fields = (f"{field}: {json.dumps(getattr(chart, field), ensure_ascii=False)}" for field in _FIELDS)
+        told = {name: getattr(chart, name) for name in _FIELDS}
+        if manifest := lock.manifests.get((chart.name, chart.version)):
+            told[_MANIFEST] = manifest
+        fields = (f"{name}: {json.dumps(text, ensure_ascii=False)}" for name, text in told.items())
         lines += [f"{'  ' if index else '- '}{line}" for index, line in enumerate(fields)]
     return "\n".join(lines) + "\n"
 
@@ -133,9 +142,11 @@ def _chart(document: Document, index: int, entry: Any, problems: list[Problem]) 
     before = len(problems)
     wrong = [name for name in _FIELDS if not isinstance(entry.get(name), str) or not entry[name]]
     problems += [document.problem((*at, name), f"{name} must be text", _REPAIR_HINT) for name in wrong]
+    known = (*_FIELDS, _MANIFEST)
     problems += [
-        document.problem((*at, str(key)), f"unknown key {key!r}", f"known: {', '.join(_FIELDS)}") for key in entry if key not in _FIELDS
+        document.problem((*at, str(key)), f"unknown key {key!r}", f"known: {', '.join(known)}") for key in entry if key not in known
     ]
-    if isinstance(entry.get("digest"), str) and not _DIGEST.fullmatch(entry["digest"]):
-        problems.append(document.problem((*at, "digest"), "digest must be sha256: and 64 lower-case hex digits", _REPAIR_HINT))
+    for name in ("digest", _MANIFEST):
+        if name in entry and name not in wrong and not _DIGEST.fullmatch(str(entry[name])):
+            problems.append(document.problem((*at, name), f"{name} must be sha256: and 64 lower-case hex digits", _REPAIR_HINT))
     return ChartRef(*(entry[name] for name in _FIELDS)) if len(problems) == before else None

@@ -24,6 +24,8 @@ class Format(StrEnum):
 
     MANIFESTS = "manifests"
     KUSTOMIZE = "kustomize"
+    ARGOCD = "argocd"
+    FLUX = "flux"
 
 
 class Step(StrEnum):
@@ -61,13 +63,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class RenderedRelease:
-    """A release with its pinned chart and the values that helm gets."""
+    """A release with its pinned chart and what helm gets; ``manifest`` is the chart's digest in its registry, where it has one."""
 
     key: ReleaseKey
     step: Step
     chart: ChartRef
     values: Mapping[str, Any]
     needs: tuple[ReleaseKey, ...] = ()
+    manifest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,22 @@ class RenderedSite:
     def path(self) -> str:
         """``environment/cloud``."""
         return f"{self.desired.environment}/{self.desired.cloud}"
+
+    @property
+    def name(self) -> str:
+        """``environment-cloud``, for names of objects; the cloud is one of four words, so that no two sites have one name."""
+        return f"{self.desired.environment}-{self.desired.cloud}"
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Every namespace that something goes into."""
+        spaces = {item.key.namespace or (item.key.name if item.step is Step.NAMESPACES else "") for item in self.items}
+        return tuple(sorted(spaces - {""}))
+
+    def depth(self, release: RenderedRelease) -> int:
+        """How many releases have to be there before it, one after the other."""
+        by_key = {one.key: one for one in self.releases}
+        return max((1 + self.depth(by_key[need]) for need in release.needs), default=0)
 
     def steps(self) -> Iterator[tuple[Step, tuple[Item, ...]]]:
         """The steps in which there is something, with their objects in the order of their files."""

@@ -1,5 +1,7 @@
 """Every part of the testbed, and which of them each kind of cluster needs."""
 
+import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,10 +11,12 @@ from testbed.build import charts, images, job_image
 from testbed.build.istio import PREVIOUS, RELEASE, RESTAMP, Istio
 from testbed.build.part import Build, Part
 from testbed.build.workshop import Workshop
+from testbed.errors import TestbedError
 from testbed.paths import GO_MODULES, REPOSITORY
 from testbed.spec import Nodes
 
 _STRIPPED = "-s -w"
+_CRD = re.compile(r"^kind: CustomResourceDefinition$", re.MULTILINE)
 _HERE = Path(__file__).parent
 _IMAGE_CODE = tuple(_HERE / name for name in ("images.py", "istio.py", "oci.py"))
 _JOB_CODE = tuple(_HERE / name for name in ("job_image.py", "oci.py"))
@@ -28,7 +32,7 @@ DEMO = (*REAL, "charts", "helm4")
 SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
-    "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", "authz", "kustomize", *WITHOUT_NODES),
+    "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", "authz", "kustomize", "engines", *WITHOUT_NODES),
     "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks", "job-python", *UPGRADES),
 }
 
@@ -131,6 +135,20 @@ def _collect_gateway_api(shop: Workshop, out: Path) -> None:
     (out / "crds.yaml").write_text("\n---\n".join(file.read_text() for file in sorted(source.glob("*.yaml"))))
 
 
+def _collect_engines(shop: Workshop, out: Path) -> None:
+    """Take the CRDs of the engines for which meshinstall renders files."""
+    texts = []
+    for module, checksum in pins.ENGINES.items():
+        found = json.loads(shop.go("engines", GO_MODULES / "kustomize", "mod", "download", "-json", module))
+        if found["Sum"] != checksum:
+            message = f"{module} has the checksum {found['Sum']}, not {checksum}"
+            raise TestbedError(message)
+        for pattern in ("manifests/crds/*-crd.yaml", "config/data/flux/v2.9.4/*-controller.yaml"):
+            texts += [file.read_text() for file in sorted(Path(found["Dir"]).glob(pattern))]
+    definitions = [part for text in texts for part in re.split(r"^---$", text, flags=re.MULTILINE) if _CRD.search(part)]
+    (out / "crds.yaml").write_text("\n---\n".join(definitions))
+
+
 def _parts() -> tuple[Part, ...]:
     kubernetes = "k8s.io/kubernetes/cmd/"
     _, minor, _ = pins.KUBERNETES.split(".")
@@ -182,6 +200,7 @@ def _parts() -> tuple[Part, ...]:
         _go("eks", {"aws-iam-authenticator": "sigs.k8s.io/aws-iam-authenticator/cmd/aws-iam-authenticator"}, seconds=80),
         _go("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, seconds=60),
         _custom("kwok-stages", _collect_stages, *(GO_MODULES / "kwok" / name for name in ("go.mod", "go.sum")), needs=("go",)),
+        _custom("engines", _collect_engines, repr(pins.ENGINES), needs=("go",)),
         _custom("gateway-api", _collect_gateway_api, *(GO_MODULES / "istio" / name for name in ("go.mod", "go.sum")), needs=("go",)),
         _go("registry", {"registry": "github.com/google/go-containerregistry/cmd/registry"}, module="tools", seconds=5),
         _custom("debian", images.unpack_debian, repr(pins.NODE_PACKAGES), _HERE / "images.py", needs=()),

@@ -227,3 +227,22 @@ def test_kustomize_builds_what_the_manifests_are(run: Run, project: Path, tools:
     done = run("render", "--format", "manifests", "--out", "k")
     assert done.status == 2
     assert "the folder was rendered with --format kustomize" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("manifests", "--path", "x"), 2, "--format manifests does not need --path"),
+        (("kustomize", "--repo-url", "https://git.example.com/x"), 2, "--format kustomize does not need --repo-url"),
+        (("flux", "--path", "x", "--repo-url", "https://git.example.com/x"), 2, "--format flux does not need --repo-url"),
+        (("flux",), 2, "--path '': not a folder of a repository"),
+        (("argocd", "--path", "x"), 2, "--repo-url: not the address of a Git repository"),
+        (("flux", "--path", "x"), 1, "engines take charts by digest from a registry alone"),
+        (("helmfile",), 2, "Invalid value for '--format'"),
+    ],
+)
+def test_what_a_format_needs(run: Run, small: Path, arguments: tuple[str, ...], status: int, said: str) -> None:
+    done = run("render", "--out", "out", "--format", *arguments)
+    assert (done.status, done.out) == (status, "")
+    assert said in done.err
+    assert not (small.parent / "out").exists()

@@ -6,9 +6,11 @@ import stat
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 import urllib3
 
@@ -71,6 +73,21 @@ async def test_resolving_gives_the_digest_of_the_archive(store: Charts, place: P
     found = await store.resolve(place.chart("istiod", "1.31.0"))
 
     assert found == replace(place.chart("istiod", "1.31.0"), digest=place.digest("istiod", "1.31.0"))
+
+
+async def test_a_registry_knows_a_chart_by_its_manifest_and_no_other_source_does(store: Charts, place: Place) -> None:
+    chart = await store.resolve(place.chart("istiod", "1.31.0"))
+    found = await store.manifest(chart)
+    if not place.source.startswith("oci://"):
+        assert found == ""
+        return
+    host, _, path = place.source.removeprefix("oci://").partition("/")
+    ask = partial(urllib3.request, "GET", f"http://{host}/v2/{path}/istiod/manifests/{found}", headers={"Accept": "*/*"})
+    answer = await anyio.to_thread.run_sync(ask)
+    assert answer.status == 200
+    assert answer.json()["layers"][0]["digest"] == chart.digest
+    with pytest.raises(ChartError, match=r"chart istiod 1\.31\.0: expected sha256:0+, but"):
+        await store.manifest(replace(chart, digest=f"sha256:{'0' * 64}"))
 
 
 async def test_fetching_gives_the_bytes_that_were_resolved_in_a_private_file(store: Charts, place: Place) -> None:

@@ -36,6 +36,19 @@ def test_it_is_made_to_be_read_and_compared(tmp_path: Path) -> None:
     assert load(file) == Lock((BASE, ISTIOD))
 
 
+def test_a_chart_of_a_registry_has_its_manifest_too(tmp_path: Path) -> None:
+    file = tmp_path / "meshinstall.lock"
+    lock = Lock((BASE, ISTIOD), {("istiod", "1.31.0"): f"sha256:{'c' * 64}"})
+
+    write(file, lock)
+
+    assert f'  digest: "{ISTIOD.digest}"\n  manifest: "sha256:{"c" * 64}"\n' in file.read_text()
+    assert load(file) == lock
+    file.write_text(file.read_text().replace("sha256:ccc", "sha256:xcc"))
+    with pytest.raises(ConfigError, match="manifest must be sha256: and 64 lower-case hex digits"):
+        load(file)
+
+
 texts = some.text(some.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 charts = some.builds(ChartRef, texts, texts, texts, some.just(BASE.digest))
 

@@ -39,6 +39,10 @@ class FolderSource:
         except OSError as error:
             raise _unreadable(error) from error
 
+    def manifest(self, chart: ChartRef) -> str:  # noqa: ARG002 - as the interface has it
+        """Nothing: a folder is no registry."""
+        return ""
+
     def copy(self, chart: ChartRef, out: BinaryIO) -> None:
         """Copy the file."""
         try:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from meshinstall.adapters.charts.cache import mismatch
 from meshinstall.adapters.charts.http import Answer, Http, is_loopback, joined, shown
 from meshinstall.adapters.charts.logins import Login, Logins
 from meshinstall.adapters.charts.registry_login import authorization, refused
@@ -45,7 +46,8 @@ class OciSource:
         self._logins = logins
         self._login = Login()
         self._authorization = ""
-        self._digests: dict[str, str] = {}
+        # Digests of the manifest and of the layer, by name and tag.
+        self._digests: dict[str, tuple[str, str]] = {}
 
     def versions(self, name: str) -> tuple[str, ...]:
         """The tags, in which Helm writes + as _."""
@@ -64,9 +66,20 @@ class OciSource:
 
     def digest(self, chart: ChartRef) -> str:
         """The digest of the layer that holds the chart."""
+        return self._both(chart)[1]
+
+    def manifest(self, chart: ChartRef) -> str:
+        """The digest of the manifest whose layer is the chart of ``chart.digest``."""
+        manifest, layer = self._both(chart)
+        if chart.digest not in {"", layer}:
+            raise mismatch(chart, layer)
+        return manifest
+
+    def _both(self, chart: ChartRef) -> tuple[str, str]:
         tag = f"{chart.name}:{chart.version}"
         if tag not in self._digests:
-            self._digests[tag] = str(self._layer(chart)["digest"])
+            manifest, layer = self._read(chart)
+            self._digests[tag] = manifest, str(layer["digest"])
         return self._digests[tag]
 
     def copy(self, chart: ChartRef, out: BinaryIO) -> None:
@@ -78,7 +91,8 @@ class OciSource:
                 "the registry lost it: push the chart again, or use another registry",
             )
 
-    def _layer(self, chart: ChartRef) -> Mapping[str, Any]:
+    def _read(self, chart: ChartRef) -> tuple[str, Mapping[str, Any]]:
+        """The manifest's digest, and the layer that it lists."""
         answer = self._get(f"{self._repository(chart.name)}/manifests/{quote(chart.version.replace('+', '_'))}", _MANIFEST)
         if answer.status == HTTPStatus.NOT_FOUND:
             raise missing(chart, self.versions(chart.name))
@@ -101,7 +115,7 @@ class OciSource:
             raise ChartError(
                 f"{self._source}/{chart.name}:{chart.version} has {len(found)} chart layers with a sha256 digest instead of one"
             )
-        return found[0]
+        return came, found[0]
 
     def _repository(self, name: str) -> str:
         return f"{self._base}/{quote(f'{self._path}/{name}'.strip('/'))}"

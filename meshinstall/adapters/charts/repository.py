@@ -34,6 +34,10 @@ class RepositorySource:
         digest = str(self._entry(chart).get("digest") or "").removeprefix("sha256:")
         return f"sha256:{digest}" if _HEX.fullmatch(digest) else ""
 
+    def manifest(self, chart: ChartRef) -> str:  # noqa: ARG002 - as the interface has it
+        """Nothing: a Helm repository is no registry."""
+        return ""
+
     def copy(self, chart: ChartRef, out: BinaryIO) -> None:
         """Download from the first address that the index gives."""
         urls = self._entry(chart).get("urls")

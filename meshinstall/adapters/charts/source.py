@@ -17,5 +17,8 @@ class Source(Protocol):
     def digest(self, chart: ChartRef) -> str:
         """``sha256:...`` of the archive, or empty when the source does not say; raises when it has no such version."""
 
+    def manifest(self, chart: ChartRef) -> str:
+        """``sha256:...`` of what names the chart in a registry, empty elsewhere; raises also where that has another archive by now."""
+
     def copy(self, chart: ChartRef, out: BinaryIO) -> None:
         """Write the archive, at most MAX_ARCHIVE bytes, to the start of ``out``."""

@@ -63,6 +63,10 @@ class ChartStore:
         """Every version of the chart that its source has, in any order; raises ChartError, also where it has none."""
         return await self._with_source(chart, partial(self._versions, chart))
 
+    async def manifest(self, chart: ChartRef) -> str:
+        """The digest of its manifest in a registry, empty for other sources; raises ChartError, also where that has another archive."""
+        return await self._with_source(chart, lambda source: source.manifest(chart))
+
     async def fetch(self, chart: ChartRef) -> Path:
         """The verified archive of ``digest``, from the cache without asking the source when it is there; raises ChartError."""
         _check(chart)

@@ -18,6 +18,8 @@ from meshinstall.model.foreign_text import for_log
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from meshinstall.cli.output.tables import ExplainedRelease
     from meshinstall.config.lockfile import Lock
     from meshinstall.model.desired import Desired, Release
@@ -133,8 +135,9 @@ def lock(
     async def work() -> None:
         found = await _resolved([desired for _, desired in resolved], lockfile.Lock(()) if update else pins)
         if update:
-            kept = [chart for chart in pins.charts if (chart.name, chart.version) not in {(one.name, one.version) for one in found}]
-            lockfile.write(path, lockfile.Lock((*(_portable(chart, path.parent) for chart in found), *kept)))
+            kept = [chart for chart in pins.charts if (chart.name, chart.version) not in _keys(found)]
+            manifests = {**{key: pins.manifests[key] for key in pins.manifests if key in _keys(kept)}, **await _manifests(found)}
+            lockfile.write(path, lockfile.Lock((*(_portable(chart, path.parent) for chart in found), *kept), manifests))
             typer.echo(for_log("\n".join(f"pinned {chart.name} {chart.version} {chart.digest}" for chart in found)))
             _warn_of_nights({chart.version for chart in found})
             return
@@ -219,6 +222,19 @@ async def _resolved(written: "list[Desired]", pins: "Lock") -> "list[ChartRef]":
     wanted = dict.fromkeys(release.chart for one in desired for release in one.releases)
     found = await gather(wanted, charts.resolve)
     return [found[chart] for chart in wanted]
+
+
+def _keys(charts: "Iterable[ChartRef]") -> set[tuple[str, str]]:
+    return {(chart.name, chart.version) for chart in charts}
+
+
+async def _manifests(charts: "list[ChartRef]") -> dict[tuple[str, str], str]:
+    """By which digest a registry knows each of these archives, of those that are from one."""
+    from meshinstall.engine.tasks import gather
+    from meshinstall.wiring import open_charts
+
+    found = await gather(charts, open_charts(warn).manifest)
+    return {(chart.name, chart.version): digest for chart, digest in found.items() if digest}
 
 
 def _warn_of_nights(versions: set[str]) -> None:

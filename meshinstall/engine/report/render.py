@@ -73,8 +73,18 @@ async def _render(desired: Desired, means: Means) -> RenderedSite:
         *(_item(Step.POLICIES, labelled(one.manifest, audit_labels(desired))) for one in desired.policies),
         *(_item(Step.POLICIES, labelled(one.manifest, policy_labels(desired))) for one in desired.layered or ()),
     )
-    releases_told = tuple(RenderedRelease(one.key, _step(one), pinned[one.key], one.values.merged(), one.needs) for one in desired.releases)
+    releases_told = tuple(
+        RenderedRelease(one.key, _step(one), pinned[one.key], one.values.merged(), one.needs, _manifest(one.chart, means.pins))
+        for one in desired.releases
+    )
     return RenderedSite(desired, releases_told, items)
+
+
+def _manifest(chart: ChartRef, pins: Lock) -> str:
+    """The digest by which the source of a chart knows it; a mirror may know the same archive by another one."""
+    pinned = pins.pinned(chart.name, chart.version)
+    is_there = pinned is not None and pinned.source.rstrip("/") == chart.source.rstrip("/")
+    return pins.manifests.get((chart.name, chart.version), "") if is_there else ""
 
 
 def _pinned(chart: ChartRef, pins: Lock) -> ChartRef:
