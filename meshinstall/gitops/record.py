@@ -10,7 +10,8 @@ from meshinstall.errors import UsageError
 from meshinstall.gitops.terms import Files
 from meshinstall.model import json_text
 
-NAME = "meshinstall-render.json"
+# JSON by another name: kubectl and Argo CD take every .json and .yaml of a folder for an object.
+NAME = "meshinstall.rendered"
 _API_VERSION = "meshinstall.dev/render/v1"
 _PART = re.compile(r"[A-Za-z0-9_%~-][A-Za-z0-9._%~-]*")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -161,7 +161,7 @@ def test_a_file_of_somebody_else_is_not_written_over(run: Run, small: Path) -> N
     assert tree(small.parent / "out") == {"prod/eks/00-namespaces/namespace_istio-system.yaml": b"kind: Mine\n"}
 
 
-@pytest.mark.parametrize("link_at", ["out/prod", "out/prod/eks", "out/meshinstall-render.json"])
+@pytest.mark.parametrize("link_at", ["out/prod", "out/prod/eks", "out/meshinstall.rendered"])
 def test_no_link_below_the_folder_is_followed(run: Run, small: Path, link_at: str) -> None:
     outside = small.parent / "outside"
     outside.mkdir()

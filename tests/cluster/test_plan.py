@@ -2,12 +2,17 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meshinstall.engine.plan.compare import differences
+from meshinstall.model.facts import key_of
+from meshinstall.model.ownership import is_ours
+from meshinstall.model.yaml_text import load
 from testbed import pins
 from testbed.cluster import Cluster
 from tests.cluster.mesh import Shell
@@ -84,6 +89,25 @@ def test_a_plan_adopts_what_helm_installed_by_hand_and_is_empty_after_up(program
     assert program.pending() == {}
     revisions = json.loads(shell.ok("helm", "history", "istio-base", "-n", _SYSTEM, "-o", "json"))
     assert len(revisions) == 1, "nothing of istio-base had to change"
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_is_rendered_is_what_runs(program: Program, shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "rendered"
+    # Its lock is of this test alone.
+    here = program.having(MESHINSTALL_CONFIG=str(shutil.copytree(program.env["MESHINSTALL_CONFIG"], tmp_path / "project")))
+    here.ok("lock", "--update")
+    here.ok("render", "--format", "manifests", "--out", str(folder))
+    rendered = {key_of(one): one for one in (load(path.read_text()) for path in folder.rglob("*.yaml"))}
+    live = {key_of(one): one for one in json.loads(shell.ok("kubectl", "get", "-R", "-f", str(folder), "-o", "json"))["items"]}
+    # Helm made the namespace here, and who finds one puts no labels of his own on it.
+    assert [key.kind for key in rendered if not is_ours(live[key]) and is_ours(rendered[key])] == ["Namespace"]
+    (spaces,) = folder.glob("*/*/00-namespaces")
+    shutil.rmtree(spaces)
+    rendered = {key: one for key, one in rendered.items() if key.kind != "Namespace"}
+    assert {str(key): found for key, one in rendered.items() if (found := differences(one, live[key]))} == {}
+    # The API server itself: to apply all of it would change no field.
+    shell.ok("kubectl", "diff", "--server-side", "--force-conflicts", "--field-manager=rendered", "-R", "-f", str(folder))
 
 
 @pytest.mark.usefixtures("installed")
