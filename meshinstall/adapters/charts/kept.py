@@ -28,6 +28,10 @@ class KeptCharts:
         """Every version that its source has; raises ChartError."""
         return await self._beside.versions(chart)
 
+    async def manifest(self, chart: ChartRef) -> str:
+        """The digest of its manifest in a registry; raises ChartError."""
+        return await self._beside.manifest(chart)
+
     async def fetch(self, chart: ChartRef) -> Path:
         """Its archive; raises ChartError."""
         file = self._by_digest.get(chart.digest)
