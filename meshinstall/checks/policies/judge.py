@@ -20,15 +20,13 @@ from meshinstall.checks.policies.tokens import issuers, refused_all_the_same, wi
 from meshinstall.checks.policies.versions import by_version
 from meshinstall.checks.policies.waypoints import not_by_sidecars
 from meshinstall.model.finding import Finding
-from meshinstall.model.policy_kinds import ACCESS_KINDS, SECURITY
 
 
 def judge(policies: Policies) -> Iterator[Finding]:
     """What the policies do that they do not say, or say and never do; object by object, in the order of the files."""
     workloads = Workloads(policies)
     for one in policies.objects:
-        if one.group == SECURITY and one.kind in ACCESS_KINDS:
-            yield from workloads.unmatched(one)
+        yield from workloads.unmatched(one)
         match (one.group, one.kind):
             case "security.istio.io", "AuthorizationPolicy":
                 yield from attached_twice(one)

@@ -1,13 +1,14 @@
 """Selectors that match no workload, where the files say which there are."""
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshinstall.checks.mtls.selecting import Selected
 from meshinstall.checks.policies.reading import GATEWAY_LABELS, Policies, finding, selector, table
 from meshinstall.checks.words import first
 from meshinstall.model.finding import Finding, Severity
-from meshinstall.model.policy_kinds import NETWORKING
+from meshinstall.model.policy_kinds import ACCESS_KINDS, NETWORKING, SECURITY
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.values import KeyPath
 
@@ -24,6 +25,7 @@ _LABELS: Mapping[tuple[str, str], tuple[str, ...]] = {
 }
 _LATER = frozenset({"pod-template-hash", "controller-revision-hash", "pod-template-generation", "job-name", "controller-uid"})
 _MAKERS = ("istio.io", "statefulset.kubernetes.io", "apps.kubernetes.io", "batch.kubernetes.io", "topology.kubernetes.io")
+_LABEL = re.compile(r"[A-Za-z0-9._/-]*", re.ASCII)
 _SHOWN = 3
 
 
@@ -31,6 +33,13 @@ _SHOWN = 3
 _Labelled = tuple[str, Mapping[str, str]]
 # As a namespace: all of them.
 _EVERYWHERE = ""
+
+
+class Wanted(NamedTuple):
+    """What a selector looks for; ``namespace`` is empty for all of them."""
+
+    namespace: str
+    labels: tuple[tuple[str, str], ...]
 
 
 class Workloads:
@@ -43,22 +52,35 @@ class Workloads:
         for namespace, one in _labelled(policies):
             for place in (namespace, _EVERYWHERE):
                 found.setdefault(place, []).append(one)
-                self._named.setdefault(place, []).extend([f"{one[0]} ({_said(one[1])})"] if one[0] else [])
+                if one[0]:
+                    self._named.setdefault(place, []).append(f"{one[0]} ({told(one[1])})")
         self._selected = {namespace: Selected(some, lambda one: one[1]) for namespace, some in found.items()}
 
     def unmatched(self, policy: PolicyObject) -> Iterator[Finding]:
         """Of a policy: a selector that no workload of its namespace meets; nothing where the files have no workload there."""
-        wanted = selector(policy)
-        if not wanted or any(name in GATEWAY_LABELS or _comes_later(name) for name in wanted):
+        wanted = self._missing(policy)
+        if wanted is None or not (names := self._named.get(wanted.namespace)):
             return
-        is_everywhere = policy.namespace == self._root and policy.kind != "PeerAuthentication"
-        place = _EVERYWHERE if is_everywhere else policy.namespace
-        if not (names := self._named.get(place)) or self._selected[place].by(wanted):
-            return
-        where = "" if is_everywhere else f" of {policy.namespace}"
-        title = f"its selector matches nothing: no workload{where} in these files has {_said(wanted)}"
+        where = f" of {wanted.namespace}" if wanted.namespace else ""
+        title = f"its selector matches nothing: no workload{where} in these files has {told(dict(wanted.labels))}"
         hint = f"select labels of the pods that it is for; there are {first(names, _SHOWN)}"
         yield finding("POL052", Severity.WARNING, (policy, ("spec", "selector")), title, hint)
+
+    def unjudged(self, policy: PolicyObject) -> Wanted | None:
+        """What a policy selects, where the files have no workload to compare with and a cluster can be asked."""
+        wanted = self._missing(policy)
+        is_asked = wanted and wanted.namespace not in self._named and all(map(_is_label, wanted.labels))
+        return wanted if is_asked else None
+
+    def _missing(self, policy: PolicyObject) -> Wanted | None:
+        """What a policy selects, where nothing in the files has it; None where something has, and for what is not looked for."""
+        wanted = selector(policy) if policy.group == SECURITY and policy.kind in ACCESS_KINDS else None
+        if not wanted or any(name in GATEWAY_LABELS or _comes_later(name) for name in wanted):
+            return None
+        is_everywhere = policy.namespace == self._root and policy.kind != "PeerAuthentication"
+        place = _EVERYWHERE if is_everywhere else policy.namespace
+        is_there = place in self._selected and self._selected[place].by(wanted)
+        return None if is_there else Wanted(place, tuple(sorted(wanted.items())))
 
 
 def _comes_later(name: str) -> bool:
@@ -84,5 +106,11 @@ def _texts(found: Any) -> Mapping[str, str]:
     return {str(name): value for name, value in table(found).items() if isinstance(value, str)}
 
 
-def _said(labels: Mapping[str, str]) -> str:
+def _is_label(label: tuple[str, str]) -> bool:
+    """Whether it can be asked for: what is not one the API server refuses."""
+    return all(map(_LABEL.fullmatch, label))
+
+
+def told(labels: Mapping[str, str]) -> str:
+    """Labels in one text."""
     return ",".join(f"{name}={value}" for name, value in sorted(labels.items())) or "no labels"

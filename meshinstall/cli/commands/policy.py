@@ -18,7 +18,7 @@ from meshinstall.model.cluster_ref import Cloud
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from meshinstall.config.project import Project
     from meshinstall.engine.report.dry_run import Tried
@@ -108,7 +108,8 @@ def check(
         if online:
             found = replace(found, findings=(*found.findings, *await compare_published(desired.identity, open_published())))
         if dry_run:
-            tried, missing = await _tried(found.read, partial(_opened, request, project, desired), timeout)
+            mesh = desired if request.environment else None
+            tried, missing = await _tried(found.read, mesh, partial(_opened, request, project, desired), timeout)
             found = replace(found, tried=tried, findings=(*found.findings, *missing))
         typer.echo(printers.dump(policy_text.policy_json(found)) if output is Output.JSON else policy_text.policy_text(found))
         if found.chart_error and not found.has_errors:
@@ -129,15 +130,17 @@ def _opened(request: Request, project: "Project", desired: "Desired") -> "Sessio
 
 
 async def _tried(
-    objects: "Sequence[PolicyObject]", opening: "Callable[[], Session]", seconds: float
+    objects: "tuple[PolicyObject, ...]", mesh: "Desired | None", opening: "Callable[[], Session]", seconds: float
 ) -> "tuple[tuple[Tried, ...], tuple[Finding, ...]]":
-    """What a cluster says of the objects, and what they name and it does not have; where it cannot be asked, that, and why."""
+    """What a cluster says of the objects, and what they name or select and it does not have; where it cannot be asked, that, and why."""
     from meshinstall.engine.report.dry_run import try_policies, untried
+    from meshinstall.engine.report.live_selectors import unmatched_selectors
     from meshinstall.engine.report.live_targets import missing_targets
 
     try:
         session = await in_thread(opening, min(seconds, _OPENING))
-        return await try_policies(objects, session.kube), await missing_targets(objects, session.kube)
+        tried = await try_policies(objects, session.kube)
+        return tried, (*await missing_targets(objects, session.kube), *await unmatched_selectors(objects, mesh, session.kube))
     except ClusterError as error:
         return untried(objects, f"{error.message}{f'; {error.hint}' if error.hint else ''}"), ()
 

@@ -7,8 +7,10 @@ import anyio
 
 from meshinstall.config.policy_files import read_objects
 from meshinstall.engine.report.dry_run import Outcome, Tried, try_policies, untried
+from meshinstall.engine.report.live_selectors import unmatched_selectors
 from meshinstall.engine.report.live_targets import missing_targets
 from meshinstall.errors import UnreachableError
+from meshinstall.model.paths import object_path
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.trial import Answer, ApiKind, Attempt, Cause, Write
 from tests.fake_kube import FakeKube, forbidden
@@ -176,6 +178,64 @@ def test_a_hostile_name_stays_a_name(tmp_path: Path) -> None:
     tried(tmp_path, _WEB.replace("name: web", "name: '../../secrets/x?a=b'"), kube)
     assert not any("/secrets/" in call for call in kube.calls)
     assert [one.outcome for one in tried(tmp_path, _WEB.replace("{name: web, namespace: shop}", "3"), kube)] == [Outcome.NOT_PROVEN]
+
+
+_CHOSEN = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+"""
+_MACHINES = {**_KINDS, ("networking.istio.io/v1", "WorkloadEntry"): ApiKind("workloadentries", namespaced=True)}
+
+
+def unmatched(tmp_path: Path, text: str, kube: FakeKube) -> list[str]:
+    (tmp_path / "all.yaml").write_text(text)
+    kube.served = _MACHINES
+    found = anyio.run(unmatched_selectors, read_objects([tmp_path / "all.yaml"], []), None, kube)
+    assert {one.code for one in found} <= {"POL052"}
+    return [one.title for one in found]
+
+
+def having(*there: tuple[str, str, dict[str, str]]) -> FakeKube:
+    """A cluster with pods, or WorkloadEntries, of a namespace and with labels."""
+    kube = FakeKube()
+    for kind, namespace, labels in there:
+        if kind == "Pod":
+            pod = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a", "namespace": namespace, "labels": labels}}
+            kube.objects[object_path("v1", "pods", namespace, "a")] = pod
+        else:
+            metadata = {"name": "a", "namespace": namespace}
+            kube.put({"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": {"labels": labels}})
+    return kube
+
+
+def test_a_selector_that_neither_files_nor_cluster_have_a_workload_for_is_named(tmp_path: Path) -> None:
+    told = ["its selector matches nothing: neither these files nor the cluster have a pod of shop with app=web"]
+    assert unmatched(tmp_path, _CHOSEN, having()) == told
+    assert unmatched(tmp_path, _CHOSEN, having(("Pod", "shop", {"app": "cart"}), ("Pod", "bank", {"app": "web"}))) == told
+    for kind in ("Pod", "WorkloadEntry"):
+        assert unmatched(tmp_path, _CHOSEN, having((kind, "shop", {"app": "web", "tier": "front"}))) == []
+
+
+def test_a_selector_of_the_root_namespace_is_for_pods_of_all_and_what_files_tell_is_not_asked_for(tmp_path: Path) -> None:
+    kube = having()
+    root = _CHOSEN.replace("namespace: shop", "namespace: istio-system")
+    assert unmatched(tmp_path, root, kube) == ["its selector matches nothing: neither these files nor the cluster have a pod with app=web"]
+    assert unmatched(tmp_path, root, having(("Pod", "bank", {"app": "web"}))) == []
+    kube.calls.clear()
+    template = "{template: {metadata: {labels: {app: x}}}}"
+    workload = f"---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: shop}}\nspec: {template}\n"
+    assert unmatched(tmp_path, _CHOSEN + workload, kube) == []
+    assert unmatched(tmp_path, _CHOSEN.replace("app: web", '"a,b": "c=d"'), kube) == []
+    assert kube.calls == []
+
+
+def test_pods_that_may_not_be_listed_are_told(tmp_path: Path) -> None:
+    kube = FakeKube()
+    kube.refusals["LIST /api/v1/namespaces/shop/pods"] = forbidden("pods")
+    (told,) = unmatched(tmp_path, _CHOSEN, kube)
+    assert told.startswith("cannot tell whether a pod of shop has app=web: ")
 
 
 _ATTACHED = """apiVersion: security.istio.io/v1
