@@ -42,13 +42,14 @@ def policy_key(key: ObjectKey) -> PolicyKey:
 class PolicyFacts:
     """What is known of policies that files describe, beside the wanted objects themselves.
 
-    ``left`` are those of ours that no file has any more; ``unserved`` are wanted ones whose kind the cluster does not have, ``homeless``
-    are namespaces of wanted ones that do not exist; ``unseen`` says why they could not be listed. ``others`` are AuthorizationPolicies
-    and RequestAuthentications that somebody else made; they are asked for only where there are wanted ones.
+    ``left`` are those of ours that no file has any more; ``unserved`` are wanted ones whose version the cluster does not serve, each with
+    the version in which it does, empty where it does not have the kind; ``homeless`` are namespaces of wanted ones that do not exist;
+    ``unseen`` says why they could not be listed. ``others`` are AuthorizationPolicies and RequestAuthentications that somebody else made;
+    they are asked for only where there are wanted ones.
     """
 
     left: Mapping[ObjectKey, Manifest] = field(default_factory=dict)
-    unserved: frozenset[ObjectKey] = frozenset()
+    unserved: Mapping[ObjectKey, str] = field(default_factory=dict)
     homeless: frozenset[str] = frozenset()
     unseen: str = ""
     others: tuple[Manifest, ...] = ()

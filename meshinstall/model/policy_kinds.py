@@ -41,9 +41,9 @@ POLICY_KINDS: Mapping[tuple[str, str], PolicyKind] = {
     (GATEWAY_API, "Gateway"): PolicyKind("gateways", _STABLE),
     (GATEWAY_API, "HTTPRoute"): PolicyKind("httproutes", _STABLE),
     (GATEWAY_API, "ReferenceGrant"): PolicyKind("referencegrants", _STABLE),
-    (GATEWAY_API, "TCPRoute"): PolicyKind("tcproutes", ("v1alpha2",)),
+    (GATEWAY_API, "TCPRoute"): PolicyKind("tcproutes", ("v1", "v1alpha2")),
     (GATEWAY_API, "TLSRoute"): PolicyKind("tlsroutes", ("v1", "v1alpha3", "v1alpha2")),
-    (GATEWAY_API, "UDPRoute"): PolicyKind("udproutes", ("v1alpha2",)),
+    (GATEWAY_API, "UDPRoute"): PolicyKind("udproutes", ("v1", "v1alpha2")),
 }
 
 # Beside those, what layers may not hold and a mesh has.

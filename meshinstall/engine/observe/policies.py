@@ -33,7 +33,8 @@ async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
         # Whoever may not list one kind, and has no policies, is not refused the others in an audit log of every plan.
         return replace(facts, layered=PolicyFacts(unseen=facts.peers_unseen))
     try:
-        served = await find_served(kube)
+        there = await _versions(kube, POLICY_KINDS)
+        served = _newest(there, POLICY_KINDS)
         ours = {policy_key(key): (key, item) async for key, item in _listed(kube, served, _OURS)}
         live: dict[ObjectKey, Manifest | None] = {key: ours[policy_key(key)][1] for key in wanted if policy_key(key) in ours}
         asked = [key for key in wanted if key not in live and (group_of(key.api_version), key.kind) in served]
@@ -44,7 +45,7 @@ async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
     kept = {policy_key(key) for key in (*wanted, *facts.policies)}
     found = PolicyFacts(
         left={key: item for name, (key, item) in ours.items() if name not in kept},
-        unserved=frozenset(key for key in wanted if (group_of(key.api_version), key.kind) not in served),
+        unserved={key: served.get((group_of(key.api_version), key.kind), "") for key in wanted if not _is_served(key, there)},
         others=others,
         homeless=await _homeless({key.namespace for key in wanted} - facts.namespaces.keys(), kube),
     )
@@ -53,9 +54,21 @@ async def with_policies(desired: Desired, facts: Facts, kube: Kube) -> Facts:
 
 async def find_served(kube: Kube, kinds: Mapping[tuple[str, str], PolicyKind] = POLICY_KINDS) -> Served:
     """The newest version of each kind that is served: a list in one that is not would look empty. Raises ClusterError."""
+    return _newest(await _versions(kube, kinds), kinds)
+
+
+async def _versions(kube: Kube, kinds: Mapping[tuple[str, str], PolicyKind]) -> Mapping[str, frozenset[str]]:
+    """The resources that each version serves."""
     versions = dict.fromkeys(f"{group}/{version}" for (group, _), kind in kinds.items() for version in kind.versions)
     answers = await gather(versions, lambda version: kube.get(f"/apis/{version}"))
-    there = {version: frozenset(_names(answer)) for version, answer in answers.items() if answer}
+    return {version: frozenset(_names(answer)) for version, answer in answers.items() if answer}
+
+
+def _is_served(key: ObjectKey, there: Mapping[str, frozenset[str]]) -> bool:
+    return POLICY_KINDS[group_of(key.api_version), key.kind].plural in there.get(key.api_version, ())
+
+
+def _newest(there: Mapping[str, frozenset[str]], kinds: Mapping[tuple[str, str], PolicyKind]) -> Served:
     found: dict[tuple[str, str], str] = {}
     for (group, name), kind in kinds.items():
         newest = next((one for version in kind.versions if kind.plural in there.get(one := f"{group}/{version}", ())), "")

@@ -22,6 +22,7 @@ from meshinstall.model.release import Manifest
 
 FOREIGN, IMPOSSIBLE, UNSEEN, ALL_GO = "PRE033", "PRE050", "PRE051", "PRE056"
 _SHOWN = 5
+_CRDS = "install the CRDs of the Gateway API first"
 
 
 def layered_steps(desired: Desired, facts: Facts, releases: tuple[str, ...]) -> tuple[ObjectStep, ...]:
@@ -171,5 +172,8 @@ def _impossible(policy: Policy, key: ObjectKey, facts: Facts) -> Iterator[Findin
         yield Finding(IMPOSSIBLE, Severity.ERROR, f"namespace {key.namespace} of {name} does not exist", "", name, origin, hint)
     # Istio's own kinds come with its base chart.
     if key in facts.layered.unserved and group_of(key.api_version) == GATEWAY_API:
-        hint = "install the CRDs of the Gateway API first, in a version that has this kind"
-        yield Finding(IMPOSSIBLE, Severity.ERROR, f"the cluster has no kind {key.kind} of {GATEWAY_API}", "", name, origin, hint)
+        title, hint = f"the cluster has no kind {key.kind} of {GATEWAY_API}", f"{_CRDS}, in a version that has this kind"
+        if served := facts.layered.unserved[key]:
+            title = f"the cluster does not serve {key.kind} of {key.api_version}"
+            hint = f"write apiVersion: {served}, which it serves; or {_CRDS}, in a version that has it"
+        yield Finding(IMPOSSIBLE, Severity.ERROR, title, "", name, origin, hint)

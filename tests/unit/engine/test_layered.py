@@ -279,6 +279,28 @@ async def test_a_kind_of_the_gateway_api_that_the_cluster_does_not_have_stops_th
     assert finding.title == "the cluster has no kind HTTPRoute of gateway.networking.k8s.io"
 
 
+async def test_a_version_of_a_kind_of_the_gateway_api_that_the_cluster_does_not_serve_stops_the_run() -> None:
+    """Older CRDs have fewer versions, and newer ones drop some."""
+    there = cluster()
+    route = {**policy(), "apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "HTTPRoute"}
+    there.kube.put({**route, "metadata": {"name": "other", "namespace": "shop"}})
+    (finding,) = told(await planned(there, wanting({**route, "apiVersion": "gateway.networking.k8s.io/v1"})), "PRE050")
+    assert finding.title == "the cluster does not serve HTTPRoute of gateway.networking.k8s.io/v1"
+    assert finding.hint.startswith("write apiVersion: gateway.networking.k8s.io/v1beta1, which it serves")
+    assert told(await planned(there, wanting(route)), "PRE050") == []
+
+
+@pytest.mark.parametrize("kind", ["TCPRoute", "TLSRoute", "UDPRoute"])
+async def test_routes_of_the_gateway_api_may_be_of_its_stable_version(kind: str) -> None:
+    """The CRDs of Gateway API 1.6, which Istio 1.31 goes with, serve no other one of theirs."""
+    there = cluster()
+    route = {**policy(), "apiVersion": "gateway.networking.k8s.io/v1", "kind": kind}
+    there.kube.put({**route, "metadata": {"name": "other", "namespace": "shop"}})
+    plan = await planned(there, wanting(route))
+    assert told(plan, "PRE050") == []
+    assert step(plan, f"{kind}/shop/web").action is Action.APPLY
+
+
 async def test_gateways_of_both_groups_with_one_name_are_two_steps() -> None:
     istios = policy(spec={"servers": []}, kind="Gateway")
     plan = await planned(cluster(), wanting(istios, {**istios, "apiVersion": "gateway.networking.k8s.io/v1"}))
