@@ -206,7 +206,8 @@ def _collections(path: str) -> set[str]:
 def _has(item: Manifest, labels: str, fields: str) -> bool:
     there = item["metadata"].get("labels") or {}
     wanted = [one.partition("=") for one in labels.split(",") if one]
-    seen = {"metadata.name": item["metadata"]["name"], "type": item.get("type", "")}
+    host = str(bool((item.get("spec") or {}).get("hostNetwork"))).lower()
+    seen = {"metadata.name": item["metadata"]["name"], "type": item.get("type", ""), "spec.hostNetwork": host}
     has = all(
         there.get(label[:-1]) != value if label.endswith("!") else label in there and (not equals or there[label] == value)
         for label, equals, value in wanted

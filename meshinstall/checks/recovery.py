@@ -12,9 +12,11 @@ from meshinstall.model.gate import GateCheck, GateOutcome
 from meshinstall.model.gateway_config import GatewayConfig
 from meshinstall.model.ownership import ENVIRONMENT, PROFILE, SOURCE
 from meshinstall.model.place import Place
+from meshinstall.model.policy_kinds import GATEWAY_API
 from meshinstall.model.release import Manifest
 from meshinstall.model.restoring import KeptObject, Rebuilt, SnapshotContent
-from meshinstall.model.verdict import Outcome, Verdict
+from meshinstall.model.snapshot_objects import mesh_labels
+from meshinstall.model.verdict import Outcome, Verdict, worst
 
 # Lines of evidence of one kind, and characters of a fingerprint that people compare.
 _SHOWN, _DIGITS = 20, 12
@@ -27,55 +29,56 @@ def compared(
 ) -> tuple[GateCheck, ...]:
     """Each part of a mesh against its snapshot; ``left_out`` are objects that were left out by name."""
     return (
-        _objects(content, now, desired, frozenset(left_out)),
+        *_objects(content, now, desired, frozenset(left_out)),
+        *_labels(now, desired),
         *(_gateway(name, content, now) for name in sorted({*(content.serving or {}), *now.serving})),
-        _trust(content, now),
+        *_trust(content, now),
         _verdict(content, verdict),
         _bare(now),
     )
 
 
-def _objects(content: SnapshotContent, now: Rebuilt, desired: Desired, left_out: frozenset[str]) -> GateCheck:
-    restored = {one.name for one in desired.restored.objects} if desired.restored else set()
-    lines: list[str] = []
-    others: list[str] = []
-    for one in content.objects:
-        live = now.objects.get(policy_key(key_of(one.manifest)))
-        if live is not None and not (differs := list(_differing(one.manifest, live))):
-            continue
-        said = f"{one} is not there" if live is None else f"{one} differs in {first(differs, 5)}"
-        excuse = _excuse(one, left_out, restored)
-        (others if excuse else lines).append(f"{said}{excuse}")
-    kept = {policy_key(key_of(one.manifest)) for one in content.objects}
-    ours = {policy_key(key_of(one.manifest)) for one in (*desired.policies, *(desired.layered or ()))}
-    added = [f"{key} was not in the snapshot" for key in sorted(now.objects.keys() - kept - ours)]
-    evidence = (
-        *_shown(lines),
-        *_shown(others),
-        *_shown(added),
-        *(f"{plain(one)} is not in the snapshot: it holds a secret" for one in content.left_out),
-    )
+def _objects(content: SnapshotContent, now: Rebuilt, desired: Desired, left_out: frozenset[str]) -> Iterator[GateCheck]:
+    """Those that a restore answers for, those that others keep, and those that are not of the snapshot."""
+    wanted = desired.restored
+    theirs = {one.name for one in wanted.kept} - left_out if wanted else set()
+    differing = {one.name: said for one in content.objects if (said := _difference(one, now))}
+    own = {name: said for name, said in differing.items() if name not in theirs}
+    yield _own_objects(content, own, left_out)
+    if theirs:
+        late = [f"{said}: {one.keeper} makes it" for one in content.objects if one.name in theirs and (said := differing.get(one.name, ""))]
+        words = f"of {len(theirs)} objects {len(late)} are not as they were, and somebody else makes them"
+        yield check("objects that others keep", GateOutcome.NOT_PROVEN if late else GateOutcome.PASS, words, _shown(late))
+    described = {policy_key(key_of(one.manifest)) for one in (*desired.policies, *(desired.layered or ()))}
+    known = described | {policy_key(key_of(one.manifest)) for one in content.objects}
+    added = sorted(now.objects.keys() - known)
+    # What the Gateway API has is for other controllers as well.
+    is_istios = any(key.group != GATEWAY_API for key in added)
+    if added:
+        words = f"{len(added)} objects are here that the snapshot has not"
+        outcome = GateOutcome.NOT_PROVEN if is_istios else GateOutcome.PASS
+        yield check("other objects", outcome, words, _shown(f"{key} was not in the snapshot" for key in added))
+
+
+def _difference(one: KeptObject, now: Rebuilt) -> str:
+    live = now.objects.get(policy_key(key_of(one.manifest)))
+    if live is None:
+        return f"{one} is not there"
+    differs = list(_differing(one.manifest, live))
+    return f"{one} differs in {first(differs, 5)}" if differs else ""
+
+
+def _own_objects(content: SnapshotContent, differing: Mapping[str, str], left_out: frozenset[str]) -> GateCheck:
+    lines = [said for name, said in differing.items() if name not in left_out]
+    excused = [f"{said}: it was left out by name" for name, said in differing.items() if name in left_out]
+    secret = [f"{plain(one)} is not in the snapshot: it holds a secret" for one in content.left_out]
+    evidence = (*_shown(lines), *_shown(excused), *_shown(secret))
     count = f"{len(content.objects)} objects of the snapshot"
     if lines:
         return check("objects", GateOutcome.FAIL, f"of {count} {len(lines)} are not as they were", evidence)
-    if others or content.left_out:
-        left = len(others) + len(content.left_out)
-        return check(
-            "objects",
-            GateOutcome.NOT_PROVEN,
-            f"of {count} all are as they were, but {left} that others make, or that were left out",
-            evidence,
-        )
-    more = f"; {len(added)} more are here" if added else ""
-    return check("objects", GateOutcome.PASS, f"{count} are as they were{more}", evidence)
-
-
-def _excuse(one: KeptObject, left_out: frozenset[str], restored: set[str]) -> str:
-    if one.name in left_out:
-        return ": it was left out by name"
-    if one.keeper and one.name not in restored:
-        return f": {one.keeper} makes it"
-    return ""
+    if left := len(excused) + len(secret):
+        return check("objects", GateOutcome.NOT_PROVEN, f"of {count} all are as they were, but {left} were left out", evidence)
+    return check("objects", GateOutcome.PASS, f"{count} are as they were", evidence)
 
 
 def _differing(kept: Manifest, live: Manifest) -> Iterator[str]:
@@ -92,6 +95,30 @@ def _own(manifest: Manifest, part: str) -> Mapping[str, Any]:
     return {key: value for key, value in (manifest["metadata"].get(part) or {}).items() if key not in _OWN}
 
 
+def _labels(now: Rebuilt, desired: Desired) -> Iterator[GateCheck]:
+    """By these labels Istio decides which pods are of the mesh; other namespaces may have come since."""
+    wanted = desired.restored
+    if wanted is None or not wanted.namespaces:
+        return
+    lines = [
+        line
+        for name in sorted(wanted.namespaces)
+        for line in _other_labels(name, mesh_labels(desired.restored_labels(name)), now.labels.get(name))
+    ]
+    words = f"{len(wanted.namespaces)} namespaces have the labels of before"
+    if lines:
+        words = "labels are not as they were: which pods get a proxy differs"
+    yield check("labels of namespaces", GateOutcome.FAIL if lines else GateOutcome.PASS, words, _shown(lines))
+
+
+def _other_labels(name: str, before: Mapping[str, str], after: Mapping[str, str] | None) -> Iterator[str]:
+    if after is None:
+        yield f"namespace {name} is not there"
+        return
+    yield from (f"namespace {name} lacks {key}={value}" for key, value in sorted(before.items()) if after.get(key) != value)
+    yield from (f"namespace {name} has {plain(key)}={plain(after[key])}, and had not" for key in sorted(after.keys() - before.keys()))
+
+
 def _gateway(name: str, content: SnapshotContent, now: Rebuilt) -> GateCheck:
     title = f"gateway {plain(name)}"
     if content.serving is None:
@@ -103,7 +130,12 @@ def _gateway(name: str, content: SnapshotContent, now: Rebuilt) -> GateCheck:
         return check(title, GateOutcome.NOT_PROVEN, f"what it served then is unknown: {before}")
     if not isinstance(after, GatewayConfig):
         return check(title, GateOutcome.FAIL, f"what it serves could not be read: {after}" if after else "it is not there")
-    return _served(title, before, after, now)
+    found = _served(title, before, after, now)
+    withheld = content.withheld.get(name, 0)
+    if found.outcome is GateOutcome.PASS and withheld:
+        words = f"it serves what the snapshot has, which lacks {withheld} of its routes: they look like secrets"
+        return check(title, GateOutcome.NOT_PROVEN, words, found.evidence)
+    return found
 
 
 def _served(title: str, before: GatewayConfig, after: GatewayConfig, now: Rebuilt) -> GateCheck:
@@ -123,26 +155,32 @@ def _rootless(config: GatewayConfig) -> GatewayConfig:
     return GatewayConfig(config.listeners, config.doors, config.routes, config.secrets)
 
 
-def _trust(content: SnapshotContent, now: Rebuilt) -> GateCheck:
-    lines = tuple(f"{when}: root {one}" for when, roots in (("then", content.roots), ("now", now.roots)) for one in roots)
+def _trust(content: SnapshotContent, now: Rebuilt) -> Iterator[GateCheck]:
+    """Another root may be accepted by name; another trust domain is in none of the policies."""
     if content.trust_domain != now.trust_domain:
-        return check(
-            "trust", GateOutcome.FAIL, f"the trust domain was {content.trust_domain}, and is {now.trust_domain or 'unknown'}", lines
-        )
+        words = f"it was {content.trust_domain or 'unknown'}, and is {now.trust_domain or 'unknown'}"
+        yield check("trust domain", GateOutcome.FAIL if now.trust_domain and content.trust_domain else GateOutcome.NOT_PROVEN, words)
+    lines = tuple(f"{when}: root {one}" for when, roots in (("then", content.roots), ("now", now.roots)) for one in roots)
+    then, more = set(content.roots), set(now.roots) - set(content.roots)
     if not content.roots or not now.roots:
-        return check("trust", GateOutcome.NOT_PROVEN, "the roots are unknown", lines)
-    if set(content.roots) <= set(now.roots):
-        return check("trust", GateOutcome.PASS, f"it came along: root {', '.join(one[:_DIGITS] for one in content.roots)}", lines)
-    return check(
-        "trust", GateOutcome.FAIL, "it did not come along: certificates of before are refused, by whoever has the new root alone", lines
-    )
+        yield check("trust", GateOutcome.NOT_PROVEN, "the roots are unknown", lines)
+    elif not then <= set(now.roots):
+        words = "it did not come along: certificates of before are refused, by whoever has the new root alone"
+        yield check("trust", GateOutcome.FAIL, words, lines)
+    elif more:
+        yield check("trust", GateOutcome.FAIL, f"it came along, but {len(more)} other roots are trusted as well", lines)
+    else:
+        yield check("trust", GateOutcome.PASS, f"it came along: root {', '.join(one[:_DIGITS] for one in content.roots)}", lines)
 
 
 def _verdict(content: SnapshotContent, verdict: Verdict | None) -> GateCheck:
     """A port that passed then has to pass now; what was no PASS then is not asked for, and a workload may come later."""
     if verdict is None or not content.verdict:
         return check("mTLS", GateOutcome.NOT_PROVEN, "no verdict was asked for" if verdict is None else "the snapshot has no verdict")
-    now = {(one.namespace, one.workload, one.port): one.outcome for one in verdict.ports}
+    now: dict[tuple[str, str, int], Outcome] = {}
+    for one in verdict.ports:
+        key = (one.namespace, one.workload, one.port)
+        now[key] = worst((one.outcome, now.get(key, one.outcome))) or one.outcome
     worse, absent = [], []
     for port in content.ports:
         outcome = now.get((port.namespace, port.workload, port.port))
@@ -152,9 +190,11 @@ def _verdict(content: SnapshotContent, verdict: Verdict | None) -> GateCheck:
             worse.append((outcome, f"{port} was PASS, and is {outcome}"))
     lines = (*_shown(words for _, words in worse), *_shown(absent))
     words = f"it was {content.verdict} then, and is {verdict.outcome} now"
-    if any(outcome is Outcome.FAIL for outcome, _ in worse):
+    # A port that was not there then counts as well.
+    is_worse = content.verdict == Outcome.PASS and verdict.outcome is not Outcome.PASS
+    if any(outcome is Outcome.FAIL for outcome, _ in worse) or (verdict.outcome is Outcome.FAIL and content.verdict != Outcome.FAIL):
         return check("mTLS", GateOutcome.FAIL, words, lines)
-    return check("mTLS", GateOutcome.NOT_PROVEN if worse or absent else GateOutcome.PASS, words, lines)
+    return check("mTLS", GateOutcome.NOT_PROVEN if worse or absent or is_worse else GateOutcome.PASS, words, lines)
 
 
 def _bare(now: Rebuilt) -> GateCheck:

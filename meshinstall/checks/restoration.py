@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from meshinstall.checks.words import first
+from meshinstall.checks.words import first, word
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, policy_key
 from meshinstall.model.finding import Finding, Severity
@@ -25,7 +25,7 @@ def restoration(desired: Desired, facts: Facts) -> Iterator[Finding]:
     yield from _occupied(wanted, found, desired, facts)
     yield from _trust(wanted, found, desired.mesh_namespace)
     yield from _refused(wanted, found)
-    yield from _labels(wanted, facts)
+    yield from _labels(wanted, desired, facts)
     yield from _kept(wanted, found)
 
 
@@ -93,14 +93,15 @@ def _refused(wanted: Restoration, found: RestorationFacts) -> Iterator[Finding]:
         yield Finding("PRE062", Severity.ERROR, title, "", kind, hint=hint)
 
 
-def _labels(wanted: Restoration, facts: Facts) -> Iterator[Finding]:
-    for name, labels in sorted(wanted.namespaces.items()):
-        live = facts.namespaces.get(name)
+def _labels(wanted: Restoration, desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """A label too many decides as well: ``istio-injection`` goes before a revision."""
+    for name in sorted(wanted.namespaces):
+        live, labels = facts.namespaces.get(name), desired.restored_labels(name)
         there = mesh_labels(live["metadata"].get("labels") or {}) if live else {}
-        other = sorted(key for key, value in labels.items() if there.get(key, value) != value)
+        other = sorted(key for key, value in there.items() if labels.get(key) != value)
         if other:
-            detail = "; ".join(f"{key} is {plain(there[key])}, and was {labels[key]}" for key in other)
-            hint = f"kubectl label namespace {name} {' '.join(f'{key}-' for key in other)}, if they are not meant"
+            detail = "; ".join(f"{plain(key)} is {plain(there[key])}, and was {labels.get(key, 'not there')}" for key in other)
+            hint = f"kubectl label namespace {name} {' '.join(word(f'{key}-') for key in other)}, if they are not meant"
             yield Finding("PRE063", Severity.ERROR, f"namespace {name} is there with other labels", detail, f"Namespace {name}", hint=hint)
 
 

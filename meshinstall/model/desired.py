@@ -98,3 +98,8 @@ class Desired:
     def istiod(self) -> "Release | None":
         """The release of istiod; None for a mesh without one."""
         return next((release for release in self.releases if release.component is Component.ISTIOD), None)
+
+    def restored_labels(self, namespace: str) -> dict[str, str]:
+        """Labels that a restore gives a namespace: those of the snapshot, and over them what the files say for this cluster."""
+        kept = self.restored.namespaces.get(namespace, {}) if self.restored else {}
+        return {**kept, **next((dict(one.labels) for one in self.namespaces if one.name == namespace), {})}

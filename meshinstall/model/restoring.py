@@ -88,7 +88,7 @@ class SnapshotContent:
 
     ``digest`` is that of its manifest in hex, ``which`` when it was taken and of what; ``roots`` and ``authority`` are SHA-256
     fingerprints of what workloads trusted, and of the CA's own certificates; ``sealed``: the CA is in it. ``serving`` is None in
-    snapshots that do not have it.
+    snapshots that do not have it; ``withheld`` are how many routes of each gateway are not in it, as they look like secrets.
     """
 
     digest: str
@@ -107,6 +107,7 @@ class SnapshotContent:
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gateways: tuple[KeptGateway, ...] = ()
     serving: Mapping[str, GatewayConfig | str] | None = None
+    withheld: Mapping[str, int] = field(default_factory=dict)
     secrets: tuple[KeptSecret, ...] = ()
     verdict: str = ""
     ports: tuple[KeptPort, ...] = ()
@@ -163,12 +164,13 @@ class RestorationFacts:
 class Rebuilt:
     """A mesh after a restore, as far as it is compared with its snapshot.
 
-    ``objects`` are by group, kind, namespace and name; ``bare`` are workloads without a proxy in namespaces whose pods get one.
-    ``addresses`` are those of gateways by ``namespace/name``, ``lacking`` are Secrets of the snapshot that are not there. What could not
-    be seen is in ``gaps``, by what it is of.
+    ``objects`` are by group, kind, namespace and name, ``labels`` those of Istio of each namespace; ``bare`` are workloads without a proxy
+    whose pods should have one. ``addresses`` are those of gateways by ``namespace/name``, ``lacking`` are Secrets of the snapshot that are
+    not there. What could not be seen is in ``gaps``, by what it is of.
     """
 
     objects: Mapping[PolicyKey, Manifest] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     serving: Mapping[str, GatewayConfig | str] = field(default_factory=dict)
     roots: tuple[str, ...] = ()
     trust_domain: str = ""

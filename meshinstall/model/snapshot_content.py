@@ -12,7 +12,7 @@ from meshinstall.model.release import ChartRef, ReleaseKey
 from meshinstall.model.restoring import KeptChart, KeptGateway, KeptObject, KeptPort, KeptRelease, KeptSecret, SnapshotContent
 from meshinstall.model.snapshot import MESH, SERVING, TIMES, is_safe_path, refusal, which
 from meshinstall.model.snapshot_objects import SNAPSHOT_KINDS, mesh_labels
-from meshinstall.model.snapshot_serving import read_serving
+from meshinstall.model.snapshot_serving import read_serving, read_withheld
 from meshinstall.model.values import LayerKind, Origin
 
 OBJECTS = "objects/"
@@ -61,6 +61,7 @@ def _content(digest: str, documents: Mapping[str, bytes], found: Mapping[str, An
         namespaces=_namespaces(found["namespaces.json"]["namespaces"]),
         gateways=tuple(_each(found["gateways.json"]["gateways"], _gateway)),
         serving=read_serving(found[SERVING]) if SERVING in found else None,
+        withheld=read_withheld(found[SERVING]) if SERVING in found else {},
         secrets=tuple(_secret(row) for row in found["secrets.json"]["secrets"] if row["found"] is not False and _can_be(row)),
         verdict=_text(verdict["verdict"] or ""),
         ports=tuple(_each(verdict["ports"], _port)),

@@ -54,6 +54,11 @@ def read_serving(document: Any) -> dict[str, GatewayConfig | str]:
     return found
 
 
+def read_withheld(document: Any) -> dict[str, int]:
+    """How many routes of each gateway are not in the document, of a document that ``read_serving`` took; raises ValueError."""
+    return {str(row["gateway"]): count for row in document["gateways"] if (count := int(row.get("withheld", 0)))}
+
+
 def _config(row: Any) -> GatewayConfig:
     if sum(len(part) for part in row.values()) > _MOST:
         raise ValueError("a gateway serves too much")

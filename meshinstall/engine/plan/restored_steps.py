@@ -19,9 +19,8 @@ def marked(namespace: DesiredNamespace, desired: Desired) -> DesiredNamespace:
     wanted = desired.restored
     if wanted is None:
         return namespace
-    labels = {**namespace.labels, **wanted.namespaces.get(namespace.name, {})}
     mark = {RESTORED: wanted.mark} if namespace.name == desired.mesh_namespace else {}
-    return DesiredNamespace(namespace.name, {**labels, **mark})
+    return DesiredNamespace(namespace.name, {**desired.restored_labels(namespace.name), **mark})
 
 
 def restored_namespaces(desired: Desired, facts: Facts) -> tuple[ObjectStep, ...]:

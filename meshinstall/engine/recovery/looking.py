@@ -25,7 +25,7 @@ from meshinstall.model.place import Place
 from meshinstall.model.policy_kinds import PolicyKey
 from meshinstall.model.release import Manifest
 from meshinstall.model.restoring import KeptSecret, Rebuilt, SnapshotContent
-from meshinstall.model.snapshot_objects import SNAPSHOT_KINDS, wanted_state
+from meshinstall.model.snapshot_objects import SNAPSHOT_KINDS, mesh_labels, wanted_state
 
 
 async def look(desired: Desired, session: Session, content: SnapshotContent) -> Rebuilt:
@@ -37,6 +37,7 @@ async def look(desired: Desired, session: Session, content: SnapshotContent) -> 
     identity = await mesh_identity(session, facts)
     return Rebuilt(
         objects=await _objects(session, passing),
+        labels={name: labels for name, labels in (await _labels(session)).items() if name not in passing},
         serving=await ask_gateways(session, workloads),
         roots=tuple(await root_fingerprints(session, desired.mesh_namespace)),
         trust_domain=str(identity["trustDomain"] or ""),
@@ -63,30 +64,42 @@ async def _objects(session: Session, passing: frozenset[str]) -> dict[PolicyKey,
     }
 
 
+async def _labels(session: Session) -> dict[str, dict[str, str]]:
+    spaces = [item["metadata"] async for item in session.kube.list(object_path("v1", "namespaces"), metadata_only=True)]
+    return {one["name"]: mesh_labels(one.get("labels") or {}) for one in spaces}
+
+
 async def _bare(session: Session, passing: frozenset[str], gaps: dict[str, str]) -> tuple[Place, ...]:
-    """Workloads without a proxy where pods get one: they came before istiod did."""
+    """Workloads without a proxy whose pods should have one: they came before istiod did."""
     try:
         spaces = [item["metadata"] async for item in session.kube.list(object_path("v1", "namespaces"), metadata_only=True)]
-        injected = {one["name"] for one in spaces if _is_injected(one.get("labels") or {})} - passing
-        fields = "status.phase!=Succeeded,status.phase!=Failed"
-        pods = [item async for item in session.kube.list(object_path("v1", "pods"), fields=fields, metadata_only=True)]
+        pods = await _pods(session)
+        labels = {one["name"]: one.get("labels") or {} for one in spaces if one["name"] not in passing}
+        bare = [one for one in pods if one["namespace"] in labels and _is_bare(one, labels[one["namespace"]])]
+        # In the network of its node no pod gets a proxy.
+        hosts = {(one["namespace"], one["name"]) for one in (await _pods(session, "spec.hostNetwork=true") if bare else ())}
     except ClusterError as error:
         gaps["workloads without a proxy"] = error.message
         return ()
-    found = {
-        Place(pod["metadata"]["namespace"], workload(pod)) for pod in pods if pod["metadata"]["namespace"] in injected and _is_bare(pod)
-    }
+    found = {Place(one["namespace"], workload({"metadata": one})) for one in bare if (one["namespace"], one["name"]) not in hosts}
     return tuple(sorted(found))
 
 
-def _is_injected(labels: Mapping[str, str]) -> bool:
-    return labels.get(INJECTION) == "enabled" or (INJECTION not in labels and bool(labels.get(REVISION)))
+async def _pods(session: Session, *more: str) -> list[Manifest]:
+    fields = ",".join(("status.phase!=Succeeded", "status.phase!=Failed", *more))
+    return [item["metadata"] async for item in session.kube.list(object_path("v1", "pods"), fields=fields, metadata_only=True)]
 
 
-def _is_bare(pod: Manifest) -> bool:
-    metadata = pod["metadata"]
-    notes, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
-    return STATUS not in notes and "false" not in {labels.get(INJECT), notes.get(INJECT)} and "deletionTimestamp" not in metadata
+def _is_bare(pod: Manifest, namespace: Mapping[str, str]) -> bool:
+    notes, labels = pod.get("annotations") or {}, pod.get("labels") or {}
+    return STATUS not in notes and "deletionTimestamp" not in pod and _is_injected(labels, notes, namespace)
+
+
+def _is_injected(labels: Mapping[str, str], notes: Mapping[str, str], namespace: Mapping[str, str]) -> bool:
+    """As istiod's webhooks select pods (istio: manifests/charts/istio-control/istio-discovery/templates/mutatingwebhook.yaml)."""
+    if "false" in {labels.get(INJECT), notes.get(INJECT)} or namespace.get(INJECTION, "enabled") != "enabled":
+        return False
+    return INJECTION in namespace or bool(namespace.get(REVISION)) or labels.get(INJECT) == "true" or bool(labels.get(REVISION))
 
 
 def _addresses(desired: Desired, facts: Facts) -> dict[str, tuple[str, ...]]:

@@ -24,8 +24,8 @@ from meshinstall.model.plan import Plan
 
 # Seconds in which istiod gives the gateways what they serve, and between two looks.
 _SETTLE, _LOOK = 20.0, 0.5
-# What --allow accepts of the comparison: the name of the check.
-_ACCEPTED = {"new-root": "trust", "kept-policies": "objects"}
+# What --allow accepts of the comparison: the names of checks.
+ACCEPTED = {"new-root": ("trust",), "kept-policies": ("objects that others keep",), "occupied": ("other objects",)}
 
 
 async def restore(desired: Desired, session: Session, terms: Terms, callbacks: Callbacks) -> Result:
@@ -44,7 +44,7 @@ async def restore(desired: Desired, session: Session, terms: Terms, callbacks: C
         phases=watch.phases,
         verdict=stage.verdict,
         values=platform_changes(terms.content, desired),
-        accepted=frozenset(name for allowed, name in _ACCEPTED.items() if allowed in terms.allow),
+        accepted=frozenset(name for allowed, names in ACCEPTED.items() if allowed in terms.allow for name in names),
     )
 
 

@@ -22,6 +22,7 @@ from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError,
 from meshinstall.model.desired import Desired
 from meshinstall.model.gate import GateOutcome
 from meshinstall.model.ownership import RESTORED
+from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 from meshinstall.model.restoring import SnapshotContent
 from tests.fakes import World
@@ -260,6 +261,52 @@ async def test_other_labels_of_a_namespace_are_somebodys_word(kept: Path, tmp_pa
     there = home(tmp_path)
     there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"istio-injection": "disabled"}}})
     assert await refused(kept, there, ca=authority()) == {"PRE063"}
+
+
+async def test_a_label_too_many_is_somebodys_word_as_well(kept: Path, tmp_path: Path) -> None:
+    there = home(tmp_path)
+    labels = {"istio-injection": "enabled", "istio.io/dataplane-mode": "ambient"}
+    there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}})
+    assert await refused(kept, there, ca=authority()) == {"PRE063"}
+
+
+POD = {"name": "web-1", "namespace": "shop", "annotations": {}, "labels": {}}
+PROXY = {"sidecar.istio.io/status": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "pod", "is_bare"),
+    [
+        ({"istio-injection": "enabled"}, {}, True),
+        ({"istio-injection": "enabled"}, {"annotations": PROXY}, False),
+        ({"istio-injection": "enabled"}, {"labels": {"sidecar.istio.io/inject": "false"}}, False),
+        ({"istio-injection": "enabled"}, {"deletionTimestamp": "x"}, False),
+        ({"istio.io/rev": "stable"}, {}, True),
+        ({}, {}, False),
+        # Pods may ask for a proxy themselves.
+        ({}, {"labels": {"sidecar.istio.io/inject": "true"}}, True),
+        ({}, {"labels": {"istio.io/rev": "stable"}}, True),
+        ({"istio-injection": "disabled"}, {"labels": {"sidecar.istio.io/inject": "true"}}, False),
+    ],
+)
+async def test_pods_that_should_have_a_proxy_are_known_by_what_the_webhooks_select(
+    kept: Path, tmp_path: Path, namespace: dict[str, str], pod: Manifest, *, is_bare: bool
+) -> None:
+    assert bool(await _bare(kept, tmp_path, namespace, {"metadata": {**POD, **pod}, "spec": {}})) is is_bare
+
+
+async def test_pods_in_the_network_of_their_node_get_no_proxy(kept: Path, tmp_path: Path) -> None:
+    pod = {"metadata": POD, "spec": {"hostNetwork": True}}
+    assert await _bare(kept, tmp_path, {"istio-injection": "enabled"}, pod) == ()
+
+
+async def _bare(kept: Path, tmp_path: Path, labels: dict[str, str], pod: Manifest) -> tuple[Place, ...]:
+    there = home(tmp_path)
+    await restored(kept, there, [], authority())
+    there.kube.objects[SHOP]["metadata"]["labels"] = labels
+    there.kube.objects[f"{SHOP}/pods/web-1"] = dict(pod)
+    with opened(kept) as content:
+        return (await look(wanted(content, there), there.session(), content)).bare
 
 
 async def test_routes_do_not_come_without_the_policies_that_somebody_keeps(tmp_path: Path) -> None:
