@@ -25,6 +25,7 @@ def restoration(desired: Desired, facts: Facts) -> Iterator[Finding]:
     yield from _occupied(wanted, found, desired, facts)
     yield from _trust(wanted, found, desired.mesh_namespace)
     yield from _refused(wanted, found)
+    yield from _going(facts)
     yield from _labels(wanted, desired, facts)
     yield from _kept(wanted, found)
 
@@ -91,6 +92,15 @@ def _refused(wanted: Restoration, found: RestorationFacts) -> Iterator[Finding]:
         title = f"the cluster has no kind {kind} of the Gateway API"
         hint = "install the CRDs of the Gateway API first, in a version that has this kind"
         yield Finding("PRE062", Severity.ERROR, title, "", kind, hint=hint)
+
+
+def _going(facts: Facts) -> Iterator[Finding]:
+    """The API server makes nothing in such a namespace, and it may take as long as whoever holds it."""
+    for name, live in sorted(facts.namespaces.items()):
+        if live and "deletionTimestamp" in live["metadata"]:
+            title = f"namespace {name} is being deleted, and nothing can be made in it"
+            hint = f"wait until it is gone; kubectl get namespace {name} -o yaml says what it waits for"
+            yield Finding("PRE062", Severity.ERROR, title, "", f"Namespace {name}", hint=hint)
 
 
 def _labels(wanted: Restoration, desired: Desired, facts: Facts) -> Iterator[Finding]:

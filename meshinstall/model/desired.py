@@ -99,6 +99,14 @@ class Desired:
         """The release of istiod; None for a mesh without one."""
         return next((release for release in self.releases if release.component is Component.ISTIOD), None)
 
+    @property
+    def restored_namespaces(self) -> frozenset[str]:
+        """Those that a restore makes where they are not there: with labels, with objects of the snapshot, or with policies of files."""
+        if self.restored is None:
+            return frozenset()
+        manifests = [one.manifest for one in self.restored.objects] + [one.manifest for one in self.layered or ()]
+        return frozenset({*self.restored.namespaces, *(str(one["metadata"].get("namespace", "")) for one in manifests)} - {""})
+
     def restored_labels(self, namespace: str) -> dict[str, str]:
         """Labels that a restore gives a namespace: those of the snapshot, and over them what the files say for this cluster."""
         kept = self.restored.namespaces.get(namespace, {}) if self.restored else {}

@@ -96,6 +96,7 @@ class SnapshotContent:
     environment: str
     cloud: str
     cluster: str
+    profile: str
     istio_version: str
     mesh_namespace: str
     trust_domain: str

@@ -50,6 +50,7 @@ def _content(digest: str, documents: Mapping[str, bytes], found: Mapping[str, An
         environment=_text(mesh["environment"]),
         cloud=_text(mesh["cloud"]),
         cluster=_text(mesh["cluster"]),
+        profile=_text(desired["profile"]),
         istio_version=_text(desired["istioVersion"]),
         mesh_namespace=_space(desired["meshNamespace"]),
         trust_domain=_text(mesh["trustDomain"] or ""),

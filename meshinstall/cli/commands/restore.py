@@ -18,6 +18,7 @@ from meshinstall.cli.running import in_thread, run
 from meshinstall.cli.target import open_read, tell, warn
 from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.cluster_ref import Cloud
+from meshinstall.model.foreign_text import plain
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
@@ -102,13 +103,7 @@ def _prepared(snapshot: "OpenSnapshot", request: Request, identity: Path | None,
     from meshinstall.wiring import kept_charts
 
     content = snapshot.content
-    asked = replace(
-        request,
-        environment=request.environment or content.environment,
-        cloud=request.cloud or _cloud(content.cloud),
-        istio_version=request.istio_version or content.istio_version,
-    )
-    project, desired = _resolved(snapshot, asked)
+    project, desired = resolved(snapshot, request)
     desired, session = open_read(project, with_options(desired, content))
     session = replace(
         session, charts=kept_charts(snapshot, session.charts), chart_pins=pins(content, session.chart_pins, desired.istio_version)
@@ -127,13 +122,31 @@ def _cloud(name: str) -> Cloud:
         raise UsageError(f"the snapshot is of a cloud that this meshinstall does not know: {name}", "name one with --cloud") from None
 
 
-def _resolved(snapshot: "OpenSnapshot", request: Request) -> "tuple[Project, Desired]":
-    """The snapshot is the whole project: no file beside it, and no variable, counts."""
+def resolved(snapshot: "OpenSnapshot", request: Request) -> "tuple[Project, Desired]":
+    """The snapshot is the whole project: no file beside it, and no variable, counts. Raises ConfigError and UsageError."""
     from meshinstall.config.project import load_project
     from meshinstall.config.resolve import resolve
 
+    content = snapshot.content
+    environment = request.environment or content.environment
+    asked = replace(
+        request,
+        environment=environment,
+        cloud=request.cloud or _cloud(content.cloud),
+        # Options may have given it, and these are in no file.
+        profile=content.profile if environment == content.environment else None,
+        istio_version=request.istio_version or content.istio_version,
+        config=snapshot.project,
+    )
     project = load_project(snapshot.project, {}, snapshot.project)
-    return project, resolve(replace(request, config=snapshot.project), project)
+    desired = resolve(asked, project)
+    if desired.cluster.kubeconfig and "kubeconfig" not in request.cluster:
+        # It may run a program to sign in, and was written for another machine.
+        raise UsageError(
+            f"the snapshot's files name a kubeconfig ({plain(desired.cluster.kubeconfig)}), and a restore reads none that they name",
+            "name the one of the new cluster: --kubeconfig FILE",
+        )
+    return project, desired
 
 
 def _callbacks(emit: "Emit", allowed: frozenset[str], *, agreed: bool) -> "Callbacks":

@@ -46,7 +46,7 @@ async def with_restoration(desired: Desired, facts: Facts, session: Session) -> 
             elif key not in known and kind[0] != GATEWAY_API and not is_ours(item):
                 strangers.append(str(key))
     spaces = {item["metadata"]["name"]: item async for item in session.kube.list(object_path("v1", "namespaces"))}
-    names = {*wanted.namespaces, *(key.namespace for key in named.values())}
+    names = desired.restored_namespaces
     found = RestorationFacts(
         strangers=tuple(sorted(strangers)),
         missing={str(one): one.keeper for one in missing.values()},

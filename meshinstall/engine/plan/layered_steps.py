@@ -9,7 +9,7 @@ from meshinstall.engine.objects.field_managers import owned_fields
 from meshinstall.engine.objects.field_paths import dotted
 from meshinstall.engine.plan.policy_order import Move, arranged
 from meshinstall.engine.plan.policy_steps import deciding_paths, differing, mesh_wide_name, object_step
-from meshinstall.engine.plan.restored_steps import restored_moves
+from meshinstall.engine.plan.restored_steps import restored_moves, restored_namespaces
 from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.facts import Facts, ObjectKey, key_of, policy_key
 from meshinstall.model.finding import Finding, Severity
@@ -27,6 +27,7 @@ _CRDS = "install the CRDs of the Gateway API first"
 
 def layered_steps(desired: Desired, facts: Facts, releases: tuple[str, ...]) -> tuple[ObjectStep, ...]:
     """What to do for every object that a file describes, and for those of ours that none does any more, in an order that never opens."""
+    releases = (*releases, *(step.name for step in restored_namespaces(desired, facts)))
     wanted = tuple(_step(policy, releases, desired, facts) for policy in desired.layered or ())
     kept = tuple(step for step in wanted if not step.is_pending)
     moves = [Move(step, facts.policies.get(key_of(step.manifest)), step.manifest) for step in wanted if step.is_pending]
@@ -50,7 +51,7 @@ def layered_findings(desired: Desired, facts: Facts) -> Iterator[Finding]:
         live = facts.policies.get(key)
         if live is not None and not is_ours(live) and (told := _foreign(policy, live, facts)):
             yield told
-        yield from _impossible(policy, key, facts)
+        yield from _impossible(policy, key, desired, facts)
     yield from foreign_findings(desired, facts)
 
 
@@ -165,9 +166,9 @@ def _keeper(live: Manifest) -> str:
     return kept_by(live) or (plain(label) if label else "")
 
 
-def _impossible(policy: Policy, key: ObjectKey, facts: Facts) -> Iterator[Finding]:
+def _impossible(policy: Policy, key: ObjectKey, desired: Desired, facts: Facts) -> Iterator[Finding]:
     name, origin = str(policy_key(key)), str(policy.origin)
-    if key.namespace in facts.layered.homeless:
+    if key.namespace in facts.layered.homeless - desired.restored_namespaces:
         hint = f"create it (kubectl create namespace {key.namespace}), or remove the file: meshinstall makes no namespaces of workloads"
         yield Finding(IMPOSSIBLE, Severity.ERROR, f"namespace {key.namespace} of {name} does not exist", "", name, origin, hint)
     # Istio's own kinds come with its base chart.

@@ -29,7 +29,7 @@ def restored_namespaces(desired: Desired, facts: Facts) -> tuple[ObjectStep, ...
     if wanted is None:
         return ()
     own = {one.name for one in desired.namespaces}
-    names = {*wanted.namespaces, *(key_of(one.manifest).namespace for one in wanted.objects)} - own
+    names = desired.restored_namespaces - own
     return tuple(_made(name, wanted.mark) for name in sorted(names) if facts.namespaces.get(name) is None)
 
 
@@ -43,19 +43,18 @@ def _namespace(name: str, labels: dict[str, str]) -> Manifest:
 
 
 def restored_moves(desired: Desired, facts: Facts, releases: tuple[str, ...]) -> Iterator[Move]:
-    """The objects of the snapshot that are not there or not as they were, and the labels of namespaces."""
+    """The objects of the snapshot that are not there or not as they were, and the labels of namespaces; ``releases`` come before."""
     wanted = desired.restored
     if wanted is None:
         return
-    spaces = tuple(step.name for step in restored_namespaces(desired, facts))
     for one in wanted.objects:
         key = key_of(one.manifest)
         policy = Policy(one.manifest, one.origin)
-        step = object_step(policy, one.manifest, policy_key(key).step, (*spaces, *releases), facts)
+        step = object_step(policy, one.manifest, policy_key(key).step, releases, facts)
         yield Move(step, facts.policies.get(key), one.manifest)
     own = {one.name for one in desired.namespaces}
     for name, labels in sorted(wanted.namespaces.items()):
-        made = None if name in own else _labels(name, dict(labels), wanted.mark, facts, (*spaces, *releases))
+        made = None if name in own else _labels(name, dict(labels), wanted.mark, facts, releases)
         if made:
             yield Move(made, facts.namespaces.get(name), made.manifest)
 

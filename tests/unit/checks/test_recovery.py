@@ -47,6 +47,7 @@ CONTENT = SnapshotContent(
     environment="dev",
     cloud="local",
     cluster="",
+    profile="default",
     istio_version="1.31.0",
     mesh_namespace="istio-system",
     trust_domain="cluster.local",

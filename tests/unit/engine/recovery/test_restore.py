@@ -19,12 +19,13 @@ from meshinstall.engine.recovery.looking import look
 from meshinstall.engine.recovery.restore import restore
 from meshinstall.engine.recovery.terms import Result, Terms
 from meshinstall.errors import ClusterError, MeshinstallError, PlanRefusedError, SnapshotError, UsageError
-from meshinstall.model.desired import Desired
+from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.gate import GateOutcome
 from meshinstall.model.ownership import RESTORED
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 from meshinstall.model.restoring import SnapshotContent
+from meshinstall.model.values import LayerKind, Origin
 from tests.fakes import World
 from tests.unit.engine.installed import ISTIOD, crd, world
 from tests.unit.engine.snapshot.mesh import DESIRED, PLANTED, SYSTEM, PackedCharts, istio, mesh, root_pem, taken
@@ -268,6 +269,27 @@ async def test_a_label_too_many_is_somebodys_word_as_well(kept: Path, tmp_path: 
     labels = {"istio-injection": "enabled", "istio.io/dataplane-mode": "ambient"}
     there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}})
     assert await refused(kept, there, ca=authority()) == {"PRE063"}
+
+
+async def test_a_namespace_that_is_being_deleted_stops_it(kept: Path, tmp_path: Path) -> None:
+    there = home(tmp_path)
+    gone = {"name": "shop", "labels": {}, "deletionTimestamp": "2026-11-30T00:00:00Z", "finalizers": ["kubernetes"]}
+    there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": gone})
+    assert await refused(kept, there, ca=authority()) == {"PRE062"}
+
+
+async def test_namespaces_come_for_what_files_describe_as_well(kept: Path, tmp_path: Path) -> None:
+    """A layer's policy for a namespace that has neither labels nor objects of its own."""
+    there, events = home(tmp_path), list[Event]()
+    policy = istio("AuthorizationPolicy", "layer", {"rules": [{}]}, "security.istio.io/v1")
+    metadata = {"name": "layer", "namespace": "stock"}
+    layered = (Policy({**{key: policy[key] for key in ("apiVersion", "kind", "spec")}, "metadata": metadata}, Origin(LayerKind.FILE, "a")),)
+    with opened(kept) as content:
+        desired = replace(wanted(content, there, authority()), layered=layered)
+        terms = Terms(content=content, prove=False, authority=authority())
+        await restore(desired, there.session(), terms, callbacks(events))
+    order = [name for name in done(events) if "stock" in name]
+    assert order == ["namespace/stock", "AuthorizationPolicy/stock/layer"]
 
 
 POD = {"name": "web-1", "namespace": "shop", "annotations": {}, "labels": {}}
