@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
+from meshinstall.checks.policies.waypoints import WAYPOINT_CLASS
 from meshinstall.engine.objects.field_paths import Path, field_at
 from meshinstall.engine.plan.compare import exact, is_nothing
 from meshinstall.model.facts import key_of
@@ -30,6 +31,7 @@ _SCOPE: tuple[Path, ...] = (
     ("metadata", "annotations", "istio.io/dry-run"),
 )
 _RULES: Path = ("spec", "rules")
+_CLASS: Path = ("spec", "gatewayClassName")
 _STRICT = "STRICT"
 # Routes lead to what stands before them; a namespace whose pods get proxies does after all that decides for these.
 _ROUTES = frozenset({"VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"})
@@ -143,8 +145,16 @@ def _placed(move: Move) -> Iterator[tuple[tuple[int, int], ObjectStep]]:
     elif move.is_security:
         yield (_security(move), 0), move.step
     else:
-        rank = 3 if move.kind in _ROUTES else 2 if move.kind in _MIDDLE else 1 if move.kind == "Namespace" else 0
-        yield ((Phase.ROUTES_COME, rank) if move.after else (Phase.ROUTES_GO, -rank)), move.step
+        yield ((Phase.ROUTES_COME, _rank(move)) if move.after else (Phase.ROUTES_GO, -_rank(move))), move.step
+
+
+def _rank(move: Move) -> int:
+    """A waypoint enforces policies for the namespaces whose labels lead to it."""
+    if move.kind in _ROUTES:
+        return 3
+    if move.kind in _MIDDLE and field_at(move.after or move.before or {}, _CLASS) != WAYPOINT_CLASS:
+        return 2
+    return 1 if move.kind == "Namespace" else 0
 
 
 def _authorization(move: Move) -> Phase:
