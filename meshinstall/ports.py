@@ -39,6 +39,22 @@ class Charts(Protocol):
         """What the verified archive says of its values; raises ChartError."""
 
 
+class Commits(Protocol):
+    """Reads files of commits without checking them out. Every call raises UsageError."""
+
+    def commit_of(self, folder: Path, ref: str) -> str:
+        """The commit that ``ref`` names in the repository that holds ``folder``."""
+
+    def fork_point(self, folder: Path, base: str, head: str) -> str:
+        """The newest commit that both have."""
+
+    def read_files(self, folder: Path, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """The plain files of a commit at or below these paths, which count from ``folder``."""
+
+    def write_files(self, folder: Path, files: Mapping[str, bytes]) -> None:
+        """Write them below a folder that is new and nobody else's."""
+
+
 class Published(Protocol):
     """Reads what identity providers publish: their documents and their keys."""
 

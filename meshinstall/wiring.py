@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from meshinstall.model.cluster import Access, CloudCluster
     from meshinstall.model.doctor import Examination
     from meshinstall.model.wire import Call, Reply
-    from meshinstall.ports import Charts, Dial, Helm, Kube, Provider, Published, Sealer, Signer, SnapshotDraft, Stream
+    from meshinstall.ports import Charts, Commits, Dial, Helm, Kube, Provider, Published, Sealer, Signer, SnapshotDraft, Stream
 
 Say = Callable[[str], None]
 
@@ -255,6 +255,13 @@ def open_helm() -> "Helm":
     from meshinstall.adapters.helm.client import PyHelm
 
     return PyHelm()
+
+
+def git() -> "Commits":
+    """What reads files of commits."""
+    from meshinstall.adapters import git as found
+
+    return found
 
 
 def open_published() -> "Published":

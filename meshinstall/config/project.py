@@ -28,7 +28,7 @@ def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path, *, 
     file, whichever environment is asked for later, and UsageError when the named file does not exist. Whoever needs only a cluster
     need not wait for hundreds of policies.
     """
-    file = _find(config, environ, cwd)
+    file = find_file(config, environ, cwd)
     problems: list[Problem] = []
     document = Document(FILE_NAME)
     if file:
@@ -56,7 +56,8 @@ def load_project(config: Path | None, environ: Mapping[str, str], cwd: Path, *, 
     return project
 
 
-def _find(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+def find_file(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """Where meshinstall.yaml is, None for nowhere; raises UsageError when the one that is named does not exist."""
     named = config or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
     if named:
         path = cwd / named.expanduser()

@@ -4,13 +4,13 @@ No escape would do: GitHub makes links, mentions and references of plain text af
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
 from meshinstall.cli.output.markup import tag
 from meshinstall.cli.output.plan_diff import SIGNS, bounded, field_lines, quiet_line, relevant, split
 from meshinstall.errors import safe
-from meshinstall.model.diff import Concern, ObjectChange
+from meshinstall.model.diff import Concern, Consequence, ObjectChange
 from meshinstall.model.finding import Severity
 from meshinstall.model.foreign_text import line
 from meshinstall.model.plan import Plan, ReleaseStep, Step
@@ -30,12 +30,12 @@ def plan_markdown(plan: Plan) -> str:
     facts = f"environment {code(plan.environment)} on {code(plan.cluster)}, Istio {code(plan.istio_version)}, profile {code(plan.profile)}"
     choice = [f"Version: {code(plan.istio_choice)}", ""] if plan.istio_choice else []
     lines = [f"{title}", "", facts, "", *choice]
-    lines += _summary(plan)
+    lines += [*summary_list(plan.summary), ""] if plan.summary else []
     lines += _findings(plan)
     lines += ["| | step | what | why |", "|---|---|---|---|", *map(_row, plan.pending), ""] if plan.pending else []
     told, quiet = split(plan.diff)
-    whole = [*lines, *(f"{block}\n" for block in map(_object, told)), *([quiet_line(quiet)] if quiet else [])]
-    return safe(_bounded(whole))
+    whole = [*lines, *(f"{block}\n" for block in map(object_block, told)), *([quiet_line(quiet)] if quiet else [])]
+    return safe(fitting(whole, "meshinstall plan --diff"))
 
 
 def code(text: str) -> str:
@@ -58,12 +58,11 @@ def _longest_run(text: str) -> int:
     return max(map(len, _TICKS.findall(text)), default=0)
 
 
-def _summary(plan: Plan) -> Iterator[str]:
-    for one in plan.summary:
+def summary_list(summary: Iterable[Consequence]) -> Iterator[str]:
+    """What it means, security in bold."""
+    for one in summary:
         words = f"**{one.concern}**" if one.concern in _SECURITY else str(one.concern)
         yield f"- {words}: {code(one.text)}"
-    if plan.summary:
-        yield ""
 
 
 def _findings(plan: Plan) -> Iterator[str]:
@@ -81,7 +80,8 @@ def _row(step: Step) -> str:
     return f"| {step.action} | {_cell(step.name)} | {_cell(chart)} | {why} |"
 
 
-def _object(change: ObjectChange) -> str:
+def object_block(change: ObjectChange) -> str:
+    """An object that changes, folded, with its fields as a diff."""
     fields = _fitting([text for one in relevant(change) for text in field_lines(one)])
     if not fields:
         return f"- {change.verb} {code(str(change.key))}"
@@ -109,14 +109,14 @@ def _coloured(text: str) -> str:
     return f"! {bare[2:]}" if bare.startswith("~ ") else bare
 
 
-def _bounded(lines: list[str]) -> str:
-    """Whole blocks as long as they fit into a comment."""
+def fitting(lines: list[str], more: str) -> str:
+    """Whole blocks as long as they fit into a comment; ``more`` is the command that shows all of it."""
     kept: list[str] = []
     length = 0
     for block in lines:
         length += len(block) + 1
         if length > _LONGEST:
-            kept.append(f"\nand more, which does not fit: see `meshinstall plan --diff` ({len(lines) - len(kept)} parts)")
+            kept.append(f"\nand more, which does not fit: see `{more}` ({len(lines) - len(kept)} parts)")
             break
         kept.append(block)
     return "\n".join(kept).rstrip()

@@ -49,10 +49,15 @@ async def access_changes(plan: Plan, facts: Facts, desired: Desired, kube: Kube)
     return (*found, *gaps)
 
 
-def changed(before: Objects, after: Objects, there: Sequence[Callee], desired: Desired) -> tuple[Consequence, ...]:
-    """The same of two sets of policies, with the workloads that are there; what policies select and is not there is told too."""
+def changed(
+    before: Objects, after: Objects, there: Sequence[Callee], desired: Desired, earlier: Desired | None = None
+) -> tuple[Consequence, ...]:
+    """The same of two sets of policies, with the workloads that are there; what policies select and is not there is told too.
+
+    ``earlier`` is the mesh of the first set where that is not ``desired``.
+    """
     both = known_mesh((*before.values(), *after.values()), desired)
-    worlds = _world(before, desired), _world(after, desired)
+    worlds = _world(before, earlier or desired), _world(after, desired)
     found = list(Matrix(worlds, changes).of((*there, *selected(both, there))))
     return tuple(_told(found))
 

@@ -68,7 +68,7 @@ async def _render(desired: Desired, means: Means) -> RenderedSite:
     tags = await render_tags(desired, pinned[desired.istiod.key], ground, means.charts, means.helm) if desired.istiod else ()
     items = (
         *(_item(Step.NAMESPACES, one) for one in _namespaces(desired)),
-        *(item for key, rendering in made.items() for item in _of_release(releases[key], rendering)),
+        *(item for key, release in releases.items() for item in _of_release(release, made[key])),
         *(_item(Step.TAGS, one) for one in tags),
         *(_item(Step.POLICIES, labelled(one.manifest, audit_labels(desired))) for one in desired.policies),
         *(_item(Step.POLICIES, labelled(one.manifest, policy_labels(desired))) for one in desired.layered or ()),
