@@ -127,7 +127,9 @@ def test_killed_at_each_step_the_same_command_completes_it(pair: tuple[Cluster, 
     until(lambda: answer(there, kept.certificate) == _OK, 60, lambda: answer(there, kept.certificate))
 
 
-_ALL = dict.fromkeys(("objects", "gateway istio-ingress/istio-ingress", "trust", "mTLS", "workloads with proxies"), "PASS")
+_ALL = dict.fromkeys(
+    ("objects", "labels of namespaces", "gateway istio-ingress/istio-ingress", "trust", "mTLS", "workloads with proxies"), "PASS"
+)
 
 
 def test_another_root_refuses_clients_of_before_and_one_of_ones_own_does_not(

@@ -14,6 +14,7 @@ CONTENT = SnapshotContent(
     cloud="eks",
     cluster="first",
     istio_version="1.31.0",
+    profile="default",
     mesh_namespace="istio-system",
     trust_domain="cluster.local",
 )
