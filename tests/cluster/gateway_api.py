@@ -32,7 +32,21 @@ def files(backend: str) -> dict[str, str]:
         "reading": ("security.istio.io/v1", "AuthorizationPolicy", FRONT, "reading", reading),
         "closed": ("security.istio.io/v1", "AuthorizationPolicy", FRONT, "closed", closed),
     }
-    return {name: _written(*one) for name, one in found.items()}
+    return {name: _written(*one) for name, one in (found | _others()).items()}
+
+
+def _others() -> dict[str, tuple[str, str, str, str, dict[str, Any]]]:
+    """One of each other kind, which no request meets."""
+    parent, behind = {"parentRefs": [{"name": "edge", "sectionName": "other"}]}, {"backendRefs": [{"name": "other", "port": 80}]}
+    targets = [{"group": "", "kind": "Service", "name": "other"}]
+    specs: dict[str, dict[str, Any]] = {
+        "GRPCRoute": {**parent, "hostnames": ["grpc.example"], "rules": [{"matches": [{"method": {"service": "a.B"}}], **behind}]},
+        "TLSRoute": {**parent, "hostnames": ["db.example"], "rules": [behind]},
+        "TCPRoute": {**parent, "rules": [behind]},
+        "UDPRoute": {**parent, "rules": [behind]},
+        "BackendTLSPolicy": {"targetRefs": targets, "validation": {"wellKnownCACertificates": "System", "hostname": "other.example"}},
+    }
+    return {kind: (f"{_GROUP}/v1", kind, FRONT, "other", spec) for kind, spec in specs.items()}
 
 
 def _written(version: str, kind: str, namespace: str, name: str, spec: dict[str, Any]) -> str:
@@ -47,6 +61,7 @@ STEPS = frozenset(
         "ReferenceGrant/till/front",
         f"AuthorizationPolicy/{FRONT}/reading",
         f"AuthorizationPolicy/{FRONT}/closed",
+        *(f"{kind}/{FRONT}/other" for kind in ("GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "BackendTLSPolicy")),
     }
 )
 # Requests: a name, a method and a path.

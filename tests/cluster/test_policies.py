@@ -359,7 +359,7 @@ def test_a_gateway_of_the_gateway_api_comes_with_its_policies_and_does_what_they
     assert program.pending().keys() == gateway_api.STEPS
     program.up("--no-verify")
     assert program.pending() == {}
-    kinds = "gateways.gateway.networking.k8s.io,httproutes,referencegrants,authorizationpolicies"
+    kinds = "gateways.gateway.networking.k8s.io,httproutes,tcproutes,referencegrants,authorizationpolicies"
     assert shell.ok("kubectl", "get", kinds, "-n", gateway_api.FRONT, "-o", "name") == ""
 
 
