@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from meshinstall.checks.restoration import unserved
 from meshinstall.checks.scout import Terms, check, compare, served
 from meshinstall.checks.words import first, some, word
 from meshinstall.model.desired import Desired
@@ -42,7 +43,7 @@ def _objects(content: SnapshotContent, now: Rebuilt, desired: Desired, left_out:
     """Those that a restore answers for, those that others keep, and those that are not of the snapshot."""
     wanted = desired.restored
     theirs = {one.name for one in wanted.kept} - left_out if wanted else set()
-    differing = {one.name: said for one in content.objects if (said := _difference(one, now))}
+    differing = {one.name: said for one in content.objects if (said := _difference(one, now, desired))}
     own = {name: said for name, said in differing.items() if name not in theirs}
     yield _own_objects(content, own, left_out)
     if theirs:
@@ -60,12 +61,15 @@ def _objects(content: SnapshotContent, now: Rebuilt, desired: Desired, left_out:
         yield check("other objects", outcome, words, _shown(f"{key} was not in the snapshot" for key in added))
 
 
-def _difference(one: KeptObject, now: Rebuilt) -> str:
+def _difference(one: KeptObject, now: Rebuilt, desired: Desired) -> str:
     live = now.objects.get(policy_key(key_of(one.manifest)))
     if live is None:
         return f"{one} is not there"
     differs = list(_differing(one.manifest, live))
-    return f"{one} differs in {first(differs, 5)}" if differs else ""
+    if differs:
+        return f"{one} differs in {first(differs, 5)}"
+    revision = unserved(live["metadata"].get("labels") or {}, desired)
+    return f"{one} is for the revision {plain(revision)}, which is not here: istiod ignores it" if revision else ""
 
 
 def _own_objects(content: SnapshotContent, differing: Mapping[str, str], left_out: frozenset[str]) -> GateCheck:
@@ -105,9 +109,11 @@ def _labels(now: Rebuilt, desired: Desired) -> Iterator[GateCheck]:
         for name in sorted(wanted.namespaces)
         for line in _other_labels(name, mesh_labels(desired.restored_labels(name)), now.labels.get(name))
     ]
+    pinned = [(name, unserved(now.labels.get(name, {}), desired)) for name in sorted(wanted.namespaces)]
+    lines += [f"namespace {name} names the revision {plain(one)}, which is not here: its pods get no proxy" for name, one in pinned if one]
     words = f"{len(wanted.namespaces)} namespaces have the labels of before"
     if lines:
-        words = "labels are not as they were: which pods get a proxy differs"
+        words = "labels are not as they were, or lead nowhere: which pods get a proxy differs"
     yield check("labels of namespaces", GateOutcome.FAIL if lines else GateOutcome.PASS, words, _shown(lines))
 
 

@@ -1,15 +1,17 @@
 """Whether a mesh can be made of a snapshot here: the cluster is empty of Istio, the trust comes along, and nothing is wider than it was."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from meshinstall.checks.words import first, word
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import Facts, policy_key
 from meshinstall.model.finding import Finding, Severity
 from meshinstall.model.foreign_text import plain
+from meshinstall.model.labels import INJECTION, REVISION
 from meshinstall.model.ownership import RESTORED
 from meshinstall.model.release import ReleaseStatus
 from meshinstall.model.restoring import Restoration, RestorationFacts
+from meshinstall.model.revision import DEFAULT_REVISION
 from meshinstall.model.snapshot_objects import mesh_labels
 
 _SHOWN = 5
@@ -27,6 +29,7 @@ def restoration(desired: Desired, facts: Facts) -> Iterator[Finding]:
     yield from _refused(wanted, found)
     yield from _going(facts)
     yield from _labels(wanted, desired, facts)
+    yield from _revisions(wanted, desired)
     yield from _kept(wanted, found)
 
 
@@ -113,6 +116,23 @@ def _labels(wanted: Restoration, desired: Desired, facts: Facts) -> Iterator[Fin
             detail = "; ".join(f"{plain(key)} is {plain(there[key])}, and was {labels.get(key, 'not there')}" for key in other)
             hint = f"kubectl label namespace {name} {' '.join(word(f'{key}-') for key in other)}, if they are not meant"
             yield Finding("PRE063", Severity.ERROR, f"namespace {name} is there with other labels", detail, f"Namespace {name}", hint=hint)
+
+
+def unserved(labels: Mapping[str, str], desired: Desired) -> str:
+    """The revision that labels of a namespace or an object name, where no istiod of this mesh is of it; empty otherwise."""
+    revision = "" if INJECTION in labels else labels.get(REVISION, "")
+    return "" if revision in {"", desired.revision or DEFAULT_REVISION, *desired.tags} else revision
+
+
+def _revisions(wanted: Restoration, desired: Desired) -> Iterator[Finding]:
+    """Such as after a restore in another minor: no pod would get a proxy there, and istiod would ignore the policy."""
+    named = [(f"namespace {name}", desired.restored_labels(name)) for name in sorted(wanted.namespaces)]
+    named += [(str(one), one.manifest["metadata"].get("labels") or {}) for one in wanted.objects]
+    found = [f"{plain(name)} ({plain(revision)})" for name, labels in named if (revision := unserved(labels, desired))]
+    if found:
+        title = f"{len(found)} namespaces or objects name a revision that this mesh has not"
+        hint = "restore the snapshot in its own version of Istio, or give this one a tag of that name; otherwise no pod there gets a proxy"
+        yield Finding("PRE063", Severity.WARNING, title, first(found, _SHOWN), hint=hint)
 
 
 def _kept(wanted: Restoration, found: RestorationFacts) -> Iterator[Finding]:

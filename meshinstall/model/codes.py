@@ -100,7 +100,7 @@ _PLAN = (
     Check("PRE060", Phase.PLAN, _WARNING, "an EnvoyFilter of somebody else may let in what policies refuse"),
     Check("PRE061", Phase.PLAN, _ERROR, "the cluster to restore to has a mesh already", "occupied"),
     Check("PRE062", Phase.PLAN, _ERROR, "this cluster or this Istio would refuse an object of the snapshot"),
-    Check("PRE063", Phase.PLAN, _ERROR, "a namespace has other labels of Istio than in the snapshot"),
+    Check("PRE063", Phase.PLAN, _EITHER, "a namespace has other labels of Istio than in the snapshot"),
     Check("PRE064", Phase.PLAN, _ERROR, "policies that somebody else keeps are not there", "kept-policies"),
     Check("PRE901", Phase.PLAN, _ERROR, "no usable helm is on the PATH"),
     Check("CFG001", Phase.PLAN, (Severity.WARNING, Severity.INFO), "mesh-wide mTLS is not STRICT"),

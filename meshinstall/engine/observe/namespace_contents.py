@@ -110,7 +110,7 @@ def _reason(answers: list[tuple[Resource, list[str] | ClusterError]]) -> str:
 def _is_strange(item: Manifest, kind: str, ours: Collection[ReleaseKey], here: Collection[tuple[str, str]]) -> bool:
     """``here`` are the kinds of objects in namespaces, by group: an owner of another one is nowhere looked at."""
     metadata = item["metadata"]
-    if metadata["name"] in _NOBODYS.get(kind, ()) or _is_of_leaders(metadata, kind):
+    if metadata["name"] in _NOBODYS.get(kind, ()) or is_of_leaders(metadata, kind):
         return False
     if kind == _BALANCERS and not _STACKS.isdisjoint(metadata.get("labels") or {}):
         return False
@@ -121,7 +121,8 @@ def _is_strange(item: Manifest, kind: str, ours: Collection[ReleaseKey], here: C
     return kind in _DATA or not owners or not all(owner in here for owner in owners)
 
 
-def _is_of_leaders(metadata: Manifest, kind: str) -> bool:
+def is_of_leaders(metadata: Manifest, kind: str) -> bool:
+    """Whether istiods choose a leader by it; ``kind`` is as kubectl names it."""
     if not metadata["name"].startswith(_ISTIOS):
         return False
     return kind == _LEASES or (kind == "configmaps" and _LEADER in (metadata.get("annotations") or {}))

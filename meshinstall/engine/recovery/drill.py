@@ -21,14 +21,14 @@ from meshinstall.engine.run.take_away import (
     take_labels,
     take_namespaces,
     take_objects,
-    take_summary,
+    take_records,
 )
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import in_time
 from meshinstall.errors import InterruptedRunError, LockedError, MeshinstallError, StepError, UsageError
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import key_of, policy_key
-from meshinstall.model.ownership import RESTORED, RUN_OBJECT
+from meshinstall.model.ownership import RESTORED
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import Manifest
 from meshinstall.model.restoring import Restoration
@@ -68,10 +68,13 @@ async def drill(desired: Desired, session: Session, terms: Terms, callbacks: Cal
 
 
 async def _take_rest(desired: Desired, session: Session, left: Collection[str]) -> None:
-    """What is in no release and no snapshot, and was not there before: the summary of the run, and what istiod made for the cluster."""
-    if f"ConfigMap/{desired.mesh_namespace}/{RUN_OBJECT}" in left:
-        await take_summary(session, desired.mesh_namespace)
-    await take_classes(session, [name for kind, _, name in (one.partition("/") for one in left) if kind == "GatewayClass"])
+    """What is in no release and no snapshot, and was not there before: what runs and istiods write for themselves."""
+    await take_records(session, desired.mesh_namespace, _names(left, f"ConfigMap/{desired.mesh_namespace}/"))
+    await take_classes(session, _names(left, "GatewayClass/"))
+
+
+def _names(left: Collection[str], start: str) -> list[str]:
+    return [one.removeprefix(start) for one in left if one.startswith(start)]
 
 
 def _marked(secret: Manifest, wanted: Restoration) -> Manifest:

@@ -5,7 +5,7 @@ Istio's own objects go with its CRDs, and the mesh itself by ``down``.
 
 from collections.abc import Collection, Iterable
 
-from meshinstall.engine.observe.namespace_contents import Going, why_kept
+from meshinstall.engine.observe.namespace_contents import Going, is_of_leaders, why_kept
 from meshinstall.engine.run import waiting
 from meshinstall.engine.session import Session
 from meshinstall.model.facts import key_of
@@ -49,11 +49,13 @@ async def take_authority(session: Session, secret: Manifest) -> None:
         await session.kube.delete(path, uid=live["metadata"].get("uid", ""))
 
 
-async def take_summary(session: Session, namespace: str) -> None:
-    """Delete what runs say of themselves in a namespace that stays."""
-    live = await session.kube.get(summary_path(namespace))
-    if live is not None and is_ours(live):
-        await session.kube.delete(summary_path(namespace), uid=live["metadata"].get("uid", ""))
+async def take_records(session: Session, namespace: str, names: Iterable[str]) -> None:
+    """Delete those of these ConfigMaps in a namespace that stays which our runs and istiods write for themselves."""
+    for name in sorted(names):
+        path = object_path("v1", "configmaps", namespace, name)
+        live = await session.kube.get(path)
+        if live is not None and ((path == summary_path(namespace) and is_ours(live)) or is_of_leaders(live["metadata"], "configmaps")):
+            await session.kube.delete(path, uid=live["metadata"].get("uid", ""))
 
 
 async def take_classes(session: Session, names: Iterable[str]) -> None:

@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from meshinstall.checks.recovery import compared
+from meshinstall.checks.restoration import restoration
 from meshinstall.engine.recovery.restore import ACCEPTED
 from meshinstall.engine.recovery.terms import Result
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import key_of, policy_key
+from meshinstall.model.finding import Severity
 from meshinstall.model.gate import GateCheck, GateOutcome
 from meshinstall.model.gateway_config import GatewayConfig, Listener
 from meshinstall.model.mesh import Dataplane
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import Manifest
-from meshinstall.model.restoring import KeptObject, KeptPort, Rebuilt, Restoration, SnapshotContent
+from meshinstall.model.restoring import KeptObject, KeptPort, Rebuilt, Restoration, RestorationFacts, SnapshotContent
 from meshinstall.model.values import LayerKind, Origin
 from meshinstall.model.verdict import Evidence, Outcome, PortVerdict, Source, Verdict
 from tests.cases import plans
@@ -124,6 +126,28 @@ def test_labels_of_namespaces_are_compared(live: dict[str, dict[str, str]], said
     found = checks(now=replace(NOW, labels=live))
     assert bad(found) == {"labels of namespaces": FAIL}
     assert any(said in line for line in found["labels of namespaces"].evidence)
+
+
+@pytest.mark.parametrize(
+    ("revision", "tags", "is_served"), [("", (), False), ("1-30", (), True), ("1-31", ("1-30",), True), ("1-31", (), False)]
+)
+def test_a_revision_that_is_not_here_is_no_pass(revision: str, tags: tuple[str, ...], *, is_served: bool) -> None:
+    """No istiod injects such a namespace, and none reads such a policy: all is equal, and nothing works."""
+    labels = {"istio.io/rev": "1-30"}
+    pinned = {**DENY, "metadata": {**DENY["metadata"], "labels": labels}}
+    content = replace(CONTENT, namespaces={"shop": labels}, objects=(kept_object(pinned),))
+    now = replace(NOW, labels={"shop": labels}, objects={policy_key(key_of(DENY)): pinned})
+    desired = replace(wanted(content), revision=revision, tags=tags)
+    found = {one.name: one for one in compared(content, now, desired, (), VERDICT)}
+    assert bad(found) == ({} if is_served else {"objects": FAIL, "labels of namespaces": FAIL})
+    told = list(restoration(desired, replace(plans.load("fresh").facts, restored=RestorationFacts(ca=(OLD,)))))
+    assert [one.code for one in told] == ([] if is_served else ["PRE063"])
+    assert {one.severity for one in told} <= {Severity.WARNING}
+
+
+def test_a_namespace_whose_pods_get_the_default_needs_no_revision() -> None:
+    labels = {"istio.io/rev": "1-30", "istio-injection": "enabled"}
+    assert bad(checks(replace(CONTENT, namespaces={"shop": labels}), replace(NOW, labels={"shop": labels}))) == {}
 
 
 def test_an_object_that_the_snapshot_has_not_is_no_pass() -> None:

@@ -102,9 +102,24 @@ async def test_crds_that_were_there_before_stop_a_drill(kept: Path, tmp_path: Pa
 async def test_namespaces_that_were_there_before_stay_as_they_were(kept: Path, tmp_path: Path, name: str) -> None:
     there = empty(tmp_path)
     there.kube.put(namespace(name, team="a"))
+    _electing(there)
     result = await drilled(kept, there)
     assert there.kube.objects[f"/api/v1/namespaces/{name}"]["metadata"]["labels"] == {"team": "a"}
     assert [(one.outcome, one.evidence) for one in result.removed or ()] == [(GateOutcome.PASS, ())]
+
+
+def _electing(there: World) -> None:
+    """Istiods write down who leads."""
+    after = there.helm.after[ISTIOD]
+
+    def elected() -> None:
+        after()
+        notes = {"control-plane.alpha.kubernetes.io/leader": "{}"}
+        there.kube.objects[f"{SYSTEM}/configmaps/istio-leader"] = {
+            "metadata": {"name": "istio-leader", "namespace": "istio-system", "annotations": notes}
+        }
+
+    there.helm.after[ISTIOD] = elected
 
 
 async def test_a_secret_that_was_there_before_stays(kept: Path, tmp_path: Path) -> None:
