@@ -11,7 +11,7 @@ from meshinstall.model.facts import key_of, policy_key
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.gate import GateCheck, GateOutcome
 from meshinstall.model.gateway_config import GatewayConfig
-from meshinstall.model.ownership import ENVIRONMENT, PROFILE, SOURCE
+from meshinstall.model.ownership import ENVIRONMENT, MANAGED_BY, MANAGER, POLICY, PROFILE, SOURCE
 from meshinstall.model.place import Place
 from meshinstall.model.policy_kinds import GATEWAY_API
 from meshinstall.model.release import Manifest
@@ -22,7 +22,7 @@ from meshinstall.model.verdict import Outcome, Verdict, worst
 # Lines of evidence of one kind, and characters of a fingerprint that people compare.
 _SHOWN, _DIGITS = 20, 12
 # What a run writes for its own environment, which may have another name here.
-_OWN = frozenset({ENVIRONMENT, PROFILE, SOURCE})
+_OWN = frozenset({ENVIRONMENT, PROFILE, SOURCE, POLICY})
 
 
 def compared(
@@ -96,7 +96,11 @@ def _differing(kept: Manifest, live: Manifest) -> Iterator[str]:
 
 
 def _own(manifest: Manifest, part: str) -> Mapping[str, Any]:
-    return {key: value for key, value in (manifest["metadata"].get(part) or {}).items() if key not in _OWN}
+    return {
+        key: value
+        for key, value in (manifest["metadata"].get(part) or {}).items()
+        if key not in _OWN and (key, value) != (MANAGED_BY, MANAGER)
+    }
 
 
 def _labels(now: Rebuilt, desired: Desired) -> Iterator[GateCheck]:

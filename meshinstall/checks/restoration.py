@@ -140,7 +140,7 @@ def _kept(wanted: Restoration, found: RestorationFacts) -> Iterator[Finding]:
     if not found.missing or not wanted.objects:
         return
     names = first([f"{plain(name)} of {plain(keeper)}" for name, keeper in sorted(found.missing.items())], _SHOWN)
-    title = "policies that somebody else keeps are not there, and what the snapshot restores would be reachable without them"
+    title = "policies that this run does not make are not there, and what the snapshot restores would be reachable without them"
     hint = "restore them too, as they were kept: --include-kept; or continue without them: --allow kept-policies"
     yield Finding("PRE064", Severity.ERROR, title, names, hint=hint)
 

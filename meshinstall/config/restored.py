@@ -9,10 +9,11 @@ from meshinstall.errors import UsageError
 from meshinstall.model.desired import Desired, Release
 from meshinstall.model.facts import key_of, policy_key
 from meshinstall.model.foreign_text import plain
-from meshinstall.model.ownership import MANAGED_BY, MANAGER
+from meshinstall.model.ownership import MANAGED_BY, MANAGER, RESERVED
 from meshinstall.model.plan import Change
+from meshinstall.model.policy_kinds import ACCESS_KINDS
 from meshinstall.model.release import Manifest
-from meshinstall.model.restoring import KeptRelease, Restoration, SnapshotContent
+from meshinstall.model.restoring import KeptObject, KeptRelease, Restoration, SnapshotContent
 from meshinstall.model.secrets import pair
 from meshinstall.model.stack import ValuesStack, leaves
 from meshinstall.model.values import Layer, LayerKind, value_at
@@ -38,17 +39,22 @@ def _with(release: Release, own: Mapping[str, Any] | None) -> Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What options say of a restore: names that are left out, whether what an engine keeps is restored too, and whether it is a drill."""
+    """What options say of a restore: names that are left out, whether what an engine keeps is restored too, and whether it is a drill.
+
+    ``described``: the snapshot has files, and what is ours comes from them.
+    """
 
     left_out: frozenset[str] = frozenset()
     kept: bool = False
     drill: bool = False
+    described: bool = True
 
 
 def restoration(content: SnapshotContent, desired: Desired, wishes: Wishes, opened: tuple[str, ...]) -> Restoration:
     """What is made beside what files describe; ``opened`` are fingerprints of the CA. Raises UsageError for a name that is not there."""
     described = {policy_key(key_of(one.manifest)) for one in (*desired.policies, *(desired.layered or ()))}
-    theirs = [one for one in content.objects if policy_key(key_of(one.manifest)) not in described and not _is_ours(one.manifest)]
+    others = [one for one in content.objects if policy_key(key_of(one.manifest)) not in described]
+    theirs = [_unmarked(one) for one in others if not (wishes.described and _is_ours(one.manifest))]
     if unknown := sorted(wishes.left_out - {one.name for one in theirs}):
         raise UsageError(f"--leave-out {plain(unknown[0])}: the snapshot restores no such object", "name it as KIND/NAMESPACE/NAME")
     wanted = [one for one in theirs if one.name not in wishes.left_out]
@@ -58,10 +64,22 @@ def restoration(content: SnapshotContent, desired: Desired, wishes: Wishes, open
         objects=tuple(one for one, is_made in zip(wanted, restored, strict=True) if is_made),
         kept=tuple(one for one, is_made in zip(wanted, restored, strict=True) if not is_made),
         namespaces=content.namespaces,
+        lost=tuple(name for name in content.left_out if name.startswith(tuple(f"{kind}/" for kind in ACCESS_KINDS))),
         roots=content.roots,
         opened=opened,
         sealed=content.sealed,
     )
+
+
+def _unmarked(one: KeptObject) -> KeptObject:
+    """Without our labels, by which a run of other files would delete it."""
+    if not _is_ours(one.manifest):
+        return one
+    metadata = dict(one.manifest["metadata"])
+    for part in ("labels", "annotations"):
+        if left := {key: value for key, value in (metadata.pop(part, None) or {}).items() if key not in RESERVED}:
+            metadata[part] = left
+    return replace(one, manifest={**one.manifest, "metadata": metadata})
 
 
 def _is_ours(manifest: Manifest) -> bool:

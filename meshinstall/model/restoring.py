@@ -126,14 +126,15 @@ class Restoration:
     """What a restore makes beside what the files describe.
 
     ``objects`` are applied, ``kept`` are left to those who keep them. ``namespaces`` get their labels of Istio after the policies.
-    ``roots`` are what workloads trusted, ``opened`` the fingerprints of the CA that comes along, empty where none does;
-    ``sealed``: there is one in the snapshot, whether it was opened or not.
+    ``lost`` are policies that the snapshot left out, as they hold secrets. ``roots`` are what workloads trusted, ``opened`` the
+    fingerprints of the CA that comes along, empty where none does; ``sealed``: there is one in the snapshot, whether it was opened or not.
     """
 
     mark: str
     objects: tuple[KeptObject, ...] = ()
     kept: tuple[KeptObject, ...] = ()
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
     sealed: bool = False
@@ -148,8 +149,8 @@ class Restoration:
 class RestorationFacts:
     """What a restore finds: names of Istio's objects that are not of the snapshot, kinds that are not served, and the CA that is there.
 
-    ``refused`` are objects of the snapshot that break the schema of this Istio, each with why. ``missing`` are policies that somebody
-    keeps, and who, as long as they are not there.
+    ``refused`` are objects of the snapshot that break the schema of this Istio, each with why. ``missing`` are policies that are
+    not there and that no run makes, and who would.
     """
 
     strangers: tuple[str, ...] = ()

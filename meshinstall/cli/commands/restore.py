@@ -110,7 +110,7 @@ def _prepared(snapshot: "OpenSnapshot", request: Request, identity: Path | None,
     )
     secret = snapshot.authority(identity) if identity else None
     opened = opened_ca(secret, content.authority, session) if secret else ()
-    wanted = restoration(content, desired, wishes, opened)
+    wanted = restoration(content, desired, replace(wishes, described=snapshot.has_files), opened)
     return replace(desired, restored=wanted), session, Terms(content=content, authority=secret)
 
 

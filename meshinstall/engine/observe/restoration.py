@@ -36,11 +36,13 @@ async def with_restoration(desired: Desired, facts: Facts, session: Session) -> 
     known = {*named, *(policy_key(key_of(one.manifest)) for one in wanted.kept), *(policy_key(key) for key in facts.policies)}
     live: dict[ObjectKey, Manifest | None] = dict.fromkeys(named.values())
     missing = {policy_key(key_of(one.manifest)): one for one in wanted.kept if group_of(str(one.manifest["apiVersion"])) == SECURITY}
+    lost = {name.replace("/", " ", 1) for name in wanted.lost}
     strangers: list[str] = []
     for kind, items in (await gather(served, lambda one: _all(session.kube, one, served))).items():
         for item in items:
             key = _key(kind, item)
             missing.pop(key, None)
+            lost.discard(str(key))
             if key in named:
                 live[named[key]] = item
             elif key not in known and kind[0] != GATEWAY_API and not is_ours(item):
@@ -49,7 +51,7 @@ async def with_restoration(desired: Desired, facts: Facts, session: Session) -> 
     names = desired.restored_namespaces
     found = RestorationFacts(
         strangers=tuple(sorted(strangers)),
-        missing={str(one): one.keeper for one in missing.values()},
+        missing={**dict.fromkeys(lost, "nobody, as it holds a secret"), **{str(one): one.keeper for one in missing.values()}},
         unserved=tuple(sorted(_unserved(wanted, served))),
         refused=await _refused(wanted, desired, facts, session),
     )

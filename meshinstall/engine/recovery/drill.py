@@ -3,7 +3,8 @@
 A drill that was killed is gone on with by the same command: what it made bears the mark of its snapshot.
 """
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from meshinstall.checks.words import first
@@ -56,8 +57,9 @@ async def drill(desired: Desired, session: Session, terms: Terms, callbacks: Cal
     except (InterruptedRunError, LockedError, UsageError):
         # Whoever says no wants nothing done, and another run goes on by itself.
         raise
-    except MeshinstallError:
-        await _take_away(desired, wanted, session, terms, callbacks)
+    except MeshinstallError as error:
+        async with _telling_both(error):
+            await _take_away(desired, wanted, session, terms, callbacks)
         raise
     started = session.clock()
     kept = await _take_away(desired, wanted, session, terms, callbacks)
@@ -80,6 +82,16 @@ def _names(left: Collection[str], start: str) -> list[str]:
 def _marked(secret: Manifest, wanted: Restoration) -> Manifest:
     """Known again by its mark: somebody else may have put the same CA there."""
     return {**secret, "metadata": {**secret["metadata"], "labels": {RESTORED: wanted.mark}}}
+
+
+@asynccontextmanager
+async def _telling_both(error: MeshinstallError) -> AsyncIterator[None]:
+    """A block that takes away what failed: where that fails as well, the first error is why."""
+    try:
+        yield
+    except MeshinstallError as second:
+        told = f"the drill failed: {error.message}\nand it is not taken away: {second.message}"
+        raise StepError(told, second.hint or "run the same command again") from error
 
 
 async def _take_away(desired: Desired, wanted: Restoration, session: Session, terms: Terms, callbacks: Callbacks) -> dict[str, str]:

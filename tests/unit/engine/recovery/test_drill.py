@@ -171,6 +171,14 @@ async def test_objects_that_somebody_made_meanwhile_are_not_taken_with_the_crds(
     assert MESH not in there.kube.objects
 
 
+async def test_both_errors_are_told_where_a_drill_that_failed_cannot_be_taken_away(kept: Path, tmp_path: Path) -> None:
+    there = empty(tmp_path)
+    there.kube.refusals[f"APPLY {WEB}"] = ClusterError("the webhook refuses it")
+    there.kube.refusals[f"DELETE {CA}"] = ClusterError("no right to delete")
+    with pytest.raises(StepError, match=r"the webhook refuses it(.|\n)*no right to delete"):
+        await drilled(kept, there)
+
+
 async def test_whoever_says_no_to_going_on_with_a_drill_has_nothing_taken_away(kept: Path, tmp_path: Path) -> None:
     there = empty(tmp_path)
     there.kube.put(namespace("istio-system"))

@@ -344,6 +344,37 @@ async def test_routes_do_not_come_without_the_policies_that_somebody_keeps(tmp_p
     await restored(kept, home(tmp_path), [], authority(), allow=ALLOWED)
 
 
+async def test_routes_do_not_come_without_a_policy_that_the_snapshot_left_out(kept: Path, tmp_path: Path) -> None:
+    there = home(tmp_path)
+    with opened(kept) as whole:
+        content = replace(whole, left_out=("AuthorizationPolicy/shop/token", "EnvoyFilter/shop/lua", "release istiod"))
+        desired = wanted(content, there, authority())
+        terms = Terms(content=content, prove=False, authority=authority())
+        with pytest.raises(PlanRefusedError, match=r"PRE064(.*)AuthorizationPolicy shop/token") as error:
+            await restore(desired, there.session(), terms, callbacks([]))
+        assert "EnvoyFilter" not in error.value.message
+        await restore(desired, there.session(), replace(terms, allow=ALLOWED), callbacks([]))
+
+
+async def test_what_is_ours_is_restored_where_no_file_describes_it(tmp_path: Path) -> None:
+    """A snapshot that was taken without the files: otherwise a policy of theirs would be missing."""
+    there = await mesh(tmp_path)
+    labels = {"app.kubernetes.io/managed-by": "meshinstall", "meshinstall.dev/policy": "layers", "team": "a"}
+    there.kube.put(istio("AuthorizationPolicy", "ours", {"action": "DENY"}, "security.istio.io/v1", labels=labels))
+    await taken(there, tmp_path / "kept")
+    for described in (True, False):
+        there = home(tmp_path)
+        result = await restored(tmp_path / "kept", there, [], authority(), described=described)
+        live = there.kube.objects.get(f"{POLICY[:-3]}ours")
+        assert (live is not None) is not described
+        outcomes = {one.name: one.outcome for one in result.checks}
+        assert outcomes["objects"] is (GateOutcome.FAIL if described else GateOutcome.PASS)
+    # Nobody's of ours, so that no run of other files deletes it.
+    assert live is not None
+    assert live["metadata"]["labels"] == {"team": "a"}
+    assert done([]) == []
+
+
 async def test_a_name_to_leave_out_has_to_be_there(kept: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--leave-out VirtualService/shop/nobody"):
         await restored(kept, home(tmp_path), [], authority(), left_out=frozenset({"VirtualService/shop/nobody"}))
