@@ -19,7 +19,9 @@ def dump(value: Any) -> str:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in value else None if reads_as_text(value) else "'"
+        # Folded or written as they are, breaks of lines that only some know are read as blanks.
+        is_odd = not value.replace("\n", "").replace("\t", "").isprintable()
+        style = '"' if is_odd else "|" if "\n" in value else None if reads_as_text(value) else "'"
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
