@@ -115,7 +115,7 @@ def _labels(now: Rebuilt, desired: Desired) -> Iterator[GateCheck]:
     ]
     pinned = [(name, unserved(now.labels.get(name, {}), desired)) for name in sorted(wanted.namespaces)]
     lines += [f"namespace {name} names the revision {plain(one)}, which is not here: its pods get no proxy" for name, one in pinned if one]
-    words = f"{len(wanted.namespaces)} namespaces have the labels of before"
+    words = f"{'1 namespace has' if len(wanted.namespaces) == 1 else f'{len(wanted.namespaces)} namespaces have'} the labels of before"
     if lines:
         words = "labels are not as they were, or lead nowhere: which pods get a proxy differs"
     yield check("labels of namespaces", GateOutcome.FAIL if lines else GateOutcome.PASS, words, _shown(lines))

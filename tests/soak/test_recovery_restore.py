@@ -238,6 +238,8 @@ def test_a_mesh_of_one_cloud_is_made_in_another_with_its_own_words(worlds: tuple
         "staging",
     )
     assert done.status == 5, done
+    told, _, _ = done.err.partition("Plan for environment")
+    assert 'azure-load-balancer-internal: (not set) → "true"' in told
     result = json.loads(done.out.splitlines()[-1])
     changed = {change["path"]: change["after"] for change in result["values"]["istio-ingress/istio-ingress"]}
     assert changed["service.annotations.service.beta.kubernetes.io/azure-load-balancer-internal"] == "true"

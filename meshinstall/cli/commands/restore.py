@@ -97,14 +97,18 @@ def restore(
 
 def _prepared(snapshot: "OpenSnapshot", request: Request, identity: Path | None, wishes: "Wishes") -> "tuple[Desired, Session, Terms]":
     """What the snapshot's own files want here, its cluster, and what is restored beside that."""
-    from meshinstall.config.restored import pins, restoration, with_options
+    from meshinstall.cli.output.restore_text import values_lines
+    from meshinstall.config.restored import pins, platform_changes, restoration, with_options
     from meshinstall.engine.observe.restoration import opened_ca
     from meshinstall.engine.recovery.terms import Terms
     from meshinstall.wiring import kept_charts
 
     content = snapshot.content
     project, desired = resolved(snapshot, request)
-    desired, session = open_read(project, with_options(desired, content))
+    desired = with_options(desired, content)
+    if lines := values_lines(platform_changes(content, desired)):
+        tell("\n".join(["values that are not the snapshot's:", *lines]))
+    desired, session = open_read(project, desired)
     session = replace(
         session, charts=kept_charts(snapshot, session.charts), chart_pins=pins(content, session.chart_pins, desired.istio_version)
     )
