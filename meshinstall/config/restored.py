@@ -65,7 +65,8 @@ def restoration(content: SnapshotContent, desired: Desired, wishes: Wishes, open
         kept=tuple(one for one, is_made in zip(wanted, restored, strict=True) if not is_made),
         namespaces=content.namespaces,
         lost=tuple(name for name in content.left_out if name.startswith(tuple(f"{kind}/" for kind in ACCESS_KINDS))),
-        roots=content.roots,
+        # Where those were unknown, the CA's own certificates lead to one.
+        roots=content.roots or content.authority,
         opened=opened,
         sealed=content.sealed,
     )

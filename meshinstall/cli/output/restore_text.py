@@ -21,8 +21,8 @@ def values_lines(values: Mapping[str, tuple[Change, ...]]) -> list[str]:
     """Where the values here differ from those of the snapshot: another cloud, region or version."""
     lines = []
     for name, changes in sorted(values.items()):
-        lines.append(f"  {name}:")
-        lines += [text for one in changes[:_MOST] for text in wrapped(_value(one), " " * 4)]
+        lines.append(f"  {line(name)}:")
+        lines += [text for one in changes[:_MOST] for text in wrapped(line(_value(one)), " " * 4)]
         lines += [f"    and {len(changes) - _MOST} more"] if len(changes) > _MOST else []
     return lines
 
@@ -34,7 +34,7 @@ def _value(one: Change) -> str:
 
 def restore_text(result: Result, width: int = _WIDTH) -> str:
     """For people: each part that was compared, the phases, what is left to do, and the outcome last."""
-    lines = [f"Snapshot: {result.content.which}", ""]
+    lines = [f"Snapshot: {line(result.content.which)}", ""]
     for one in (*result.checks, *(result.removed or ())):
         lines += _check(one, width, is_accepted=one.name in result.accepted and one not in result.counted)
     lines += ["", "Time:", *_times(result)]
@@ -52,10 +52,10 @@ def _times(result: Result) -> Iterator[str]:
 
 def _check(one: GateCheck, width: int, *, is_accepted: bool) -> Iterator[str]:
     """What is as it was needs no evidence here; commands in it are not broken."""
-    said = f"{one.outcome:<10}  {one.name}: {one.words}{' (accepted)' if is_accepted else ''}"
+    said = f"{one.outcome:<10}  {line(one.name)}: {line(one.words)}{' (accepted)' if is_accepted else ''}"
     yield from textwrap.wrap(said, width, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
     if one.outcome is not GateOutcome.PASS:
-        yield from (f"{' ' * 12}{text}" for text in one.evidence)
+        yield from (f"{' ' * 12}{line(text)}" for text in one.evidence)
 
 
 def restore_json(result: Result) -> dict[str, Any]:

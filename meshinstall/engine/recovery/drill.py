@@ -22,6 +22,7 @@ from meshinstall.engine.run.take_away import (
     take_labels,
     take_namespaces,
     take_objects,
+    take_own_ca,
     take_records,
 )
 from meshinstall.engine.session import Session
@@ -29,6 +30,7 @@ from meshinstall.engine.tasks import in_time
 from meshinstall.errors import InterruptedRunError, LockedError, MeshinstallError, StepError, UsageError
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import key_of, policy_key
+from meshinstall.model.istio import OWN_CA_SECRET
 from meshinstall.model.ownership import RESTORED
 from meshinstall.model.plan import Plan
 from meshinstall.model.release import Manifest
@@ -71,6 +73,8 @@ async def drill(desired: Desired, session: Session, terms: Terms, callbacks: Cal
 
 async def _take_rest(desired: Desired, session: Session, left: Collection[str]) -> None:
     """What is in no release and no snapshot, and was not there before: what runs and istiods write for themselves."""
+    if f"Secret/{desired.mesh_namespace}/{OWN_CA_SECRET}" in left:
+        await take_own_ca(session, desired.mesh_namespace)
     await take_records(session, desired.mesh_namespace, _names(left, f"ConfigMap/{desired.mesh_namespace}/"))
     await take_classes(session, _names(left, "GatewayClass/"))
 

@@ -9,6 +9,7 @@ from meshinstall.engine.observe.namespace_contents import Going, is_of_leaders, 
 from meshinstall.engine.run import waiting
 from meshinstall.engine.session import Session
 from meshinstall.model.facts import key_of
+from meshinstall.model.istio import OWN_CA_SECRET
 from meshinstall.model.ownership import RESTORED, is_ours, summary_path
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.policy_kinds import GATEWAY_API, group_of
@@ -56,6 +57,11 @@ async def take_records(session: Session, namespace: str, names: Iterable[str]) -
         live = await session.kube.get(path)
         if live is not None and ((path == summary_path(namespace) and is_ours(live)) or is_of_leaders(live["metadata"], "configmaps")):
             await session.kube.delete(path, uid=live["metadata"].get("uid", ""))
+
+
+async def take_own_ca(session: Session, namespace: str) -> None:
+    """Delete the CA that an istiod without another made for itself."""
+    await session.kube.delete(object_path("v1", "secrets", namespace, OWN_CA_SECRET))
 
 
 async def take_classes(session: Session, names: Iterable[str]) -> None:

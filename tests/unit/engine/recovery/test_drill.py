@@ -122,6 +122,21 @@ def _electing(there: World) -> None:
     there.helm.after[ISTIOD] = elected
 
 
+async def test_the_ca_that_istiod_made_goes_from_a_namespace_that_stays(kept: Path, tmp_path: Path) -> None:
+    there = empty(tmp_path)
+    _serving(there, ("v1", "Secret", "secrets", True))
+    there.kube.put(namespace("istio-system", team="a"))
+    after = there.helm.after[ISTIOD]
+
+    def signs() -> None:
+        after()
+        there.kube.objects[f"{SYSTEM}/secrets/istio-ca-secret"] = {"metadata": {"name": "istio-ca-secret", "namespace": "istio-system"}}
+
+    there.helm.after[ISTIOD] = signs
+    result = await restored(kept, there, [], drill=True, allow=frozenset({"new-root"}))
+    assert [(one.outcome, one.evidence) for one in result.removed or ()] == [(GateOutcome.PASS, ())]
+
+
 async def test_a_secret_that_was_there_before_stays(kept: Path, tmp_path: Path) -> None:
     """The same CA, that somebody put there by hand."""
     there = empty(tmp_path)

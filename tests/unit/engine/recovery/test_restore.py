@@ -227,6 +227,17 @@ async def test_another_root_is_accepted_by_word_alone(kept: Path, tmp_path: Path
     assert trust not in result.counted
 
 
+async def test_where_the_roots_are_unknown_the_ca_of_then_says_whether_another_comes(kept: Path, tmp_path: Path) -> None:
+    there = home(tmp_path)
+    with opened(kept) as whole:
+        content = replace(whole, roots=())
+        terms = Terms(content=content, prove=False)
+        with pytest.raises(PlanRefusedError, match="PRE059"):
+            await restore(wanted(content, there), there.session(), terms, callbacks([]))
+        desired = wanted(content, there, authority())
+        await restore(desired, there.session(), replace(terms, authority=authority()), callbacks([]))
+
+
 async def test_a_ca_that_is_there_is_never_replaced(kept: Path, tmp_path: Path) -> None:
     import trustme
 
