@@ -1,6 +1,7 @@
 """Reads objects of Kubernetes from files and folders that a user names: one or more in a file, lists of them too."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from meshinstall.model.yaml_text import documents
 
 # Files of one command; a repository of policies has some hundreds.
 MAX_FILES = 5_000
+_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml")
+_KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 _ENDINGS = (".yaml", ".yml", ".json")
 
 
@@ -62,16 +65,30 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 def _objects(path: Path, problems: list[Problem]) -> Iterator[PolicyObject]:
     text = read_text(path, str(path), problems)
     for document in _documents(text, str(path), problems) if text else ():
-        for one in _expanded(document):
+        for one in _expanded(_named(document, path)):
             if isinstance(one.manifest.get("apiVersion"), str) and one.kind:
                 problems += find_secrets(document)
                 yield one
 
 
+def _named(document: Document, path: Path) -> Document:
+    """With what a Kustomization need not say: its file has a name that nothing else has."""
+    is_one = path.name in _KUSTOMIZATIONS and "apiVersion" not in document.values and "kind" not in document.values
+    return replace(document, values={**_KUSTOMIZATION, **document.values}) if is_one and document.values else document
+
+
 def _documents(text: str, source: str, problems: list[Problem]) -> Iterator[Document]:
     """Each document, with lines as in the file."""
     for before, part in documents(text):
-        yield parse("\n" * before + part, source, problems, numbers_are_keys=True)
+        # A JSON Patch is a list, and no object.
+        if not _is_list(part):
+            yield parse("\n" * before + part, source, problems, numbers_are_keys=True)
+
+
+def _is_list(text: str) -> bool:
+    lines = (line.strip() for line in text.splitlines())
+    first = next((line for line in lines if line and not line.startswith(("#", "---"))), "")
+    return first.startswith(("- ", "["))
 
 
 def _expanded(document: Document) -> Iterator[PolicyObject]:

@@ -246,6 +246,11 @@ _POLICY = (
     Check("POL050", Phase.POLICY, _WARNING, "a rule names a port of the proxy itself"),
     Check("POL051", Phase.POLICY, _INFO, "a bad token is refused where a rule asks for none"),
     Check("POL052", Phase.POLICY, _WARNING, "a selector matches no workload"),
+    Check("POL060", Phase.POLICY, _EITHER, "a namespace of kustomize moves Istio's objects"),
+    Check("POL061", Phase.POLICY, _WARNING, "a prefix or a suffix of kustomize renames what others name"),
+    Check("POL062", Phase.POLICY, _WARNING, "a merge patch replaces a list of an Istio object"),
+    Check("POL063", Phase.POLICY, _WARNING, "Argo CD ignores nothing by a rule"),
+    Check("POL064", Phase.POLICY, _WARNING, "Argo CD writes what it ignores"),
 )
 
 _EKS = (

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
+from meshinstall.checks.policies.kustomizations import kustomized, patch_sources
+from meshinstall.config.policy_files import read_objects
 from meshinstall.gitops.kustomize import kustomize
 from meshinstall.gitops.terms import RenderedSite, Step
 from meshinstall.model.facts import ObjectKey, key_of
+from meshinstall.model.yaml_dump import dump_all
 from meshinstall.model.yaml_text import documents, load
 from tests.cases.gitops import item, site
 
@@ -96,3 +99,30 @@ def test_a_step_can_be_built_alone(build: Build, tmp_path: Path) -> None:
     late = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "c", "namespace": "b"}}
     written([site("dev", [item(early), item(late, Step.POLICIES)])], tmp_path)
     assert list(build(tmp_path / "overlays/dev/eks/50-policies").values()) == [late]
+
+
+def test_what_the_checks_say_of_kustomize_is_so(build: Build, tmp_path: Path) -> None:
+    """A namespace moves the policy of the whole mesh, a prefix leaves hosts as they are, a merge patch drops the rules of the base."""
+    peer = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "default", "namespace": "istio-system"},
+    }
+    rule = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "web"}, "spec": {"host": "web"}}
+    policy = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "web"}}
+    files = {
+        "objects.yaml": dump_all([peer, rule, {**policy, "spec": {"rules": [{"to": ["GET"]}, {"to": ["HEAD"]}]}}]),
+        "patch.yaml": dump_all([{**policy, "spec": {"rules": [{"to": ["POST"]}]}}]),
+        "kustomization.yaml": "namespace: prod\nnamePrefix: eu-\nresources: [objects.yaml]\npatches: [{path: patch.yaml}]\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    found = {key.kind: (key, one) for key, one in build(tmp_path).items()}
+    assert found["PeerAuthentication"][0].namespace == "prod"
+    assert (found["DestinationRule"][0].name, found["DestinationRule"][1]["spec"]["host"]) == ("eu-web", "web")
+    assert found["AuthorizationPolicy"][1]["spec"]["rules"] == [{"to": ["POST"]}]
+    problems: list[Any] = []
+    read = read_objects([tmp_path], problems)
+    assert problems == []
+    assert {one.code for one in kustomized(read, "istio-system")} == {"POL060", "POL061", "POL062"}
+    assert {Path(source).name for source in patch_sources(read)} == {"patch.yaml"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from meshinstall.checks.policies.applications import ignoring
 from meshinstall.checks.policies.attachment import attached
 from meshinstall.checks.policies.bypasses import passed_by
 from meshinstall.checks.policies.effects import other_effects
@@ -55,6 +56,8 @@ def judge(policies: Policies) -> Iterator[Finding]:
                 yield from keys_out_of_reach(policies, one)
             case "security.istio.io", "PeerAuthentication":
                 yield from peers(policies, one)
+            case "argoproj.io", "Application" | "ApplicationSet":
+                yield from ignoring(one)
             case ("networking.istio.io", "VirtualService") | ("gateway.networking.k8s.io", "HTTPRoute"):
                 yield from preflights(policies, one)
             case ("apps", "Deployment" | "StatefulSet" | "DaemonSet") | ("monitoring.coreos.com", "ServiceMonitor"):

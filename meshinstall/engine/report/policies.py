@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import normpath
 
 from meshinstall.checks.policies.judge import judge
+from meshinstall.checks.policies.kustomizations import kustomized, patch_sources
 from meshinstall.checks.policies.published import compare_document, judge_keys, not_read
 from meshinstall.checks.policies.reading import Policies
 from meshinstall.config.crd_schemas import Schemas, read_schemas
@@ -59,7 +61,9 @@ async def check_policies(
     problems: list[Problem] = []
     given = tuple(sources)
     read = read_objects((one for one in given if isinstance(one, Path)), problems)
-    objects = (*(one for one in given if isinstance(one, PolicyObject)), *read)
+    every = (*(one for one in given if isinstance(one, PolicyObject)), *read)
+    patches = patch_sources(every)
+    objects = tuple(one for one in every if normpath(one.source) not in patches)
     error = None
     try:
         desired = await settle_version(desired, pins, charts)
@@ -68,7 +72,8 @@ async def check_policies(
         schemas, error = Schemas({}), missing
     problems += [problem for one in objects for problem in schemas.problems(one)]
     problems += defined_twice(objects, in_layers=True)
-    found = judge(known_mesh(objects, desired) if knows_mesh else Policies(objects))
+    policies = known_mesh(objects, desired) if knows_mesh else Policies(objects)
+    found = (*judge(policies), *kustomized(every, policies.root_namespace))
     ordered = tuple(sorted(set(problems), key=lambda one: (one.source, one.line, one.column, one.text)))
     return Checked(objects, ordered, tuple(found), error)
 
