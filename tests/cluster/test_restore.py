@@ -61,6 +61,7 @@ def interrupted(program: Program, folder: Path) -> None:
         running.process.wait()
 
 
+@pytest.mark.extra
 def test_the_result_of_a_drill_is_of_its_schema(
     own_cluster: Callable[[str, Nodes], Cluster], build_part: Callable[[str], Path], tmp_path: Path
 ) -> None:
