@@ -61,7 +61,7 @@ async def _versions(kube: Kube, kinds: Mapping[tuple[str, str], PolicyKind]) -> 
     """The resources that each version serves."""
     versions = dict.fromkeys(f"{group}/{version}" for (group, _), kind in kinds.items() for version in kind.versions)
     answers = await gather(versions, lambda version: kube.get(f"/apis/{version}"))
-    return {version: frozenset(_names(answer)) for version, answer in answers.items() if answer}
+    return {version: frozenset(names_of(answer)) for version, answer in answers.items() if answer}
 
 
 def _is_served(key: ObjectKey, there: Mapping[str, frozenset[str]]) -> bool:
@@ -77,7 +77,8 @@ def _newest(there: Mapping[str, frozenset[str]], kinds: Mapping[tuple[str, str],
     return found
 
 
-def _names(answer: Manifest) -> Iterable[str]:
+def names_of(answer: Manifest) -> Iterable[str]:
+    """Plurals of the kinds that a version of a group serves."""
     return (text(at(one, "name")) for one in rows(at(answer, "resources")))
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from meshinstall.config.crd_schemas import Schemas, read_schemas
 from meshinstall.engine.mesh.ca_objects import ca_of
-from meshinstall.engine.observe.policies import Served, find_served
+from meshinstall.engine.observe.policies import Served, find_served, names_of
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError, SnapshotError
@@ -52,7 +52,7 @@ async def with_restoration(desired: Desired, facts: Facts, session: Session) -> 
     found = RestorationFacts(
         strangers=tuple(sorted(strangers)),
         missing={**dict.fromkeys(lost, "nobody, as it holds a secret"), **{str(one): one.keeper for one in missing.values()}},
-        unserved=tuple(sorted(_unserved(wanted, served))),
+        unserved=tuple(sorted(await _unserved(wanted, session.kube))),
         refused=await _refused(wanted, desired, facts, session),
     )
     return replace(
@@ -80,10 +80,17 @@ async def _all(kube: Kube, kind: tuple[str, str], served: Served) -> list[Manife
     return [{**item, "apiVersion": served[kind], "kind": kind[1]} async for item in kube.list(path)]
 
 
-def _unserved(wanted: Restoration, served: Served) -> set[str]:
-    """Kinds that no chart of Istio's brings."""
-    kinds = {(group_of(str(one.manifest["apiVersion"])), str(one.manifest["kind"])) for one in wanted.objects}
-    return {kind for group, kind in kinds if group == GATEWAY_API and (group, kind) not in served}
+async def _unserved(wanted: Restoration, kube: Kube) -> set[str]:
+    """Kinds that no chart of Istio's brings, each with the version that an object has and the cluster does not serve."""
+    types = {(str(one.manifest["apiVersion"]), str(one.manifest["kind"])) for one in wanted.objects}
+    asked = {(version, kind) for version, kind in types if group_of(version) == GATEWAY_API}
+    answers = await gather({version for version, _ in asked}, lambda version: kube.get(f"/apis/{version}"))
+    there = {version: set(names_of(answer)) for version, answer in answers.items() if answer}
+    return {
+        f"{kind} {version.rpartition('/')[2]}"
+        for version, kind in asked
+        if SNAPSHOT_KINDS[GATEWAY_API, kind].plural not in there.get(version, ())
+    }
 
 
 async def _refused(wanted: Restoration, desired: Desired, facts: Facts, session: Session) -> dict[str, str]:

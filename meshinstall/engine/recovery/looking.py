@@ -12,7 +12,7 @@ from meshinstall.engine.mesh.pods import workload
 from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.policies import find_served
 from meshinstall.engine.session import Session
-from meshinstall.engine.snapshot.cluster_objects import passing_namespaces
+from meshinstall.engine.snapshot.cluster_objects import OF_GATEWAY, passing_namespaces
 from meshinstall.engine.snapshot.documents import gateway_keys
 from meshinstall.engine.snapshot.identity import mesh_identity, root_fingerprints
 from meshinstall.engine.tasks import gather
@@ -42,7 +42,7 @@ async def look(desired: Desired, session: Session, content: SnapshotContent) -> 
         roots=tuple(await root_fingerprints(session, desired.mesh_namespace)),
         trust_domain=str(identity["trustDomain"] or ""),
         bare=await _bare(session, passing, gaps),
-        addresses=_addresses(desired, facts),
+        addresses=await _addresses(session, desired, facts),
         lacking=await _lacking(session, content, gaps),
         gaps=gaps,
     )
@@ -102,9 +102,11 @@ def _is_injected(labels: Mapping[str, str], notes: Mapping[str, str], namespace:
     return INJECTION in namespace or bool(namespace.get(REVISION)) or labels.get(INJECT) == "true" or bool(labels.get(REVISION))
 
 
-def _addresses(desired: Desired, facts: Facts) -> dict[str, tuple[str, ...]]:
-    services = {key: facts.live[key] for key in gateway_keys(desired, facts, {"Service"})}
-    return {f"{key.namespace}/{key.name}": tuple(_of_service(live)) for key, live in services.items()}
+async def _addresses(session: Session, desired: Desired, facts: Facts) -> dict[str, tuple[str, ...]]:
+    """Those of the gateways that charts brought, and of those that controllers made for a Gateway."""
+    services = [facts.live[key] for key in gateway_keys(desired, facts, {"Service"})]
+    services += [item async for item in session.kube.list(object_path("v1", "services"), labels=OF_GATEWAY)]
+    return {f"{one['metadata']['namespace']}/{one['metadata']['name']}": tuple(_of_service(one)) for one in services if one}
 
 
 def _of_service(live: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from meshinstall.model.snapshot_objects import SNAPSHOT_KINDS, SecretUse, keeper
 from meshinstall.ports import Kube
 
 # The Service of a gateway that istiod or another controller made for a Gateway of the Gateway API.
-_OF_GATEWAY = "gateway.networking.k8s.io/gateway-name"
+OF_GATEWAY = "gateway.networking.k8s.io/gateway-name"
 _SERVICE_FIELDS = ("type", "loadBalancerClass", "loadBalancerIP", "loadBalancerSourceRanges", "externalTrafficPolicy", "externalIPs")
 
 
@@ -57,7 +57,7 @@ async def namespace_rows(kube: Kube, search: Search, passing: frozenset[str]) ->
 
 async def gateway_rows(kube: Kube, charted: Iterable[tuple[Any, str]], search: Search) -> list[dict[str, Any]]:
     """The Services of gateways: ``charted`` ones, each with its release, and those of the Gateway API. Raises ClusterError."""
-    own = [item async for item in kube.list(object_path("v1", "services"), labels=_OF_GATEWAY)]
+    own = [item async for item in kube.list(object_path("v1", "services"), labels=OF_GATEWAY)]
     rows = [*(_gateway(item, "") for item in own), *(_gateway(item, release) for item, release in charted)]
     clean = [row for row in rows if search.is_clean(f"Service/{row['namespace']}/{row['name']}", row["annotations"])]
     return sorted({(row["namespace"], row["name"]): row for row in clean}.values(), key=lambda row: (row["namespace"], row["name"]))
@@ -72,7 +72,7 @@ def _gateway(service: Any, release: str) -> dict[str, Any]:
         "namespace": metadata["namespace"],
         "name": metadata["name"],
         "release": release or None,
-        "gateway": (metadata.get("labels") or {}).get(_OF_GATEWAY),
+        "gateway": (metadata.get("labels") or {}).get(OF_GATEWAY),
         "addresses": sorted(one for one in addresses if one),
         "annotations": metadata.get("annotations") or {},
         "ports": ports,

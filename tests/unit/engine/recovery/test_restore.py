@@ -303,6 +303,28 @@ async def test_namespaces_come_for_what_files_describe_as_well(kept: Path, tmp_p
     assert order == ["namespace/stock", "AuthorizationPolicy/stock/layer"]
 
 
+async def test_a_kind_of_the_gateway_api_has_to_be_served_in_the_version_of_the_object(tmp_path: Path) -> None:
+    there = await mesh(tmp_path)
+    spec = {"parentRefs": [{"name": "api"}]}
+    there.kube.put(crd("httproutes.gateway.networking.k8s.io"), istio("HTTPRoute", "web", spec, "gateway.networking.k8s.io/v1"))
+    await taken(there, tmp_path / "kept")
+    new = home(tmp_path)
+    new.kube.objects["/apis/gateway.networking.k8s.io/v1beta1"] = {"metadata": {"name": ""}, "resources": [{"name": "httproutes"}]}
+    assert await refused(tmp_path / "kept", new, ca=authority()) == {"PRE062"}
+
+
+async def test_addresses_of_gateways_of_the_gateway_api_are_looked_at(kept: Path, tmp_path: Path) -> None:
+    there = home(tmp_path)
+    await restored(kept, there, [], authority())
+    labels = {"gateway.networking.k8s.io/gateway-name": "api"}
+    metadata = {"name": "api-istio", "namespace": "shop", "labels": labels}
+    status = {"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}}
+    there.kube.put({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "status": status})
+    with opened(kept) as content:
+        now = await look(wanted(content, there), there.session(), content)
+    assert now.addresses["shop/api-istio"] == ("192.0.2.9",)
+
+
 POD = {"name": "web-1", "namespace": "shop", "annotations": {}, "labels": {}}
 PROXY = {"sidecar.istio.io/status": "{}"}
 
