@@ -24,6 +24,7 @@ _GROUPS = {
     ),
     "": ("ConfigMap", "Namespace", "Secret", "Service", "ServiceAccount"),
 }
+_PATTERN = frozenset("*?[{\\")
 _RESPECT = "RespectIgnoreDifferences=true"
 
 
@@ -44,8 +45,8 @@ def ignoring(one: PolicyObject) -> Iterator[Finding]:
 
 def _of_no_kind(one: PolicyObject, place: KeyPath, group: str, kind: str) -> Iterator[Finding]:
     known = (*(name for name, kinds in _GROUPS.items() if kind in kinds), *groups_of(kind))
-    # Argo CD takes * for any text, in a kind too.
-    if not known or "*" in group or group in known:
+    # Argo CD takes both for patterns (gobwas/glob).
+    if not known or _PATTERN & set(group) or group in known:
         return
     said = f"the group {group}" if group else "no group"
     title = f"this rule ignores nothing: {kind} is in {known[0] or 'the core group'}, and it has {said}"
