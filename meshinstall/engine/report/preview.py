@@ -20,7 +20,7 @@ from meshinstall.engine.report.authz import read_rows, try_all
 from meshinstall.errors import ConfigError
 from meshinstall.gitops.terms import Item, RenderedSite, Step
 from meshinstall.model.authz import Tried
-from meshinstall.model.desired import Desired, Policy
+from meshinstall.model.desired import Desired, MtlsMode, Policy
 from meshinstall.model.diff import Concern, Concerned, Consequence, FieldChange, ObjectChange, Verb
 from meshinstall.model.facts import Facts, ObjectKey, key_of, policy_key
 from meshinstall.model.policy_kinds import ACCESS_KINDS, SECURITY, PolicyKey, group_of
@@ -52,7 +52,7 @@ def _compare(path: str, before: RenderedSite | None, after: RenderedSite | None,
     exposed = _exposed({key: item for key, item in new.items() if key not in old})
     ended = _support(after.desired, today) if was != now else ()
     if before is None:
-        return SitePreview(path, was, now, changes, by_concern((*exposed, *ended)))
+        return SitePreview(path, was, now, changes, by_concern((*exposed, *_plaintext(after.desired), *ended)))
     sides = {key: Sides(_manifest(old, key), _manifest(new, key)) for key in {*old, *new}}
     meaning = consequences(changes, Facts(""), Concerned(), sides)
     return SitePreview(path, was, now, changes, by_concern((*meaning, *exposed, *_access(before.desired, after.desired), *ended)))
@@ -108,6 +108,15 @@ def _exposed(new: _Items) -> Iterator[Consequence]:
             told = list(service_meaning.service(key, Sides({"spec": {"type": "ClusterIP"}}, item.manifest), Concerned()))
             yield from (one for one in told if one.concern is Concern.WEAKER)
             yield Consequence(Concern.ADDRESS, f"{key} is new and gets an address: type {kind}")
+
+
+def _plaintext(desired: Desired) -> Iterator[Consequence]:
+    """That a mesh which is new is not STRICT."""
+    for policy in desired.policies:
+        mode = policy.manifest["spec"]["mtls"]["mode"]
+        if mode != MtlsMode.STRICT:
+            told = f"{key_of(policy.manifest)} is new and lets plaintext in: {mode} ({policy.origin})"
+            yield Consequence(Concern.WEAKER, told)
 
 
 def _access(before: Desired, after: Desired) -> Iterator[Consequence]:

@@ -107,6 +107,21 @@ def test_a_policy_that_goes_or_comes_is_a_change() -> None:
     assert any(text.startswith("narrower: ") for text in told(one(mesh(), mesh(deny))))
 
 
+@pytest.mark.parametrize(("mode", "said"), [("STRICT", []), ("PERMISSIVE", ["PERMISSIVE"]), ("DISABLE", ["DISABLE"])])
+def test_a_new_mesh_that_lets_plaintext_in_is_told(mode: str, said: list[str]) -> None:
+    about = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "default", "namespace": "istio-system"},
+    }
+    wide = Policy({**about, "spec": {"mtls": {"mode": mode}}}, Origin(LayerKind.ENVIRONMENT, "meshinstall.yaml", 5))
+    there = site("dev", [])
+    new = replace(there, desired=replace(there.desired, policies=(wide,)))
+    weaker = [text for text in told(one(None, new)) if text.startswith("weaker: ")]
+    text = "weaker: PeerAuthentication istio-system/default is new and lets plaintext in: {} (meshinstall.yaml:5)"
+    assert weaker == [text.format(one_of) for one_of in said]
+
+
 def test_a_crd_that_changes_is_told() -> None:
     text = "kind: CustomResourceDefinition\nspec:\n  group: x\n"
     found = one(site("dev", [crd("a.x", text)]), site("dev", [crd("a.x", text.replace("group: x", "group: y")), crd("b.x", text)]))
