@@ -8,7 +8,7 @@ from meshinstall.checks.policies.foreign import Foreign, wider
 from meshinstall.engine.objects.field_managers import owned_fields
 from meshinstall.engine.objects.field_paths import dotted
 from meshinstall.engine.plan.policy_order import Move, arranged
-from meshinstall.engine.plan.policy_steps import deciding_paths, differing, mesh_wide_name, object_step
+from meshinstall.engine.plan.policy_steps import deciding_paths, differing, mesh_wide_name, object_step, paths_around
 from meshinstall.engine.plan.restored_steps import restored_moves, restored_namespaces
 from meshinstall.model.desired import Desired, Policy
 from meshinstall.model.facts import Facts, ObjectKey, key_of, policy_key
@@ -59,7 +59,10 @@ def _in_the_way(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """Objects of a snapshot that are there already, and differ: whoever changed them since meant it."""
     for one in desired.restored.objects if desired.restored else ():
         live = facts.policies.get(key_of(one.manifest))
-        if live is not None and (paths := _differences(Policy(one.manifest, one.origin), live, facts)):
+        if live is None:
+            continue
+        around = map(dotted, paths_around(one.manifest, live))
+        if paths := list(dict.fromkeys([*around, *_differences(Policy(one.manifest, one.origin), live, facts)])):
             title, detail = f"{one} exists already, and is not as it was kept", f"it differs in {', '.join(paths[:_SHOWN])}"
             hint = "delete it to have it as it was, or leave it as it is: --leave-out"
             yield Finding(FOREIGN, Severity.ERROR, title, detail, str(one), str(one.origin), f"{hint} {one.name}")

@@ -50,7 +50,7 @@ def object_step(policy: Policy, manifest: Manifest, name: str, releases: tuple[s
     changes = tuple(_change(one, policy) for one in spec)
     if live is None:
         return replace(step, reasons=("does not exist",), changes=changes)
-    around = _around(manifest, live)
+    around = paths_around(manifest, live)
     if ("spec",) in facts.admitted.get(key, ()):
         # A run would not change it; drift_findings tells of it.
         spec, changes = (), ()
@@ -86,8 +86,8 @@ def _is_new(step: ObjectStep, live: Manifest | None) -> bool:
     return field_at(live, _MODE) != _STRICT and not editors(owned_fields(live), (_MODE,))
 
 
-def _around(wanted: Manifest, live: Manifest) -> tuple[Path, ...]:
-    """What differs of the object itself."""
+def paths_around(wanted: Manifest, live: Manifest) -> tuple[Path, ...]:
+    """What differs of the object beside its spec."""
     around = changed({name: wanted[name] for name in wanted if name != "spec"}, live)
     # What a file had said before.
     said = [path for path in our_marks(live) if field_at(wanted, path) is ABSENT] if _is_layered(wanted) else []

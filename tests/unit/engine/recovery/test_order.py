@@ -64,8 +64,11 @@ def steps(desired: Desired, facts: Facts) -> list[ObjectStep]:
 
 def applied(facts: Facts, step: ObjectStep) -> Facts:
     """What is there when a step is done."""
-    if step.manifest["kind"] != "Namespace":
-        return replace(facts, policies={**facts.policies, key_of(step.manifest): step.manifest})
+    if (key := key_of(step.manifest)).kind != "Namespace":
+        group, kind = key.api_version.rpartition("/")[0], key.kind
+        # The API server lists it in another version than it was written in.
+        listed = {**step.manifest, "apiVersion": f"{group}/{SNAPSHOT_KINDS[group, kind].versions[0]}"}
+        return replace(facts, policies={**facts.policies, key: listed})
     name = step.manifest["metadata"]["name"]
     there = facts.namespaces.get(name) or {"metadata": {"name": name, "labels": {}}}
     labels = {**there["metadata"]["labels"], **step.manifest["metadata"]["labels"]}

@@ -269,6 +269,21 @@ async def test_what_was_changed_since_is_not_overwritten(kept: Path, tmp_path: P
     assert POLICY in there.kube.objects
 
 
+@pytest.mark.parametrize("part", ["labels", "annotations"])
+async def test_what_somebody_noted_on_an_object_is_not_overwritten(kept: Path, tmp_path: Path, part: str) -> None:
+    there = home(tmp_path)
+    await restored(kept, there, [], authority())
+    there.kube.objects[WEB]["metadata"][part] = {"team.example/owner": "b"}
+    given: dict[str, Any] = {"ca": authority()}
+    if part == "annotations":
+        assert await refused(kept, there, **given) == {"PRE033"}
+    else:
+        # What is only more is nobody's business.
+        there.kube.objects[WEB]["metadata"]["annotations"] = {"team.example/owner": "a", "more": "c"}
+        await restored(kept, there, [], authority())
+    assert there.kube.objects[WEB]["metadata"][part]["team.example/owner"] == "b"
+
+
 async def test_other_labels_of_a_namespace_are_somebodys_word(kept: Path, tmp_path: Path) -> None:
     there = home(tmp_path)
     there.kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"istio-injection": "disabled"}}})
