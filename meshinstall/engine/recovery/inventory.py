@@ -1,4 +1,4 @@
-"""Counts what a cluster has, before a drill and after it: every object that nobody's controller made, whatever its kind.
+"""Counts what a cluster has, before a drill and after it: every object that is not made of another one, whatever its kind.
 
 Requests: one that lists the kinds, and for each kind one list of metadata.
 """
@@ -32,14 +32,22 @@ _SURE = {
     "RoleBinding": "rbac.authorization.k8s.io/v1",
     "ConfigMap": "v1",
 }
-# What Kubernetes writes by itself, all the time: records, addresses, who is alive, and for each version of a group one object.
+# What Kubernetes writes by itself, all the time: records, addresses, who is alive, and for each version of a group one object; and what
+# networks write of each pod, and take back some time after it (cilium: pkg/k8s/apis/cilium.io; calico: libcalico-go/lib/apis/v3).
 _RESTLESS = frozenset(
     {
         "apiservices.apiregistration.k8s.io",
+        "blockaffinities.crd.projectcalico.org",
         "certificatesigningrequests.certificates.k8s.io",
+        "ciliumendpoints.cilium.io",
+        "ciliumendpointslices.cilium.io",
+        "ciliumidentities.cilium.io",
+        "ciliumnodes.cilium.io",
         "endpoints",
         "events",
         "events.events.k8s.io",
+        "ipamblocks.crd.projectcalico.org",
+        "ipamhandles.crd.projectcalico.org",
         "leases.coordination.k8s.io",
         "nodes",
     }
@@ -66,18 +74,18 @@ async def take_inventory(session: Session) -> Inventory:
     others -= {one for one in others if one.name in {known.name for known in sure}}
     limit = anyio.CapacityLimiter(_AT_ONCE)
 
-    async def listed(kind: Resource) -> list[str] | None:
+    async def names_of(kind: Resource) -> list[str] | None:
         try:
             async with limit:
                 path = object_path(kind.group_version, kind.plural)
-                items = [item["metadata"] async for item in session.kube.list(path, metadata_only=True)]
+                listed = session.kube.list(path, metadata_only=True)
+                return [_named(kind, one) async for item in listed if not (one := item["metadata"]).get("ownerReferences")]
         except ClusterError as error:
             if kind in sure or isinstance(error, UnauthorizedError):
                 raise
             return None
-        return [_named(kind, one) for one in items if not _is_made(one)]
 
-    found = await gather(sorted(sure | others), listed)
+    found = await gather(sorted(sure | others), names_of)
     return Inventory(
         frozenset(name for names in found.values() for name in names or ()),
         len(found),
@@ -87,11 +95,6 @@ async def take_inventory(session: Session) -> Inventory:
 
 def _named(kind: Resource, metadata: Manifest) -> str:
     return "/".join(filter(None, (kind.kind, metadata.get("namespace", ""), metadata["name"])))
-
-
-def _is_made(metadata: Manifest) -> bool:
-    """Whether a controller makes it of something else, which is counted itself."""
-    return any(one.get("controller") for one in metadata.get("ownerReferences") or ())
 
 
 def judged(before: Inventory | None, after: Inventory, kept: dict[str, str]) -> GateCheck:

@@ -262,11 +262,20 @@ async def test_what_may_not_be_listed_is_not_called_gone(kept: Path, tmp_path: P
     assert (removed.outcome, removed.evidence) == (GateOutcome.NOT_PROVEN, ("not listed: things.example.com",))
 
 
-async def test_what_a_controller_makes_of_something_else_is_not_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{"controller": True}, {}])
+async def test_what_is_made_of_something_else_is_not_counted(tmp_path: Path, more: dict[str, bool]) -> None:
     there = empty(tmp_path)
-    owner = [{"kind": "Node", "name": "one", "controller": True}]
+    owner = [{"kind": "Node", "name": "one", **more}]
     there.kube.objects["/api/v1/namespaces/default/configmaps/a"] = {"metadata": {"name": "a", "namespace": "default"}}
     there.kube.objects["/api/v1/namespaces/default/configmaps/b"] = {
         "metadata": {"name": "b", "namespace": "default", "ownerReferences": owner}
     }
     assert (await take_inventory(there.session())).objects == {"ConfigMap/default/a"}
+
+
+async def test_what_a_network_writes_of_each_pod_is_not_counted(tmp_path: Path) -> None:
+    """It goes some time after the pods."""
+    there = empty(tmp_path)
+    _serving(there, ("v1", "Secret", "secrets", True), ("cilium.io/v2", "CiliumIdentity", "ciliumidentities", False))
+    there.kube.objects["/apis/cilium.io/v2/ciliumidentities/7"] = {"metadata": {"name": "7"}}
+    assert (await take_inventory(there.session())).objects == set()
