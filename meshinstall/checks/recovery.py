@@ -9,7 +9,7 @@ from meshinstall.checks.words import first, some, word
 from meshinstall.model.desired import Desired
 from meshinstall.model.facts import key_of, policy_key
 from meshinstall.model.foreign_text import plain
-from meshinstall.model.gate import GateCheck, GateOutcome
+from meshinstall.model.gate import GateCheck, GateOutcome, as_gate
 from meshinstall.model.gateway_config import GatewayConfig
 from meshinstall.model.ownership import ENVIRONMENT, MANAGED_BY, MANAGER, POLICY, PROFILE, SOURCE
 from meshinstall.model.place import Place
@@ -184,7 +184,7 @@ def _trust(content: SnapshotContent, now: Rebuilt) -> Iterator[GateCheck]:
 
 
 def _verdict(content: SnapshotContent, verdict: Verdict | None) -> GateCheck:
-    """A port that passed then has to pass now; what was no PASS then is not asked for, and a workload may come later."""
+    """The verdict of now, and no better than the worst port that passed then; a workload may come later."""
     if verdict is None or not content.verdict:
         return check("mTLS", GateOutcome.NOT_PROVEN, "no verdict was asked for" if verdict is None else "the snapshot has no verdict")
     now: dict[tuple[str, str, int], Outcome] = {}
@@ -200,11 +200,10 @@ def _verdict(content: SnapshotContent, verdict: Verdict | None) -> GateCheck:
             worse.append((outcome, f"{port} was PASS, and is {outcome}"))
     lines = (*_shown(words for _, words in worse), *_shown(absent))
     words = f"it was {content.verdict} then, and is {verdict.outcome} now"
-    # A port that was not there then counts as well.
-    is_worse = content.verdict == Outcome.PASS and verdict.outcome is not Outcome.PASS
-    if any(outcome is Outcome.FAIL for outcome, _ in worse) or (verdict.outcome is Outcome.FAIL and content.verdict != Outcome.FAIL):
-        return check("mTLS", GateOutcome.FAIL, words, lines)
-    return check("mTLS", GateOutcome.NOT_PROVEN if worse or absent or is_worse else GateOutcome.PASS, words, lines)
+    missing = [Outcome.NOT_PROVEN] if absent else []
+    # What failed then and fails now is as it was, and still no PASS: a restore ends as verify does.
+    found = worst((verdict.counted, *missing, *(outcome for outcome, _ in worse))) or Outcome.NOT_PROVEN
+    return check("mTLS", as_gate(found), words, lines)
 
 
 def _bare(now: Rebuilt) -> GateCheck:

@@ -182,3 +182,8 @@ def test_a_verdict_that_is_worse_is_no_pass_whatever_port_it_is_of() -> None:
 def test_of_a_port_that_was_tried_twice_the_worst_counts(outcomes: tuple[Outcome, Outcome]) -> None:
     ports = tuple(replace(PORT, outcome=one) for one in outcomes)
     assert bad(checks(replace(CONTENT, verdict="FAIL"), verdict=replace(VERDICT, ports=ports))) == {"mTLS": FAIL}
+
+
+def test_what_failed_then_and_fails_now_is_no_pass() -> None:
+    content = replace(CONTENT, verdict="FAIL", ports=tuple(replace(one, verdict="FAIL") for one in CONTENT.ports))
+    assert bad(checks(content, verdict=replace(VERDICT, ports=(replace(PORT, outcome=Outcome.FAIL),)))) == {"mTLS": FAIL}
