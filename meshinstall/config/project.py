@@ -12,7 +12,7 @@ from meshinstall.config.secrets import find_secrets
 from meshinstall.config.source import Document, read
 from meshinstall.errors import ConfigError, Problem, UsageError
 
-__all__ = ["FILE_NAME", "VARIABLE", "Project", "load_project"]
+__all__ = ["FILE_NAME", "VARIABLE", "Project", "load_project", "named_elsewhere"]
 
 FILE_NAME = "meshinstall.yaml"
 VARIABLE = "MESHINSTALL_CONFIG"
@@ -67,6 +67,13 @@ def find_file(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Pat
             raise UsageError(f"{path} does not exist (set by {origin})", f"meshinstall init writes an example {FILE_NAME}")
         return path
     return next((path for folder in (cwd, *cwd.parents) if (path := folder / FILE_NAME).is_file()), None)
+
+
+def named_elsewhere(written: Path, environ: Mapping[str, str], cwd: Path) -> str:
+    """What MESHINSTALL_CONFIG names where commands would read that in place of the file ``written``; else empty."""
+    named = environ.get(VARIABLE, "")
+    target = cwd / Path(named).expanduser()
+    return "" if not named or (cwd / written).resolve() in {target.resolve(), (target / FILE_NAME).resolve()} else named
 
 
 def _label(path: Path, cwd: Path, environ: Mapping[str, str]) -> str:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from meshinstall.errors import ChartError, UsageError
-from meshinstall.gitops.terms import RenderedRelease
+from meshinstall.gitops.terms import LOCK_HINT, RenderedRelease
 
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _SHORT = re.compile(r"git@[A-Za-z0-9.-]+:[A-Za-z0-9._~/-]+")
 _SCHEMES = frozenset({"https", "ssh", "file"})
-_LOCK = "run `meshinstall lock --update --env NAME` for each environment, and commit the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,10 @@ def pinned_chart(release: RenderedRelease) -> str:
     """The address of a release's chart in its registry, without a tag; raises ChartError where an engine cannot take it by digest."""
     chart = release.chart
     if not chart.source.startswith("oci://"):
-        hint = "set charts.source to oci://…, or render manifests or kustomize, which need no charts"
+        hint = "set charts.source to oci://…, or use --format manifests or kustomize, which hold the objects themselves"
         raise ChartError(f"engines take charts by digest from a registry alone, and chart {chart.name} is from {chart.source}", hint)
     if not release.manifest:
-        raise ChartError(f"meshinstall.lock does not say by which digest {chart.source} knows chart {chart.name} {chart.version}", _LOCK)
+        raise ChartError(
+            f"meshinstall.lock does not say by which digest {chart.source} knows chart {chart.name} {chart.version}", LOCK_HINT
+        )
     return f"{chart.source.rstrip('/')}/{chart.name}"

@@ -16,6 +16,11 @@ from meshinstall.model.yaml_dump import dump
 
 # A folder: text by path, with / between its parts.
 Files = Mapping[str, str]
+# What to do where a chart of a site is not pinned, or not as the format needs it.
+LOCK_HINT = (
+    "run `meshinstall lock --update --env NAME` for each environment, where it is on several clouds with --cloud for each,"
+    " and commit meshinstall.lock"
+)
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 

@@ -190,6 +190,7 @@ def test_a_chart_that_is_not_pinned_is_not_rendered(run: Run, small: Path) -> No
     done = run(*MANIFESTS)
     assert done.status == 1
     assert "is not in meshinstall.lock" in done.err
+    assert "where it is on several clouds with --cloud for each" in done.err
     assert not (small.parent / "out").exists()
 
 

@@ -182,7 +182,7 @@ def _allowed(allow: Action, seen: Seen) -> Verdict:
     if (rule := _matching(allow, seen)) is not None:
         return _by_rule(Outcome.ALLOW, "an ALLOW matches", rule)
     policy, *others = allow.policies
-    more = f", nor of {len(others)} more" if others else ""
+    more = f", nor one of {len(others)} other ALLOW {'policy' if len(others) == 1 else 'policies'}" if others else ""
     return _verdict(Outcome.DENY, f"no rule of this ALLOW matches{more}", policy, ("spec",))
 
 

@@ -1,5 +1,6 @@
 """Commands that look and change nothing in a cluster: status, proxies, explain, init, lock."""
 
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -101,7 +102,7 @@ def explain(
 def init(folder: Annotated[Path, typer.Argument(help="Where to write it; this folder by default.")] = Path()) -> None:
     """Write an example meshinstall.yaml to start from."""
     from meshinstall.config.init import example
-    from meshinstall.config.project import FILE_NAME
+    from meshinstall.config.project import FILE_NAME, VARIABLE, named_elsewhere
 
     path = folder / FILE_NAME
     try:
@@ -113,6 +114,8 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it; this fo
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     typer.echo(f"wrote {path}; change it, then see what it does: meshinstall plan --env dev", err=True)
+    if named := named_elsewhere(path, os.environ, Path.cwd()):
+        warn(f"{VARIABLE} is set to {named}: commands read that, not {path}; unset it, or give --config {path}")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from meshinstall.engine.rehearsal.rendering import Rendering, read_rendering
 from meshinstall.engine.report.lint import Site, lint
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ChartError, ConfigError, Problem
-from meshinstall.gitops.terms import Item, RenderedRelease, RenderedSite, Step, check_name
+from meshinstall.gitops.terms import LOCK_HINT, Item, RenderedRelease, RenderedSite, Step, check_name
 from meshinstall.model.desired import Desired, Release
 from meshinstall.model.facts import ObjectKey, key_of
 from meshinstall.model.finding import Severity
@@ -91,7 +91,7 @@ def _pinned(chart: ChartRef, pins: Lock) -> ChartRef:
     if pins.pinned(chart.name, chart.version) is None:
         raise ChartError(
             f"chart {chart.name} {chart.version} is not in meshinstall.lock, and what is rendered would be another thing tomorrow",
-            "run `meshinstall lock --update --env NAME` for each environment, and commit the file",
+            LOCK_HINT,
         )
     return pins.pin(chart)
 

@@ -70,6 +70,14 @@ def test_what_no_allow_lets_through_is_denied_by_the_policy(ruled: Ruled) -> Non
     assert found == Verdict(Outcome.DENY, "no rule of this ALLOW matches", "AuthorizationPolicy shop/web", "5")
 
 
+@pytest.mark.parametrize(
+    ("others", "counted"), [(("b",), "nor one of 1 other ALLOW policy"), (("b", "c"), "nor one of 2 other ALLOW policies")]
+)
+def test_other_allows_are_counted_by_what_they_are(ruled: Ruled, others: tuple[str, ...], counted: str) -> None:
+    more = [ALLOW.replace("name: web", f"name: {name}") for name in others]
+    assert ruled(STRANGER, ALLOW, *more).reason == f"no rule of this ALLOW matches, {counted}"
+
+
 def test_a_deny_wins_over_an_allow(ruled: Ruled) -> None:
     found = ruled(CART, ALLOW, policy("nobody", "{action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]}"))
     assert found.outcome is Outcome.DENY

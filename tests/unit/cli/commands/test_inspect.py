@@ -178,6 +178,19 @@ def test_init_writes_an_example_once(tmp_path: Path) -> None:
     assert (folder / "meshinstall.yaml").read_text() == "mine"
 
 
+def test_init_says_when_commands_read_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("MESHINSTALL_CONFIG", str(tmp_path / "other"))
+    told = CliRunner().invoke(command_line, ["init", str(tmp_path / "new")]).stderr
+    assert f"MESHINSTALL_CONFIG is set to {tmp_path / 'other'}: commands read that, not {tmp_path / 'new/meshinstall.yaml'}" in told
+    assert "unset it, or give --config" in told
+
+    told = CliRunner().invoke(command_line, ["init", str(tmp_path / "other")]).stderr
+    assert "MESHINSTALL_CONFIG" not in told
+    monkeypatch.setenv("MESHINSTALL_CONFIG", str(tmp_path / "third/meshinstall.yaml"))
+    assert "MESHINSTALL_CONFIG" not in CliRunner().invoke(command_line, ["init", str(tmp_path / "third")]).stderr
+
+
 def test_init_says_where_it_may_not_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     found = CliRunner().invoke(command_line, ["init", str(tmp_path / "file")])
