@@ -109,6 +109,19 @@ def test_what_becomes_wider_is_told_with_its_line_and_fails_its_test(run: Run, c
     assert (suites.get("tests"), suites.get("failures"), suites.get("errors")) == ("9", "6", "0")
 
 
+def test_what_fail_on_names_is_a_violation_and_nothing_else_is(run: Run, change: Change) -> None:
+    change({"policies/base/web.yaml": POLICY.replace("[GET]", "[GET, POST]")})
+    done = run(*PREVIEW, "--fail-on", "weaker", "--fail-on", "wider")
+    assert done.status == 4
+    assert done.err == "warning: --fail-on: the change has consequences of this kind: wider\n"
+    assert "wider      POST any path of shop" in done.out
+    done = run(*PREVIEW, "--fail-on", "weaker", "--fail-on", "narrower")
+    assert (done.status, done.err) == (3, "")
+    done = run(*PREVIEW, "--fail-on", "worse")
+    assert (done.status, done.out) == (2, "")
+    assert "'worse' is not one of 'weaker', 'wider'" in done.err
+
+
 def test_a_comment_has_a_mark_and_stays_short(run: Run, change: Change) -> None:
     many = {
         f"policies/base/p{number}.yaml": POLICY.replace("name: web", f"name: p{number}").replace("[GET]", f"[{'X' * 900}]")

@@ -16,6 +16,7 @@ from meshinstall.cli.request_options import CHARTS, CLOUD, CONFIG, requesting
 from meshinstall.cli.running import run
 from meshinstall.cli.target import warn
 from meshinstall.errors import ConfigError, ExitStatus, UsageError
+from meshinstall.model.diff import Concern
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ Environments = Annotated[
 ]
 Tables = Annotated[
     list[str] | None, typer.Option("--test", help="Table of requests in the repository, tried before and after; may be repeated.")
+]
+
+FailOn = Annotated[
+    list[Concern] | None, typer.Option("--fail-on", help="Exit status 4 when the change has such a consequence; may be repeated.")
 ]
 
 
@@ -53,6 +58,7 @@ def preview(
     head: Annotated[str, typer.Option("--head", help="Commit of the change.")] = "HEAD",
     env: Environments = None,
     test: Tables = None,
+    fail_on: FailOn = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML, too.")] = None,
     timeout: options.Seconds = _SECONDS,
     output: options.PlanOutputKind = PlanOutput.TABLE,
@@ -60,7 +66,7 @@ def preview(
     """Show what a change in Git means for every site, without a cluster and without a login; exit status 3 when anything changes.
 
     Both sides are rendered from their commits, by charts from where the base has them. Nothing of a commit is run. Exit status 4 when a
-    row of a table of --test fails after the change, 5 when one is undecided.
+    row of a table of --test fails after the change, or the change has a consequence of --fail-on; 5 when a row is undecided.
     """
 
     async def work() -> None:
@@ -73,7 +79,9 @@ def preview(
             write_whole(junit, preview_text.preview_junit(found))
         shown = {PlanOutput.TABLE: preview_text.preview_text, PlanOutput.MARKDOWN: preview_text.preview_markdown}
         typer.echo(printers.dump(preview_text.preview_json(found)) if output is PlanOutput.JSON else shown[output](found))
-        if (status := preview_text.status(found)) is not ExitStatus.DONE:
+        if concerns := preview_text.failing(found, fail_on or ()):
+            warn(f"--fail-on: the change has consequences of this kind: {', '.join(concerns)}")
+        if (status := preview_text.status(found, fail_on or ())) is not ExitStatus.DONE:
             raise typer.Exit(status)
 
     if junit:
@@ -169,7 +177,7 @@ async def _rendered(side: _Side, request: Request, env: list[str] | None, source
 
 
 def _notes(old: _Side, new: _Side) -> "tuple[Consequence, ...]":
-    from meshinstall.model.diff import Concern, Consequence
+    from meshinstall.model.diff import Consequence
     from meshinstall.model.foreign_text import line
 
     sources = [line(side.project.settings.charts.source) if side.project else "" for side in (old, new)]

@@ -1,6 +1,6 @@
 """A preview of a change: for a terminal, for a comment in a pull request, for programs, and as JUnit."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -19,12 +19,20 @@ MARKER = "<!-- meshinstall-preview -->"
 _JUDGED = (Concern.WEAKER, Concern.WIDER)
 
 
-def status(found: Preview) -> ExitStatus:
-    """4 when a row of a table fails after the change, 5 when one is undecided, 3 when anything changes, else 0."""
+def status(found: Preview, fail_on: Iterable[Concern] = ()) -> ExitStatus:
+    """4 when a row fails after the change, or the change has one of these concerns; 5 when a row is undecided, 3 when anything changes."""
     tests = status_of(row.after for site in found.sites for row in site.tests)
+    if tests is ExitStatus.VIOLATION or failing(found, fail_on):
+        return ExitStatus.VIOLATION
     if tests is not ExitStatus.DONE:
         return tests
     return ExitStatus.CHANGES_PENDING if found.notes or not all(site.is_same for site in found.sites) else ExitStatus.DONE
+
+
+def failing(found: Preview, fail_on: Iterable[Concern]) -> tuple[Concern, ...]:
+    """Those of these concerns that the change has, each once."""
+    told = {one.concern for one in (*found.notes, *(one for site in found.sites for one in site.summary))}
+    return tuple(concern for concern in dict.fromkeys(fail_on) if concern in told)
 
 
 def preview_text(found: Preview) -> str:
@@ -32,9 +40,10 @@ def preview_text(found: Preview) -> str:
     lines = [_title(found), *summary_lines(found.notes)]
     for sites in _alike(found.sites):
         one = sites[0]
-        lines += ["", f"{', '.join(site.site for site in sites)}: {_versions(one)}", *summary_lines(one.summary), *diff_lines(one.changes)]
+        names = ", ".join(line(site.site) for site in sites)
+        lines += ["", f"{names}: {_versions(one, line)}", *summary_lines(one.summary), *diff_lines(one.changes)]
         lines += [f"  {text}" for site in sites for text in _test_lines(site)]
-    return for_log("\n".join([*lines, *_same(found)]))
+    return for_log("\n".join([*lines, *_same(found, line)]))
 
 
 def preview_markdown(found: Preview) -> str:
@@ -43,13 +52,13 @@ def preview_markdown(found: Preview) -> str:
     blocks: list[str] = []
     for sites in _alike(found.sites):
         one = sites[0]
-        lines += ["", f"#### {', '.join(code(site.site) for site in sites)}: {_versions(one)}", "", *summary_list(one.summary)]
+        lines += ["", f"#### {', '.join(code(site.site) for site in sites)}: {_versions(one, code)}", "", *summary_list(one.summary)]
         lines += [f"- {code(text)}" for site in sites for text in _test_lines(site)]
         told, quiet = split(one.changes)
         blocks += ["", f"#### {', '.join(code(site.site) for site in sites)}, object by object", ""] if told else []
         blocks += [f"{object_block(change)}\n" for change in told]
         blocks += [quiet_line(quiet)] if quiet else []
-    same = [f"\n{text}" for text in _same(found)]
+    same = [f"\n{text}" for text in _same(found, code)]
     return safe(fitting([*lines, *same, *blocks], "meshinstall preview"))
 
 
@@ -109,10 +118,11 @@ def _title(found: Preview) -> str:
     return f"{count} of {len(found.sites)} {many} {'changes' if count == 1 else 'change'}" if count else "No site changes"
 
 
-def _versions(site: SitePreview) -> str:
-    if not site.before or not site.after:
-        return f"new, Istio {line(site.after)}" if site.after else f"no longer described (Istio {line(site.before)})"
-    return f"Istio {line(site.before)}{f' → {line(site.after)}' if site.before != site.after else ''}"
+def _versions(site: SitePreview, shown: Callable[[str], str]) -> str:
+    before, after = shown(site.before), shown(site.after)
+    if not before or not after:
+        return f"new, Istio {after}" if after else f"no longer described (Istio {before})"
+    return f"Istio {before}{f' → {after}' if before != after else ''}"
 
 
 def _alike(sites: Iterable[SitePreview]) -> list[list[SitePreview]]:
@@ -129,9 +139,9 @@ def _alike(sites: Iterable[SitePreview]) -> list[list[SitePreview]]:
     return groups
 
 
-def _same(found: Preview) -> list[str]:
-    names = [site.site for site in found.sites if site.is_same]
-    return [f"nothing changes on {', '.join(map(line, names))}"] if names else []
+def _same(found: Preview, shown: Callable[[str], str]) -> list[str]:
+    names = [shown(site.site) for site in found.sites if site.is_same]
+    return [f"nothing changes on {', '.join(names)}"] if names else []
 
 
 def _test_lines(site: SitePreview) -> Iterator[str]:
