@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -12,10 +13,13 @@ import pytest
 
 from meshinstall.cli.output.preview_text import MARKER
 from tests.cli.running import Run
+from tests.contracts.github import BOT, GitHub, run_action
+from tests.contracts.servers import serving
 
 pytestmark = pytest.mark.tools
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "preview.json").read_text())
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "preview.json").read_text())
 PROJECT = """\
 apiVersion: meshinstall.dev/v1
 charts: {source: CHARTS}
@@ -133,6 +137,34 @@ def test_a_comment_has_a_mark_and_stays_short(run: Run, change: Change) -> None:
     assert done.out.startswith(f"{MARKER}\n### 3 of 3 sites change\n")
     assert 50_000 < len(done.out) <= 60_200
     assert "and more, which does not fit" in done.out
+
+
+def test_the_action_comments_on_a_pull_request(change: Change, tmp_path: Path) -> None:
+    change({"policies/base/web.yaml": POLICY.replace("[GET]", "[GET, POST]")})
+    git(tmp_path, "update-ref", "refs/remotes/origin/release/1", "main")
+    (tmp_path / "event.json").write_text(json.dumps({"pull_request": {"number": 7}}))
+    github = GitHub()
+    with serving(github.handler()) as address:
+        job = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "GITHUB_WORKSPACE": str(tmp_path),
+            "GITHUB_EVENT_NAME": "pull_request",
+            "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
+            "GITHUB_BASE_REF": "release/1",
+            "GITHUB_REPOSITORY": "shop/mesh",
+            "GITHUB_API_URL": f"http://{address}",
+            "GITHUB_GRAPHQL_URL": f"http://{address}/graphql",
+            "no_proxy": "*",
+        }
+        inputs = {"env": "prod", "cloud": "gke", "test": "table.yaml", "fail-on": "weaker, wider"}
+        done = run_action(ROOT / ".github/actions/preview", inputs, job, tmp_path)
+    assert (done.status, done.output) == (4, "status=4\n")
+    assert "warning: --fail-on: the change has consequences of this kind: wider" in done.log
+    (body,) = github.bodies(BOT)
+    assert body == done.summary.rstrip("\n")
+    assert body.startswith(f"{MARKER}\n### 1 of 1 site changes\n")
+    assert "- **wider**: `POST any path of shop: app=web becomes open to shop/cart (policies/base/web.yaml:7)`" in body
+    assert github.refused == []
 
 
 def test_weaker_mtls_a_new_gateway_and_a_lost_site(run: Run, change: Change) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
+ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
 PINS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -22,6 +23,13 @@ def test_actions_are_named_by_commit_and_may_only_read(file: Path) -> None:
     workflow = yaml.safe_load(file.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     assert [name for name, job in workflow["jobs"].items() if "permissions" in job] == []
+
+
+@pytest.mark.parametrize("file", ACTIONS, ids=lambda file: file.parent.name)
+def test_our_actions_use_no_others_and_have_inputs_in_the_environment_alone(file: Path) -> None:
+    steps = yaml.safe_load(file.read_text())["runs"]["steps"]
+    assert steps
+    assert [step for step in steps if "uses" in step or "${{" in step["run"]] == []
 
 
 @pytest.mark.parametrize("file", PINS, ids=lambda file: file.name)
