@@ -1,6 +1,6 @@
 """Requests that are decided alike, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from meshinstall.model.access import HTTP, METHOD, PATH, PORT, PROTOCOL, SOURCE, TCP, Aspect, Cell, Part
 
@@ -37,14 +37,20 @@ def conditions(cell: Cell) -> tuple[str, ...]:
 
 
 def _condition(aspect: Aspect) -> str:
-    told = _named("any", aspect.parts)
-    return told if aspect.name == "token" else f"{aspect.name} = {told}"
+    if aspect.name == "token":
+        # What tells tokens apart has commas of its own.
+        return _listed(_spelled("any", aspect.parts), ", or ", " but not ", " or ")
+    return f"{aspect.name} = {_named('any', aspect.parts)}"
 
 
 def _named(rest: str, parts: Iterable[Part]) -> str:
+    return _listed(_spelled(rest, parts))
+
+
+def _spelled(rest: str, parts: Iterable[Part]) -> Iterator[Part]:
     """Parts, with the words for all values that no rule names."""
-    return _listed(Part(rest, one.but) if one.label == "*" else one for one in parts)
+    return (Part(rest, one.but) if one.label == "*" else one for one in parts)
 
 
-def _listed(parts: Iterable[Part]) -> str:
-    return ", ".join(f"{one.label} but {' and '.join(one.but)}" if one.but else one.label for one in parts)
+def _listed(parts: Iterable[Part], between: str = ", ", but: str = " but ", also: str = " and ") -> str:
+    return between.join(f"{one.label}{but}{also.join(one.but)}" if one.but else one.label for one in parts)

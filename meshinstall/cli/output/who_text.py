@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -88,7 +89,9 @@ def _by(verdict: Verdict) -> str:
 
 def _wrapped(cells: Sequence[str]) -> Iterator[str]:
     """A row, each cell in lines as wide as its column."""
-    columns = [textwrap.wrap(line(text), width) for text, width in zip(cells, _WIDTHS, strict=True)]
+    # A name that is longer than its column stays whole: it is copied.
+    wrap = partial(textwrap.wrap, break_long_words=False, break_on_hyphens=False)
+    columns = [wrap(line(text), width) for text, width in zip(cells, _WIDTHS, strict=True)]
     for parts in zip_longest(*columns, fillvalue=""):
         yield (_INDENT + "  ".join(text.ljust(width) for text, width in zip(parts, _WIDTHS, strict=True))).rstrip()
 

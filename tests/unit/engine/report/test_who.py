@@ -50,6 +50,14 @@ async def test_a_pod_without_a_proxy_is_told_apart_and_nothing_is_claimed_of_it(
     assert "shop/job\n  it has no proxy: no policy counts, and whoever reaches it may call" in who_text(found)
 
 
+async def test_a_name_that_is_longer_than_its_column_stays_whole() -> None:
+    there = cluster()
+    principal = "cluster.local/ns/istio-ingress/sa/istio-ingress-of-the-shop"
+    there.kube.put(policy(spec={"rules": [{"from": [{"source": {"principals": [principal]}}]}]}))
+    put(there, pod("web"))
+    assert "  istio-ingress/istio-ingress-of-the-shop  any " in who_text(await who_may_call(None, there.kube, MESH))
+
+
 async def test_strict_closes_no_gateway() -> None:
     """Its own servers say who must have a certificate: a client from outside has none, and is let in by a rule without a source."""
     there = cluster()
