@@ -135,6 +135,8 @@ def test_a_token_that_only_reads_leaves_the_summary_and_a_notice(act: Act, githu
         ("GET", (401, {}, b'{"message": "Bad credentials"}'), "401 Bad credentials"),
         ("GET", (200, {}, b"{}"), "not a list of comments"),
         ("GET", (200, {}, b"nonsense"), "Expecting value"),
+        ("GET", (200, {}, b"[" * 200_000), "recursion"),
+        ("POST", (500, {}, b"[" * 90_000), "500"),
         ("GET", (200, {}, b"[" + b" " * (33 * 1024 * 1024) + b"]"), "longer than"),
         ("GET", (302, {"Location": "http://127.0.0.1:1/elsewhere"}, b""), "302"),
         ("POST", (422, {}, b'{"message": "a\\n::set-env name=x::%0Ay"}'), "422 a ::set-env name=x::%250Ay"),
@@ -201,6 +203,25 @@ def test_text_of_strangers_in_the_log_is_no_command(act: Act) -> None:
     assert done.commands == ["::error title=meshinstall preview::meshinstall preview ended with status 2: see the log"]
     assert "::set-output name=status::0" in done.log
     assert done.output == "status=2\n"
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "en_US.ISO-8859-1"])
+def test_text_of_any_kind_arrives_in_any_locale(act: Act, github: GitHub, locale: str) -> None:
+    text = f"{MARKER}\n`a` → `ä 🙂`"
+    done = act(status=4, text=text, log="4 → ä 🙂\n", job={"LC_ALL": locale})
+    assert (done.status, done.summary, github.bodies(BOT)) == (4, f"{text}\n", [text])
+    assert "4 → ä 🙂" in done.log
+
+
+def test_a_program_that_does_not_run_is_named(act: Act, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "meshinstall").write_text("#!/nowhere/python\n")
+    (broken / "meshinstall").chmod(0o755)
+    done = act(job={"PATH": f"{broken}:{os.environ['PATH']}"})
+    assert done.status == 1
+    assert f"{broken}/meshinstall does not run: No such file or directory" in done.commands[0]
+    assert "Traceback" not in done.log
 
 
 def test_without_comment_nothing_is_asked(act: Act, github: GitHub) -> None:

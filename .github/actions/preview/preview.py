@@ -36,6 +36,8 @@ _PAGE = 100
 _MOST_PAGES, _LONGEST_ANSWER = 50, 32 * 1024 * 1024
 _SECONDS = 30
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+# What an answer raises that is cut off, or that is not JSON.
+_UNREADABLE = (OSError, HTTPException, ValueError, RecursionError)
 _TOKEN = re.compile(r"[!-~]+")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
@@ -86,7 +88,7 @@ class Api:
         except urllib.error.HTTPError as error:
             with error:
                 raise _refusal(method, url, error) from None
-        except (OSError, HTTPException, ValueError) as error:
+        except _UNREADABLE as error:
             raise PreviewError(f"{method} {url}: {getattr(error, 'reason', error)}") from None
 
 
@@ -102,7 +104,7 @@ def _refusal(method: str, url: str, error: urllib.error.HTTPError) -> PreviewErr
     try:
         found = json.loads(error.read(_PAGE * 1024))
         said = str(found["message"]) if isinstance(found, dict) and "message" in found else ""
-    except (OSError, HTTPException, ValueError):
+    except _UNREADABLE:
         said = ""
     text = f"{method} {url}: {error.code} {said}".rstrip()
     is_limit = error.headers.get("Retry-After") or error.headers.get("X-RateLimit-Remaining") == "0"
@@ -209,7 +211,10 @@ def run(words: list[str], env: Mapping[str, str]) -> tuple[int, str]:
         raise PreviewError("meshinstall is not on PATH: install it in a step before this one")
     # Neither the token of this step, nor those of the runner, are for what reads the files of strangers.
     kept = {name: value for name, value in env.items() if name != "GITHUB_TOKEN" and not name.startswith("ACTIONS_")}
-    done = subprocess.run([program, "preview", *words], env=kept, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        done = subprocess.run([program, "preview", *words], env=kept, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError as error:
+        raise PreviewError(f"{program} does not run: {error.strerror}") from None
     _print_foreign(done.stderr.decode(errors="replace"))
     if done.returncode not in _MADE:
         return done.returncode, ""
@@ -298,6 +303,8 @@ def _boolean(name: str, value: str) -> bool:
 
 
 def _end() -> NoReturn:
+    # Whatever the locale of a runner is, its log is UTF-8.
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - it is open
     try:
         sys.exit(main(os.environ))
     except PreviewError as error:
