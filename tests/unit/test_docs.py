@@ -1,4 +1,4 @@
-"""What the pages say of files of this repository: each link leads to one, and a test that is named beside a link is in that file."""
+"""What the pages say of files of this repository: links lead to files and headings, and a test named beside a link is in that file."""
 
 import re
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")))
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
+ANCHOR = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)#([^)\s]+)\)")
+NO_WORD = re.compile(r"[^\w\- ]")
 TEST = re.compile(r"`(test_\w+)`")
 
 
@@ -26,6 +28,19 @@ def test_links_lead_to_files_and_named_tests_are_in_them(page: Path) -> None:
     assert [str(file) for file, _ in links(page) if not file.exists()] == []
     named = [(file, name) for file, names in links(page) for name in names]
     assert [f"{file}: {name}" for file, name in named if f"def {name}(" not in file.read_text()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The addresses of a page's headings, as GitHub makes them."""
+    headings = [line.lstrip("#").strip().lower() for line in page.read_text().splitlines() if line.startswith("#")]
+    return {NO_WORD.sub("", heading).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_into_a_page_lead_to_a_heading(page: Path) -> None:
+    targets = [(page.parent / file if file else page, anchor) for file, anchor in ANCHOR.findall(page.read_text())]
+    lost = [f"{target.name}#{anchor}" for target, anchor in targets if target.suffix == ".md" and anchor not in anchors(target)]
+    assert lost == []
 
 
 def test_pages_name_tests() -> None:

@@ -25,9 +25,11 @@ class Written:
 
 def render_text(found: Written) -> str:
     """A line for each file that changes, and one that counts."""
-    count = sum(1 for _ in _changes(found))
+    changes, count = found.changes, sum(1 for _ in _changes(found))
+    removed = f", {len(changes.removed)} removed" if changes.removed else ""
+    written = f"{len(changes.created) + len(changes.changed)} of {found.files} files written{removed}"
     sites = ", ".join(f"{site.path} (Istio {site.desired.istio_version})" for site in found.sites)
-    verb = f"{count} of {found.files} files differ" if found.only_checked else f"{count} of {found.files} files written"
+    verb = f"{count} of {found.files} files differ" if found.only_checked else written
     return "\n".join(
         [*(f"{sign} {path}" for sign, _, path in _changes(found)), f"{found.folder}: {verb if count else 'nothing to do'}; {sites}"]
     )
