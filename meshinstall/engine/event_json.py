@@ -22,7 +22,7 @@ from meshinstall.engine.events import (
     StepWaiting,
     Verifying,
 )
-from meshinstall.model.gate import Gate
+from meshinstall.model.gate import Gate, GateCheck
 from meshinstall.model.plan import Change, Plan, ReleaseStep, Step
 from meshinstall.model.tally import ProxyTally, Requests
 
@@ -75,8 +75,13 @@ def _stage(event: StageEvent) -> dict[str, Any]:
 
 def gate_json(gate: Gate) -> dict[str, Any]:
     """A gate with each of its checks."""
-    checks = [{"name": one.name, "outcome": one.outcome, "words": one.words, "evidence": list(one.evidence)} for one in gate.checks]
+    checks = [check_json(one) for one in gate.checks]
     return {"stage": gate.stage, "outcome": gate.outcome, "seconds": round(gate.seconds, 3), "checks": checks}
+
+
+def check_json(check: GateCheck) -> dict[str, Any]:
+    """A check of a gate or of a restore."""
+    return {"name": check.name, "outcome": check.outcome, "words": check.words, "evidence": list(check.evidence)}
 
 
 def tally_json(tally: ProxyTally) -> dict[str, Any]:
@@ -106,12 +111,13 @@ def _step(step: Step) -> dict[str, Any]:
         "step": step.name,
         "action": step.action,
         "reasons": step.reasons,
-        "changes": [_change(change) for change in step.changes],
+        "changes": [change_json(change) for change in step.changes],
     }
     if isinstance(step, ReleaseStep):
         found["chart"] = {"name": step.chart.name, "version": step.chart.version, "digest": step.chart.digest}
     return found
 
 
-def _change(change: Change) -> dict[str, Any]:
+def change_json(change: Change) -> dict[str, Any]:
+    """A value of a release that changes."""
     return {"path": change.path, "before": change.before, "after": change.after, "origin": change.origin}

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from meshinstall.cli.options import Output
 from meshinstall.cli.output.event_text import event_text, summarise
 from meshinstall.cli.output.plan_diff import diff_json, diff_lines, summary_json, summary_lines, wrapped
-from meshinstall.engine.event_json import event_json
+from meshinstall.engine.event_json import change_json, event_json
 from meshinstall.engine.events import Emit, Event, RunEnded, StageEnded, StageStarted, StepDone
 from meshinstall.model.codes import CHECKS, address
 from meshinstall.model.finding import Finding, Severity
@@ -183,9 +183,7 @@ def _step_json(step: Step) -> dict[str, Any]:
         "action": step.action,
         "reasons": list(step.reasons),
         "needs": list(step.needs),
-        "changes": [
-            {"path": change.path, "before": change.before, "after": change.after, "origin": change.origin} for change in step.changes
-        ],
+        "changes": [change_json(change) for change in step.changes],
     }
     match step:
         case ReleaseStep(release=release, component=component, chart=chart, revision=revision, repair=repair):

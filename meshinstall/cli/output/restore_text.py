@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshinstall.cli.output.plan_diff import wrapped
+from meshinstall.engine.event_json import change_json, check_json
 from meshinstall.engine.recovery.terms import REMOVAL, Result
 from meshinstall.model.foreign_text import for_log, line, whole
 from meshinstall.model.gate import GateCheck, GateOutcome
@@ -69,12 +70,12 @@ def restore_json(result: Result) -> dict[str, Any]:
         "drill": result.removed is not None,
         "outcome": result.outcome,
         "verdict": result.verdict.outcome if result.verdict else None,
-        "checks": [_check_json(one) for one in result.checks],
-        "removed": None if result.removed is None else [_check_json(one) for one in result.removed],
+        "checks": [check_json(one) for one in result.checks],
+        "removed": None if result.removed is None else [check_json(one) for one in result.removed],
         "accepted": sorted(result.accepted),
         "phases": [{"name": one.name, "seconds": round(one.seconds, 3)} for one in result.phases],
         "seconds": round(result.seconds, 3),
-        "values": {name: [_change(one) for one in changes] for name, changes in sorted(result.values.items())},
+        "values": {name: [change_json(one) for one in changes] for name, changes in sorted(result.values.items())},
         "left": list(result.left),
     }
 
@@ -82,11 +83,3 @@ def restore_json(result: Result) -> dict[str, Any]:
 def restore_line(result: Result) -> str:
     """The last line after those of the events."""
     return json.dumps(restore_json(result), default=str)
-
-
-def _check_json(one: GateCheck) -> dict[str, Any]:
-    return {"name": one.name, "outcome": one.outcome, "words": one.words, "evidence": list(one.evidence)}
-
-
-def _change(one: Change) -> dict[str, Any]:
-    return {"path": one.path, "before": one.before, "after": one.after, "origin": one.origin}
