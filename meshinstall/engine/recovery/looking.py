@@ -12,7 +12,7 @@ from meshinstall.engine.mesh.pods import workload
 from meshinstall.engine.observe.cluster import observe
 from meshinstall.engine.observe.policies import find_served
 from meshinstall.engine.session import Session
-from meshinstall.engine.snapshot.cluster_objects import OF_GATEWAY, passing_namespaces
+from meshinstall.engine.snapshot.cluster_objects import OF_GATEWAY, namespaces, passing_namespaces
 from meshinstall.engine.snapshot.documents import gateway_keys
 from meshinstall.engine.snapshot.identity import mesh_identity, root_fingerprints
 from meshinstall.engine.tasks import gather
@@ -30,18 +30,20 @@ from meshinstall.model.snapshot_objects import SNAPSHOT_KINDS, mesh_labels, want
 
 async def look(desired: Desired, session: Session, content: SnapshotContent) -> Rebuilt:
     """What is there now; raises ClusterError where the mesh itself cannot be read."""
-    passing = await passing_namespaces(session.kube)
+    spaces = await namespaces(session.kube)
+    passing = passing_namespaces(spaces)
+    lasting = {one["name"]: one.get("labels") or {} for one in spaces if one["name"] not in passing}
     facts = await observe(desired, session.kube, session.releases, session.charts, session.chart_pins)
     workloads = {key: facts.live[key] for key in gateway_keys(desired, facts, {"Deployment", "DaemonSet"})}
     gaps: dict[str, str] = {}
     identity = await mesh_identity(session, facts)
     return Rebuilt(
         objects=await _objects(session, passing),
-        labels={name: labels for name, labels in (await _labels(session)).items() if name not in passing},
+        labels={name: mesh_labels(labels) for name, labels in lasting.items()},
         serving=await ask_gateways(session, workloads),
         roots=tuple(await root_fingerprints(session, desired.mesh_namespace)),
         trust_domain=str(identity["trustDomain"] or ""),
-        bare=await _bare(session, passing, gaps),
+        bare=await _bare(session, lasting, gaps),
         addresses=await _addresses(session, desired, facts),
         lacking=await _lacking(session, content, gaps),
         gaps=gaps,
@@ -64,17 +66,10 @@ async def _objects(session: Session, passing: frozenset[str]) -> dict[PolicyKey,
     }
 
 
-async def _labels(session: Session) -> dict[str, dict[str, str]]:
-    spaces = [item["metadata"] async for item in session.kube.list(object_path("v1", "namespaces"), metadata_only=True)]
-    return {one["name"]: mesh_labels(one.get("labels") or {}) for one in spaces}
-
-
-async def _bare(session: Session, passing: frozenset[str], gaps: dict[str, str]) -> tuple[Place, ...]:
+async def _bare(session: Session, labels: Mapping[str, Mapping[str, str]], gaps: dict[str, str]) -> tuple[Place, ...]:
     """Workloads without a proxy whose pods should have one: they came before istiod did."""
     try:
-        spaces = [item["metadata"] async for item in session.kube.list(object_path("v1", "namespaces"), metadata_only=True)]
         pods = await _pods(session)
-        labels = {one["name"]: one.get("labels") or {} for one in spaces if one["name"] not in passing}
         bare = [one for one in pods if one["namespace"] in labels and _is_bare(one, labels[one["namespace"]])]
         # In the network of its node no pod gets a proxy.
         hosts = {(one["namespace"], one["name"]) for one in (await _pods(session, "spec.hostNetwork=true") if bare else ())}

@@ -11,6 +11,7 @@ from meshinstall.engine.observe.policies import find_served
 from meshinstall.engine.snapshot.search import Search, Writer
 from meshinstall.model.ownership import HOLDER
 from meshinstall.model.paths import object_path
+from meshinstall.model.release import Manifest
 from meshinstall.model.snapshot_objects import SNAPSHOT_KINDS, SecretUse, keeper, mesh_labels, secret_uses, wanted_state
 from meshinstall.ports import Kube
 
@@ -19,9 +20,13 @@ OF_GATEWAY = "gateway.networking.k8s.io/gateway-name"
 _SERVICE_FIELDS = ("type", "loadBalancerClass", "loadBalancerIP", "loadBalancerSourceRanges", "externalTrafficPolicy", "externalIPs")
 
 
-async def passing_namespaces(kube: Kube) -> frozenset[str]:
+async def namespaces(kube: Kube) -> list[Manifest]:
+    """The metadata of every namespace; raises ClusterError."""
+    return [item["metadata"] async for item in kube.list(object_path("v1", "namespaces"), metadata_only=True)]
+
+
+def passing_namespaces(spaces: Iterable[Manifest]) -> frozenset[str]:
     """Namespaces that are being deleted, or that a run made for a moment, as ``verify`` does: nothing in them is wanted."""
-    spaces = [item["metadata"] async for item in kube.list(object_path("v1", "namespaces"), metadata_only=True)]
     return frozenset(one["name"] for one in spaces if "deletionTimestamp" in one or HOLDER in (one.get("annotations") or {}))
 
 

@@ -12,7 +12,7 @@ from meshinstall.engine.observe.run_holder import other_run
 from meshinstall.engine.observe.tags import find_tags
 from meshinstall.engine.observe.version import settle_version
 from meshinstall.engine.session import Session
-from meshinstall.engine.snapshot.cluster_objects import gateway_rows, namespace_rows, passing_namespaces, write_objects
+from meshinstall.engine.snapshot.cluster_objects import gateway_rows, namespace_rows, namespaces, passing_namespaces, write_objects
 from meshinstall.engine.snapshot.documents import (
     chart_path,
     desired_document,
@@ -91,7 +91,7 @@ async def take(desired: Desired, session: Session, draft: SnapshotDraft, terms: 
         _write_files(work)
         await _write_charts(work, facts)
         _write_releases(work, facts)
-        passing = await passing_namespaces(session.kube)
+        passing = passing_namespaces(await namespaces(session.kube))
         count, uses = await write_objects(session.kube, work.search, work.writer, passing)
         gateways = gateway_keys(desired, facts, {"Service"})
         charted = [(facts.live[key], str(release)) for key, release in gateways.items()]
