@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from meshinstall.cli.options import Output
     from meshinstall.engine.events import Emit, Event
+    from meshinstall.engine.pipeline import Callbacks
     from meshinstall.engine.session import Session
+    from meshinstall.model.plan import Plan
 
 
 @contextmanager
@@ -32,6 +34,20 @@ def telling(session: "Session", output: "Output") -> "Iterator[Emit]":
             kept(event)
 
         yield emit
+
+
+@contextmanager
+def running_plan(session: "Session", output: "Output", allowed: frozenset[str], *, agreed: bool) -> "Iterator[Callbacks]":
+    """A stage on a terminal: the plan is shown, a person asked unless they ``agreed`` before, events go to the terminal and the journal."""
+    from meshinstall.cli.output.printers import plan_text
+    from meshinstall.engine.pipeline import Callbacks
+
+    async def ask(_: "Plan") -> None:
+        if not agreed:
+            ask_to_run()
+
+    with telling(session, output) as emit:
+        yield Callbacks(lambda plan: typer.echo(plan_text(plan, allowed=allowed), err=True), ask, emit)
 
 
 def ask_to_run() -> None:

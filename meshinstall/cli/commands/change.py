@@ -1,7 +1,6 @@
 """Commands that plan and change a mesh: up, plan, down."""
 
 import sys
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
-from meshinstall.cli.asking import ask_to_run, confirm, telling
+from meshinstall.cli.asking import confirm, running_plan
 from meshinstall.cli.options import Output, PlanOutput
 from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, PROFILE, SAVED_ENVIRONMENT, SELECTORS, requesting
 from meshinstall.cli.running import in_thread, run
@@ -19,11 +18,7 @@ from meshinstall.errors import ExitStatus, UsageError
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from meshinstall.cli.output.saved_plan import Question, SavedPlan
-    from meshinstall.engine.pipeline import Callbacks
-    from meshinstall.engine.session import Session
     from meshinstall.model.plan import Plan
 
 # Seconds: of what changes a mesh, of a look at it, and of opening a session, which is no part of a run.
@@ -69,7 +64,7 @@ def up(
         differences = partial(_compare, kept) if kept else None
         terms = pipeline.Terms(allow=permitted, saved=differences, seconds=timeout, prove=not no_verify)
         # What was agreed to with the file is this cluster's plan, if the file says so.
-        with _callbacks(session, output, permitted, agreed=yes or bool(kept and kept.target)) as callbacks:
+        with running_plan(session, output, permitted, agreed=yes or bool(kept and kept.target)) as callbacks:
             result = await pipeline.up(desired, session, terms, callbacks)
         if kept and result.plan.is_applied:
             typer.echo(f"already applied: nothing of {saved} is left to do", err=True)
@@ -126,7 +121,7 @@ def down(
 
         desired, session = await in_thread(partial(open_environment, request), min(timeout, _OPENING))
         terms = pipeline.Terms(allow=permitted, seconds=timeout)
-        with _callbacks(session, output, permitted, agreed=yes) as callbacks:
+        with running_plan(session, output, permitted, agreed=yes) as callbacks:
             await pipeline.down(desired, session, terms, callbacks, crds=crds)
 
     run(work, *_INTERRUPTED)
@@ -137,20 +132,6 @@ def _compare(kept: "SavedPlan", plan: "Plan") -> list[str]:
     if kept.target is None and not plan.is_empty:
         warn(f"{kept.path} was saved by an older version of meshinstall: it does not say for which cluster. This is {plan.target}")
     return kept.differences(plan)
-
-
-@contextmanager
-def _callbacks(session: "Session", output: Output, allowed: frozenset[str], *, agreed: bool) -> "Iterator[Callbacks]":
-    """A stage on a terminal: the plan is shown, a person asked unless they ``agreed`` before, events go to the terminal and the journal."""
-    from meshinstall.cli.output.printers import plan_text
-    from meshinstall.engine.pipeline import Callbacks
-
-    async def ask(_: "Plan") -> None:
-        if not agreed:
-            ask_to_run()
-
-    with telling(session, output) as emit:
-        yield Callbacks(lambda plan: typer.echo(plan_text(plan, allowed=allowed), err=True), ask, emit)
 
 
 def _agree_to(question: "Question", *, yes: bool) -> None:

@@ -11,12 +11,12 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
-from meshinstall.cli.asking import ask_to_run, telling
+from meshinstall.cli.asking import running_plan
 from meshinstall.cli.options import Output
 from meshinstall.cli.request_options import CHARTS, CLOUD, CONTEXT, OWN_ENVIRONMENT, SELECTORS, requesting
 from meshinstall.cli.running import in_thread, run
 from meshinstall.cli.target import open_read, tell, warn
-from meshinstall.errors import ExitStatus, UsageError
+from meshinstall.errors import UsageError
 from meshinstall.model.cluster_ref import Cloud
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.request import Request
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     from meshinstall.adapters.recovery.opening import OpenSnapshot
     from meshinstall.config.project import Project
     from meshinstall.config.restored import Wishes
-    from meshinstall.engine.events import Emit
-    from meshinstall.engine.pipeline import Callbacks
     from meshinstall.engine.recovery.terms import Result, Terms
     from meshinstall.engine.session import Session
     from meshinstall.model.desired import Desired
-    from meshinstall.model.plan import Plan
 
 # Seconds of the plan, of the run with its proof, and of the comparison; and of opening a session.
 _PATIENCE, _OPENING = 600.0, 60.0
@@ -88,8 +85,8 @@ def restore(
             prepare = partial(_prepared, snapshot, replace(request, istio_version=to or None), identity, wishes)
             desired, session, terms = await in_thread(prepare, min(timeout, _OPENING))
             terms = replace(terms, allow=permitted, seconds=timeout, prove=not no_verify, left_out=wishes.left_out)
-            with telling(session, output) as emit:
-                result = await (run_drill if drill else run_restore)(desired, session, terms, _callbacks(emit, permitted, agreed=yes))
+            with running_plan(session, output, permitted, agreed=yes) as callbacks:
+                result = await (run_drill if drill else run_restore)(desired, session, terms, callbacks)
         _conclude(result, output, html)
 
     run(work, *_INTERRUPTED)
@@ -153,21 +150,11 @@ def resolved(snapshot: "OpenSnapshot", request: Request) -> "tuple[Project, Desi
     return project, desired
 
 
-def _callbacks(emit: "Emit", allowed: frozenset[str], *, agreed: bool) -> "Callbacks":
-    from meshinstall.cli.output.printers import plan_text
-    from meshinstall.engine.pipeline import Callbacks
-
-    async def ask(_: "Plan") -> None:
-        if not agreed:
-            ask_to_run()
-
-    return Callbacks(lambda plan: typer.echo(plan_text(plan, allowed=allowed), err=True), ask, emit)
-
-
 def _conclude(result: "Result", output: Output, html: Path | None) -> None:
     """Print how it ended, and exit with its status unless it is PASS."""
     from meshinstall.cli.output.restore_text import restore_line, restore_text
-    from meshinstall.model.gate import GateOutcome
+    from meshinstall.cli.output.verdicts import STATUS
+    from meshinstall.model.verdict import Outcome
 
     if html:
         from meshinstall.cli.output.files import write_whole
@@ -175,6 +162,5 @@ def _conclude(result: "Result", output: Output, html: Path | None) -> None:
 
         write_whole(html, restore_html(result, datetime.now(UTC)))
     typer.echo(restore_line(result) if output is Output.JSON else restore_text(result))
-    statuses = {GateOutcome.PASS: ExitStatus.DONE, GateOutcome.FAIL: ExitStatus.VIOLATION, GateOutcome.NOT_PROVEN: ExitStatus.NOT_PROVEN}
-    if status := statuses[result.outcome]:
+    if status := STATUS[Outcome(result.outcome)]:
         raise typer.Exit(status)
