@@ -13,6 +13,8 @@ from meshinstall.model.release import Component, Manifest, ReleaseRecord, Releas
 from meshinstall.model.status import Holder
 
 ANOTHER_ENVIRONMENT = "PRE016"
+# How ``kept_by`` names an engine, and what its files are called.
+_FORMATS = {"Argo CD": "argocd", "Flux": "flux"}
 # Values that would be lost, and namespaces, that are spelled out.
 _SHOWN = 5
 
@@ -46,17 +48,31 @@ def owners(plan: Plan, facts: Facts) -> Iterator[Finding]:
     for kind, item in _marked(facts, plan.mesh_namespace):
         if engine := kept_by(item):
             engines.setdefault(engine, f"{kind} {item['metadata']['name']}")
-    for engine, name in engines.items():
-        hint = f"change what {engine} reads (Git, its values), or take the mesh from it first; allow it: --allow takeover"
-        title = f"this mesh is kept by {engine}"
-        yield Finding("PRE017", Severity.ERROR, title, "it would undo what this run changes, or remove it", name, hint=hint)
     if engines:
+        yield kept(engines)
         return
     steps = {step.release: step for step in plan.steps if isinstance(step, ReleaseStep)}
     for key, record in facts.releases.items():
         # When it fails, helm writes its own words over ours.
         if record.status is ReleaseStatus.DEPLOYED and not made_by_us(record) and key in steps:
             yield _taken_over(steps[key], record)
+
+
+def kept(engines: Mapping[str, str]) -> Finding:
+    """That GitOps engines or operators keep a mesh; ``engines`` maps each, as ``kept_by`` names it, to an object that it marked."""
+    engine, *others = engines
+    more = f"; so {'does' if len(others) == 1 else 'do'} {first(others, _SHOWN)}" if others else ""
+    detail = f"it would undo what this run changes, or remove it{more}"
+    hint = f"change {_source(engine)}; to take the mesh from it first: meshinstall hand-over meshinstall; allow it: --allow takeover"
+    return Finding("PRE017", Severity.ERROR, f"this mesh is kept by {engine}", detail, engines[engine], hint=hint)
+
+
+def _source(engine: str) -> str:
+    """What is to be changed for an engine that reads Git, as ``kept_by`` names it; of any other it is its own values."""
+    format_ = next((name for words, name in _FORMATS.items() if engine.startswith(words)), "")
+    if not format_:
+        return f"what {engine} reads"
+    return f"the files, then run meshinstall render --format {format_}, and commit what it writes for {engine}"
 
 
 def _taken_over(step: ReleaseStep, record: ReleaseRecord) -> Finding:

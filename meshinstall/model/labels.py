@@ -18,3 +18,6 @@ STATUS = "sidecar.istio.io/status"
 REDIRECTION = "ambient.istio.io/redirection"
 # What an injected pod says of itself, and clients go by.
 TLS_MODE = "security.istio.io/tlsMode"
+# Of the release and of the chart, on all that Istio's charts make (helm: chart best practices; istio: zzz_profile and _helpers.tpl).
+INSTANCE = "app.kubernetes.io/instance"
+CHART = "helm.sh/chart"

@@ -13,7 +13,7 @@ from meshinstall.model.revision import DEFAULT_REVISION
 class PlaneAt:
     """An istiod: ``release`` is its Helm release, empty when helm did not make it; ``version`` is None when its image does not say it.
 
-    ``images`` is where its image comes from, ``env`` its environment, both as they run.
+    ``images`` is where its image comes from, ``env`` its environment, both as they run. ``kept_by`` is the GitOps engine that keeps it.
     """
 
     revision: str
@@ -22,6 +22,7 @@ class PlaneAt:
     release: str = ""
     images: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    kept_by: str = ""
 
 
 class Carrier(StrEnum):
@@ -91,6 +92,7 @@ class Proxied:
 
     ``release`` is the Helm release of a gateway; ``pinned`` a revision, ``pinned_image`` an image that its own pod template names.
     ``budgets`` are the PodDisruptionBudgets that select its pods. ``lacks_probe``: no container of it has a readiness probe.
+    ``kept_by`` is the GitOps engine that keeps what made them.
     """
 
     kind: str
@@ -104,6 +106,7 @@ class Proxied:
     budgets: tuple[BudgetAt, ...] = ()
     lacks_probe: bool = False
     mark: Mark = Mark()
+    kept_by: str = ""
 
     @property
     def name(self) -> str:

@@ -37,7 +37,7 @@ def worst(healths: Iterator[Health]) -> Health:
 class Workload:
     """A Deployment, DaemonSet or Service of a release; ``detail`` says why it is not Current.
 
-    ``ready`` and ``wanted`` count pods; a Service has none. ``addresses`` are a Service's.
+    ``ready`` and ``wanted`` count pods; a Service has none. ``addresses`` are a Service's. ``kept_by`` is the engine that keeps it.
     """
 
     key: ObjectKey
@@ -47,13 +47,14 @@ class Workload:
     wanted: int = 0
     service_type: str = ""
     addresses: tuple[str, ...] = ()
+    kept_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseHealth:
     """A release that the environment wants; the texts are empty when it is not installed.
 
-    ``health`` is the worst of Helm's record and of the workloads.
+    ``health`` is the worst of Helm's record and of the workloads. ``helm_status`` is empty where helm has no record of what is there.
     """
 
     key: ReleaseKey
@@ -65,6 +66,11 @@ class ReleaseHealth:
     istio_version: str = ""
     helm_status: str = ""
     workloads: tuple[Workload, ...] = ()
+
+    @property
+    def kept_by(self) -> tuple[str, ...]:
+        """The GitOps engines that keep its workloads."""
+        return tuple(dict.fromkeys(workload.kept_by for workload in self.workloads if workload.kept_by))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +219,9 @@ class MeshStatus:
             yield f"cannot tell which proxies are in sync: {self.proxies.unknown}"
         if older := self.proxies.older(self.istio_version):
             yield older
+        for release in self.releases:
+            if release.chart and release.workloads and not release.helm_status and not release.kept_by:
+                yield f"helm has no record of {release.key}, and no GitOps engine marked it: up does not take it for its own"
         for certificate in self.certificates:
             if certificate.unknown:
                 yield f"cannot read the {certificate.role} certificate: {certificate.unknown}"

@@ -156,6 +156,8 @@ def _services(releases: Iterable[ReleaseHealth]) -> Iterator[tuple[ReleaseHealth
 
 
 def _fact_rows(status: MeshStatus) -> Iterator[tuple[str, ...]]:
+    engines = dict.fromkeys(engine for release in status.releases for engine in release.kept_by)
+    yield from ((("Kept by" if number == 0 else ""), engine) for number, engine in enumerate(engines))
     yield "Proxies", _proxies_line(status.proxies)
     for certificate in status.certificates:
         role = "Root certificate" if certificate.role == "root" else "istiod's CA"
@@ -196,6 +198,7 @@ def _release_json(release: ReleaseHealth) -> dict[str, Any]:
         "chartVersion": release.chart_version,
         "istioVersion": release.istio_version,
         "helmStatus": release.helm_status,
+        "keptBy": list(release.kept_by),
         "workloads": [
             {
                 "kind": workload.key.kind,

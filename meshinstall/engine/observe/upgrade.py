@@ -19,16 +19,17 @@ from meshinstall.engine.mesh.reader import Asker, Wanted
 from meshinstall.engine.objects.json_fields import at, rows, text, texts
 from meshinstall.engine.observe import upgrade_objects as read
 from meshinstall.engine.observe.cloud import explaining
+from meshinstall.engine.observe.unrecorded import find_unrecorded
 from meshinstall.engine.observe.upgrade_objects import Budget, Owner, ProxyPod, WorkloadAt
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
-from meshinstall.errors import HelmError
+from meshinstall.errors import ForbiddenError, HelmError
 from meshinstall.model.desired import Desired
 from meshinstall.model.istio import DEFAULT_VALIDATOR, ISTIOD_CONTAINER, image_tag
 from meshinstall.model.istio_version import IstioVersion, istio_version
 from meshinstall.model.labels import REVISION
 from meshinstall.model.mesh_position import BudgetAt, Carrier, Mark, MeshPosition, PlaneAt, Proxied, ProxyCount, Rollout
-from meshinstall.model.ownership import owner_of
+from meshinstall.model.ownership import kept_by, owner_of
 from meshinstall.model.paths import object_path
 from meshinstall.model.place import Place
 from meshinstall.model.release import Component, Manifest, readable
@@ -147,12 +148,18 @@ class _Looks:
         return ""
 
     async def base(self) -> IstioVersion | None:
-        """The version of the chart that brought the CRDs; None without a record of it."""
+        """The version of the chart that brought the CRDs, by helm's record, else by their labels; None where neither says it."""
         spaces = [space.name for space in self._desired.namespaces]
         records = await self._session.releases.newest(spaces)
-        keys = [release.key for release in self._desired.releases if release.component is Component.BASE]
-        found = readable(records, keys)
-        return next((istio_version(record.version) for record in found.values()), None)
+        bases = [release for release in self._desired.releases if release.component is Component.BASE]
+        for record in readable(records, [release.key for release in bases]).values():
+            return istio_version(record.version)
+        try:
+            applied = [await find_unrecorded(self._session.kube, release) for release in bases]
+        except ForbiddenError:
+            # The list of the CRDs is asked for elsewhere, too, and is a gap there.
+            return None
+        return next((istio_version(one.version) for one in applied if one), None)
 
     async def planes(self) -> tuple[tuple[PlaneAt, ...], set[str]]:
         """The istiods in the namespace of the mesh, and revisions that only others have."""
@@ -271,6 +278,7 @@ def _plane(plane: Plane) -> PlaneAt:
         release=release.name if release else "",
         images=image.rpartition("/")[0],
         env={text(at(one, "name")): text(at(one, "value")) for one in rows(at(own, "env"))},
+        kept_by=kept_by(plane.item),
     )
 
 
@@ -350,6 +358,7 @@ class _Around:
             budgets=budgets,
             lacks_probe=bool(workload and workload.lacks_probe),
             mark=workload.mark if workload else Mark(),
+            kept_by=workload.kept_by if workload else "",
         )
 
     def _budgets(self, namespace: str, labels: Mapping[str, str]) -> tuple[BudgetAt, ...]:

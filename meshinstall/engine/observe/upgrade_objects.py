@@ -24,7 +24,7 @@ from meshinstall.model.mesh_position import (
     Rollout,
     TagAt,
 )
-from meshinstall.model.ownership import SCOUT, owner_of
+from meshinstall.model.ownership import SCOUT, kept_by, owner_of
 from meshinstall.model.place import Place
 from meshinstall.model.release import Manifest
 from meshinstall.model.revision import DEFAULT_REVISION
@@ -79,6 +79,7 @@ class WorkloadAt:
     pinned_image: str = ""
     lacks_probe: bool = False
     mark: Mark = field(default_factory=Mark)
+    kept_by: str = ""
 
 
 class Budget(NamedTuple):
@@ -125,7 +126,8 @@ def workload(item: Manifest, kind: str) -> WorkloadAt:
     template = table(at(item, "spec", "template"))
     notes = texts(at(template, "metadata", "annotations"))
     template_labels = labels(template)
-    release = owner_of(table(at(item, "metadata")))
+    metadata = table(at(item, "metadata"))
+    release = owner_of(metadata)
     return WorkloadAt(
         Owner(kind, place(item)),
         _ROLLOUTS[kind](item),
@@ -135,6 +137,7 @@ def workload(item: Manifest, kind: str) -> WorkloadAt:
         notes.get(_PROXY_IMAGE, ""),
         lacks_probe(template),
         read_mark(item, kind),
+        kept_by({"metadata": metadata}),
     )
 
 

@@ -12,6 +12,7 @@ from meshinstall.engine.objects.release_manifest import objects
 from meshinstall.engine.observe.cloud import explaining
 from meshinstall.engine.observe.looks import get_or_none
 from meshinstall.engine.observe.run_holder import watched_holder
+from meshinstall.engine.observe.unrecorded import Unrecorded, find_unrecorded
 from meshinstall.engine.run.waiting import reasons
 from meshinstall.engine.session import Session
 from meshinstall.engine.tasks import gather
@@ -20,7 +21,7 @@ from meshinstall.model.desired import Desired, Release
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.istio import CA_SECRETS, ISTIOD_SELECTOR, ROOT_CERTIFICATE
 from meshinstall.model.labels import REVISION
-from meshinstall.model.ownership import lease_path, recorded_environment, summary_path
+from meshinstall.model.ownership import kept_by, lease_path, recorded_environment, summary_path
 from meshinstall.model.paths import object_path, path_of
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus, readable
 from meshinstall.model.status import (
@@ -66,13 +67,28 @@ async def look(desired: Desired, session: Session) -> MeshStatus:
 async def _releases(desired: Desired, session: Session) -> tuple[ReleaseHealth, ...]:
     told = await session.releases.newest([namespace.name for namespace in desired.namespaces])
     records = readable(told, (release.key for release in desired.releases))
-    found = await gather((release.key for release in desired.releases), lambda key: _workloads(session, records.get(key)))
-    return tuple(release_health(release, records.get(release.key), found[release.key], desired.environment) for release in desired.releases)
+    releases = {release.key: release for release in desired.releases}
+    found = await gather(releases, lambda key: _release(session, releases[key], records.get(key), desired.environment))
+    return tuple(found[key] for key in releases)
 
 
-async def _workloads(session: Session, record: ReleaseRecord | None) -> tuple[Workload, ...]:
-    if record is None:
-        return ()
+async def _release(session: Session, release: Release, record: ReleaseRecord | None, environment: str) -> ReleaseHealth:
+    if record and record.status is not ReleaseStatus.UNINSTALLED:
+        return release_health(release, record, await _workloads(session, record), environment)
+    applied = await find_unrecorded(session.kube, release)
+    if applied is None:
+        return release_health(release, record, (), environment)
+    seen = await gather(applied.live, lambda key: _judged(session, key, applied.live[key]))
+    return unrecorded_health(release, applied, tuple(seen[key] for key in applied.live))
+
+
+def unrecorded_health(release: Release, applied: Unrecorded, workloads: tuple[Workload, ...]) -> ReleaseHealth:
+    """The health of what an engine or kubectl applied: of the workloads alone."""
+    health = worst(each.health for each in workloads)
+    return ReleaseHealth(release.key, release.component, health, "", applied.chart, applied.version, applied.version, "", workloads)
+
+
+async def _workloads(session: Session, record: ReleaseRecord) -> tuple[Workload, ...]:
     manifests = objects(record)
     keys, empty = readiness.watched(manifests, record.key), readiness.empty(manifests, record.key)
     found = await gather(keys, lambda key: _workload(session, key, may_be_empty=key in empty))
@@ -80,7 +96,10 @@ async def _workloads(session: Session, record: ReleaseRecord | None) -> tuple[Wo
 
 
 async def _workload(session: Session, key: ObjectKey, *, may_be_empty: bool) -> Workload:
-    live = await session.kube.get(path_of(key))
+    return await _judged(session, key, await session.kube.get(path_of(key)), may_be_empty=may_be_empty)
+
+
+async def _judged(session: Session, key: ObjectKey, live: Manifest | None, *, may_be_empty: bool = False) -> Workload:
     if live is None or not readiness.unready(live, key.kind, may_be_empty=may_be_empty):
         return workload(key, live, (), may_be_empty=may_be_empty)
     return workload(key, live, [trouble async for trouble in reasons(session, key, live)])
@@ -98,7 +117,8 @@ def workload(key: ObjectKey, live: Manifest | None, troubles: Iterable[readiness
     if key.kind == "Service":
         ready = wanted = 0
     health, detail = _health(live, key.kind, list(troubles), may_be_empty=may_be_empty)
-    return Workload(key, health, detail, ready, wanted, spec.get("type", ""), tuple(_addresses(live)) if key.kind == "Service" else ())
+    addresses = tuple(_addresses(live)) if key.kind == "Service" else ()
+    return Workload(key, health, detail, ready, wanted, spec.get("type", ""), addresses, kept_by(live))
 
 
 def _health(live: Manifest, kind: str, troubles: list[readiness.Trouble], *, may_be_empty: bool) -> tuple[Health, str]:

@@ -14,6 +14,7 @@ from meshinstall.catalog.upgrades import (
     Fix,
     notes_source,
 )
+from meshinstall.checks.ownership import kept
 from meshinstall.checks.words import first
 from meshinstall.engine.upgrade.changes import unknown_lines
 from meshinstall.engine.upgrade.strategy import goes
@@ -48,6 +49,7 @@ def of_target(position: MeshPosition, target: IstioVersion, lines: tuple[str, ..
 
 def of_mesh(position: MeshPosition, strategy: Strategy) -> Iterator[Finding]:
     """What of the mesh as it is does not fit the strategy."""
+    yield from _kept(position)
     yield from _leads_nowhere(position, strategy)
     yield from _skew(position)
     if strategy.way is Way.CANARY:
@@ -59,6 +61,18 @@ def of_mesh(position: MeshPosition, strategy: Strategy) -> Iterator[Finding]:
         yield Finding("PRE047", Severity.WARNING, title, "they count as old, and are restarted")
     for gap in position.gaps:
         yield Finding("PRE047", Severity.WARNING, f"the plan may miss something: {gap}")
+
+
+def _kept(position: MeshPosition) -> Iterator[Finding]:
+    """That a GitOps engine keeps an istiod of the mesh, or a gateway of ours."""
+    marked = [(plane.kept_by, f"Deployment {plane.place}") for plane in position.planes]
+    marked += [(one.kept_by, one.name) for one in position.proxied if one.release]
+    engines: dict[str, str] = {}
+    for engine, name in marked:
+        if engine:
+            engines.setdefault(engine, name)
+    if engines:
+        yield kept(engines)
 
 
 def _fixes(position: MeshPosition, target: IstioVersion) -> Iterator[Finding]:

@@ -137,6 +137,18 @@ async def test_a_mesh_that_an_engine_keeps_is_refused_with_its_name(metadata: di
         await stages.up(there, DESIRED, [])
 
 
+async def test_several_engines_are_one_finding_that_says_what_to_change_in_git() -> None:
+    there = await installed()
+    for name, application in (("istiod", "prod-istiod"), ("public", "prod-public")):
+        path = next(path for path in there.kube.objects if path.endswith(f"/deployments/{name}"))
+        live = there.kube.objects[path]["metadata"]
+        live["annotations"] = {**live.get("annotations", {}), "argocd.argoproj.io/tracking-id": f"{application}:apps/Deployment:x"}
+    (told,) = found(await planned(there), "PRE017")
+    assert "prod-istiod" in told.title
+    assert "so does Argo CD Application prod-public" in told.detail
+    assert "change the files, then run meshinstall render --format argocd, and commit what it writes" in told.hint
+
+
 async def test_a_control_plane_with_proxies_of_others_is_removed_only_by_name() -> None:
     there = await installed()
     client(there, "web-1", revision="default")

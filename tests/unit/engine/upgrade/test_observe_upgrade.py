@@ -38,6 +38,21 @@ async def test_each_part_is_where_it_is() -> None:
     assert found.gaps == ()
 
 
+async def test_it_is_known_which_engine_keeps_a_part_and_without_a_record_what_the_crds_say() -> None:
+    there = world()
+    there.releases.records.clear()
+    labels = {"app.kubernetes.io/instance": "istio-base", "helm.sh/chart": "base-1.30.4"}
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gateways.networking.istio.io"
+    there.kube.objects[path] = {"metadata": {"name": "gateways.networking.istio.io", "labels": labels}}
+    for place in ("istio-system/deployments/istiod", "shop/deployments/web"):
+        live = there.kube.objects[f"/apis/apps/v1/namespaces/{place}"]["metadata"]
+        live["annotations"] = {**live.get("annotations", {}), "argocd.argoproj.io/tracking-id": "mesh:apps/Deployment:x"}
+    found = await look(there)
+    assert found.base == OLD
+    assert [plane.kept_by for plane in found.planes] == ["Argo CD Application mesh"]
+    assert [one.kept_by for one in found.proxied] == ["Argo CD Application mesh"]
+
+
 async def test_pods_that_are_being_deleted_are_left_out() -> None:
     there = world()
     pod(there, "shop", "web-old", owner=("Deployment", "web"), tag="1.29.0", deletionTimestamp="2026-11-21T12:00:00Z")

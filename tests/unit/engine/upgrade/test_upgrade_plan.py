@@ -319,6 +319,24 @@ def test_proxies_whose_version_cannot_be_told_count_as_old_and_are_named() -> No
     assert "Deployment shop/web" in titled(plan, "PRE047")
 
 
+@pytest.mark.parametrize(
+    "position",
+    [
+        mesh(planes=(plane(kept_by="Argo CD Application mesh"),)),
+        mesh(proxied=(proxied("istio-ingress/ingress", release="istio-ingress/ingress", kept_by="Argo CD Application mesh"),)),
+    ],
+)
+def test_an_upgrade_of_what_an_engine_keeps_is_refused_before_its_first_stage(position: MeshPosition) -> None:
+    (told,) = [one for one in planned(position).findings if one.code == "PRE017"]
+    assert told.severity is Severity.ERROR
+    assert told.title == "this mesh is kept by Argo CD Application mesh"
+    assert "meshinstall render --format argocd" in told.hint
+
+
+def test_a_workload_that_is_not_ours_may_be_kept_by_an_engine() -> None:
+    assert "PRE017" not in codes(planned(mesh(proxied=(proxied(kept_by="Argo CD Application shop"),))))
+
+
 def test_an_old_gateway_api_stops_where_its_routes_would_vanish() -> None:
     routes = {GATEWAY_ROUTES: ("TLSRoute shop/pass",)}
     plan = planned(mesh("1.29.7", gateway_api="1.4.0", used=routes), "1.30.5")
