@@ -14,7 +14,7 @@ from testbed.clouds.process.kind import read_addresses
 from testbed.clouds.process.kinds import kind
 from testbed.cluster import Cluster
 from testbed.errors import TestbedError
-from testbed.spec import Account, Authentication, Cloud, Nodes
+from testbed.spec import Account, Authentication, Cloud, Engine, Nodes
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="A real Kubernetes cluster on this machine, for development and tests.")
 
@@ -44,17 +44,29 @@ def up(
     nodes: Annotated[Nodes, typer.Option(help="Real (kubelet, containerd), simulated (kwok), or none and an istiod.")] = Nodes.REAL,
     cloud: Annotated[Cloud | None, typer.Option(help="Put a FAKE cloud beside it, which the API server asks who a token is.")] = None,
     account: Annotated[Account, typer.Option(help="What the account in that cloud is like.")] = Account.PLAIN,
+    with_: Annotated[list[Engine] | None, typer.Option("--with", help="Run an engine of GitOps in it; may be repeated.")] = None,
 ) -> None:
     """Start a cluster and wait until it is usable."""
+    engines = tuple(engine for engine in Engine if engine in (with_ or ()))
+    if engines and nodes is Nodes.NONE:
+        message = "--with needs a cluster whose controllers run; take --nodes real or simulated"
+        raise TestbedError(message)
     if answer := machine.objection(machine.inspect(paths.cache_dir())):
         raise TestbedError(answer)
     started = time.monotonic()
     if cloud is None:
-        found = cluster.up(name, nodes, say)
+        found = cluster.up(name, nodes, say, engines=engines)
     else:
         wanted = kind(cloud)
         found = cluster.up(
-            name, nodes, say, wanted.parts, authenticate=lambda _: Authentication(wanted.flags), cloud=cloud, account=account
+            name,
+            nodes,
+            say,
+            wanted.parts,
+            authenticate=lambda _: Authentication(wanted.flags),
+            cloud=cloud,
+            account=account,
+            engines=engines,
         )
     say(f"cluster {name} is up after {time.monotonic() - started:.1f} s, {_kind(found)}: {found.spec.server}")
 

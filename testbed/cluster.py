@@ -26,7 +26,7 @@ from testbed.build import catalog
 from testbed.build.builder import build
 from testbed.errors import TestbedError
 from testbed.machine import allow_watches
-from testbed.spec import Account, Authenticate, Authentication, Cloud, Nodes, Spec
+from testbed.spec import Account, Authenticate, Authentication, Cloud, Engine, Nodes, Spec
 from testbed.waiting import until
 
 Say = Callable[[str], None]
@@ -113,30 +113,33 @@ def up(  # noqa: PLR0913 - what a cluster is
     authenticate: Authenticate | None = None,
     cloud: Cloud | None = None,
     account: Account = Account.PLAIN,
+    engines: tuple[Engine, ...] = (),
 ) -> Cluster:
     """Start the cluster ``name`` and wait until it is usable; nothing to do when it runs.
 
     ``parts`` are built parts to add, such as images-restamp; ``authenticate``
     makes the API server accept more than client certificates; ``cloud`` runs
-    as a component of the cluster, with that kind of account. Raises
-    TestbedError, with the last log lines, when a component dies or the
-    cluster is not usable within 120 s.
+    as a component of the cluster, with that kind of account, and so do
+    ``engines``, which need nodes. Raises TestbedError, with the last log lines,
+    when a component dies or the cluster is not usable within 120 s.
     """
     with _locked(paths.state_dir(name).name):
         found = existing(name)
         if found and first_process(name):
             _check_same_kind(found.spec, nodes, cloud, account)
+            _check_same_engines(found.spec, engines)
             _wait_usable(found)
             return found
         _clean(name)
         allow_watches()
-        wanted = catalog.CLUSTERS[nodes]
-        shop = build(catalog.PARTS, (*wanted, *parts), paths.cache_dir(), say)
+        wanted = (*catalog.CLUSTERS[nodes], *parts, *(part for engine in engines for part in catalog.ENGINES[engine]))
+        shop = build(catalog.PARTS, wanted, paths.cache_dir(), say)
         # Two that start at once must not pick the same network.
         with _locked(""):
-            folders = {part: str(shop.part(part)) for part in (*wanted, *parts)}
+            folders = {part: str(shop.part(part)) for part in wanted}
+            state = str(paths.state_dir(name))
             cluster = _prepare(
-                Spec(name, nodes, _free_index(), str(paths.state_dir(name)), folders, cloud=cloud, account=account), authenticate
+                Spec(name, nodes, _free_index(), state, folders, cloud=cloud, account=account, engines=engines), authenticate
             )
         try:
             _start(cluster)
@@ -167,6 +170,15 @@ def _check_same_kind(running: Spec, nodes: Nodes, cloud: Cloud | None, account: 
     if (running.cloud, running.account) != (cloud, account):
         kind = f"with a fake {running.cloud}, account {running.account}" if running.cloud else "without a cloud"
         message = f"cluster {name} is running {kind}; end it first: scripts/testbed down --name {name}"
+        raise TestbedError(message)
+
+
+def _check_same_engines(running: Spec, engines: tuple[Engine, ...]) -> None:
+    if running.engines != engines:
+        name = running.name
+        message = (
+            f"cluster {name} is running with {', '.join(running.engines) or 'no engine'}; end it first: scripts/testbed down --name {name}"
+        )
         raise TestbedError(message)
 
 

@@ -33,7 +33,7 @@ def components(of: Spec, python: str) -> tuple[Component, ...]:
     """Everything that runs in the cluster ``of``; ``python`` is the interpreter for our own parts."""
     if of.nodes is Nodes.NONE:
         return (*_api_server(of), *_cloud(of, python), *_istiod(of, python))
-    plane = (*_api_server(of), *_controllers(of), *_cloud(of, python))
+    plane = (*_api_server(of), *_controllers(of), *_cloud(of, python), *_engines(of, python))
     return (*plane, *_real_node(of, python)) if of.nodes is Nodes.REAL else (*plane, _kwok(of))
 
 
@@ -152,6 +152,12 @@ def _authenticator(of: Spec) -> Component:
         after=("cloud",),
         env=eks_authenticator.environment(f"http://127.0.0.1:{eks_authenticator.PROXY_PORT}", folder, eks_account.REGION),
     )
+
+
+def _engines(of: Spec, python: str) -> tuple[Component, ...]:
+    from testbed.engines import kinds
+
+    return tuple(kinds.engines(of, python))
 
 
 def _istiod(of: Spec, python: str) -> tuple[Component, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from testbed import pins, spec
+from testbed.engines import kinds
 from testbed.pki import Authority, KeyPair, kubeconfig, signing_key, write_private
 from testbed.spec import INSIDE, Nodes, Spec
 
@@ -12,7 +13,7 @@ from testbed.spec import INSIDE, Nodes, Spec
 def write(of: Spec, files: Mapping[str, str | bytes]) -> None:
     """Write certificates, kubeconfigs and configuration into the cluster's state folder; ``files`` belong to its authentication."""
     state = Path(of.state)
-    for folder in ("pki", "config", "config/cni", spec.AUTHENTICATION.name, "log", "tmp"):
+    for folder in ("pki", "config", "config/cni", spec.AUTHENTICATION.name, "log", "tmp", *kinds.folders(of)):
         (state / folder).mkdir(mode=0o700, parents=True)
     authority = Authority("kubernetes")
     admin = authority.client("admin", "system:masters")
@@ -32,6 +33,9 @@ def write(of: Spec, files: Mapping[str, str | bytes]) -> None:
     for name, pair in users.items():
         write_private(state / "config" / f"{name}.kubeconfig", kubeconfig(of.server, ca, pair, name))
     write_private(state / "kubeconfig", kubeconfig(of.server, ca, admin, f"testbed-{of.name}"))
+    for engine in of.engines:
+        text = kubeconfig(of.server, ca, admin, engine.value, kinds.NAMESPACES[engine])
+        write_private(state / "config" / f"{engine}.kubeconfig", text)
     for name, text in _files(of).items():
         (state / "config" / name).write_text(text)
     for name, data in files.items():
@@ -59,6 +63,7 @@ def _pairs(of: Spec, authority: Authority) -> dict[str, KeyPair]:
         "front-proxy-ca": front_proxy.pair,
         "front-proxy-client": front_proxy.client("front-proxy-client"),
         "service-account": signing_key(),
+        **({"hub": authority.server("hub", of.address)} if of.engines else {}),
     }
 
 

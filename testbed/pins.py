@@ -9,11 +9,12 @@ RESTAMP = "1.31.1"
 HELM4 = "4.3.1"
 HELM3 = "3.22.0"
 HELMFILE = "1.8.0"
+ARGOCD = "3.6.1"
 
-# Modules whose CRDs say what Argo CD 3.5.7 and Flux 2.9.4 read: nothing of them is built. Each with its checksum as in a go.sum.
+# Modules whose CRDs say what Argo CD and Flux 2.9.5 read. Each with its checksum as in a go.sum.
 ENGINES = {
-    "github.com/argoproj/argo-cd/v3@v3.5.7": "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
-    "github.com/controlplaneio-fluxcd/flux-operator@v0.58.0": "h1:7fbGeGRzp7sEwfg7jjc3a3bJvMYTAgPv+hl5qf9SBxo=",
+    f"github.com/argoproj/argo-cd/v3@v{ARGOCD}": "h1:OmhqeKiR3C//awbFrhQqFdtRI+Qiv17j8vqm3UkMj/g=",
+    "github.com/controlplaneio-fluxcd/flux-operator@v0.59.0": "h1:jByuiWYtjSJxucGHuz68tV0DeVFz5CYrKQYfxAwE7lE=",
 }
 
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"

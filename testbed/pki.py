@@ -93,7 +93,7 @@ def signing_key() -> KeyPair:
     return KeyPair(public, _key_pem(key))
 
 
-def kubeconfig(server: str, authority: bytes, pair: KeyPair, name: str) -> str:
+def kubeconfig(server: str, authority: bytes, pair: KeyPair, name: str, namespace: str = "default") -> str:
     """A kubeconfig (JSON, which is YAML) with the client certificate inline."""
 
     def text(data: bytes) -> str:
@@ -106,7 +106,7 @@ def kubeconfig(server: str, authority: bytes, pair: KeyPair, name: str) -> str:
             "kind": "Config",
             "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": text(authority)}}],
             "users": [{"name": name, "user": user}],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": namespace}}],
             "current-context": name,
         },
         indent=2,

@@ -45,8 +45,11 @@ def foreign(cluster: Cluster) -> list[str]:
     return find_foreign(kind_of(cluster.spec), os.environ) if cluster.spec.cloud else []
 
 
-def write_configuration(cluster: Cluster, charts: Path, **environments: Mapping[str, Any]) -> Path:
-    """Write meshinstall.yaml, with these environments by name, and values for this cluster; return their folder."""
+def write_configuration(cluster: Cluster, charts: Path | str, **environments: Mapping[str, Any]) -> Path:
+    """Write meshinstall.yaml, with these environments by name, and values for this cluster; return their folder.
+
+    ``charts`` is the folder of the charts, or their registry's address.
+    """
     folder = cluster.state / "meshinstall"
     values = folder / "values" / "components"
     values.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,13 @@ class Account(StrEnum):
     AWKWARD = "awkward"
 
 
+class Engine(StrEnum):
+    """What keeps a cluster as a Git repository says."""
+
+    ARGOCD = "argocd"
+    FLUX = "flux"
+
+
 # Inside the cluster's mount namespace its state folder is always here: short
 # enough for socket paths, and the same in every cluster's configuration.
 INSIDE = Path("/run/testbed")
@@ -41,6 +48,8 @@ NODE_NAME = "node1"
 API_PORT = 6443
 # Where a fake cloud that is a process of the cluster listens: an API, or the proxy that leads to one.
 CLOUD_PORT = 4566
+# Where engines find Git repositories and charts, by TLS, on the node's address.
+HUB_PORT = 5000
 # Where the sockets and certificates are that a proxy's own agent would hold (Nodes.NONE).
 AGENT_FOLDER = "agent"
 # Where its files are in the state folder: a login, certificates, and its addresses once it answers.
@@ -54,7 +63,7 @@ class Spec:
 
     ``index`` (1-250) picks its network; ``parts`` are folders of built parts by name; ``authentication`` are flags
     of the API server that say how it learns who a token is; ``cloud`` is the fake cloud that runs as one of its
-    components, if any, and ``account`` what it is like there.
+    components, if any, and ``account`` what it is like there; ``engines`` run as components, too.
     """
 
     name: str
@@ -65,6 +74,7 @@ class Spec:
     authentication: tuple[str, ...] = ()
     cloud: Cloud | None = None
     account: Account = Account.PLAIN
+    engines: tuple[Engine, ...] = ()
 
     @property
     def host_address(self) -> str:
@@ -80,6 +90,11 @@ class Spec:
     def server(self) -> str:
         """URL of the API server, the same from inside and outside."""
         return f"https://{self.address}:{API_PORT}"
+
+    @property
+    def hub(self) -> str:
+        """HOST:PORT of the server of Git repositories and charts, where there are engines."""
+        return f"{self.address}:{HUB_PORT}"
 
     @property
     def interface(self) -> str:
@@ -111,6 +126,7 @@ def load(path: Path) -> Spec:
             "authentication": tuple(data.get("authentication", ())),
             "cloud": Cloud(data["cloud"]) if data.get("cloud") else None,
             "account": Account(data.get("account", Account.PLAIN)),
+            "engines": tuple(Engine(one) for one in data.get("engines", ())),
         }
     )
 

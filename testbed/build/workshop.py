@@ -51,14 +51,14 @@ class Workshop:
             raise TestbedError(message)
         return done.stdout
 
-    def go(self, part: str, module: Path, *args: str | Path) -> str:
-        """Run the pinned Go toolchain in ``module``, without cgo, with caches of its own."""
-        toolchain = self.part("go") / "go"
+    def go(self, part: str, module: Path, *args: str | Path, toolchain: str = "go") -> str:
+        """Run a pinned Go toolchain, which is a part, in ``module``, without cgo, with caches of its own."""
+        root = self.part(toolchain) / "go"
         return self.run(
             part,
-            [toolchain / "bin" / "go", *args],
+            [root / "bin" / "go", *args],
             cwd=module,
-            GOROOT=str(toolchain),
+            GOROOT=str(root),
             GOTOOLCHAIN="local",
             GOWORK="off",
             GOENV="off",
@@ -70,7 +70,7 @@ class Workshop:
             GOGC="400",
         )
 
-    def module(self, part: str, module: Path, name: str) -> Path:
+    def module(self, part: str, module: Path, name: str, toolchain: str = "go") -> Path:
         """Folder of the source of ``name``, one of the modules that ``module`` requires."""
-        self.go(part, module, "mod", "download", name)
-        return Path(self.go(part, module, "list", "-m", "-f", "{{.Dir}}", name).strip())
+        self.go(part, module, "mod", "download", name, toolchain=toolchain)
+        return Path(self.go(part, module, "list", "-m", "-f", "{{.Dir}}", name, toolchain=toolchain).strip())
