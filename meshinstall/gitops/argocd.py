@@ -47,6 +47,13 @@ def _check_names(sites: Sequence[RenderedSite]) -> None:
         raise UsageError(f"two Applications would be called {twice[0]}", "give an environment or a gateway another name")
 
 
+def application_names(site: RenderedSite) -> tuple[str, ...]:
+    """Names of the Applications of a site; the one that makes the others is the first."""
+    releases = (release.key.name for release in site.releases)
+    steps = (f"mesh-{step.value[3:]}" for step, _ in site.steps() if step in _OBJECTS)
+    return (f"mesh-{site.name}", *(f"{site.name}-{name}" for name in (*releases, *steps)))
+
+
 def _site(site: RenderedSite, repository: Repository) -> Iterator[tuple[str, str]]:
     yield f"projects/{site.name}.yaml", dump(_project(site, repository))
     for release in site.releases:

@@ -34,13 +34,22 @@ def _site(site: RenderedSite, repository: Repository) -> Iterator[tuple[str, str
     for step, files in steps:
         if not files:
             continue
-        name = f"mesh-{step.value[3:]}"
+        name = _named(step)
         yield f"{site.path}/flux/{name}.yaml", dump(_kustomization(name, step, f"./{repository.path}/{site.path}/{step.value}", before))
         yield f"{site.path}/{step.value}/{_FILE}", dump(_resources(sorted(files)))
         yield from ((f"{site.path}/{step.value}/{file}", text) for file, text in files.items())
         before = [name]
-    names = [f"mesh-{step.value[3:]}.yaml" for step, files in steps if files]
+    names = [f"{_named(step)}.yaml" for step, files in steps if files]
     yield f"{site.path}/flux/{_FILE}", dump(_resources(names))
+
+
+def kustomization_names(site: RenderedSite) -> tuple[str, ...]:
+    """Names of the Kustomizations of a site."""
+    return tuple(_named(step) for step in Step if any(_files(site, step)))
+
+
+def _named(step: Step) -> str:
+    return f"mesh-{step.value[3:]}"
 
 
 def _files(site: RenderedSite, step: Step) -> Iterator[tuple[str, str]]:

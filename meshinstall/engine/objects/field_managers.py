@@ -22,6 +22,8 @@ _PEOPLE = re.compile(r"kubectl(-.*)?")
 # ourselves is Helm's again with its next revision.
 _HARMLESS = frozenset({"pilot-discovery", "admissionsenforcer", "meshinstall"})
 
+# GitOps engines, which write what Git says (argo-cd: common/common.go; fluxcd: helm-controller, kustomize-controller, flux2).
+_ENGINES = re.compile(r"argocd-(application-)?controller|(helm|kustomize|source)-controller|flux")
 # What installs charts, and what Kubernetes, its clouds and its own bookkeeping write; nobody's additions.
 _CONTROLLERS = re.compile(
     r"helm-controller|terraform-provider-helm.*|before-first-apply|kube-(apiserver|scheduler)|(.+-)?cloud-controller-manager"
@@ -31,8 +33,13 @@ _UNRECORDED = "somebody that Kubernetes did not record"
 
 
 def may_be_taken_over(managers: frozenset[str], shown: tuple[str, ...]) -> bool:
-    """Whether helm may force its fields on all ``managers``: harmless ones, and people whose edits the plan has ``shown``."""
-    return bool(managers) and all(each in _HARMLESS or (each in shown and _PEOPLE.fullmatch(each)) for each in managers)
+    """Whether helm may force its fields on all ``managers``: harmless ones, people whose edits the plan has ``shown``, and GitOps engines.
+
+    An engine that still keeps an object marks it, and PRE017 stops the run before.
+    """
+    return bool(managers) and all(
+        each in _HARMLESS or _ENGINES.fullmatch(each) or (each in shown and _PEOPLE.fullmatch(each)) for each in managers
+    )
 
 
 def is_person(manager: str) -> bool:

@@ -1,0 +1,148 @@
+"""How far a mesh is on its way to Argo CD, or away from it; pure.
+
+Sources: argo-cd: docs/user-guide/app_deletion.md (the finalizer), docs/operator-manual/applicationset/Application-Deletion.md.
+"""
+
+import shlex
+from collections.abc import Iterator
+
+from meshinstall.engine.handover.marks import kept_by_engine, lacking
+from meshinstall.engine.handover.terms import Scene, judged, named
+from meshinstall.engine.objects.json_fields import at, rows, table, text
+from meshinstall.gitops.argocd import application_names
+from meshinstall.model.foreign_text import plain
+from meshinstall.model.hand_over import Work, WorkState
+from meshinstall.model.ownership import ARGO
+from meshinstall.model.release import Manifest
+
+APPLICATION, SET = "Application", "ApplicationSet"
+# With one of these Argo CD deletes all objects of an Application that is deleted.
+_DELETES = "resources-finalizer.argocd.argoproj.io"
+_RESOURCE = {APPLICATION: "applications.argoproj.io", SET: "applicationsets.argoproj.io"}
+_ON_HUB = "Argo CD does not run in this cluster, so its Applications were not seen"
+
+
+def taking(scene: Scene) -> Iterator[Work]:
+    """The steps by which Argo CD gets a mesh that is as the files say."""
+    yield _applications(scene)
+    yield _synced(scene)
+
+
+def _applications(scene: Scene) -> Work:
+    title, wanted = "Argo CD has the Applications of this site", application_names(scene.site)
+    if scene.owned[APPLICATION] is None:
+        # What it marked, it has.
+        missing = lacking(scene, ARGO)
+        state = WorkState.OPEN if missing else WorkState.DONE
+        return Work(title, state, (_ON_HUB,) if missing else (), _how(scene), _commands(scene)) if missing else Work(title, state)
+    there = {_name(one) for one in scene.owned[APPLICATION] or ()}
+    gone = [name for name in wanted if name not in there]
+    says = [f"not there: {named(gone)}"] if gone else []
+    return judged(title, says, words=_how(scene), commands=_commands(scene))
+
+
+def _how(scene: Scene) -> tuple[str, ...]:
+    return (
+        f"make this cluster known to Argo CD by the name {scene.site.name} (argocd cluster add CONTEXT --name {scene.site.name})",
+        "render, commit and push, then apply projects/ and applicationset.yaml to the cluster in which Argo CD runs:",
+    )
+
+
+def _commands(scene: Scene) -> tuple[str, ...]:
+    return (
+        "meshinstall render --format argocd --out FOLDER --repo-url URL --path PATH",
+        "git add FOLDER && git commit -m 'Argo CD keeps the mesh' && git push",
+        "kubectl apply -f FOLDER/projects -f FOLDER/applicationset.yaml",
+    )
+
+
+def _synced(scene: Scene) -> Work:
+    title, left = "Argo CD keeps every object", lacking(scene, ARGO)
+    says = [f"{len(left)} objects do not have its mark yet: {named(left)}"] if left else []
+    mine = [one for one in scene.owned[APPLICATION] or () if _name(one) in application_names(scene.site)]
+    unwell = [one for one in mine if not _is_well(one)]
+    says += [f"Application {_name(one)}: {_told(one)}" for one in unwell]
+    return judged(
+        title,
+        says,
+        words=("wait until Argo CD has synced; where it does not, it says why:",),
+        commands=[f"argocd app get {shlex.quote(_name(one))}" for one in unwell[:1]],
+    )
+
+
+def leaving(scene: Scene) -> Iterator[Work]:
+    """The steps after which Argo CD neither changes nor deletes anything of the mesh."""
+    if scene.owned[APPLICATION] is None:
+        says = (_ON_HUB, "delete them there, without their objects: none may have the finalizer " + _DELETES)
+        yield Work("no Application of Argo CD keeps the mesh", WorkState.NOT_KNOWN if kept_by_engine(scene, ARGO) else WorkState.DONE, says)
+        return
+    mine = _mine(scene)
+    deleting = [one for one in mine if any(text(name).startswith(_DELETES) for name in rows(at(one, "metadata", "finalizers")))]
+    yield judged(
+        "no Application deletes its objects when it goes",
+        [f"{named(map(_name, deleting))}: finalizer {_DELETES}, which deletes the mesh with the Application"] if deleting else [],
+        commands=[_kubectl(scene, "patch", one, "--type=merge", "-p", '{"metadata":{"finalizers":null}}') for one in deleting],
+    )
+    yield judged(
+        "no Application of Argo CD keeps the mesh",
+        [f"still there: {named(map(_name, mine))}"] if mine else [],
+        words=_about_sets(scene, mine),
+        commands=_deleting(scene, mine),
+    )
+
+
+def _mine(scene: Scene) -> list[Manifest]:
+    """Applications of this site: of our names, named by marks, or those that make such ones; those that make others come first."""
+    names = {*application_names(scene.site), *(keeper.name.rpartition("_")[2] for keeper in scene.keepers() if keeper.engine == ARGO)}
+    found = [one for one in scene.owned[APPLICATION] or () if _name(one) in names]
+    parents = [one for one in scene.owned[APPLICATION] or () if one not in found and _makes(one, names)]
+    first = [one for one in found if _makes(one, names)]
+    return [*parents, *first, *(one for one in found if one not in first)]
+
+
+def _makes(one: Manifest, names: set[str]) -> bool:
+    made = (table(part) for part in rows(at(one, "status", "resources")))
+    return any(text(part.get("kind")) == APPLICATION and text(part.get("name")) in names for part in made)
+
+
+def _sets(scene: Scene, mine: list[Manifest]) -> list[Manifest]:
+    """ApplicationSets that make Applications of this site."""
+    owners = [table(owner) for one in mine for owner in rows(at(one, "metadata", "ownerReferences"))]
+    names = {text(owner.get("name")) for owner in owners if owner.get("kind") == SET}
+    return [one for one in scene.owned[SET] or () if _name(one) in names]
+
+
+def _is_shared(scene: Scene, one: Manifest) -> bool:
+    """Whether an ApplicationSet makes Applications of other sites, too."""
+    made = [owner for each in scene.owned[APPLICATION] or () for owner in rows(at(each, "metadata", "ownerReferences"))]
+    return sum(text(table(owner).get("name")) == _name(one) for owner in made) > 1
+
+
+def _about_sets(scene: Scene, mine: list[Manifest]) -> list[str]:
+    shared = [one for one in _sets(scene, mine) if _is_shared(scene, one)]
+    return [f"first take the element {scene.site.name} out of ApplicationSet {_name(one)} in Git, and apply it" for one in shared]
+
+
+def _deleting(scene: Scene, mine: list[Manifest]) -> list[str]:
+    own = [one for one in _sets(scene, mine) if not _is_shared(scene, one)]
+    sets = [_kubectl(scene, "delete", one, "--cascade=orphan", kind=SET) for one in own]
+    return [*sets, *(_kubectl(scene, "delete", one) for one in mine)]
+
+
+def _kubectl(scene: Scene, verb: str, one: Manifest, *words: str, kind: str = APPLICATION) -> str:
+    place = ["-n", text(at(one, "metadata", "namespace"))]
+    return shlex.join(["kubectl", *scene.kubectl, verb, *place, f"{_RESOURCE[kind]}/{_name(one)}", *words])
+
+
+def _name(one: Manifest) -> str:
+    return plain(text(at(one, "metadata", "name")))
+
+
+def _is_well(one: Manifest) -> bool:
+    return (text(at(one, "status", "sync", "status")), text(at(one, "status", "health", "status"))) == ("Synced", "Healthy")
+
+
+def _told(one: Manifest) -> str:
+    parts = [text(at(one, "status", "sync", "status")) or "not compared yet", text(at(one, "status", "health", "status"))]
+    message = text(at(one, "status", "operationState", "message")) if text(at(one, "status", "operationState", "phase")) != "Succeeded" else ""
+    return plain(", ".join(part for part in (*parts, message) if part))

@@ -1,0 +1,90 @@
+"""The order of work of a hand-over, judged by one look; pure."""
+
+import shlex
+from collections.abc import Iterator
+
+from meshinstall.engine.handover import argocd, flux
+from meshinstall.engine.handover.marks import claimed, give_to_helm, marked, not_helms, take_claims, take_marks
+from meshinstall.engine.handover.terms import Scene, judged, named
+from meshinstall.model.hand_over import Party, Work, WorkState, in_order
+from meshinstall.model.ownership import made_by_us
+from meshinstall.model.release import ReleaseStatus
+
+
+def order(scene: Scene, to: Party) -> tuple[Work, ...]:
+    """Every step to ``to`` with its state."""
+    return in_order(tuple(_back(scene) if to is Party.MESHINSTALL else _away(scene, to)))
+
+
+def _away(scene: Scene, to: Party) -> Iterator[Work]:
+    yield _same(scene)
+    yield from argocd.taking(scene) if to is Party.ARGOCD else flux.taking(scene)
+    yield _claims(scene, to)
+    if to is Party.ARGOCD:
+        yield _no_records(scene)
+
+
+def _back(scene: Scene) -> Iterator[Work]:
+    yield _same(scene)
+    yield from argocd.leaving(scene)
+    yield from flux.leaving(scene)
+    left = marked(scene)
+    yield judged(
+        "no object has the mark of an engine",
+        [f"{len(left)} have one: {named(left)}"] if left else [],
+        commands=take_marks(scene),
+    )
+    foreign = not_helms(scene)
+    yield judged(
+        "helm may take the objects of its releases",
+        [f"{len(foreign)} are not marked as helm's: {named(key for key, _ in foreign)}"] if foreign else [],
+        commands=give_to_helm(scene),
+    )
+    yield _records(scene)
+    yield _claims(scene, Party.MESHINSTALL)
+
+
+def _same(scene: Scene) -> Work:
+    """Whoever takes a mesh makes it what the files say: pods restart where it is not that yet."""
+    title = "the mesh is what the files say"
+    says = [f"{len(scene.drift)} objects are not: {named(scene.drift)}"] if scene.drift else []
+    command = shlex.join(["meshinstall", "drift", *scene.flags])
+    if not says and scene.unseen:
+        return Work(title, WorkState.NOT_KNOWN, (f"not seen: {named(scene.unseen)}",), commands=(command,))
+    return judged(title, says, words=("see what puts it right:",), commands=(command,))
+
+
+def _claims(scene: Scene, to: Party) -> Work:
+    left = claimed(scene, to)
+    return judged(
+        f"{to.title} alone owns the fields of the objects",
+        [f"others own fields of {len(left)}, which would stay when they leave the files: {named(item.key for item, _, _ in left)}"]
+        if left
+        else [],
+        commands=take_claims(scene, to),
+    )
+
+
+def _no_records(scene: Scene) -> Work:
+    """Whoever runs helm by such a record would delete the mesh, or set it back."""
+    keys = list(scene.records)
+    return judged(
+        "helm has no record of the mesh",
+        [f"it has records of {named(keys)}"] if keys else [],
+        commands=[
+            shlex.join(["kubectl", *scene.kubectl, "delete", "secrets", "-n", key.namespace, "-l", f"owner=helm,name={key.name}"])
+            for key in keys
+        ],
+    )
+
+
+def _records(scene: Scene) -> Work:
+    wanted = [release.key for release in scene.site.releases]
+    there = {key: one for key, one in scene.records.items() if one.status is ReleaseStatus.DEPLOYED}
+    missing = [key for key in wanted if key not in there or not made_by_us(there[key])]
+    taken = ["--allow", "takeover"] if any(key in there for key in missing) else []
+    return judged(
+        "meshinstall has installed every release",
+        [f"not yet: {named(missing)}"] if missing else [],
+        commands=[shlex.join(["meshinstall", "up", *scene.flags, *taken])],
+    )
