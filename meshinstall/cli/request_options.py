@@ -110,6 +110,18 @@ def requesting(*first: Options, last: Options | None = None) -> Callable[[Callab
     return decorate
 
 
+def arguments(request: Request, *, cluster: bool = True) -> tuple[str, ...]:
+    """The options that ask for the same, for a command that is to be copied; ``cluster``: with those that say which cluster."""
+    given: list[tuple[str, object]] = [("--cloud", request.cloud), ("--env", request.environment), ("--config", request.config)]
+    given += [("--profile", request.profile), ("--charts", request.charts)]
+    given += [("--values", one) for one in request.files]
+    given += [("--set", one) for one in request.sets] + [("--set-string", one) for one in request.set_strings]
+    if cluster:
+        given += [(f"--{name}", request.cluster.get(name)) for name in ("context", "kubeconfig")]
+        given += [(flag(name), request.cluster.get(key)) for name, (key, _) in OPTIONS.items()]
+    return tuple(text for name, value in given if value for text in (name, str(value)))
+
+
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

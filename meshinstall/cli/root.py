@@ -26,6 +26,7 @@ LISTED = {
     "policy": ("policy", "Check policies as they are written, without a cluster."),
     "authz": ("authz", "Who may call what, and tests of it."),
     "preview": ("preview", "Show what a change in Git means for every site, for pull requests."),
+    "drift": ("drift", "Show in what a mesh is not what Git says, who changed it, and what puts it right."),
     "diff": ("diff", "Show in what two environments differ, without a cluster."),
     "status": ("inspect", "Show what is installed and whether it is healthy."),
     "proxies": ("inspect", "List every proxy: version, revision, age, and who replaces it."),

@@ -46,12 +46,13 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An object as ``up`` would install it; of a CRD only its ``text``, as the chart has it."""
+    """An object as ``up`` would install it; of a CRD only its ``text``, as its chart has it. ``release`` is None without a chart."""
 
     step: Step
     key: ObjectKey
     manifest: Manifest = field(default_factory=dict)
     text: str = ""
+    release: ReleaseKey | None = None
 
     @property
     def file(self) -> str:

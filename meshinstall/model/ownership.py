@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshinstall.model.desired import Desired
 from meshinstall.model.foreign_text import plain
@@ -43,6 +43,7 @@ HELM_NAMESPACE = "meta.helm.sh/release-namespace"
 
 # What engines write on all that they keep (argoproj/argo-cd: common/common.go; fluxcd: helm-controller and kustomize-controller;
 # sail-operator: ownerReferences).
+ARGO, FLUX = "Argo CD", "Flux"
 _ARGO_TRACKING = "argocd.argoproj.io/tracking-id"
 _ARGO_INSTANCE = "argocd.argoproj.io/instance"
 _FLUX = {"helm.toolkit.fluxcd.io": "HelmRelease", "kustomize.toolkit.fluxcd.io": "Kustomization"}
@@ -89,17 +90,37 @@ def owner_of(metadata: Mapping[str, Any]) -> ReleaseKey | None:
     return ReleaseKey(notes.get(HELM_NAMESPACE, ""), notes[HELM_RELEASE]) if HELM_RELEASE in notes else None
 
 
-def kept_by(live: Manifest) -> str:
-    """The GitOps engine or operator that keeps an object, and what of it: ``Argo CD Application mesh``; empty when none does."""
+class Keeper(NamedTuple):
+    """A GitOps engine's or an operator's own object that keeps others; ``namespace`` is empty where the mark does not say it."""
+
+    engine: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """``Argo CD Application mesh``."""
+        place = f"{plain(self.namespace)}/{plain(self.name)}" if self.namespace or self.engine == FLUX else plain(self.name)
+        return f"{self.engine} {self.kind} {place}"
+
+
+def keeper_of(live: Manifest) -> Keeper | None:
+    """What keeps an object, by the marks that it carries; None where nothing does."""
     metadata = live["metadata"]
     labels, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
     if application := str(notes.get(_ARGO_TRACKING, "")).partition(":")[0] or labels.get(_ARGO_INSTANCE):
-        return f"Argo CD Application {plain(application)}"
+        return Keeper(ARGO, "Application", "", str(application))
     for group, kind in _FLUX.items():
         if name := labels.get(f"{group}/name"):
-            return f"Flux {kind} {plain(labels.get(f'{group}/namespace', ''))}/{plain(name)}"
+            return Keeper(FLUX, kind, str(labels.get(f"{group}/namespace", "")), str(name))
     owners = (one for one in metadata.get("ownerReferences") or () if one.get("kind") in _SAIL)
-    return next((f"the Sail operator's {one['kind']} {plain(one.get('name', ''))}" for one in owners), "")
+    return next((Keeper("the Sail operator's", one["kind"], "", str(one.get("name", ""))) for one in owners), None)
+
+
+def kept_by(live: Manifest) -> str:
+    """The GitOps engine or operator that keeps an object, and what of it: ``Argo CD Application mesh``; empty when none does."""
+    keeper = keeper_of(live)
+    return str(keeper) if keeper else ""
 
 
 def release_description(plan: Plan, chart: ChartRef) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
+from meshinstall.cli.commits import Side, placed, read_side
 from meshinstall.cli.options import PlanOutput
 from meshinstall.cli.request_options import CHARTS, CLOUD, CONFIG, requesting
 from meshinstall.cli.running import run
@@ -20,7 +20,6 @@ from meshinstall.model.diff import Concern
 from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
-    from meshinstall.config.project import Project
     from meshinstall.gitops.terms import RenderedSite
     from meshinstall.model.diff import Consequence
     from meshinstall.model.preview import Preview
@@ -38,15 +37,6 @@ Tables = Annotated[
 FailOn = Annotated[
     list[Concern] | None, typer.Option("--fail-on", help="Exit status 4 when the change has such a consequence; may be repeated.")
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One side of a change, written into a folder of its own; ``project`` is None where the commit has no meshinstall.yaml."""
-
-    commit: str
-    folder: Path
-    project: "Project | None"
 
 
 @app.command()
@@ -100,8 +90,8 @@ async def _look(request: Request, refs: tuple[str, str], env: list[str] | None, 
     file = find_file(request.config, os.environ, Path.cwd())
     here = file.parent if file else Path.cwd()
     base, head = (git().commit_of(here, ref) for ref in refs)
-    old = _read(here, git().fork_point(here, base, head), temporary / "base", ())
-    new = _read(here, head, temporary / "head", tables)
+    old = read_side(here, git().fork_point(here, base, head), temporary / "base", ())
+    new = read_side(here, head, temporary / "head", tables)
     _insist(env, old, new)
     source = _source(request, old, here)
     helm = open_helm()
@@ -113,37 +103,14 @@ async def _look(request: Request, refs: tuple[str, str], env: list[str] | None, 
     return Preview(old.commit, new.commit, sites, _notes(old, new))
 
 
-def _read(here: Path, commit: str, folder: Path, tables: tuple[str, ...]) -> _Side:
-    from meshinstall.config.layer_files import FOLDER
-    from meshinstall.config.project import FILE_NAME, load_project
-    from meshinstall.wiring import git
-
-    folder.mkdir(mode=0o700)
-    files = git().read_files(here, commit, [FILE_NAME, "meshinstall.lock", "profiles", "values", FOLDER, *tables])
-    git().write_files(folder, files)
-    if missing := [table for table in tables if table not in files]:
-        raise UsageError(f"--test {missing[0]}: not a file of commit {commit[:12]}", "name it from the folder of meshinstall.yaml")
-    if FILE_NAME not in files:
-        return _Side(commit, folder, None)
-    try:
-        return _Side(commit, folder, load_project(folder, {}, folder))
-    except ConfigError as error:
-        raise _placed(error, commit) from None
-
-
-def _placed(error: ConfigError, commit: str) -> ConfigError:
-    """The same as git names files of a commit."""
-    return ConfigError(tuple(replace(one, source=f"{commit[:12]}:{one.source}") for one in error.problems))
-
-
-def _insist(env: list[str] | None, *sides: _Side) -> None:
+def _insist(env: list[str] | None, *sides: Side) -> None:
     """Raise UsageError for an environment that neither side has: nothing would change in it."""
     known = {name for side in sides if side.project for name in side.project.environments}
     if missing := [name for name in env or () if name not in known]:
         raise UsageError(f"--env {missing[0]}: neither side has such an environment", f"one of {', '.join(sorted(known)) or 'none'}")
 
 
-def _source(request: Request, base: _Side, here: Path) -> str:
+def _source(request: Request, base: Side, here: Path) -> str:
     """Where charts come from: the command line, else the base. A change cannot name another place."""
     from meshinstall.config.documents import Settings
     from meshinstall.wiring import git
@@ -158,7 +125,7 @@ def _source(request: Request, base: _Side, here: Path) -> str:
     return str(base.folder / source)
 
 
-async def _rendered(side: _Side, request: Request, env: list[str] | None, source: str, helm: "Helm") -> "tuple[RenderedSite, ...]":
+async def _rendered(side: Side, request: Request, env: list[str] | None, source: str, helm: "Helm") -> "tuple[RenderedSite, ...]":
     from meshinstall.config import lockfile
     from meshinstall.engine.report.lint import find_sites, written_environments
     from meshinstall.engine.report.render import Means, render_sites
@@ -173,10 +140,10 @@ async def _rendered(side: _Side, request: Request, env: list[str] | None, source
         asked = Request(cloud=request.cloud, charts=source, folder=side.folder)
         return await render_sites(asked, side.project, sites, Means(open_charts(warn), pins, helm))
     except ConfigError as error:
-        raise _placed(error, side.commit) from None
+        raise placed(error, side.commit) from None
 
 
-def _notes(old: _Side, new: _Side) -> "tuple[Consequence, ...]":
+def _notes(old: Side, new: Side) -> "tuple[Consequence, ...]":
     from meshinstall.model.diff import Consequence
     from meshinstall.model.foreign_text import line
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from meshinstall.engine.objects.field_paths import REPLICAS, Item, Path
 from meshinstall.model import json_text
+from meshinstall.model.ownership import ARGO, FLUX
 from meshinstall.model.paths import LIST_KEYS
 from meshinstall.model.release import Manifest
 
@@ -23,12 +24,20 @@ _PEOPLE = re.compile(r"kubectl(-.*)?")
 _HARMLESS = frozenset({"pilot-discovery", "admissionsenforcer", "meshinstall"})
 
 # GitOps engines, which write what Git says (argo-cd: common/common.go; fluxcd: helm-controller, kustomize-controller, flux2).
-_ENGINES = re.compile(r"argocd-(application-)?controller|(helm|kustomize|source)-controller|flux")
-# What installs charts, and what Kubernetes, its clouds and its own bookkeeping write; nobody's additions.
+ENGINE_MANAGERS: Mapping[str, frozenset[str]] = {
+    ARGO: frozenset({"argocd-controller", "argocd-application-controller"}),
+    FLUX: frozenset({"helm-controller", "kustomize-controller", "source-controller", "flux"}),
+}
+_ENGINES = "|".join(sorted(name for names in ENGINE_MANAGERS.values() for name in names))
+# What else installs, and what Kubernetes, its clouds and its own bookkeeping write; with the engines nobody's additions.
 _CONTROLLERS = re.compile(
-    r"helm-controller|terraform-provider-helm.*|before-first-apply|kube-(apiserver|scheduler)|(.+-)?cloud-controller-manager"
+    rf"{_ENGINES}|terraform-provider-helm.*|before-first-apply|kube-(apiserver|scheduler)|(.+-)?cloud-controller-manager"
     r"|clusterrole-aggregation-controller"
 )
+# What installs a whole object by the files of somebody: helm, we, an engine.
+_INSTALLERS = re.compile(rf"{_ENGINES}|[Hh]elm|meshinstall|terraform-provider-helm.*|before-first-apply")
+# kubectl apply, by the server and before.
+_APPLYING = frozenset({("kubectl", "Apply"), ("kubectl-client-side-apply", "Update"), ("kubectl-last-applied", "Apply")})
 _UNRECORDED = "somebody that Kubernetes did not record"
 
 
@@ -38,7 +47,7 @@ def may_be_taken_over(managers: frozenset[str], shown: tuple[str, ...]) -> bool:
     An engine that still keeps an object marks it, and PRE017 stops the run before.
     """
     return bool(managers) and all(
-        each in _HARMLESS or _ENGINES.fullmatch(each) or (each in shown and _PEOPLE.fullmatch(each)) for each in managers
+        each in _HARMLESS or re.fullmatch(_ENGINES, each) or (each in shown and _PEOPLE.fullmatch(each)) for each in managers
     )
 
 
@@ -52,6 +61,11 @@ def is_controller(manager: str) -> bool:
     return manager in _NOT_EDITORS or manager in _HARMLESS or bool(_CONTROLLERS.fullmatch(manager))
 
 
+def is_installer(editor: "Editor", *, kubectl: bool) -> bool:
+    """Whether it writes what files say: an engine, helm, we; with ``kubectl`` also kubectl apply, where nothing else keeps a mesh."""
+    return bool(_INSTALLERS.fullmatch(editor.name)) or (kubectl and (editor.name, editor.operation) in _APPLYING)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Editor:
     """A field manager as ``managedFields`` has it; ``operation`` is Apply or Update, ``time`` of its last change."""
@@ -59,6 +73,7 @@ class Editor:
     name: str
     operation: str = ""
     time: str = ""
+    subresource: str = ""
 
     def __str__(self) -> str:
         """``kubectl-edit (Update, 2026-11-21T12:00:00Z)``."""
@@ -79,16 +94,16 @@ def owned_fields(live: Manifest) -> tuple[Owned, ...]:
 
     Whoever writes the spec through a subresource (``scale`` of ``kubectl scale``) has it as if there were none: helm conflicts with it too.
     """
+    return tuple(replace(one, editor=replace(one.editor, subresource="")) for one in all_owned(live) if one.editor.name not in _NOT_EDITORS)
+
+
+def all_owned(live: Manifest) -> tuple[Owned, ...]:
+    """The same of everybody who wrote more than the status."""
     found = []
     for entry in live["metadata"].get("managedFields") or ():
         manager, fields = entry.get("manager"), entry.get("fieldsV1")
-        if (
-            isinstance(manager, str)
-            and isinstance(fields, Mapping)
-            and entry.get("subresource") != "status"
-            and manager not in _NOT_EDITORS
-        ):
-            editor = Editor(manager, str(entry.get("operation") or ""), str(entry.get("time") or ""))
+        if isinstance(manager, str) and isinstance(fields, Mapping) and (below := str(entry.get("subresource") or "")) != "status":
+            editor = Editor(manager, str(entry.get("operation") or ""), str(entry.get("time") or ""), below)
             found.append(Owned(editor, tuple(_leaves(fields, ()))))
     return tuple(found)
 

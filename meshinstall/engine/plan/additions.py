@@ -4,7 +4,7 @@ Defaults, and what admission adds to Helm's own request, belong to nobody or to 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from meshinstall.engine.objects.field_managers import Owned, is_controller, is_person
@@ -22,11 +22,11 @@ _DECIDING = re.compile(
 _NAMED = frozenset({"labels", "annotations"})
 
 
-def additions(wanted: Manifest, live: Manifest, owned: Iterable[Owned]) -> dict[Path, bool]:
-    """What has been added, each whole; true for what a person added."""
+def additions(wanted: Manifest, live: Manifest, owned: Iterable[Owned], is_left: Callable[[str], bool] = is_controller) -> dict[Path, bool]:
+    """What has been added, each whole, but by managers that are ``left``; true for what a person added."""
     found: dict[Path, bool] = {}
     for one in owned:
-        if is_controller(one.editor.name):
+        if is_left(one.editor.name):
             continue
         person = is_person(one.editor.name)
         for leaf in one.paths:

@@ -120,6 +120,11 @@ def edit_of(facts: Facts, wanted: Manifest) -> Edit | None:
     return Edit(key, is_gone=True) if live is None else _edit(key, wanted, live, (wanted,), facts.admitted.get(key, frozenset()))
 
 
+def edit_between(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Manifest, ...]) -> Edit | None:
+    """How a live object differs from what it should be; ``manifests`` are those of its release, whose autoscalers count."""
+    return _edit(key, wanted, live, manifests, frozenset())
+
+
 def _edit(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Manifest, ...], admitted: AbstractSet[Path]) -> Edit | None:
     owned = owned_fields(live)
     paths, pods = _edited(key, wanted, live, manifests), _scaled_to_nothing(key, wanted, live, manifests)
@@ -148,10 +153,11 @@ def _field(key: ObjectKey, path: Path, wanted: Manifest, live: Manifest, who: tu
 
 def _is_new(key: ObjectKey, path: Path, edited: tuple[Path, ...]) -> bool:
     """Whether an addition is not others' to make, and not in what helm puts back whole."""
-    return not _is_others(key, path) and not any(path[: len(one)] == one for one in edited)
+    return not is_others(key, path) and not any(path[: len(one)] == one for one in edited)
 
 
-def _is_others(key: ObjectKey, path: Path) -> bool:
+def is_others(key: ObjectKey, path: Path) -> bool:
+    """Whether a field is istiod's to write."""
     ignored = _OTHERS.get(key.kind)
     return bool(ignored and ignored.fullmatch(dotted(path)))
 
@@ -165,7 +171,7 @@ def _scaled_to_nothing(key: ObjectKey, wanted: Manifest, live: Manifest, manifes
 
 def _edited(key: ObjectKey, wanted: Manifest, live: Manifest, manifests: tuple[Manifest, ...]) -> tuple[Path, ...]:
     # Validation that fails open is an edit where the values ask for more; istiod itself only closes it.
-    paths = [path for path in changed(wanted, live) if not _is_others(key, path) or field_at(wanted, path) == _CLOSED]
+    paths = [path for path in changed(wanted, live) if not is_others(key, path) or field_at(wanted, path) == _CLOSED]
     if REPLICAS in paths and _is_scaled(key, manifests):
         paths.remove(REPLICAS)
     return tuple(paths)

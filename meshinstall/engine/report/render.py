@@ -111,14 +111,14 @@ def _step(release: Release) -> Step:
 
 def _of_release(release: Release, rendering: Rendering) -> Iterator[Item]:
     for name, text in rendering.crds.items():
-        yield Item(Step.CRDS, ObjectKey(_CRD_VERSION, _CRD, "", name), text=f"{text.strip()}\n")
+        yield Item(Step.CRDS, ObjectKey(_CRD_VERSION, _CRD, "", name), text=f"{text.strip()}\n", release=release.key)
     for manifest in rendering.objects:
         where = f"chart {release.chart.name} {release.chart.version}"
         if _HOOK in ((manifest.get("metadata") or {}).get("annotations") or {}):
             raise ChartError(
                 f"{where} has a hook, {line(str(key_of(manifest)))}, which only helm runs", "use a chart without hooks, or `up`"
             )
-        yield _item(_step(release), _in_namespace(manifest, release, where))
+        yield replace(_item(_step(release), _in_namespace(manifest, release, where)), release=release.key)
 
 
 def _in_namespace(manifest: Manifest, release: Release, where: str) -> Manifest:

@@ -1,0 +1,99 @@
+"""The command ``drift``: in what a mesh is not what Git says, who changed it and when, and what puts it right."""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshinstall.cli import options
+from meshinstall.cli.app import app
+from meshinstall.cli.commits import placed, read_side
+from meshinstall.cli.options import PlanOutput
+from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, SELECTORS, arguments, requesting
+from meshinstall.cli.running import in_thread, run
+from meshinstall.cli.target import open_read, read, tell, warn
+from meshinstall.errors import ConfigError, ExitStatus, UsageError
+from meshinstall.model.request import Request
+
+if TYPE_CHECKING:
+    from meshinstall.config.project import Project
+    from meshinstall.engine.report.drift import Asked
+    from meshinstall.model.cluster import ClusterRef
+    from meshinstall.model.drift import Drift
+
+_SECONDS = 300.0
+
+
+@app.command()
+@requesting(ENVIRONMENT, CLUSTER, DESIRED, last=SELECTORS)
+def drift(
+    request: Request,
+    *,
+    ref: Annotated[
+        str, typer.Option("--ref", help="Branch or commit that the mesh should be like; the files of the folder by default.")
+    ] = "",
+    timeout: options.Seconds = _SECONDS,
+    output: options.PlanOutputKind = PlanOutput.TABLE,
+) -> None:
+    """Show in what a mesh is not what Git says: which field, what the engine installed, what is there, who wrote it and when.
+
+    Any mesh: of up, of Argo CD, of Flux or of kubectl. Nothing is changed. Exit status 3 when there is drift; 5 when there is none in what
+    could be seen, and something could not be seen.
+    """
+
+    async def work() -> None:
+        from meshinstall.cli.output import drift_text, printers
+
+        with tempfile.TemporaryDirectory(prefix="meshinstall-") as temporary:
+            found = await _look(request, ref, Path(temporary))
+        shown = {PlanOutput.TABLE: drift_text.drift_text, PlanOutput.MARKDOWN: drift_text.drift_markdown}
+        typer.echo(printers.dump(drift_text.drift_json(found)) if output is PlanOutput.JSON else shown[output](found))
+        if (status := drift_text.status(found)) is not ExitStatus.DONE:
+            raise typer.Exit(status)
+
+    run(work, seconds=timeout)
+
+
+async def _look(request: Request, ref: str, temporary: Path) -> "Drift":
+    from meshinstall.engine.report.drift import find_drift
+
+    # Which cluster it is, and how it is reached, the folder says: a commit names no kubeconfig.
+    project, desired = await in_thread(partial(read, request))
+    asked = await in_thread(partial(_asked, request, ref, project, desired.cluster, temporary))
+    desired, session = await in_thread(partial(open_read, project, desired))
+    try:
+        return await find_drift(asked, desired, session, tell)
+    except ConfigError as error:
+        raise (placed(error, asked.commit) if asked.commit else error) from None
+
+
+def _asked(request: Request, ref: str, project: "Project", cluster: "ClusterRef", temporary: Path) -> "Asked":
+    """What Git says: of the folder, or of a commit, by charts from where the folder has them."""
+    from dataclasses import replace
+
+    from meshinstall.config import lockfile
+    from meshinstall.engine.drifting.remedies import Way
+    from meshinstall.engine.report.drift import Asked
+    from meshinstall.engine.report.render import Means
+    from meshinstall.wiring import git, lock_path, open_charts, open_helm
+
+    kubectl = [("--context", cluster.context), ("--kubeconfig", cluster.kubeconfig)]
+    commit, source = "", f"the files of {project.folder}"
+    way = Way(
+        arguments(request),
+        arguments(request, cluster=False),
+        tuple(text for name, value in kubectl if value for text in (name, str(value))),
+    )
+    if ref:
+        commit = git().commit_of(project.folder, ref)
+        side = read_side(project.folder, commit, temporary / "commit")
+        if side.project is None:
+            raise UsageError(f"--ref {ref}: commit {commit[:12]} has no meshinstall.yaml in {project.folder}", "name another commit")
+        place = request.charts or project.settings.charts.source
+        charts = place if "://" in place else str((request.folder if request.charts else project.folder) / Path(place).expanduser())
+        request, source, way = replace(request, charts=charts), f"commit {commit[:12]}", replace(way, ref=ref)
+        project = side.project
+    pins = lockfile.load(lock_path(project))
+    return Asked(request, project, Means(open_charts(warn), pins, open_helm()), source, way, commit)
