@@ -1,14 +1,20 @@
-"""Reads the project of a commit, of which anything is hostile: plain files alone, written into a folder that is nobody else's."""
+"""What Git says of a site: the files of a folder, or of a commit, of which anything is hostile: plain files, in a folder of their own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshinstall.cli.request_options import arguments
+from meshinstall.cli.target import warn
 from meshinstall.errors import ConfigError, UsageError
+from meshinstall.model.request import Request
 
 if TYPE_CHECKING:
     from meshinstall.config.project import Project
+    from meshinstall.engine.drifting.remedies import Way
+    from meshinstall.engine.report.drift import Asked
+    from meshinstall.model.cluster import ClusterRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +51,23 @@ def read_side(here: Path, commit: str, folder: Path, tables: Sequence[str] = ())
 def placed(error: ConfigError, commit: str) -> ConfigError:
     """The same as git names files of a commit."""
     return ConfigError(tuple(replace(one, source=f"{commit[:12]}:{one.source}") for one in error.problems))
+
+
+def files_of(request: Request, project: "Project", cluster: "ClusterRef") -> "Asked":
+    """A site as the files of a project have it; raises ConfigError for a lock that cannot be read."""
+    from meshinstall.config import lockfile
+    from meshinstall.engine.report.drift import Asked
+    from meshinstall.engine.report.render import Means
+    from meshinstall.wiring import lock_path, open_charts, open_helm
+
+    means = Means(open_charts(warn), lockfile.load(lock_path(project)), open_helm())
+    return Asked(request, project, means, f"the files of {project.folder}", way_of(request, cluster))
+
+
+def way_of(request: Request, cluster: "ClusterRef") -> "Way":
+    """By which options meshinstall and kubectl reach a cluster."""
+    from meshinstall.engine.drifting.remedies import Way
+
+    kubectl = [("--context", cluster.context), ("--kubeconfig", cluster.kubeconfig)]
+    flags = tuple(text for name, value in kubectl if value for text in (name, str(value)))
+    return Way(arguments(request), arguments(request, cluster=False), flags)

@@ -27,6 +27,7 @@ LISTED = {
     "authz": ("authz", "Who may call what, and tests of it."),
     "preview": ("preview", "Show what a change in Git means for every site, for pull requests."),
     "drift": ("drift", "Show in what a mesh is not what Git says, who changed it, and what puts it right."),
+    "hand-over": ("hand_over", "Say what is left to do until Argo CD, Flux or up keeps a mesh."),
     "diff": ("diff", "Show in what two environments differ, without a cluster."),
     "status": ("inspect", "Show what is installed and whether it is healthy."),
     "proxies": ("inspect", "List every proxy: version, revision, age, and who replaces it."),
@@ -51,7 +52,7 @@ class _Commands(click.Group):
         """The command, imported now; None when there is none of that name."""
         if cmd_name not in LISTED:
             return None
-        command = getattr(import_module(f"meshinstall.cli.commands.{LISTED[cmd_name][0]}"), cmd_name)
+        command = getattr(import_module(f"meshinstall.cli.commands.{LISTED[cmd_name][0]}"), cmd_name.replace("-", "_"))
         if isinstance(command, click.Command):
             return command
         from meshinstall.cli.app import typed

@@ -45,7 +45,8 @@ def _site(site: RenderedSite, repository: Repository) -> Iterator[tuple[str, str
 
 def kustomization_names(site: RenderedSite) -> tuple[str, ...]:
     """Names of the Kustomizations of a site."""
-    return tuple(_named(step) for step in Step if any(_files(site, step)))
+    there = {*(release.step for release in site.releases), *(step for step, _ in site.steps() if step is not Step.CRDS)}
+    return tuple(_named(step) for step in Step if step in there)
 
 
 def _named(step: Step) -> str:

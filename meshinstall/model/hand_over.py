@@ -12,7 +12,7 @@ class Party(StrEnum):
     MESHINSTALL = "meshinstall"
 
     @property
-    def title(self) -> str:
+    def called(self) -> str:
         """As people call it."""
         return {"argocd": "Argo CD", "flux": "Flux"}.get(self.value, self.value)
 

@@ -9,11 +9,11 @@ import typer
 
 from meshinstall.cli import options
 from meshinstall.cli.app import app
-from meshinstall.cli.commits import placed, read_side
+from meshinstall.cli.commits import files_of, placed, read_side, way_of
 from meshinstall.cli.options import PlanOutput
-from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, SELECTORS, arguments, requesting
+from meshinstall.cli.request_options import CLUSTER, DESIRED, ENVIRONMENT, SELECTORS, requesting
 from meshinstall.cli.running import in_thread, run
-from meshinstall.cli.target import open_read, read, tell, warn
+from meshinstall.cli.target import open_read, read, tell
 from meshinstall.errors import ConfigError, ExitStatus, UsageError
 from meshinstall.model.request import Request
 
@@ -73,27 +73,15 @@ def _asked(request: Request, ref: str, project: "Project", cluster: "ClusterRef"
     """What Git says: of the folder, or of a commit, by charts from where the folder has them."""
     from dataclasses import replace
 
-    from meshinstall.config import lockfile
-    from meshinstall.engine.drifting.remedies import Way
-    from meshinstall.engine.report.drift import Asked
-    from meshinstall.engine.report.render import Means
-    from meshinstall.wiring import git, lock_path, open_charts, open_helm
+    from meshinstall.wiring import git
 
-    kubectl = [("--context", cluster.context), ("--kubeconfig", cluster.kubeconfig)]
-    commit, source = "", f"the files of {project.folder}"
-    way = Way(
-        arguments(request),
-        arguments(request, cluster=False),
-        tuple(text for name, value in kubectl if value for text in (name, str(value))),
-    )
-    if ref:
-        commit = git().commit_of(project.folder, ref)
-        side = read_side(project.folder, commit, temporary / "commit")
-        if side.project is None:
-            raise UsageError(f"--ref {ref}: commit {commit[:12]} has no meshinstall.yaml in {project.folder}", "name another commit")
-        place = request.charts or project.settings.charts.source
-        charts = place if "://" in place else str((request.folder if request.charts else project.folder) / Path(place).expanduser())
-        request, source, way = replace(request, charts=charts), f"commit {commit[:12]}", replace(way, ref=ref)
-        project = side.project
-    pins = lockfile.load(lock_path(project))
-    return Asked(request, project, Means(open_charts(warn), pins, open_helm()), source, way, commit)
+    if not ref:
+        return files_of(request, project, cluster)
+    commit = git().commit_of(project.folder, ref)
+    side = read_side(project.folder, commit, temporary / "commit")
+    if side.project is None:
+        raise UsageError(f"--ref {ref}: commit {commit[:12]} has no meshinstall.yaml in {project.folder}", "name another commit")
+    place = request.charts or project.settings.charts.source
+    charts = place if "://" in place else str((request.folder if request.charts else project.folder) / Path(place).expanduser())
+    made = files_of(replace(request, charts=charts), side.project, cluster)
+    return replace(made, source=f"commit {commit[:12]}", commit=commit, way=replace(way_of(request, cluster), ref=ref))

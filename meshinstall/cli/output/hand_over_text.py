@@ -9,7 +9,7 @@ from meshinstall.model.foreign_text import for_log
 from meshinstall.model.hand_over import HandOver, Work, WorkState
 
 SCHEMA = "meshinstall.dev/hand-over/v1"
-_WIDTH = 80
+_WIDTH, _INDENT = 80, " " * 4
 _SIGNS = {WorkState.DONE: "✓", WorkState.OPEN: "▸", WorkState.WAITING: "·", WorkState.NOT_KNOWN: "?"}
 
 
@@ -23,7 +23,7 @@ def status(found: HandOver) -> ExitStatus:
 
 def hand_over_text(found: HandOver) -> str:
     """All steps, and what to do for the one that is next."""
-    lines = [f"Hand over {found.site} on {found.cluster} to {found.to.title}", ""]
+    lines = [f"Hand over {found.site} on {found.cluster} to {found.to.called}", ""]
     for number, one in enumerate(found.works, 1):
         lines += _lines(number, one)
     return for_log("\n".join([*lines, "", *textwrap.wrap(_last(found), _WIDTH)]))
@@ -32,14 +32,14 @@ def hand_over_text(found: HandOver) -> str:
 def _lines(number: int, one: Work) -> Iterator[str]:
     yield f"{_SIGNS[one.state]} {number} {one.title}{' (not known)' if one.state is WorkState.NOT_KNOWN else ''}"
     for text in (*one.says, *one.words):
-        yield from textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        yield from textwrap.wrap(text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False)
     # A command is one line, so that it can be copied.
     yield from (f"      {command}" for command in one.commands)
 
 
 def _last(found: HandOver) -> str:
     if not found.left:
-        return f"Nothing is left: {found.to.title} keeps the mesh. Prove it: meshinstall verify"
+        return f"Nothing is left: {found.to.called} keeps the mesh. Prove it: meshinstall verify"
     return f"{found.left} of {len(found.works)} steps are left. Run this again after each: it changes nothing, and says what is next."
 
 

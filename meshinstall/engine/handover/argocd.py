@@ -19,6 +19,11 @@ APPLICATION, SET = "Application", "ApplicationSet"
 # With one of these Argo CD deletes all objects of an Application that is deleted.
 _DELETES = "resources-finalizer.argocd.argoproj.io"
 _RESOURCE = {APPLICATION: "applications.argoproj.io", SET: "applicationsets.argoproj.io"}
+_COMMANDS = (
+    "meshinstall render --format argocd --out FOLDER --repo-url URL --path PATH",
+    "git add FOLDER && git commit -m 'Argo CD keeps the mesh' && git push",
+    "kubectl apply -f FOLDER/projects -f FOLDER/applicationset.yaml",
+)
 _ON_HUB = "Argo CD does not run in this cluster, so its Applications were not seen"
 
 
@@ -29,30 +34,19 @@ def taking(scene: Scene) -> Iterator[Work]:
 
 
 def _applications(scene: Scene) -> Work:
-    title, wanted = "Argo CD has the Applications of this site", application_names(scene.site)
+    there = {_name(one) for one in scene.owned[APPLICATION] or ()}
+    gone = [name for name in application_names(scene.site) if name not in there]
+    says = [f"not there: {named(gone)}"] if gone else []
     if scene.owned[APPLICATION] is None:
         # What it marked, it has.
-        missing = lacking(scene, ARGO)
-        state = WorkState.OPEN if missing else WorkState.DONE
-        return Work(title, state, (_ON_HUB,) if missing else (), _how(scene), _commands(scene)) if missing else Work(title, state)
-    there = {_name(one) for one in scene.owned[APPLICATION] or ()}
-    gone = [name for name in wanted if name not in there]
-    says = [f"not there: {named(gone)}"] if gone else []
-    return judged(title, says, words=_how(scene), commands=_commands(scene))
+        says = [_ON_HUB] if lacking(scene, ARGO) else []
+    return judged("Argo CD has the Applications of this site", says, words=_how(scene), commands=_COMMANDS)
 
 
 def _how(scene: Scene) -> tuple[str, ...]:
     return (
         f"make this cluster known to Argo CD by the name {scene.site.name} (argocd cluster add CONTEXT --name {scene.site.name})",
         "render, commit and push, then apply projects/ and applicationset.yaml to the cluster in which Argo CD runs:",
-    )
-
-
-def _commands(scene: Scene) -> tuple[str, ...]:
-    return (
-        "meshinstall render --format argocd --out FOLDER --repo-url URL --path PATH",
-        "git add FOLDER && git commit -m 'Argo CD keeps the mesh' && git push",
-        "kubectl apply -f FOLDER/projects -f FOLDER/applicationset.yaml",
     )
 
 
@@ -73,8 +67,9 @@ def _synced(scene: Scene) -> Work:
 def leaving(scene: Scene) -> Iterator[Work]:
     """The steps after which Argo CD neither changes nor deletes anything of the mesh."""
     if scene.owned[APPLICATION] is None:
-        says = (_ON_HUB, "delete them there, without their objects: none may have the finalizer " + _DELETES)
-        yield Work("no Application of Argo CD keeps the mesh", WorkState.NOT_KNOWN if kept_by_engine(scene, ARGO) else WorkState.DONE, says)
+        title, says = "no Application of Argo CD keeps the mesh", _ON_HUB
+        words = f"delete them there, without their objects: first see that none has the finalizer {_DELETES}"
+        yield Work(title, WorkState.NOT_KNOWN, (says,), (words,)) if kept_by_engine(scene, ARGO) else Work(title, WorkState.DONE)
         return
     mine = _mine(scene)
     deleting = [one for one in mine if any(text(name).startswith(_DELETES) for name in rows(at(one, "metadata", "finalizers")))]
@@ -144,5 +139,6 @@ def _is_well(one: Manifest) -> bool:
 
 def _told(one: Manifest) -> str:
     parts = [text(at(one, "status", "sync", "status")) or "not compared yet", text(at(one, "status", "health", "status"))]
-    message = text(at(one, "status", "operationState", "message")) if text(at(one, "status", "operationState", "phase")) != "Succeeded" else ""
+    operation = table(at(one, "status", "operationState"))
+    message = "" if text(operation.get("phase")) == "Succeeded" else text(operation.get("message"))
     return plain(", ".join(part for part in (*parts, message) if part))

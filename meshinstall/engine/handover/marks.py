@@ -75,9 +75,12 @@ def claimed(scene: Scene, to: Party) -> list[tuple[Item, Manifest, tuple[int, ..
 
 
 def take_claims(scene: Scene, to: Party) -> Iterator[str]:
-    """A command of kubectl for each of them."""
+    """Commands of kubectl that take these entries away, by patch and namespace."""
+    patches: dict[str, list[ObjectKey]] = {}
     for item, live, places in claimed(scene, to):
-        yield from _by_namespace(scene, [item.key], "patch", ["--type=json", "-p", letting_go(live, places)])
+        patches.setdefault(letting_go(live, places), []).append(item.key)
+    for patch, keys in patches.items():
+        yield from _by_namespace(scene, keys, "patch", ["--type=json", "-p", patch])
 
 
 def _by_namespace(scene: Scene, keys: Iterable[ObjectKey], verb: str, words: Iterable[str]) -> Iterator[str]:

@@ -57,7 +57,7 @@ def _same(scene: Scene) -> Work:
 def _claims(scene: Scene, to: Party) -> Work:
     left = claimed(scene, to)
     return judged(
-        f"{to.title} alone owns the fields of the objects",
+        f"{to.called} alone owns the fields of the objects",
         [f"others own fields of {len(left)}, which would stay when they leave the files: {named(item.key for item, _, _ in left)}"]
         if left
         else [],

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from meshinstall.engine.objects.field_managers import ENGINE_MANAGERS
 from meshinstall.gitops.terms import Item, RenderedSite, Step
 from meshinstall.model.facts import ObjectKey, policy_key
 from meshinstall.model.hand_over import Party, Work, WorkState
@@ -12,13 +13,12 @@ from meshinstall.model.release import Manifest, ReleaseKey, ReleaseRecord
 
 # Names that a sentence spells out.
 _SHOWN = 3
-# How field managers are called (argo-cd: common/common.go; fluxcd: kustomize-controller, helm-controller; helm: pkg/kube/client.go).
+# By what names each of them owns fields (of helm: pkg/kube/client.go).
 MANAGERS: Mapping[Party, frozenset[str]] = {
-    Party.ARGOCD: frozenset({"argocd-controller", "argocd-application-controller"}),
-    Party.FLUX: frozenset({"kustomize-controller", "helm-controller", "flux"}),
+    Party.ARGOCD: ENGINE_MANAGERS[ARGO],
+    Party.FLUX: ENGINE_MANAGERS[FLUX],
     Party.MESHINSTALL: frozenset({"helm", "Helm", "meshinstall"}),
 }
-ENGINES: Mapping[Party, str] = {Party.ARGOCD: ARGO, Party.FLUX: FLUX}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from meshinstall.engine.report.lint import Site
 from meshinstall.engine.report.render import Means, render_sites
 from meshinstall.engine.session import Session
 from meshinstall.errors import ClusterError, UnauthorizedError, UnreachableError
+from meshinstall.gitops.terms import RenderedSite
 from meshinstall.model.desired import Desired
 from meshinstall.model.drift import Drift, State
 from meshinstall.model.facts import ObjectKey, key_of, policy_key
@@ -51,8 +52,17 @@ class _History(NamedTuple):
 async def find_drift(asked: Asked, desired: Desired, session: Session, tell: Callable[[str], None]) -> Drift:
     """Everything in which the site differs; raises ConfigError, ChartError and HelmError for Git's side, else ClusterError."""
     tell("rendering what Git says")
-    site = Site(desired.environment, desired.cloud)
-    (git,) = await render_sites(asked.request, asked.project, (site,), asked.means)
+    return await compare(await render_git(asked, desired), asked, session, tell)
+
+
+async def render_git(asked: Asked, desired: Desired) -> RenderedSite:
+    """The site as Git has it; raises ConfigError, ChartError and HelmError."""
+    (git,) = await render_sites(asked.request, asked.project, (Site(desired.environment, desired.cloud),), asked.means)
+    return git
+
+
+async def compare(git: RenderedSite, asked: Asked, session: Session, tell: Callable[[str], None]) -> Drift:
+    """Everything in which a rendered site differs from the cluster; raises ClusterError."""
     history = await _history(git.desired, session.kube, session.releases)
     wanted, wants = wanted_objects(git), {release.key for release in git.releases}
     kept = {key: one for key, one in history.records.items() if key in wants or made_by_us(one)}

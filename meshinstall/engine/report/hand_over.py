@@ -1,0 +1,30 @@
+"""Says how far a mesh is on its way from one who keeps it to another; changes nothing."""
+
+from collections.abc import Callable
+
+from meshinstall.engine.handover.order import order
+from meshinstall.engine.handover.reader import read_ownership
+from meshinstall.engine.handover.terms import Scene
+from meshinstall.engine.report.drift import Asked, compare, render_git
+from meshinstall.engine.session import Session
+from meshinstall.model.desired import Desired
+from meshinstall.model.hand_over import HandOver, Party
+
+
+async def look(asked: Asked, desired: Desired, session: Session, to: Party, tell: Callable[[str], None]) -> HandOver:
+    """The order of work to ``to``; raises ConfigError, ChartError and HelmError for the files, else ClusterError."""
+    tell("rendering what the files say")
+    site = await render_git(asked, desired)
+    drift = await compare(site, asked, session, tell)
+    seen = await read_ownership(site, session.kube, session.releases)
+    scene = Scene(
+        site,
+        seen.live,
+        seen.records,
+        seen.owned,
+        tuple(str(one.key) for one in drift.objects),
+        drift.unseen,
+        asked.way.flags,
+        asked.way.kubectl,
+    )
+    return HandOver(site.path, session.cluster, to, order(scene, to))
