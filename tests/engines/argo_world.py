@@ -64,6 +64,15 @@ class ArgoWorld(GitWorld):
         which = [f"applications.argoproj.io/{name}" for name in names or self.applications()]
         self.shell.ok("kubectl", "annotate", "-n", _NAMESPACE, "--overwrite", *which, kind)
 
+    def resync(self, *, hard: bool = False) -> None:
+        """Make Argo CD compare all Applications once more, with what it keeps of Git and charts fetched anew if ``hard``."""
+        before = self._compared()
+        self.refresh(hard=hard)
+        until(lambda: all(at != before.get(name) for name, at in self._compared().items()), PATIENCE, lambda: f"no resync:\n{self.told()}")
+
+    def _compared(self) -> dict[str, str]:
+        return {name: one.status.get("reconciledAt", "") for name, one in self.applications().items()}
+
     def wait_synced(self, seconds: float = PATIENCE) -> dict[str, Application]:
         """Wait until the newest commit is everywhere, Synced and Healthy; returns the Applications."""
         commit = self.git("rev-parse", "HEAD").strip()
