@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from testbed import cluster as testbed_cluster
 from testbed.spec import Engine, Nodes
 from testbed.waiting import until
-from tests.engines.git_world import CLOUD, ENVIRONMENT, GitWorld, make
+from tests.engines.git_world import CLOUD, ENVIRONMENT, GitWorld, cluster_with, make
 
 _NAMESPACE = "flux-system"
 PATIENCE = 120
@@ -80,8 +79,5 @@ def ready(manifest: Mapping[str, Any]) -> tuple[str, str]:
 @contextmanager
 def flux_world(name: str, nodes: Nodes = Nodes.REAL) -> Iterator[FluxWorld]:
     """Start a cluster with Flux and a repository of a mesh, which nobody has told Flux of yet; it ends with the block."""
-    try:
-        cluster = testbed_cluster.up(name, nodes, lambda _: None, engines=(Engine.FLUX,))
+    with cluster_with(Engine.FLUX, name, nodes) as cluster:
         yield FluxWorld(*make(cluster, "flux"))
-    finally:
-        testbed_cluster.down(name)

@@ -85,19 +85,10 @@ def _spec(world: FluxWorld) -> dict[str, Any]:
 
 
 def test_a_policy_comes_and_goes_with_its_file(world: FluxWorld) -> None:
-    policy = {
-        "apiVersion": "security.istio.io/v1",
-        "kind": "AuthorizationPolicy",
-        "metadata": {"name": "shut", "namespace": "istio-ingress"},
-    }
-    world.write("policies/base/shut.yaml", policy | {"spec": {}})
-    world.render()
-    world.commit("Shut the gateway")
+    world.shut_gateway()
     world.reconcile("mesh-policies")
     assert len(world.get("authorizationpolicies", "-A")["items"]) == 1
-    (world.folder / "policies/base/shut.yaml").unlink()
-    world.render()
-    world.commit("Open the gateway")
+    world.open_gateway()
     world.reconcile("mesh-policies")
     assert world.get("authorizationpolicies", "-A")["items"] == []
 
