@@ -13,7 +13,7 @@ from meshinstall.gitops.json_patch import has_null
 from meshinstall.gitops.repository import Repository, pinned_chart
 from meshinstall.gitops.terms import Files, RenderedRelease, RenderedSite, Step, joined
 from meshinstall.model.ownership import ENVIRONMENT
-from meshinstall.model.policy_kinds import group_of
+from meshinstall.model.policy_kinds import POLICY_KINDS, group_of
 from meshinstall.model.yaml_dump import dump
 
 _NAMESPACE = "argocd"
@@ -116,8 +116,12 @@ def _sync(*, prune: bool) -> dict[str, Any]:
 
 
 def _project(site: RenderedSite, repository: Repository) -> dict[str, Any]:
-    """What the Applications of a site may do: these sources, namespaces and kinds, and no others."""
-    spread = sorted({(group_of(item.key.api_version), item.key.kind, bool(item.key.namespace)) for item in site.items})
+    """What the Applications of a site may do: these sources, namespaces and kinds, and no others.
+
+    Of policies all kinds: else the first one of a kind waits for whoever may write projects, and the last one can never be deleted.
+    """
+    rendered = {(group_of(item.key.api_version), item.key.kind, bool(item.key.namespace)) for item in site.items}
+    spread = sorted(rendered | {(group, kind, True) for group, kind in POLICY_KINDS})
     kinds = {side: [{"group": group, "kind": kind} for group, kind, inside in spread if inside is side] for side in (True, False)}
     return _app_project(
         site.name,

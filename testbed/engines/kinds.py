@@ -120,7 +120,9 @@ def _argocd_process(of: Spec, name: str, flags: tuple[str, ...], ready: probes.P
 
 def _flux(of: Spec) -> Iterator[Component]:
     storage = (f"--storage-path={INSIDE}/flux/artifacts", f"--storage-addr={_ARTIFACTS}", f"--storage-adv-addr={_ARTIFACTS}")
-    for number, (name, flags) in enumerate((("source-controller", storage), ("kustomize-controller", ()))):
+    # How soon a step is tried again that waits for another; 30 s by default.
+    again = ("--requeue-dependency=3s",)
+    for number, (name, flags) in enumerate((("source-controller", storage), ("kustomize-controller", again))):
         health = 9440 + number
         yield Component(
             name,

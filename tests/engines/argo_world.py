@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from testbed import cluster as testbed_cluster
 from testbed.spec import Engine, Nodes
 from testbed.waiting import until
-from tests.engines.git_world import SITE, GitWorld, make
+from tests.engines.git_world import SITE, GitWorld, cluster_with, make
 
 _NAMESPACE = "argocd"
 # Seconds; a whole mesh takes one and a half minutes where nothing else runs.
@@ -39,8 +38,9 @@ class Application:
 
     @property
     def is_well(self) -> bool:
-        """Whether all of it is there and healthy, and nothing is under way."""
-        return (self.sync, self.health, self.phase) == ("Synced", "Healthy", "Succeeded")
+        """Whether all that it says now is there and healthy, and nothing is under way."""
+        compared = self.status.get("sync", {}).get("comparedTo", {}).get("source")
+        return compared == self.spec["source"] and (self.sync, self.health, self.phase) == ("Synced", "Healthy", "Succeeded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,15 @@ class ArgoWorld(GitWorld):
         kind = f"argocd.argoproj.io/refresh={'hard' if hard else 'normal'}"
         which = [f"applications.argoproj.io/{name}" for name in names or self.applications()]
         self.shell.ok("kubectl", "annotate", "-n", _NAMESPACE, "--overwrite", *which, kind)
+
+    def resync(self, *, hard: bool = False) -> None:
+        """Make Argo CD compare all Applications once more, with what it keeps of Git and charts fetched anew if ``hard``."""
+        before = self._compared()
+        self.refresh(hard=hard)
+        until(lambda: all(at != before.get(name) for name, at in self._compared().items()), PATIENCE, lambda: f"no resync:\n{self.told()}")
+
+    def _compared(self) -> dict[str, str]:
+        return {name: one.status.get("reconciledAt", "") for name, one in self.applications().items()}
 
     def wait_synced(self, seconds: float = PATIENCE) -> dict[str, Application]:
         """Wait until the newest commit is everywhere, Synced and Healthy; returns the Applications."""
@@ -93,11 +102,8 @@ class ArgoWorld(GitWorld):
 @contextmanager
 def argo_world(name: str, nodes: Nodes = Nodes.REAL) -> Iterator[ArgoWorld]:
     """Start a cluster with Argo CD and a repository of a mesh, which nobody has told Argo CD of yet; it ends with the block."""
-    try:
-        cluster = testbed_cluster.up(name, nodes, lambda _: None, engines=(Engine.ARGOCD,))
+    with cluster_with(Engine.ARGOCD, name, nodes) as cluster:
         yield ArgoWorld(*make(cluster, "argocd"))
-    finally:
-        testbed_cluster.down(name)
 
 
 def _read(manifest: Mapping[str, Any]) -> Application:

@@ -5,13 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from testbed import cluster as testbed_cluster
 from testbed import paths
 from testbed.build import catalog
 from testbed.build.builder import build
@@ -19,6 +21,7 @@ from testbed.cluster import Cluster
 from testbed.engines.charts import CHARTS
 from testbed.engines.hub import GIT
 from testbed.shell import environment, write_configuration
+from testbed.spec import Engine, Nodes
 from tests.cluster.mesh import Shell
 from tests.cluster.meshinstall_run import Done, Program
 
@@ -26,6 +29,7 @@ from tests.cluster.meshinstall_run import Done, Program
 ENVIRONMENT, CLOUD = "dev", "local"
 SITE = f"{ENVIRONMENT}-{CLOUD}"
 _REPOSITORY = "mesh.git"
+_SHUT = "policies/base/shut.yaml"
 _TOOLS = ("helm4", "kubectl", "istioctl")
 # Nothing of the person who runs the tests, and a name for commits.
 _GIT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"} | {
@@ -92,6 +96,19 @@ class GitWorld:
         self.git("push", "--quiet", "origin", "HEAD:main")
         return self.git("rev-parse", "HEAD").strip()
 
+    def shut_gateway(self) -> None:
+        """Add the file of a policy by which the gateway lets nobody in, AuthorizationPolicy istio-ingress/shut."""
+        about = {"name": "shut", "namespace": "istio-ingress"}
+        self.write(_SHUT, {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": about, "spec": {}})
+        self.render()
+        self.commit("Shut the gateway")
+
+    def open_gateway(self) -> None:
+        """Take that file away."""
+        (self.folder / _SHUT).unlink()
+        self.render()
+        self.commit("Open the gateway")
+
     def git(self, *argv: str) -> str:
         """Run git in the working copy."""
         done = subprocess.run(
@@ -109,6 +126,15 @@ class GitWorld:
         """A file of what was rendered."""
         found: dict[str, Any] = yaml.safe_load((self.folder / self.rendered / path).read_text())
         return found
+
+
+@contextmanager
+def cluster_with(engine: Engine, name: str, nodes: Nodes) -> Iterator[Cluster]:
+    """Start a cluster with an engine; it ends with the block."""
+    try:
+        yield testbed_cluster.up(name, nodes, lambda _: None, engines=(engine,))
+    finally:
+        testbed_cluster.down(name)
 
 
 def make(cluster: Cluster, rendered: str) -> tuple[Cluster, Shell, Program, Path, str]:

@@ -8,11 +8,13 @@ import pytest
 
 from testbed import paths, spec
 from testbed.build import catalog
+from testbed.build.part import closure
 from testbed.components import components
+from testbed.engines.setup import HEALTH
 from testbed.errors import TestbedError
-from testbed.spec import Cloud, Nodes, Spec
+from testbed.spec import Cloud, Engine, Nodes, Spec
 
-PARTS = dict.fromkeys({part for parts in catalog.CLUSTERS.values() for part in (*parts, "eks")}, "/parts")
+PARTS = dict.fromkeys(catalog.PARTS, "/parts")
 
 
 def of(nodes: Nodes, index: int = 1) -> Spec:
@@ -65,10 +67,39 @@ def test_two_clusters_share_no_address_and_no_interface() -> None:
     assert len(of(Nodes.REAL, 250).interface) <= 15
 
 
+@pytest.mark.parametrize("engines", [(), *((engine,) for engine in Engine), tuple(Engine)], ids=str)
+def test_engines_are_components_with_one_place_for_git_and_charts(tmp_path: Path, engines: tuple[Engine, ...]) -> None:
+    kept = replace(of(Nodes.REAL), engines=engines)
+    (tmp_path / "spec.json").write_text(kept.dump())
+    assert spec.load(tmp_path / "spec.json") == kept
+    names = [component.name for component in components(kept, "python")]
+    assert ("argocd-application-controller" in names) == (Engine.ARGOCD in engines)
+    assert ("kustomize-controller" in names) == (Engine.FLUX in engines)
+    assert names.count("hub") == bool(engines)
+
+
+def test_a_cluster_of_an_older_testbed_has_no_engines(tmp_path: Path) -> None:
+    old = {name: value for name, value in json.loads(of(Nodes.REAL).dump()).items() if name != "engines"}
+    (tmp_path / "spec.json").write_text(json.dumps(old))
+    assert spec.load(tmp_path / "spec.json") == of(Nodes.REAL)
+
+
+def test_argo_cd_of_the_testbed_judges_applications_as_the_docs_tell_users_to() -> None:
+    text = (paths.REPOSITORY / "docs/gitops.md").read_text()
+    assert "".join(f"  {line}\n" for line in HEALTH.splitlines()) in text
+
+
+def test_engines_are_built_for_their_own_tests_alone() -> None:
+    daily = closure(catalog.PARTS, (*catalog.TESTS["tools"], *catalog.TESTS["cluster"]))
+    assert not daily & {"argocd", "flux", "redis"}
+    assert {"argocd", "flux", "redis"} <= closure(catalog.PARTS, catalog.TESTS["engines"])
+
+
+@pytest.mark.parametrize("engines", [(), tuple(Engine)], ids=str)
 @pytest.mark.parametrize("cloud", [None, *Cloud])
 @pytest.mark.parametrize("nodes", list(Nodes))
-def test_every_component_can_start(nodes: Nodes, cloud: Cloud | None) -> None:
-    wanted = {component.name: component for component in components(replace(of(nodes), cloud=cloud), "python")}
+def test_every_component_can_start(nodes: Nodes, cloud: Cloud | None, engines: tuple[Engine, ...]) -> None:
+    wanted = {component.name: component for component in components(replace(of(nodes), cloud=cloud, engines=engines), "python")}
     started: set[str] = set()
     while ready := {name for name, one in wanted.items() if name not in started and started.issuperset(one.after)}:
         started |= ready

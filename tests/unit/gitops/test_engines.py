@@ -10,6 +10,7 @@ from meshinstall.gitops.argocd import argocd
 from meshinstall.gitops.flux import flux
 from meshinstall.gitops.repository import Repository, check_repository
 from meshinstall.gitops.terms import Files
+from meshinstall.model.policy_kinds import POLICY_KINDS
 from meshinstall.model.yaml_text import load
 from tests.cases.gitops import MANIFEST, mesh, of_chart, release, site
 
@@ -62,8 +63,16 @@ def test_a_project_allows_these_namespaces_and_kinds_alone() -> None:
         {"group": "admissionregistration.k8s.io", "kind": "MutatingWebhookConfiguration"},
         {"group": "apiextensions.k8s.io", "kind": "CustomResourceDefinition"},
     ]
-    assert {"group": "security.istio.io", "kind": "AuthorizationPolicy"} in spec["namespaceResourceWhitelist"]
+    assert {"group": "apps", "kind": "Deployment"} in spec["namespaceResourceWhitelist"]
+    assert {"group": "", "kind": "Secret"} not in spec["namespaceResourceWhitelist"]
     assert "*" not in str(spec)
+
+
+def test_a_project_allows_every_kind_of_policy_before_there_is_one() -> None:
+    """Or the first one of a kind would be refused until somebody who may write projects has applied the new one."""
+    bare = objects(argocd([site("test", [])], REPOSITORY))
+    allowed = bare["projects/test-eks.yaml"]["spec"]["namespaceResourceWhitelist"]
+    assert [kind for kind in POLICY_KINDS if {"group": kind[0], "kind": kind[1]} not in allowed] == []
 
 
 def test_what_makes_applications_may_make_nothing_else() -> None:
