@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from meshinstall.errors import UsageError
 from meshinstall.gitops.json_patch import has_null
 from meshinstall.gitops.repository import Repository, pinned_chart
-from meshinstall.gitops.terms import Files, RenderedRelease, RenderedSite, Step, joined
+from meshinstall.gitops.terms import Files, Item, RenderedRelease, RenderedSite, Step, joined
 from meshinstall.model.ownership import ENVIRONMENT
 from meshinstall.model.policy_kinds import POLICY_KINDS, group_of
 from meshinstall.model.yaml_dump import dump
@@ -45,6 +45,11 @@ def _check_names(sites: Sequence[RenderedSite]) -> None:
     found = Counter([*releases, *steps, *(f"mesh-{site.name}" for site in sites)])
     if twice := sorted(name for name, count in found.items() if count > 1):
         raise UsageError(f"two Applications would be called {twice[0]}", "give an environment or a gateway another name")
+
+
+def application_of(site: RenderedSite, item: Item) -> str:
+    """The name of the Application that has an object."""
+    return f"{site.name}-{item.release.name if item.release else f'mesh-{item.step.value[3:]}'}"
 
 
 def application_names(site: RenderedSite) -> tuple[str, ...]:

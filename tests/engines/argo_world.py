@@ -48,11 +48,15 @@ class ArgoWorld(GitWorld):
     """A GitWorld whose engine is Argo CD."""
 
     def deliver(self) -> None:
-        """Do by hand what docs/gitops.md says: make the cluster known, apply the projects and the ApplicationSet; wait for all of it."""
+        """Introduce the mesh to Argo CD, and wait for all of it."""
+        self.introduce()
+        self.wait_synced()
+
+    def introduce(self) -> None:
+        """Do by hand what docs/gitops.md says: make the cluster known, apply the projects and the ApplicationSet."""
         self.shell.apply(_cluster_secret(self))
         folder = self.folder / self.rendered
         self.shell.ok("kubectl", "apply", "-f", str(folder / "projects"), "-f", str(folder / "applicationset.yaml"))
-        self.wait_synced()
 
     def applications(self) -> dict[str, Application]:
         """All Applications by name."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from testbed.waiting import until
 from tests.cluster.load import Load, load
 from tests.cluster.mesh import namespace, web
 from tests.cluster.meshinstall_run import Done
@@ -17,7 +18,7 @@ from tests.engines.git_world import SITE
 
 NETWORKING = "networking.istio.io/v1"
 # The work of a person is what no command of the tool does: to render and to push, and to wait for Argo CD.
-_BY_HAND = "Argo CD has the Applications of this site"
+_BY_HAND, _WAITING = "Argo CD has the Applications of this site", "Argo CD keeps every object"
 _MOST_STEPS = 12
 
 
@@ -72,16 +73,29 @@ def work(world: ArgoWorld, to: str) -> list[str]:
         assert step["title"] not in titles, found
         titles.append(step["title"])
         if step["title"] == _BY_HAND:
-            world.deliver()
-            continue
-        for command in step["commands"]:
-            # As a person copies it; `up` asks.
-            told = f"{command} --yes --no-verify" if command.startswith("meshinstall up") else command
-            done = subprocess.run(
-                ["bash", "-c", told], cwd=world.folder, env=world.program.env, capture_output=True, text=True, timeout=240, check=False
-            )
-            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+            world.introduce()
+        elif step["title"] == _WAITING:
+            until(lambda: is_past(world, to), 240, lambda: f"it does not go on:\n{look(world, to)}\n{world.told()}")
+        else:
+            carry_out(world, step)
     raise AssertionError(f"it does not end: {titles}")
+
+
+def is_past(world: ArgoWorld, to: str) -> bool:
+    """Whether Argo CD has got on; what it says Synced of is synced as the step says."""
+    step = next((one for one in look(world, to)["steps"] if one["title"] == _WAITING), {"state": "done"})
+    carry_out(world, step)
+    return bool(step["state"] == "done")
+
+
+def carry_out(world: ArgoWorld, step: dict[str, Any]) -> None:
+    """Run the commands of a step as a person copies them; `up` asks."""
+    for command in step.get("commands", ()):
+        told = f"{command} --yes --no-verify" if command.startswith("meshinstall up") else command
+        done = subprocess.run(
+            ["bash", "-c", told], cwd=world.folder, env=world.program.env, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
 def well(found: Load, least: int = 100) -> None:
@@ -103,7 +117,7 @@ def test_to_argo_cd_no_pod_restarts_and_no_request_fails(world: ArgoWorld) -> No
         titles = work(world, "argocd")
     well(answered)
     assert pods(world) == before
-    assert titles == [_BY_HAND, "Argo CD alone owns the fields of the objects", "helm has no record of the mesh"]
+    assert titles == [_BY_HAND, _WAITING, "Argo CD alone owns the fields of the objects", "helm has no record of the mesh"]
     assert world.get("secrets", "-A", "-l", "owner=helm")["items"] == []
     assert all(one.is_well for one in world.applications().values())
 

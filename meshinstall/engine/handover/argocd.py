@@ -3,13 +3,14 @@
 Sources: argo-cd: docs/user-guide/app_deletion.md (the finalizer), docs/operator-manual/applicationset/Application-Deletion.md.
 """
 
+import json
 import shlex
 from collections.abc import Iterator
 
 from meshinstall.engine.handover.marks import kept_by_engine, lacking
 from meshinstall.engine.handover.terms import Scene, judged, named
 from meshinstall.engine.objects.json_fields import at, rows, table, text
-from meshinstall.gitops.argocd import application_names
+from meshinstall.gitops.argocd import application_names, application_of
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.hand_over import Work, WorkState
 from meshinstall.model.ownership import ARGO
@@ -51,17 +52,27 @@ def _how(scene: Scene) -> tuple[str, ...]:
 
 
 def _synced(scene: Scene) -> Work:
-    title, left = "Argo CD keeps every object", lacking(scene, ARGO)
-    says = [f"{len(left)} objects do not have its mark yet: {named(left)}"] if left else []
+    left = lacking(scene, ARGO)
+    says = [f"{len(left)} objects do not have its mark yet: {named(item.key for item in left)}"] if left else []
     mine = [one for one in scene.owned[APPLICATION] or () if _name(one) in application_names(scene.site)]
     unwell = [one for one in mine if not _is_well(one)]
     says += [f"Application {_name(one)}: {_told(one)}" for one in unwell]
+    wanted = dict.fromkeys(application_of(scene.site, item) for item in left)
+    # Argo CD calls an object with helm's label app.kubernetes.io/instance Synced without its mark, and leaves it so (util/argo/resource_tracking.go).
+    idle = [one for one in mine if _name(one) in wanted and _is_well(one)]
+    elsewhere = [shlex.join(["argocd", "app", "sync", name]) for name in wanted] if scene.owned[APPLICATION] is None else []
     return judged(
-        title,
+        "Argo CD keeps every object",
         says,
-        words=("wait until Argo CD has synced; where it does not, it says why:",),
-        commands=[f"argocd app get {shlex.quote(_name(one))}" for one in unwell[:1]],
+        words=("wait until Argo CD has compared; what equals Git already it marks only by a sync:",),
+        commands=[*(_kubectl(scene, "patch", one, "--type=merge", "-p", _operation(one)) for one in idle), *elsewhere],
     )
+
+
+def _operation(one: Manifest) -> str:
+    """A sync as Argo CD itself begins one: with the options of the Application, and without deleting anything."""
+    options = [text(option) for option in rows(at(one, "spec", "syncPolicy", "syncOptions"))]
+    return json.dumps({"operation": {"initiatedBy": {"username": "hand-over"}, "sync": {"syncOptions": options}}}, separators=(",", ":"))
 
 
 def leaving(scene: Scene) -> Iterator[Work]:

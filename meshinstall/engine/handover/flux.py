@@ -39,7 +39,7 @@ def taking(scene: Scene) -> Iterator[Work]:
 
 def _ready(scene: Scene) -> Work:
     left = lacking(scene, FLUX)
-    says = [f"{len(left)} objects do not have its mark yet: {named(left)}"] if left else []
+    says = [f"{len(left)} objects do not have its mark yet: {named(item.key for item in left)}"] if left else []
     mine = [(KUSTOMIZATION, one) for one in _all(scene, KUSTOMIZATION) if _name(one) in kustomization_names(scene.site)]
     mine += [(RELEASE, one) for one in _releases(scene)]
     says += [f"{kind} {_name(one)}: {why}" for kind, one in mine if (why := _unready(one))]

@@ -23,9 +23,9 @@ def kept_by_engine(scene: Scene, engine: str) -> list[ObjectKey]:
     return [item.key for item, live in scene.objects() if (keeper := keeper_of(live)) and keeper.engine == engine]
 
 
-def lacking(scene: Scene, engine: str) -> list[ObjectKey]:
+def lacking(scene: Scene, engine: str) -> list[Item]:
     """Objects that carry none of it."""
-    return [item.key for item, live in scene.objects() if not ((keeper := keeper_of(live)) and keeper.engine == engine)]
+    return [item for item, live in scene.objects() if not ((keeper := keeper_of(live)) and keeper.engine == engine)]
 
 
 def marked(scene: Scene) -> list[ObjectKey]:

@@ -1,0 +1,251 @@
+"""The order of work of a hand-over: each step is judged by what is there, and none is shown before the one that protects from it."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshinstall.engine.handover.argocd import APPLICATION, SET
+from meshinstall.engine.handover.flux import KUSTOMIZATION, RELEASE
+from meshinstall.engine.handover.order import order
+from meshinstall.engine.handover.terms import Scene
+from meshinstall.gitops.argocd import application_names
+from meshinstall.gitops.flux import kustomization_names
+from meshinstall.model.facts import policy_key
+from meshinstall.model.hand_over import Party, Work, WorkState
+from meshinstall.model.release import ReleaseKey, ReleaseRecord, ReleaseStatus
+from tests.cases import gitops
+
+ISTIOD = ReleaseKey("istio-system", "istiod")
+TRACKED = "argocd.argoproj.io/tracking-id"
+FLUXED = {"kustomize.toolkit.fluxcd.io/name": "mesh-policies", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+FINALIZER = "resources-finalizer.argocd.argoproj.io"
+SITE = gitops.mesh("prod")
+SITE = replace(SITE, items=tuple(replace(one, release=ISTIOD) if one.key.kind == "ConfigMap" else one for one in SITE.items))
+
+
+def managers(*names: str) -> list[dict[str, Any]]:
+    return [{"manager": name, "operation": "Apply"} for name in names]
+
+
+def scene(*claims: str, **metadata: Mapping[str, str]) -> Scene:
+    """Every object of the site, with these marks, and the fields of these managers; no engine runs here."""
+    live = {policy_key(one.key): {"metadata": {**metadata, "managedFields": managers(*claims)}} for one in SITE.items}
+    return Scene(SITE, live, {}, dict.fromkeys((APPLICATION, SET, KUSTOMIZATION, RELEASE)), flags=("--env", "prod"))
+
+
+def by_argo(*claims: str) -> Scene:
+    """A mesh that Argo CD keeps, which runs here, and all of it is well."""
+    own = [application(name) for name in application_names(SITE)]
+    kept = scene(*(claims or ("argocd-controller",)), annotations={TRACKED: "prod-eks-istiod:/ConfigMap:a/b"})
+    return replace(kept, owned={**kept.owned, APPLICATION: tuple(own), SET: ()})
+
+
+def application(name: str, sync: str = "Synced", **metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": "argocd", **metadata},
+        "status": {"sync": {"status": sync}, "health": {"status": "Healthy"}, "operationState": {"phase": "Succeeded"}},
+    }
+
+
+def record(description: str = "meshinstall: environment prod, x") -> ReleaseRecord:
+    return ReleaseRecord(ISTIOD, 1, ReleaseStatus.DEPLOYED, "istiod", "1.31.0", "1.31.0", {}, "", description, "")
+
+
+def next_of(works: tuple[Work, ...]) -> Work:
+    """The step that is open; none after it is shown."""
+    at = next(number for number, one in enumerate(works) if one.state is WorkState.OPEN)
+    assert {one.state for one in works[at + 1 :]} <= {WorkState.WAITING, WorkState.DONE}
+    assert not any(one.commands for one in works[at + 1 :])
+    return works[at]
+
+
+def states(works: tuple[Work, ...]) -> set[WorkState]:
+    return {one.state for one in works}
+
+
+@pytest.mark.parametrize("to", list(Party))
+def test_a_mesh_that_is_not_what_the_files_say_is_handed_to_nobody(to: Party) -> None:
+    step = next_of(order(replace(by_argo(), drift=("Deployment a/b",)), to))
+    assert step.title == "the mesh is what the files say"
+    assert step.says == ("1 objects are not: Deployment a/b",)
+    assert step.commands == ("meshinstall drift --env prod",)
+
+
+def test_what_could_not_be_compared_is_not_known_and_never_done() -> None:
+    works = order(replace(by_argo(), unseen=("ConfigMaps in istio-system",)), Party.ARGOCD)
+    assert works[0].state is WorkState.NOT_KNOWN
+    assert "ConfigMaps" in works[0].says[0]
+
+
+def test_argo_cd_has_a_mesh_when_every_object_has_its_mark_and_nobody_else_a_claim() -> None:
+    assert states(order(by_argo(), Party.ARGOCD)) == {WorkState.DONE}
+
+
+def test_an_argo_cd_elsewhere_is_known_by_its_marks_alone() -> None:
+    there = by_argo()
+    assert states(order(replace(there, owned=dict.fromkeys(there.owned)), Party.ARGOCD)) == {WorkState.DONE}
+    step = next_of(order(scene("helm"), Party.ARGOCD))
+    assert step.says == ("Argo CD does not run in this cluster, so its Applications were not seen",)
+
+
+def test_a_missing_application_is_named() -> None:
+    there = by_argo()
+    owned = {
+        **there.owned,
+        APPLICATION: tuple(one for one in there.owned[APPLICATION] or () if one["metadata"]["name"] != "prod-eks-istiod"),
+    }
+    assert next_of(order(replace(there, owned=owned), Party.ARGOCD)).says == ("not there: prod-eks-istiod",)
+
+
+def test_an_object_without_a_mark_and_an_application_that_is_not_synced_are_waited_for() -> None:
+    there = by_argo()
+    name = policy_key(SITE.items[-1].key)
+    owned = {**there.owned, APPLICATION: tuple(application(one, "OutOfSync") for one in application_names(SITE))}
+    step = next_of(order(replace(there, owned=owned, live={**there.live, name: {"metadata": {}}}), Party.ARGOCD))
+    assert step.title == "Argo CD keeps every object"
+    assert step.says[0] == "1 objects do not have its mark yet: AuthorizationPolicy shop/web"
+    assert "Application mesh-prod-eks: OutOfSync, Healthy" in step.says
+
+
+def test_what_argo_cd_calls_synced_without_marking_it_is_synced_once_by_its_own_options() -> None:
+    there = by_argo()
+    name = policy_key(SITE.items[-1].key)
+    policies = application("prod-eks-mesh-policies")
+    policies["spec"] = {"syncPolicy": {"syncOptions": ["ServerSideApply=true"]}}
+    others = (one for one in there.owned[APPLICATION] or () if one["metadata"]["name"] != "prod-eks-mesh-policies")
+    owned = {**there.owned, APPLICATION: (*others, policies)}
+    step = next_of(order(replace(there, owned=owned, live={**there.live, name: {"metadata": {}}}), Party.ARGOCD))
+    (command,) = step.commands
+    assert shlex.split(command)[:5] == ["kubectl", "patch", "-n", "argocd", "applications.argoproj.io/prod-eks-mesh-policies"]
+    assert json.loads(shlex.split(command)[-1])["operation"]["sync"] == {"syncOptions": ["ServerSideApply=true"]}
+
+
+def test_claims_of_helm_are_taken_away_by_patches_that_test_whose_they_are() -> None:
+    step = next_of(order(by_argo("helm", "argocd-controller"), Party.ARGOCD))
+    assert step.title == "Argo CD alone owns the fields of the objects"
+    words = shlex.split(step.commands[0])
+    assert words[:2] == ["kubectl", "patch"]
+    assert json.loads(words[-1]) == [
+        {"op": "test", "path": "/metadata/managedFields/0/manager", "value": "helm"},
+        {"op": "remove", "path": "/metadata/managedFields/0"},
+    ]
+
+
+def test_claims_stay_on_an_object_of_which_the_new_keeper_owns_nothing() -> None:
+    assert states(order(by_argo("helm"), Party.ARGOCD)) == {WorkState.DONE}
+
+
+def test_several_claims_go_the_last_first_as_the_places_of_the_others_stay() -> None:
+    step = next_of(order(by_argo("helm", "argocd-controller", "meshinstall"), Party.ARGOCD))
+    removed = [one["path"] for one in json.loads(shlex.split(step.commands[0])[-1]) if one["op"] == "remove"]
+    assert removed == ["/metadata/managedFields/2", "/metadata/managedFields/0"]
+
+
+def test_records_of_helm_go_by_name_and_last() -> None:
+    works = order(replace(by_argo(), records={ISTIOD: record()}), Party.ARGOCD)
+    assert next_of(works) is works[-1]
+    assert works[-1].commands == ("kubectl delete secrets -n istio-system -l owner=helm,name=istiod",)
+
+
+def test_a_finalizer_that_deletes_the_mesh_goes_before_its_application() -> None:
+    there = by_argo()
+    own = tuple(application(name, finalizers=[FINALIZER]) for name in application_names(SITE))
+    step = next_of(order(replace(there, owned={**there.owned, APPLICATION: own}), Party.MESHINSTALL))
+    assert step.title == "no Application deletes its objects when it goes"
+    assert all('"finalizers":null' in command for command in step.commands)
+    assert len(step.commands) == len(own)
+
+
+def test_who_makes_applications_is_deleted_before_them() -> None:
+    there = by_argo()
+    first, *rest = there.owned[APPLICATION] or ()
+    owner = {"kind": SET, "name": "meshes"}
+    made = [{"kind": APPLICATION, "name": one["metadata"]["name"]} for one in rest]
+    parent = {**first, "metadata": {**first["metadata"], "ownerReferences": [owner]}, "status": {**first["status"], "resources": made}}
+    sets = ({"metadata": {"name": "meshes", "namespace": "argocd"}},)
+    owned = {**there.owned, APPLICATION: (*rest, parent), SET: sets}
+    step = next_of(order(replace(there, owned=owned), Party.MESHINSTALL))
+    assert step.commands[:2] == (
+        "kubectl delete -n argocd applicationsets.argoproj.io/meshes --cascade=orphan",
+        "kubectl delete -n argocd applications.argoproj.io/mesh-prod-eks",
+    )
+
+
+def test_an_application_set_of_several_sites_is_not_deleted() -> None:
+    there = by_argo()
+    owner = {"kind": SET, "name": "meshes"}
+    parents = tuple(application(name, ownerReferences=[owner]) for name in ("mesh-prod-eks", "mesh-prod-gke"))
+    owned = {**there.owned, APPLICATION: parents, SET: ({"metadata": {"name": "meshes", "namespace": "argocd"}},)}
+    step = next_of(order(replace(there, owned=owned), Party.MESHINSTALL))
+    assert step.commands == ("kubectl delete -n argocd applications.argoproj.io/mesh-prod-eks",)
+    assert step.words == ("first take the element prod-eks out of ApplicationSet meshes in Git, and apply it",)
+
+
+def test_a_release_of_flux_is_suspended_before_it_is_deleted() -> None:
+    there = scene("helm", labels=FLUXED)
+    helm_release = {
+        "metadata": {"name": "istiod", "namespace": "flux-system"},
+        "spec": {"targetNamespace": "istio-system", "releaseName": "istiod"},
+    }
+    other = {"metadata": {"name": "shop", "namespace": "flux-system"}, "spec": {"targetNamespace": "shop"}}
+    kustomization = {"metadata": {"name": "mesh-policies", "namespace": "flux-system"}, "spec": {"suspend": True}}
+    owned = {**there.owned, KUSTOMIZATION: (kustomization,), RELEASE: (helm_release, other)}
+    step = next_of(order(replace(there, owned=owned), Party.MESHINSTALL))
+    assert step.title == "Flux does nothing more"
+    assert step.says == ("not suspended: HelmRelease istiod",)
+    (command,) = step.commands
+    assert "suspend" in command
+    suspended = {**helm_release, "spec": {**helm_release["spec"], "suspend": True}}
+    step = next_of(order(replace(there, owned={**owned, RELEASE: (suspended, other)}), Party.MESHINSTALL))
+    assert step.commands == (
+        "kubectl delete -n flux-system kustomizations.kustomize.toolkit.fluxcd.io/mesh-policies",
+        "kubectl delete -n flux-system helmreleases.helm.toolkit.fluxcd.io/istiod",
+    )
+
+
+def test_flux_has_a_mesh_when_its_objects_are_ready_and_keeps_helms_records() -> None:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    own = tuple({"metadata": {"name": name, "namespace": "flux-system"}, "status": ready} for name in kustomization_names(SITE))
+    there = scene("kustomize-controller", labels=FLUXED)
+    there = replace(there, owned={**there.owned, KUSTOMIZATION: own, RELEASE: ()}, records={ISTIOD: record()})
+    assert states(order(there, Party.FLUX)) == {WorkState.DONE}
+    waits = tuple({**one, "status": {"conditions": [{"type": "Ready", "status": "False", "message": "no source"}]}} for one in own)
+    step = next_of(order(replace(there, owned={**there.owned, KUSTOMIZATION: waits}), Party.FLUX))
+    assert "Kustomization mesh-policies: no source" in step.says
+
+
+def test_marks_are_taken_by_namespace_and_name() -> None:
+    step = next_of(order(scene("helm", annotations={TRACKED: "x:y"}), Party.MESHINSTALL))
+    assert step.title == "no object has the mark of an engine"
+    assert f"kubectl annotate -n shop authorizationpolicies.security.istio.io/web {TRACKED}-" in step.commands
+
+
+def test_objects_are_given_to_helm_before_it_installs() -> None:
+    step = next_of(order(scene("helm"), Party.MESHINSTALL))
+    assert step.title == "helm may take the objects of its releases"
+    notes = "meta.helm.sh/release-name=istiod meta.helm.sh/release-namespace=istio-system"
+    assert step.commands == (
+        "kubectl label -n istio-system configmaps/istio --overwrite app.kubernetes.io/managed-by=Helm",
+        f"kubectl annotate -n istio-system configmaps/istio --overwrite {notes}",
+    )
+
+
+def helms(*claims: str) -> Scene:
+    notes = {"meta.helm.sh/release-name": "istiod", "meta.helm.sh/release-namespace": "istio-system"}
+    return scene(*claims, labels={"app.kubernetes.io/managed-by": "Helm"}, annotations=notes)
+
+
+def test_then_meshinstall_installs_and_takes_over_what_flux_left() -> None:
+    step = next_of(order(helms("helm"), Party.MESHINSTALL))
+    assert step.commands == ("meshinstall up --env prod",)
+    step = next_of(order(replace(helms("helm"), records={ISTIOD: record("Upgrade complete")}), Party.MESHINSTALL))
+    assert step.commands == ("meshinstall up --env prod --allow takeover",)
+
+
+def test_a_whole_way_back_ends_with_nothing_left() -> None:
+    records = {one.key: replace(record(), key=one.key) for one in SITE.releases}
+    assert states(order(replace(helms("helm"), records=records), Party.MESHINSTALL)) == {WorkState.DONE}
