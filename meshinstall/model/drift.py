@@ -84,7 +84,8 @@ class Drift:
     """One look at a mesh.
 
     ``source`` is the commit, or the folder of the files; ``compared`` counts the objects of Git, ``looked_at`` those of the cluster.
-    ``unseen`` is everything that could not be read: with something in it an empty ``objects`` proves nothing.
+    ``unseen`` is everything that could not be compared: with something in it an empty ``objects`` proves nothing. ``unseen_engines`` is
+    what engines say of themselves and could not be read: it may hide a cause, and no drift.
     """
 
     site: str
@@ -94,5 +95,6 @@ class Drift:
     engines: tuple[Engine, ...] = ()
     objects: tuple[DriftedObject, ...] = ()
     unseen: tuple[str, ...] = ()
+    unseen_engines: tuple[str, ...] = ()
     compared: int = 0
     looked_at: int = 0

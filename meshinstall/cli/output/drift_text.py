@@ -34,8 +34,8 @@ def drift_text(found: Drift) -> str:
         lines += ["", *_object_lines(one)]
     if len(found.objects) > _MOST:
         lines += ["", f"and {len(found.objects) - _MOST:,} more objects: see -o json"]
-    lines += ["", *(text for one in _few(found.unseen) for text in _wrapped(f"? not seen: {one}", "  "))]
-    return for_log("\n".join([*lines, *([""] if found.unseen else []), *_wrapped(headline(found))]))
+    lines += ["", *(text for one in _few(_all_unseen(found)) for text in _wrapped(f"? not seen: {one}", "  "))]
+    return for_log("\n".join([*lines, *([""] if _all_unseen(found) else []), *_wrapped(headline(found))]))
 
 
 def headline(found: Drift) -> str:
@@ -55,7 +55,7 @@ def drift_markdown(found: Drift) -> str:
     lines = [MARKER, f"### {code(headline(found))}", "", f"Git: {code(found.source)}, site {code(found.site)}", ""]
     for one in found.engines:
         lines += [f"- {code(_engine(one))}", *(f"  - {code(cause)}" for cause in one.causes)]
-    lines += ["", *(f"- not seen: {code(one)}" for one in found.unseen), ""]
+    lines += ["", *(f"- not seen: {code(one)}" for one in _all_unseen(found)), ""]
     blocks = ["\n".join(_block(one)) for one in found.objects]
     return safe(fitting([*lines, *blocks], "meshinstall drift"))
 
@@ -77,6 +77,7 @@ def drift_json(found: Drift) -> dict[str, Any]:
         ],
         "objects": [_object_json(one) for one in found.objects],
         "notSeen": list(found.unseen),
+        "notSeenOfEngines": list(found.unseen_engines),
     }
 
 
@@ -102,6 +103,10 @@ def _field_json(one: DriftedField) -> dict[str, Any]:
     ]
     told = {name: value for name, value in sides.items() if value is not None}
     return {"path": one.path, **told, "engineRecorded": one.recorded, "writers": writers, "origin": one.origin}
+
+
+def _all_unseen(found: Drift) -> tuple[str, ...]:
+    return (*found.unseen, *found.unseen_engines)
 
 
 def _few(unseen: tuple[str, ...]) -> Iterator[str]:

@@ -58,7 +58,7 @@ def _synced(scene: Scene) -> Work:
     unwell = [one for one in mine if not _is_well(one)]
     says += [f"Application {_name(one)}: {_told(one)}" for one in unwell]
     wanted = dict.fromkeys(application_of(scene.site, item) for item in left)
-    # Argo CD calls an object with helm's label app.kubernetes.io/instance Synced without its mark, and leaves it so (util/argo/resource_tracking.go).
+    # Objects with helm's label app.kubernetes.io/instance are Synced for Argo CD without its mark (util/argo/resource_tracking.go).
     idle = [one for one in mine if _name(one) in wanted and _is_well(one)]
     elsewhere = [shlex.join(["argocd", "app", "sync", name]) for name in wanted] if scene.owned[APPLICATION] is None else []
     return judged(

@@ -83,7 +83,8 @@ async def compare(git: RenderedSite, asked: Asked, session: Session, tell: Calla
         at=session.now(),
         engines=engines_of(told, engines, _behind(seen.differing)),
         objects=found,
-        unseen=(*history.gaps, *unread, *seen.gaps, *engines.gaps, *doubt),
+        unseen=(*history.gaps, *unread, *seen.gaps, *doubt),
+        unseen_engines=engines.gaps,
         compared=seen.compared,
         looked_at=seen.looked_at,
     )

@@ -37,6 +37,7 @@ def drift(text: str, count: int = 1) -> Drift:
 def test_the_exit_status_is_that_of_the_worst() -> None:
     assert status(NOTHING) is ExitStatus.DONE
     assert status(Drift("a", "b", "c", NOTHING.at, unseen=("x",))) is ExitStatus.NOT_PROVEN
+    assert status(Drift("a", "b", "c", NOTHING.at, unseen_engines=("x",))) is ExitStatus.DONE
     assert status(drift("x")) is ExitStatus.CHANGES_PENDING
 
 
@@ -48,6 +49,12 @@ def test_nothing_is_said_in_one_line_and_what_was_not_seen_is_no_proof() -> None
     assert "? not seen: Secrets could not be listed" in unseen
     assert "NOT PROVEN" in unseen
     assert "No drift" not in unseen
+
+
+def test_an_engine_elsewhere_is_told_and_leaves_the_comparison_what_it_is() -> None:
+    told = drift_text(Drift("a", "b", "c", NOTHING.at, unseen_engines=("Application mesh is not in this cluster",)))
+    assert "? not seen: Application mesh is not in this cluster" in told
+    assert "No drift" in told
 
 
 @pytest.mark.parametrize("text", ["x", *HOSTILE])
