@@ -1,5 +1,6 @@
 """The command ``drift``: in what a mesh is not what Git says, who changed it and when, and what puts it right."""
 
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -39,8 +40,8 @@ def drift(
 ) -> None:
     """Show in what a mesh is not what Git says: which field, what the engine installed, what is there, who wrote it and when.
 
-    Any mesh: of up, of Argo CD, of Flux or of kubectl. Nothing is changed. Exit status 3 when there is drift; 5 when there is none in what
-    could be seen, and something could not be seen.
+    For a mesh that up, Argo CD, Flux or kubectl keeps. The command changes nothing. Exit status 3 when something differs; 5 when nothing
+    differs in what could be read, and something could not be read.
     """
 
     async def work() -> None:
@@ -60,7 +61,7 @@ async def _look(request: Request, ref: str, temporary: Path) -> "Drift":
     from meshinstall.engine.report.drift import find_drift
 
     # Which cluster it is, and how it is reached, the folder says: a commit names no kubeconfig.
-    project, desired = await in_thread(partial(read, request))
+    project, desired = await in_thread(partial(read, request, with_policies=False))
     asked = await in_thread(partial(_asked, request, ref, project, desired.cluster, temporary))
     desired, session = await in_thread(partial(open_read, project, desired))
     try:
@@ -74,6 +75,7 @@ def _asked(request: Request, ref: str, project: "Project", cluster: "ClusterRef"
     from dataclasses import replace
 
     from meshinstall.config import lockfile
+    from meshinstall.config.project import load_project
     from meshinstall.engine.drifting.remedies import Way
     from meshinstall.engine.report.drift import Asked
     from meshinstall.engine.report.render import Means
@@ -94,6 +96,8 @@ def _asked(request: Request, ref: str, project: "Project", cluster: "ClusterRef"
         place = request.charts or project.settings.charts.source
         charts = place if "://" in place else str((request.folder if request.charts else project.folder) / Path(place).expanduser())
         request, source, way = replace(request, charts=charts), f"commit {commit[:12]}", replace(way, ref=ref)
-        project = side.project
-    pins = lockfile.load(lock_path(project))
-    return Asked(request, project, Means(open_charts(warn), pins, open_helm()), source, way, commit)
+        wanted = side.project
+    else:
+        wanted = load_project(request.config, os.environ, Path.cwd())
+    pins = lockfile.load(lock_path(wanted))
+    return Asked(request, wanted, Means(open_charts(warn), pins, open_helm()), source, way, commit)
