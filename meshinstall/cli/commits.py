@@ -1,5 +1,6 @@
 """What Git says of a site: the files of a folder, or of a commit, of which anything is hostile: plain files, in a folder of their own."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,13 +54,15 @@ def placed(error: ConfigError, commit: str) -> ConfigError:
     return ConfigError(tuple(replace(one, source=f"{commit[:12]}:{one.source}") for one in error.problems))
 
 
-def files_of(request: Request, project: "Project", cluster: "ClusterRef") -> "Asked":
-    """A site as the files of a project have it; raises ConfigError for a lock that cannot be read."""
+def files_of(request: Request, cluster: "ClusterRef", project: "Project | None" = None) -> "Asked":
+    """A site as files have it: those of the folder, unless ``project`` has others. Raises ConfigError for what cannot be read."""
     from meshinstall.config import lockfile
+    from meshinstall.config.project import load_project
     from meshinstall.engine.report.drift import Asked
     from meshinstall.engine.report.render import Means
     from meshinstall.wiring import lock_path, open_charts, open_helm
 
+    project = project or load_project(request.config, os.environ, Path.cwd())
     means = Means(open_charts(warn), lockfile.load(lock_path(project)), open_helm())
     return Asked(request, project, means, f"the files of {project.folder}", way_of(request, cluster))
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from testbed import machine, paths, pins
-from testbed.bench import clouds, install, nights, policies, prove, recovery, report, scale, start, upgrade
+from testbed.bench import clouds, drift, install, nights, policies, prove, recovery, report, scale, start, upgrade
 from testbed.bench.session import Session
 from testbed.build import catalog
 from testbed.build.builder import build
@@ -28,6 +28,7 @@ class What(StrEnum):
     NIGHTS = "nights"
     POLICIES = "policies"
     RECOVERY = "recovery"
+    DRIFT = "drift"
 
 
 _PARTS = {
@@ -40,6 +41,7 @@ _PARTS = {
     What.NIGHTS: nights.PARTS,
     What.POLICIES: policies.PARTS,
     What.RECOVERY: recovery.PARTS,
+    What.DRIFT: drift.PARTS,
 }
 
 app = typer.Typer(add_completion=False)
@@ -69,6 +71,7 @@ def bench(
         nights=nights.run(session) if What.NIGHTS in wanted else None,
         policies=policies.run(session) if What.POLICIES in wanted else None,
         recovery=recovery.run(session) if What.RECOVERY in wanted else None,
+        drift=drift.run(session) if What.DRIFT in wanted else None,
     )
     print(
         f"{os.cpu_count()} cores, load {load:.1f} before the start, {rounds} rounds; Python {platform.python_version()}, "

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from testbed.bench.clouds import Times as CloudTimes
+from testbed.bench.drift import FILES, OBJECTS
+from testbed.bench.drift import Costs as DriftCosts
 from testbed.bench.install import Times as InstallTimes
 from testbed.bench.nights import Times as NightTimes
 from testbed.bench.policies import POLICIES
@@ -34,6 +36,7 @@ class Results:
     nights: NightTimes | None = None
     policies: PolicyCosts | None = None
     recovery: RecoveryTimes | None = None
+    drift: DriftCosts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +161,16 @@ def goals(results: Results) -> Iterator[Goal]:
         yield Goal(f"`policy check` and `authz who` of {files}, together", 3, median(both), "s")
         most = max(cost.memory for cost in (*results.policies.check, *results.policies.who))
         yield Goal(f"memory of either with {files}", 200, most / _MEGABYTE, "MB")
+    yield from _drift_goals(results.drift) if results.drift else ()
     if results.start is not None:
         yield Goal("CPU of `--help` beyond the interpreter's", 100, results.start * 1000, "ms")
+
+
+def _drift_goals(costs: DriftCosts) -> Iterator[Goal]:
+    runs = (costs.none, costs.one)
+    told = f"`drift` with {OBJECTS:,} objects of Istio's kinds, {FILES} of them in Git"
+    yield Goal(told, 5, max(median([cost.seconds for cost in some]) for some in runs), "s")
+    yield Goal(f"memory of {told}", 200, max(cost.memory for some in runs for cost in some) / _MEGABYTE, "MB")
 
 
 def _install_goals(times: Mapping[str, InstallTimes]) -> Iterator[Goal]:

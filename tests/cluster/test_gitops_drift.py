@@ -1,6 +1,7 @@
 """``drift`` on a real API server: what differs is named, what it prints as the fix is run, and then nothing differs any more."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from meshinstall.model.yaml_text import load
+from meshinstall.model.yaml_text import documents, load
 from testbed.cluster import Cluster
 from testbed.spec import Nodes
 from tests.cluster.mesh import Shell, namespace
 from tests.cluster.meshinstall_run import REPOSITORY, Program, client_kubeconfig, meshinstall
+from tests.cluster.transcript import first_missing, transcript
 
 pytestmark = pytest.mark.cluster
 
@@ -29,6 +31,8 @@ spec:
   rules:
     - from: [{source: {principals: [cluster.local/ns/shop/sa/front]}}]
 """
+PAGE = REPOSITORY / "docs" / "gitops.md"
+_TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _VOID = {"spec": {"selector": {"matchLabels": {"app": "nothing"}}}}
 
 
@@ -109,6 +113,11 @@ def test_a_policy_that_a_person_voided_is_named_and_put_right(clean: Program, sh
     assert field["writers"][0]["time"]
     assert {"wider", "access"} <= {one["concern"] for one in policy["meaning"]}
     assert list(found) == [f"PeerAuthentication {_SYSTEM}/default"]
+    # The page shows this one, and a label.
+    shell.ok("kubectl", "label", "service", "istiod", "-n", _SYSTEM, "app=other", "--overwrite")
+    printed = clean.run("drift")
+    told = [_TIME.sub("TIME", line) for line in transcript(PAGE, "Drift")]
+    assert first_missing(told, _TIME.sub("TIME", printed.out)) == ""
     fix(clean, found, tmp_path)
     none(clean)
 
@@ -198,26 +207,27 @@ def test_who_may_not_read_all_of_it_gets_no_proof(clean: Program, shell: Shell) 
     cluster = shell.cluster
     kubeconfig = cluster.state / "reader.kubeconfig"
     kubeconfig.write_text(client_kubeconfig(cluster, "reader"))
-    rules = [
-        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]},
-        {"nonResourceURLs": ["*"], "verbs": ["get"]},
-    ]
-    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "reader"}}
-    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "reader"}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reader"}
-    shell.apply(
-        {**rbac, "kind": "ClusterRole", "rules": rules}, {**rbac, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": [subject]}
-    )
+    (page,) = re.findall(r"```yaml\n(.*?name: meshinstall-drift.*?)```", PAGE.read_text().partition("## Drift\n")[2], re.DOTALL)
+    role, records = [load(text) for _, text in documents(page)]
+    shell.apply(role, records, _bound(role, "reader"), _bound(records, "reader"))
     reader = replace(clean, env={**clean.env, "KUBECONFIG": str(kubeconfig)})
     none(reader)
     # Without the policies: nothing is known of them, and nothing is missing.
-    groups = ["", "apps", "policy", "autoscaling", "admissionregistration.k8s.io", "rbac.authorization.k8s.io", "apiextensions.k8s.io"]
-    shell.apply({**rbac, "kind": "ClusterRole", "rules": [{**rules[0], "apiGroups": groups}, rules[1]]})
+    shell.apply({**role, "rules": role["rules"][1:]})
     done = reader.run("drift", "-o", "json")
     assert done.status == 5, done
     found = json.loads(done.out)
     assert (found["outcome"], found["objects"]) == ("not proven", [])
     assert any("AuthorizationPolicy" in gap for gap in found["notSeen"])
+
+
+def _bound(role: dict[str, Any], user: str) -> dict[str, Any]:
+    """What gives a user a role."""
+    group = "rbac.authorization.k8s.io"
+    subject = {"apiGroup": group, "kind": "User", "name": user}
+    reference = {"apiGroup": group, "kind": role["kind"], "name": role["metadata"]["name"]}
+    kind = f"{role['kind']}Binding"
+    return {"apiVersion": role["apiVersion"], "kind": kind, "metadata": role["metadata"], "roleRef": reference, "subjects": [subject]}
 
 
 def test_a_mesh_that_kubectl_applied_has_no_drift_and_its_edits_are_patched_back(

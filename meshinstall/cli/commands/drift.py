@@ -39,8 +39,8 @@ def drift(
 ) -> None:
     """Show in what a mesh is not what Git says: which field, what the engine installed, what is there, who wrote it and when.
 
-    Any mesh: of up, of Argo CD, of Flux or of kubectl. Nothing is changed. Exit status 3 when there is drift; 5 when there is none in what
-    could be seen, and something could not be seen.
+    For a mesh that up, Argo CD, Flux or kubectl keeps. The command changes nothing. Exit status 3 when something differs; 5 when nothing
+    differs in what could be read, and something could not be read.
     """
 
     async def work() -> None:
@@ -60,7 +60,7 @@ async def _look(request: Request, ref: str, temporary: Path) -> "Drift":
     from meshinstall.engine.report.drift import find_drift
 
     # Which cluster it is, and how it is reached, the folder says: a commit names no kubeconfig.
-    project, desired = await in_thread(partial(read, request))
+    project, desired = await in_thread(partial(read, request, with_policies=False))
     asked = await in_thread(partial(_asked, request, ref, project, desired.cluster, temporary))
     desired, session = await in_thread(partial(open_read, project, desired))
     try:
@@ -76,12 +76,12 @@ def _asked(request: Request, ref: str, project: "Project", cluster: "ClusterRef"
     from meshinstall.wiring import git
 
     if not ref:
-        return files_of(request, project, cluster)
+        return files_of(request, cluster)
     commit = git().commit_of(project.folder, ref)
     side = read_side(project.folder, commit, temporary / "commit")
     if side.project is None:
         raise UsageError(f"--ref {ref}: commit {commit[:12]} has no meshinstall.yaml in {project.folder}", "name another commit")
     place = request.charts or project.settings.charts.source
     charts = place if "://" in place else str((request.folder if request.charts else project.folder) / Path(place).expanduser())
-    made = files_of(replace(request, charts=charts), side.project, cluster)
+    made = files_of(replace(request, charts=charts), cluster, side.project)
     return replace(made, source=f"commit {commit[:12]}", commit=commit, way=replace(way_of(request, cluster), ref=ref))

@@ -38,8 +38,8 @@ def hand_over(
         from meshinstall.cli.output import hand_over_text, printers
         from meshinstall.engine.report.hand_over import look
 
-        project, desired = await in_thread(partial(read, request))
-        asked = await in_thread(partial(files_of, request, project, desired.cluster))
+        project, desired = await in_thread(partial(read, request, with_policies=False))
+        asked = await in_thread(partial(files_of, request, desired.cluster))
         desired, session = await in_thread(partial(open_read, project, desired))
         found = await look(asked, desired, session, to, tell)
         typer.echo(printers.dump(hand_over_text.hand_over_json(found)) if output is Output.JSON else hand_over_text.hand_over_text(found))

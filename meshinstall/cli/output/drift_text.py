@@ -117,7 +117,7 @@ def _few(unseen: tuple[str, ...]) -> Iterator[str]:
 
 def _engine(one: Engine) -> str:
     if not one.is_known:
-        return f"{one.name}: what it says is not known"
+        return f"{one.name}: its status is unknown"
     return f"{one.name}: {', '.join(part for part in (one.says, one.revision) if part)}"
 
 

@@ -60,9 +60,14 @@ def says_of(application: Manifest, key: ObjectKey) -> str:
     """What it says of one object: Synced, OutOfSync; empty where it does not name it."""
     wanted = (group_of(key.api_version), key.kind, key.namespace, key.name)
     for one in rows(at(application, "status", "resources")):
-        if tuple(text(table(one).get(part)) for part in ("group", "kind", "namespace", "name")) == wanted:
-            return plain(text(table(one).get("status")))
+        if isinstance(one, Mapping) and tuple(one.get(part) or "" for part in ("group", "kind", "namespace", "name")) == wanted:
+            return plain(one.get("status") or "")
     return ""
+
+
+def project_of(application: Manifest) -> tuple[str, str]:
+    """Namespace and name of its project. Raises MalformedError for other shapes."""
+    return text(at(application, "metadata", "namespace")), text(at(application, "spec", "project")) or "default"
 
 
 def _paused(application: Manifest) -> Iterator[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from meshinstall.engine.drifting import argocd, flux
-from meshinstall.engine.objects.json_fields import MalformedError, at, text
+from meshinstall.engine.objects.json_fields import MalformedError, at
 from meshinstall.engine.tasks import gather
 from meshinstall.errors import ClusterError, UnauthorizedError, UnreachableError
 from meshinstall.model.drift import Engine
@@ -50,7 +50,7 @@ async def read_engines(marks: Mapping[Keeper, list[ObjectKey]], kube: Kube, now:
         if isinstance(found, str):
             gaps.append(f"{keeper} could not be read: {found}")
         elif found is None:
-            gaps.append(f"{keeper} is not in this cluster: another one keeps it, or nothing any more; what it says is not known")
+            gaps.append(f"{keeper} is not in this cluster: another one keeps it, or nothing any more; its status is unknown")
         elif why := _elsewhere(keeper, found, marks[keeper], now.server):
             gaps.append(why)
         else:
@@ -90,19 +90,20 @@ def _elsewhere(keeper: Keeper, item: Manifest, keys: Iterable[ObjectKey], server
     """Why an object of an engine is not the one that keeps these; empty where it may be."""
     try:
         if keeper.engine == ARGO:
+            argocd.project_of(item)
             if not argocd.is_for_here(item, server):
-                return f"{argocd.name_of(item)} is for another cluster: what keeps this one is not known"
+                return f"{argocd.name_of(item)} is for another cluster: it is unknown what keeps this one"
             if at(item, "status", "resources") and not any(argocd.says_of(item, key) for key in keys):
-                return f"{argocd.name_of(item)} names none of the objects that say it keeps them: what keeps them is not known"
+                return f"{argocd.name_of(item)} names none of the objects that say it keeps them: it is unknown what keeps them"
         elif not flux.is_for_here(item):
-            return f"{keeper} installs into another cluster: what keeps this one is not known"
+            return f"{keeper} installs into another cluster: it is unknown what keeps this one"
     except MalformedError as error:
         return f"{keeper} could not be read: {plain(error)}"
     return ""
 
 
 async def _projects(applications: Iterable[Manifest], kube: Kube) -> Mapping[tuple[str, str], Manifest | str | None]:
-    names = {(text(at(one, "metadata", "namespace")), text(at(one, "spec", "project")) or "default") for one in applications}
+    names = {argocd.project_of(one) for one in applications}
     return await gather(names, lambda name: _tried(kube.get, object_path(_ARGO_API, "appprojects", *name)))
 
 
@@ -110,12 +111,12 @@ def _engine(keeper: Keeper, item: Manifest, projects: Mapping[tuple[str, str], M
     try:
         if keeper.engine != ARGO:
             return flux.engine(keeper, item, now.commit)
-        name = (text(at(item, "metadata", "namespace")), text(at(item, "spec", "project")) or "default")
+        name = argocd.project_of(item)
         project = projects.get(name)
         if project is None or isinstance(project, str):
             why = f": {project}" if project else ": it is not there"
             gaps.append(
-                f"AppProject {plain('/'.join(name))} of {argocd.name_of(item)} could not be read{why}; its sync windows are not known"
+                f"AppProject {plain('/'.join(name))} of {argocd.name_of(item)} could not be read{why}; its sync windows are unknown"
             )
         return argocd.engine(item, None if isinstance(project, str) else project, now.time, now.commit)
     except MalformedError as error:

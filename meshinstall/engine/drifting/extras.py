@@ -5,8 +5,8 @@ admissionregistration/v1 (rules of webhooks).
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from meshinstall.checks.mtls.weaker_policies import weaker_policies
 from meshinstall.checks.policies.foreign import Foreign, wider
@@ -35,17 +35,40 @@ _CONNECTIONS = frozenset({"LISTENER", "FILTER_CHAIN", "CLUSTER"})
 
 def weakening(others: Iterable[Other], desired: Desired) -> dict[ObjectKey, tuple[Consequence, ...]]:
     """What each of these objects does, or may do; those that do nothing of the kind are not in it."""
-    found = {one.key: tuple(_of(one, desired)) for one in others}
+    files = _Files.of(desired)
+    found = {one.key: tuple(_of(one, desired, files)) for one in others}
     return {key: told for key, told in found.items() if told}
 
 
-def _of(one: Other, desired: Desired) -> Iterator[Consequence]:
+class _Files(NamedTuple):
+    """The policies of files, and those that count in a namespace: its own, and those of the root."""
+
+    policies: tuple[PolicyObject, ...]
+    by_namespace: Mapping[str, tuple[PolicyObject, ...]]
+    root: str
+
+    @classmethod
+    def of(cls, desired: Desired) -> "_Files":
+        """Those of a site."""
+        policies, found = tuple(with_lines(policy) for policy in desired.layered or ()), dict[str, list[PolicyObject]]()
+        for one in policies:
+            found.setdefault(one.namespace, []).append(one)
+        return cls(policies, {name: tuple(some) for name, some in found.items()}, _root(desired))
+
+    def beside(self, one: PolicyObject) -> Sequence[PolicyObject]:
+        """Those that may count for a pod together with a policy; the tokens of all files are known ones."""
+        if one.kind == "RequestAuthentication" or one.namespace == self.root:
+            return self.policies
+        return (*self.by_namespace.get(one.namespace, ()), *self.by_namespace.get(self.root, ()))
+
+
+def _of(one: Other, desired: Desired, files: _Files) -> Iterator[Consequence]:
     try:
         match one.key.kind:
             case "PeerAuthentication":
                 yield from _peer(one, desired)
             case kind if kind in _ACCESS:
-                yield from _access(one, desired)
+                yield from _access(one, desired, files)
             case "DestinationRule":
                 yield from _client(one)
             case "WasmPlugin":
@@ -69,10 +92,10 @@ def _with_time(manifest: Mapping[str, Any]) -> PeerPolicy:
     return peer_policy({**manifest, "metadata": metadata})
 
 
-def _access(one: Other, desired: Desired) -> Iterator[Consequence]:
-    ours = [with_lines(policy) for policy in desired.layered or ()]
+def _access(one: Other, desired: Desired, files: _Files) -> Iterator[Consequence]:
+    policy = PolicyObject("", one.live, {})
     by = plain(one.writers[0]) if one.writers else "somebody whom Kubernetes did not record"
-    for finding in wider(ours, [Foreign(PolicyObject("", one.live, {}), by)], desired.identity, _root(desired)):
+    for finding in wider(files.beside(policy), [Foreign(policy, by)], desired.identity, files.root):
         yield Consequence(Concern.WIDER, _told(finding))
     # Those of a run's own probes go with their namespace, and are for its pods alone.
     if one.key.kind == "EnvoyFilter" and not one.key.namespace.startswith(PROBE_PREFIX):

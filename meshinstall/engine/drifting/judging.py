@@ -16,7 +16,7 @@ from meshinstall.model.diff import Concern
 from meshinstall.model.drift import DriftedObject, Engine, State
 from meshinstall.model.facts import ObjectKey, policy_key
 from meshinstall.model.foreign_text import plain
-from meshinstall.model.ownership import ARGO, LAYERED, MANAGED_BY, MANAGER, POLICY, Keeper, keeper_of
+from meshinstall.model.ownership import ARGO, HELM_MANAGER, LAYERED, MANAGED_BY, MANAGER, POLICY, Keeper, keeper_of
 from meshinstall.model.release import ReleaseKey
 
 # The worst first.
@@ -111,7 +111,8 @@ class _Judge:
             return found[0], True
         labels = one.live["metadata"].get("labels") or {}
         is_ours = labels.get(MANAGED_BY) == MANAGER and labels.get(POLICY) == LAYERED
-        return None, is_ours or (keeper is not None and keeper in self._seen.marks)
+        # An Application may keep more than the mesh: what no chart made is somebody's own.
+        return None, is_ours or (keeper in self._seen.marks and labels.get(MANAGED_BY) == HELM_MANAGER)
 
     def _neighbour(self, one: Wanted) -> Keeper | None:
         """What keeps the other objects of its release or of its step."""

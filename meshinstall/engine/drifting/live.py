@@ -13,7 +13,6 @@ from meshinstall.engine.drifting.comparing import compare
 from meshinstall.engine.drifting.terms import Differing, Field, Other, Records, Seen, Wanted, WantedObjects, written_by
 from meshinstall.engine.objects.field_managers import all_owned
 from meshinstall.engine.objects.field_paths import field_at
-from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.observe.policies import find_served
 from meshinstall.engine.plan.compare import changed
 from meshinstall.engine.tasks import task_group
@@ -197,7 +196,7 @@ class _Reader:
         _, recorded = self._records.objects.get(name, (None, None))
         try:
             fields = compare(wanted, live, recorded)
-        except (MalformedError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
             self._seen.gaps.append(f"{plain(str(key))} could not be compared: {plain(error)}")
             return
         if fields:

@@ -1,9 +1,11 @@
 """Says what drift means for those who use a mesh: from what Git says to what is there, by the rules of plans and previews; pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from meshinstall.checks.policies.reading import applies_with
 from meshinstall.engine.drifting.terms import Differing, Other, Wanted, last_first
 from meshinstall.engine.objects.field_paths import ABSENT, REPLICAS, dotted, with_field
+from meshinstall.engine.objects.json_fields import at, table
 from meshinstall.engine.objects.mesh_policies import with_lines
 from meshinstall.engine.rehearsal.access_changes import changed
 from meshinstall.engine.rehearsal.meaning import by_concern, consequences
@@ -11,12 +13,16 @@ from meshinstall.engine.rehearsal.sides import Sides
 from meshinstall.model.desired import Desired
 from meshinstall.model.diff import Concern, Concerned, Consequence, FieldChange, ObjectChange, Verb
 from meshinstall.model.facts import Facts, ObjectKey, key_of, policy_key
+from meshinstall.model.foreign_text import plain
+from meshinstall.model.labels import REVISION
 from meshinstall.model.policy_kinds import ACCESS_KINDS, SECURITY, PolicyKey, group_of
 from meshinstall.model.policy_object import PolicyObject
 from meshinstall.model.release import Manifest
 
 # Policies that are put beside each other, and objects for which that is done: the rest is told without.
 _MOST_POLICIES, _MOST_OBJECTS = 200, 25
+# Of metadata, what decides whether istiod goes by a policy.
+_DECIDING = frozenset({REVISION, "istio.io/dry-run"})
 # What a run would do, which is not what is there.
 _OF_RUNS = frozenset({Concern.RESTART, Concern.DELETION, Concern.CRD})
 
@@ -32,6 +38,9 @@ class Meaning:
             self._live.pop(policy_key(one.key), None)
         self._live |= {policy_key(one.wanted.key): PolicyObject("", one.live, {}) for one in differing if _decides(one.live)}
         self._live |= {policy_key(one.key): PolicyObject("", one.live, {}) for one in others if _decides(one.live)}
+        self._by_namespace: dict[str, dict[PolicyKey, PolicyObject]] = {}
+        for name, policy in self._live.items():
+            self._by_namespace.setdefault(name.namespace, {})[name] = policy
         self._left = _MOST_OBJECTS
         self._root = next((key_of(policy.manifest).namespace for policy in desired.policies), desired.mesh_namespace)
 
@@ -43,7 +52,9 @@ class Meaning:
         found = consequences([change], Facts(""), Concerned(), {one.wanted.key: sides})
         scaled = any(field.path == REPLICAS for field in one.fields)
         kept = [told for told in found if told.concern not in _OF_RUNS or (scaled and "number of pods" in told.text)]
-        return self._with_access(one.wanted.key, one.wanted.manifest, kept)
+        if not any(field.path[0] == "spec" or field.path[-1] in _DECIDING for field in one.fields):
+            return by_concern(told for told in kept if told.concern is not Concern.ACCESS)
+        return self._with_access(one.wanted.key, one.wanted.manifest, [*kept, *_narrowed(one)])
 
     def of_missing(self, one: Wanted) -> tuple[Consequence, ...]:
         """What it means that an object is not there."""
@@ -58,21 +69,35 @@ class Meaning:
         found = list(told)
         if not _decides(wanted):
             return by_concern(found)
-        name, scope = policy_key(key), self._scope(key.namespace)
+        name, before = policy_key(key), PolicyObject("", wanted, {})
+        scope = self._scope(name, before) if self._left else {}
         if not self._left or len(scope) > _MOST_POLICIES:
             return by_concern(
                 [*found, Consequence(Concern.ACCESS, "whose access it changes is not worked out: there are too many policies")]
             )
         self._left -= 1
-        before = {**scope, name: PolicyObject("", wanted, {})}
-        exact = changed(before, scope, (), self._desired)
+        exact = changed({**scope, name: before}, scope, (), self._desired)
         return by_concern([*(one for one in found if not (exact and one.text.startswith("who may call what"))), *exact])
 
-    def _scope(self, namespace: str) -> Mapping[PolicyKey, PolicyObject]:
-        """Policies that count together with those of a namespace."""
-        if namespace == self._root:
-            return self._live
-        return {name: one for name, one in self._live.items() if name.namespace in {namespace, self._root}}
+    def _scope(self, name: PolicyKey, before: PolicyObject) -> Mapping[PolicyKey, PolicyObject]:
+        """Policies that may count for one pod together with a policy, as it should be or as it is."""
+        sides = [one for one in (before, self._live.get(name)) if one is not None]
+        near = self._live if name.namespace == self._root else self._near(name.namespace)
+        return {other: one for other, one in near.items() if any(applies_with(side, one, self._root) for side in sides)}
+
+    def _near(self, namespace: str) -> Mapping[PolicyKey, PolicyObject]:
+        return {**self._by_namespace.get(self._root, {}), **self._by_namespace.get(namespace, {})}
+
+
+def _narrowed(one: Differing) -> Iterator[Consequence]:
+    """That a policy for the whole mesh, or a whole namespace, which requires mutual TLS is for some pods alone."""
+    wanted, live = (table(manifest.get("spec")) for manifest in (one.wanted.manifest, one.live))
+    is_strict = one.wanted.key.kind == "PeerAuthentication" and at(wanted, "mtls", "mode") == "STRICT"
+    labels = table(at(live, "selector", "matchLabels"))
+    if is_strict and not at(wanted, "selector") and labels:
+        whom = plain(", ".join(f"{name}={value}" for name, value in sorted(labels.items())))
+        told = f"{one.wanted.key} requires mutual TLS of pods with {whom} alone, no longer of all others"
+        yield Consequence(Concern.WEAKER, told)
 
 
 def _decides(manifest: Manifest) -> bool:

@@ -42,11 +42,15 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Linted:
-    """Every problem, in the order of files and lines; ``chart_error`` is why values were not held against the charts."""
+    """Every problem, in the order of files and lines; ``chart_error`` is why values were not held against the charts.
+
+    ``desired`` is what each site wants, of those that could be resolved.
+    """
 
     sites: tuple[Site, ...]
     mistakes: tuple[Mistake, ...]
     chart_error: ChartError | None = None
+    desired: tuple[Desired, ...] = ()
 
     @property
     def has_errors(self) -> bool:
@@ -87,7 +91,8 @@ async def lint(request: Request, project: Project, sites: tuple[Site, ...], char
         files = await gather(dict.fromkeys(wanted), charts.read)
     except ChartError as error:
         return Linted(sites, _joined(_found(resolved, {}, pins)), error)
-    return Linted(sites, _joined(_found(resolved, files, pins)))
+    desired = tuple(one.desired for one in resolved.values() if one.desired)
+    return Linted(sites, _joined(_found(resolved, files, pins)), desired=desired)
 
 
 async def _settled(found: Resolution, pins: Lock, charts: Charts) -> Resolution:

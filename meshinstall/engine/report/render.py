@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from meshinstall import catalog
 from meshinstall.config.documents import Project
 from meshinstall.config.lockfile import Lock
-from meshinstall.config.resolve import resolve
 from meshinstall.engine.observe.tags import render_tags
-from meshinstall.engine.observe.version import settle_version
 from meshinstall.engine.rehearsal.rendered_secrets import HINT, told
 from meshinstall.engine.rehearsal.rendering import Rendering, read_rendering
 from meshinstall.engine.report.lint import Site, lint
@@ -47,8 +45,7 @@ async def render_sites(request: Request, project: Project, sites: tuple[Site, ..
         raise ConfigError(tuple(one.problem for one in found.mistakes if one.severity is Severity.ERROR))
     if found.chart_error:
         raise found.chart_error
-    wanted = [resolve(replace(request, environment=site.environment, cloud=site.cloud), project) for site in sites]
-    rendered = [await _render(await settle_version(one, means.pins, means.charts), means) for one in wanted]
+    rendered = [await _render(one, means) for one in found.desired]
     if problems := tuple(problem for site in rendered for problem in _secrets(site)):
         raise ConfigError(problems)
     return tuple(sorted(rendered, key=lambda site: site.path))

@@ -131,7 +131,7 @@ async def test_an_application_of_another_cluster_is_told_and_not_guessed() -> No
     kube = FakeKube()
     known, gaps = await asked(kube, MESH)
     assert not known
-    assert gaps == "Argo CD Application mesh is not in this cluster: another one keeps it, or nothing any more; what it says is not known"
+    assert gaps == "Argo CD Application mesh is not in this cluster: another one keeps it, or nothing any more; its status is unknown"
     place = "/apis/argoproj.io/v1alpha1/namespaces/argocd"
     kube.objects[f"{place}/applications/mesh"] = application()
     kube.objects[f"{place}/appprojects/mesh"] = project()
@@ -139,7 +139,7 @@ async def test_an_application_of_another_cluster_is_told_and_not_guessed() -> No
     kube.objects[f"{place}/applications/mesh"]["spec"]["destination"] = {"server": "https://198.51.100.7"}
     assert await asked(kube, MESH, "https://198.51.100.7") == (True, "")
     known, gaps = await asked(kube, MESH, "https://203.0.113.1")
-    assert (known, gaps) == (False, "Argo CD Application argocd/mesh is for another cluster: what keeps this one is not known")
+    assert (known, gaps) == (False, "Argo CD Application argocd/mesh is for another cluster: it is unknown what keeps this one")
     kube.objects[f"{place}/applications/mesh"] = application(resources=[{"kind": "Pod", "name": "x"}])
     known, gaps = await asked(kube, MESH)
     assert not known
@@ -159,14 +159,26 @@ async def test_what_may_not_be_read_is_told() -> None:
     known, gaps = await asked(kube, MESH)
     assert known
     assert (
-        gaps
-        == "AppProject argocd/mesh of Argo CD Application argocd/mesh could not be read: it is not there; its sync windows are not known"
+        gaps == "AppProject argocd/mesh of Argo CD Application argocd/mesh could not be read: it is not there; its sync windows are unknown"
     )
     kube.objects[f"{place}/applications/mesh"]["spec"]["syncPolicy"] = "often"
     kube.objects[f"{place}/appprojects/mesh"] = project()
     known, gaps = await asked(kube, MESH)
     assert not known
     assert "could not be read" in gaps
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("field", ["spec", "status", "metadata"])
+@pytest.mark.parametrize("value", ["x", [1], {"project": 1, "resources": [7, None], "sync": "x", "namespace": 2, "syncPolicy": [1]}])
+async def test_an_application_of_any_shape_is_read_or_told(field: str, value: Any) -> None:
+    kube = FakeKube()
+    place = "/apis/argoproj.io/v1alpha1/namespaces/argocd"
+    kube.objects[f"{place}/appprojects/mesh"] = project()
+    kube.objects[f"{place}/applications/mesh"] = {**application(), field: value} if field != "metadata" else application(health=value)
+    # One that is in another namespace than Argo CD's own is named so.
+    known, gaps = await asked(kube, MESH._replace(name="argocd_mesh"))
+    assert known or gaps
 
 
 @pytest.mark.anyio
@@ -177,7 +189,7 @@ async def test_a_kustomization_that_installs_elsewhere_is_not_what_keeps_this_cl
     )
     assert await asked(kube, keeper) == (
         False,
-        "Flux Kustomization flux-system/mesh installs into another cluster: what keeps this one is not known",
+        "Flux Kustomization flux-system/mesh installs into another cluster: it is unknown what keeps this one",
     )
 
 
