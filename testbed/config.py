@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from testbed import pins, spec
-from testbed.engines import kinds
+from testbed.engines import kinds, metrics
 from testbed.pki import Authority, KeyPair, kubeconfig, signing_key, write_private
 from testbed.spec import INSIDE, Nodes, Spec
 
@@ -63,7 +63,7 @@ def _pairs(of: Spec, authority: Authority) -> dict[str, KeyPair]:
         "front-proxy-ca": front_proxy.pair,
         "front-proxy-client": front_proxy.client("front-proxy-client"),
         "service-account": signing_key(),
-        **({"hub": authority.server("hub", of.address)} if of.engines else {}),
+        **({"hub": authority.server("hub", of.address), "metrics": authority.server("metrics", metrics.NAME)} if of.engines else {}),
     }
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from testbed import probes, spec
 from testbed.components import CONFIG, PKI, Component
+from testbed.engines import metrics
 from testbed.engines.hub import GIT, REGISTRY_PORT
-from testbed.spec import INSIDE, Engine, Spec
+from testbed.spec import INSIDE, Engine, Nodes, Spec
 
 # Of each engine itself.
 NAMESPACES = {Engine.ARGOCD: "argocd", Engine.FLUX: "flux-system"}
@@ -46,6 +47,9 @@ def _hub(of: Spec, python: str) -> Iterator[Component]:
     yield Component("registry", (registry, f"-port={REGISTRY_PORT}"), probes.tcp("127.0.0.1", REGISTRY_PORT))
     yield Component("charts", (python, "-m", "testbed.engines.charts", spec_file), after=("registry",), once=True)
     yield Component("hub", (python, "-m", "testbed.engines.hub", spec_file), probes.tcp(of.address, spec.HUB_PORT), after=("charts",))
+    if of.nodes is Nodes.REAL:
+        argv = (python, "-m", "testbed.engines.metrics", spec_file)
+        yield Component("metrics", argv, probes.tcp(of.address, metrics.PORT), after=("kube-apiserver",))
     yield Component("engines-setup", (python, "-m", "testbed.engines.setup", spec_file), after=("kube-apiserver",), once=True)
 
 

@@ -1,5 +1,6 @@
 """Gives a cluster what its engines need to start: their kinds, namespaces and settings (``python -m testbed.engines.setup SPEC``)."""
 
+import base64
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,8 +9,9 @@ import yaml
 
 from testbed import spec
 from testbed.api import Api, Json
+from testbed.engines import metrics
 from testbed.engines.kinds import NAMESPACES
-from testbed.spec import Engine, Spec
+from testbed.spec import Engine, Nodes, Spec
 from testbed.waiting import until
 
 # Seconds.
@@ -42,6 +44,8 @@ def main() -> None:
     until(lambda: all(_is_established(api, name) for name in names), _PATIENCE, lambda: "the engines' kinds are not served")
     for engine in of.engines:
         api.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACES[engine]}})
+    if of.nodes is Nodes.REAL:
+        metrics.register(api, of, base64.b64encode((spec.INSIDE / "pki/ca.crt").read_bytes()).decode())
     if Engine.ARGOCD in of.engines:
         for path, body in _argocd(of):
             api.post(path, body)

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +35,6 @@ _TOOLS = ("helm4", "kubectl", "istioctl")
 _GIT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"} | {
     f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "mesh"), ("EMAIL", "mesh@example.com"))
 }
-# The testbed has no metrics by which pods would be added: Argo CD calls an autoscaler Degraded that gets none.
-_FIXED: Mapping[str, Mapping[str, Any]] = {"istiod": {"autoscaleEnabled": False}, "gateway": {"autoscaling": {"enabled": False}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +142,6 @@ def make(cluster: Cluster, rendered: str) -> tuple[Cluster, Shell, Program, Path
     folder = write_configuration(cluster, f"oci://{cluster.spec.hub}/{CHARTS}", **{ENVIRONMENT: {"cloud": CLOUD}})
     shell = Shell(cluster, tuple(shop.part(name) for name in _TOOLS))
     world = GitWorld(cluster, shell, Program(env), folder, rendered)
-    for component, values in _FIXED.items():
-        world.set_values(component, **values)
     bare = cluster.state / GIT / _REPOSITORY
     shutil.rmtree(bare, ignore_errors=True)
     world.git("init", "--quiet", "--initial-branch=main", ".")

@@ -73,17 +73,18 @@ def test_three_more_comparisons_change_nothing(world: ArgoWorld) -> None:
         assert _failure_policies(world) == {"Fail"}
 
 
-def _versions(world: ArgoWorld) -> dict[str, str]:
-    """The version of every object that the Applications have."""
+def _versions(world: ArgoWorld) -> dict[str, object]:
+    """Every object that the Applications have, with how often it was written, but for what controllers tell in its status."""
     kinds = {f"{one['kind']}.{one.get('group', '')}".rstrip(".") for one in _resources(world) if one["kind"] != "Application"}
     found = world.get(",".join(sorted(kinds)), "-A")["items"]
     names = {(one["kind"], one.get("namespace", ""), one["name"]) for one in _resources(world)}
-    about = [(one["kind"], one["metadata"]) for one in found]
-    return {
-        f"{kind} {meta.get('namespace', '')}/{meta['name']}": meta["resourceVersion"]
-        for kind, meta in about
-        if (kind, meta.get("namespace", ""), meta["name"]) in names
-    }
+    about = [((one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]), one) for one in found]
+    return {" ".join(name): _without_status(one) for name, one in about if name in names}
+
+
+def _without_status(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {name: value for name, value in manifest["metadata"].items() if name not in {"resourceVersion", "managedFields"}}
+    return {**{name: value for name, value in manifest.items() if name != "status"}, "metadata": metadata}
 
 
 def _resources(world: ArgoWorld) -> list[Mapping[str, Any]]:
