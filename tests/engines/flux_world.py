@@ -43,6 +43,10 @@ class FluxWorld(GitWorld):
 
         until(look, PATIENCE, lambda: f"not ready: { {name: ready(one) for name, one in self.of_kind(kind).items()} }")
 
+    def wait_for_release(self, name: str) -> None:
+        """Wait until a step has brought a HelmRelease."""
+        until(lambda: name in self.of_kind("helmreleases"), PATIENCE, lambda: str(self.of_kind("helmreleases").keys()))
+
     def answer_for_helm_controller(self, *names: str) -> None:
         """Write that releases are ready, in place of a helm-controller."""
         for name in names:
