@@ -12,7 +12,9 @@ from meshinstall.model.plan import Action, Plan, ReleaseStep
 from meshinstall.model.release import Component, Manifest, ReleaseRecord, ReleaseStatus
 from meshinstall.model.status import Holder
 
-ANOTHER_ENVIRONMENT = "PRE016"
+ANOTHER_ENVIRONMENT, KEPT = "PRE016", "PRE017"
+# What stops a run that would change nothing, too: the mesh is not this environment's to keep.
+WHOSE = (ANOTHER_ENVIRONMENT, KEPT)
 # How ``kept_by`` names an engine, and what its files are called.
 _FORMATS = {"Argo CD": "argocd", "Flux": "flux"}
 # Values that would be lost, and namespaces, that are spelled out.
@@ -64,7 +66,7 @@ def kept(engines: Mapping[str, str]) -> Finding:
     more = f"; so {'does' if len(others) == 1 else 'do'} {first(others, _SHOWN)}" if others else ""
     detail = f"it would undo what this run changes, or remove it{more}"
     hint = f"change {_source(engine)}; to take the mesh from it first: meshinstall hand-over meshinstall; allow it: --allow takeover"
-    return Finding("PRE017", Severity.ERROR, f"this mesh is kept by {engine}", detail, engines[engine], hint=hint)
+    return Finding(KEPT, Severity.ERROR, f"this mesh is kept by {engine}", detail, engines[engine], hint=hint)
 
 
 def _source(engine: str) -> str:
@@ -78,11 +80,11 @@ def _source(engine: str) -> str:
 def _taken_over(step: ReleaseStep, record: ReleaseRecord) -> Finding:
     title, name = f"release {step.release} was installed by helm, not by meshinstall", f"release {step.release}"
     if step.action is not Action.UPGRADE:
-        return Finding("PRE017", Severity.INFO, title, "nothing of it changes", name)
+        return Finding(KEPT, Severity.INFO, title, "nothing of it changes", name)
     lost = [f"{change.path}={plain(change.before)}" for change in step.changes if not change.origin]
     detail = f"values that would be lost: {first(lost, _SHOWN)}" if lost else "no value of it would be lost"
     hint = "write what you want to keep into the environment's values, then: --allow takeover"
-    return Finding("PRE017", Severity.ERROR, title, f"revision {record.revision}; {detail}", name, hint=hint)
+    return Finding(KEPT, Severity.ERROR, title, f"revision {record.revision}; {detail}", name, hint=hint)
 
 
 def _marked(facts: Facts, namespace: str) -> Iterator[tuple[str, Manifest]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from meshinstall.checks.mtls.acceptance import accepting
-from meshinstall.checks.ownership import ANOTHER_ENVIRONMENT
+from meshinstall.checks.ownership import WHOSE
 from meshinstall.engine.events import Emit, ProxiesOlder
 from meshinstall.engine.gates.acceptance import acceptance_in_force
 from meshinstall.engine.gates.proxies import ask_proxies
@@ -136,7 +136,7 @@ async def _agree(plan: Plan, terms: Terms, callbacks: Callbacks) -> None:
 
     What is refused, or asked about, is a change; a nightly run that finds nothing to do is no failure, unless the mesh is not its own.
     """
-    refuse(plan, terms.allow, only=ANOTHER_ENVIRONMENT if plan.is_empty else "")
+    refuse(plan, terms.allow, only=WHOSE if plan.is_empty else ("",))
     if not plan.is_empty:
         await callbacks.ask(plan)
 

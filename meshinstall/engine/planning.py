@@ -195,8 +195,8 @@ def _as_finding(code: str, problem: Problem) -> Finding:
     return Finding(code, Severity.WARNING, problem.text, origin=origin, hint=problem.hint)
 
 
-def refuse(plan: Plan | UpgradePlan, allowed: frozenset[str], *, only: str = "") -> None:
-    """Raise PlanRefusedError when the plan holds what was not allowed by name; ``only`` is the one code that counts."""
+def refuse(plan: Plan | UpgradePlan, allowed: frozenset[str], *, only: tuple[str, ...] = ("",)) -> None:
+    """Raise PlanRefusedError when the plan holds what was not allowed by name; ``only`` are the codes that count."""
     stops = [finding for finding in plan.refusals if ALLOWABLE.get(finding.code) not in allowed and finding.code.startswith(only)]
     if stops:
         lines = [f"{finding.code}: {finding.title}{f' ({finding.detail})' if finding.detail else ''}" for finding in stops]

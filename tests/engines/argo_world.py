@@ -56,9 +56,13 @@ class ArgoWorld(GitWorld):
 
     def introduce(self) -> None:
         """Do by hand what docs/gitops.md says: make the cluster known, apply the projects and the ApplicationSet."""
-        self.shell.apply(_cluster_secret(self))
+        self.introduce_cluster()
         folder = self.folder / self.rendered
         self.shell.ok("kubectl", "apply", "-f", str(folder / "projects"), "-f", str(folder / "applicationset.yaml"))
+
+    def introduce_cluster(self) -> None:
+        """Make the cluster known by the site's name, as ``argocd cluster add`` does."""
+        self.shell.apply(_cluster_secret(self))
 
     def applications(self) -> dict[str, Application]:
         """All Applications by name."""

@@ -32,7 +32,7 @@ _REPOSITORY = "mesh.git"
 _SHUT = "policies/base/shut.yaml"
 _TOOLS = ("helm4", "kubectl", "istioctl")
 # Nothing of the person who runs the tests, and a name for commits.
-_GIT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"} | {
+PERSON = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"} | {
     f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "mesh"), ("EMAIL", "mesh@example.com"))
 }
 
@@ -110,7 +110,7 @@ class GitWorld:
     def git(self, *argv: str) -> str:
         """Run git in the working copy."""
         done = subprocess.run(
-            ["git", *argv], cwd=self.folder, env={**os.environ, **_GIT}, capture_output=True, text=True, timeout=60, check=False
+            ["git", *argv], cwd=self.folder, env={**os.environ, **PERSON}, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, f"git {argv}\n{done.stdout}{done.stderr}"
         return done.stdout

@@ -13,13 +13,13 @@ from meshinstall.model.release import ReleaseStatus
 
 def order(scene: Scene, to: Party) -> tuple[Work, ...]:
     """Every step to ``to`` with its state."""
-    return in_order(tuple(_back(scene) if to is Party.MESHINSTALL else _away(scene, to)))
+    works = tuple(_back(scene) if to is Party.MESHINSTALL else _away(scene, to))
+    return in_order((*works, _claims(scene, to, is_kept=all(one.state is not WorkState.OPEN for one in works))))
 
 
 def _away(scene: Scene, to: Party) -> Iterator[Work]:
     yield _same(scene)
     yield from argocd.taking(scene) if to is Party.ARGOCD else flux.taking(scene)
-    yield _claims(scene, to)
     if to is Party.ARGOCD:
         yield _no_records(scene)
 
@@ -41,7 +41,6 @@ def _back(scene: Scene) -> Iterator[Work]:
         commands=give_to_helm(scene),
     )
     yield _records(scene)
-    yield _claims(scene, Party.MESHINSTALL)
 
 
 def _same(scene: Scene) -> Work:
@@ -54,10 +53,13 @@ def _same(scene: Scene) -> Work:
     return judged(title, says, words=("see what puts it right:",), commands=(command,))
 
 
-def _claims(scene: Scene, to: Party) -> Work:
-    left = claimed(scene, to)
+def _claims(scene: Scene, to: Party, *, is_kept: bool) -> Work:
+    """Before the new one keeps all objects it owns too little to judge by."""
+    title, left = f"{to.called} alone owns the fields of the objects", claimed(scene, to)
+    if not is_kept:
+        return Work(title, WorkState.WAITING)
     return judged(
-        f"{to.called} alone owns the fields of the objects",
+        title,
         [f"others own fields of {len(left)}, which would stay when they leave the files: {named(item.key for item, _, _ in left)}"]
         if left
         else [],

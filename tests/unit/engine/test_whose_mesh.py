@@ -137,6 +137,17 @@ async def test_a_mesh_that_an_engine_keeps_is_refused_with_its_name(metadata: di
         await stages.up(there, DESIRED, [])
 
 
+async def test_up_of_a_mesh_that_an_engine_keeps_is_refused_also_where_nothing_would_change() -> None:
+    """A job that somebody forgot would be green until the files change."""
+    there = await installed()
+    live = there.kube.objects["/apis/apps/v1/namespaces/istio-system/deployments/istiod"]["metadata"]
+    live["labels"] = {**live["labels"], "helm.toolkit.fluxcd.io/name": "istiod", "helm.toolkit.fluxcd.io/namespace": "flux"}
+    assert (await planned(there)).is_empty
+    with pytest.raises(PlanRefusedError, match="PRE017: this mesh is kept by Flux HelmRelease flux/istiod"):
+        await stages.up(there, DESIRED, [])
+    await stages.up(there, DESIRED, [], allowing("takeover"))
+
+
 async def test_several_engines_are_one_finding_that_says_what_to_change_in_git() -> None:
     there = await installed()
     for name, application in (("istiod", "prod-istiod"), ("public", "prod-public")):

@@ -145,10 +145,15 @@ def test_several_claims_go_the_last_first_as_the_places_of_the_others_stay() -> 
     assert removed == ["/metadata/managedFields/2", "/metadata/managedFields/0"]
 
 
-def test_records_of_helm_go_by_name_and_last() -> None:
+def test_records_of_helm_go_by_name_when_all_is_kept() -> None:
     works = order(replace(by_argo(), records={ISTIOD: record()}), Party.ARGOCD)
-    assert next_of(works) is works[-1]
-    assert works[-1].commands == ("kubectl delete secrets -n istio-system -l owner=helm,name=istiod",)
+    assert next_of(works).commands == ("kubectl delete secrets -n istio-system -l owner=helm,name=istiod",)
+
+
+@pytest.mark.parametrize("to", list(Party))
+def test_claims_are_not_judged_before_all_is_kept(to: Party) -> None:
+    """Who owns nothing yet would otherwise own all of it alone."""
+    assert order(scene("other"), to)[-1].state is WorkState.WAITING
 
 
 def test_a_finalizer_that_deletes_the_mesh_goes_before_its_application() -> None:
