@@ -8,7 +8,7 @@ from meshinstall.config.documents import Project
 from meshinstall.engine.drifting.asking import without_admission
 from meshinstall.engine.drifting.engines import Now, of_record, read_engines
 from meshinstall.engine.drifting.judging import Look, engines_of, judge
-from meshinstall.engine.drifting.live import see
+from meshinstall.engine.drifting.live import find_kinds, see
 from meshinstall.engine.drifting.remedies import Way
 from meshinstall.engine.drifting.states import state_of
 from meshinstall.engine.drifting.terms import Differing, Installed, Records, wanted_objects
@@ -17,6 +17,7 @@ from meshinstall.engine.observe.cluster import made_for
 from meshinstall.engine.report.lint import Site
 from meshinstall.engine.report.render import Means, render_sites
 from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import soon, task_group
 from meshinstall.errors import ClusterError, UnauthorizedError, UnreachableError
 from meshinstall.model.desired import Desired
 from meshinstall.model.drift import Drift, State
@@ -52,13 +53,19 @@ async def find_drift(asked: Asked, desired: Desired, session: Session, tell: Cal
     """Everything in which the site differs; raises ConfigError, ChartError and HelmError for Git's side, else ClusterError."""
     tell("rendering what Git says")
     site = Site(desired.environment, desired.cloud)
-    (git,) = await render_sites(asked.request, asked.project, (site,), asked.means)
-    history = await _history(git.desired, session.kube, session.releases)
+    async with task_group() as group:
+        rendered = soon(group, render_sites, asked.request, asked.project, (site,), asked.means)
+        found_kinds = soon(group, find_kinds, session.kube)
+        known = soon(group, _history, desired, session.kube, session.releases)
+    (git,) = rendered.value
+    # A commit may have other namespaces than the folder.
+    is_same = _spaces(git.desired) <= _spaces(desired)
+    history = known.value if is_same else await _history(git.desired, session.kube, session.releases)
     wanted, wants = wanted_objects(git), {release.key for release in git.releases}
     kept = {key: one for key, one in history.records.items() if key in wants or made_by_us(one)}
     records, unread = _objects(kept)
     tell(f"comparing {len(wanted)} objects")
-    seen = await see(wanted, records, session.kube)
+    seen = await see(wanted, records, session.kube, found_kinds.value)
     left = await without_admission(seen.differing, session.kube)
     seen.differing = list(left.differing)
     engines = await read_engines(seen.marks, session.kube, Now(session.now(), asked.commit, session.server))
@@ -79,11 +86,14 @@ async def find_drift(asked: Asked, desired: Desired, session: Session, tell: Cal
     )
 
 
+def _spaces(desired: Desired) -> set[str]:
+    return {namespace.name for namespace in desired.namespaces}
+
+
 async def _history(desired: Desired, kube: Kube, releases: Releases) -> _History:
-    spaces = [namespace.name for namespace in desired.namespaces]
     try:
         made = await made_for(kube, desired)
-        return _History(await releases.newest(dict.fromkeys((*spaces, *made))))
+        return _History(await releases.newest(sorted({*_spaces(desired), *made})))
     except (UnauthorizedError, UnreachableError):
         raise
     except ClusterError as error:

@@ -11,7 +11,7 @@ import pytest
 from meshinstall.engine.drifting.asking import without_admission
 from meshinstall.engine.drifting.engines import Now, read_engines
 from meshinstall.engine.drifting.judging import Look, judge
-from meshinstall.engine.drifting.live import see
+from meshinstall.engine.drifting.live import find_kinds, see
 from meshinstall.engine.drifting.remedies import Way
 from meshinstall.engine.drifting.terms import Records, Seen, wanted_objects
 from meshinstall.gitops.terms import RenderedSite, Step
@@ -63,7 +63,7 @@ def served() -> FakeKube:
 
 async def look(rendered: RenderedSite, kube: FakeKube, way: Way = UP, records: Records | None = None) -> tuple[list[DriftedObject], Seen]:
     wanted, records = wanted_objects(rendered), records or Records()
-    seen = await see(wanted, records, kube)
+    seen = await see(wanted, records, kube, await find_kinds(kube))
     seen.differing = list((await without_admission(seen.differing, kube)).differing)
     engines = await read_engines(seen.marks, kube, NOW)
     return list(judge(Look(rendered, wanted, records, seen, engines), way)), seen

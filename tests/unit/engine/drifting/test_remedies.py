@@ -47,7 +47,7 @@ def test_items_of_lists_go_from_the_last_and_what_holds_a_missing_field_comes_wi
 
 def test_a_variable_that_somebody_added_goes_by_its_name_and_its_value_is_in_no_command() -> None:
     name = 'k:{"name":"ADDED"}'
-    fields = {"f:spec": {"f:template": {"f:spec": {"f:containers": {'k:{"name":"discovery"}': {"f:env": {name: {}}}}}}}}
+    fields: dict[str, Any] = {"f:spec": {"f:template": {"f:spec": {"f:containers": {'k:{"name":"discovery"}': {"f:env": {name: {}}}}}}}}
     there = live(DEPLOYMENT, entry("kubectl-set", fields))
     there["spec"]["template"]["spec"]["containers"][0]["env"].append({"name": "ADDED", "value": "hunter2hunter2"})
     text, operations = patched(of_chart(DEPLOYMENT), there)
