@@ -17,7 +17,7 @@ from meshinstall.engine.observe.cluster import made_for
 from meshinstall.engine.report.lint import Site
 from meshinstall.engine.report.render import Means, render_sites
 from meshinstall.engine.session import Session
-from meshinstall.engine.tasks import soon, task_group
+from meshinstall.engine.tasks import gather, soon, task_group
 from meshinstall.errors import ClusterError, UnauthorizedError, UnreachableError
 from meshinstall.model.desired import Desired
 from meshinstall.model.drift import Drift, State
@@ -91,13 +91,26 @@ def _spaces(desired: Desired) -> set[str]:
 
 
 async def _history(desired: Desired, kube: Kube, releases: Releases) -> _History:
+    """Namespace by namespace: who may not read one of them may read another."""
+    spaces, gaps = _spaces(desired), list[str]()
+
+    async def read(namespace: str) -> Mapping[ReleaseKey, ReleaseRecord]:
+        try:
+            return await releases.newest([namespace])
+        except (UnauthorizedError, UnreachableError):
+            raise
+        except ClusterError as error:
+            gaps.append(f"Helm's records in {plain(namespace)} could not be read: {plain(error.message)}")
+            return {}
+
     try:
-        made = await made_for(kube, desired)
-        return _History(await releases.newest(sorted({*_spaces(desired), *made})))
+        spaces |= set(await made_for(kube, desired))
     except (UnauthorizedError, UnreachableError):
         raise
     except ClusterError as error:
-        return _History({}, (f"Helm's records could not be read: {plain(error.message)}",))
+        gaps.append(f"namespaces that meshinstall made could not be listed: {plain(error.message)}")
+    found = await gather(sorted(spaces), read)
+    return _History({key: record for some in found.values() for key, record in some.items()}, tuple(sorted(gaps)))
 
 
 def _objects(kept: Mapping[ReleaseKey, ReleaseRecord]) -> tuple[Records, tuple[str, ...]]:
