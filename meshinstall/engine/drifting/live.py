@@ -60,10 +60,17 @@ class _Collection(NamedTuple):
         return f"{self.kind}{f'.{group}' if group else ''}{f' in {self.namespace}' if self.namespace else ''}"
 
 
-async def see(wanted: WantedObjects, records: Records, kube: Kube) -> Seen:
+class Kinds(NamedTuple):
+    """The version in which each kind of policies is served, and why that is not known."""
+
+    served: Mapping[tuple[str, str], str]
+    gap: str = ""
+
+
+async def see(wanted: WantedObjects, records: Records, kube: Kube, kinds: Kinds) -> Seen:
     """Compare everything that Git wants; raises UnauthorizedError and UnreachableError alone, all else is a gap."""
-    seen = Seen()
-    served = await _served(seen, kube)
+    served = kinds.served
+    seen = Seen(gaps=[kinds.gap] if kinds.gap else [])
     unknown = {name: one for name, one in wanted.items() if _is_unknown(one, served)}
     # A kind that is not served has no objects; where that could not be asked, nothing is known.
     seen.missing += [one for one in unknown.values() if _is_policy(one.key) and not seen.gaps]
@@ -78,14 +85,14 @@ async def see(wanted: WantedObjects, records: Records, kube: Kube) -> Seen:
     return seen
 
 
-async def _served(seen: Seen, kube: Kube) -> Mapping[tuple[str, str], str]:
+async def find_kinds(kube: Kube) -> Kinds:
+    """The kinds of policies that are served; raises UnauthorizedError and UnreachableError alone."""
     try:
-        return await find_served(kube, _ALL_POLICIES)
+        return Kinds(await find_served(kube, _ALL_POLICIES))
     except (UnauthorizedError, UnreachableError):
         raise
     except ClusterError as error:
-        seen.gaps.append(f"which kinds of Istio are served: {error.message}")
-        return {}
+        return Kinds({}, f"which kinds of Istio are served: {plain(error.message)}")
 
 
 def _is_policy(key: ObjectKey) -> bool:

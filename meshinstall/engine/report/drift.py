@@ -8,7 +8,7 @@ from meshinstall.config.documents import Project
 from meshinstall.engine.drifting.asking import without_admission
 from meshinstall.engine.drifting.engines import Now, of_record, read_engines
 from meshinstall.engine.drifting.judging import Look, engines_of, judge
-from meshinstall.engine.drifting.live import see
+from meshinstall.engine.drifting.live import find_kinds, see
 from meshinstall.engine.drifting.remedies import Way
 from meshinstall.engine.drifting.states import state_of
 from meshinstall.engine.drifting.terms import Differing, Installed, Records, wanted_objects
@@ -17,6 +17,7 @@ from meshinstall.engine.observe.cluster import made_for
 from meshinstall.engine.report.lint import Site
 from meshinstall.engine.report.render import Means, render_sites
 from meshinstall.engine.session import Session
+from meshinstall.engine.tasks import gather, soon, task_group
 from meshinstall.errors import ClusterError, UnauthorizedError, UnreachableError
 from meshinstall.gitops.terms import RenderedSite
 from meshinstall.model.desired import Desired
@@ -42,6 +43,13 @@ class Asked:
     commit: str = ""
 
 
+class Compared(NamedTuple):
+    """A site as Git has it, and in what the cluster differs."""
+
+    site: RenderedSite
+    drift: Drift
+
+
 class _History(NamedTuple):
     """Helm's records of the site, and what of them is not known."""
 
@@ -51,24 +59,26 @@ class _History(NamedTuple):
 
 async def find_drift(asked: Asked, desired: Desired, session: Session, tell: Callable[[str], None]) -> Drift:
     """Everything in which the site differs; raises ConfigError, ChartError and HelmError for Git's side, else ClusterError."""
+    return (await compare(asked, desired, session, tell)).drift
+
+
+async def compare(asked: Asked, desired: Desired, session: Session, tell: Callable[[str], None]) -> Compared:
+    """The same, with the site as Git has it."""
     tell("rendering what Git says")
-    return await compare(await render_git(asked, desired), asked, session, tell)
-
-
-async def render_git(asked: Asked, desired: Desired) -> RenderedSite:
-    """The site as Git has it; raises ConfigError, ChartError and HelmError."""
-    (git,) = await render_sites(asked.request, asked.project, (Site(desired.environment, desired.cloud),), asked.means)
-    return git
-
-
-async def compare(git: RenderedSite, asked: Asked, session: Session, tell: Callable[[str], None]) -> Drift:
-    """Everything in which a rendered site differs from the cluster; raises ClusterError."""
-    history = await _history(git.desired, session.kube, session.releases)
+    site = Site(desired.environment, desired.cloud)
+    async with task_group() as group:
+        rendered = soon(group, render_sites, asked.request, asked.project, (site,), asked.means)
+        found_kinds = soon(group, find_kinds, session.kube)
+        known = soon(group, _history, desired, session.kube, session.releases)
+    (git,) = rendered.value
+    # A commit may have other namespaces than the folder.
+    is_same = _spaces(git.desired) <= _spaces(desired)
+    history = known.value if is_same else await _history(git.desired, session.kube, session.releases)
     wanted, wants = wanted_objects(git), {release.key for release in git.releases}
     kept = {key: one for key, one in history.records.items() if key in wants or made_by_us(one)}
     records, unread = _objects(kept)
     tell(f"comparing {len(wanted)} objects")
-    seen = await see(wanted, records, session.kube)
+    seen = await see(wanted, records, session.kube, found_kinds.value)
     left = await without_admission(seen.differing, session.kube)
     seen.differing = list(left.differing)
     engines = await read_engines(seen.marks, session.kube, Now(session.now(), asked.commit, session.server))
@@ -76,7 +86,7 @@ async def compare(git: RenderedSite, asked: Asked, session: Session, tell: Calla
     found = judge(Look(git, wanted, records, seen, engines), replace(asked.way, site=git.path, by_up=by_up))
     doubt = [f"it was not asked whether the API server makes differences itself: {plain(left.unasked)}"] if left.unasked else []
     told = {key: of_record(one) for key, one in kept.items() if not one.problem}
-    return Drift(
+    drift = Drift(
         site=git.path,
         cluster=session.cluster,
         source=asked.source,
@@ -88,17 +98,34 @@ async def compare(git: RenderedSite, asked: Asked, session: Session, tell: Calla
         compared=seen.compared,
         looked_at=seen.looked_at,
     )
+    return Compared(git, drift)
+
+
+def _spaces(desired: Desired) -> set[str]:
+    return {namespace.name for namespace in desired.namespaces}
 
 
 async def _history(desired: Desired, kube: Kube, releases: Releases) -> _History:
-    spaces = [namespace.name for namespace in desired.namespaces]
+    """Namespace by namespace: who may not read one of them may read another."""
+    spaces, gaps = _spaces(desired), list[str]()
+
+    async def read(namespace: str) -> Mapping[ReleaseKey, ReleaseRecord]:
+        try:
+            return await releases.newest([namespace])
+        except (UnauthorizedError, UnreachableError):
+            raise
+        except ClusterError as error:
+            gaps.append(f"Helm's records in {plain(namespace)} could not be read: {plain(error.message)}")
+            return {}
+
     try:
-        made = await made_for(kube, desired)
-        return _History(await releases.newest(dict.fromkeys((*spaces, *made))))
+        spaces |= set(await made_for(kube, desired))
     except (UnauthorizedError, UnreachableError):
         raise
     except ClusterError as error:
-        return _History({}, (f"Helm's records could not be read: {plain(error.message)}",))
+        gaps.append(f"namespaces that meshinstall made could not be listed: {plain(error.message)}")
+    found = await gather(sorted(spaces), read)
+    return _History({key: record for some in found.values() for key, record in some.items()}, tuple(sorted(gaps)))
 
 
 def _objects(kept: Mapping[ReleaseKey, ReleaseRecord]) -> tuple[Records, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from meshinstall.engine.handover.order import order
 from meshinstall.engine.handover.reader import read_ownership
 from meshinstall.engine.handover.terms import Scene
-from meshinstall.engine.report.drift import Asked, compare, render_git
+from meshinstall.engine.report.drift import Asked, compare
 from meshinstall.engine.session import Session
 from meshinstall.model.desired import Desired
 from meshinstall.model.hand_over import HandOver, Party
@@ -13,9 +13,7 @@ from meshinstall.model.hand_over import HandOver, Party
 
 async def look(asked: Asked, desired: Desired, session: Session, to: Party, tell: Callable[[str], None]) -> HandOver:
     """The order of work to ``to``; raises ConfigError, ChartError and HelmError for the files, else ClusterError."""
-    tell("rendering what the files say")
-    site = await render_git(asked, desired)
-    drift = await compare(site, asked, session, tell)
+    site, drift = await compare(asked, desired, session, tell)
     seen = await read_ownership(site, session.kube, session.releases)
     scene = Scene(
         site,

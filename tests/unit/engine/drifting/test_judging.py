@@ -11,7 +11,7 @@ import pytest
 from meshinstall.engine.drifting.asking import without_admission
 from meshinstall.engine.drifting.engines import Now, read_engines
 from meshinstall.engine.drifting.judging import Look, judge
-from meshinstall.engine.drifting.live import see
+from meshinstall.engine.drifting.live import find_kinds, see
 from meshinstall.engine.drifting.remedies import Way
 from meshinstall.engine.drifting.terms import Records, Seen, wanted_objects
 from meshinstall.gitops.terms import RenderedSite, Step
@@ -63,7 +63,7 @@ def served() -> FakeKube:
 
 async def look(rendered: RenderedSite, kube: FakeKube, way: Way = UP, records: Records | None = None) -> tuple[list[DriftedObject], Seen]:
     wanted, records = wanted_objects(rendered), records or Records()
-    seen = await see(wanted, records, kube)
+    seen = await see(wanted, records, kube, await find_kinds(kube))
     seen.differing = list((await without_admission(seen.differing, kube)).differing)
     engines = await read_engines(seen.marks, kube, NOW)
     return list(judge(Look(rendered, wanted, records, seen, engines), way)), seen
@@ -211,3 +211,35 @@ async def test_the_labels_of_another_environment_are_told() -> None:
     (one,), _ = await look(git(STRICT, ALLOW), kube)
     assert [field.path for field in one.fields] == ["metadata.labels.meshinstall.dev/environment"]
     assert one.meaning == ()
+
+
+async def test_what_a_helm_release_of_flux_leaves_is_told_with_its_record_and_its_cause() -> None:
+    kube = served()
+    there = live(SERVICE, entry("kubectl-label", {"f:metadata": {"f:labels": {"f:app": {}}}}))
+    flux = {"helm.toolkit.fluxcd.io/name": "istiod", "helm.toolkit.fluxcd.io/namespace": "flux-system"}
+    there["metadata"]["labels"] = {**flux, "app": "other"}
+    kube.put(there, live(STRICT))
+    kube.objects["/apis/helm.toolkit.fluxcd.io/v2/namespaces/flux-system/helmreleases/istiod"] = {
+        "metadata": {"name": "istiod", "namespace": "flux-system"},
+        "spec": {"driftDetection": {"mode": "warn"}},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    records = Records({policy_key(key_of(SERVICE)): (ISTIOD.key, SERVICE)})
+    (one,), seen = await look(git(STRICT), kube, KUBECTL, records)
+    (field,) = one.fields
+    assert (one.state, one.keeper) == (State.EDITED, "Flux HelmRelease flux-system/istiod")
+    assert (field.git, field.engine, field.live) == ("istiod", "istiod", "other")
+    assert fixes(one) == ["flux reconcile helmrelease istiod -n flux-system --force"]
+    (engine,) = (await read_engines(seen.marks, kube, NOW)).found.values()
+    assert engine.causes == ("it leaves what is edited or deleted: spec.driftDetection.mode is warn",)
+
+
+async def test_an_object_that_flux_is_told_to_leave_says_so() -> None:
+    kube = served()
+    edited = live(STRICT, entry("kubectl-edit", {"f:spec": {"f:selector": {}}}), **{"kustomize.toolkit.fluxcd.io/reconcile": "disabled"})
+    edited["metadata"]["labels"] |= {"kustomize.toolkit.fluxcd.io/name": "mesh", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+    edited["spec"]["selector"] = {"matchLabels": {"app": "nothing"}}
+    kube.put(live(SERVICE), edited)
+    (one,), seen = await look(git(STRICT), kube)
+    assert one.notes == ("Flux leaves it as it is: kustomize.toolkit.fluxcd.io/reconcile: disabled",)
+    assert [str(keeper) for keeper in seen.marks] == ["Flux Kustomization flux-system/mesh"]
