@@ -23,7 +23,7 @@ class WorkState(StrEnum):
     DONE = "done"
     OPEN = "open"
     WAITING = "waiting"
-    NOT_KNOWN = "not known"
+    NOT_KNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def hand_over_text(found: HandOver) -> str:
 
 
 def _lines(number: int, one: Work) -> Iterator[str]:
-    yield f"{_SIGNS[one.state]} {number} {one.title}{' (not known)' if one.state is WorkState.NOT_KNOWN else ''}"
+    yield f"{_SIGNS[one.state]} {number} {one.title}{' (unknown)' if one.state is WorkState.NOT_KNOWN else ''}"
     for text in (*one.says, *one.words):
         yield from textwrap.wrap(text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False)
     # A command is one line, so that it can be copied.

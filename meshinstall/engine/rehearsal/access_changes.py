@@ -56,10 +56,17 @@ def changed(
 
     ``earlier`` is the mesh of the first set where that is not ``desired``.
     """
+    if (earlier or desired) == desired and _manifests(before) == _manifests(after):
+        # Also where access cannot be worked out at all.
+        return ()
     both = known_mesh((*before.values(), *after.values()), desired)
     worlds = _world(before, earlier or desired), _world(after, desired)
     found = list(Matrix(worlds, changes).of((*there, *selected(both, there))))
     return tuple(_told(found))
+
+
+def _manifests(objects: Objects) -> dict[PolicyKey, object]:
+    return {key: one.manifest for key, one in objects.items()}
 
 
 def live_objects(facts: Facts) -> dict[PolicyKey, PolicyObject]:

@@ -185,3 +185,19 @@ def check_named(first: Case, second: Case, labels: dict[str, str]) -> None:
 def test_nothing_is_named_of_equal_policies(case: Case) -> None:
     same = objects(case)
     assert changed(same, same, (Callee("shop/web", Workload("shop", case.labels)),), MESH) == ()
+
+
+def test_equal_policies_change_nothing_also_where_access_cannot_be_worked_out() -> None:
+    rules = [{"when": [{"key": f"request.auth.claims[c{number}]", "values": ["a", "b"]}]} for number in range(12)]
+    issuer = [{"issuer": "https://id.example.com", "jwksUri": "https://id.example.com/keys"}]
+
+    def both(*more: dict[str, Any]) -> Objects:
+        specs = (("AuthorizationPolicy", {"rules": [*rules, *more]}), ("RequestAuthentication", {"jwtRules": issuer}))
+        about = {"apiVersion": "security.istio.io/v1", "metadata": {"name": "web", "namespace": "shop"}}
+        manifests = [{**about, "kind": kind, "spec": spec} for kind, spec in specs]
+        return {policy_key(key_of(one)): PolicyObject("", one, {}) for one in manifests}
+
+    there = (Callee("shop/web", Workload("shop", {})),)
+    assert changed(both(), both(), there, MESH) == ()
+    (told,) = changed(both(), both({}), there, MESH)
+    assert "more than 512 kinds of tokens" in told.text
