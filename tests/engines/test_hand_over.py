@@ -56,6 +56,7 @@ def test_to_argo_cd_no_pod_restarts_and_no_request_fails(world: ArgoWorld) -> No
 def test_then_up_and_down_refuse_and_looks_work(world: ArgoWorld, tmp_path: Path) -> None:
     refused(world.program.run("up", "--yes"))
     refused(world.program.run("down", "--yes"))
+    refused(world.program.run("upgrade", "--yes"))
     status = json.loads(world.program.ok("status", "-o", "json").out)
     assert status["current"]
     istiod = next(one for one in status["releases"] if one["component"] == "istiod")

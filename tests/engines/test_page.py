@@ -47,8 +47,8 @@ def test_an_empty_folder_becomes_a_mesh_that_argo_cd_keeps_and_drift_is_seen_nam
     half = next(number for number, piece in enumerate(found) if piece.commands == (_SYNCED,))
     walk.compare(found[:half], walk.run(found[:half], tmp_path, env, changes), changes)
     until(lambda: is_whole(world), PATIENCE, world.told)
-    names = {f"testbed-{world.cluster.spec.name}": "dev"}
-    walk.compare(found[half:], walk.run(found[half:], tmp_path / "mesh", env, {}), {value: key for key, value in names.items()})
+    names = {"testbed-dev": f"testbed-{world.cluster.spec.name}"}
+    walk.compare(found[half:], walk.run(found[half:], tmp_path / "mesh", env, {}), names)
     policy = world.get("peerauthentication", "default", "-n", "istio-system")
     assert policy["spec"] == {"mtls": {"mode": "STRICT"}}
 

@@ -61,7 +61,13 @@ def _conclusion(plan: UpgradePlan, allowed: frozenset[str]) -> str:
     proven = "" if plan.strategy is None or plan.strategy.is_proven else " No hop of this kind was run between real versions yet."
     if not stops:
         return f"{count}{proven}"
-    return f"{count if plan.stages else 'No legal hop leads there.'}{proven} It may not begin because of: {stops}."
+    if not plan.stages:
+        count = f"Every part of the mesh is at Istio {plan.target}." if _is_there(plan) else "No legal hop leads there."
+    return f"{count}{proven} It may not begin because of: {stops}."
+
+
+def _is_there(plan: UpgradePlan) -> bool:
+    return bool(plan.position.planes) and all(plane.version == plan.target for plane in plan.position.planes)
 
 
 def _position_rows(position: MeshPosition) -> Iterator[tuple[str, ...]]:

@@ -49,7 +49,7 @@ def of_target(position: MeshPosition, target: IstioVersion, lines: tuple[str, ..
 
 def of_mesh(position: MeshPosition, strategy: Strategy) -> Iterator[Finding]:
     """What of the mesh as it is does not fit the strategy."""
-    yield from _kept(position)
+    yield from who_keeps(position)
     yield from _leads_nowhere(position, strategy)
     yield from _skew(position)
     if strategy.way is Way.CANARY:
@@ -63,7 +63,7 @@ def of_mesh(position: MeshPosition, strategy: Strategy) -> Iterator[Finding]:
         yield Finding("PRE047", Severity.WARNING, f"the plan may miss something: {gap}")
 
 
-def _kept(position: MeshPosition) -> Iterator[Finding]:
+def who_keeps(position: MeshPosition) -> Iterator[Finding]:
     """That a GitOps engine keeps an istiod of the mesh, or a gateway of ours."""
     marked = [(plane.kept_by, f"Deployment {plane.place}") for plane in position.planes]
     marked += [(one.kept_by, one.name) for one in position.proxied if one.release]

@@ -5,7 +5,7 @@ from datetime import date
 
 from meshinstall.checks.preflight import support_of_target
 from meshinstall.engine.upgrade.changes import find_changes, lines_between
-from meshinstall.engine.upgrade.findings import of_mesh, of_target
+from meshinstall.engine.upgrade.findings import of_mesh, of_target, who_keeps
 from meshinstall.engine.upgrade.hops import find_route
 from meshinstall.engine.upgrade.image_settings import image_findings
 from meshinstall.engine.upgrade.stages import Goal, kept, order_stages
@@ -28,7 +28,8 @@ def plan_upgrade(desired: Desired, position: MeshPosition, target: IstioVersion,
     goal = Goal(target, route.strategy, wanted_tags(desired)) if route.strategy else None
     stages = order_stages(position, goal) if goal else ()
     if goal and not stages:
-        return UpgradePlan(desired.environment, desired.cluster.name, target, position)
+        # A job that somebody forgot would else be green until the files name another version.
+        return UpgradePlan(desired.environment, desired.cluster.name, target, position, findings=tuple(who_keeps(position)))
     lines = lines_between(route.hops[0].before, target) if route.hops else ()
     findings = (
         *route.refusals,

@@ -333,6 +333,12 @@ def test_an_upgrade_of_what_an_engine_keeps_is_refused_before_its_first_stage(po
     assert "meshinstall render --format argocd" in told.hint
 
 
+def test_a_mesh_at_the_target_that_an_engine_keeps_is_refused_too() -> None:
+    plan = planned(mesh("1.31.0", planes=(plane("1.31.0", kept_by="Argo CD Application mesh"),)), "1.31.0")
+    assert plan.stages == ()
+    assert codes(plan) == ["PRE017"]
+
+
 def test_a_workload_that_is_not_ours_may_be_kept_by_an_engine() -> None:
     assert "PRE017" not in codes(planned(mesh(proxied=(proxied(kept_by="Argo CD Application shop"),))))
 
