@@ -45,12 +45,10 @@ def _back(scene: Scene) -> Iterator[Work]:
 
 def _same(scene: Scene) -> Work:
     """Whoever takes a mesh makes it what the files say: pods restart where it is not that yet."""
-    title = "the mesh is what the files say"
     says = [f"{len(scene.drift)} objects are not: {named(scene.drift)}"] if scene.drift else []
+    says += [f"this could not be compared: {named(scene.unseen)}"] if scene.unseen else []
     command = shlex.join(["meshinstall", "drift", *scene.flags])
-    if not says and scene.unseen:
-        return Work(title, WorkState.NOT_KNOWN, (f"not seen: {named(scene.unseen)}",), commands=(command,))
-    return judged(title, says, words=("see what puts it right:",), commands=(command,))
+    return judged("the mesh is what the files say", says, words=("see what differs, and what puts it right:",), commands=(command,))
 
 
 def _claims(scene: Scene, to: Party, *, is_kept: bool) -> Work:
