@@ -7,7 +7,7 @@ import json
 import shlex
 from collections.abc import Iterator
 
-from meshinstall.engine.handover.marks import kept_by_engine, lacking
+from meshinstall.engine.handover.marks import lacking
 from meshinstall.engine.handover.terms import Scene, judged, named
 from meshinstall.engine.objects.json_fields import at, rows, table, text
 from meshinstall.gitops.argocd import application_names, application_of
@@ -77,12 +77,13 @@ def _operation(one: Manifest) -> str:
 
 def leaving(scene: Scene) -> Iterator[Work]:
     """The steps after which Argo CD neither changes nor deletes anything of the mesh."""
-    if scene.owned[APPLICATION] is None:
-        title, says = "no Application of Argo CD keeps the mesh", _ON_HUB
-        words = f"delete them there, without their objects: first see that none has the finalizer {_DELETES}"
-        yield Work(title, WorkState.NOT_KNOWN, (says,), (words,)) if kept_by_engine(scene, ARGO) else Work(title, WorkState.DONE)
+    title, mine = "no Application of Argo CD keeps the mesh", _mine(scene)
+    gone = sorted({str(keeper) for keeper in scene.keepers() if keeper.engine == ARGO}) if not mine else []
+    if gone:
+        says = f"objects have the mark of {named(gone)}: not in this cluster, so deleted, or of an Argo CD on another one"
+        words = f"where another one has them, delete them there, without their objects: first see that none has the finalizer {_DELETES}"
+        yield Work(title, WorkState.NOT_KNOWN, (says,), (words,))
         return
-    mine = _mine(scene)
     deleting = [one for one in mine if any(text(name).startswith(_DELETES) for name in rows(at(one, "metadata", "finalizers")))]
     yield judged(
         "no Application deletes its objects when it goes",
@@ -90,7 +91,7 @@ def leaving(scene: Scene) -> Iterator[Work]:
         commands=[_kubectl(scene, "patch", one, "--type=merge", "-p", '{"metadata":{"finalizers":null}}') for one in deleting],
     )
     yield judged(
-        "no Application of Argo CD keeps the mesh",
+        title,
         [f"still there: {named(map(_name, mine))}"] if mine else [],
         words=_about_sets(scene, mine),
         commands=_deleting(scene, mine),

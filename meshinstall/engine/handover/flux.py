@@ -6,7 +6,7 @@ Sources: fluxcd: helm-controller docs/spec/v2/helmreleases.md (suspend), kustomi
 import shlex
 from collections.abc import Iterable, Iterator
 
-from meshinstall.engine.handover.marks import kept_by_engine, lacking
+from meshinstall.engine.handover.marks import lacking
 from meshinstall.engine.handover.terms import Scene, judged, named
 from meshinstall.engine.objects.json_fields import at, flag, rows, table, text
 from meshinstall.gitops.flux import kustomization_names
@@ -49,8 +49,11 @@ def _ready(scene: Scene) -> Work:
 def leaving(scene: Scene) -> Iterator[Work]:
     """The steps after which Flux neither changes nor deletes anything of the mesh."""
     mine = [*((KUSTOMIZATION, one) for one in _kustomizations(scene)), *((RELEASE, one) for one in _releases(scene))]
-    if scene.owned[KUSTOMIZATION] is None and kept_by_engine(scene, FLUX):
-        yield Work("Flux does nothing more", WorkState.NOT_KNOWN, ("Flux does not run in this cluster, so what it keeps was not seen",))
+    gone = sorted({str(keeper) for keeper in scene.keepers() if keeper.engine == FLUX}) if not mine else []
+    if gone:
+        says = f"objects have the mark of {named(gone)}: not in this cluster, so deleted, or of a Flux on another one"
+        words = "where another one has them, suspend and delete them there"
+        yield Work("Flux does nothing more", WorkState.NOT_KNOWN, (says,), (words,))
         return
     busy = [(kind, one) for kind, one in mine if not flag(at(one, "spec", "suspend"))]
     yield judged(

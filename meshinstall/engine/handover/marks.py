@@ -18,11 +18,6 @@ from meshinstall.model.release import Manifest, ReleaseKey
 _AT_ONCE = 50
 
 
-def kept_by_engine(scene: Scene, engine: str) -> list[ObjectKey]:
-    """Objects that carry a mark of an engine."""
-    return [item.key for item, live in scene.objects() if (keeper := keeper_of(live)) and keeper.engine == engine]
-
-
 def lacking(scene: Scene, engine: str) -> list[Item]:
     """Objects that carry none of it."""
     return [item for item, live in scene.objects() if not ((keeper := keeper_of(live)) and keeper.engine == engine)]

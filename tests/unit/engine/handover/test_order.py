@@ -222,6 +222,15 @@ def test_flux_has_a_mesh_when_its_objects_are_ready_and_keeps_helms_records() ->
     assert "Kustomization mesh-policies: no source" in step.says
 
 
+def test_an_application_that_objects_name_and_that_is_not_here_may_be_elsewhere() -> None:
+    works = order(scene("helm", annotations={TRACKED: "x:y"}), Party.MESHINSTALL)
+    assert works[1].state is WorkState.NOT_KNOWN
+    assert "the mark of Argo CD Application x: not in this cluster" in works[1].says[0]
+    works = order(scene("helm", labels=FLUXED), Party.MESHINSTALL)
+    assert (works[2].title, works[2].state) == ("no Application of Argo CD keeps the mesh", WorkState.DONE)
+    assert "the mark of Flux Kustomization flux-system/mesh-policies: not in this cluster" in works[3].says[0]
+
+
 def test_marks_are_taken_by_namespace_and_name() -> None:
     step = next_of(order(scene("helm", annotations={TRACKED: "x:y"}), Party.MESHINSTALL))
     assert step.title == "no object has the mark of an engine"
