@@ -11,7 +11,7 @@ from meshinstall.gitops.repository import Repository, pinned_chart
 from meshinstall.gitops.terms import Files, RenderedRelease, RenderedSite, Step, joined
 from meshinstall.model.yaml_dump import dump
 
-_NAMESPACE = "flux-system"
+NAMESPACE = "flux-system"
 # What `flux bootstrap` calls the repository that a cluster is kept by.
 _SOURCE = {"kind": "GitRepository", "name": "flux-system"}
 _INTERVAL, _RETRY, _TIMEOUT = "10m", "1m", "10m"
@@ -135,9 +135,9 @@ def _values_name(release: RenderedRelease) -> str:
 
 
 def _values(release: RenderedRelease) -> dict[str, Any]:
-    metadata = {"name": _values_name(release), "namespace": _NAMESPACE, "labels": {"reconcile.fluxcd.io/watch": "Enabled"}}
+    metadata = {"name": _values_name(release), "namespace": NAMESPACE, "labels": {"reconcile.fluxcd.io/watch": "Enabled"}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"values.yaml": dump(release.values)}}
 
 
 def _object(api_version: str, kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": _NAMESPACE}, "spec": dict(spec)}
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": dict(spec)}

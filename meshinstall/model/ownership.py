@@ -48,7 +48,11 @@ _ARGO_TRACKING = "argocd.argoproj.io/tracking-id"
 _ARGO_INSTANCE = "argocd.argoproj.io/instance"
 _FLUX = {"helm.toolkit.fluxcd.io": "HelmRelease", "kustomize.toolkit.fluxcd.io": "Kustomization"}
 # All of them that an object carries: labels and annotations.
-MARKS = (_ARGO_TRACKING, _ARGO_INSTANCE, *(f"{group}/{part}" for group in _FLUX for part in ("name", "namespace")))
+ENGINE_MARKS = {
+    ARGO: (_ARGO_TRACKING, _ARGO_INSTANCE),
+    FLUX: tuple(f"{group}/{part}" for group in _FLUX for part in ("name", "namespace")),
+}
+MARKS = (*ENGINE_MARKS[ARGO], *ENGINE_MARKS[FLUX])
 _SAIL = ("Istio", "IstioRevision", "IstioCNI", "ZTunnel")
 
 _ENVIRONMENT = re.compile(r"meshinstall: environment ([a-z0-9-]{1,63}),")

@@ -8,9 +8,10 @@ import shlex
 from collections.abc import Iterator
 
 from meshinstall.engine.handover.marks import lacking
-from meshinstall.engine.handover.terms import Scene, judged, named
-from meshinstall.engine.objects.json_fields import at, rows, table, text
+from meshinstall.engine.handover.terms import Place, Scene, judged, named
+from meshinstall.engine.objects.json_fields import at, flag, rows, table, text
 from meshinstall.gitops.argocd import application_names, application_of
+from meshinstall.gitops.terms import RenderedSite
 from meshinstall.model.foreign_text import plain
 from meshinstall.model.hand_over import Work, WorkState
 from meshinstall.model.ownership import ARGO
@@ -25,6 +26,8 @@ _COMMANDS = (
     "git add FOLDER && git commit -m 'Argo CD keeps the mesh' && git push",
     "kubectl apply -f FOLDER/projects -f FOLDER/applicationset.yaml",
 )
+_GROUP, _HOME = "argoproj.io", "https://kubernetes.default.svc"
+_KEEP = '{"spec":{"syncPolicy":{"preserveResourcesOnDeletion":true},"template":{"metadata":{"finalizers":null}}}}'
 _ON_HUB = "Argo CD does not run in this cluster, so its Applications were not seen"
 
 
@@ -77,68 +80,149 @@ def _operation(one: Manifest) -> str:
 
 def leaving(scene: Scene) -> Iterator[Work]:
     """The steps after which Argo CD neither changes nor deletes anything of the mesh."""
-    title, mine = "no Application of Argo CD keeps the mesh", _mine(scene)
-    gone = sorted({str(keeper) for keeper in scene.keepers() if keeper.engine == ARGO}) if not mine else []
+    mine = _mine(scene)
+    here = {name for one in mine for name in (_place(one)[1], "_".join(_place(one)))}
+    gone = sorted(str(keeper) for keeper in scene.keepers() if keeper.engine == ARGO and keeper.name not in here)
     if gone:
         says = f"objects have the mark of {named(gone)}: not in this cluster, so deleted, or of an Argo CD on another one"
         words = f"where another one has them, delete them there, without their objects: first see that none has the finalizer {_DELETES}"
-        yield Work(title, WorkState.NOT_KNOWN, (says,), (words,))
-        return
-    deleting = [one for one in mine if any(text(name).startswith(_DELETES) for name in rows(at(one, "metadata", "finalizers")))]
+        yield Work("every Application that marked objects was seen", WorkState.NOT_KNOWN, (says,), (words,))
+    own = [one for one in mine if not _others(scene, one, mine)]
+    yield _finalizers(scene, own)
     yield judged(
-        "no Application deletes its objects when it goes",
-        [f"{named(map(_name, deleting))}: finalizer {_DELETES}, which deletes the mesh with the Application"] if deleting else [],
-        commands=[_kubectl(scene, "patch", one, "--type=merge", "-p", '{"metadata":{"finalizers":null}}') for one in deleting],
-    )
-    yield judged(
-        title,
+        "no Application of Argo CD keeps the mesh",
         [f"still there: {named(map(_name, mine))}"] if mine else [],
-        words=_about_sets(scene, mine),
-        commands=_deleting(scene, mine),
+        words=(*_about_sets(scene, mine), *_about_shared(scene, mine)),
+        commands=_deleting(scene, own, mine),
     )
+
+
+def keepers(scene: Scene) -> list[str]:
+    """Names of the Applications that keep the site."""
+    return [f"{APPLICATION} {_name(one)}" for one in _mine(scene)]
+
+
+def _finalizers(scene: Scene, own: list[Manifest]) -> Work:
+    deleting = [one for one in own if _deletes(at(one, "metadata"))]
+    sets = [one for one in _sets(scene, own) if _writes_finalizer(one)]
+    says = [f"{named(map(_name, deleting))}: finalizer {_DELETES}, which deletes the mesh with the Application"] if deleting else []
+    says += [f"{SET} {_name(one)} writes that finalizer, also where it was taken away" for one in sets]
+    shared = [f"in Git, let {SET} {_name(one)} preserve resources on deletion, and apply it" for one in sets if _is_shared(scene, one, own)]
+    return judged(
+        "no Application deletes its objects when it goes",
+        says,
+        words=(*shared, "where Git has the finalizer, take it out there first, or it comes back:"),
+        commands=[
+            *(_kubectl(scene, "patch", one, "--type=merge", "-p", _KEEP, kind=SET) for one in sets if not _is_shared(scene, one, own)),
+            *(_kubectl(scene, "patch", one, "--type=merge", "-p", '{"metadata":{"finalizers":null}}') for one in deleting),
+        ],
+    )
+
+
+def _deletes(metadata: object) -> bool:
+    return any(text(name).startswith(_DELETES) for name in rows(at(metadata, "finalizers")))
+
+
+def _writes_finalizer(one: Manifest) -> bool:
+    """Whether an ApplicationSet gives its Applications the finalizer, which it does but where it is told not to."""
+    return not flag(at(one, "spec", "syncPolicy", "preserveResourcesOnDeletion")) or _deletes(at(one, "spec", "template", "metadata"))
 
 
 def _mine(scene: Scene) -> list[Manifest]:
-    """Applications of this site: of our names, named by marks, or those that make such ones; those that make others come first."""
-    names = {*application_names(scene.site), *(keeper.name.rpartition("_")[2] for keeper in scene.keepers() if keeper.engine == ARGO)}
-    found = [one for one in scene.owned[APPLICATION] or () if _name(one) in names]
-    parents = [one for one in scene.owned[APPLICATION] or () if one not in found and _makes(one, names)]
-    first = [one for one in found if _makes(one, names)]
-    return [*parents, *first, *(one for one in found if one not in first)]
+    """Applications that keep this site, and those that make such ones or their ApplicationSets; those that make others come first."""
+    all_, places = scene.owned[APPLICATION] or (), scene.places()
+    marks = {keeper.name for keeper in scene.keepers() if keeper.engine == ARGO}
+    found = [one for one in all_ if _keeps(scene.site, one, places, marks)]
+    made = _made(scene, found)
+    found.sort(key=lambda one: not _makes(one, made))
+    while more := [one for one in all_ if one not in found and _makes(one, made)]:
+        found = [*more, *found]
+        made = _made(scene, found)
+    return found
 
 
-def _makes(one: Manifest, names: set[str]) -> bool:
-    made = (table(part) for part in rows(at(one, "status", "resources")))
-    return any(text(part.get("kind")) == APPLICATION and text(part.get("name")) in names for part in made)
+def _keeps(site: RenderedSite, one: Manifest, places: set[Place], marks: set[str]) -> bool:
+    """By our names, by marks, or by what it lists as its own: by the label ``app.kubernetes.io/instance`` it may track unmarked."""
+    if _name(one) in application_names(site):
+        return True
+    listed, (namespace, name) = _listed(one), _place(one)
+    if {name, f"{namespace}_{name}"} & marks:
+        return not listed or bool(listed & places)
+    target = table(at(one, "spec", "destination"))
+    is_here = text(target.get("server")) in {"", _HOME} and text(target.get("name")) in {"", "in-cluster", site.name}
+    return is_here and bool(listed & places)
+
+
+def _listed(one: Manifest) -> set[Place]:
+    """The objects that Argo CD says an Application has, but for its projects."""
+    parts = (table(part) for part in rows(at(one, "status", "resources")))
+    found = {Place(*(text(part.get(name)) for name in ("group", "kind", "namespace", "name"))) for part in parts}
+    return {part for part in found if (part.group, part.kind) != (_GROUP, "AppProject")}
+
+
+def _made(scene: Scene, found: list[Manifest]) -> set[Place]:
+    """Applications and their ApplicationSets as what makes them lists them."""
+    return {
+        *(Place(_GROUP, APPLICATION, *_place(one)) for one in found),
+        *(Place(_GROUP, SET, *_place(one)) for one in _sets(scene, found)),
+    }
+
+
+def _makes(one: Manifest, made: set[Place]) -> bool:
+    return bool(_listed(one) & made)
+
+
+def _others(scene: Scene, one: Manifest, mine: list[Manifest]) -> list[Place]:
+    """What an Application has that is not of this site: who deletes it takes that from its keeper."""
+    if _name(one) in application_names(scene.site):
+        return []
+    return sorted(_listed(one) - scene.places() - _made(scene, mine))
+
+
+def _about_shared(scene: Scene, mine: list[Manifest]) -> Iterator[str]:
+    for one in mine:
+        if others := _others(scene, one, mine):
+            yield (
+                f"Application {_name(one)} keeps others, too ({named(others)}): in Git, give what it has of the mesh the annotation "
+                "argocd.argoproj.io/sync-options: Prune=false, let it sync, then take that out of Git"
+            )
 
 
 def _sets(scene: Scene, mine: list[Manifest]) -> list[Manifest]:
     """ApplicationSets that make Applications of this site."""
-    owners = [table(owner) for one in mine for owner in rows(at(one, "metadata", "ownerReferences"))]
-    names = {text(owner.get("name")) for owner in owners if owner.get("kind") == SET}
-    return [one for one in scene.owned[SET] or () if _name(one) in names]
+    makers = {maker for one in mine for maker in _makers(one)}
+    return [one for one in scene.owned[SET] or () if _place(one) in makers]
 
 
-def _is_shared(scene: Scene, one: Manifest) -> bool:
-    """Whether an ApplicationSet makes Applications of other sites, too."""
-    made = [owner for each in scene.owned[APPLICATION] or () for owner in rows(at(each, "metadata", "ownerReferences"))]
-    return sum(text(table(owner).get("name")) == _name(one) for owner in made) > 1
+def _makers(one: Manifest) -> list[tuple[str, str]]:
+    """The ApplicationSets that own an Application: they are in its namespace."""
+    owners = (table(owner) for owner in rows(at(one, "metadata", "ownerReferences")))
+    return [(_place(one)[0], text(owner.get("name"))) for owner in owners if owner.get("kind") == SET]
+
+
+def _is_shared(scene: Scene, one: Manifest, mine: list[Manifest]) -> bool:
+    """Whether an ApplicationSet makes Applications of others, too."""
+    return any(_place(one) in _makers(each) and each not in mine for each in scene.owned[APPLICATION] or ())
 
 
 def _about_sets(scene: Scene, mine: list[Manifest]) -> list[str]:
-    shared = [one for one in _sets(scene, mine) if _is_shared(scene, one)]
+    shared = [one for one in _sets(scene, mine) if _is_shared(scene, one, mine)]
     return [f"first take the element {scene.site.name} out of ApplicationSet {_name(one)} in Git, and apply it" for one in shared]
 
 
-def _deleting(scene: Scene, mine: list[Manifest]) -> list[str]:
-    own = [one for one in _sets(scene, mine) if not _is_shared(scene, one)]
-    sets = [_kubectl(scene, "delete", one, "--cascade=orphan", kind=SET) for one in own]
-    return [*sets, *(_kubectl(scene, "delete", one) for one in mine)]
+def _deleting(scene: Scene, own: list[Manifest], mine: list[Manifest]) -> list[str]:
+    sets = [one for one in _sets(scene, own) if not _is_shared(scene, one, mine)]
+    orphaning = [_kubectl(scene, "delete", one, "--cascade=orphan", kind=SET) for one in sets]
+    return [*orphaning, *(_kubectl(scene, "delete", one) for one in own)]
 
 
 def _kubectl(scene: Scene, verb: str, one: Manifest, *words: str, kind: str = APPLICATION) -> str:
     place = ["-n", text(at(one, "metadata", "namespace"))]
     return shlex.join(["kubectl", *scene.kubectl, verb, *place, f"{_RESOURCE[kind]}/{_name(one)}", *words])
+
+
+def _place(one: Manifest) -> tuple[str, str]:
+    return text(at(one, "metadata", "namespace")), text(at(one, "metadata", "name"))
 
 
 def _name(one: Manifest) -> str:

@@ -9,7 +9,7 @@ from meshinstall.engine.handover.terms import MANAGERS, Scene
 from meshinstall.gitops.terms import Item
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.hand_over import Party
-from meshinstall.model.ownership import HELM_MANAGER, HELM_NAMESPACE, HELM_RELEASE, MANAGED_BY, MARKS, keeper_of, owner_of
+from meshinstall.model.ownership import ENGINE_MARKS, HELM_MANAGER, HELM_NAMESPACE, HELM_RELEASE, MANAGED_BY, MARKS, keeper_of, owner_of
 from meshinstall.model.paths import resource_of
 from meshinstall.model.policy_kinds import group_of
 from meshinstall.model.release import Manifest, ReleaseKey
@@ -23,9 +23,10 @@ def lacking(scene: Scene, engine: str) -> list[Item]:
     return [item for item, live in scene.objects() if not ((keeper := keeper_of(live)) and keeper.engine == engine)]
 
 
-def marked(scene: Scene) -> list[ObjectKey]:
-    """Objects that carry a mark of any engine."""
-    return [item.key for item, live in scene.objects(crds=True) if _of(live, "labels") or _of(live, "annotations")]
+def marked(scene: Scene, engine: str = "") -> list[ObjectKey]:
+    """Objects that carry a mark of this engine, or of any."""
+    marks = ENGINE_MARKS.get(engine, MARKS)
+    return [item.key for item, live in scene.objects(crds=True) if set(marks) & {*_of(live, "labels"), *_of(live, "annotations")}]
 
 
 def take_marks(scene: Scene) -> Iterator[str]:

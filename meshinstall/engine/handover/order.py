@@ -7,7 +7,7 @@ from meshinstall.engine.handover import argocd, flux
 from meshinstall.engine.handover.marks import claimed, give_to_helm, marked, not_helms, take_claims, take_marks
 from meshinstall.engine.handover.terms import Scene, judged, named
 from meshinstall.model.hand_over import Party, Work, WorkState, in_order
-from meshinstall.model.ownership import made_by_us
+from meshinstall.model.ownership import ARGO, FLUX, made_by_us
 from meshinstall.model.release import ReleaseStatus
 
 
@@ -19,6 +19,7 @@ def order(scene: Scene, to: Party) -> tuple[Work, ...]:
 
 def _away(scene: Scene, to: Party) -> Iterator[Work]:
     yield _same(scene)
+    yield from _others(scene, to)
     yield from argocd.taking(scene) if to is Party.ARGOCD else flux.taking(scene)
     if to is Party.ARGOCD:
         yield _no_records(scene)
@@ -41,6 +42,17 @@ def _back(scene: Scene) -> Iterator[Work]:
         commands=give_to_helm(scene),
     )
     yield _records(scene)
+
+
+def _others(scene: Scene, to: Party) -> Iterator[Work]:
+    """Where another engine still keeps the mesh, it would go on to change and to delete beside the new one."""
+    engine, kept = (FLUX, flux.keepers(scene)) if to is Party.ARGOCD else (ARGO, argocd.keepers(scene))
+    left = marked(scene, engine)
+    says = [f"{engine} still keeps it: {named(kept)}"] if kept else []
+    says += [f"{len(left)} objects have the mark of {engine}: {named(left)}"] if left else []
+    if says:
+        command = shlex.join(["meshinstall", "hand-over", "meshinstall", *scene.flags])
+        yield judged("no other engine keeps the mesh", says, words=("take it from there first:",), commands=(command,))
 
 
 def _same(scene: Scene) -> Work:

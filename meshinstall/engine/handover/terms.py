@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from meshinstall.engine.objects.field_managers import ENGINE_MANAGERS
 from meshinstall.gitops.terms import Item, RenderedSite, Step
 from meshinstall.model.facts import ObjectKey, policy_key
+from meshinstall.model.foreign_text import plain
 from meshinstall.model.hand_over import Party, Work, WorkState
 from meshinstall.model.ownership import ARGO, FLUX, Keeper, keeper_of
-from meshinstall.model.policy_kinds import PolicyKey
+from meshinstall.model.policy_kinds import PolicyKey, group_of
 from meshinstall.model.release import Manifest, ReleaseKey, ReleaseRecord
 
 # Names that a sentence spells out.
@@ -19,6 +21,19 @@ MANAGERS: Mapping[Party, frozenset[str]] = {
     Party.FLUX: ENGINE_MANAGERS[FLUX],
     Party.MESHINSTALL: frozenset({"helm", "Helm", "meshinstall"}),
 }
+
+
+class Place(NamedTuple):
+    """An object as engines list it: without a version; ``namespace`` is empty for a cluster-wide one."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """``Service a/b``."""
+        return f"{plain(self.kind)} {plain(f'{self.namespace}/{self.name}' if self.namespace else self.name)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,10 @@ class Scene:
             live = self.live.get(policy_key(item.key))
             if live is not None and (crds or item.step is not Step.CRDS):
                 yield item, live
+
+    def places(self) -> set[Place]:
+        """Every wanted object."""
+        return {Place(group_of(item.key.api_version), item.key.kind, item.key.namespace, item.key.name) for item in self.site.items}
 
     def keepers(self) -> dict[Keeper, list[ObjectKey]]:
         """Who keeps objects, by their marks."""

@@ -51,6 +51,29 @@ def application(name: str, sync: str = "Synced", **metadata: Any) -> dict[str, A
     }
 
 
+def application_set(*, preserves: bool = True) -> dict[str, Any]:
+    spec = {"syncPolicy": {"preserveResourcesOnDeletion": preserves}, "template": {"metadata": {}}}
+    return {"metadata": {"name": "meshes", "namespace": "argocd"}, "spec": spec}
+
+
+def listed(kind: str, name: str, namespace: str = "argocd", group: str = "argoproj.io") -> dict[str, str]:
+    """What status.resources of an Application has for each of its objects."""
+    return {"group": group, "version": "v1", "kind": kind, "namespace": namespace, "name": name}
+
+
+ISTIO = listed("ConfigMap", "istio", "istio-system", "")
+
+
+def having(name: str, *resources: Mapping[str, str], server: str = "https://kubernetes.default.svc", **metadata: Any) -> dict[str, Any]:
+    """An Application that somebody wrote, with these objects."""
+    one = application(name, **metadata)
+    return {**one, "spec": {"destination": {"server": server}}, "status": {**one["status"], "resources": list(resources)}}
+
+
+def back(there: Scene, **owned: tuple[Mapping[str, Any], ...]) -> tuple[Work, ...]:
+    return order(replace(there, owned={**there.owned, SET: (), **owned}), Party.MESHINSTALL)
+
+
 def record(description: str = "meshinstall: environment prod, x") -> ReleaseRecord:
     return ReleaseRecord(ISTIOD, 1, ReleaseStatus.DEPLOYED, "istiod", "1.31.0", "1.31.0", {}, "", description, "")
 
@@ -168,9 +191,9 @@ def test_who_makes_applications_is_deleted_before_them() -> None:
     there = by_argo()
     first, *rest = there.owned[APPLICATION] or ()
     owner = {"kind": SET, "name": "meshes"}
-    made = [{"kind": APPLICATION, "name": one["metadata"]["name"]} for one in rest]
+    made = [listed(APPLICATION, one["metadata"]["name"]) for one in rest]
     parent = {**first, "metadata": {**first["metadata"], "ownerReferences": [owner]}, "status": {**first["status"], "resources": made}}
-    sets = ({"metadata": {"name": "meshes", "namespace": "argocd"}},)
+    sets = (application_set(),)
     owned = {**there.owned, APPLICATION: (*rest, parent), SET: sets}
     step = next_of(order(replace(there, owned=owned), Party.MESHINSTALL))
     assert step.commands[:2] == (
@@ -183,7 +206,7 @@ def test_an_application_set_of_several_sites_is_not_deleted() -> None:
     there = by_argo()
     owner = {"kind": SET, "name": "meshes"}
     parents = tuple(application(name, ownerReferences=[owner]) for name in ("mesh-prod-eks", "mesh-prod-gke"))
-    owned = {**there.owned, APPLICATION: parents, SET: ({"metadata": {"name": "meshes", "namespace": "argocd"}},)}
+    owned = {**there.owned, APPLICATION: parents, SET: (application_set(),)}
     step = next_of(order(replace(there, owned=owned), Party.MESHINSTALL))
     assert step.commands == ("kubectl delete -n argocd applications.argoproj.io/mesh-prod-eks",)
     assert step.words == ("first take the element prod-eks out of ApplicationSet meshes in Git, and apply it",)
@@ -224,11 +247,11 @@ def test_flux_has_a_mesh_when_its_objects_are_ready_and_keeps_helms_records() ->
 
 def test_an_application_that_objects_name_and_that_is_not_here_may_be_elsewhere() -> None:
     works = order(scene("helm", annotations={TRACKED: "x:y"}), Party.MESHINSTALL)
-    assert works[1].state is WorkState.NOT_KNOWN
-    assert "the mark of Argo CD Application x: not in this cluster" in works[1].says[0]
-    works = order(scene("helm", labels=FLUXED), Party.MESHINSTALL)
-    assert (works[2].title, works[2].state) == ("no Application of Argo CD keeps the mesh", WorkState.DONE)
-    assert "the mark of Flux Kustomization flux-system/mesh-policies: not in this cluster" in works[3].says[0]
+    (unseen,) = (one for one in works if one.state is WorkState.NOT_KNOWN)
+    assert "the mark of Argo CD Application x: not in this cluster" in unseen.says[0]
+    assert next_of(works).title == "no object has the mark of an engine"
+    (unseen,) = (one for one in order(scene("helm", labels=FLUXED), Party.MESHINSTALL) if one.state is WorkState.NOT_KNOWN)
+    assert "the mark of Flux Kustomization flux-system/mesh-policies: not in this cluster" in unseen.says[0]
 
 
 def test_marks_are_taken_by_namespace_and_name() -> None:
@@ -262,3 +285,109 @@ def test_then_meshinstall_installs_and_takes_over_what_flux_left() -> None:
 def test_a_whole_way_back_ends_with_nothing_left() -> None:
     records = {one.key: replace(record(), key=one.key) for one in SITE.releases}
     assert states(order(replace(helms("helm"), records=records), Party.MESHINSTALL)) == {WorkState.DONE}
+
+
+def test_an_application_that_tracks_by_helms_label_is_known_by_what_it_lists() -> None:
+    step = next_of(back(scene("helm"), Application=(having("mesh", ISTIO, finalizers=[f"{FINALIZER}/background"]),)))
+    assert step.title == "no Application deletes its objects when it goes"
+    step = next_of(back(scene("helm"), Application=(having("mesh", ISTIO),)))
+    assert step.commands == ("kubectl delete -n argocd applications.argoproj.io/mesh",)
+
+
+def test_an_application_of_another_cluster_is_left_alone() -> None:
+    away = having("mesh", ISTIO, server="https://other:6443", finalizers=[FINALIZER])
+    assert next_of(back(scene("helm"), Application=(away,))).title == "helm may take the objects of its releases"
+
+
+def test_an_application_of_the_same_name_that_has_other_objects_is_left_alone() -> None:
+    there = scene("helm", annotations={TRACKED: "web:/ConfigMap:a/b"})
+    theirs = having("web", listed("Deployment", "web", "shop", "apps"), namespace="team")
+    assert next_of(back(there, Application=(having("web", ISTIO), theirs))).commands == (
+        "kubectl delete -n argocd applications.argoproj.io/web",
+    )
+
+
+def test_an_application_that_keeps_others_beside_the_mesh_is_neither_deleted_nor_patched() -> None:
+    root = having("root", ISTIO, listed("Deployment", "web", "shop", "apps"), finalizers=[FINALIZER])
+    step = next_of(back(scene("helm"), Application=(root,)))
+    assert step.commands == ()
+    assert step.words[0].startswith("Application root keeps others, too (Deployment shop/web)")
+    assert "Prune=false" in step.words[0]
+
+
+def test_the_root_of_all_applications_is_named_and_not_deleted() -> None:
+    own = tuple(application(name) for name in application_names(SITE))
+    owned = application("mesh-prod-eks", ownerReferences=[{"kind": SET, "name": "meshes"}])
+    root = having("root", listed(SET, "meshes"), listed(APPLICATION, "shop"))
+    step = next_of(back(scene("helm"), Application=(root, owned, *own[1:]), ApplicationSet=(application_set(),)))
+    assert "root" in step.says[0]
+    assert "keeps others, too (Application argocd/shop)" in step.words[0]
+    assert not any("applications.argoproj.io/root" in command for command in step.commands)
+
+
+def test_an_application_set_that_writes_the_finalizer_back_is_told_not_to_before_all() -> None:
+    owned = application("mesh-prod-eks", finalizers=[FINALIZER], ownerReferences=[{"kind": SET, "name": "meshes"}])
+    step = next_of(back(scene("helm"), Application=(owned,), ApplicationSet=(application_set(preserves=False),)))
+    assert step.title == "no Application deletes its objects when it goes"
+    assert "applicationsets.argoproj.io/meshes" in step.commands[0]
+    assert '"preserveResourcesOnDeletion":true' in step.commands[0]
+    assert "applications.argoproj.io/mesh-prod-eks" in step.commands[1]
+
+
+def test_an_application_set_of_another_namespace_is_not_taken_for_the_one_of_this_mesh() -> None:
+    owned = application("mesh-prod-eks", ownerReferences=[{"kind": SET, "name": "meshes"}])
+    other = application_set() | {"metadata": {"name": "meshes", "namespace": "team"}}
+    step = next_of(back(scene("helm"), Application=(owned,), ApplicationSet=(other,)))
+    assert step.commands == ("kubectl delete -n argocd applications.argoproj.io/mesh-prod-eks",)
+
+
+def test_a_mesh_that_flux_still_keeps_is_not_argo_cds() -> None:
+    there = by_argo()
+    live = {key: {"metadata": {**one["metadata"], "labels": FLUXED}} for key, one in there.live.items()}
+    step = next_of(order(replace(there, live=live), Party.ARGOCD))
+    assert step.title == "no other engine keeps the mesh"
+    assert step.commands == ("meshinstall hand-over meshinstall --env prod",)
+
+
+def test_a_kustomization_of_the_same_name_elsewhere_is_left_alone() -> None:
+    there = scene("helm", labels=FLUXED)
+    kept = {"metadata": {"name": "mesh-policies", "namespace": "flux-system"}}
+    theirs = {"metadata": {"name": "mesh-policies", "namespace": "team"}}
+    (command,) = next_of(back(there, Kustomization=(kept, theirs))).commands
+    assert "-n flux-system" in command
+
+
+def test_what_flux_installs_on_another_cluster_is_left_alone() -> None:
+    away = {
+        "metadata": {"name": "istiod", "namespace": "other"},
+        "spec": {"targetNamespace": "istio-system", "releaseName": "istiod", "kubeConfig": {"secretRef": {"name": "x"}}},
+    }
+    kustomization = {
+        "metadata": {"name": "mesh-policies", "namespace": "flux-system"},
+        "spec": {"kubeConfig": {"secretRef": {"name": "x"}}},
+    }
+    step = next_of(back(scene("helm"), HelmRelease=(away,), Kustomization=(kustomization,)))
+    assert step.title == "helm may take the objects of its releases"
+
+
+def test_a_kustomization_that_keeps_others_is_neither_suspended_nor_deleted() -> None:
+    labels = dict.fromkeys(FLUXED, "flux-system")
+    entries = [{"id": "istio-system_istio__ConfigMap", "v": "v1"}, {"id": "shop_web_apps_Deployment", "v": "v1"}]
+    root = {"metadata": {"name": "flux-system", "namespace": "flux-system"}, "status": {"inventory": {"entries": entries}}}
+    step = next_of(back(scene("helm", labels=labels), Kustomization=(root,)))
+    assert step.commands == ()
+    assert step.words[0].startswith("Kustomization flux-system keeps others, too (Deployment shop/web)")
+
+
+def test_helm_releases_that_this_cluster_does_not_serve_are_not_taken_for_none() -> None:
+    marks = {"helm.toolkit.fluxcd.io/name": "istiod", "helm.toolkit.fluxcd.io/namespace": "flux-system"}
+    works = back(scene("helm", labels=marks), Kustomization=())
+    assert any(
+        one.state is WorkState.NOT_KNOWN and "the mark of Flux HelmRelease flux-system/istiod: not in this cluster" in one.says[0]
+        for one in works
+    )
+
+
+def test_helm_releases_are_suspended_also_where_no_kustomizations_are_served() -> None:
+    one = {"metadata": {"name": "istiod", "namespace": "flux-system"}, "spec": {"targetNamespace": "istio-system", "releaseName": "istiod"}}
+    assert next_of(back(scene("helm", labels=FLUXED), HelmRelease=(one,))).says == ("not suspended: HelmRelease istiod",)
