@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meshinstall.engine.handover import argocd
 from meshinstall.engine.handover.argocd import APPLICATION, SET
 from meshinstall.engine.handover.flux import KUSTOMIZATION, RELEASE
 from meshinstall.engine.handover.order import order
@@ -375,3 +376,12 @@ def test_helm_releases_that_this_cluster_does_not_serve_are_not_taken_for_none()
 def test_helm_releases_are_suspended_also_where_no_kustomizations_are_served() -> None:
     one = {"metadata": {"name": "istiod", "namespace": "flux-system"}, "spec": {"targetNamespace": "istio-system", "releaseName": "istiod"}}
     assert next_of(back(scene("helm", labels=FLUXED), HelmRelease=(one,))).says == ("not suspended: HelmRelease istiod",)
+
+
+def test_the_objects_of_a_site_are_not_gone_through_for_each_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(argocd, "application_names", lambda site: looks.append(1) or application_names(site))
+    many = tuple(having(f"team-{number}", listed("Deployment", "web", "shop", "apps")) for number in range(100))
+    back(scene("helm"), Application=many)
+    order(replace(by_argo(), owned={**by_argo().owned, APPLICATION: many}), Party.ARGOCD)
+    assert len(looks) < 10
