@@ -87,6 +87,8 @@ def _is_past(world: GitWorld, to: str, title: str, *, runs: bool) -> bool:
         # As a person copies it; `up` asks.
         told = f"{command} --yes --no-verify" if command.startswith("meshinstall up") else command
         env = {**world.program.env, "PATH": f"{Path(sys.executable).parent}:{world.program.env['PATH']}"}
-        done = subprocess.run(["bash", "-c", told], cwd=world.folder, env=env, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        done = subprocess.run(
+            ["bash", "-c", told], cwd=world.folder, env=env, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return bool(step["state"] == "done")

@@ -36,7 +36,11 @@ def act_for_helm_controller(world: FluxWorld) -> None:
         world.wait_for_release(name)
         marks = [f"helm.toolkit.fluxcd.io/name={name}", "helm.toolkit.fluxcd.io/namespace=flux-system"]
         for place in (("-n", space), ()):
-            kinds = [kind for kind in _KINDS.split(",") if kind.startswith("cluster") or "webhook" in kind] if not place else _KINDS.split(",")[:8]
+            kinds = (
+                [kind for kind in _KINDS.split(",") if kind.startswith("cluster") or "webhook" in kind]
+                if not place
+                else _KINDS.split(",")[:8]
+            )
             world.shell.ok("kubectl", "label", ",".join(kinds), *place, "-l", f"app.kubernetes.io/instance={name}", "--overwrite", *marks)
         world.answer_for_helm_controller(name)
     world.wait_ready("kustomizations", "mesh-namespaces", "mesh-control-plane", "mesh-gateways", "mesh-policies")
