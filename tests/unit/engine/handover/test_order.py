@@ -15,6 +15,7 @@ from meshinstall.engine.handover.order import order
 from meshinstall.engine.handover.terms import Scene
 from meshinstall.gitops.argocd import application_names
 from meshinstall.gitops.flux import kustomization_names
+from meshinstall.gitops.terms import RenderedSite
 from meshinstall.model.facts import policy_key
 from meshinstall.model.hand_over import Party, Work, WorkState
 from meshinstall.model.release import ReleaseKey, ReleaseRecord, ReleaseStatus
@@ -380,7 +381,12 @@ def test_helm_releases_are_suspended_also_where_no_kustomizations_are_served() -
 
 def test_the_objects_of_a_site_are_not_gone_through_for_each_application(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
-    monkeypatch.setattr(argocd, "application_names", lambda site: looks.append(1) or application_names(site))
+
+    def counted(site: RenderedSite) -> tuple[str, ...]:
+        looks.append(1)
+        return application_names(site)
+
+    monkeypatch.setattr(argocd, "application_names", counted)
     many = tuple(having(f"team-{number}", listed("Deployment", "web", "shop", "apps")) for number in range(100))
     back(scene("helm"), Application=many)
     order(replace(by_argo(), owned={**by_argo().owned, APPLICATION: many}), Party.ARGOCD)
