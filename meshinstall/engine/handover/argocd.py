@@ -57,7 +57,8 @@ def _how(scene: Scene) -> tuple[str, ...]:
 def _synced(scene: Scene) -> Work:
     left = lacking(scene, ARGO)
     says = [f"{len(left)} objects do not have its mark yet: {named(item.key for item in left)}"] if left else []
-    mine = [one for one in scene.owned[APPLICATION] or () if _name(one) in application_names(scene.site)]
+    names = frozenset(application_names(scene.site))
+    mine = [one for one in scene.owned[APPLICATION] or () if _name(one) in names]
     unwell = [one for one in mine if not _is_well(one)]
     says += [f"Application {_name(one)}: {_told(one)}" for one in unwell]
     wanted = dict.fromkeys(application_of(scene.site, item) for item in left)
@@ -132,7 +133,8 @@ def _mine(scene: Scene) -> list[Manifest]:
     """Applications that keep this site, and those that make such ones or their ApplicationSets; those that make others come first."""
     all_, places = scene.owned[APPLICATION] or (), scene.places()
     marks = {keeper.name for keeper in scene.keepers() if keeper.engine == ARGO}
-    found = [one for one in all_ if _keeps(scene.site, one, places, marks)]
+    names = frozenset(application_names(scene.site))
+    found = [one for one in all_ if _name(one) in names or _keeps(scene.site, one, places, marks)]
     made = _made(scene, found)
     found.sort(key=lambda one: not _makes(one, made))
     while more := [one for one in all_ if one not in found and _makes(one, made)]:
@@ -142,9 +144,7 @@ def _mine(scene: Scene) -> list[Manifest]:
 
 
 def _keeps(site: RenderedSite, one: Manifest, places: set[Place], marks: set[str]) -> bool:
-    """By our names, by marks, or by what it lists as its own: by the label ``app.kubernetes.io/instance`` it may track unmarked."""
-    if _name(one) in application_names(site):
-        return True
+    """By marks, or by what it lists as its own: by the label ``app.kubernetes.io/instance`` it may track unmarked."""
     listed, (namespace, name) = _listed(one), _place(one)
     if {name, f"{namespace}_{name}"} & marks:
         return not listed or bool(listed & places)

@@ -46,7 +46,8 @@ def taking(scene: Scene) -> Iterator[Work]:
 def _ready(scene: Scene) -> Work:
     left = lacking(scene, FLUX)
     says = [f"{len(left)} objects do not have its mark yet: {named(item.key for item in left)}"] if left else []
-    mine = [(KUSTOMIZATION, one) for one in _all(scene, KUSTOMIZATION) if _name(one) in kustomization_names(scene.site)]
+    names = kustomization_names(scene.site)
+    mine = [(KUSTOMIZATION, one) for one in _all(scene, KUSTOMIZATION) if _name(one) in names]
     mine += [(RELEASE, one) for one in _releases(scene)]
     says += [f"{kind} {_name(one)}: {why}" for kind, one in mine if (why := _unready(one))]
     return judged("Flux keeps every object", says, words=("wait until Flux is ready; flux get all -A says what it waits for",))

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from meshinstall.engine.handover import argocd
 from meshinstall.engine.handover.argocd import APPLICATION, SET
 from meshinstall.engine.handover.flux import KUSTOMIZATION, RELEASE
 from meshinstall.engine.handover.order import order
 from meshinstall.engine.handover.terms import Scene
 from meshinstall.gitops.argocd import application_names
 from meshinstall.gitops.flux import kustomization_names
+from meshinstall.gitops.terms import RenderedSite
 from meshinstall.model.facts import policy_key
 from meshinstall.model.hand_over import Party, Work, WorkState
 from meshinstall.model.release import ReleaseKey, ReleaseRecord, ReleaseStatus
@@ -391,3 +393,17 @@ def test_helm_releases_that_this_cluster_does_not_serve_are_not_taken_for_none()
 def test_helm_releases_are_suspended_also_where_no_kustomizations_are_served() -> None:
     one = {"metadata": {"name": "istiod", "namespace": "flux-system"}, "spec": {"targetNamespace": "istio-system", "releaseName": "istiod"}}
     assert next_of(back(scene("helm", labels=FLUXED), HelmRelease=(one,))).says == ("not suspended: HelmRelease istiod",)
+
+
+def test_the_objects_of_a_site_are_not_gone_through_for_each_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def counted(site: RenderedSite) -> tuple[str, ...]:
+        looks.append(1)
+        return application_names(site)
+
+    monkeypatch.setattr(argocd, "application_names", counted)
+    many = tuple(having(f"team-{number}", listed("Deployment", "web", "shop", "apps")) for number in range(100))
+    back(scene("helm"), Application=many)
+    order(replace(by_argo(), owned={**by_argo().owned, APPLICATION: many}), Party.ARGOCD)
+    assert len(looks) < 10
