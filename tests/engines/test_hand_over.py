@@ -87,7 +87,7 @@ def test_and_back_no_pod_restarts_and_no_request_fails(world: ArgoWorld) -> None
         titles = work(world, "meshinstall")
     well(answered)
     assert pods(world) == before
-    assert titles[-2:] == ["meshinstall has installed every release", "meshinstall alone owns the fields of the objects"]
+    assert titles[-2:] == ["meshinstall alone owns the fields of the objects", "meshinstall has installed every release"]
     assert world.applications() == {}
     assert world.program.pending() == {}
     assert look(world, "meshinstall")["left"] == 0

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from meshinstall.engine.handover.claims import claims, letting_go
 from meshinstall.engine.handover.terms import MANAGERS, Scene
-from meshinstall.gitops.terms import Item
+from meshinstall.gitops.terms import Item, Step
 from meshinstall.model.facts import ObjectKey
 from meshinstall.model.hand_over import Party
 from meshinstall.model.ownership import ENGINE_MARKS, HELM_MANAGER, HELM_NAMESPACE, HELM_RELEASE, MANAGED_BY, MARKS, keeper_of, owner_of
@@ -14,6 +14,8 @@ from meshinstall.model.paths import resource_of
 from meshinstall.model.policy_kinds import group_of
 from meshinstall.model.release import Manifest, ReleaseKey
 
+# What meshinstall itself applies; all else is helm's.
+_OURS = frozenset({Step.TAGS.value, Step.POLICIES.value})
 # Objects that one command names.
 _AT_ONCE = 50
 
@@ -61,6 +63,26 @@ def give_to_helm(scene: Scene) -> Iterator[str]:
         yield from _by_namespace(scene, keys, "label", ["--overwrite", f"{MANAGED_BY}={HELM_MANAGER}"])
         notes = [f"{HELM_RELEASE}={release.name}", f"{HELM_NAMESPACE}={release.namespace}"]
         yield from _by_namespace(scene, keys, "annotate", ["--overwrite", *notes])
+
+
+def unclaimed(scene: Scene) -> list[ObjectKey]:
+    """Objects, but namespaces, in which engines own fields, and neither helm nor meshinstall: helm would be refused there."""
+    engines, ours = MANAGERS[Party.ARGOCD] | MANAGERS[Party.FLUX], MANAGERS[Party.MESHINSTALL]
+    those = ((item, live) for item, live in scene.objects(crds=True) if item.step is not Step.NAMESPACES)
+    return [item.key for item, live in those if claims(live, engines) and not claims(live, ours)]
+
+
+def claim(scene: Scene) -> str:
+    """A command that applies what is rendered by the names of helm and of meshinstall. Namespaces are left: they may be somebody's own."""
+    steps = [step.value for step, _ in scene.site.steps()]
+    made = [step for step in steps if step in _OURS]
+    commands = [shlex.join(["meshinstall", "render", *scene.rendering, "--format", "manifests", "--out"]) + ' "$d"']
+    for manager, folders in (("helm", [one for one in steps if one not in {*_OURS, Step.NAMESPACES.value}]), ("meshinstall", made)):
+        if folders:
+            words = ["kubectl", *scene.kubectl, "apply", "--server-side", "--force-conflicts", f"--field-manager={manager}"]
+            files = " ".join(f'-f "$d"/{scene.site.path}/{folder}' for folder in folders)
+            commands.append(f"{shlex.join(words)} {files}")
+    return " && ".join(["d=$(mktemp -d)", *commands])
 
 
 def claimed(scene: Scene, to: Party) -> list[tuple[Item, Manifest, tuple[int, ...]]]:

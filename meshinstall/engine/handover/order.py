@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 
 from meshinstall.engine.handover import argocd, flux
-from meshinstall.engine.handover.marks import claimed, give_to_helm, marked, not_helms, take_claims, take_marks
+from meshinstall.engine.handover.marks import claim, claimed, give_to_helm, marked, not_helms, take_claims, take_marks, unclaimed
 from meshinstall.engine.handover.terms import Scene, judged, named
 from meshinstall.model.hand_over import Party, Work, WorkState, in_order
 from meshinstall.model.ownership import ARGO, FLUX, made_by_us
@@ -14,7 +14,8 @@ from meshinstall.model.release import ReleaseStatus
 def order(scene: Scene, to: Party) -> tuple[Work, ...]:
     """Every step to ``to`` with its state."""
     works = tuple(_back(scene) if to is Party.MESHINSTALL else _away(scene, to))
-    return in_order((*works, _claims(scene, to, is_kept=all(one.state is not WorkState.OPEN for one in works))))
+    claims = _claims(scene, to, is_kept=all(one.state is not WorkState.OPEN for one in works))
+    return in_order((*works, claims, _records(scene)) if to is Party.MESHINSTALL else (*works, claims))
 
 
 def _away(scene: Scene, to: Party) -> Iterator[Work]:
@@ -41,7 +42,13 @@ def _back(scene: Scene) -> Iterator[Work]:
         [f"{len(foreign)} are not marked as helm's: {named(key for key, _ in foreign)}"] if foreign else [],
         commands=give_to_helm(scene),
     )
-    yield _records(scene)
+    left_to_claim = unclaimed(scene)
+    yield judged(
+        "helm and meshinstall own fields of every object",
+        [f"engines alone own those of {len(left_to_claim)}: {named(left_to_claim)}"] if left_to_claim else [],
+        words=("apply what is there already, by the names under which helm and meshinstall write:",),
+        commands=(claim(scene),),
+    )
 
 
 def _others(scene: Scene, to: Party) -> Iterator[Work]:

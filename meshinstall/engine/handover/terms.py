@@ -42,7 +42,7 @@ class Scene:
 
     ``owned`` are the engines' own objects by kind: Applications and ApplicationSets, or Kustomizations and HelmReleases; None for a kind
     that this cluster does not serve: its engine runs on another one. ``drift`` is in what the mesh is not as the files say, ``unseen`` what
-    could not be compared. ``flags`` are those by which meshinstall and kubectl reach this cluster.
+    could not be compared. ``flags`` are those by which meshinstall and kubectl reach this cluster, ``rendering`` those of ``render``.
     """
 
     site: RenderedSite
@@ -53,6 +53,7 @@ class Scene:
     unseen: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     kubectl: tuple[str, ...] = ()
+    rendering: tuple[str, ...] = ()
 
     def objects(self, *, crds: bool = False) -> Iterable[tuple[Item, Manifest]]:
         """Each wanted object that is there, with its metadata; Argo CD marks no CRD."""

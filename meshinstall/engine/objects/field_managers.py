@@ -42,13 +42,8 @@ _UNRECORDED = "somebody that Kubernetes did not record"
 
 
 def may_be_taken_over(managers: frozenset[str], shown: tuple[str, ...]) -> bool:
-    """Whether helm may force its fields on all ``managers``: harmless ones, people whose edits the plan has ``shown``, and GitOps engines.
-
-    An engine that still keeps an object marks it, and PRE017 stops the run before.
-    """
-    return bool(managers) and all(
-        each in _HARMLESS or re.fullmatch(_ENGINES, each) or (each in shown and _PEOPLE.fullmatch(each)) for each in managers
-    )
+    """Whether helm may force its fields on all ``managers``: harmless ones, and people whose edits the plan has ``shown``."""
+    return bool(managers) and all(each in _HARMLESS or (each in shown and _PEOPLE.fullmatch(each)) for each in managers)
 
 
 def is_person(manager: str) -> bool:

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from meshinstall.engine.handover.order import order
 from meshinstall.engine.handover.reader import read_ownership
 from meshinstall.engine.handover.terms import Scene
+from meshinstall.engine.objects.json_fields import MalformedError
 from meshinstall.engine.report.drift import Asked, compare
 from meshinstall.engine.session import Session
+from meshinstall.errors import ClusterError
 from meshinstall.model.desired import Desired
+from meshinstall.model.foreign_text import plain
 from meshinstall.model.hand_over import HandOver, Party
 
 
@@ -24,5 +27,10 @@ async def look(asked: Asked, desired: Desired, session: Session, to: Party, tell
         drift.unseen,
         asked.way.flags,
         asked.way.kubectl,
+        asked.way.rendering,
     )
-    return HandOver(site.path, session.cluster, to, order(scene, to))
+    try:
+        return HandOver(site.path, session.cluster, to, order(scene, to))
+    except MalformedError as error:
+        what = f"an Application, ApplicationSet, Kustomization or HelmRelease of this cluster has an unknown shape: {plain(error)}"
+        raise ClusterError(what, "see that its CRD is the engine's own: kubectl get crd applications.argoproj.io -o yaml") from error

@@ -36,7 +36,9 @@ def managers(*names: str) -> list[dict[str, Any]]:
 def scene(*claims: str, **metadata: Mapping[str, str]) -> Scene:
     """Every object of the site, with these marks, and the fields of these managers; no engine runs here."""
     live = {policy_key(one.key): {"metadata": {**metadata, "managedFields": managers(*claims)}} for one in SITE.items}
-    return Scene(SITE, live, {}, dict.fromkeys((APPLICATION, SET, KUSTOMIZATION, RELEASE)), flags=("--env", "prod"))
+    return Scene(
+        SITE, live, {}, dict.fromkeys((APPLICATION, SET, KUSTOMIZATION, RELEASE)), flags=("--env", "prod"), rendering=("--env", "prod")
+    )
 
 
 def by_argo(*claims: str) -> Scene:
@@ -407,3 +409,21 @@ def test_the_objects_of_a_site_are_not_gone_through_for_each_application(monkeyp
     back(scene("helm"), Application=many)
     order(replace(by_argo(), owned={**by_argo().owned, APPLICATION: many}), Party.ARGOCD)
     assert len(looks) < 10
+
+
+def test_on_the_way_back_helm_and_meshinstall_first_own_what_engines_alone_own() -> None:
+    step = next_of(order(helms("argocd-controller"), Party.MESHINSTALL))
+    assert step.title == "helm and meshinstall own fields of every object"
+    (command,) = step.commands
+    apply = "kubectl apply --server-side --force-conflicts --field-manager"
+    assert command == (
+        'd=$(mktemp -d) && meshinstall render --env prod --format manifests --out "$d"'
+        f' && {apply}=helm -f "$d"/prod/eks/10-crds -f "$d"/prod/eks/20-control-plane -f "$d"/prod/eks/40-gateways'
+        f' && {apply}=meshinstall -f "$d"/prod/eks/30-tags -f "$d"/prod/eks/50-policies'
+    )
+
+
+def test_then_what_engines_own_beside_them_goes_before_helm_installs() -> None:
+    step = next_of(order(helms("helm", "argocd-controller"), Party.MESHINSTALL))
+    assert step.title == "meshinstall alone owns the fields of the objects"
+    assert next_of(order(helms("helm"), Party.MESHINSTALL)).title == "meshinstall has installed every release"
