@@ -29,8 +29,13 @@ async def look(asked: Asked, desired: Desired, session: Session, to: Party, tell
         asked.way.kubectl,
         asked.way.rendering,
     )
+    return judge(scene, session.cluster, to)
+
+
+def judge(scene: Scene, cluster: str, to: Party) -> HandOver:
+    """The order of work by one look; raises ClusterError for objects of engines that are not of their schema."""
     try:
-        return HandOver(site.path, session.cluster, to, order(scene, to))
+        return HandOver(scene.site.path, cluster, to, order(scene, to))
     except MalformedError as error:
         what = f"an Application, ApplicationSet, Kustomization or HelmRelease of this cluster has an unknown shape: {plain(error)}"
         raise ClusterError(what, "see that its CRD is the engine's own: kubectl get crd applications.argoproj.io -o yaml") from error
