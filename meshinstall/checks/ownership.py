@@ -62,7 +62,8 @@ def owners(plan: Plan, facts: Facts) -> Iterator[Finding]:
 
 def kept(engines: Mapping[str, str]) -> Finding:
     """That GitOps engines or operators keep a mesh; ``engines`` maps each, as ``kept_by`` names it, to an object that it marked."""
-    engine, *others = engines
+    # The order in which a cluster answers is no order.
+    engine, *others = sorted(engines)
     more = f"; so {'does' if len(others) == 1 else 'do'} {first(others, _SHOWN)}" if others else ""
     detail = f"it would undo what this run changes, or remove it{more}"
     hint = f"change {_source(engine)}; to take the mesh from it first: meshinstall hand-over meshinstall; allow it: --allow takeover"
