@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator
 
 from meshinstall.engine.handover.marks import lacking
+from meshinstall.engine.handover.own_objects import APPLICATION, SET, kubectl, name_of, place
 from meshinstall.engine.handover.terms import Place, Scene, judged, named
 from meshinstall.engine.objects.json_fields import at, flag, rows, table, text
 from meshinstall.gitops.argocd import application_names, application_of
@@ -17,10 +18,8 @@ from meshinstall.model.hand_over import Work, WorkState
 from meshinstall.model.ownership import ARGO
 from meshinstall.model.release import Manifest
 
-APPLICATION, SET = "Application", "ApplicationSet"
 # With one of these Argo CD deletes all objects of an Application that is deleted.
 _DELETES = "resources-finalizer.argocd.argoproj.io"
-_RESOURCE = {APPLICATION: "applications.argoproj.io", SET: "applicationsets.argoproj.io"}
 _COMMANDS = (
     "meshinstall render --format argocd --out FOLDER --repo-url URL --path PATH",
     "git add FOLDER && git commit -m 'Argo CD keeps the mesh' && git push",
@@ -38,7 +37,7 @@ def taking(scene: Scene) -> Iterator[Work]:
 
 
 def _applications(scene: Scene) -> Work:
-    there = {_name(one) for one in scene.owned[APPLICATION] or ()}
+    there = {name_of(one) for one in scene.owned[APPLICATION] or ()}
     gone = [name for name in application_names(scene.site) if name not in there]
     says = [f"not there: {named(gone)}"] if gone else []
     if scene.owned[APPLICATION] is None:
@@ -58,18 +57,18 @@ def _synced(scene: Scene) -> Work:
     left = lacking(scene, ARGO)
     says = [f"{len(left)} objects do not have its mark yet: {named(item.key for item in left)}"] if left else []
     names = frozenset(application_names(scene.site))
-    mine = [one for one in scene.owned[APPLICATION] or () if _name(one) in names]
+    mine = [one for one in scene.owned[APPLICATION] or () if name_of(one) in names]
     unwell = [one for one in mine if not _is_well(one)]
-    says += [f"Application {_name(one)}: {_told(one)}" for one in unwell]
+    says += [f"Application {name_of(one)}: {_told(one)}" for one in unwell]
     wanted = dict.fromkeys(application_of(scene.site, item) for item in left)
     # Objects with helm's label app.kubernetes.io/instance are Synced for Argo CD without its mark (util/argo/resource_tracking.go).
-    idle = [one for one in mine if _name(one) in wanted and _is_well(one)]
+    idle = [one for one in mine if name_of(one) in wanted and _is_well(one)]
     elsewhere = [shlex.join(["argocd", "app", "sync", name]) for name in wanted] if scene.owned[APPLICATION] is None else []
     return judged(
         "Argo CD keeps every object",
         says,
         words=("wait until Argo CD has compared; what equals Git already it marks only by a sync:",),
-        commands=[*(_kubectl(scene, "patch", one, "--type=merge", "-p", _operation(one)) for one in idle), *elsewhere],
+        commands=[*(kubectl(scene, "patch", APPLICATION, one, "--type=merge", "-p", _operation(one)) for one in idle), *elsewhere],
     )
 
 
@@ -82,7 +81,7 @@ def _operation(one: Manifest) -> str:
 def leaving(scene: Scene) -> Iterator[Work]:
     """The steps after which Argo CD neither changes nor deletes anything of the mesh."""
     mine = _mine(scene)
-    here = {name for one in mine for name in (_place(one)[1], "_".join(_place(one)))}
+    here = {name for one in mine for name in (place(one)[1], "_".join(place(one)))}
     gone = sorted(str(keeper) for keeper in scene.keepers() if keeper.engine == ARGO and keeper.name not in here)
     if gone:
         says = f"objects have the mark of {named(gone)}: not in this cluster, so deleted, or of an Argo CD on another one"
@@ -92,7 +91,7 @@ def leaving(scene: Scene) -> Iterator[Work]:
     yield _finalizers(scene, own)
     yield judged(
         "no Application of Argo CD keeps the mesh",
-        [f"still there: {named(map(_name, mine))}"] if mine else [],
+        [f"still there: {named(map(name_of, mine))}"] if mine else [],
         words=(*_about_sets(scene, mine), *_about_shared(scene, mine)),
         commands=_deleting(scene, own, mine),
     )
@@ -100,22 +99,24 @@ def leaving(scene: Scene) -> Iterator[Work]:
 
 def keepers(scene: Scene) -> list[str]:
     """Names of the Applications that keep the site."""
-    return [f"{APPLICATION} {_name(one)}" for one in _mine(scene)]
+    return [f"{APPLICATION} {name_of(one)}" for one in _mine(scene)]
 
 
 def _finalizers(scene: Scene, own: list[Manifest]) -> Work:
     deleting = [one for one in own if _deletes(at(one, "metadata"))]
     sets = [one for one in _sets(scene, own) if _writes_finalizer(one)]
-    says = [f"{named(map(_name, deleting))}: finalizer {_DELETES}, which deletes the mesh with the Application"] if deleting else []
-    says += [f"{SET} {_name(one)} writes that finalizer, also where it was taken away" for one in sets]
-    shared = [f"in Git, let {SET} {_name(one)} preserve resources on deletion, and apply it" for one in sets if _is_shared(scene, one, own)]
+    says = [f"{named(map(name_of, deleting))}: finalizer {_DELETES}, which deletes the mesh with the Application"] if deleting else []
+    says += [f"{SET} {name_of(one)} writes that finalizer, also where it was taken away" for one in sets]
+    shared = [
+        f"in Git, let {SET} {name_of(one)} preserve resources on deletion, and apply it" for one in sets if _is_shared(scene, one, own)
+    ]
     return judged(
         "no Application deletes its objects when it goes",
         says,
         words=(*shared, "where Git has the finalizer, take it out there first, or it comes back:"),
         commands=[
-            *(_kubectl(scene, "patch", one, "--type=merge", "-p", _KEEP, kind=SET) for one in sets if not _is_shared(scene, one, own)),
-            *(_kubectl(scene, "patch", one, "--type=merge", "-p", '{"metadata":{"finalizers":null}}') for one in deleting),
+            *(kubectl(scene, "patch", SET, one, "--type=merge", "-p", _KEEP) for one in sets if not _is_shared(scene, one, own)),
+            *(kubectl(scene, "patch", APPLICATION, one, "--type=merge", "-p", '{"metadata":{"finalizers":null}}') for one in deleting),
         ],
     )
 
@@ -134,7 +135,7 @@ def _mine(scene: Scene) -> list[Manifest]:
     all_, places = scene.owned[APPLICATION] or (), scene.places()
     marks = {keeper.name for keeper in scene.keepers() if keeper.engine == ARGO}
     names = frozenset(application_names(scene.site))
-    found = [one for one in all_ if _name(one) in names or _keeps(scene.site, one, places, marks)]
+    found = [one for one in all_ if name_of(one) in names or _keeps(scene.site, one, places, marks)]
     made = _made(scene, found)
     found.sort(key=lambda one: not _makes(one, made))
     while more := [one for one in all_ if one not in found and _makes(one, made)]:
@@ -145,7 +146,7 @@ def _mine(scene: Scene) -> list[Manifest]:
 
 def _keeps(site: RenderedSite, one: Manifest, places: set[Place], marks: set[str]) -> bool:
     """By marks, or by what it lists as its own: by the label ``app.kubernetes.io/instance`` it may track unmarked."""
-    listed, (namespace, name) = _listed(one), _place(one)
+    listed, (namespace, name) = _listed(one), place(one)
     if {name, f"{namespace}_{name}"} & marks:
         return not listed or bool(listed & places)
     target = table(at(one, "spec", "destination"))
@@ -163,8 +164,8 @@ def _listed(one: Manifest) -> set[Place]:
 def _made(scene: Scene, found: list[Manifest]) -> set[Place]:
     """Applications and their ApplicationSets as what makes them lists them."""
     return {
-        *(Place(_GROUP, APPLICATION, *_place(one)) for one in found),
-        *(Place(_GROUP, SET, *_place(one)) for one in _sets(scene, found)),
+        *(Place(_GROUP, APPLICATION, *place(one)) for one in found),
+        *(Place(_GROUP, SET, *place(one)) for one in _sets(scene, found)),
     }
 
 
@@ -174,7 +175,7 @@ def _makes(one: Manifest, made: set[Place]) -> bool:
 
 def _others(scene: Scene, one: Manifest, mine: list[Manifest]) -> list[Place]:
     """What an Application has that is not of this site: who deletes it takes that from its keeper."""
-    if _name(one) in application_names(scene.site):
+    if name_of(one) in application_names(scene.site):
         return []
     return sorted(_listed(one) - scene.places() - _made(scene, mine))
 
@@ -183,7 +184,7 @@ def _about_shared(scene: Scene, mine: list[Manifest]) -> Iterator[str]:
     for one in mine:
         if others := _others(scene, one, mine):
             yield (
-                f"Application {_name(one)} keeps others, too ({named(others)}): in Git, give what it has of the mesh the annotation "
+                f"Application {name_of(one)} keeps others, too ({named(others)}): in Git, give what it has of the mesh the annotation "
                 "argocd.argoproj.io/sync-options: Prune=false, let it sync, then take that out of Git"
             )
 
@@ -191,42 +192,29 @@ def _about_shared(scene: Scene, mine: list[Manifest]) -> Iterator[str]:
 def _sets(scene: Scene, mine: list[Manifest]) -> list[Manifest]:
     """ApplicationSets that make Applications of this site."""
     makers = {maker for one in mine for maker in _makers(one)}
-    return [one for one in scene.owned[SET] or () if _place(one) in makers]
+    return [one for one in scene.owned[SET] or () if place(one) in makers]
 
 
 def _makers(one: Manifest) -> list[tuple[str, str]]:
     """The ApplicationSets that own an Application: they are in its namespace."""
     owners = (table(owner) for owner in rows(at(one, "metadata", "ownerReferences")))
-    return [(_place(one)[0], text(owner.get("name"))) for owner in owners if owner.get("kind") == SET]
+    return [(place(one)[0], text(owner.get("name"))) for owner in owners if owner.get("kind") == SET]
 
 
 def _is_shared(scene: Scene, one: Manifest, mine: list[Manifest]) -> bool:
     """Whether an ApplicationSet makes Applications of others, too."""
-    return any(_place(one) in _makers(each) and each not in mine for each in scene.owned[APPLICATION] or ())
+    return any(place(one) in _makers(each) and each not in mine for each in scene.owned[APPLICATION] or ())
 
 
 def _about_sets(scene: Scene, mine: list[Manifest]) -> list[str]:
     shared = [one for one in _sets(scene, mine) if _is_shared(scene, one, mine)]
-    return [f"first take the element {scene.site.name} out of ApplicationSet {_name(one)} in Git, and apply it" for one in shared]
+    return [f"first take the element {scene.site.name} out of ApplicationSet {name_of(one)} in Git, and apply it" for one in shared]
 
 
 def _deleting(scene: Scene, own: list[Manifest], mine: list[Manifest]) -> list[str]:
     sets = [one for one in _sets(scene, own) if not _is_shared(scene, one, mine)]
-    orphaning = [_kubectl(scene, "delete", one, "--cascade=orphan", kind=SET) for one in sets]
-    return [*orphaning, *(_kubectl(scene, "delete", one) for one in own)]
-
-
-def _kubectl(scene: Scene, verb: str, one: Manifest, *words: str, kind: str = APPLICATION) -> str:
-    place = ["-n", text(at(one, "metadata", "namespace"))]
-    return shlex.join(["kubectl", *scene.kubectl, verb, *place, f"{_RESOURCE[kind]}/{_name(one)}", *words])
-
-
-def _place(one: Manifest) -> tuple[str, str]:
-    return text(at(one, "metadata", "namespace")), text(at(one, "metadata", "name"))
-
-
-def _name(one: Manifest) -> str:
-    return plain(text(at(one, "metadata", "name")))
+    orphaning = [kubectl(scene, "delete", SET, one, "--cascade=orphan") for one in sets]
+    return [*orphaning, *(kubectl(scene, "delete", APPLICATION, one) for one in own)]
 
 
 def _is_well(one: Manifest) -> bool:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from meshinstall.engine.handover.marks import lacking
+from meshinstall.engine.handover.own_objects import KUSTOMIZATION, RELEASE, kubectl, name_of, place
 from meshinstall.engine.handover.terms import Place, Scene, judged, named
 from meshinstall.engine.objects.json_fields import at, flag, rows, table, text
 from meshinstall.gitops.flux import NAMESPACE, kustomization_names
@@ -15,8 +16,6 @@ from meshinstall.model.hand_over import Work, WorkState
 from meshinstall.model.ownership import FLUX
 from meshinstall.model.release import Manifest
 
-KUSTOMIZATION, RELEASE = "Kustomization", "HelmRelease"
-_RESOURCE = {KUSTOMIZATION: "kustomizations.kustomize.toolkit.fluxcd.io", RELEASE: "helmreleases.helm.toolkit.fluxcd.io"}
 # Of an entry of an inventory: namespace, name, group, kind.
 _PARTS = 4
 _IN_GIT = (
@@ -28,7 +27,7 @@ _SUSPEND = '{"spec":{"suspend":true}}'
 
 def taking(scene: Scene) -> Iterator[Work]:
     """The steps by which Flux gets a mesh that is as the files say."""
-    wanted, there = kustomization_names(scene.site), {_name(one) for one in _all(scene, KUSTOMIZATION)}
+    wanted, there = kustomization_names(scene.site), {name_of(one) for one in _all(scene, KUSTOMIZATION)}
     gone = [name for name in wanted if name not in there]
     yield judged(
         "Flux has the Kustomizations of this site",
@@ -47,9 +46,9 @@ def _ready(scene: Scene) -> Work:
     left = lacking(scene, FLUX)
     says = [f"{len(left)} objects do not have its mark yet: {named(item.key for item in left)}"] if left else []
     names = kustomization_names(scene.site)
-    mine = [(KUSTOMIZATION, one) for one in _all(scene, KUSTOMIZATION) if _name(one) in names]
+    mine = [(KUSTOMIZATION, one) for one in _all(scene, KUSTOMIZATION) if name_of(one) in names]
     mine += [(RELEASE, one) for one in _releases(scene)]
-    says += [f"{kind} {_name(one)}: {why}" for kind, one in mine if (why := _unready(one))]
+    says += [f"{kind} {name_of(one)}: {why}" for kind, one in mine if (why := _unready(one))]
     return judged("Flux keeps every object", says, words=("wait until Flux is ready; flux get all -A says what it waits for",))
 
 
@@ -57,7 +56,7 @@ def leaving(scene: Scene) -> Iterator[Work]:
     """The steps after which Flux neither changes nor deletes anything of the mesh."""
     mine = _mine(scene)
     own = [(kind, one) for kind, one in mine if not _others(scene, one)]
-    here = {(kind, *_place(one)) for kind, one in mine}
+    here = {(kind, *place(one)) for kind, one in mine}
     gone = sorted(str(one) for one in scene.keepers() if one.engine == FLUX and (one.kind, one.namespace, one.name) not in here)
     if gone:
         says = f"objects have the mark of {named(gone)}: not in this cluster, so deleted, or of a Flux on another one"
@@ -67,21 +66,21 @@ def leaving(scene: Scene) -> Iterator[Work]:
     yield judged(
         # Flux uninstalls a release whose HelmRelease is deleted, unless that is suspended.
         "Flux does nothing more",
-        [f"not suspended: {named(f'{kind} {_name(one)}' for kind, one in busy)}"] if busy else [],
+        [f"not suspended: {named(f'{kind} {name_of(one)}' for kind, one in busy)}"] if busy else [],
         words=(*_about_shared(mine, scene), _IN_GIT),
-        commands=[_kubectl(scene, "patch", kind, one, "--type=merge", "-p", _SUSPEND) for kind, one in busy if (kind, one) in own],
+        commands=[kubectl(scene, "patch", kind, one, "--type=merge", "-p", _SUSPEND) for kind, one in busy if (kind, one) in own],
     )
     yield judged(
         "Flux has nothing of this site",
-        [f"still there: {named(f'{kind} {_name(one)}' for kind, one in mine)}"] if mine else [],
+        [f"still there: {named(f'{kind} {name_of(one)}' for kind, one in mine)}"] if mine else [],
         words=_about_shared(mine, scene),
-        commands=[_kubectl(scene, "delete", kind, one) for kind, one in own],
+        commands=[kubectl(scene, "delete", kind, one) for kind, one in own],
     )
 
 
 def keepers(scene: Scene) -> list[str]:
     """Names of what of Flux keeps the site."""
-    return [f"{kind} {_name(one)}" for kind, one in _mine(scene)]
+    return [f"{kind} {name_of(one)}" for kind, one in _mine(scene)]
 
 
 def _mine(scene: Scene) -> list[tuple[str, Manifest]]:
@@ -90,7 +89,7 @@ def _mine(scene: Scene) -> list[tuple[str, Manifest]]:
 
 def _about_shared(mine: Iterable[tuple[str, Manifest]], scene: Scene) -> list[str]:
     return [
-        f"{kind} {_name(one)} keeps others, too ({named(others)}): in Git, give what it has of the mesh the annotation "
+        f"{kind} {name_of(one)} keeps others, too ({named(others)}): in Git, give what it has of the mesh the annotation "
         "kustomize.toolkit.fluxcd.io/prune: disabled, let Flux apply it, then take that out of Git"
         for kind, one in mine
         if (others := _others(scene, one))
@@ -109,15 +108,15 @@ def _marks(scene: Scene, kind: str) -> set[tuple[str, str]]:
 def _kustomizations(scene: Scene) -> list[Manifest]:
     """Those of our names that write to this cluster, and those that objects say keep them."""
     marks, names, places = _marks(scene, KUSTOMIZATION), kustomization_names(scene.site), scene.places()
-    ours = {_place(one) for one in _all(scene, KUSTOMIZATION) if _is_ours(one, names)}
+    ours = {place(one) for one in _all(scene, KUSTOMIZATION) if _is_ours(one, names)}
     # Who lets go of an object leaves its marks there.
     has = (one for one in _all(scene, KUSTOMIZATION) if not _listed(one) or _listed(one) & places)
-    marked = {_place(one) for one in has if _place(one) in marks}
-    return [one for one in _all(scene, KUSTOMIZATION) if _place(one) in ours | marked]
+    marked = {place(one) for one in has if place(one) in marks}
+    return [one for one in _all(scene, KUSTOMIZATION) if place(one) in ours | marked]
 
 
 def _is_ours(one: Manifest, names: Iterable[str]) -> bool:
-    return _name(one) in names and _place(one)[0] == NAMESPACE and not at(one, "spec", "kubeConfig")
+    return name_of(one) in names and place(one)[0] == NAMESPACE and not at(one, "spec", "kubeConfig")
 
 
 def _listed(one: Manifest) -> set[Place]:
@@ -135,29 +134,16 @@ def _others(scene: Scene, one: Manifest) -> list[Place]:
 def _releases(scene: Scene) -> list[Manifest]:
     """HelmReleases that install a release of this site here, by the name and namespace that Flux gives it, or that objects name."""
     wanted = {(release.key.namespace, release.key.name) for release in scene.site.releases}
-    here = {_place(one) for one in _all(scene, RELEASE) if _installs(one) in wanted and not at(one, "spec", "kubeConfig")}
+    here = {place(one) for one in _all(scene, RELEASE) if _installs(one) in wanted and not at(one, "spec", "kubeConfig")}
     here |= _marks(scene, RELEASE)
-    return [one for one in _all(scene, RELEASE) if _place(one) in here]
+    return [one for one in _all(scene, RELEASE) if place(one) in here]
 
 
 def _installs(one: Manifest) -> tuple[str, str]:
     spec, own = table(one.get("spec")), text(at(one, "metadata", "namespace"))
     namespace = text(spec.get("targetNamespace"))
-    default = f"{namespace}-{_name(one)}" if namespace else _name(one)
+    default = f"{namespace}-{name_of(one)}" if namespace else name_of(one)
     return namespace or own, text(spec.get("releaseName")) or default
-
-
-def _kubectl(scene: Scene, verb: str, kind: str, one: Manifest, *words: str) -> str:
-    place = ["-n", text(at(one, "metadata", "namespace"))]
-    return shlex.join(["kubectl", *scene.kubectl, verb, *place, f"{_RESOURCE[kind]}/{_name(one)}", *words])
-
-
-def _place(one: Manifest) -> tuple[str, str]:
-    return text(at(one, "metadata", "namespace")), text(at(one, "metadata", "name"))
-
-
-def _name(one: Manifest) -> str:
-    return plain(text(at(one, "metadata", "name")))
 
 
 def _unready(one: Manifest) -> str:

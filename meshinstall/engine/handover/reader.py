@@ -6,8 +6,7 @@ Requests: one list for each kind and namespace of the mesh, of metadata alone; H
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshinstall.engine.handover.argocd import APPLICATION, SET
-from meshinstall.engine.handover.flux import KUSTOMIZATION, RELEASE
+from meshinstall.engine.handover.own_objects import APPLICATION, KUSTOMIZATION, RELEASE, SET
 from meshinstall.engine.tasks import gather
 from meshinstall.gitops.terms import RenderedSite
 from meshinstall.model.facts import ObjectKey, policy_key

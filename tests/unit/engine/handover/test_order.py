@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from meshinstall.engine.handover import argocd
-from meshinstall.engine.handover.argocd import APPLICATION, SET
-from meshinstall.engine.handover.flux import KUSTOMIZATION, RELEASE
 from meshinstall.engine.handover.order import order
+from meshinstall.engine.handover.own_objects import APPLICATION, KUSTOMIZATION, RELEASE, SET
 from meshinstall.engine.handover.terms import Scene
 from meshinstall.gitops.argocd import application_names
 from meshinstall.gitops.flux import kustomization_names

@@ -2,8 +2,7 @@
 
 import pytest
 
-from meshinstall.engine.handover.argocd import APPLICATION
-from meshinstall.engine.handover.flux import KUSTOMIZATION
+from meshinstall.engine.handover.own_objects import APPLICATION, KUSTOMIZATION
 from meshinstall.engine.handover.reader import Ownership, read_ownership
 from meshinstall.errors import ForbiddenError
 from meshinstall.model.facts import policy_key

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from meshinstall.engine.handover.argocd import APPLICATION, SET
-from meshinstall.engine.handover.flux import KUSTOMIZATION, RELEASE
+from meshinstall.engine.handover.own_objects import APPLICATION, KUSTOMIZATION, RELEASE, SET
 from meshinstall.engine.handover.terms import Scene
 from meshinstall.engine.report.hand_over import judge
 from meshinstall.errors import ClusterError
